@@ -1,0 +1,52 @@
+//! What a build sends to the engine besides its Dockerfile.
+//!
+//! A context is a list: what git tracks in the layer's directories (and what flags add to that), less what
+//! `.dockerignore` excludes. The planner makes it, the executor streams it and holds each file against what
+//! the planner saw. It is no part of the plan document: it speaks of paths on this machine.
+
+use std::path::PathBuf;
+
+/// The files of a context, sorted by path, each path once. Directories are implied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Context {
+    /// Files and links.
+    pub entries: Vec<Entry>,
+}
+
+/// One file or link of a context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it goes: relative, with `/`, no `.` or `..` in it.
+    pub path: String,
+    /// Where it is on this machine, absolute. Never followed when it is a link.
+    pub source: PathBuf,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A file, with mode 0755 or 0644 as git knows it.
+    File {
+        /// Whether it may be executed.
+        executable: bool,
+        /// What its contents must be when it is sent.
+        expect: Expect,
+    },
+    /// A symbolic link with its target, which is sent as it stands.
+    Symlink {
+        /// The link's text.
+        target: String,
+    },
+}
+
+/// What the contents of a file must be, so that what was planned is what is built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expect {
+    /// The id of a git blob: SHA-1 over `blob {size}\0` and the contents, in hex.
+    GitBlob(String),
+    /// SHA-256 over the contents, in hex: for files that git stores in another form than they have on disk
+    /// (Git LFS, line end conversion).
+    Sha256(String),
+}

@@ -1,0 +1,73 @@
+//! The keys of the labels that an image carries.
+//!
+//! Breadcrumbs are inherited from layer to layer, so the top image tells its whole make-up. The keys under
+//! `org.opencontainers.image.` are those of the OCI image specification ("Pre-Defined Annotation Keys").
+
+/// `{prefix}.science.{target}.{field}`.
+#[must_use]
+pub fn science(prefix: &str, target: &str, field: Field) -> String {
+    format!("{prefix}.science.{target}.{}", field.as_str())
+}
+
+/// `{prefix}.compat.{field}`.
+#[must_use]
+pub fn compat(prefix: &str, field: Field) -> String {
+    format!("{prefix}.compat.{}", field.as_str())
+}
+
+/// The last part of a breadcrumb's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// Build tag; for compat `{image}:{build tag}`.
+    Version,
+    /// Unix time in seconds, a fraction allowed. Known at build time.
+    BuildTime,
+    /// The inputs digest, `v1:sha256:…`.
+    Inputs,
+    /// Every image that it was made from, as JSON. Known at build time.
+    From,
+}
+
+impl Field {
+    /// As it stands in the key.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::BuildTime => "buildtime",
+            Self::Inputs => "inputs",
+            Self::From => "from",
+        }
+    }
+}
+
+/// Keys of the OCI image specification that every image of ours sets, empty when unknown, so that a base
+/// image's own values never leak through.
+pub mod oci {
+    /// When it was built, RFC 3339. Known at build time.
+    pub const CREATED: &str = "org.opencontainers.image.created";
+    /// The commit that it was built from.
+    pub const REVISION: &str = "org.opencontainers.image.revision";
+    /// The public address of the repository.
+    pub const SOURCE: &str = "org.opencontainers.image.source";
+    /// The build tag.
+    pub const VERSION: &str = "org.opencontainers.image.version";
+    /// `image version` for people.
+    pub const TITLE: &str = "org.opencontainers.image.title";
+    /// From the descriptor.
+    pub const DESCRIPTION: &str = "org.opencontainers.image.description";
+    /// From the descriptor.
+    pub const AUTHORS: &str = "org.opencontainers.image.authors";
+    /// From the descriptor.
+    pub const URL: &str = "org.opencontainers.image.url";
+    /// From the descriptor.
+    pub const DOCUMENTATION: &str = "org.opencontainers.image.documentation";
+    /// From the descriptor.
+    pub const LICENSES: &str = "org.opencontainers.image.licenses";
+    /// The moving tag as a full reference.
+    pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+    /// Reference of the image that the last stage stands on.
+    pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+    /// Digest of that image, where it has one. Known at build time.
+    pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+}

@@ -1,0 +1,22 @@
+//! The data that the planner and the executor share, and nothing else.
+//!
+//! Reading order: [`name`] and [`reference`] are the words that images are called by, [`document`] and
+//! [`build`] are the plan, [`reason`] says why a build is in it, [`context`] is what a build sends to the
+//! engine, [`label`] names the breadcrumbs that an image carries.
+//!
+//! Invariant: this crate imports no other crate of the workspace and does no input or output.
+
+pub mod build;
+pub mod context;
+pub mod document;
+pub mod label;
+pub mod name;
+pub mod reason;
+pub mod reference;
+
+pub use build::{Build, BuildContext, BuildId, Kind, Reference, Role, Shadowed, Span, Target};
+pub use context::{Context, Entry, EntryKind, Expect};
+pub use document::{ComparedWith, FORMAT_VERSION, Plan, PlanFormatError, Revision, Unbuilt, Warning};
+pub use name::{BuildTag, Name, NameError, Version};
+pub use reason::Reason;
+pub use reference::{ImageName, ImageNameError};

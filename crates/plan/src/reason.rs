@@ -1,0 +1,47 @@
+//! Why a build is in a plan.
+
+use serde::{Deserialize, Serialize};
+
+use crate::BuildId;
+
+/// One reason. A build carries all that hold, sorted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Reason {
+    /// A flag asked for it.
+    Forced {
+        /// The flag as it would be typed, `--all` or `--include science/nist`.
+        flag: String,
+    },
+    /// The layer's target is not in what the tree was compared with.
+    NewLayer,
+    /// Files of the layer changed.
+    FileChanged {
+        /// Below the source tree's root, sorted.
+        paths: Vec<String>,
+    },
+    /// Fields of the layer's descriptor changed.
+    DescriptorChanged {
+        /// Their names, sorted.
+        fields: Vec<String>,
+    },
+    /// Something that it stands on, or copies from, is built.
+    ParentRebuilt {
+        /// That build.
+        via: BuildId,
+    },
+    /// Layers of its compat stack changed.
+    CompatChanged {
+        /// Names of the layers, sorted.
+        layers: Vec<String>,
+        /// Below the source tree's root, sorted.
+        paths: Vec<String>,
+    },
+    /// The product's final layer is another one than before.
+    FinalChanged {
+        /// Target of the layer that was final; `None` for a product that is new.
+        from: Option<String>,
+        /// Target of the layer that is final now.
+        to: String,
+    },
+}

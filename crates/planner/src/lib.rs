@@ -1,0 +1,14 @@
+//! Source tree → plan.
+//!
+//! [`source`] reads a directory and its git repository into [`tree::Inputs`]; everything else is pure: text and
+//! values in, values out. [`plan()`] is the one entry.
+//!
+//! Invariant: nothing but `source` opens a file, asks the time or the environment, or knows git. So a plan can be
+//! tested as data, is the same to the byte for the same inputs, and is safe on a stranger's pull request.
+
+pub mod problem;
+pub mod request;
+pub mod tree;
+
+pub use problem::Problem;
+pub use request::{Request, Selection};

@@ -1,0 +1,30 @@
+//! What was asked for: the flags that decide what a plan holds.
+
+/// Flags of the command line, as values. The default is a plain comparison.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// What counts as changed.
+    pub selection: Selection,
+    /// `--ignore DIR…`: directories whose changes do not count.
+    pub ignore: Vec<String>,
+    /// `--repo`, over the configuration file's.
+    pub repo: Option<String>,
+    /// `--allow-orphan image:version`.
+    pub allow_orphan: Vec<String>,
+    /// `--allow-frontend`: `# syntax=` frontends, beside `docker/dockerfile:1…`.
+    pub allow_frontend: Vec<String>,
+    /// `--rebuild N`: appended to build tags as `-rN`.
+    pub rebuild: Option<u64>,
+}
+
+/// What counts as changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// What differs from the base of the comparison.
+    #[default]
+    Changed,
+    /// `--all`.
+    All,
+    /// `--include DIR…`: exactly these directories.
+    Include(Vec<String>),
+}
