@@ -1,0 +1,51 @@
+//! The docker client, and the engine that is reachable when we may not start one.
+
+use std::env;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::engine::{Kind, State};
+use crate::process;
+
+/// Speaks to one engine by the `docker` command.
+pub(crate) struct Client {
+    host: String,
+}
+
+impl Client {
+    /// To the engine of `state`.
+    pub(crate) fn new(state: &State) -> Self {
+        Self { host: state.host.clone() }
+    }
+
+    /// `docker` with this engine. 1.41 is the newest interface that all three engines have.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new("docker");
+        command.env("DOCKER_HOST", &self.host).env("DOCKER_API_VERSION", "1.41").env_remove("DOCKER_CONTEXT");
+        command
+    }
+
+    /// Whether it answers.
+    pub(crate) fn answers(&self) -> bool {
+        process::quiet(self.command().args(["version", "--format", "{{.Server.Version}}"]))
+    }
+}
+
+/// An engine and a registry that somebody else runs: named by the variables of the tests, or `DOCKER_HOST`.
+pub(crate) fn reachable(kind: Kind) -> Result<State> {
+    let help = "private engines need root: run `cargo xtask` as root, or name a running engine and a registry that it may push to \
+                by DOCKER_HOST (or IMAGE_BUILDER_TEST_HOST) and IMAGE_BUILDER_TEST_REGISTRY";
+    let named = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    let Some(registry) = named("IMAGE_BUILDER_TEST_REGISTRY") else { bail!("{help}") };
+    let mut state = State::new(kind.name());
+    state.host = named("IMAGE_BUILDER_TEST_HOST")
+        .or_else(|| named("DOCKER_HOST"))
+        .unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
+    state.registry = registry;
+    if !Client::new(&state).answers() {
+        bail!("no engine answers at {}; {help}", state.host);
+    }
+    println!("not root: using the engine at {} and the registry {} as they are", state.host, state.registry);
+    Ok(state)
+}

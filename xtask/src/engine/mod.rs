@@ -1,0 +1,193 @@
+//! Private engines: one engine and one registry with their own directories, sockets and bridge, started and ended by us.
+//!
+//! What is up is written to a state file before it is started, so that `down` finds everything also after a crash.
+
+mod base;
+mod docker;
+mod network;
+mod packages;
+mod podman;
+mod registry;
+mod root;
+mod state;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::{image, place};
+pub(crate) use base::Client;
+pub(crate) use state::State;
+
+/// The engines that the tests know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// Docker Engine 20.10 of Debian 12, or what this machine has as `dockerd`.
+    Debian,
+    /// Docker Engine 26.1 of Debian 13, in a root of its own.
+    Modern,
+    /// podman's service, which has no `BuildKit`.
+    Podman,
+}
+
+impl Kind {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Debian, Self::Modern, Self::Podman];
+
+    /// Its name in flags, directories and `IMAGE_BUILDER_TEST_ENGINE`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Debian => "debian",
+            Self::Modern => "modern",
+            Self::Podman => "podman",
+        }
+    }
+}
+
+/// An engine that is up for as long as this value lives.
+pub(crate) struct Session {
+    kind: Kind,
+    state: State,
+    keep: bool,
+}
+
+impl Session {
+    /// Starts an engine of its own; what an earlier run left of it is taken down first.
+    pub(crate) fn start(kind: Kind) -> Result<Self> {
+        down(kind)?;
+        let state = up(kind)?;
+        Ok(Self { kind, state, keep: false })
+    }
+
+    /// Where it listens.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Leaves it up.
+    pub(crate) fn keep(mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        match down(self.kind) {
+            Ok(_) => println!("engine {}: down", self.kind.name()),
+            Err(error) => eprintln!("engine {}: {error:#}", self.kind.name()),
+        }
+    }
+}
+
+/// `engine up`.
+pub(crate) fn command_up(kind: Kind) -> Result<()> {
+    let state = match State::read(kind.name())? {
+        Some(state) if state.is_up() => state,
+        _ => {
+            down(kind)?;
+            up(kind)?
+        }
+    };
+    println!("\nTo use it:\n{}", state.exports());
+    println!("and when done: cargo xtask engine down --engine {}", kind.name());
+    Ok(())
+}
+
+/// `engine down`.
+pub(crate) fn command_down(kind: Option<Kind>, purge: bool) -> Result<()> {
+    for kind in kind.map_or(Kind::ALL.to_vec(), |kind| vec![kind]) {
+        let was = down(kind)?;
+        println!("engine {}: {}", kind.name(), if was { "down" } else { "was not up" });
+        let dir = place::engine(kind.name());
+        if purge && dir.exists() {
+            fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+            println!("engine {}: {} removed", kind.name(), dir.display());
+        }
+    }
+    Ok(())
+}
+
+/// `engine status`.
+pub(crate) fn command_status(kind: Option<Kind>) -> Result<()> {
+    for kind in kind.map_or(Kind::ALL.to_vec(), |kind| vec![kind]) {
+        match State::read(kind.name())? {
+            Some(state) if state.is_up() => println!("engine {}: up\n{}", kind.name(), state.exports()),
+            Some(_) => println!("engine {}: broken; cargo xtask engine down --engine {0}", kind.name()),
+            None => println!("engine {}: down", kind.name()),
+        }
+    }
+    Ok(())
+}
+
+fn up(kind: Kind) -> Result<State> {
+    let start = Instant::now();
+    if place::user()? != 0 {
+        return base::reachable(kind);
+    }
+    packages::install(kind)?;
+    let name = kind.name();
+    fs::create_dir_all(place::engine(name))?;
+    place::make_sockets(name)?;
+    let mut state = State::new(name);
+    let result = bring_up(kind, &mut state);
+    if let Err(error) = result {
+        // Nothing half-started stays behind; the first error is the one that tells why.
+        if let Err(second) = down(kind) {
+            eprintln!("engine {name}: {second:#}");
+        }
+        return Err(error.context(format!("engine {name} does not start")));
+    }
+    println!("engine {name}: up in {:.1} s at {}, registry {}", start.elapsed().as_secs_f32(), state.host, state.registry);
+    Ok(state)
+}
+
+fn bring_up(kind: Kind, state: &mut State) -> Result<()> {
+    registry::start(state)?;
+    match kind {
+        Kind::Debian => docker::start(state, None)?,
+        Kind::Modern => {
+            let root = root::prepare(state)?;
+            docker::start(state, Some(&root))?;
+        }
+        Kind::Podman => podman::start(state)?,
+    }
+    for base in image::bases()? {
+        println!("  {}", image::provide(&base, &state.registry)?);
+    }
+    Ok(())
+}
+
+/// Ends what the state file names, and only that. Returns whether there was anything.
+fn down(kind: Kind) -> Result<bool> {
+    let name = kind.name();
+    let Some(state) = State::read(name)? else { return Ok(false) };
+    let mut left = Vec::new();
+    if let Some(engine) = &state.engine {
+        // `unshare` passes no signal on: the engine below it is asked, and ends its containers; then both are gone.
+        let below = engine.children();
+        if !engine.end(below.first().unwrap_or(engine), Duration::from_secs(20)) {
+            left.push(format!("process {}", engine.pid));
+        }
+    }
+    if let Some(service) = &state.service
+        && !service.end(service, Duration::from_secs(5))
+    {
+        left.push(format!("process {}", service.pid));
+    }
+    if let Some(network) = &state.network {
+        left.extend(network::remove(network, name));
+    }
+    left.extend(root::unmount_below(&place::engine(name)));
+    left.extend(root::unmount_below(&place::sockets(name)));
+    if !left.is_empty() {
+        bail!("could not end: {}", left.join(", "));
+    }
+    let _ = fs::remove_dir_all(place::sockets(name));
+    State::remove(name)?;
+    Ok(true)
+}

@@ -1,0 +1,136 @@
+//! A bridge of our own with our own way out: Docker's rules are shared between engines, and the later one to start flushes the
+//! earlier one's, so our engines run without them.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Kind, State};
+use crate::{place, process};
+
+const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// What was set up on the machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Network {
+    /// Name of the bridge.
+    pub(crate) bridge: String,
+    /// Its subnet without the last number, such as `172.29.7`.
+    pub(crate) prefix: String,
+    /// Largest packet of the machine's way out.
+    pub(crate) mtu: String,
+    /// Whether we switched the kernel's forwarding on.
+    pub(crate) forwarding: bool,
+    rules: Vec<Vec<String>>,
+}
+
+/// Makes the bridge and the rules. `state` is saved first with what will be there.
+pub(crate) fn make(state: &mut State, own_bridge: bool) -> Result<Network> {
+    let bridge = format!("ib{}", place::mark(&state.name));
+    let prefix = free_prefix(&process::read(Command::new("ip").args(["-4", "-o", "route", "show", "table", "all"]))?)?;
+    let forwarding = fs::read_to_string(FORWARD)?.trim() == "0";
+    let network = Network { rules: rules(&bridge, &prefix), mtu: mtu()?, bridge, prefix, forwarding };
+    state.network = Some(network.clone());
+    state.save()?;
+    let bridge = &network.bridge;
+    if own_bridge {
+        process::read(Command::new("ip").args(["link", "add", bridge, "type", "bridge"]))?;
+        let address = format!("{}.1/24", network.prefix);
+        process::read(Command::new("ip").args(["addr", "add", &address, "dev", bridge]))?;
+        process::read(Command::new("ip").args(["link", "set", bridge, "mtu", &network.mtu, "up"]))?;
+    }
+    for rule in &network.rules {
+        process::read(Command::new("iptables").args(["-w", "-I"]).args(rule))?;
+    }
+    if forwarding {
+        fs::write(FORWARD, "1").context("cannot switch forwarding on")?;
+    }
+    Ok(network)
+}
+
+/// Removes them; what was not there is no error. Returns what could not be removed.
+pub(crate) fn remove(network: &Network, name: &str) -> Vec<String> {
+    let mut left = Vec::new();
+    for rule in &network.rules {
+        let there = || process::quiet(Command::new("iptables").args(["-w", "-C"]).args(rule));
+        if there() && !process::quiet(Command::new("iptables").args(["-w", "-D"]).args(rule)) {
+            left.push(format!("iptables rule {}", rule.join(" ")));
+        }
+    }
+    let bridge = &network.bridge;
+    let there = || process::quiet(Command::new("ip").args(["link", "show", bridge]));
+    if there() && !process::quiet(Command::new("ip").args(["link", "delete", bridge])) {
+        left.push(format!("bridge {bridge}"));
+    }
+    if network.forwarding && !hand_on_forwarding(name) && fs::write(FORWARD, "0").is_err() {
+        left.push("the kernel's forwarding".to_owned());
+    }
+    left
+}
+
+/// Another engine of this checkout that is up still needs forwarding; then switching it off becomes its duty.
+fn hand_on_forwarding(name: &str) -> bool {
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.name() != name) {
+        if let Ok(Some(mut other)) = State::read(kind.name())
+            && let Some(network) = &mut other.network
+        {
+            network.forwarding = true;
+            return other.save().is_ok();
+        }
+    }
+    false
+}
+
+fn rules(bridge: &str, prefix: &str) -> Vec<Vec<String>> {
+    let subnet = format!("{prefix}.0/24");
+    let texts = [
+        format!("POSTROUTING -t nat -s {subnet} ! -o {bridge} -j MASQUERADE"),
+        format!("FORWARD -i {bridge} -j ACCEPT"),
+        format!("FORWARD -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
+        format!("FORWARD -i {bridge} -o {bridge} -j ACCEPT"),
+    ];
+    texts.iter().map(|text| text.split(' ').map(str::to_owned).collect()).collect()
+}
+
+/// A subnet that no route of the machine touches.
+fn free_prefix(routes: &str) -> Result<String> {
+    let taken = |prefix: &str| routes.split_whitespace().any(|word| word.starts_with(&format!("{prefix}.")));
+    for second in (16..=31).rev() {
+        // A wide route can cover all of it without naming it.
+        let wide = format!("172.{second}.0.0/");
+        if routes.contains(&wide) || routes.contains("172.16.0.0/12") {
+            continue;
+        }
+        for third in 60..70 {
+            let prefix = format!("172.{second}.{third}");
+            if !taken(&prefix) {
+                return Ok(prefix);
+            }
+        }
+    }
+    bail!("no free subnet below 172.16.0.0/12")
+}
+
+fn mtu() -> Result<String> {
+    let route = process::read(Command::new("ip").args(["-4", "-o", "route", "show", "default"]))?;
+    let device = route.split_whitespace().skip_while(|word| *word != "dev").nth(1);
+    let Some(device) = device else { return Ok("1500".to_owned()) };
+    let mtu = fs::read_to_string(format!("/sys/class/net/{device}/mtu")).unwrap_or_else(|_| "1500".to_owned());
+    Ok(mtu.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subnet_in_use_is_not_taken() {
+        let check = |routes: &str| free_prefix(routes).map_err(|error| error.to_string());
+        assert_eq!(check("default via 192.0.2.1 dev eth0").as_deref(), Ok("172.31.60"));
+        assert_eq!(check("172.31.60.0/24 dev br0 scope link").as_deref(), Ok("172.31.61"));
+        assert_eq!(check("172.31.0.0/16 dev br0").as_deref(), Ok("172.30.60"));
+        assert_eq!(check("172.16.0.0/12 dev vpn").unwrap_err(), "no free subnet below 172.16.0.0/12");
+    }
+}
