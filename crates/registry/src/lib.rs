@@ -1,1 +1,18 @@
-//! x
+//! An OCI distribution client as far as image-builder needs one: which digest a reference names, what an
+//! image's configuration says, which tags there are, and one more tag for an image.
+//!
+//! Knows neither plans nor engines, and reads no environment: the docker configuration's directory, plain
+//! HTTP registries and certificates are given to it ([`Options`]). Only a 404 means "not there".
+
+mod credentials;
+mod error;
+mod helper;
+mod login;
+mod manifest;
+mod registry;
+mod wire;
+
+pub use credentials::{Credential, DockerConfig};
+pub use error::{Error, ErrorKind};
+pub use manifest::{Image, Layer};
+pub use registry::{Options, Registry};

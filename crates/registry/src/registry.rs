@@ -1,0 +1,357 @@
+//! The questions that are put to a registry: which digest, which labels, which tags; and the one change,
+//! a tag.
+//!
+//! Follows the OCI distribution specification. Only a 404 means that something is not there; every other
+//! failure is an error.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use plan::ImageName;
+use reqwest::Method;
+use sha2::{Digest, Sha256};
+
+use crate::credentials::DockerConfig;
+use crate::error::{Error, ErrorKind, status_error};
+use crate::manifest::{self, Image, Manifest};
+use crate::wire::{Access, Answer, Request, Wire};
+
+/// The largest manifest that is read; registries take 4 MiB (distribution-spec, "Pushing Manifests").
+const MANIFEST_LIMIT: usize = 4 << 20;
+/// The largest configuration that is read, in bytes.
+const CONFIG_LIMIT: usize = 16 << 20;
+/// The largest page of tags that is read, in bytes.
+const TAGS_LIMIT: usize = 64 << 20;
+/// An index may name an index; so many are followed.
+const DEPTH: usize = 4;
+
+/// How registries are reached.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Who we are.
+    pub config: DockerConfig,
+    /// Registries that speak plain HTTP, `host:port`. `localhost` and loopback addresses always do.
+    pub insecure: Vec<String>,
+    /// Certificates that are trusted besides the system's, each a PEM file's contents.
+    pub certificates: Vec<Vec<u8>>,
+    /// How long one request may take, its answer included.
+    pub timeout: Duration,
+    /// How many tags are asked for at once.
+    pub page: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            config: DockerConfig::default(),
+            insecure: Vec::new(),
+            certificates: Vec::new(),
+            timeout: Duration::from_secs(60),
+            page: 1000,
+        }
+    }
+}
+
+/// The way to all registries. Clones share logins and connections.
+#[derive(Clone)]
+pub struct Registry {
+    wire: Arc<Wire>,
+    page: usize,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// Opens no connection yet.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let page = options.page.max(1);
+        Ok(Self { wire: Arc::new(Wire::new(options)?), page })
+    }
+
+    /// The digest that a tag, or a digest, names now; `None` when it is not there. Of an image for several
+    /// platforms, that of the index.
+    ///
+    /// # Errors
+    /// Anything but a digest or a 404.
+    pub async fn resolve(&self, image: &ImageName) -> Result<Option<String>, Error> {
+        let answer = self.manifest(image, Method::HEAD, reference(image)).await?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        match answer.header("docker-content-digest") {
+            Some(digest) => {
+                let digest = digest.to_owned();
+                expect_digest(image, image.digest.as_deref(), &digest)?;
+                Ok(Some(digest))
+            }
+            // The header is only recommended: then the manifest tells.
+            None => Ok(self.get_manifest(image, reference(image)).await?.map(|(_, digest, _)| digest)),
+        }
+    }
+
+    /// The image for a platform, `os/architecture[/variant]`, with what its configuration says; `None` when
+    /// the reference is not there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Platform`] when it exists for other platforms only; [`ErrorKind::NotFound`] when a part
+    /// of it is missing; and what every request can meet.
+    pub async fn image(&self, image: &ImageName, platform: &str) -> Result<Option<Image>, Error> {
+        let Some((mut body, digest, _)) = self.get_manifest(image, reference(image)).await? else {
+            return Ok(None);
+        };
+        let mut manifest_digest = digest.clone();
+        for _ in 0..DEPTH {
+            match manifest::read_manifest(&body, &image.to_string())? {
+                Manifest::Image { config, layers } => {
+                    let settings = self.config(image, &config).await?;
+                    let (platform, created) = (settings.platform(), settings.created.clone());
+                    let (labels, env) = settings.into_settings();
+                    let config_digest = config;
+                    return Ok(Some(Image {
+                        digest,
+                        manifest_digest,
+                        config_digest,
+                        platform,
+                        created,
+                        labels,
+                        env,
+                        layers,
+                    }));
+                }
+                Manifest::Index(entries) => {
+                    let chosen = manifest::choose(&entries, platform, &image.to_string())?;
+                    let found = self.get_manifest(image, &chosen).await?;
+                    (body, manifest_digest, _) = found.ok_or_else(|| missing(image, &chosen))?;
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::Protocol, format!("{image}: more than {DEPTH} indexes in each other")))
+    }
+
+    /// Gives an image another tag in the same repository, byte for byte, and returns its digest once the
+    /// registry shows it under that tag.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is nothing to tag; [`ErrorKind::Protocol`] when the registry
+    /// confirms and then shows something else.
+    pub async fn tag(&self, from: &ImageName, tag: &str) -> Result<String, Error> {
+        let Some((body, digest, media_type)) = self.get_manifest(from, reference(from)).await? else {
+            return Err(missing(from, reference(from)));
+        };
+        let to = ImageName { tag: Some(tag.to_owned()), digest: None, has_tag: true, ..from.clone() };
+        let request = Request {
+            image: &to,
+            access: Access::Push,
+            method: Method::PUT,
+            path: format!("manifests/{tag}"),
+            headers: vec![("content-type", media_type)],
+            body,
+            limit: MANIFEST_LIMIT,
+        };
+        let answer = self.wire.send(&request, &to.to_string()).await?;
+        if answer.status == 404 {
+            return Err(missing(&to, tag));
+        }
+        match self.resolve(&to).await? {
+            Some(shown) if shown == digest => Ok(digest),
+            Some(shown) => Err(Error::new(
+                ErrorKind::Protocol,
+                format!("{to}: {} took {digest} and shows {shown}", to.registry),
+            )
+            .help("somebody else may have moved the tag at the same moment")),
+            None => Err(Error::new(
+                ErrorKind::Protocol,
+                format!("{to}: {} took {digest} and does not have it", to.registry),
+            )),
+        }
+    }
+
+    /// All tags of a repository, sorted; none when the repository is not there. The tag and digest of
+    /// `repository` do not count.
+    ///
+    /// # Errors
+    /// What every request can meet.
+    pub async fn tags(&self, repository: &ImageName) -> Result<Vec<String>, Error> {
+        #[derive(serde::Deserialize)]
+        struct Page {
+            tags: Option<Vec<String>>,
+        }
+        let what = format!("tags of {}", repository.name());
+        let first = format!("tags/list?n={}", self.page);
+        let mut tags = BTreeSet::new();
+        let mut next = Some(first);
+        while let Some(path) = next {
+            let answer = self.get(repository, path, "application/json", TAGS_LIMIT, &what).await?;
+            if answer.status == 404 && tags.is_empty() {
+                return Ok(Vec::new());
+            }
+            if answer.status == 404 {
+                return Err(status_error(404, &repository.registry, &what, "on a later page", None));
+            }
+            let page: Page = serde_json::from_slice(&answer.body).map_err(|_| {
+                Error::new(ErrorKind::Protocol, format!("{what}: {} gave no list", repository.registry))
+            })?;
+            let (before, page) = (tags.len(), page.tags.unwrap_or_default());
+            let (length, last) = (page.len(), page.last().cloned());
+            tags.extend(page);
+            // `Link` is how a registry says that there is more. Some leave it out on a full page, and some
+            // know no pages at all and give everything again: a page that brings nothing new is the end.
+            next = match (link(&answer), last) {
+                _ if tags.len() == before => None,
+                (Some(query), _) => Some(format!("tags/list?{query}")),
+                (None, Some(last)) if length >= self.page => {
+                    Some(format!("tags/list?n={}&last={last}", self.page))
+                }
+                _ => None,
+            };
+        }
+        Ok(tags.into_iter().collect())
+    }
+
+    async fn config(&self, image: &ImageName, digest: &str) -> Result<manifest::Config, Error> {
+        let what = format!("configuration of {image}");
+        let answer = self.get(image, format!("blobs/{digest}"), "*/*", CONFIG_LIMIT, &what).await?;
+        if answer.status == 404 {
+            return Err(missing(image, digest));
+        }
+        expect_digest(image, Some(digest), &sha256(&answer.body))?;
+        manifest::read_config(&answer.body, &image.to_string())
+    }
+
+    /// The manifest's bytes, digest and media type.
+    async fn get_manifest(
+        &self,
+        image: &ImageName,
+        reference: &str,
+    ) -> Result<Option<(Bytes, String, String)>, Error> {
+        let answer = self.manifest(image, Method::GET, reference).await?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        let digest = sha256(&answer.body);
+        let shown = answer.header("docker-content-digest").filter(|shown| shown.starts_with("sha256:"));
+        expect_digest(image, shown, &digest)?;
+        expect_digest(image, Some(reference).filter(|reference| reference.contains(':')), &digest)?;
+        let media_type =
+            manifest::media_type(answer.header("content-type"), &answer.body).ok_or_else(|| {
+                Error::new(ErrorKind::Protocol, format!("{image}: a manifest without a media type"))
+            })?;
+        Ok(Some((answer.body, digest, media_type)))
+    }
+
+    async fn manifest(&self, image: &ImageName, method: Method, reference: &str) -> Result<Answer, Error> {
+        let request = Request {
+            image,
+            access: Access::Pull,
+            method,
+            path: format!("manifests/{reference}"),
+            headers: vec![("accept", manifest::ACCEPT.to_owned())],
+            body: Bytes::new(),
+            limit: MANIFEST_LIMIT,
+        };
+        self.wire.send(&request, &image.to_string()).await
+    }
+
+    async fn get(
+        &self,
+        image: &ImageName,
+        path: String,
+        accept: &str,
+        limit: usize,
+        what: &str,
+    ) -> Result<Answer, Error> {
+        let request = Request {
+            image,
+            access: Access::Pull,
+            method: Method::GET,
+            path,
+            headers: vec![("accept", accept.to_owned())],
+            body: Bytes::new(),
+            limit,
+        };
+        self.wire.send(&request, what).await
+    }
+}
+
+/// What names the manifest in an address: the digest before the tag.
+fn reference(image: &ImageName) -> &str {
+    image.digest.as_deref().or(image.tag.as_deref()).unwrap_or("latest")
+}
+
+fn sha256(body: &[u8]) -> String {
+    let digest = Sha256::digest(body);
+    let mut text = String::with_capacity(71);
+    text.push_str("sha256:");
+    for byte in digest {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
+
+fn expect_digest(image: &ImageName, expected: Option<&str>, found: &str) -> Result<(), Error> {
+    match expected {
+        Some(expected) if expected != found => Err(Error::new(
+            ErrorKind::Protocol,
+            format!("{image}: {} gave {found} where {expected} was asked for", image.registry),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn missing(image: &ImageName, part: &str) -> Error {
+    let what = if part == reference(image) { image.to_string() } else { format!("{part} of {image}") };
+    status_error(404, &image.registry, &what, "", None)
+}
+
+/// The query of the next page (RFC 8288); the address before it is the registry's own affair and stays ours.
+fn link(answer: &Answer) -> Option<String> {
+    let value = answer.header("link")?;
+    value.split(',').find_map(|link| {
+        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let next = parameters.split(';').any(|parameter| {
+            matches!(parameter.trim().to_ascii_lowercase().as_str(), "rel=\"next\"" | "rel=next")
+        });
+        next.then(|| target.split_once('?').map(|(_, query)| query.to_owned())).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_read() {
+        for (value, expect) in [
+            ("</v2/a/tags/list?n=2&last=b>; rel=\"next\"", Some("n=2&last=b")),
+            ("<https://r.example/v2/a/tags/list?last=b&n=2>; rel=next", Some("last=b&n=2")),
+            ("</first>; rel=\"first\", </v2/a/tags/list?last=c>; REL=\"next\"", Some("last=c")),
+            ("</v2/a/tags/list?n=2>; rel=\"prev\"", None),
+            ("</v2/a/tags/list>; rel=\"next\"", None),
+            ("garbage", None),
+        ] {
+            let mut headers = reqwest::header::HeaderMap::new();
+            headers.insert("link", value.parse().expect("a header"));
+            let answer = Answer { status: 200, headers, body: Bytes::new() };
+            assert_eq!(link(&answer).as_deref(), expect, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_digest_goes_before_a_tag() {
+        let parse = |text: &str| ImageName::parse(text).expect("a reference");
+        let digest = sha256(b"");
+        assert_eq!(reference(&parse("r.example/a")), "latest");
+        assert_eq!(reference(&parse("r.example/a:1")), "1");
+        assert_eq!(reference(&parse(&format!("r.example/a:1@{digest}"))), digest);
+    }
+}

@@ -1,0 +1,414 @@
+//! One request to one registry: its address, its login, its time limit, and what its status means.
+//!
+//! Speaks the distribution specification's HTTP. `oci-client` loses the status of an error, `Retry-After`
+//! and the token server's own answer, and a retry has to know all three, so the requests are made here,
+//! over the HTTP client that it uses too. Nothing is retried here, but for one new login after a 401.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use plan::ImageName;
+use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Method, Url};
+
+use crate::credentials::Credential;
+use crate::error::{Error, ErrorKind, plain, said, status_error};
+use crate::login::{self, Authorization, Challenge};
+use crate::registry::Options;
+
+/// What a login has to allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Access {
+    /// Reading.
+    Pull,
+    /// Reading and writing.
+    Push,
+}
+
+/// One request to a repository.
+pub(crate) struct Request<'a> {
+    /// Registry and repository.
+    pub(crate) image: &'a ImageName,
+    /// What a login has to allow.
+    pub(crate) access: Access,
+    /// GET, HEAD, PUT.
+    pub(crate) method: Method,
+    /// Behind `/v2/{repository}/`, with its query.
+    pub(crate) path: String,
+    /// Headers besides the login.
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// What is sent.
+    pub(crate) body: Bytes,
+    /// The longest answer that is read, in bytes.
+    pub(crate) limit: usize,
+}
+
+/// An answer whose status is a success or 404; everything else is an error.
+pub(crate) struct Answer {
+    /// The status.
+    pub(crate) status: u16,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// The whole body.
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// A header as text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+type Scope = (String, String, Access);
+
+/// The way to all registries, with the logins that are still good.
+pub(crate) struct Wire {
+    options: Options,
+    /// For this machine: no proxy, and no need for certificates, which a bare machine may lack.
+    near: Client,
+    /// For the rest of the world, made when first needed.
+    far: OnceLock<Client>,
+    challenges: Mutex<BTreeMap<String, Challenge>>,
+    credentials: Mutex<BTreeMap<String, Credential>>,
+    authorizations: Mutex<BTreeMap<Scope, Authorization>>,
+}
+
+impl Wire {
+    pub(crate) fn new(options: Options) -> Result<Self, Error> {
+        // The HTTP client takes the process's provider and panics without one; a second one is refused,
+        // which leaves the first in place.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let near = Client::builder()
+            .user_agent(user_agent())
+            .connect_timeout(options.timeout)
+            .no_proxy()
+            .tls_certs_only([])
+            .build()
+            .map_err(|cause| {
+                Error::new(ErrorKind::Connection, format!("no HTTP client: {}", root(&cause)))
+            })?;
+        Ok(Self {
+            options,
+            near,
+            far: OnceLock::new(),
+            challenges: Mutex::default(),
+            credentials: Mutex::default(),
+            authorizations: Mutex::default(),
+        })
+    }
+
+    /// Sends a request, logged in where the registry asks for it. `what` names its subject in errors.
+    pub(crate) async fn send(&self, request: &Request<'_>, what: &str) -> Result<Answer, Error> {
+        let registry = &request.image.registry;
+        let scope = (registry.clone(), request.image.repository.clone(), request.access);
+        let authorization = self.authorization(&scope).await?;
+        let used = authorization.is_some();
+        let mut answer = self.attempt(request, authorization.as_ref(), what).await?;
+        if answer.status == 401
+            && let Some(challenge) = login::challenge(&answer.headers)
+        {
+            self.forget(&scope, used);
+            lock(&self.challenges).insert(registry.clone(), challenge);
+            if let Some(authorization) = self.authorization(&scope).await? {
+                answer = self.attempt(request, Some(&authorization), what).await?;
+            }
+        }
+        if answer.status == 404 || (200..300).contains(&answer.status) {
+            return Ok(answer);
+        }
+        if answer.status == 401 {
+            self.forget(&scope, true);
+        }
+        let said = said(&answer.body, &self.secrets(&scope));
+        Err(status_error(answer.status, registry, what, &said, retry_after(&answer.headers)))
+    }
+
+    async fn attempt(
+        &self,
+        request: &Request<'_>,
+        authorization: Option<&Authorization>,
+        what: &str,
+    ) -> Result<Answer, Error> {
+        let registry = &request.image.registry;
+        let host = host(registry);
+        let scheme = if self.is_plain(host) { "http" } else { "https" };
+        let url = format!("{scheme}://{host}/v2/{}/{}", request.image.repository, request.path);
+        let mut builder = self
+            .client(host)?
+            .request(request.method.clone(), url)
+            .timeout(self.options.timeout)
+            .body(request.body.clone());
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
+        }
+        if let Some(authorization) = authorization {
+            builder = builder.header(AUTHORIZATION, &authorization.value);
+        }
+        let response = builder.send().await.map_err(|cause| self.unreachable(&cause, registry, what))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        tracing::debug!(method = %request.method, %host, path = request.path, status, "registry");
+        let body =
+            read(response, request.limit).await.map_err(|cause| self.unreadable(cause, registry, what))?;
+        Ok(Answer { status, headers, body })
+    }
+
+    /// The login for a scope, from an earlier request or, once the registry's challenge is known, a new one.
+    async fn authorization(&self, scope: &Scope) -> Result<Option<Authorization>, Error> {
+        let known = lock(&self.authorizations).get(scope).cloned();
+        if let Some(known) = known.filter(|known| known.until.is_none_or(|until| Instant::now() < until)) {
+            return Ok(Some(known));
+        }
+        let (registry, repository, access) = scope;
+        let Some(challenge) = lock(&self.challenges).get(registry).cloned() else { return Ok(None) };
+        let credential = self.credential(registry).await?;
+        let authorization = match (&challenge, &credential) {
+            (Challenge::Basic, Credential::Basic { user, password }) => {
+                let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+                Authorization { value, until: None }
+            }
+            (Challenge::Basic, _) => return Ok(None),
+            (Challenge::Bearer { realm, service }, credential) => {
+                let actions = if *access == Access::Push { "pull,push" } else { "pull" };
+                let wanted = format!("repository:{repository}:{actions}");
+                self.token(registry, realm, service.as_deref(), &wanted, credential).await?
+            }
+        };
+        lock(&self.authorizations).insert(scope.clone(), authorization.clone());
+        Ok(Some(authorization))
+    }
+
+    async fn token(
+        &self,
+        registry: &str,
+        realm: &str,
+        service: Option<&str>,
+        scope: &str,
+        credential: &Credential,
+    ) -> Result<Authorization, Error> {
+        let what = format!("a token for {scope}");
+        let broken = |why: &str| Error::new(ErrorKind::Protocol, format!("{registry}'s token server {why}"));
+        let mut url = Url::parse(realm).map_err(|_| broken("has no address that can be read"))?;
+        let server = url.host_str().unwrap_or_default().to_owned();
+        // A registry that speaks TLS must not make us send a password in the clear.
+        if url.scheme() != "https"
+            && !(url.scheme() == "http" && (self.is_plain(host(registry)) || is_near(&server)))
+        {
+            return Err(broken("is not reached by https"));
+        }
+        let ask = login::token_request(service, scope, credential);
+        let client = self.client(&server)?;
+        let mut builder = if ask.post {
+            let form = form(&ask.fields);
+            client.post(url).header("content-type", "application/x-www-form-urlencoded").body(form)
+        } else {
+            url.query_pairs_mut().extend_pairs(&ask.fields);
+            client.get(url)
+        };
+        if let Some((user, password)) = ask.basic {
+            builder = builder.basic_auth(user, Some(password));
+        }
+        let response = builder
+            .timeout(self.options.timeout)
+            .send()
+            .await
+            .map_err(|cause| self.unreachable(&cause, &server, &what))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = read(response, 1 << 20).await.map_err(|cause| self.unreadable(cause, &server, &what))?;
+        match status {
+            200..300 => login::read_token(&body, registry, Instant::now()),
+            // OAuth 2 says 400 for a refresh token that is not good any more (RFC 6749, section 5.2).
+            400 if ask.post => Err(self.refused(401, registry, &what, &body, credential, &headers)),
+            _ => Err(self.refused(status, registry, &what, &body, credential, &headers)),
+        }
+    }
+
+    fn refused(
+        &self,
+        status: u16,
+        registry: &str,
+        what: &str,
+        body: &[u8],
+        credential: &Credential,
+        headers: &HeaderMap,
+    ) -> Error {
+        lock(&self.credentials).remove(registry);
+        status_error(status, registry, what, &said(body, &credential.secrets()), retry_after(headers))
+    }
+
+    /// Asked once: a helper may be slow, or ask a person.
+    async fn credential(&self, registry: &str) -> Result<Credential, Error> {
+        if let Some(known) = lock(&self.credentials).get(registry) {
+            return Ok(known.clone());
+        }
+        let credential = self.options.config.credential(registry).await?;
+        lock(&self.credentials).insert(registry.to_owned(), credential.clone());
+        Ok(credential)
+    }
+
+    /// Drops a login that was refused; with the credential when it was really used, since a helper's
+    /// password can run out too.
+    fn forget(&self, scope: &Scope, used: bool) {
+        lock(&self.authorizations).remove(scope);
+        if used {
+            lock(&self.credentials).remove(&scope.0);
+        }
+    }
+
+    fn secrets(&self, scope: &Scope) -> Vec<String> {
+        let mut secrets = lock(&self.credentials).get(&scope.0).map(Credential::secrets).unwrap_or_default();
+        let value = lock(&self.authorizations).get(scope).map(|known| known.value.clone());
+        secrets.extend(value.and_then(|value| Some(value.split_once(' ')?.1.to_owned())));
+        secrets
+    }
+
+    fn client(&self, host: &str) -> Result<&Client, Error> {
+        if is_near(host) {
+            return Ok(&self.near);
+        }
+        if let Some(client) = self.far.get() {
+            return Ok(client);
+        }
+        let mut certificates = Vec::new();
+        for pem in &self.options.certificates {
+            certificates.extend(
+                reqwest::Certificate::from_pem_bundle(pem).map_err(|_| {
+                    Error::new(ErrorKind::Connection, "a certificate that was given is not PEM")
+                })?,
+            );
+        }
+        let client = Client::builder()
+            .user_agent(user_agent())
+            .connect_timeout(self.options.timeout)
+            .tls_certs_merge(certificates)
+            .build()
+            .map_err(|cause| {
+                Error::new(ErrorKind::Connection, format!("no TLS: {}", root(&cause)))
+                    .help("install ca-certificates, or name a file of them in SSL_CERT_FILE")
+            })?;
+        Ok(self.far.get_or_init(|| client))
+    }
+
+    fn is_plain(&self, host: &str) -> bool {
+        is_near(host) || self.options.insecure.iter().any(|insecure| insecure == host)
+    }
+
+    fn unreachable(&self, cause: &reqwest::Error, host: &str, what: &str) -> Error {
+        if cause.is_timeout() {
+            let message = format!("{what}: no answer from {host} within {:?}", self.options.timeout);
+            return Error::new(ErrorKind::Connection, message);
+        }
+        let kind = if cause.is_redirect() || cause.is_builder() {
+            ErrorKind::Protocol
+        } else {
+            ErrorKind::Connection
+        };
+        Error::new(kind, format!("{what}: cannot talk to {host}: {}", root(cause))).help(format!(
+            "is {host} the right name, and does it run; if it speaks plain http on purpose, it has to be named as insecure"
+        ))
+    }
+
+    fn unreadable(&self, cause: Unread, host: &str, what: &str) -> Error {
+        match cause {
+            Unread::Cut(cause) => self.unreachable(&cause, host, what),
+            Unread::TooLong(limit) => {
+                let message = format!("{what}: {host} answers with more than {limit} bytes");
+                Error::new(ErrorKind::Protocol, message)
+            }
+        }
+    }
+}
+
+enum Unread {
+    Cut(reqwest::Error),
+    TooLong(usize),
+}
+
+async fn read(mut response: reqwest::Response, limit: usize) -> Result<Bytes, Unread> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(Unread::Cut)? {
+        if body.len() + chunk.len() > limit {
+            return Err(Unread::TooLong(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// Where a registry is reached: Docker Hub's images live at another name than its own.
+fn host(registry: &str) -> &str {
+    if registry == "docker.io" || registry == "index.docker.io" { "registry-1.docker.io" } else { registry }
+}
+
+/// Whether a host, with or without a port, is this machine: such registries speak plain HTTP, as for docker.
+fn is_near(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or(host),
+    };
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn form(fields: &[(&str, &str)]) -> String {
+    let mut url = Url::parse("http://form").expect("a constant address parses");
+    url.query_pairs_mut().extend_pairs(fields);
+    url.query().unwrap_or_default().to_owned()
+}
+
+/// The innermost cause, which is the one that tells something; never an address, which can be signed.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if std::ptr::addr_eq(cause, error) {
+        return "the request failed".to_owned();
+    }
+    plain(&cause.to_string(), 300)
+}
+
+/// Seconds only; the form with a date is as good as none.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn user_agent() -> String {
+    format!("image-builder/{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// The maps stay whole whatever happens to who holds them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known() {
+        for near in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.8.9.1", "[::1]:5000", "[::1]"] {
+            assert!(is_near(near), "{near}");
+        }
+        for far in [
+            "r.example",
+            "localhost.example:5000",
+            "10.0.0.1:5000",
+            "[fe80::1]:5000",
+            "127.0.0.1.example",
+            "",
+        ] {
+            assert!(!is_near(far), "{far}");
+        }
+    }
+
+    #[test]
+    fn a_form_is_escaped() {
+        assert_eq!(form(&[("a", "b&c=d"), ("e", "+/ é")]), "a=b%26c%3Dd&e=%2B%2F+%C3%A9");
+    }
+}
