@@ -1,0 +1,113 @@
+//! The flags of an instruction, `--from=x`, quoted and escaped as BuildKit allows.
+
+use super::lines::Line;
+
+/// The flags of an instruction, and where what follows them begins in the line.
+pub(super) struct Flags {
+    pub(super) flags: Vec<Flag>,
+    pub(super) rest: usize,
+}
+
+/// One flag without its `--`, quotes and escapes taken away.
+pub(super) struct Flag {
+    text: String,
+    /// For each byte of `text`, where it stands in the line.
+    at: Vec<usize>,
+}
+
+/// A part of a flag's text.
+pub(super) struct Part<'a> {
+    pub(super) text: &'a str,
+    /// Where it stands in the line; `None` when quotes or escapes lie in it, so that it cannot be replaced.
+    pub(super) range: Option<std::ops::Range<usize>>,
+    /// Where it begins, or would begin.
+    pub(super) start: usize,
+}
+
+impl Flags {
+    pub(super) fn rest_text<'a>(&self, line: &'a Line) -> &'a str {
+        line.text[self.rest..].trim()
+    }
+}
+
+impl Flag {
+    /// The flag's name.
+    pub(super) fn name(&self) -> &str {
+        self.text.split_once('=').map_or(&self.text, |(name, _)| name)
+    }
+
+    /// What stands behind the first `=`.
+    pub(super) fn value(&self) -> Option<Part<'_>> {
+        let start = self.text.find('=')? + 1;
+        Some(self.part(start, self.text.len()))
+    }
+
+    /// The value as comma-separated `key=value` fields: key in lower case, value.
+    pub(super) fn fields(&self) -> Vec<(String, Option<Part<'_>>)> {
+        let Some(mut start) = self.text.find('=').map(|equals| equals + 1) else { return Vec::new() };
+        let mut fields = Vec::new();
+        for field in self.text[start..].split(',') {
+            let value = field.find('=').map(|equals| self.part(start + equals + 1, start + field.len()));
+            let key = field.split_once('=').map_or(field, |(key, _)| key);
+            fields.push((key.to_lowercase(), value));
+            start += field.len() + 1;
+        }
+        fields
+    }
+
+    fn part(&self, start: usize, end: usize) -> Part<'_> {
+        let at = &self.at[start..end];
+        let whole = at.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+        let range = at.first().zip(at.last()).filter(|_| whole).map(|(first, last)| *first..*last + 1);
+        let start_at = at.first().or(self.at.get(start.wrapping_sub(1))).copied().unwrap_or(0);
+        Part { text: &self.text[start..end], range, start: start_at }
+    }
+}
+
+/// Reads the flags that stand at `start` of a line: words that begin with `--`, up to a `--` alone or to a
+/// word that is none. Quotes group and `\` escapes, whatever the escape directive says.
+pub(super) fn read(line: &Line, start: usize) -> Flags {
+    let text = &line.text;
+    let mut flags = Vec::new();
+    let mut at = start;
+    loop {
+        at = text.len() - text[at..].trim_start().len();
+        if !text[at..].starts_with("--") {
+            return Flags { flags, rest: at };
+        }
+        let mut flag = Flag { text: String::new(), at: Vec::new() };
+        let mut quote = None;
+        let mut chars = text[at..].char_indices().map(|(index, c)| (at + index, c));
+        let mut end = text.len();
+        while let Some((mut index, mut c)) = chars.next() {
+            match quote {
+                None if c.is_whitespace() => {
+                    end = index;
+                    break;
+                }
+                None if c == '\'' || c == '"' => {
+                    quote = Some(c);
+                    continue;
+                }
+                Some(open) if c == open => {
+                    quote = None;
+                    continue;
+                }
+                _ => {}
+            }
+            if c == '\\' {
+                let Some(next) = chars.next() else { break };
+                (index, c) = next;
+            }
+            flag.text.push(c);
+            flag.at.extend(index..index + c.len_utf8());
+        }
+        at = end;
+        if flag.text == "--" {
+            return Flags { flags, rest: at };
+        }
+        flag.text.drain(..2.min(flag.text.len()));
+        flag.at.drain(..2.min(flag.at.len()));
+        flags.push(flag);
+    }
+}

@@ -1,0 +1,253 @@
+//! Lines as BuildKit puts them together: continuations joined, comments and heredoc bodies left out.
+
+use std::collections::HashMap;
+
+use plan::Span;
+
+use crate::Problem;
+use crate::tree::SourceFile;
+
+use super::{frontend, words};
+
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// A Dockerfile, line by line.
+#[derive(Debug)]
+pub(super) struct Lines {
+    /// One for each instruction.
+    pub(super) lines: Vec<Line>,
+    /// What continues a line and escapes a character: `\`, or what `# escape=` says.
+    pub(super) escape: char,
+    /// What is left open where the text ends.
+    open: Option<Open>,
+}
+
+/// An instruction with the lines that continue it, as one line.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Joined, without line ends and comments.
+    pub(super) text: String,
+    /// Of the first line, counted from 1.
+    pub(super) number: u32,
+    /// For each byte of `text`, where it stands in the file.
+    offsets: Vec<usize>,
+}
+
+#[derive(Debug)]
+enum Open {
+    /// The last line ends in a continuation.
+    Continuation { at: usize },
+    /// `<<{name}` has no line `{name}`.
+    Heredoc { name: String, at: usize },
+    /// `<< {name}` has no line `{name}`: new builders take that for a heredoc, old ones do not.
+    SpacedHeredoc { name: String, at: usize },
+}
+
+impl Line {
+    /// The first word.
+    pub(super) fn keyword(&self) -> &str {
+        &self.text[self.keyword_start()..self.keyword_end()]
+    }
+
+    fn keyword_start(&self) -> usize {
+        self.text.len() - self.text.trim_start().len()
+    }
+
+    fn keyword_end(&self) -> usize {
+        let start = self.keyword_start();
+        self.text[start..].find(is_blank).map_or(self.text.len(), |length| start + length)
+    }
+
+    /// Where in `text` the second word begins, or its end.
+    pub(super) fn after_keyword(&self) -> usize {
+        let end = self.keyword_end();
+        self.text.len() - self.text[end..].trim_start().len()
+    }
+
+    /// Where a range of `text` stands in the file. A range that goes over a line end includes that.
+    pub(super) fn span(&self, range: std::ops::Range<usize>) -> Span {
+        let end = match range.end.checked_sub(1).filter(|last| *last >= range.start) {
+            Some(last) => self.offsets[last] + 1,
+            None => self.offset(range.start),
+        };
+        Span { start: self.offset(range.start), end }
+    }
+
+    /// Where a byte of `text` stands in the file; behind the last one, the end of that.
+    pub(super) fn offset(&self, at: usize) -> usize {
+        match self.offsets.get(at) {
+            Some(offset) => *offset,
+            None => self.offsets.last().map_or(0, |last| last + 1),
+        }
+    }
+}
+
+impl Lines {
+    /// What no builder accepts.
+    pub(super) fn problems(&self, file: &SourceFile) -> Option<Problem> {
+        let Some(Open::Heredoc { name, at }) = &self.open else { return None };
+        Some(
+            Problem::in_file("heredoc-open", &file.path, format!("the heredoc {name:?} has no end"))
+                .at(&file.text, *at)
+                .help(format!("end it with a line that holds {name:?} and nothing else")),
+        )
+    }
+
+    /// What would swallow the text that is put behind this one.
+    pub(super) fn problems_at_end(&self, file: &SourceFile) -> Option<Problem> {
+        match self.open.as_ref()? {
+            Open::Continuation { at } => Some(
+                Problem::in_file(
+                    "fragment-open",
+                    &file.path,
+                    format!("the fragment ends in a continuation ('{}')", self.escape),
+                )
+                .at(&file.text, *at)
+                .help("remove it: the next fragment would become a part of this instruction"),
+            ),
+            Open::SpacedHeredoc { name, at } => Some(
+                Problem::in_file("heredoc-open", &file.path, format!("the heredoc {name:?} has no end"))
+                    .at(&file.text, *at)
+                    .help(format!(
+                        "end it with a line that holds {name:?} and nothing else; if it is a shift and no \
+                         heredoc, put it into quotes"
+                    )),
+            ),
+            Open::Heredoc { .. } => None,
+        }
+    }
+}
+
+/// Where the text begins, behind a byte order mark.
+pub(super) fn start(text: &str) -> usize {
+    if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 }
+}
+
+/// Puts lines together. Never fails: what is left open is told by [`Lines::problems`].
+pub(super) fn read(text: &str) -> Lines {
+    let escape = frontend::escape(text);
+    let mut rest = Physical { text, at: start(text), number: 0, last: None };
+    let mut lines = Lines { lines: Vec::new(), escape, open: None };
+    while let Some((at, first)) = rest.next() {
+        let first = trim_line_end(first);
+        let indent = first.len() - first.trim_start().len();
+        if first.trim_start().is_empty() || is_comment(first) {
+            continue;
+        }
+        let mut line = Line { text: String::new(), number: rest.number, offsets: Vec::new() };
+        let mut continuation = push(&mut line, &first[indent..], at + indent, escape);
+        while let Some(open_at) = continuation {
+            let Some((at, next)) = rest.next() else {
+                lines.open = Some(Open::Continuation { at: open_at });
+                break;
+            };
+            let next = trim_line_end(next);
+            if is_comment(next) || next.trim_start().is_empty() {
+                continue;
+            }
+            continuation = push(&mut line, next, at, escape);
+        }
+        if line.text.trim().is_empty() {
+            continue;
+        }
+        if can_have_heredocs(&line) {
+            for heredoc in words::heredocs(&line.text) {
+                let at = line.offset(heredoc.at);
+                if heredoc.spaced && !rest.ends(&heredoc) {
+                    lines.open = Some(Open::SpacedHeredoc { name: heredoc.name, at });
+                    break;
+                }
+                if !rest.skip_heredoc(&heredoc) {
+                    lines.open = Some(Open::Heredoc { name: heredoc.name, at });
+                    break;
+                }
+            }
+        }
+        lines.lines.push(line);
+    }
+    lines
+}
+
+/// Adds a physical line; returns where its continuation stands, if it has one.
+///
+/// The rule is BuildKit's: the escape character at the end, blanks behind it or not, and not the same
+/// character before it.
+fn push(line: &mut Line, text: &str, at: usize, escape: char) -> Option<usize> {
+    let trimmed = text.trim_end_matches([' ', '\t']);
+    let body = trimmed.strip_suffix(escape).filter(|body| !body.ends_with(escape));
+    let kept = body.unwrap_or(text);
+    line.text.push_str(kept);
+    line.offsets.extend(at..at + kept.len());
+    body.map(|body| at + body.len())
+}
+
+/// Only these have heredocs, and a trigger with one of them.
+fn can_have_heredocs(line: &Line) -> bool {
+    let has = |word: &str| ["run", "copy", "add"].iter().any(|known| word.eq_ignore_ascii_case(known));
+    let keyword = line.keyword();
+    line.text.contains("<<")
+        && (has(keyword)
+            || keyword.eq_ignore_ascii_case("onbuild")
+                && line.text[line.after_keyword()..].split(is_blank).next().is_some_and(has))
+}
+
+/// What BuildKit splits instructions at.
+pub(super) fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\u{b}' | '\u{c}' | '\r')
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with('#')
+}
+
+fn trim_line_end(line: &str) -> &str {
+    line.trim_end_matches(['\r', '\n'])
+}
+
+/// Lines as they stand in the file.
+struct Physical<'a> {
+    text: &'a str,
+    at: usize,
+    number: u32,
+    /// Where each line stands for the last time, as it is and without tabs before it. Made when it is first
+    /// asked for; it keeps the search for an end that is not there from being quadratic.
+    last: Option<HashMap<&'a str, usize>>,
+}
+
+impl<'a> Physical<'a> {
+    fn next(&mut self) -> Option<(usize, &'a str)> {
+        let at = self.at;
+        let rest = self.text.get(at..).filter(|rest| !rest.is_empty())?;
+        let length = rest.find('\n').map_or(rest.len(), |newline| newline + 1);
+        self.at += length;
+        self.number = self.number.saturating_add(1);
+        Some((at, &rest[..length]))
+    }
+
+    /// Whether there is an end for a heredoc further down.
+    fn ends(&mut self, heredoc: &words::Heredoc) -> bool {
+        let last = self.last.get_or_insert_with(|| {
+            let mut last = HashMap::new();
+            let mut at = 0;
+            for line in self.text.split_inclusive('\n') {
+                last.insert(trim_line_end(line), at);
+                last.insert(trim_line_end(line).trim_start_matches('\t'), at);
+                at += line.len();
+            }
+            last
+        });
+        last.get(heredoc.name.as_str()).is_some_and(|at| *at >= self.at)
+    }
+
+    /// Goes behind the body of a heredoc; `false` when it has no end.
+    fn skip_heredoc(&mut self, heredoc: &words::Heredoc) -> bool {
+        while let Some((_, line)) = self.next() {
+            let line = trim_line_end(line);
+            let line = if heredoc.strip_tabs { line.trim_start_matches('\t') } else { line };
+            if line == heredoc.name {
+                return true;
+            }
+        }
+        false
+    }
+}

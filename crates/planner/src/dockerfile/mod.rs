@@ -1,0 +1,176 @@
+//! Dockerfile text → the images that it needs, and where they are named.
+//!
+//! Read as BuildKit reads it (`frontend/dockerfile/parser` and the Dockerfile reference), down to its quirks,
+//! since a reference that is missed here is a rebuild that is missed there. What the builders in use read
+//! differently from each other, or what cannot be known before a build, is a problem and not a guess.
+//! Knows nothing of layers: what a reference means is decided elsewhere.
+
+mod arguments;
+mod flags;
+mod frontend;
+mod lines;
+mod references;
+mod words;
+
+use std::collections::BTreeMap;
+
+use plan::{Role, Span};
+
+use crate::Problem;
+use crate::tree::SourceFile;
+
+/// The largest Dockerfile that is read, in bytes. Builders need quadratic time for what is larger.
+const MAX_SIZE: usize = 1 << 20;
+
+/// An image that a Dockerfile names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageReference {
+    /// What it is needed for.
+    pub role: Role,
+    /// Bytes of the file's text that name it: replacing them by an image gives a valid Dockerfile again.
+    pub span: Span,
+    /// The name, variables substituted; `scratch` for the empty image.
+    pub text: String,
+    /// Where the name begins.
+    pub line: u32,
+}
+
+/// An instruction, as far as anybody asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instruction {
+    /// In capitals; `ONBUILD` for a trigger of any kind.
+    pub keyword: String,
+    /// What follows the flags, line continuations joined.
+    pub arguments: String,
+    /// Where it begins.
+    pub line: u32,
+}
+
+/// The Dockerfile of a science layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dockerfile {
+    /// Every image named, `scratch` included and stages left out, in the order of their spans.
+    pub references: Vec<ImageReference>,
+    /// In order.
+    pub instructions: Vec<Instruction>,
+}
+
+/// The Dockerfile of a compat layer: instructions that go behind a FROM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fragment {
+    /// Where the text begins, behind a byte order mark: leave that out when texts are joined.
+    pub start: usize,
+    /// As in [`Dockerfile`]; spans count from the beginning of the file, byte order mark included.
+    pub references: Vec<ImageReference>,
+    /// In order.
+    pub instructions: Vec<Instruction>,
+    /// What is set for all of the image and can be set only once: `USER`, `WORKDIR`, `ENTRYPOINT`, `CMD`,
+    /// `ENV key`, with its line.
+    pub overrides: Vec<(String, u32)>,
+}
+
+/// Reads the Dockerfile of a science layer.
+///
+/// `args` are the descriptor's, `platform` is `os/arch[/variant]`, `allowed_frontends` are images that
+/// `# syntax=` may name beside `docker/dockerfile:1…`.
+///
+/// # Errors
+/// Every problem that was found.
+pub fn parse(
+    file: &SourceFile,
+    args: &BTreeMap<String, String>,
+    platform: &str,
+    allowed_frontends: &[String],
+) -> Result<Dockerfile, Vec<Problem>> {
+    check_size(file)?;
+    let lines = lines::read(&file.text);
+    let mut problems = frontend::problems(file, allowed_frontends);
+    problems.extend(lines.problems(file));
+    let global = arguments::Global::new(args, platform);
+    let (references, found) = references::of_dockerfile(file, &lines, global);
+    problems.extend(found);
+    if problems.is_empty() {
+        Ok(Dockerfile { references, instructions: instructions(&lines) })
+    } else {
+        problems.sort();
+        problems.dedup();
+        Err(problems)
+    }
+}
+
+/// Reads the fragment of a compat layer: no FROM, no parser directive, and closed at its end, so that what is
+/// put behind it is not swallowed. A missing line end there is no problem.
+///
+/// # Errors
+/// Every problem that was found.
+pub fn fragment(file: &SourceFile) -> Result<Fragment, Vec<Problem>> {
+    check_size(file)?;
+    let lines = lines::read(&file.text);
+    let mut problems = frontend::problems_of_fragment(file);
+    problems.extend(lines.problems(file));
+    problems.extend(lines.problems_at_end(file));
+    let (references, found) = references::of_fragment(file, &lines);
+    problems.extend(found);
+    if problems.is_empty() {
+        Ok(Fragment {
+            start: lines::start(&file.text),
+            references,
+            instructions: instructions(&lines),
+            overrides: overrides(&lines),
+        })
+    } else {
+        problems.sort();
+        problems.dedup();
+        Err(problems)
+    }
+}
+
+/// The text with each span replaced. Spans are sorted and do not overlap, as those of references.
+#[must_use]
+pub fn rewrite(text: &str, replacements: &[(Span, String)]) -> String {
+    let mut rewritten = String::with_capacity(text.len());
+    let mut at = 0;
+    for (span, replacement) in replacements {
+        rewritten.push_str(&text[at..span.start]);
+        rewritten.push_str(replacement);
+        at = span.end;
+    }
+    rewritten.push_str(&text[at..]);
+    rewritten
+}
+
+fn check_size(file: &SourceFile) -> Result<(), Vec<Problem>> {
+    if file.text.len() <= MAX_SIZE {
+        return Ok(());
+    }
+    let problem = Problem::in_file("too-large", &file.path, "the Dockerfile is larger than 1 MiB");
+    Err(vec![problem.help("put data into a file beside it, and COPY that")])
+}
+
+fn instructions(lines: &lines::Lines) -> Vec<Instruction> {
+    let instruction = |line: &lines::Line| Instruction {
+        keyword: line.keyword().to_ascii_uppercase(),
+        arguments: flags::read(line, line.after_keyword()).rest_text(line).to_owned(),
+        line: line.number,
+    };
+    lines.lines.iter().map(instruction).collect()
+}
+
+/// What the instructions of a fragment set that a later one replaces.
+fn overrides(lines: &lines::Lines) -> Vec<(String, u32)> {
+    let mut overrides = Vec::new();
+    for line in &lines.lines {
+        let keyword = line.keyword().to_ascii_uppercase();
+        match keyword.as_str() {
+            "USER" | "WORKDIR" | "ENTRYPOINT" | "CMD" => overrides.push((keyword, line.number)),
+            "ENV" => {
+                let rest = line.text[line.after_keyword()..].trim();
+                for key in words::env_keys(rest, lines.escape) {
+                    overrides.push((format!("ENV {key}"), line.number));
+                }
+            }
+            _ => {}
+        }
+    }
+    overrides
+}

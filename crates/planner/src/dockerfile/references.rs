@@ -1,0 +1,350 @@
+//! From lines to references: stages, what the last one stands on, `COPY --from`, `RUN --mount`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plan::{ImageName, Role};
+
+use crate::tree::SourceFile;
+use crate::{Problem, suggest};
+
+use super::arguments::Global;
+use super::flags::{self, Part};
+use super::lines::{self, Line, Lines};
+use super::words::{self, Unknown};
+use super::{ImageReference, frontend};
+
+/// Of one file: what is no Dockerfile at all need not be told line by line.
+const MAX_PROBLEMS: usize = 50;
+
+const INSTRUCTIONS: [&str; 18] = [
+    "add",
+    "arg",
+    "cmd",
+    "copy",
+    "entrypoint",
+    "env",
+    "expose",
+    "from",
+    "healthcheck",
+    "label",
+    "maintainer",
+    "onbuild",
+    "run",
+    "shell",
+    "stopsignal",
+    "user",
+    "volume",
+    "workdir",
+];
+
+/// What was found so far.
+struct Found<'a> {
+    file: &'a SourceFile,
+    references: Vec<ImageReference>,
+    problems: Vec<Problem>,
+    /// Stages above, by their names in lower case.
+    stages: BTreeMap<String, usize>,
+    /// Names of all stages, for the ones that are used before they are there.
+    later: BTreeSet<String>,
+    /// How many stages there are above, the present one included.
+    count: usize,
+}
+
+/// The references of a whole Dockerfile.
+pub(super) fn of_dockerfile(
+    file: &SourceFile,
+    lines: &Lines,
+    mut global: Global<'_>,
+) -> (Vec<ImageReference>, Vec<Problem>) {
+    let mut found = Found::new(file);
+    found.later = lines.lines.iter().filter_map(stage_name).map(|(name, _)| name.to_lowercase()).collect();
+    // For each stage, the index of the reference at the bottom of its chain.
+    let mut bottoms: Vec<Option<usize>> = Vec::new();
+    for line in &lines.lines {
+        let keyword = line.keyword().to_ascii_lowercase();
+        found.check_keyword(line);
+        match keyword.as_str() {
+            "from" => bottoms.push(found.from(line, lines.escape, &global, &bottoms)),
+            "arg" if bottoms.is_empty() => {
+                if let Err(unknown) = global.declare(&line.text[line.after_keyword()..], lines.escape) {
+                    found.unknown(line, line.after_keyword(), "ARG", &unknown, &global);
+                }
+            }
+            "arg" => {}
+            known if bottoms.is_empty() && INSTRUCTIONS.contains(&known) => found.problem(
+                line,
+                0,
+                "no-from",
+                format!("{} before the first FROM", known.to_ascii_uppercase()),
+                "a Dockerfile begins with FROM; only ARG may stand before it",
+            ),
+            _ => found.instruction(line, 0),
+        }
+    }
+    if bottoms.is_empty() {
+        found.problems.push(
+            Problem::in_file("no-from", &file.path, "the Dockerfile has no FROM")
+                .line(1)
+                .help("begin it with `FROM sci/{target}:{version}` or another image"),
+        );
+    }
+    if let Some(base) = bottoms.last().copied().flatten() {
+        found.references[base].role = Role::Base;
+    }
+    (found.references, found.problems)
+}
+
+/// The references of a fragment, which has no stages.
+pub(super) fn of_fragment(file: &SourceFile, lines: &Lines) -> (Vec<ImageReference>, Vec<Problem>) {
+    let mut found = Found::new(file);
+    for line in &lines.lines {
+        found.check_keyword(line);
+        if line.keyword().eq_ignore_ascii_case("from") {
+            found.problem(
+                line,
+                0,
+                "fragment-from",
+                "a compat fragment has a FROM".to_owned(),
+                "remove it: the fragment is put on top of a science image",
+            );
+        } else {
+            found.instruction(line, 0);
+        }
+    }
+    (found.references, found.problems)
+}
+
+/// The name behind `AS`, and where it stands in the line.
+fn stage_name(line: &Line) -> Option<(&str, usize)> {
+    if !line.keyword().eq_ignore_ascii_case("from") {
+        return None;
+    }
+    let words = from_words(line);
+    match words.as_slice() {
+        [_, (keyword, _), (name, at)] if keyword.eq_ignore_ascii_case("as") => Some((name, *at)),
+        _ => None,
+    }
+}
+
+/// What stands behind the flags of a FROM.
+fn from_words(line: &Line) -> Vec<(&str, usize)> {
+    let start = flags::read(line, line.after_keyword()).rest;
+    let mut words = Vec::new();
+    let mut at = start;
+    for word in line.text[start..].split(lines::is_blank) {
+        if !word.is_empty() {
+            words.push((word, at));
+        }
+        at += word.len() + 1;
+    }
+    words
+}
+
+impl<'a> Found<'a> {
+    fn new(file: &'a SourceFile) -> Self {
+        Self {
+            file,
+            references: Vec::new(),
+            problems: Vec::new(),
+            stages: BTreeMap::new(),
+            later: BTreeSet::new(),
+            count: 0,
+        }
+    }
+
+    /// A FROM; returns which reference is at the bottom of its stage.
+    fn from(
+        &mut self,
+        line: &Line,
+        escape: char,
+        global: &Global<'_>,
+        bottoms: &[Option<usize>],
+    ) -> Option<usize> {
+        let words = from_words(line);
+        let (word, at) = match words.as_slice() {
+            [image] => *image,
+            [image, (keyword, _), _] if keyword.eq_ignore_ascii_case("as") => *image,
+            _ => {
+                let help = "write `FROM image` or `FROM image AS name`";
+                self.problem(line, 0, "from", "FROM takes one image, and AS with one name".to_owned(), help);
+                self.count += 1;
+                return None;
+            }
+        };
+        let bottom = match words::expand(word, escape, &|name| global.value(name)) {
+            Err(unknown) => {
+                self.unknown(line, at, "FROM", &unknown, global);
+                None
+            }
+            Ok(text) => match self.stages.get(&text.to_lowercase()) {
+                Some(stage) => bottoms.get(*stage).copied().flatten(),
+                None => self.image(line, at..at + word.len(), Role::Stage, text),
+            },
+        };
+        if let Some((name, at)) = stage_name(line) {
+            let lower = name.to_lowercase();
+            if is_stage_name(&lower) {
+                self.stages.insert(lower, self.count);
+            } else {
+                let help = "a letter first, then letters, digits, '-', '_' and '.'";
+                self.problem(line, at, "stage-name", format!("{name:?} is no name for a stage"), help);
+            }
+        }
+        self.count += 1;
+        bottom
+    }
+
+    /// Any other instruction, which begins at `start` of the line; that is 0 but for a trigger.
+    fn instruction(&mut self, line: &Line, start: usize) {
+        let text = &line.text[start..];
+        let trimmed = text.trim_start();
+        let keyword = trimmed.split(lines::is_blank).next().unwrap_or_default().to_ascii_lowercase();
+        let behind = start + (text.len() - trimmed.len()) + keyword.len();
+        let behind = line.text.len() - line.text[behind..].trim_start().len();
+        match keyword.as_str() {
+            "copy" => {
+                for flag in flags::read(line, behind).flags {
+                    if flag.name() == "from"
+                        && let Some(value) = flag.value()
+                    {
+                        self.copy_from(line, &value);
+                    }
+                }
+            }
+            "run" => {
+                for flag in flags::read(line, behind).flags {
+                    if flag.name() == "mount" {
+                        self.mount(line, &flag);
+                    }
+                }
+            }
+            "onbuild" if start == 0 => self.instruction(line, behind),
+            "onbuild" | "from" | "maintainer" if start > 0 => {
+                let message = format!("ONBUILD {} is not allowed", keyword.to_ascii_uppercase());
+                self.problem(line, start, "onbuild", message, "use another instruction as a trigger");
+            }
+            _ => {}
+        }
+    }
+
+    fn copy_from(&mut self, line: &Line, value: &Part<'_>) {
+        let Ok(stage) = value.text.parse::<i64>() else {
+            return self.named(line, value, Role::Copy, "COPY --from");
+        };
+        let known = usize::try_from(stage).is_ok_and(|stage| stage + 1 < self.count);
+        if !known {
+            let message = format!("COPY --from={stage}: there is no stage {stage} above this one");
+            self.problem(line, value.start, "stage", message, "give the stage a name, and name it");
+        }
+    }
+
+    fn mount(&mut self, line: &Line, flag: &flags::Flag) {
+        let fields = flag.fields();
+        let Some((_, value)) = fields.iter().find(|(key, _)| key.trim_matches(['"', ' ']) == "from") else {
+            return;
+        };
+        let Some(value) = value else { return };
+        if flag.value().is_some_and(|whole| whole.text.contains('"')) {
+            let message = "a mount with a quote in its value and an image in `from`".to_owned();
+            self.problem(line, value.start, "quoted", message, "write `from=` without quotes");
+        } else if value.text.parse::<i64>().is_ok() {
+            let message = format!("a mount takes no stage number ({})", value.text);
+            self.problem(line, value.start, "stage", message, "give the stage a name, and name it");
+        } else {
+            self.named(line, value, Role::Mount, "RUN --mount from");
+        }
+    }
+
+    /// What a flag names: a stage or an image.
+    fn named(&mut self, line: &Line, value: &Part<'_>, role: Role, what: &str) {
+        let lower = value.text.to_lowercase();
+        if value.text.is_empty() || self.stages.get(&lower).is_some_and(|stage| stage + 1 < self.count) {
+            return;
+        }
+        if value.text.contains('$') {
+            let help = "docker puts no variable in here: define a stage with `FROM … AS name`, and name that";
+            self.problem(line, value.start, "variable", format!("{what} with a variable"), help);
+        } else if self.later.contains(&lower) {
+            let message = format!("{what}: the stage {:?} is not above this one", value.text);
+            let help = "move the stage up: some builders would take the stage here, others an image";
+            self.problem(line, value.start, "stage", message, help);
+        } else if let Some(range) = value.range.clone() {
+            self.image(line, range, role, value.text.to_owned());
+        } else {
+            let message = format!("{what}: quotes or escapes within the name of the image");
+            self.problem(line, value.start, "quoted", message, "write the name as it is");
+        }
+    }
+
+    fn image(
+        &mut self,
+        line: &Line,
+        range: std::ops::Range<usize>,
+        role: Role,
+        text: String,
+    ) -> Option<usize> {
+        let name = if text == "scratch" { Ok(()) } else { ImageName::parse(&text).map(|_| ()) };
+        if let Err(error) = name {
+            let help = "a reference has the form registry/path/name:tag, in lower case up to the tag";
+            self.problem(line, range.start, "reference", error.to_string(), help);
+            return None;
+        }
+        let span = line.span(range);
+        let above = self.file.text[line.offset(0)..span.start].bytes().filter(|byte| *byte == b'\n').count();
+        let number = line.number.saturating_add(u32::try_from(above).unwrap_or(u32::MAX));
+        self.references.push(ImageReference { role, span, text, line: number });
+        Some(self.references.len() - 1)
+    }
+
+    /// Words that are no instruction, arguments that would choose a frontend.
+    fn check_keyword(&mut self, line: &Line) {
+        let keyword = line.keyword().to_ascii_lowercase();
+        if keyword == "arg" {
+            for name in frontend::argument_names(&line.text[line.after_keyword()..]) {
+                let message = format!("ARG {name} with a value: it steers the builder itself");
+                self.problem(line, 0, "buildkit-argument", message, "remove it");
+            }
+        } else if !INSTRUCTIONS.contains(&keyword.as_str()) {
+            let help = match suggest::closest(&keyword, INSTRUCTIONS.into_iter()) {
+                Some(known) => format!("did you mean {}?", known.to_ascii_uppercase()),
+                None => "a line begins with an instruction, or goes on with one that ends in a continuation"
+                    .to_owned(),
+            };
+            self.problem(line, 0, "instruction", format!("{:?} is no instruction", line.keyword()), help);
+        }
+    }
+
+    fn unknown(&mut self, line: &Line, at: usize, what: &str, unknown: &Unknown, global: &Global<'_>) {
+        let (message, help) = match unknown {
+            Unknown::Unset(name) => (format!("{what}: {name} has no value"), global.help(name)),
+            Unknown::DependsOn(name, other) => (
+                format!("{what}: {name} has no value, since it stands on {other}, which has none"),
+                global.help(other),
+            ),
+            Unknown::Syntax(why) => {
+                (format!("{what}: {why}"), "use $NAME, ${NAME}, ${NAME:-default} or ${NAME:+text}".to_owned())
+            }
+        };
+        self.problem(line, at, "unknown-reference", message, help);
+    }
+
+    fn problem(
+        &mut self,
+        line: &Line,
+        at: usize,
+        code: &'static str,
+        message: String,
+        help: impl Into<String>,
+    ) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
+        let problem = Problem::in_file(code, &self.file.path, message);
+        self.problems.push(problem.at(&self.file.text, line.offset(at)).help(help));
+    }
+}
+
+fn is_stage_name(lower: &str) -> bool {
+    lower.starts_with(|c: char| c.is_ascii_lowercase())
+        && lower.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
+}

@@ -1,0 +1,196 @@
+//! JSON as people write it: `#`, `//` and `/* */` comments and trailing commas. Nothing else is tolerated:
+//! a key that stands twice, or anything behind the end, is an error.
+
+use jsonc_parser::ast::{Object, ObjectPropName, Value};
+use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+
+use crate::Problem;
+use crate::tree::SourceFile;
+
+/// The largest file that is read, in bytes.
+const MAX_SIZE: usize = 1 << 20;
+
+/// How deep lists and objects may go. The parser behind this one recurses.
+const MAX_DEPTH: usize = 64;
+
+/// The text that is parsed: the file's, of equal length, without what the parser does not know.
+///
+/// # Errors
+/// A file that is too large, or too deep to be read.
+pub(crate) fn prepare(file: &SourceFile) -> Result<String, Problem> {
+    if file.text.len() > MAX_SIZE {
+        return Err(Problem::in_file(
+            "descriptor-too-large",
+            &file.path,
+            "the descriptor is larger than 1 MiB",
+        )
+        .help("a descriptor holds a few names; put data into a file of its own"));
+    }
+    let mut prepared = String::with_capacity(file.text.len());
+    let mut depth = 0_usize;
+    let mut state = State::Value;
+    let mut chars = file.text.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        let next = chars.peek().map(|(_, next)| *next);
+        let mut blank = false;
+        state = match (state, c) {
+            (State::Value, '"') => State::Text,
+            (State::Value, '#') => {
+                blank = true;
+                State::Hash
+            }
+            (State::Value, '/') if next == Some('/') => State::Line,
+            (State::Value, '/') if next == Some('*') => {
+                prepared.push(c);
+                chars.next();
+                prepared.push('*');
+                state = State::Block;
+                continue;
+            }
+            (State::Value, '\u{feff}') if at == 0 => {
+                blank = true;
+                State::Value
+            }
+            (State::Value, '[' | '{') => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    let message = format!("lists and objects are nested more than {MAX_DEPTH} deep");
+                    return Err(Problem::in_file("descriptor-syntax", &file.path, message)
+                        .at(&file.text, at)
+                        .help("a descriptor needs three levels"));
+                }
+                State::Value
+            }
+            (State::Value, ']' | '}') => {
+                depth = depth.saturating_sub(1);
+                State::Value
+            }
+            (State::Text, '"') => State::Value,
+            (State::Text, '\\') => State::Escaped,
+            (State::Escaped, _) => State::Text,
+            // A line end closes a text that should have been closed: the parser tells about it.
+            (State::Text | State::Hash | State::Line, '\n') => State::Value,
+            (State::Hash, _) => {
+                blank = c != '\r';
+                State::Hash
+            }
+            (State::Block, '*') if next == Some('/') => {
+                prepared.push(c);
+                chars.next();
+                prepared.push('/');
+                state = State::Value;
+                continue;
+            }
+            (state, _) => state,
+        };
+        if blank {
+            prepared.extend(std::iter::repeat_n(' ', c.len_utf8()));
+        } else {
+            prepared.push(c);
+        }
+    }
+    Ok(prepared)
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Value,
+    Text,
+    Escaped,
+    Hash,
+    Line,
+    Block,
+}
+
+/// Reads the one object that a file holds. `prepared` comes from [`prepare`].
+///
+/// # Errors
+/// What is no JSON, no object, or has a key twice.
+pub(crate) fn object<'a>(file: &SourceFile, prepared: &'a str) -> Result<Object<'a>, Vec<Problem>> {
+    let options = ParseOptions {
+        allow_comments: true,
+        allow_trailing_commas: true,
+        allow_loose_object_property_names: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    };
+    let syntax = |message: String, at: usize| {
+        Problem::in_file("descriptor-syntax", &file.path, message).at(&file.text, at)
+    };
+    let parsed = parse_to_ast(prepared, &CollectOptions::default(), &options).map_err(|error| {
+        let mut kind = error.kind().to_string();
+        if let Some(first) = kind.get_mut(..1) {
+            first.make_ascii_lowercase();
+        }
+        vec![
+            syntax(format!("not JSON: {kind}"), error.range().start)
+                .help("comments (#, //, /* */) and trailing commas are fine, all else is as in JSON"),
+        ]
+    })?;
+    match parsed.value {
+        Some(Value::Object(object)) => {
+            let mut problems = Vec::new();
+            duplicates(&object, &mut |key, at| {
+                problems
+                    .push(syntax(format!("the field {key:?} stands twice"), at).help("remove one of them"));
+            });
+            if problems.is_empty() { Ok(object) } else { Err(problems) }
+        }
+        _ => Err(vec![
+            syntax("a descriptor is one JSON object".to_owned(), 0)
+                .help("begin it with `{` and end it with `}`"),
+        ]),
+    }
+}
+
+fn duplicates(object: &Object<'_>, found: &mut dyn FnMut(&str, usize)) {
+    let mut seen = std::collections::BTreeSet::new();
+    for property in &object.properties {
+        if !seen.insert(key(&property.name)) {
+            found(key(&property.name), property.range.start);
+        }
+        duplicates_in(&property.value, found);
+    }
+}
+
+fn duplicates_in(value: &Value<'_>, found: &mut dyn FnMut(&str, usize)) {
+    match value {
+        Value::Object(object) => duplicates(object, found),
+        Value::Array(array) => array.elements.iter().for_each(|element| duplicates_in(element, found)),
+        _ => {}
+    }
+}
+
+/// A field's name.
+pub(crate) fn key<'a>(name: &'a ObjectPropName<'_>) -> &'a str {
+    match name {
+        ObjectPropName::String(literal) => &literal.value,
+        ObjectPropName::Word(word) => word.value,
+    }
+}
+
+/// The same value without places.
+pub(crate) fn plain(value: &Value<'_>) -> serde_json::Value {
+    use serde_json::Value as Plain;
+    match value {
+        Value::StringLit(text) => Plain::String(text.value.to_string()),
+        // A number that the crate for JSON cannot hold (1e999) stays a text rather than being lost.
+        Value::NumberLit(number) => {
+            serde_json::from_str(number.value).unwrap_or_else(|_| Plain::String(number.value.to_owned()))
+        }
+        Value::BooleanLit(boolean) => Plain::Bool(boolean.value),
+        Value::NullKeyword(_) => Plain::Null,
+        Value::Array(array) => array.elements.iter().map(plain).collect(),
+        Value::Object(object) => {
+            let property = |property: &jsonc_parser::ast::ObjectProp<'_>| {
+                (key(&property.name).to_owned(), plain(&property.value))
+            };
+            Plain::Object(object.properties.iter().map(property).collect())
+        }
+    }
+}
