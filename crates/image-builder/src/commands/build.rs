@@ -1,0 +1,327 @@
+//! `image-builder build`, and `image-builder` alone: plans, shows the plan, and carries it out.
+//!
+//! What is planned can be shown without an engine; from [`carry_out`] on, the executor has the word.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use executor::endpoint::EndpointRequest;
+use executor::{BuilderChoice, Event, Options, Relation, RunErrorKind};
+use plan::{ComparedWith, Plan};
+use planner::Planned;
+use planner::source::{self, Buildable, Comparison, Opened};
+use planner::tree::Base;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::plan as planned_text;
+use crate::arguments::{BuildArguments, Builder, Format, Progress, TreeArguments};
+use crate::exit::Stop;
+use crate::report::progress::Face;
+use crate::report::summary;
+use crate::report::words::{Paint, list, short_commit};
+use crate::{difference, environment, exit, output, planning, report, signals};
+
+/// How many uncommitted files or differences are worth naming.
+const NAMED: usize = 10;
+
+/// Plans; then, unless it is a dry run, builds.
+pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
+    if arguments.show.format == Format::Json && arguments.run.progress == Progress::Json {
+        return Err(Stop::usage("--format json and --progress json both want stdout")
+            .help("save the plan with --out FILE instead")
+            .into());
+    }
+    let (opened, planned) = match &arguments.run.plan {
+        None => {
+            let opened = planning::open(&arguments.tree, planning::comparison(&arguments.tree)?)?;
+            let planned = planning::plan(&arguments.tree, &opened)?;
+            (opened, planned)
+        }
+        Some(file) => plan_of_file(&arguments.tree, file)?,
+    };
+    show(&planned.plan, arguments)?;
+    if arguments.run.dryrun {
+        return Ok(exit::DONE);
+    }
+    refuse_unbuildable(&opened, &planned.plan)?;
+    if arguments.run.push {
+        refuse_dirty_push(arguments, &opened, &planned.plan)?;
+    }
+    if planned.plan.builds.is_empty() {
+        return Ok(exit::DONE);
+    }
+    carry_out(arguments, &opened, &planned)
+}
+
+/// The plan goes to stdout, unless that is where the events go.
+fn show(plan: &Plan, arguments: &BuildArguments) -> anyhow::Result<()> {
+    if arguments.run.dryrun || arguments.run.progress != Progress::Json {
+        return planned_text::show(plan, &arguments.show);
+    }
+    planned_text::warn(plan);
+    output::tell(&report::plan::text(plan, arguments.show.verbose, output::stderr_paint()));
+    planned_text::save(plan, &arguments.show)
+}
+
+/// Plans again what a plan file says it compared, and refuses unless the same plan comes out.
+fn plan_of_file(tree: &TreeArguments, file: &Path) -> anyhow::Result<(Opened, Planned)> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let wanted = Plan::from_json(&text).with_context(|| format!("{}", file.display()))?;
+    let comparison = match &tree.reference {
+        Some(_) => planning::comparison(tree)?,
+        None => comparison_of(&wanted)?,
+    };
+    let opened = planning::open(tree, comparison)?;
+    let planned = planning::plan(tree, &opened)?;
+    if planned.plan == wanted {
+        return Ok((opened, planned));
+    }
+    let value = |plan: &Plan| serde_json::to_value(plan).context("a plan is JSON");
+    let found = difference::differences(&value(&wanted)?, &value(&planned.plan)?);
+    for line in found.iter().take(NAMED) {
+        output::tell(&format!("  {}\n", crate::escape::escape(line)));
+    }
+    if found.len() > NAMED {
+        output::tell(&format!("  and {} more\n", found.len() - NAMED));
+    }
+    Err(Stop::usage(format!("the source tree and the flags give another plan than {}", file.display()))
+        .help("give the flags that the plan was made with, at the commit that it was made for; or plan again")
+        .into())
+}
+
+/// What a plan says it compared, as it could be asked for again.
+fn comparison_of(plan: &Plan) -> anyhow::Result<Comparison> {
+    let base = match &plan.compared_with {
+        ComparedWith::Commit(commit) => commit,
+        // The flags `--all` and `--include` have to be given again: a plan file chooses nothing.
+        ComparedWith::Empty | ComparedWith::All | ComparedWith::Include => return Ok(Comparison::default()),
+        ComparedWith::Published => {
+            return Err(Stop::usage(
+                "the plan was compared with what is published, which may have moved since",
+            )
+            .help("build without --plan")
+            .into());
+        }
+    };
+    let text = match &plan.revision.dirty {
+        Some(_) => base.clone(),
+        None => format!("{base}..{}", plan.revision.commit),
+    };
+    Ok(Comparison::parse(&text)?)
+}
+
+/// What can be planned and shown, but not built.
+fn refuse_unbuildable(opened: &Opened, plan: &Plan) -> Result<(), Stop> {
+    match &opened.buildable {
+        Buildable::WorkingTree | Buildable::Head => {}
+        Buildable::HeadUnderChanges => {
+            return Err(Stop::usage(format!(
+                "HEAD is to be built, but the files on disk differ from it: {}",
+                named(&opened.uncommitted)
+            ))
+            .help("commit or put away the changes, or compare with the working tree: --ref A"));
+        }
+        Buildable::OtherCommit { commit } => {
+            return Err(Stop::usage(format!(
+                "commit {} can be planned but not built: it is not checked out",
+                short_commit(commit)
+            ))
+            .help(format!("git checkout {}, and run again", short_commit(commit))));
+        }
+    }
+    if plan.revision.count.is_none() {
+        return Err(Stop::environment("the commit count is unknown in this shallow clone, and tags are named after it")
+            .help("fetch the whole history (git fetch --unshallow; in GitLab CI GIT_DEPTH: 0), or give --build-number N"));
+    }
+    Ok(())
+}
+
+/// What is in no commit is not to be pushed where everybody takes it for one.
+fn refuse_dirty_push(arguments: &BuildArguments, opened: &Opened, plan: &Plan) -> Result<(), Stop> {
+    if plan.revision.dirty.is_none() {
+        return Ok(());
+    }
+    if !arguments.run.allow_dirty {
+        return Err(Stop::usage(format!(
+            "--push with changes that are in no commit: {}",
+            named(&opened.uncommitted)
+        ))
+        .help("commit them, or push to a repo of your own: --allow-dirty --repo HOST/PATH"));
+    }
+    if is_own_repo(opened, &plan.repo) {
+        return Err(Stop::usage(format!(
+            "--push with changes that are in no commit, to {}, which is the tree's own repo",
+            plan.repo
+        ))
+        .help("push to a repo of your own: --repo HOST/PATH"));
+    }
+    Ok(())
+}
+
+/// Whether a repo is that of the tree, by any of its names: as configured now, or at the base of the comparison, since
+/// the configuration may be what is not committed.
+fn is_own_repo(opened: &Opened, repo: &str) -> bool {
+    let base = match &opened.inputs.base {
+        Base::Commit { tree, .. } => Some(tree),
+        Base::Empty => None,
+    };
+    [Some(&opened.inputs.now), base].into_iter().flatten().any(|tree| {
+        let (config, _) = planner::config::parse(tree.config.as_ref());
+        config.aliases.iter().chain([&config.repo]).any(|own| own.eq_ignore_ascii_case(repo))
+    })
+}
+
+fn named(files: &[String]) -> String {
+    match files.len().checked_sub(NAMED) {
+        None | Some(0) => list(files),
+        Some(more) => format!("{} and {more} more", list(&files[..NAMED])),
+    }
+}
+
+/// Hands the plan to the executor, shows what happens, and returns the exit code.
+fn carry_out(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> anyhow::Result<u8> {
+    let options = options(arguments, opened)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads of a run")?;
+    let code = runtime.block_on(run_and_show(arguments, opened, planned, &options));
+    // A context that is still being read must not hold us up.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run_and_show(
+    arguments: &BuildArguments,
+    opened: &Opened,
+    planned: &Planned,
+    options: &Options,
+) -> anyhow::Result<u8> {
+    let signals = signals::listen().context("cannot listen to signals")?;
+    let face = Face::choose(arguments.run.progress, arguments.show.verbose, planned.plan.builds.len());
+    let (sender, events) = unbounded_channel();
+    // A thread of its own: a terminal or a pipe that takes its time must not hold up the builds.
+    let shown = thread::spawn(move || show_events(face, events));
+    let history = |commit: &str| relation(&opened.root, &planned.plan.revision.commit, commit);
+    let ended =
+        executor::run(&planned.plan, &planned.contexts, options, history, sender, signals.cancel.clone())
+            .await;
+    let shown = tokio::task::spawn_blocking(move || shown.join())
+        .await
+        .context("the view of the run stopped")?
+        .map_err(|_| anyhow::anyhow!("the view of the run stopped"))?;
+    let code = match ended {
+        Ok(result) => {
+            summarise(arguments.run.progress, &result, shown.result_path.as_deref());
+            match signals.code() {
+                Some(code) if !result.success => code,
+                _ => exit::of_result(&result),
+            }
+        }
+        Err(error) => {
+            if let Some(result) = error.result() {
+                summarise(arguments.run.progress, result, shown.result_path.as_deref());
+            }
+            let interrupted = match error.kind() {
+                RunErrorKind::Interrupted => Some(signals.code().unwrap_or(exit::INTERRUPTED)),
+                _ => signals.code(),
+            };
+            let error = anyhow::Error::new(error);
+            match interrupted {
+                None => return Err(error),
+                Some(code) => {
+                    output::tell(&exit::text(&error, output::stderr_paint()));
+                    code
+                }
+            }
+        }
+    };
+    match shown.written {
+        Err(error) if code == exit::DONE => Err(error).context("cannot write to stdout"),
+        _ => Ok(code),
+    }
+}
+
+/// What is left when all events were shown.
+struct Shown {
+    /// Where `result.json` is.
+    result_path: Option<String>,
+    /// Whether stdout took what went there.
+    written: std::io::Result<()>,
+}
+
+fn show_events(mut face: Face, mut events: UnboundedReceiver<Event>) -> Shown {
+    let mut shown = Shown { result_path: None, written: Ok(()) };
+    while let Some(event) = events.blocking_recv() {
+        if let Event::RunFinished { path, .. } = &event {
+            shown.result_path = Some(path.clone());
+        }
+        let written = face.event(&event);
+        if shown.written.is_ok() {
+            shown.written = written;
+        }
+    }
+    shown
+}
+
+fn summarise(progress: Progress, result: &executor::RunResult, path: Option<&str>) {
+    let wanted = match progress {
+        Progress::Auto | Progress::Tty | Progress::Plain => true,
+        Progress::Quiet => !result.success,
+        Progress::Json => false,
+    };
+    if wanted {
+        let paint: Paint = output::stderr_paint();
+        output::tell(&format!("\n{}", summary::text(result, path, paint)));
+    }
+}
+
+fn relation(root: &Path, ours: &str, other: &str) -> Relation {
+    match source::relation(root, ours, other) {
+        source::Relation::Same => Relation::Same,
+        source::Relation::Ancestor => Relation::Ancestor,
+        source::Relation::Descendant => Relation::Descendant,
+        source::Relation::Diverged => Relation::Diverged,
+        source::Relation::Unknown => Relation::Unknown,
+    }
+}
+
+/// Flags and environment, as the executor takes them.
+fn options(arguments: &BuildArguments, opened: &Opened) -> anyhow::Result<Options> {
+    let run = &arguments.run;
+    let fresh = arguments.tree.rebuild.is_some();
+    let config_directory = environment::docker_config_directory();
+    let docker_config = registry::DockerConfig::load(config_directory.as_deref())?;
+    let wanted = EndpointRequest {
+        flag: environment::given(run.host.as_deref()),
+        docker_host: environment::variable("DOCKER_HOST")?,
+        docker_context: environment::variable("DOCKER_CONTEXT")?,
+        tls_verify: environment::variable("DOCKER_TLS_VERIFY")?,
+        cert_path: environment::variable("DOCKER_CERT_PATH")?.map(Into::into),
+        config_dir: config_directory,
+    };
+    let endpoint = executor::endpoint::resolve(&wanted, &docker_config)?;
+    let (config, _) = planner::config::parse(opened.inputs.now.config.as_ref());
+    Ok(Options {
+        push: run.push,
+        jobs: run.jobs.map(usize::from),
+        builder: match run.builder {
+            Builder::Auto => BuilderChoice::Auto,
+            Builder::Buildkit => BuilderChoice::BuildKit,
+            Builder::Classic => BuilderChoice::Classic,
+        },
+        no_cache: run.no_cache || fresh,
+        pull: run.pull || fresh,
+        fail_fast: run.fail_fast,
+        base_repo: environment::given(run.base_repo.as_deref()).or(config.base_repo),
+        allow_older: run.allow_older,
+        root: opened.root.clone(),
+        endpoint,
+        docker_config,
+        insecure: Vec::new(),
+        source_date_epoch: environment::source_date_epoch()?,
+        idle_timeout: Duration::from(run.idle_timeout),
+    })
+}

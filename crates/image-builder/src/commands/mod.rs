@@ -1,0 +1,24 @@
+//! One file for each subcommand: what it does with its arguments.
+
+mod build;
+mod completions;
+mod graph;
+mod plan;
+mod schema;
+
+use crate::arguments::{Arguments, Command};
+
+/// Runs what was asked for and returns the exit code.
+///
+/// # Errors
+/// What [`crate::exit`] can turn into an exit code and a text.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
+    match arguments.command {
+        None => build::run(&arguments.build),
+        Some(Command::Build(arguments)) => build::run(&arguments),
+        Some(Command::Plan(arguments)) => plan::run(&arguments.tree, &arguments.show),
+        Some(Command::Graph(arguments)) => graph::run(&arguments),
+        Some(Command::Schema(arguments)) => schema::run(&arguments),
+        Some(Command::Completions(arguments)) => completions::run(&arguments),
+    }
+}

@@ -1,0 +1,50 @@
+//! `image-builder plan`, and `--dryrun`: prints the plan and touches nothing but the file that `--out` names.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use plan::Plan;
+
+use crate::arguments::{Format, ShowArguments, TreeArguments};
+use crate::{escape, exit, output, planning, report};
+
+/// Plans and shows.
+pub(crate) fn run(tree: &TreeArguments, show: &ShowArguments) -> anyhow::Result<u8> {
+    let opened = planning::open(tree, planning::comparison(tree)?)?;
+    let planned = planning::plan(tree, &opened)?;
+    self::show(&planned.plan, show)?;
+    Ok(exit::DONE)
+}
+
+/// Shows a plan as the flags ask: the plan on stdout, its warnings on stderr, the document in `--out`.
+pub(crate) fn show(plan: &Plan, show: &ShowArguments) -> anyhow::Result<()> {
+    warn(plan);
+    let text = match show.format {
+        Format::Json => document(plan),
+        Format::Text => report::plan::text(plan, show.verbose, output::stdout_paint()),
+    };
+    output::data(&text).context("cannot write to stdout")?;
+    save(plan, show)
+}
+
+/// Tells the plan's warnings.
+pub(crate) fn warn(plan: &Plan) {
+    output::tell(&report::problems::warnings(&plan.warnings, output::stderr_paint()));
+}
+
+/// Writes the document to where `--out` says, if it does.
+pub(crate) fn save(plan: &Plan, show: &ShowArguments) -> anyhow::Result<()> {
+    match &show.out {
+        Some(path) => write(path, &document(plan)),
+        None => Ok(()),
+    }
+}
+
+/// The plan as JSON: the same data as [`Plan::to_json`], safe to print.
+fn document(plan: &Plan) -> String {
+    escape::escape_json(&plan.to_json()).into_owned()
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}

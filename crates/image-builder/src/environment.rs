@@ -1,0 +1,44 @@
+//! The environment variables that the command reads besides those of its flags, as values.
+//!
+//! Only `build` calls this: a dry run neither looks for an engine nor opens a credential.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::exit::Stop;
+
+/// A text that is set; an empty variable counts as unset, as CI systems leave it behind.
+pub(crate) fn given(text: Option<&str>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// A variable's text, unless it is empty.
+///
+/// # Errors
+/// When it is not UTF-8.
+pub(crate) fn variable(name: &'static str) -> Result<Option<String>, Stop> {
+    match env::var_os(name).map(OsString::into_string) {
+        None => Ok(None),
+        Some(Ok(text)) => Ok(given(Some(&text))),
+        Some(Err(_)) => Err(Stop::usage(format!("the environment variable {name} is not UTF-8"))),
+    }
+}
+
+/// Where the docker client keeps its configuration: `DOCKER_CONFIG`, else `.docker` in the home directory.
+pub(crate) fn docker_config_directory() -> Option<PathBuf> {
+    let path = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    path("DOCKER_CONFIG").or_else(|| path("HOME").map(|home| home.join(".docker")))
+}
+
+/// `SOURCE_DATE_EPOCH`, in seconds. See <https://reproducible-builds.org/specs/source-date-epoch/>.
+///
+/// # Errors
+/// When it is no whole number.
+pub(crate) fn source_date_epoch() -> Result<Option<i64>, Stop> {
+    let Some(text) = variable("SOURCE_DATE_EPOCH")? else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        Stop::usage(format!("SOURCE_DATE_EPOCH is {text:?}, which is no whole number of seconds"))
+            .help("`git log -1 --format=%ct` prints that of the last commit")
+    })
+}

@@ -1,0 +1,220 @@
+//! Exit codes, and the one place where an error becomes one.
+
+use executor::endpoint::EndpointError;
+use executor::{Failure, RunError, RunErrorKind, RunResult};
+use planner::Problem;
+use planner::source::{ErrorKind, SourceError};
+
+use crate::report::problems::{self, help_lines};
+use crate::report::words::Paint;
+
+/// Done, also when there was nothing to do.
+pub(crate) const DONE: u8 = 0;
+/// A defect of this program, a panic too.
+pub(crate) const DEFECT: u8 = 1;
+/// Usage, an unknown revision, or the source tree is refused.
+pub(crate) const USAGE: u8 = 2;
+/// A build failed.
+pub(crate) const BUILD: u8 = 3;
+/// A push failed.
+pub(crate) const PUSH: u8 = 4;
+/// The environment: git, engine, registry, disk.
+pub(crate) const ENVIRONMENT: u8 = 5;
+/// A build tag exists with other content, or a newer build is published.
+pub(crate) const CONFLICT: u8 = 6;
+/// SIGINT.
+pub(crate) const INTERRUPTED: u8 = 130;
+/// SIGTERM.
+pub(crate) const TERMINATED: u8 = 143;
+
+/// The source tree, or what was asked of it, is refused by the planner.
+#[derive(Debug, thiserror::Error)]
+#[error("{} problems", .0.len())]
+pub(crate) struct Refused(pub(crate) Vec<Problem>);
+
+/// What the command itself finds wrong, with its exit code.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Stop {
+    code: u8,
+    message: String,
+    help: Option<String>,
+}
+
+impl Stop {
+    /// Exit code [`USAGE`].
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: USAGE, message: message.into(), help: None }
+    }
+
+    /// Exit code [`ENVIRONMENT`].
+    pub(crate) fn environment(message: impl Into<String>) -> Self {
+        Self { code: ENVIRONMENT, message: message.into(), help: None }
+    }
+
+    /// The same with what to do about it.
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
+/// The exit code of an error: that of the first cause whose kind is known.
+pub(crate) fn of_error(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(of_cause).unwrap_or(DEFECT)
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(stop) = cause.downcast_ref::<Stop>() {
+        return Some(stop.code);
+    }
+    if let Some(error) = cause.downcast_ref::<SourceError>() {
+        return Some(match error.kind() {
+            ErrorKind::Usage => USAGE,
+            ErrorKind::Environment => ENVIRONMENT,
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<RunError>() {
+        return Some(match error.kind() {
+            RunErrorKind::Refused => USAGE,
+            RunErrorKind::Environment => ENVIRONMENT,
+            RunErrorKind::Conflict => CONFLICT,
+            RunErrorKind::Interrupted => INTERRUPTED,
+        });
+    }
+    if cause.is::<EndpointError>() || cause.is::<registry::Error>() {
+        return Some(ENVIRONMENT);
+    }
+    if cause.is::<Refused>() || cause.is::<plan::PlanFormatError>() {
+        return Some(USAGE);
+    }
+    cause.is::<std::io::Error>().then_some(ENVIRONMENT)
+}
+
+/// The exit code of a run that came to its end; of several the one that stands first in the specification.
+pub(crate) fn of_result(result: &RunResult) -> u8 {
+    if result.success {
+        return DONE;
+    }
+    let failed = |kind| result.builds.iter().any(|build| build.failure == Some(kind));
+    [
+        (Failure::Environment, ENVIRONMENT),
+        (Failure::Conflict, CONFLICT),
+        (Failure::Build, BUILD),
+        (Failure::Push, PUSH),
+    ]
+    .into_iter()
+    .find_map(|(kind, code)| failed(kind).then_some(code))
+    // A run that says neither success nor what failed breaks its own promise.
+    .unwrap_or(DEFECT)
+}
+
+/// The text for stderr: the chain of causes on one line, then what to do.
+pub(crate) fn text(error: &anyhow::Error, paint: Paint) -> String {
+    if let Some(Refused(found)) = error.downcast_ref::<Refused>() {
+        return problems::problems(found, paint);
+    }
+    let mut chain: Vec<String> = Vec::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Some libraries repeat their cause in their own text.
+        if !chain.last().is_some_and(|last| last.contains(&cause)) {
+            chain.push(cause);
+        }
+    }
+    let mut out = format!("{} {}\n", paint.red("error:"), problems::message(&chain.join(": ")));
+    for cause in error.chain() {
+        let help = cause
+            .downcast_ref::<Stop>()
+            .and_then(|stop| stop.help.clone())
+            .or_else(|| cause.downcast_ref::<SourceError>().and_then(SourceError::help))
+            .or_else(|| cause.downcast_ref::<RunError>().and_then(|e| e.help().map(str::to_owned)))
+            .or_else(|| cause.downcast_ref::<EndpointError>().and_then(|e| e.help.clone()))
+            .or_else(|| cause.downcast_ref::<registry::Error>().and_then(|e| e.help.clone()));
+        if let Some(help) = help {
+            out.push_str(&help_lines(&help));
+        }
+    }
+    if of_error(error) == DEFECT {
+        out.push_str(&help_lines("this is a defect of image-builder: please report it with what you typed"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+    use executor::{BuildResult, Outcome};
+    use plan::{BuildId, Kind};
+
+    use super::*;
+
+    fn result(failures: &[Option<Failure>]) -> RunResult {
+        RunResult {
+            format_version: "1.0".to_owned(),
+            run: "r".to_owned(),
+            commit: "0".repeat(40),
+            repo: "localhost:5000/x".to_owned(),
+            push: true,
+            success: failures.iter().all(Option::is_none),
+            started: 0.0,
+            seconds: 1.0,
+            error: None,
+            builds: failures
+                .iter()
+                .map(|failure| BuildResult {
+                    id: BuildId("science/a".to_owned()),
+                    kind: Kind::Science,
+                    outcome: if failure.is_some() { Outcome::Failed } else { Outcome::Built },
+                    error: None,
+                    failure: *failure,
+                    tags: Vec::new(),
+                    image_id: None,
+                    size: None,
+                    digest: None,
+                    pushed: Vec::new(),
+                    from: Vec::new(),
+                    seconds: 0.0,
+                    log: None,
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn of_several_failures_the_order_of_the_specification_decides() {
+        use Failure::{Build, Conflict, Environment, Push};
+        for (failures, expect) in [
+            (vec![], DONE),
+            (vec![None, None], DONE),
+            (vec![Some(Push)], PUSH),
+            (vec![Some(Push), Some(Build)], BUILD),
+            (vec![Some(Build), Some(Conflict), None], CONFLICT),
+            (vec![Some(Conflict), Some(Push), Some(Environment), Some(Build)], ENVIRONMENT),
+        ] {
+            assert_eq!(of_result(&result(&failures)), expect, "{failures:?}");
+        }
+    }
+
+    #[test]
+    fn the_kind_of_an_error_decides_and_its_context_does_not() {
+        let io = || std::io::Error::other("no space left on device");
+        for (error, expect) in [
+            (anyhow::Error::new(Stop::usage("x")).context("while y"), USAGE),
+            (Stop::environment("x").into(), ENVIRONMENT),
+            (Refused(vec![Problem::in_flags("x", "y")]).into(), USAGE),
+            (Err::<(), _>(io()).context("cannot write plan.json").unwrap_err(), ENVIRONMENT),
+            (anyhow::anyhow!("surprise"), DEFECT),
+        ] {
+            assert_eq!(of_error(&error), expect, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_one_line_and_a_help() {
+        let error =
+            anyhow::Error::new(Stop::usage("no `x`\n\x1b[1m").help("give `--x`")).context("cannot start");
+        assert_eq!(
+            text(&error, Paint::Plain),
+            "error: cannot start: no `x`\\n\\x1b[1m\n  help: give `--x`\n"
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! Flags → a plan: reads the source tree and calls the planner. Shared by every subcommand that plans.
+
+use anyhow::Context as _;
+use planner::source::{self, Comparison, Opened};
+use planner::{Planned, Request, Selection};
+
+use crate::arguments::TreeArguments;
+use crate::environment;
+use crate::exit::Refused;
+
+/// Reads the source tree that the flags name.
+pub(crate) fn open(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<Opened> {
+    let start = match &arguments.root {
+        Some(root) => root.clone(),
+        None => std::env::current_dir().context("cannot tell the current directory")?,
+    };
+    let options = source::Options {
+        start,
+        comparison,
+        untracked: arguments.untracked,
+        with_ignored: arguments.with_ignored.clone(),
+        build_number: arguments.build_number,
+    };
+    Ok(source::open(&options)?)
+}
+
+/// Plans it.
+pub(crate) fn plan(arguments: &TreeArguments, opened: &Opened) -> anyhow::Result<Planned> {
+    Ok(planner::plan(&opened.inputs, &request(arguments)).map_err(Refused)?)
+}
+
+/// `--ref`, or the default.
+pub(crate) fn comparison(arguments: &TreeArguments) -> anyhow::Result<Comparison> {
+    Ok(match &arguments.reference {
+        Some(text) => Comparison::parse(text)?,
+        None => Comparison::default(),
+    })
+}
+
+/// What of the flags decides the plan.
+pub(crate) fn request(arguments: &TreeArguments) -> Request {
+    let selection = if arguments.all {
+        Selection::All
+    } else if arguments.include.is_empty() {
+        Selection::Changed
+    } else {
+        Selection::Include(arguments.include.clone())
+    };
+    Request {
+        selection,
+        ignore: arguments.ignore.clone(),
+        repo: environment::given(arguments.repo.as_deref()),
+        allow_orphan: arguments.allow_orphan.clone(),
+        allow_frontend: arguments
+            .allow_frontend
+            .iter()
+            .filter_map(|frontend| environment::given(Some(frontend.trim())))
+            .collect(),
+        rebuild: arguments.rebuild,
+    }
+}

@@ -1,0 +1,176 @@
+//! A plan, for people.
+//!
+//! What it is compared with, the final images, how many builds; with `-v` each build and why; with `-vv` the files.
+//! Takes a [`Plan`] and returns text; two of its sentences are promised word for word (specification, section 8).
+
+use plan::{Build, ComparedWith, Kind, Plan, Reason};
+
+use super::words::{Paint, count, list, short_commit, short_list};
+use crate::escape::escape;
+
+/// The text for stdout. `verbose` is how often `-v` was given.
+pub(crate) fn text(plan: &Plan, verbose: u8, paint: Paint) -> String {
+    let mut out = header(plan, paint);
+    for build in plan.builds.iter().filter(|build| build.kind == Kind::Compat) {
+        let [build_tag, moving_tag] = [build.build_tag(), build.moving_tag()].map(last_component);
+        out.push_str(&format!(
+            "change results in final image {} => {}, {}\n",
+            escape(&build.image),
+            escape(build_tag),
+            escape(moving_tag)
+        ));
+    }
+    if verbose > 0 && !plan.builds.is_empty() {
+        out.push_str("\nbuilds, in an order in which they could run:\n");
+        for build in &plan.builds {
+            push_build(&mut out, plan, build, verbose, paint);
+        }
+    }
+    if verbose > 0 && !plan.unbuilt.is_empty() {
+        out.push_str("\nchanged, and builds nothing:\n");
+        for unbuilt in &plan.unbuilt {
+            out.push_str(&format!("  {}\n", paint.bold(&escape(&unbuilt.layer))));
+            push_list(&mut out, "", &unbuilt.changed, verbose);
+            out.push_str(&format!("      {}\n", escape(&unbuilt.why)));
+        }
+    }
+    if verbose > 0 {
+        out.push('\n');
+    }
+    let of_kind = |kind| plan.builds.iter().filter(|build| build.kind == kind).count();
+    out.push_str(&format!(
+        "final plan includes {} and {}\n",
+        count(of_kind(Kind::Science), "science build"),
+        count(of_kind(Kind::Compat), "compat build")
+    ));
+    if plan.builds.is_empty() {
+        out.push_str(&nothing(plan, verbose));
+    }
+    out
+}
+
+/// One line: what is planned, and what it is compared with.
+fn header(plan: &Plan, paint: Paint) -> String {
+    let revision = &plan.revision;
+    let now = match &revision.dirty {
+        Some(_) => format!("commit {} with uncommitted changes", escape(&revision.short)),
+        None => format!("commit {}", escape(&revision.short)),
+    };
+    let base = match &plan.compared_with {
+        ComparedWith::Commit(commit) if *commit == revision.commit => {
+            "compared with the same commit".to_owned()
+        }
+        ComparedWith::Commit(commit) => format!("compared with {}", short_commit(commit)),
+        ComparedWith::Empty => "the first one, where everything is new".to_owned(),
+        ComparedWith::All => "every layer (--all)".to_owned(),
+        ComparedWith::Include => "the layers of --include".to_owned(),
+        ComparedWith::Published => "compared with what is published".to_owned(),
+    };
+    let mut out = format!("{}\n", paint.dim(&format!("plan for {now}, {base}")));
+    out.push_str(&format!(
+        "{}\n",
+        paint.dim(&format!("images are named under {} ({})", escape(&plan.repo), escape(&plan.platform)))
+    ));
+    out
+}
+
+fn nothing(plan: &Plan, verbose: u8) -> String {
+    let since = match &plan.compared_with {
+        ComparedWith::Commit(commit) => format!("since {}", short_commit(commit)),
+        ComparedWith::Empty | ComparedWith::All => "here: the source tree has no layers".to_owned(),
+        ComparedWith::Include => "among those of --include".to_owned(),
+        ComparedWith::Published => "since what is published".to_owned(),
+    };
+    match (&plan.compared_with, plan.unbuilt.len()) {
+        (ComparedWith::Empty | ComparedWith::All, _) => {
+            "nothing to build: the source tree has no layers\n".to_owned()
+        }
+        (_, 0) => format!("nothing to build: no layer changed {since}\n"),
+        (_, layers) => {
+            let more = if verbose == 0 { " (-v tells what)" } else { "" };
+            format!(
+                "nothing to build: what changed {since} in {} changes no image{more}\n",
+                count(layers, "layer")
+            )
+        }
+    }
+}
+
+fn push_build(out: &mut String, plan: &Plan, build: &Build, verbose: u8, paint: Paint) {
+    let tags: Vec<&str> = build.tags.iter().map(|tag| below_repo(plan, tag)).collect();
+    let tags = tags.iter().map(|tag| escape(tag)).collect::<Vec<_>>().join(", ");
+    out.push_str(&format!("  {} => {tags}\n", paint.bold(&escape(&build.id.0))));
+    for reason in &build.reasons {
+        push_reason(out, reason, verbose);
+    }
+    if !build.compat_stack.is_empty() && verbose > 1 {
+        out.push_str(&format!("      compat stack: {}\n", list(&build.compat_stack)));
+    }
+    let shadowed: Vec<String> = build
+        .shadowed
+        .iter()
+        .map(|shadowed| format!("{} of {} by {}", shadowed.what, shadowed.from, shadowed.by))
+        .collect();
+    if !shadowed.is_empty() {
+        push_list(out, "replaced: ", &shadowed, verbose);
+    }
+}
+
+fn push_reason(out: &mut String, reason: &Reason, verbose: u8) {
+    let sentence = match reason {
+        Reason::Forced { flag } => format!("asked for by {}", escape(flag)),
+        Reason::NewLayer => "the layer is new".to_owned(),
+        Reason::FileChanged { paths } => return push_list(out, "changed: ", paths, verbose),
+        Reason::DescriptorChanged { fields } => format!("changed in the descriptor: {}", list(fields)),
+        Reason::ParentRebuilt { via } => format!("needs {}, which is built", escape(&via.0)),
+        Reason::CompatChanged { layers, paths } => {
+            out.push_str(&format!("      changed in its compat stack: {}\n", list(layers)));
+            if verbose > 1 {
+                push_lines(out, paths);
+            }
+            return;
+        }
+        Reason::FinalChanged { from: None, to } => {
+            format!("the product is new; its final layer is {}", escape(to))
+        }
+        Reason::FinalChanged { from: Some(from), to } if from == to => {
+            format!("its final layer, {}, got its compat", escape(to))
+        }
+        Reason::FinalChanged { from: Some(from), to } => {
+            format!("its final layer was {} and is {} now", escape(from), escape(to))
+        }
+    };
+    out.push_str(&format!("      {sentence}\n"));
+}
+
+/// The first few on one line, or all of them on lines of their own.
+fn push_list(out: &mut String, lead: &str, items: &[String], verbose: u8) {
+    if verbose > 1 && items.len() > 1 {
+        if !lead.is_empty() {
+            out.push_str(&format!("      {}\n", lead.trim_end()));
+        }
+        push_lines(out, items);
+    } else {
+        out.push_str(&format!("      {lead}{}\n", short_list(items)));
+    }
+}
+
+fn push_lines(out: &mut String, items: &[String]) {
+    for item in items {
+        out.push_str(&format!("        {}\n", escape(item)));
+    }
+}
+
+/// `{image}:{tag}` of a full reference.
+fn last_component(reference: &str) -> &str {
+    reference.rsplit('/').next().unwrap_or(reference)
+}
+
+/// A reference without `{repo}/`.
+fn below_repo<'a>(plan: &Plan, reference: &'a str) -> &'a str {
+    reference.strip_prefix(plan.repo.as_str()).and_then(|rest| rest.strip_prefix('/')).unwrap_or(reference)
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
