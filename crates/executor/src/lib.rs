@@ -2,10 +2,25 @@
 //!
 //! Carries a [`plan::Plan`] out on a Docker engine and, where asked, in a registry. Decides *when*, never *what*:
 //! it reads no descriptor, asks git nothing and knows nothing but the plan, the contexts that came with it and
-//! what engine and registry show.
+//! what engine and registry show. [`run()`] is the one entry; it speaks through [`Event`]s and ends in a
+//! [`RunResult`], which it also writes to `result.json`.
 
+mod context;
+mod dockerfile;
+pub mod endpoint;
+mod engine;
+pub mod error;
 pub mod event;
+mod labels;
+pub mod options;
+mod progress;
+mod publish;
 pub mod result;
+pub mod run;
+mod schedule;
 
+pub use error::{RunError, RunErrorKind};
 pub use event::Event;
-pub use result::{BuildResult, Outcome, RunResult};
+pub use options::{BuilderChoice, Options, Relation};
+pub use result::{BuildResult, Failure, Outcome, RunResult};
+pub use run::run;

@@ -27,6 +27,9 @@ pub struct RunResult {
     pub started: f64,
     /// How long it took, in seconds.
     pub seconds: f64,
+    /// What stopped the run as a whole, before or between builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// In the plan's order.
     pub builds: Vec<BuildResult>,
 }
@@ -42,6 +45,9 @@ pub struct BuildResult {
     pub outcome: Outcome,
     /// What went wrong, for people.
     pub error: Option<String>,
+    /// What kind of thing went wrong: it decides the exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
     /// Full references that now name it: on the engine, and in the registry where it was pushed.
     pub tags: Vec<String>,
     /// The engine's id of the image.
@@ -76,4 +82,18 @@ pub enum Outcome {
     Skipped,
     /// The run was stopped before it was done.
     Cancelled,
+}
+
+/// What kind of thing went wrong with one build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Failure {
+    /// The build itself: an instruction failed, or nothing was heard of it for too long.
+    Build,
+    /// A push, for good.
+    Push,
+    /// The build tag is taken, or a newer build is published.
+    Conflict,
+    /// Engine, registry or disk.
+    Environment,
 }

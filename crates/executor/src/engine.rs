@@ -1,0 +1,406 @@
+//! The engine's images: what it has, what it can find, names, pushes.
+//!
+//! Talks to the Docker Engine API through bollard. Knows neither plans nor order; `build` makes images.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::auth::DockerCredentials;
+use bollard::query_parameters::{CreateImageOptionsBuilder, PushImageOptionsBuilder, TagImageOptionsBuilder};
+use futures_util::{Stream, StreamExt};
+use plan::ImageName;
+use registry::Credential;
+
+use crate::endpoint::{self, Endpoint};
+use crate::error::RunError;
+use crate::options::BuilderChoice;
+use crate::result::Failure;
+
+/// For requests that are answered at once.
+const QUICK: Duration = Duration::from_secs(60);
+/// bollard's limit runs until an answer begins, which is when a context was sent: our own idle limit watches.
+const LONG: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// An engine that answers.
+#[derive(Debug, Clone)]
+pub(crate) struct Engine {
+    quick: Docker,
+    pub(crate) long: Docker,
+    pub(crate) builder: Builder,
+    pub(crate) flavour: Flavour,
+    /// Product and version, for people.
+    pub(crate) name: String,
+    /// `os/architecture` of its own.
+    pub(crate) platform: String,
+    /// Processors.
+    pub(crate) processors: Option<usize>,
+}
+
+/// What builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Builder {
+    BuildKit,
+    Classic,
+}
+
+impl Builder {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::BuildKit => "buildkit",
+            Self::Classic => "classic",
+        }
+    }
+}
+
+/// Whose API it is: podman's service answers some requests otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    Docker,
+    Podman,
+}
+
+/// An image that the engine has.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LocalImage {
+    /// `sha256:…`
+    pub id: String,
+    pub labels: BTreeMap<String, String>,
+    pub size: Option<u64>,
+    repo_digests: Vec<String>,
+}
+
+impl LocalImage {
+    /// The digest under which a repository is known to have this image.
+    pub(crate) fn digest_in(&self, image: &ImageName) -> Option<String> {
+        self.repo_digests.iter().find_map(|text| {
+            let known = ImageName::parse(text).ok()?;
+            (known.name() == image.name()).then_some(known.digest)?
+        })
+    }
+}
+
+/// What an engine could not do.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct EngineError {
+    pub kind: EngineErrorKind,
+    pub message: String,
+}
+
+/// What follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EngineErrorKind {
+    /// It answered that there is no such thing.
+    NotFound,
+    /// It answered that this does not work.
+    Failed,
+    /// Nothing was heard for too long.
+    Silent,
+    /// It could not be reached, went away in the middle, or has no room.
+    Lost,
+}
+
+impl EngineError {
+    pub(crate) fn new(kind: EngineErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    pub(crate) fn silent(after: Duration) -> Self {
+        let after = humantime::format_duration(after);
+        Self::new(EngineErrorKind::Silent, format!("nothing was heard from the engine for {after}"))
+    }
+
+    /// What it means for a build or push, where `own` is the failure that is not the environment's fault.
+    pub(crate) fn failure(&self, own: Failure) -> Failure {
+        match self.kind {
+            EngineErrorKind::Lost => Failure::Environment,
+            EngineErrorKind::NotFound | EngineErrorKind::Failed | EngineErrorKind::Silent => own,
+        }
+    }
+}
+
+impl From<bollard::errors::Error> for EngineError {
+    fn from(error: bollard::errors::Error) -> Self {
+        use bollard::errors::Error;
+        let (kind, message) = match error {
+            Error::DockerStreamError { error } => (EngineErrorKind::Failed, error),
+            Error::DockerResponseServerError { status_code: 404, message } => {
+                (EngineErrorKind::NotFound, message)
+            }
+            Error::DockerResponseServerError { message, .. } => (EngineErrorKind::Failed, message),
+            other => {
+                (EngineErrorKind::Lost, format!("the engine does not answer as it should: {}", chain(&other)))
+            }
+        };
+        let full = message.contains("no space left on device");
+        Self::new(if full { EngineErrorKind::Lost } else { kind }, message.trim())
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        source = error.source();
+    }
+    text
+}
+
+impl Engine {
+    /// Asks an engine who it is, and settles which builder is used.
+    pub(crate) async fn connect(endpoint: &Endpoint, choice: BuilderChoice) -> Result<Self, RunError> {
+        let address = endpoint.host.as_str();
+        let docker = endpoint::connect(endpoint, QUICK).map_err(|error| match error.help {
+            Some(help) => RunError::environment(error.message).with_help(help),
+            None => RunError::environment(error.message),
+        })?;
+        let unreachable = |error: bollard::errors::Error| {
+            let why = EngineError::from(error);
+            RunError::environment(format!("the engine at {address} cannot be used: {why}")).with_help(
+                "is it running, and may you use it? DOCKER_HOST and docker contexts say where it is looked for",
+            )
+        };
+        let version = docker.version().await.map_err(unreachable)?;
+        let components: Vec<&str> =
+            version.components.iter().flatten().map(|component| component.name.as_str()).collect();
+        let os = version.os.as_deref().unwrap_or("linux");
+        let (flavour, best) = capabilities(&components, version.api_version.as_deref(), os);
+        let builder = match (choice, best) {
+            (BuilderChoice::Auto, best) => best,
+            (BuilderChoice::Classic, _) => Builder::Classic,
+            (BuilderChoice::BuildKit, Builder::BuildKit) => Builder::BuildKit,
+            (BuilderChoice::BuildKit, Builder::Classic) => {
+                return Err(RunError::refused(format!("the engine at {address} has no BuildKit"))
+                    .with_help("--builder auto takes the classic builder there"));
+            }
+        };
+        let product = match flavour {
+            Flavour::Docker => "Docker Engine",
+            Flavour::Podman => "Podman",
+        };
+        let processors = docker.info().await.map_err(unreachable)?.ncpu;
+        Ok(Self {
+            long: docker.clone().with_timeout(LONG),
+            quick: docker,
+            builder,
+            flavour,
+            name: format!("{product} {}", version.version.as_deref().unwrap_or("of an unknown version")),
+            platform: format!("{os}/{}", version.arch.as_deref().unwrap_or("amd64")),
+            processors: processors.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0),
+        })
+    }
+
+    /// The image that a name has on the engine.
+    pub(crate) async fn inspect(&self, image: &str) -> Result<Option<LocalImage>, EngineError> {
+        let inspected = match self.quick.inspect_image(image).await.map_err(EngineError::from) {
+            Ok(inspected) => inspected,
+            Err(error) if error.kind == EngineErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(LocalImage {
+            id: with_algorithm(inspected.id.unwrap_or_default()),
+            labels: inspected
+                .config
+                .and_then(|config| config.labels)
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
+            size: inspected.size.and_then(|size| u64::try_from(size).ok()),
+            repo_digests: inspected.repo_digests.unwrap_or_default(),
+        }))
+    }
+
+    /// The digest that a registry shows for a name, asked through the engine: its mirrors count.
+    pub(crate) async fn digest(
+        &self,
+        image: &ImageName,
+        credential: &Credential,
+    ) -> Result<String, EngineError> {
+        let missing = || EngineError::new(EngineErrorKind::Failed, format!("{image} has no digest"));
+        match self.flavour {
+            Flavour::Docker => {
+                let credentials = docker_credentials(credential, &image.registry);
+                let answer = self.quick.inspect_registry_image(&image.to_string(), credentials).await?;
+                answer.descriptor.digest.ok_or_else(missing)
+            }
+            // Podman's service has no such request.
+            Flavour::Podman => {
+                self.pull(&image.to_string(), credential, LONG).await?;
+                let local = self.inspect(&image.to_string()).await?;
+                local.and_then(|local| local.digest_in(image)).ok_or_else(missing)
+            }
+        }
+    }
+
+    /// Fetches an image into the engine.
+    pub(crate) async fn pull(
+        &self,
+        image: &str,
+        credential: &Credential,
+        idle: Duration,
+    ) -> Result<(), EngineError> {
+        let host = ImageName::parse(image).map_or_else(|_| String::new(), |name| name.registry);
+        let options = CreateImageOptionsBuilder::default().from_image(image).build();
+        let stream = self.long.create_image(Some(options), None, docker_credentials(credential, &host));
+        let mut stream = std::pin::pin!(stream);
+        while next(&mut stream, idle).await?.is_some() {}
+        Ok(())
+    }
+
+    /// Gives an image another name, `repository:tag`.
+    pub(crate) async fn tag(&self, image: &str, name: &str) -> Result<(), EngineError> {
+        let (repository, tag) = split_tag(name);
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+        Ok(self.quick.tag_image(image, Some(options)).await?)
+    }
+
+    /// Pushes one name. Returns the digest that the engine says it pushed, which is to be verified.
+    pub(crate) async fn push(
+        &self,
+        name: &str,
+        credential: &Credential,
+        idle: Duration,
+    ) -> Result<Option<String>, EngineError> {
+        let (repository, tag) = split_tag(name);
+        let host = ImageName::parse(name).map_or_else(|_| String::new(), |name| name.registry);
+        let options = PushImageOptionsBuilder::default().tag(tag).build();
+        let stream = self.long.push_image(repository, Some(options), docker_credentials(credential, &host));
+        let mut stream = std::pin::pin!(stream);
+        let mut digest = None;
+        while let Some(info) = next(&mut stream, idle).await? {
+            digest = info.status.as_deref().and_then(pushed_digest).or(digest);
+        }
+        Ok(digest)
+    }
+}
+
+/// The next piece of an answer, within a time.
+async fn next<T>(
+    stream: &mut (impl Stream<Item = Result<T, bollard::errors::Error>> + Unpin),
+    idle: Duration,
+) -> Result<Option<T>, EngineError> {
+    match tokio::time::timeout(idle, stream.next()).await {
+        Ok(item) => Ok(item.transpose()?),
+        Err(_) => Err(EngineError::silent(idle)),
+    }
+}
+
+/// Who it is and what it can build with, from what `GET /version` tells. BuildKit came with API 1.39.
+fn capabilities(components: &[&str], api_version: Option<&str>, os: &str) -> (Flavour, Builder) {
+    if components.iter().any(|name| name.contains("Podman")) {
+        return (Flavour::Podman, Builder::Classic);
+    }
+    let version = api_version.and_then(|text| {
+        let (major, minor) = text.split_once('.')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    });
+    let buildkit = os == "linux" && version.is_some_and(|version| version >= (1, 39));
+    (Flavour::Docker, if buildkit { Builder::BuildKit } else { Builder::Classic })
+}
+
+/// Podman leaves the algorithm of an id out.
+pub(crate) fn with_algorithm(id: String) -> String {
+    if id.len() == 64 && !id.contains(':') { format!("sha256:{id}") } else { id }
+}
+
+/// A full reference without digest, taken apart at its tag.
+pub(crate) fn split_tag(name: &str) -> (&str, &str) {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (name, "latest"),
+    }
+}
+
+/// The digest in `{tag}: digest: sha256:… size: {bytes}`, the one place where a push tells it.
+fn pushed_digest(status: &str) -> Option<String> {
+    let (_, rest) = status.split_once(": digest: ")?;
+    let (digest, _) = rest.split_once(" size: ")?;
+    digest.starts_with("sha256:").then(|| digest.to_owned())
+}
+
+/// A credential in the engine's words; `None` for nobody.
+pub(crate) fn docker_credentials(credential: &Credential, host: &str) -> Option<DockerCredentials> {
+    let serveraddress = Some(login_key(host).to_owned());
+    match credential {
+        Credential::Anonymous => None,
+        Credential::Basic { user, password } => Some(DockerCredentials {
+            username: Some(user.clone()),
+            password: Some(password.clone()),
+            serveraddress,
+            ..DockerCredentials::default()
+        }),
+        Credential::IdentityToken(token) => Some(DockerCredentials {
+            identitytoken: Some(token.clone()),
+            serveraddress,
+            ..DockerCredentials::default()
+        }),
+    }
+}
+
+/// The name under which an engine looks a registry's login up.
+pub(crate) fn login_key(host: &str) -> &str {
+    if host == "docker.io" { "https://index.docker.io/v1/" } else { host }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_is_known_by_what_it_tells() {
+        for (components, api, os, expect) in [
+            (vec!["Engine", "containerd"], Some("1.41"), "linux", (Flavour::Docker, Builder::BuildKit)),
+            (vec!["Engine"], Some("1.39"), "linux", (Flavour::Docker, Builder::BuildKit)),
+            (vec!["Engine"], Some("1.38"), "linux", (Flavour::Docker, Builder::Classic)),
+            (vec!["Engine"], Some("2.0"), "linux", (Flavour::Docker, Builder::BuildKit)),
+            (vec!["Engine"], Some("1.41"), "windows", (Flavour::Docker, Builder::Classic)),
+            (vec!["Podman Engine", "Conmon"], Some("1.41"), "linux", (Flavour::Podman, Builder::Classic)),
+            (vec![], None, "linux", (Flavour::Docker, Builder::Classic)),
+        ] {
+            assert_eq!(capabilities(&components, api, os), expect, "{components:?} {api:?} {os}");
+        }
+    }
+
+    #[test]
+    fn a_push_tells_its_digest_in_one_line() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let status = format!("1.0-5-0a1b2c3: digest: {digest} size: 528");
+        assert_eq!(pushed_digest(&status), Some(digest));
+        for other in ["Pushed", "Layer already exists", "1.0: digest: md5:1 size: 2", ""] {
+            assert_eq!(pushed_digest(other), None);
+        }
+    }
+
+    #[test]
+    fn names_are_split_at_their_tag() {
+        for (name, expect) in [
+            ("h:5000/a/b:1.0", ("h:5000/a/b", "1.0")),
+            ("h:5000/a/b", ("h:5000/a/b", "latest")),
+            ("a:b", ("a", "b")),
+        ] {
+            assert_eq!(split_tag(name), expect);
+        }
+    }
+
+    #[test]
+    fn a_repository_finds_its_own_digest() {
+        let digest = |c: &str| format!("sha256:{}", c.repeat(64));
+        let image = LocalImage {
+            repo_digests: vec![format!("busybox@{}", digest("a")), format!("r:5000/x/y@{}", digest("b"))],
+            ..LocalImage::default()
+        };
+        for (name, expect) in [
+            ("docker.io/library/busybox:1", Some(digest("a"))),
+            ("r:5000/x/y:2", Some(digest("b"))),
+            ("r:5000/x/z", None),
+        ] {
+            assert_eq!(image.digest_in(&ImageName::parse(name).unwrap()), expect);
+        }
+    }
+}

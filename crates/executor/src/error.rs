@@ -1,0 +1,74 @@
+//! What stops a run as a whole.
+
+use crate::result::RunResult;
+
+/// Why a run did not come to its end. What happens to a single build stands in its result instead.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct RunError {
+    kind: RunErrorKind,
+    message: String,
+    help: Option<String>,
+    result: Option<Box<RunResult>>,
+}
+
+/// What the exit code depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunErrorKind {
+    /// What was asked cannot be done as it was asked.
+    Refused,
+    /// Engine, registry or disk.
+    Environment,
+    /// A build tag exists with other content, or a newer build is published.
+    Conflict,
+    /// The run was cancelled before its first build.
+    Interrupted,
+}
+
+impl RunError {
+    pub(crate) fn new(kind: RunErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), help: None, result: None }
+    }
+
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self::new(RunErrorKind::Refused, message)
+    }
+
+    pub(crate) fn environment(message: impl Into<String>) -> Self {
+        Self::new(RunErrorKind::Environment, message)
+    }
+
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(RunErrorKind::Conflict, message)
+    }
+
+    pub(crate) fn interrupted() -> Self {
+        Self::new(RunErrorKind::Interrupted, "the run was interrupted before its first build")
+    }
+
+    pub(crate) fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    pub(crate) fn with_result(self, result: RunResult) -> Self {
+        Self { result: Some(Box::new(result)), ..self }
+    }
+
+    /// What the exit code depends on.
+    #[must_use]
+    pub fn kind(&self) -> RunErrorKind {
+        self.kind
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// What was written to `result.json`, once the run had a directory.
+    #[must_use]
+    pub fn result(&self) -> Option<&RunResult> {
+        self.result.as_deref()
+    }
+}

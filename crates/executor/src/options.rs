@@ -1,0 +1,68 @@
+//! What a run is told besides the plan: flags, addresses and credentials, as values.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use registry::DockerConfig;
+
+use crate::endpoint::Endpoint;
+
+/// How a plan is carried out.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whether images go to the registry.
+    pub push: bool,
+    /// Builds at a time; `None` is four, or the engine's processors if it has fewer.
+    pub jobs: Option<usize>,
+    /// Which builder does it.
+    pub builder: BuilderChoice,
+    /// Take no step from the engine's cache.
+    pub no_cache: bool,
+    /// Ask registries for what is built on, also where the engine has an image of that name.
+    pub pull: bool,
+    /// Stop everything at the first failure.
+    pub fail_fast: bool,
+    /// Where a parent is taken from that the plan's repo lacks.
+    pub base_repo: Option<String>,
+    /// Move a tag also when it cannot be known whether it shows something newer.
+    pub allow_older: bool,
+    /// The source tree; runs are kept in `.image-builder/runs/` below it.
+    pub root: PathBuf,
+    /// The engine.
+    pub endpoint: Endpoint,
+    /// Credentials and proxies.
+    pub docker_config: DockerConfig,
+    /// Registry hosts that speak plain HTTP.
+    pub insecure: Vec<String>,
+    /// Unix time that stands in for the present in labels and contexts.
+    pub source_date_epoch: Option<i64>,
+    /// How long a build or push may be silent before it counts as failed.
+    pub idle_timeout: Duration,
+}
+
+/// Which builder of the engine is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BuilderChoice {
+    /// BuildKit, or the classic builder where the engine has none.
+    #[default]
+    Auto,
+    /// BuildKit or nothing.
+    BuildKit,
+    /// The classic builder.
+    Classic,
+}
+
+/// The commit that a moving tag shows, relative to the one that is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// It is the one that is built.
+    Same,
+    /// It is in the history of the one that is built.
+    Ancestor,
+    /// It has the one that is built in its history: it is newer.
+    Descendant,
+    /// Neither is in the history of the other.
+    Diverged,
+    /// This clone does not have it.
+    Unknown,
+}
