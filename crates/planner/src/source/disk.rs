@@ -1,0 +1,306 @@
+//! Files as they are on disk: looked at without following any link, and read only where git's index cannot tell
+//! what they hold. Knows nothing of git but what an index says of a file, and the way a blob's id is made.
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use git2::Oid;
+use sha1::{Digest, Sha1};
+use sha2::Sha256;
+
+use super::SourceError;
+
+/// What git's index remembers of a file's state on disk when its contents were known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remembered {
+    pub(super) size: u32,
+    pub(super) inode: u32,
+    pub(super) changed: (i32, u32),
+    pub(super) modified: (i32, u32),
+    /// Whether the file may have been written after the index was, within one tick of the clock.
+    pub(super) racy: bool,
+}
+
+/// A path to look at.
+pub(super) struct Question<'list> {
+    /// Below the root.
+    pub(super) path: &'list str,
+    /// What the index remembers; `None` makes it read.
+    pub(super) remembered: Option<Remembered>,
+    /// Whether its bytes are wanted, up to this many.
+    pub(super) text_limit: Option<u64>,
+}
+
+/// What is at a path.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Nothing, or neither a file nor a link.
+    Nothing,
+    /// Nothing that git would see: this directory above it is a link.
+    BehindLink(String),
+    /// A link with its target, never followed.
+    Link(Vec<u8>),
+    /// A file.
+    File(FoundFile),
+}
+
+/// A file.
+#[derive(Debug)]
+pub(super) struct FoundFile {
+    pub(super) executable: bool,
+    pub(super) size: u64,
+    /// Whether it is as the index remembers it.
+    pub(super) is_remembered: bool,
+    /// The id that its bytes have as a blob; `None` when it was not read since it is as the index remembers it.
+    pub(super) id: Option<Oid>,
+    /// Its bytes, where they were wanted and not too many.
+    pub(super) bytes: Option<Vec<u8>>,
+}
+
+/// Looks at many paths, in as many threads as the machine runs at once. The answers are in the order of the
+/// questions, which should be sorted.
+pub(super) fn look(root: &Path, questions: &[Question<'_>]) -> Result<Vec<Found>, SourceError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    let share = questions.len().div_ceil(threads).max(64);
+    let look_at = |questions: &[Question<'_>]| {
+        let mut directories = Directories { root, real: HashMap::new() };
+        questions.iter().map(|question| look_at(&mut directories, question)).collect::<Result<Vec<_>, _>>()
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            questions.chunks(share).map(|share| scope.spawn(move || look_at(share))).collect();
+        let mut found = Vec::with_capacity(questions.len());
+        for worker in workers {
+            found.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(found)
+    })
+}
+
+/// Which directories below the root are real ones.
+struct Directories<'run> {
+    root: &'run Path,
+    real: HashMap<&'run str, Way<'run>>,
+}
+
+/// What a directory's path leads through.
+#[derive(Clone, Copy)]
+enum Way<'run> {
+    Open,
+    Link(&'run str),
+    Missing,
+}
+
+impl<'run> Directories<'run> {
+    fn way(&mut self, directory: &'run str) -> Result<Way<'run>, SourceError> {
+        if let Some(known) = self.real.get(directory) {
+            return Ok(*known);
+        }
+        let above = match directory.rsplit_once('/') {
+            Some((above, _)) => self.way(above)?,
+            None => Way::Open,
+        };
+        let way = match above {
+            Way::Open => match metadata(&self.root.join(directory))? {
+                Some(found) if found.is_symlink() => Way::Link(directory),
+                Some(found) if found.is_dir() => Way::Open,
+                _ => Way::Missing,
+            },
+            blocked => blocked,
+        };
+        self.real.insert(directory, way);
+        Ok(way)
+    }
+}
+
+fn look_at<'run>(
+    directories: &mut Directories<'run>,
+    question: &Question<'run>,
+) -> Result<Found, SourceError> {
+    if let Some((directory, _)) = question.path.rsplit_once('/') {
+        match directories.way(directory)? {
+            Way::Open => {}
+            Way::Link(link) => return Ok(Found::BehindLink(link.to_owned())),
+            Way::Missing => return Ok(Found::Nothing),
+        }
+    }
+    let path = directories.root.join(question.path);
+    let Some(metadata) = metadata(&path)? else { return Ok(Found::Nothing) };
+    if metadata.is_symlink() {
+        let target = std::fs::read_link(&path).map_err(|error| vanished(&path, error))?;
+        return Ok(Found::Link(target.into_os_string().into_vec()));
+    }
+    if !metadata.is_file() {
+        return Ok(Found::Nothing);
+    }
+    let is_remembered = question.remembered.is_some_and(|remembered| remembered.holds_for(&metadata));
+    let keep = question.text_limit.is_some_and(|limit| metadata.len() <= limit);
+    let mut file = FoundFile {
+        executable: metadata.mode() & 0o100 != 0,
+        size: metadata.len(),
+        is_remembered,
+        id: None,
+        bytes: None,
+    };
+    if keep {
+        let bytes = read(&path, &metadata)?;
+        file.id = Some(blob_id(&bytes));
+        file.bytes = Some(bytes);
+    } else if !is_remembered {
+        file.id = Some(digests(&path, &metadata)?.blob);
+    }
+    Ok(Found::File(file))
+}
+
+impl Remembered {
+    /// Whether a file is still the one that the index speaks of, as far as its state can tell.
+    fn holds_for(&self, found: &Metadata) -> bool {
+        let nanoseconds = |remembered: u32, found: i64| remembered == 0 || i64::from(remembered) == found;
+        !self.racy
+            && u64::from(self.size) == found.len() & u64::from(u32::MAX)
+            && i64::from(self.modified.0) == found.mtime()
+            && nanoseconds(self.modified.1, found.mtime_nsec())
+            && i64::from(self.changed.0) == found.ctime()
+            && nanoseconds(self.changed.1, found.ctime_nsec())
+            && (self.inode == 0 || u64::from(self.inode) == found.ino() & u64::from(u32::MAX))
+    }
+}
+
+/// Looks at a path without following a link; `None` when nothing is there.
+pub(super) fn metadata(path: &Path) -> Result<Option<Metadata>, SourceError> {
+    match path.symlink_metadata() {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(source) => Err(SourceError::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// Reads a file that was looked at before.
+pub(super) fn read(path: &Path, looked_at: &Metadata) -> Result<Vec<u8>, SourceError> {
+    let mut bytes = Vec::with_capacity(usize::try_from(looked_at.len()).unwrap_or(0).saturating_add(1));
+    let mut file = open(path, looked_at)?;
+    file.read_to_end(&mut bytes).map_err(|error| vanished(path, error))?;
+    if bytes.len() as u64 == looked_at.len() { Ok(bytes) } else { Err(changed(path)) }
+}
+
+/// The digests of a file's bytes.
+pub(super) struct Digests {
+    pub(super) blob: Oid,
+    /// In hex.
+    pub(super) sha256: String,
+}
+
+/// Reads a file that was looked at before through its digests, holding little of it at a time.
+pub(super) fn digests(path: &Path, looked_at: &Metadata) -> Result<Digests, SourceError> {
+    let mut file = open(path, looked_at)?;
+    let mut blob = Sha1::new_with_prefix(blob_header(looked_at.len()));
+    let mut sha256 = Sha256::new();
+    let (mut buffer, mut length) = (vec![0; 64 << 10], 0);
+    loop {
+        let count = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(vanished(path, error)),
+        };
+        length += count as u64;
+        blob.update(&buffer[..count]);
+        sha256.update(&buffer[..count]);
+    }
+    if length != looked_at.len() {
+        return Err(changed(path));
+    }
+    Ok(Digests { blob: oid(&blob.finalize()), sha256: hex(&sha256.finalize()) })
+}
+
+/// The id of a blob with these contents.
+pub(super) fn blob_id(bytes: &[u8]) -> Oid {
+    oid(&Sha1::new_with_prefix(blob_header(bytes.len() as u64)).chain_update(bytes).finalize())
+}
+
+fn blob_header(length: u64) -> String {
+    format!("blob {length}\0")
+}
+
+fn oid(bytes: &[u8]) -> Oid {
+    Oid::from_bytes(bytes).expect("SHA-1 has the length of an id")
+}
+
+/// Bytes as lower case hex digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Opens a file that was looked at before, if it is still that one.
+fn open(path: &Path, looked_at: &Metadata) -> Result<File, SourceError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| vanished(path, error))?;
+    let opened = file.metadata().map_err(|error| vanished(path, error))?;
+    let same = opened.is_file() && (opened.dev(), opened.ino()) == (looked_at.dev(), looked_at.ino());
+    if same { Ok(file) } else { Err(changed(path)) }
+}
+
+fn changed(path: &Path) -> SourceError {
+    SourceError::ChangedWhileReading { path: PathBuf::from(path) }
+}
+
+/// An error about something that was there a moment ago.
+fn vanished(path: &Path, error: std::io::Error) -> SourceError {
+    let gone =
+        matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput)
+            || error.raw_os_error() == Some(libc::ELOOP);
+    if gone { changed(path) } else { SourceError::Io { path: path.to_owned(), source: error } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks at a file, lets somebody change the directory, and reads what was looked at.
+    fn read_after(change: impl FnOnce(&Path)) -> (Result<Vec<u8>, SourceError>, Result<Oid, SourceError>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, "as planned").unwrap();
+        let looked_at = metadata(&path).unwrap().unwrap();
+        change(&path);
+        (read(&path, &looked_at), digests(&path, &looked_at).map(|digests| digests.blob))
+    }
+
+    #[test]
+    fn what_changes_between_look_and_read_is_an_error() {
+        let (bytes, id) = read_after(|_| ());
+        assert_eq!(blob_id(&bytes.unwrap()), id.unwrap());
+        type Change = fn(&Path);
+        let changes: [(&str, Change); 5] = [
+            ("removed", |path| std::fs::remove_file(path).unwrap()),
+            ("appended to", |path| std::fs::write(path, "as planned, and more").unwrap()),
+            ("cut", |path| std::fs::write(path, "as").unwrap()),
+            ("a link now", |path| {
+                std::fs::rename(path, path.with_extension("old")).unwrap();
+                std::os::unix::fs::symlink(path.with_extension("old"), path).unwrap();
+            }),
+            ("a directory now", |path| {
+                std::fs::remove_file(path).unwrap();
+                std::fs::create_dir(path).unwrap();
+            }),
+        ];
+        for (what, change) in changes {
+            let (bytes, id) = read_after(change);
+            assert!(matches!(bytes, Err(SourceError::ChangedWhileReading { .. })), "{what}: {bytes:?}");
+            assert!(matches!(id, Err(SourceError::ChangedWhileReading { .. })), "{what}: {id:?}");
+        }
+    }
+
+    #[test]
+    fn ids_are_those_of_git() {
+        assert_eq!(blob_id(b"").to_string(), "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+        assert_eq!(blob_id(b"hello\n").to_string(), "ce013625030ba8dba906f756967f9e9ca394464a");
+    }
+}

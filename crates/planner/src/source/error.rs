@@ -1,0 +1,250 @@
+//! Why a source tree cannot be read at all. What is wrong *in* one is a [`crate::Problem`] instead.
+
+use std::path::PathBuf;
+
+/// Who can help: it alone picks the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// What was asked for cannot be meant: an unknown revision, no source tree here (exit 2).
+    Usage,
+    /// The machine or the clone does not give it: git, a base that vanished, the disk (exit 5).
+    Environment,
+}
+
+/// Why a source tree cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Neither the directory nor any above it has `science/` or `compat/`.
+    #[error("no source tree in {} or above it", shown(.start))]
+    NoSourceTree {
+        /// Where the search began.
+        start: PathBuf,
+    },
+    /// The directory that was given is none.
+    #[error("{} is no directory that can be entered: {source}", shown(.path))]
+    NoDirectory {
+        /// As given.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The source tree lies in no git repository.
+    #[error("{} is not in a git repository", shown(.root))]
+    NoRepository {
+        /// The source tree's root.
+        root: PathBuf,
+    },
+    /// The repository's configuration says that its files are somewhere else.
+    #[error("the git repository at {} keeps its files elsewhere", shown(.root))]
+    OtherWorktree {
+        /// Where `.git` is.
+        root: PathBuf,
+    },
+    /// The repository belongs to somebody else.
+    #[error("the git repository at {} belongs to another user", shown(.root))]
+    ForeignOwner {
+        /// The directory that would have to be trusted.
+        root: PathBuf,
+    },
+    /// There is no commit yet.
+    #[error("the git repository has no commit yet")]
+    NoCommit,
+    /// The text of a revision can be none.
+    #[error("{text:?} is no revision: {why}")]
+    BadRevision {
+        /// As given.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The commit that GitLab gives for a branch that was not there before.
+    #[error("the revision {text} is all zeros, which names no commit")]
+    ZeroRevision {
+        /// As given.
+        text: String,
+    },
+    /// Nothing has this name.
+    #[error("unknown revision {text:?}")]
+    UnknownRevision {
+        /// As given.
+        text: String,
+    },
+    /// Several commits could be meant.
+    #[error("the revision {text:?} is ambiguous")]
+    AmbiguousRevision {
+        /// As given.
+        text: String,
+    },
+    /// A tree, a blob, or a commit without such a parent.
+    #[error("the revision {text:?} names no commit: {why}")]
+    NotACommit {
+        /// As given.
+        text: String,
+        /// What it names.
+        why: String,
+    },
+    /// The two sides of `A...B` have no history in common.
+    #[error("{left:?} and {right:?} have no commit in common")]
+    NoMergeBase {
+        /// The left side.
+        left: String,
+        /// The right side.
+        right: String,
+    },
+    /// The clone ends before the base of the comparison.
+    #[error("the base of the comparison, {text}, is not in this shallow clone{}", named(.commit.as_deref()))]
+    ShallowBase {
+        /// As given.
+        text: String,
+        /// The missing commit, where its id is known.
+        commit: Option<String>,
+    },
+    /// A commit that was named by all its digits is not there: a force push, or it was never fetched.
+    #[error("the base of the comparison, commit {commit}, is not in this repository")]
+    BaseGone {
+        /// All digits.
+        commit: String,
+    },
+    /// An object that the history needs is not there.
+    #[error("the git repository lacks object {id}, which {wanted} needs")]
+    MissingObject {
+        /// All digits.
+        id: String,
+        /// What for.
+        wanted: String,
+    },
+    /// A path given to `--with-ignored` that is not there, or not below the source tree's root.
+    #[error("--with-ignored {}: {why}", shown(.path))]
+    WithIgnored {
+        /// As given.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// git's data cannot be read.
+    #[error("{what}: {source}", source = .source.message())]
+    Git {
+        /// What was being done.
+        what: String,
+        /// What libgit2 says.
+        source: git2::Error,
+    },
+    /// A file or directory cannot be read.
+    #[error("cannot read {}: {source}", shown(.path))]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file was there when it was looked at and another, or gone, when it was read.
+    #[error("{} changed while it was read", shown(.path))]
+    ChangedWhileReading {
+        /// Which.
+        path: PathBuf,
+    },
+}
+
+impl SourceError {
+    /// Who can help.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoSourceTree { .. }
+            | Self::NoDirectory { .. }
+            | Self::NoRepository { .. }
+            | Self::OtherWorktree { .. }
+            | Self::NoCommit
+            | Self::BadRevision { .. }
+            | Self::ZeroRevision { .. }
+            | Self::UnknownRevision { .. }
+            | Self::AmbiguousRevision { .. }
+            | Self::NotACommit { .. }
+            | Self::NoMergeBase { .. }
+            | Self::WithIgnored { .. } => ErrorKind::Usage,
+            Self::ForeignOwner { .. }
+            | Self::ShallowBase { .. }
+            | Self::BaseGone { .. }
+            | Self::MissingObject { .. }
+            | Self::Git { .. }
+            | Self::Io { .. }
+            | Self::ChangedWhileReading { .. } => ErrorKind::Environment,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        let text = match self {
+            Self::NoSourceTree { .. } => {
+                "a source tree has the directories science/ and compat/; go there, or name it with --root"
+                    .to_owned()
+            }
+            Self::NoDirectory { .. } => "name an existing directory with --root".to_owned(),
+            Self::NoRepository { .. } => "put it under git: git init && git add -A && git commit".to_owned(),
+            Self::OtherWorktree { .. } => "unset core.worktree, or work in a plain clone".to_owned(),
+            Self::ForeignOwner { root } => {
+                format!("if you trust it: git config --global --add safe.directory {}", shell_word(root))
+            }
+            Self::NoCommit => "commit something first: tags are named after a commit".to_owned(),
+            Self::BadRevision { .. } | Self::NotACommit { .. } => {
+                "name a commit, a branch or a tag: A, A..B or A...B".to_owned()
+            }
+            Self::ZeroRevision { .. } => {
+                "GitLab sets CI_COMMIT_BEFORE_SHA so on a new branch: use the branch \
+                 that it left from, --ref origin/main...HEAD, or leave --ref out"
+                    .to_owned()
+            }
+            Self::UnknownRevision { .. } => {
+                "a branch of the remote is origin/NAME; git fetch brings what is new there".to_owned()
+            }
+            Self::AmbiguousRevision { .. } => "give more digits, or the full name".to_owned(),
+            Self::NoMergeBase { .. } => "compare them directly: A..B".to_owned(),
+            Self::ShallowBase { .. } => {
+                "fetch the whole history: git fetch --unshallow (in GitLab CI GIT_DEPTH: 0)".to_owned()
+            }
+            Self::BaseGone { commit } => format!(
+                "after a force push the old commit is no longer there; fetch it (git fetch origin {commit}) or compare with another revision"
+            ),
+            Self::MissingObject { .. } => {
+                "the clone is partial or damaged: git fsck tells, a new full clone helps".to_owned()
+            }
+            Self::WithIgnored { .. } => "give a path below the source tree's root".to_owned(),
+            Self::ChangedWhileReading { .. } => "run again when nothing writes to the tree".to_owned(),
+            Self::Git { .. } | Self::Io { .. } => return None,
+        };
+        Some(text)
+    }
+
+    /// Something that libgit2 could not do.
+    pub(super) fn git(what: impl Into<String>) -> impl FnOnce(git2::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Git { what, source }
+    }
+}
+
+/// A path for a message, with what is no text escaped.
+fn shown(path: &std::path::Path) -> String {
+    path.as_os_str().as_encoded_bytes().utf8_chunks().fold(String::new(), |mut text, chunk| {
+        for c in chunk.valid().chars() {
+            if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+        text
+    })
+}
+
+fn named(commit: Option<&str>) -> String {
+    commit.map(|commit| format!(" (commit {commit})")).unwrap_or_default()
+}
+
+/// A path as a word that can be pasted into a shell.
+fn shell_word(path: &std::path::Path) -> String {
+    let text = shown(path);
+    if text.bytes().all(|c| c.is_ascii_alphanumeric() || b"/._-+:@".contains(&c)) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

@@ -1,0 +1,242 @@
+//! A listing as a tree of layers: which directory is one, and the texts that matter.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use plan::Kind;
+
+use crate::Problem;
+use crate::tree::{LayerFiles, Mode, SourceFile, Tree, TreeFile};
+
+use super::SourceError;
+use super::commit::blob;
+use super::listing::{Entry, Listing, below, parent};
+use super::repository::{CONFIG, DESCRIPTOR, ROOTS, Stores};
+
+/// A text longer than this, in bytes, is refused and not read.
+pub(super) const TEXT_LIMIT: usize = 1 << 20;
+
+const DOCKERFILE: &str = "Dockerfile";
+/// In the order in which BuildKit looks for them.
+const IGNORE_FILES: [&str; 2] = ["Dockerfile.dockerignore", ".dockerignore"];
+
+/// Whether a path is one whose text matters.
+pub(super) fn is_text(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    path == CONFIG || name == DESCRIPTOR || name == DOCKERFILE || IGNORE_FILES.contains(&name)
+}
+
+/// Where the files of a side are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Side<'run> {
+    /// On disk.
+    Disk,
+    /// In a commit, to be compared with the other side.
+    Commit { other: Option<(&'run Listing, &'run Tree)> },
+}
+
+/// Makes a tree of layers of a listing.
+pub(super) fn tree(stores: &Stores, listing: &Listing, side: Side<'_>) -> Result<Tree, SourceError> {
+    let mut reader = Reader { stores, side, problems: listing.problems.clone() };
+    let config = match listing.entries.iter().find(|entry| entry.path == CONFIG) {
+        Some(entry) => reader.text(entry)?,
+        None => None,
+    };
+    let directories = reader.directories(listing);
+    let mut layers = Vec::with_capacity(directories.len());
+    for directory in &directories {
+        if let Some(layer) = reader.layer(directory, below(&listing.entries, directory))? {
+            layers.push(layer);
+        }
+    }
+    reader.links(listing, &directories);
+    let mut problems = reader.problems;
+    problems.sort();
+    problems.dedup();
+    Ok(Tree { config, layers, problems })
+}
+
+struct Reader<'run> {
+    stores: &'run Stores,
+    side: Side<'run>,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    /// Every directory that is a layer, sorted.
+    fn directories<'list>(&mut self, listing: &'list Listing) -> Vec<&'list str> {
+        let mut directories: Vec<&str> = listing
+            .entries
+            .iter()
+            .filter_map(|entry| entry.path.strip_suffix(DESCRIPTOR)?.strip_suffix('/'))
+            .collect();
+        directories.sort_unstable();
+        directories.retain(|directory| {
+            let is_layer = !ROOTS.contains(directory);
+            if !is_layer {
+                self.problems.push(
+                    Problem::in_file(
+                        "layer-at-root",
+                        format!("{directory}/{DESCRIPTOR}"),
+                        "a layer has a directory of its own",
+                    )
+                    .help(format!("move it to {directory}/NAME/")),
+                );
+            }
+            is_layer
+        });
+        let mut outer: Vec<&str> = Vec::new();
+        let mut by_depth = directories.clone();
+        // As full paths with a separator behind, so that what is inside comes right after what it is in.
+        by_depth.sort_by(|a, b| a.bytes().chain([b'/']).cmp(b.bytes().chain([b'/'])));
+        for directory in by_depth {
+            let is_inside =
+                |outer: &str| directory.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+            while outer.last().is_some_and(|last| !is_inside(last)) {
+                outer.pop();
+            }
+            if let Some(last) = outer.last() {
+                let message = format!(
+                    "the layer {directory} is inside the layer {last}, whose context would contain it"
+                );
+                self.problems.push(
+                    Problem::in_file("nested-layer", format!("{directory}/{DESCRIPTOR}"), message)
+                        .help("move one of the two to a directory beside the other"),
+                );
+            }
+            outer.push(directory);
+        }
+        directories
+    }
+
+    /// One layer; `None` when its descriptor cannot be read.
+    fn layer(
+        &mut self,
+        directory: &str,
+        entries: &[Rc<Entry>],
+    ) -> Result<Option<Arc<LayerFiles>>, SourceError> {
+        if let Side::Commit { other: Some((other, tree)) } = self.side {
+            let theirs = other.below(directory);
+            let same = theirs.len() == entries.len()
+                && theirs.iter().zip(entries).all(|(a, b)| Rc::ptr_eq(a, b) || a.same(b));
+            let shared = tree.layers.binary_search_by(|layer| layer.path.as_str().cmp(directory));
+            if let (true, Ok(at)) = (same, shared) {
+                return Ok(Some(Arc::clone(&tree.layers[at])));
+            }
+        }
+        let mut text = |name: &str| {
+            let path = format!("{directory}/{name}");
+            match entries.binary_search_by(|entry| entry.path.as_bytes().cmp(path.as_bytes())) {
+                Ok(at) => self.text(&entries[at]).map(|text| (true, text)),
+                Err(_) => Ok((false, None)),
+            }
+        };
+        let (_, descriptor) = text(DESCRIPTOR)?;
+        let (_, dockerfile) = text(DOCKERFILE)?;
+        let ignore_file = match text(IGNORE_FILES[0])? {
+            (true, first) => first,
+            (false, _) => text(IGNORE_FILES[1])?.1,
+        };
+        let Some(descriptor) = descriptor else { return Ok(None) };
+        let kind = if directory.starts_with(ROOTS[0]) { Kind::Science } else { Kind::Compat };
+        let file = |entry: &Rc<Entry>| self.file(directory, entry);
+        Ok(Some(Arc::new(LayerFiles {
+            kind,
+            path: directory.to_owned(),
+            descriptor,
+            dockerfile,
+            ignore_file,
+            files: entries.iter().map(file).collect(),
+        })))
+    }
+
+    fn file(&self, directory: &str, entry: &Entry) -> TreeFile {
+        let (source, expect) = match self.side {
+            Side::Disk => (self.stores.root().join(&entry.path), entry.expect.clone()),
+            Side::Commit { .. } => (PathBuf::new(), None),
+        };
+        let path = entry.path[directory.len() + 1..].to_owned();
+        TreeFile { path, mode: entry.mode.clone(), id: entry.id.to_string(), source, expect }
+    }
+
+    /// The text of a file; `None` with a problem when it has none that may be read.
+    fn text(&mut self, entry: &Entry) -> Result<Option<SourceFile>, SourceError> {
+        let problem = |code, message: &str| Problem::in_file(code, entry.path.clone(), message);
+        let refused = match entry.mode {
+            Mode::Symlink(_) => Err(linked(&entry.path, "this file is a symbolic link")),
+            Mode::File | Mode::Executable => match self.bytes(entry)? {
+                Some(bytes) if bytes.len() <= TEXT_LIMIT => String::from_utf8(bytes)
+                    .map_err(|_| problem("not-utf8", "this file is not UTF-8").help("save it as UTF-8")),
+                _ => Err(problem("too-large", "this file is larger than 1 MiB")
+                    .help("it should be text of some lines")),
+            },
+        };
+        match refused {
+            Ok(text) => Ok(Some(SourceFile { path: entry.path.clone(), text })),
+            Err(problem) => {
+                self.problems.push(problem);
+                Ok(None)
+            }
+        }
+    }
+
+    fn bytes(&self, entry: &Entry) -> Result<Option<Vec<u8>>, SourceError> {
+        match &entry.text {
+            Some(bytes) => Ok(Some(bytes.clone())),
+            None => blob(&self.stores.get(entry.store).repository, entry.id, TEXT_LIMIT),
+        }
+    }
+
+    /// Finds links that stand where a layer's directory, or a directory of layers, could.
+    fn links(&mut self, listing: &Listing, layers: &[&str]) {
+        for entry in &listing.entries {
+            let Mode::Symlink(target) = &entry.mode else { continue };
+            let is_inside = std::iter::successors(parent(&entry.path), |path| parent(path))
+                .any(|directory| layers.binary_search(&directory).is_ok());
+            if is_inside || is_text(&entry.path) {
+                continue;
+            }
+            let names_directory = match resolved(&entry.path, target) {
+                None => true,
+                Some(path) => {
+                    !listing.below(&path).is_empty()
+                        || matches!(self.side, Side::Disk)
+                            && self
+                                .stores
+                                .root()
+                                .join(path)
+                                .symlink_metadata()
+                                .is_ok_and(|found| found.is_dir())
+                }
+            };
+            if names_directory || ROOTS.contains(&entry.path.as_str()) {
+                self.problems.push(linked(&entry.path, "this directory is a symbolic link"));
+            }
+        }
+    }
+}
+
+/// The problem of a link where none may be.
+pub(super) fn linked(path: &str, message: &str) -> Problem {
+    Problem::in_file("symlink", path, message)
+        .help("put what it names in its place: the directory, descriptor and Dockerfile of a layer must lie in the tree")
+}
+
+/// Where a link leads below the source tree's root, by its text alone; `None` when it leads out.
+fn resolved(link: &str, target: &str) -> Option<String> {
+    if Path::new(target).is_absolute() {
+        return None;
+    }
+    let mut parts: Vec<&str> = parent(link).map(|above| above.split('/').collect()).unwrap_or_default();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            name => parts.push(name),
+        }
+    }
+    Some(parts.join("/"))
+}

@@ -1,0 +1,218 @@
+//! Disk and git → [`Inputs`]: the planner's only I/O.
+//!
+//! Git is read through libgit2 and never by running it, so that no hook, filter driver, external diff or fsmonitor
+//! of a stranger's tree runs. Commits are read past libgit2's grafts (`history`), so that names depend on the
+//! commits alone. Nothing is written: not even git's index is refreshed.
+//!
+//! What the two sides of a comparison hold alike is read once: a `listing` knows the id that git would give to each
+//! of its directories, and another side's subtree of the same id is not opened. A layer that both sides hold alike
+//! is one `Arc`; its `source` and `expect` are those of the right-hand side.
+//!
+//! A layer whose descriptor cannot be read is not in [`crate::tree::Tree::layers`]; one whose Dockerfile or ignore
+//! file cannot be read is there without it. In each case a [`crate::Problem`] names the file.
+//!
+//! It does not know what a descriptor or a Dockerfile means.
+
+mod commit;
+mod comparison;
+mod contents;
+mod conversion;
+mod disk;
+mod error;
+mod history;
+mod layers;
+mod listing;
+mod repository;
+mod revision;
+mod rules;
+mod tracked;
+mod uncommitted;
+mod untracked;
+mod worktree;
+
+use std::path::{Path, PathBuf};
+
+use git2::Oid;
+use plan::Revision;
+
+pub use comparison::Comparison;
+pub use error::{ErrorKind, SourceError};
+
+use crate::tree::{Base, Inputs};
+
+use self::history::History;
+use self::layers::Side;
+use self::listing::Listing;
+use self::repository::Stores;
+use self::untracked::Additions;
+
+/// What to read.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `--root`, or the current directory: the source tree's root or a directory below it.
+    pub start: PathBuf,
+    /// `--ref`.
+    pub comparison: Comparison,
+    /// `--untracked`: also what git neither tracks nor ignores.
+    pub untracked: bool,
+    /// `--with-ignored PATH…`, below the source tree's root: also what git ignores there.
+    pub with_ignored: Vec<PathBuf>,
+    /// `--build-number N`: the commit count where a shallow clone does not know it.
+    pub build_number: Option<u64>,
+}
+
+/// A source tree that was read.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The source tree's root: absolute, without links in it.
+    pub root: PathBuf,
+    /// The root of the git repository that it lies in.
+    pub repository: PathBuf,
+    /// What a plan is made from.
+    pub inputs: Inputs,
+    /// Whether the right-hand side of the comparison is what lies on disk.
+    pub buildable: Buildable,
+    /// What on disk differs from HEAD under the two roots and `image-builder.toml`, deletions and what
+    /// `--untracked` and `--with-ignored` added included: sorted paths below the root. Empty for
+    /// [`Buildable::OtherCommit`], where nobody looked.
+    pub uncommitted: Vec<String>,
+}
+
+/// Whether the right-hand side of a comparison can be built from the files on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Buildable {
+    /// It is the working tree.
+    WorkingTree,
+    /// It is HEAD, and nothing on disk differs from that.
+    Head,
+    /// It is HEAD, and something on disk differs: see [`Opened::uncommitted`].
+    HeadUnderChanges,
+    /// It is another commit.
+    OtherCommit {
+        /// All digits.
+        commit: String,
+    },
+}
+
+/// How a commit lies to ours in the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// It is ours.
+    Same,
+    /// Ours descends from it.
+    Ancestor,
+    /// It descends from ours.
+    Descendant,
+    /// Neither descends from the other.
+    Diverged,
+    /// It is not in this clone, or the clone is too shallow to tell.
+    Unknown,
+}
+
+/// Reads both sides of a comparison.
+///
+/// # Errors
+/// [`SourceError`], when there is nothing that could be read. What is wrong in a tree goes into its `problems`.
+pub fn open(options: &Options) -> Result<Opened, SourceError> {
+    let root = repository::find_root(&options.start)?;
+    let (git, top) = repository::open_above(&root)?;
+    let additions = Additions::of(options, &root)?;
+    let mut stores = Stores::new(&root, git, &top)?;
+    let own = stores.get(0);
+    let mut history = History::of(&own.repository)?;
+
+    let head = revision::head(&own.repository)?;
+    let sides = revision::sides(&own.repository, &mut history, head, &options.comparison)?;
+    let right = right(&mut stores, &mut history, head, sides.now, &additions)?;
+
+    let mut now = layers::tree(&stores, &right.listing, right.side)?;
+    let base = match sides.base {
+        None => Base::Empty,
+        Some(base) => {
+            let listing = commit::read(&mut stores, tree_of(&mut history, base)?, Some(&right.listing))?;
+            let side = Side::Commit { other: Some((&right.listing, &now)) };
+            Base::Commit { commit: base.to_string(), tree: layers::tree(&stores, &listing, side)? }
+        }
+    };
+    now.layers.shrink_to_fit();
+
+    let commit = sides.now.unwrap_or(head);
+    let shallow = revision::is_shallow(&own.repository);
+    let count = if shallow { options.build_number } else { Some(history.count(commit)?) };
+    let id = commit.to_string();
+    let short = id[..7].to_owned();
+    let revision = Revision { commit: id, count, short, dirty: right.dirty, shallow };
+    let inputs = Inputs { revision, now, base };
+    Ok(Opened { root, repository: top, inputs, buildable: right.buildable, uncommitted: right.uncommitted })
+}
+
+/// The right-hand side of a comparison.
+struct Right {
+    listing: Listing,
+    side: Side<'static>,
+    buildable: Buildable,
+    uncommitted: Vec<String>,
+    dirty: Option<String>,
+}
+
+/// Reads the working tree, HEAD, or another commit. A HEAD that nothing on disk differs from is read from there, so
+/// that it can be built.
+fn right(
+    stores: &mut Stores,
+    history: &mut History<'_>,
+    head: Oid,
+    now: Option<Oid>,
+    additions: &Additions,
+) -> Result<Right, SourceError> {
+    let committed = Side::Commit { other: None };
+    if let Some(commit) = now.filter(|commit| *commit != head) {
+        let listing = commit::read(stores, tree_of(history, commit)?, None)?;
+        let buildable = Buildable::OtherCommit { commit: commit.to_string() };
+        return Ok(Right { listing, side: committed, buildable, uncommitted: Vec::new(), dirty: None });
+    }
+    let nothing = Additions::default();
+    let disk = worktree::read(stores, if now.is_none() { additions } else { &nothing })?;
+    let in_head = commit::read(stores, tree_of(history, head)?, Some(&disk))?;
+    let differences = uncommitted::differences(&in_head, &disk);
+    let uncommitted: Vec<String> = differences.iter().map(|difference| difference.path.to_owned()).collect();
+    let dirty = uncommitted::digits(&differences);
+    Ok(match now {
+        None => {
+            Right { listing: disk, side: Side::Disk, buildable: Buildable::WorkingTree, uncommitted, dirty }
+        }
+        Some(_) if uncommitted.is_empty() => {
+            Right { listing: disk, side: Side::Disk, buildable: Buildable::Head, uncommitted, dirty: None }
+        }
+        Some(_) => Right {
+            listing: in_head,
+            side: committed,
+            buildable: Buildable::HeadUnderChanges,
+            uncommitted,
+            dirty: None,
+        },
+    })
+}
+
+/// The tree of a commit that is known to be there.
+fn tree_of(history: &mut History<'_>, commit: Oid) -> Result<Oid, SourceError> {
+    match history.commit(commit)? {
+        Some(commit) => Ok(commit.tree),
+        None => Err(SourceError::BaseGone { commit: commit.to_string() }),
+    }
+}
+
+/// How the commit of a build tag lies to ours, for a moving tag that shows it.
+///
+/// `other` is 7 to 40 hex digits. What cannot be looked up, for whatever cause, is [`Relation::Unknown`].
+#[must_use]
+pub fn relation(root: &Path, ours: &str, other: &str) -> Relation {
+    let look_up = || -> Result<Relation, SourceError> {
+        let (git, _) = repository::open_above(root)?;
+        let id = |hex: &str| {
+            let found = git.find_object_by_prefix(hex, None).and_then(|object| object.peel_to_commit());
+            found.map(|commit| commit.id()).map_err(SourceError::git(format!("cannot find commit {hex}")))
+        };
+        History::of(&git)?.relation(id(ours)?, id(other)?)
+    };
+    look_up().unwrap_or(Relation::Unknown)
+}

@@ -1,0 +1,142 @@
+//! What git tracks: the entries of the index under the two roots, those of initialised submodules included.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use git2::{Index, IndexEntry, IndexEntryExtendedFlag, Oid};
+
+use crate::Problem;
+use crate::tree::Mode;
+
+use super::SourceError;
+use super::commit::{MODE_SUBMODULE, uninitialised};
+use super::disk::{Remembered, metadata};
+use super::listing::{Entry, Listing, checked_path, is_wanted};
+use super::repository::{Store, Stores};
+
+/// The bits of an index entry's flags that tell the side of an unresolved merge.
+const STAGE: u16 = 0x3000;
+
+/// A path that counts, with what git's index says of it.
+pub(super) struct Tracked {
+    /// Below the source tree's root.
+    pub(super) path: String,
+    /// The repository that it belongs to.
+    pub(super) store: Rc<Store>,
+    /// `None` for a file that git does not track.
+    pub(super) known: Option<Known>,
+}
+
+/// What the index says of a path.
+pub(super) struct Known {
+    pub(super) id: Oid,
+    pub(super) mode: i32,
+    pub(super) remembered: Remembered,
+    /// Left out of the working tree by a sparse checkout.
+    pub(super) is_sparse: bool,
+}
+
+/// All tracked paths under the two roots, sorted. What is wrong, and what stands for a submodule whose files are not
+/// there, goes into the listing.
+pub(super) fn tracked(stores: &mut Stores, listing: &mut Listing) -> Result<Vec<Tracked>, SourceError> {
+    let mut all = Vec::new();
+    let mut open = vec![stores.get(0)];
+    while let Some(store) = open.pop() {
+        let (index, written) = index(&store)?;
+        for entry in index.iter() {
+            let Some(path) = place(&store, &entry, listing) else { continue };
+            let mode = i32::try_from(entry.mode).unwrap_or_default();
+            if mode == MODE_SUBMODULE {
+                listing.gap(&path);
+                match stores.submodule(&path)? {
+                    Some(submodule) => open.push(submodule),
+                    None if is_there(stores.root(), &path)? => {
+                        unfetched(listing, path, entry.id, store.number);
+                    }
+                    None => {}
+                }
+                continue;
+            }
+            let extended = IndexEntryExtendedFlag::from_bits_truncate(entry.flags_extended);
+            let known = Known {
+                id: entry.id,
+                mode,
+                remembered: remembered(&entry, written),
+                is_sparse: extended.is_skip_worktree(),
+            };
+            all.push(Tracked { path, store: Rc::clone(&store), known: Some(known) });
+        }
+    }
+    all.sort_by(|a, b| a.path.cmp(&b.path));
+    all.dedup_by(|a, b| a.path == b.path);
+    Ok(all)
+}
+
+/// Reads a repository's index, and when that was written. Past its configuration: an index that is read by itself
+/// is sorted by bytes and asks nobody.
+fn index(store: &Store) -> Result<(Index, (i64, i64)), SourceError> {
+    let path = store.repository.path().join("index");
+    let written = metadata(&path)?.map_or((i64::MIN, 0), |found| (found.mtime(), found.mtime_nsec()));
+    let index = Index::open(&path)
+        .map_err(SourceError::git(format!("cannot read git's index {}", path.display())))?;
+    Ok((index, written))
+}
+
+/// Where an entry is below the source tree's root; `None` when it is not of those that are read.
+fn place(store: &Store, entry: &IndexEntry, listing: &mut Listing) -> Option<String> {
+    let below = entry.path.strip_prefix(store.prefix.as_bytes())?;
+    let full =
+        if store.mount.is_empty() { below.to_vec() } else { [store.mount.as_bytes(), b"/", below].concat() };
+    if !is_wanted(&full) {
+        return None;
+    }
+    match checked_path(&full) {
+        Ok(path) => {
+            if entry.flags & STAGE != 0 {
+                listing.problems.push(
+                    Problem::in_file(
+                        "merge-conflict",
+                        path,
+                        "git has an unresolved merge conflict in this file",
+                    )
+                    .help("resolve it, then git add it"),
+                );
+            }
+            Some(path.to_owned())
+        }
+        Err(problem) => {
+            listing.gap(&String::from_utf8_lossy(&full));
+            listing.problems.push(*problem);
+            None
+        }
+    }
+}
+
+/// What the index remembers of a file. One that may have been written in the same tick as the index itself can
+/// have changed without a trace (git's "racy git").
+fn remembered(entry: &IndexEntry, written: (i64, i64)) -> Remembered {
+    let modified = (entry.mtime.seconds(), entry.mtime.nanoseconds());
+    let racy = match modified {
+        (seconds, 0) => i64::from(seconds) >= written.0,
+        (seconds, nanoseconds) => (i64::from(seconds), i64::from(nanoseconds)) >= written,
+    };
+    Remembered {
+        size: entry.file_size,
+        inode: entry.ino,
+        changed: (entry.ctime.seconds(), entry.ctime.nanoseconds()),
+        modified,
+        racy,
+    }
+}
+
+/// Whether a submodule's directory is there; where it was deleted, its files are gone as other files are.
+fn is_there(root: &Path, path: &str) -> Result<bool, SourceError> {
+    Ok(metadata(&root.join(path))?.is_some_and(|found| found.is_dir()))
+}
+
+/// One entry with the recorded commit's id stands for the files of a submodule, as it does in a commit.
+fn unfetched(listing: &mut Listing, path: String, id: Oid, store: usize) {
+    listing.problems.push(uninitialised(&path));
+    listing.entries.push(Rc::new(Entry { path, mode: Mode::File, id, store, expect: None, text: None }));
+}

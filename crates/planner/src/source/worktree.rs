@@ -1,0 +1,104 @@
+//! The working tree: what git tracks, and what flags add to that, as it is on disk now.
+
+use std::rc::Rc;
+
+use plan::Expect;
+
+use crate::tree::Mode;
+
+use super::SourceError;
+use super::commit::{MAX_LINK, MODE_EXECUTABLE, MODE_LINK, bad_link, blob};
+use super::contents;
+use super::disk::{self, Found, Question};
+use super::layers::{TEXT_LIMIT, is_text, linked};
+use super::listing::{Entry, Listing};
+use super::repository::Stores;
+use super::rules::Rules;
+use super::tracked::{Known, Tracked, tracked};
+use super::untracked::{self, Additions};
+
+/// Reads the working tree.
+pub(super) fn read(stores: &mut Stores, additions: &Additions) -> Result<Listing, SourceError> {
+    let mut listing = Listing::default();
+    let mut paths = tracked(stores, &mut listing)?;
+    paths.extend(untracked::find(stores, additions, &paths, &mut listing)?);
+    paths.sort_by(|a, b| a.path.cmp(&b.path));
+    let questions: Vec<_> = paths
+        .iter()
+        .map(|tracked| Question {
+            path: &tracked.path,
+            remembered: tracked.known.as_ref().map(|known| known.remembered),
+            text_limit: is_text(&tracked.path).then_some(TEXT_LIMIT as u64),
+        })
+        .collect();
+    let found = disk::look(stores.root(), &questions)?;
+    let mut rules = Rules::new(&paths, stores.root());
+    for (tracked, found) in paths.iter().zip(found) {
+        if let Some(entry) = settle(stores, &mut rules, tracked, found, &mut listing)? {
+            listing.entries.push(Rc::new(entry));
+        }
+    }
+    listing.complete();
+    Ok(listing)
+}
+
+/// What a path of the working tree is to git.
+fn settle(
+    stores: &Stores,
+    rules: &mut Rules<'_>,
+    tracked: &Tracked,
+    found: Found,
+    listing: &mut Listing,
+) -> Result<Option<Entry>, SourceError> {
+    let store = tracked.store.number;
+    let entry = |mode, id, expect, text| Entry { path: tracked.path.clone(), mode, id, store, expect, text };
+    match found {
+        Found::BehindLink(link) => {
+            listing
+                .problems
+                .push(linked(&link, "this directory is a symbolic link on disk, and a directory in git"));
+            Ok(None)
+        }
+        Found::Nothing => Ok(match &tracked.known {
+            // A sparse checkout left it out on purpose: it is as git has it, and cannot be sent.
+            Some(known) if known.is_sparse => {
+                let expect = Some(Expect::GitBlob(known.id.to_string()));
+                match known.mode {
+                    MODE_EXECUTABLE => Some(entry(Mode::Executable, known.id, expect, None)),
+                    MODE_LINK => link_in_git(tracked, known)?
+                        .map(|target| entry(Mode::Symlink(target), known.id, None, None)),
+                    _ => Some(entry(Mode::File, known.id, expect, None)),
+                }
+            }
+            _ => None,
+        }),
+        Found::Link(target) => {
+            let id = disk::blob_id(&target);
+            match String::from_utf8(target) {
+                Ok(target) => Ok(Some(entry(Mode::Symlink(target), id, None, None))),
+                Err(_) => {
+                    listing.gap(&tracked.path);
+                    listing.problems.push(bad_link(&tracked.path));
+                    Ok(None)
+                }
+            }
+        }
+        Found::File(file) => {
+            let rules = rules.of(tracked)?;
+            let executable = match &tracked.known {
+                Some(known) if !rules.has_modes => known.mode == MODE_EXECUTABLE,
+                Some(_) => file.executable,
+                None => rules.has_modes && file.executable,
+            };
+            let mode = if executable { Mode::Executable } else { Mode::File };
+            let contents = contents::of(stores, rules, tracked, file, listing)?;
+            Ok(Some(entry(mode, contents.id, Some(contents.expect), contents.text)))
+        }
+    }
+}
+
+/// The target of a link that is not on disk.
+fn link_in_git(tracked: &Tracked, known: &Known) -> Result<Option<String>, SourceError> {
+    let bytes = blob(&tracked.store.repository, known.id, MAX_LINK)?;
+    Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+}
