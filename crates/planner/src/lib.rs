@@ -6,16 +6,159 @@
 //! Invariant: nothing but `source` opens a file, asks the time or the environment, or knows git. So a plan can be
 //! tested as data, is the same to the byte for the same inputs, and is safe on a stranger's pull request.
 
+mod affected;
+mod assemble;
+mod chain;
 pub mod config;
 pub mod descriptor;
+mod difference;
 pub mod dockerfile;
 pub mod dockerignore;
+mod finding;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
+mod graph;
+mod inputs;
 mod jsonc;
+mod layers;
+mod names;
+mod orphans;
+pub mod picture;
 pub mod problem;
+mod reference;
 pub mod request;
 pub mod source;
+mod stack;
 mod suggest;
+mod survey;
 pub mod tree;
 
+use std::collections::BTreeMap;
+
+use plan::{BuildId, ComparedWith, Context, FORMAT_VERSION, Plan};
+
+use crate::affected::affected;
+use crate::assemble::Naming;
+use crate::config::Config;
+use crate::finding::Findings;
+use crate::layers::Reader;
+use crate::survey::Survey;
+use crate::tree::{Base, Inputs, Tree};
+
+pub use picture::LayerGraph;
 pub use problem::Problem;
 pub use request::{Request, Selection};
+
+/// A plan with what is needed to carry it out and to show it.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// What each build is sent besides its Dockerfile.
+    pub contexts: BTreeMap<BuildId, Context>,
+    /// All layers of the right-hand side, built or not.
+    pub graph: LayerGraph,
+    /// The configuration that holds: that of the right-hand side.
+    pub config: Config,
+}
+
+/// Plans what to build.
+///
+/// # Errors
+/// Everything that is wrong with the source tree or the request, by file and line.
+pub fn plan(inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>> {
+    let mut findings = Findings::default();
+    let (config, repo) = configuration(&inputs.now, request, &mut findings);
+    let mut reader = Reader::new(&config, &request.allow_frontend);
+    let now = Survey::new(reader.side(&inputs.now, &mut findings), &config, &repo, &mut findings);
+    let base = base(&inputs.base, &mut reader, &config, &repo, &mut findings);
+    names::check(&inputs.now, &now, &repo, &inputs.revision, request.rebuild, &mut findings);
+    orphans::check(&now, &base, &config, request, &mut findings);
+    let affected = affected((&now, &inputs.now), &base, request, &config, &mut findings);
+
+    let findings = findings.sorted();
+    if !findings.problems.is_empty() {
+        return Err(findings.problems);
+    }
+    let naming =
+        Naming { config: &config, repo: &repo, revision: &inputs.revision, rebuild: request.rebuild };
+    let (builds, contexts) = assemble::builds(&now, &affected, &naming);
+    let plan = Plan {
+        format_version: FORMAT_VERSION.to_owned(),
+        revision: inputs.revision.clone(),
+        compared_with: compared_with(&inputs.base, &request.selection),
+        platform: config.platform.clone(),
+        label_prefix: config.label_prefix.clone(),
+        builds,
+        unbuilt: affected.unbuilt,
+        warnings: findings.warnings,
+        repo,
+    };
+    Ok(Planned { plan, contexts, graph: LayerGraph::of(&now), config })
+}
+
+/// The layers of a tree and what stands on what.
+///
+/// # Errors
+/// As [`plan()`], as far as one tree alone can be judged.
+pub fn graph(tree: &Tree, request: &Request) -> Result<LayerGraph, Vec<Problem>> {
+    let mut findings = Findings::default();
+    let (config, repo) = configuration(tree, request, &mut findings);
+    let side = Reader::new(&config, &request.allow_frontend).side(tree, &mut findings);
+    let survey = Survey::new(side, &config, &repo, &mut findings);
+    let findings = findings.sorted();
+    if findings.problems.is_empty() { Ok(LayerGraph::of(&survey)) } else { Err(findings.problems) }
+}
+
+fn configuration(tree: &Tree, request: &Request, findings: &mut Findings) -> (Config, String) {
+    let (config, problems) = config::parse(tree.config.as_ref());
+    findings.problems.extend(problems);
+    let repo = request.repo.clone().unwrap_or_else(|| config.repo.clone());
+    if let Some(Err(rule)) = request.repo.as_deref().map(config::check_repo) {
+        findings.refuse(Problem::in_flags("repo", format!("--repo {repo:?} is no repo")).help(format!("give {rule}")));
+    }
+    for product in &request.allow_orphan {
+        if let Err(rule) = config::check_product(product) {
+            let problem = Problem::in_flags("product", format!("--allow-orphan {product:?} is no product"));
+            findings.refuse(problem.help(format!("give {rule}")));
+        }
+    }
+    (config, repo)
+}
+
+/// What the tree is compared with. Nothing of it is refused: it cannot be mended any more.
+fn base(
+    base: &Base,
+    reader: &mut Reader<'_>,
+    config: &Config,
+    repo: &str,
+    findings: &mut Findings,
+) -> Survey {
+    let Base::Commit { commit, tree } = base else { return Survey::default() };
+    let mut unreadable = Findings::lenient();
+    let side = reader.side(tree, &mut unreadable);
+    let survey = Survey::new(side, config, repo, &mut unreadable);
+    let unreadable = unreadable.sorted();
+    if let Some(first) = unreadable.problems.first() {
+        let mut files: Vec<&str> =
+            unreadable.problems.iter().filter_map(|problem| problem.file.as_deref()).collect();
+        files.dedup();
+        findings.warn(
+            Problem::in_flags(
+                "base-unreadable",
+                format!("parts of {commit}, the base, cannot be understood and count as absent: {}", files.join(", ")),
+            )
+            .help(format!("look there with `git show {commit}:PATH`; the first problem is: {}", first.message)),
+        );
+    }
+    survey
+}
+
+fn compared_with(base: &Base, selection: &Selection) -> ComparedWith {
+    match (selection, base) {
+        (Selection::All, _) => ComparedWith::All,
+        (Selection::Include(_), _) => ComparedWith::Include,
+        (Selection::Changed, Base::Commit { commit, .. }) => ComparedWith::Commit(commit.clone()),
+        (Selection::Changed, Base::Empty) => ComparedWith::Empty,
+    }
+}

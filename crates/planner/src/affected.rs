@@ -1,0 +1,398 @@
+//! What is built, and why: changed layers, all that depends on them, and the products on top.
+
+use std::collections::{BTreeMap, HashSet};
+
+use plan::{BuildId, Reason, Unbuilt};
+
+use crate::config::Config;
+use crate::difference::{self, Difference};
+use crate::finding::Findings;
+use crate::request::{Request, Selection};
+use crate::survey::{ProductName, Survey, layers_in};
+use crate::tree::Tree;
+use crate::{Problem, suggest};
+
+/// What is built, with reasons, and what changed and builds nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Affected {
+    /// By science layer; empty where none is built.
+    pub(crate) science: Vec<Vec<Reason>>,
+    /// By product, with its final layer and the compat layer on top of its stack.
+    pub(crate) compat: BTreeMap<ProductName, CompatBuild>,
+    /// Sorted.
+    pub(crate) unbuilt: Vec<Unbuilt>,
+}
+
+/// A product whose compat image is built.
+#[derive(Debug)]
+pub(crate) struct CompatBuild {
+    pub(crate) science: usize,
+    pub(crate) stack: Vec<usize>,
+    pub(crate) reasons: Vec<Reason>,
+}
+
+/// The id of a product's build.
+pub(crate) fn product_id(product: &ProductName) -> BuildId {
+    BuildId(format!("rel/{product}"))
+}
+
+/// What a layer is to the comparison.
+#[derive(Debug, Clone)]
+enum State {
+    /// The base has no layer of that name.
+    New,
+    /// It has one.
+    Known(Difference),
+}
+
+/// Whether, and by which flag, a layer counts as changed.
+enum Judged {
+    /// No flag speaks of it: what differs decides.
+    Compared,
+    /// A flag says that it changed.
+    Forced(String),
+    /// A flag says that it did not.
+    Unchanged(String),
+}
+
+/// Finds what is built.
+pub(crate) fn affected(
+    (now, tree): (&Survey, &Tree),
+    base: &Survey,
+    request: &Request,
+    config: &Config,
+    findings: &mut Findings,
+) -> Affected {
+    let flags = Flags::new(request, tree, findings);
+    let science: Vec<State> = now
+        .side
+        .science
+        .iter()
+        .map(|layer| match base.layer_of_target(layer.descriptor.target.as_str()) {
+            Some(other) => State::Known(difference::science(layer, &base.side.science[other])),
+            None => State::New,
+        })
+        .collect();
+    let compat: Vec<State> = now
+        .side
+        .compat
+        .iter()
+        .map(|layer| match base.compat_of_name(layer.name()) {
+            Some(other) => State::Known(difference::compat(layer, &base.side.compat[other])),
+            None => State::New,
+        })
+        .collect();
+
+    let comparison = Comparison { now, base, flags, science, compat };
+    let mut reasons: Vec<Vec<Reason>> =
+        (0..now.side.science.len()).map(|layer| comparison.own_reasons(layer)).collect();
+    let marked: Vec<bool> = reasons.iter().map(|reasons| !reasons.is_empty()).collect();
+    let planned = now.graph.with_descendants(&marked);
+    let id = |layer: usize| BuildId(now.side.science[layer].path().to_owned());
+    for (layer, reasons) in reasons.iter_mut().enumerate() {
+        let parents = now.graph.parents(layer).iter().filter(|parent| planned[**parent]);
+        reasons.extend(parents.map(|parent| Reason::ParentRebuilt { via: id(*parent) }));
+        reasons.sort();
+    }
+
+    let mut affected = Affected { science: reasons, ..Affected::default() };
+    for (product, layer, top) in now.products() {
+        let stack = now.stack(top);
+        let mut reasons = comparison.product_reasons(product, layer, &stack);
+        let mut parents: Vec<usize> =
+            stack.iter().flat_map(|compat| layers_in(&now.compat_needs[*compat])).chain([layer]).collect();
+        parents.sort_unstable();
+        parents.dedup();
+        parents.retain(|parent| planned[*parent]);
+        reasons.extend(parents.into_iter().map(|parent| Reason::ParentRebuilt { via: id(parent) }));
+        reasons.sort();
+        if reasons.is_empty() {
+            continue;
+        }
+        if config.hold.contains(&product.to_string()) {
+            affected.unbuilt.push(Unbuilt {
+                layer: now.side.science[layer].path().to_owned(),
+                changed: vec![product_id(product).0],
+                why: format!("{product} is under `hold` in image-builder.toml"),
+            });
+            continue;
+        }
+        affected.compat.insert(product.clone(), CompatBuild { science: layer, stack, reasons });
+    }
+    affected.unbuilt.extend(comparison.unbuilt(&affected));
+    affected.unbuilt.sort();
+    affected
+}
+
+struct Comparison<'a> {
+    now: &'a Survey,
+    base: &'a Survey,
+    flags: Flags<'a>,
+    science: Vec<State>,
+    compat: Vec<State>,
+}
+
+impl Comparison<'_> {
+    /// Why a science layer is built for its own sake.
+    fn own_reasons(&self, layer: usize) -> Vec<Reason> {
+        match self.flags.judge(self.now.side.science[layer].path()) {
+            Judged::Forced(flag) => vec![Reason::Forced { flag }],
+            Judged::Unchanged(_) => Vec::new(),
+            Judged::Compared => match &self.science[layer] {
+                State::New => {
+                    let mut reasons = vec![Reason::NewLayer];
+                    if self.had_another_target(layer) {
+                        reasons.push(Reason::DescriptorChanged { fields: vec!["target".to_owned()] });
+                    }
+                    reasons
+                }
+                State::Known(difference) => {
+                    let mut reasons = Vec::new();
+                    if !difference.paths.is_empty() {
+                        reasons.push(Reason::FileChanged { paths: difference.paths.clone() });
+                    }
+                    if !difference.fields.is_empty() {
+                        reasons.push(Reason::DescriptorChanged { fields: difference.fields.clone() });
+                    }
+                    reasons
+                }
+            },
+        }
+    }
+
+    /// Whether the base has a layer in the same directory, by another name.
+    fn had_another_target(&self, layer: usize) -> bool {
+        let path = self.now.side.science[layer].path();
+        self.base.side.science.binary_search_by(|other| other.path().cmp(path)).is_ok()
+    }
+
+    /// Why a product's compat image is built, apart from science layers that are.
+    fn product_reasons(&self, product: &ProductName, layer: usize, stack: &[usize]) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        if let Selection::All = self.flags.selection {
+            reasons.extend(match self.flags.judge(self.now.side.science[layer].path()) {
+                Judged::Forced(flag) => Some(Reason::Forced { flag }),
+                Judged::Compared | Judged::Unchanged(_) => None,
+            });
+        } else {
+            let forced = stack.iter().filter_map(|compat| {
+                match self.flags.judge(self.now.side.compat[*compat].path()) {
+                    Judged::Forced(flag) => Some(Reason::Forced { flag }),
+                    Judged::Compared | Judged::Unchanged(_) => None,
+                }
+            });
+            reasons.extend(forced);
+        }
+        reasons.extend(self.stack_changed(stack));
+        if matches!(self.flags.judge(self.now.side.science[layer].path()), Judged::Compared) {
+            reasons.extend(self.final_changed(product, layer));
+            reasons.extend(self.compat_field_changed(product, layer));
+        }
+        reasons
+    }
+
+    fn stack_changed(&self, stack: &[usize]) -> Option<Reason> {
+        let mut layers = Vec::new();
+        let mut paths = Vec::new();
+        for compat in stack {
+            let layer = &self.now.side.compat[*compat];
+            if !matches!(self.flags.judge(layer.path()), Judged::Compared) {
+                continue;
+            }
+            match &self.compat[*compat] {
+                State::New => {
+                    paths.push(layer.files.descriptor.path.clone());
+                    paths.extend(layer.files.dockerfile.iter().map(|file| file.path.clone()));
+                    paths.extend(layer.context().map(|file| format!("{}/{}", layer.path(), file.path)));
+                }
+                State::Known(difference) if difference.builds() => {
+                    paths.extend(difference.paths.iter().cloned());
+                    if !difference.fields.is_empty() {
+                        paths.push(layer.files.descriptor.path.clone());
+                    }
+                }
+                State::Known(_) => continue,
+            }
+            layers.push(layer.name().to_owned());
+        }
+        layers.sort();
+        paths.sort();
+        (!layers.is_empty()).then_some(Reason::CompatChanged { layers, paths })
+    }
+
+    fn final_changed(&self, product: &ProductName, layer: usize) -> Option<Reason> {
+        let to = self.now.side.science[layer].descriptor.target.as_str();
+        let from = self
+            .base
+            .finals
+            .get(product)
+            .map(|layer| self.base.side.science[*layer].descriptor.target.as_str().to_owned());
+        (from.as_deref() != Some(to)).then(|| Reason::FinalChanged { from, to: to.to_owned() })
+    }
+
+    /// The product had another compat, or none.
+    fn compat_field_changed(&self, product: &ProductName, layer: usize) -> Option<Reason> {
+        let before = self.base.compat_name_of(*self.base.finals.get(product)?);
+        (before != self.now.compat_name_of(layer))
+            .then(|| Reason::DescriptorChanged { fields: vec!["compat".to_owned()] })
+    }
+
+    /// What changed and builds nothing.
+    fn unbuilt(&self, affected: &Affected) -> Vec<Unbuilt> {
+        let mut unbuilt = Vec::new();
+        let products: HashSet<usize> = affected.compat.values().map(|build| build.science).collect();
+        for (index, (layer, state)) in self.now.side.science.iter().zip(&self.science).enumerate() {
+            self.quiet(layer.path(), &layer.files.descriptor.path, state, &mut unbuilt);
+            if let State::Known(difference) = state
+                && difference.compat
+                && !products.contains(&index)
+                && matches!(self.flags.judge(layer.path()), Judged::Compared)
+            {
+                let product = self.now.product_of(index);
+                let why = match self.now.finals.get(&product) {
+                    Some(is_final) if *is_final == index => format!("no compat image of {product} is wanted"),
+                    _ => format!("only the compat of the final layer of {product} counts"),
+                };
+                let changed = vec!["compat".to_owned()];
+                unbuilt.push(Unbuilt { layer: layer.path().to_owned(), changed, why });
+            }
+        }
+        let mut used = vec![false; self.now.side.compat.len()];
+        for (_, _, top) in self.now.products() {
+            for compat in self.now.stack(top) {
+                used[compat] = true;
+            }
+        }
+        for (index, (layer, state)) in self.now.side.compat.iter().zip(&self.compat).enumerate() {
+            self.quiet(layer.path(), &layer.files.descriptor.path, state, &mut unbuilt);
+            if !used[index] && matches!(self.flags.judge(layer.path()), Judged::Compared) {
+                let changed = match state {
+                    State::New => vec![layer.files.descriptor.path.clone()],
+                    State::Known(difference) => [&difference.paths[..], &difference.fields].concat(),
+                };
+                if !changed.is_empty() {
+                    let why = "no product has this layer in its compat stack".to_owned();
+                    unbuilt.push(Unbuilt { layer: layer.path().to_owned(), changed, why });
+                }
+            }
+        }
+        unbuilt.extend(self.deleted());
+        unbuilt
+    }
+
+    /// What of one layer changed and does not count.
+    fn quiet(&self, path: &str, descriptor: &str, state: &State, unbuilt: &mut Vec<Unbuilt>) {
+        let mut add = |changed: Vec<String>, why: &str| {
+            unbuilt.push(Unbuilt { layer: path.to_owned(), changed, why: why.to_owned() });
+        };
+        let judged = self.flags.judge(path);
+        let difference = match (state, judged) {
+            (_, Judged::Forced(_)) => return,
+            (State::New, Judged::Unchanged(flag)) => return add(vec![descriptor.to_owned()], &flag),
+            (State::New, Judged::Compared) => return,
+            (State::Known(difference), Judged::Unchanged(flag)) => {
+                let compat = difference.compat.then(|| "compat".to_owned());
+                let changed: Vec<String> =
+                    difference.paths.iter().chain(&difference.fields).cloned().chain(compat).collect();
+                if !changed.is_empty() {
+                    add(changed, &flag);
+                }
+                return;
+            }
+            (State::Known(difference), Judged::Compared) => difference,
+        };
+        if !difference.quiet_paths.is_empty() {
+            add(difference.quiet_paths.clone(), "these files are not sent to the build");
+        }
+        if !difference.quiet_fields.is_empty() {
+            add(
+                difference.quiet_fields.clone(),
+                "these fields of the descriptor decide nothing that is built",
+            );
+        }
+        if difference.layout {
+            add(vec![descriptor.to_owned()], "the descriptor says the same as before");
+        }
+        if let Some(before) = &difference.moved_from {
+            add(vec![before.clone()], "a layer is the same by its target, wherever its directory is");
+        }
+    }
+
+    fn deleted(&self) -> Vec<Unbuilt> {
+        let mut deleted = Vec::new();
+        let mut add = |path: &str, descriptor: &str, why: &str| {
+            let changed = vec![descriptor.to_owned()];
+            deleted.push(Unbuilt { layer: path.to_owned(), changed, why: why.to_owned() });
+        };
+        let hidden = |path: &str| self.now.side.broken.iter().any(|files| files.path == path);
+        for layer in &self.base.side.science {
+            if self.now.layer_of_target(layer.descriptor.target.as_str()).is_none() && !hidden(layer.path()) {
+                add(
+                    layer.path(),
+                    &layer.files.descriptor.path,
+                    "the layer is gone: its images stay in the registry",
+                );
+            }
+        }
+        for layer in &self.base.side.compat {
+            if self.now.compat_of_name(layer.name()).is_none() && !hidden(layer.path()) {
+                add(layer.path(), &layer.files.descriptor.path, "the layer is gone");
+            }
+        }
+        deleted
+    }
+}
+
+/// The flags that speak of directories, which all have to be layers.
+struct Flags<'a> {
+    selection: &'a Selection,
+    included: Vec<&'a str>,
+    ignored: Vec<&'a str>,
+}
+
+impl<'a> Flags<'a> {
+    fn new(request: &'a Request, tree: &Tree, findings: &mut Findings) -> Self {
+        let included = match &request.selection {
+            Selection::Include(directories) => layers(directories, "--include", tree, findings),
+            Selection::Changed | Selection::All => Vec::new(),
+        };
+        let ignored = layers(&request.ignore, "--ignore", tree, findings);
+        Self { selection: &request.selection, included, ignored }
+    }
+
+    fn judge(&self, path: &str) -> Judged {
+        if self.ignored.binary_search(&path).is_ok() {
+            return Judged::Unchanged(format!("--ignore {path} treats it as unchanged"));
+        }
+        match self.selection {
+            Selection::Changed => Judged::Compared,
+            Selection::All => Judged::Forced("--all".to_owned()),
+            Selection::Include(_) if self.included.binary_search(&path).is_ok() => {
+                Judged::Forced(format!("--include {path}"))
+            }
+            Selection::Include(_) => Judged::Unchanged("--include names other layers only".to_owned()),
+        }
+    }
+}
+
+/// Directories as they were typed, as paths of layers, sorted.
+fn layers<'a>(directories: &'a [String], flag: &str, tree: &Tree, findings: &mut Findings) -> Vec<&'a str> {
+    let mut known: Vec<&str> = tree.layers.iter().map(|files| files.path.as_str()).collect();
+    known.sort_unstable();
+    let mut layers = Vec::new();
+    for directory in directories {
+        let path = directory.trim_start_matches("./").trim_end_matches('/');
+        if known.binary_search(&path).is_ok() {
+            layers.push(path);
+            continue;
+        }
+        let problem =
+            Problem::in_flags("no-such-layer", format!("{flag} {directory} is no layer of this source tree"));
+        findings.refuse(problem.help(match suggest::closest(path, known.iter().copied()) {
+            Some(closest) => format!("did you mean {closest}?"),
+            None => "name a directory that holds a sciserver-image.json, such as science/nist".to_owned(),
+        }));
+    }
+    layers.sort_unstable();
+    layers
+}

@@ -1,0 +1,126 @@
+//! Source trees in one string, for tests.
+//!
+//! ```text
+//! //- /science/nist/Dockerfile
+//! FROM docker.io/library/debian:12
+//! //- /science/nist/sciserver-image.json
+//! { "image": "nist" }
+//! ```
+//!
+//! Behind a path, `+x` makes the file executable, and `-> target` makes it a link.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use plan::{Expect, Kind, Revision};
+use sha1::{Digest, Sha1};
+
+use crate::tree::{Base, Inputs, LayerFiles, Mode, SourceFile, Tree, TreeFile};
+
+/// The descriptor's name.
+const DESCRIPTOR: &str = "sciserver-image.json";
+
+/// A commit for names: the 42nd, `f90dbd6…`.
+#[must_use]
+pub fn revision() -> Revision {
+    Revision {
+        commit: format!("f90dbd6{}", "0".repeat(33)),
+        count: Some(42),
+        short: "f90dbd6".to_owned(),
+        dirty: None,
+        shallow: false,
+    }
+}
+
+/// Inputs that compare two trees.
+#[must_use]
+pub fn inputs(now: &str, base: &str) -> Inputs {
+    compare(tree(now), tree(base))
+}
+
+/// Inputs that compare a tree with nothing.
+#[must_use]
+pub fn first(now: &str) -> Inputs {
+    Inputs { revision: revision(), now: tree(now), base: Base::Empty }
+}
+
+/// Inputs that compare two trees. What they hold alike is shared, as `source` does it.
+#[must_use]
+pub fn compare(now: Tree, mut base: Tree) -> Inputs {
+    let known: BTreeMap<&str, &Arc<LayerFiles>> =
+        now.layers.iter().map(|layer| (layer.path.as_str(), layer)).collect();
+    for layer in &mut base.layers {
+        if let Some(same) = known.get(layer.path.as_str())
+            && **same == *layer
+        {
+            *layer = Arc::clone(same);
+        }
+    }
+    Inputs { revision: revision(), now, base: Base::Commit { commit: "ba5e".repeat(10), tree: base } }
+}
+
+/// The tree that a text describes.
+#[must_use]
+pub fn tree(text: &str) -> Tree {
+    let mut files = BTreeMap::new();
+    for part in text.split("//- /").skip(1) {
+        let (head, contents) = part.split_once('\n').unwrap_or((part, ""));
+        let (path, mode) = if let Some((path, target)) = head.split_once(" -> ") {
+            (path, Mode::Symlink(target.trim().to_owned()))
+        } else if let Some(path) = head.strip_suffix(" +x") {
+            (path, Mode::Executable)
+        } else {
+            (head, Mode::File)
+        };
+        files.insert(path.trim().to_owned(), (mode, contents.to_owned()));
+    }
+    of_files(&files)
+}
+
+/// The tree of these files by path.
+#[must_use]
+pub fn of_files(files: &BTreeMap<String, (Mode, String)>) -> Tree {
+    let source = |path: String| {
+        let text = files.get(&path)?.1.clone();
+        Some(SourceFile { path, text })
+    };
+    let mut tree = Tree { config: source("image-builder.toml".to_owned()), ..Tree::default() };
+    let layers = files.keys().filter_map(|path| path.strip_suffix(DESCRIPTOR)?.strip_suffix('/'));
+    for path in layers {
+        let kind = if path.starts_with("compat/") { Kind::Compat } else { Kind::Science };
+        let inside = format!("{path}/");
+        let of_layer = files
+            .range(inside.clone()..)
+            .take_while(|(file, _)| file.starts_with(&inside))
+            .map(|(file, (mode, contents))| tree_file(&file[inside.len()..], file, mode, contents));
+        let layer = LayerFiles {
+            kind,
+            path: path.to_owned(),
+            descriptor: source(format!("{path}/{DESCRIPTOR}")).expect("the layer was found by it"),
+            dockerfile: source(format!("{path}/Dockerfile")),
+            ignore_file: source(format!("{path}/Dockerfile.dockerignore"))
+                .or_else(|| source(format!("{path}/.dockerignore"))),
+            files: of_layer.collect(),
+        };
+        tree.layers.push(Arc::new(layer));
+    }
+    tree
+}
+
+fn tree_file(path: &str, full: &str, mode: &Mode, contents: &str) -> TreeFile {
+    let mut digest = Sha1::new();
+    let (text, link) = match mode {
+        Mode::Symlink(target) => (target.as_str(), true),
+        Mode::File | Mode::Executable => (contents, false),
+    };
+    digest.update(format!("blob {}\0{text}", text.len()));
+    let id: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    TreeFile {
+        path: path.to_owned(),
+        mode: mode.clone(),
+        source: PathBuf::from(format!("/tree/{full}")),
+        expect: (!link).then(|| Expect::GitBlob(id.clone())),
+        id,
+    }
+}

@@ -1,0 +1,287 @@
+//! One side of a comparison, understood layer by layer: descriptors, Dockerfiles, ignore files.
+//!
+//! Does not know how layers relate; see [`crate::survey`]. A layer that both sides hold alike is understood
+//! once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use plan::Kind;
+
+use crate::Problem;
+use crate::config::Config;
+use crate::descriptor;
+use crate::dockerfile::{self, Dockerfile, Fragment};
+use crate::dockerignore::{self, Ignore};
+use crate::finding::Findings;
+use crate::tree::{LayerFiles, SourceFile, Tree, TreeFile};
+
+/// The descriptor's name in a layer's directory.
+pub(crate) const DESCRIPTOR: &str = "sciserver-image.json";
+/// The Dockerfile's name in a layer's directory.
+pub(crate) const DOCKERFILE: &str = "Dockerfile";
+/// Files of a compat layer that are no part of its context.
+const NOT_IN_COMPAT: [&str; 4] = [DESCRIPTOR, DOCKERFILE, ".dockerignore", "Dockerfile.dockerignore"];
+
+/// A science layer whose descriptor could be read.
+#[derive(Debug)]
+pub(crate) struct ScienceLayer {
+    pub(crate) files: Arc<LayerFiles>,
+    pub(crate) descriptor: descriptor::Science,
+    /// `None` when there is none, or none that can be read.
+    pub(crate) dockerfile: Option<Dockerfile>,
+    ignore: Option<Ignore>,
+}
+
+/// A compat layer whose descriptor could be read.
+#[derive(Debug)]
+pub(crate) struct CompatLayer {
+    pub(crate) files: Arc<LayerFiles>,
+    pub(crate) descriptor: descriptor::CompatLayer,
+    /// `None` when there is none, or none that can be read.
+    pub(crate) fragment: Option<Fragment>,
+    ignore: Option<Ignore>,
+}
+
+impl ScienceLayer {
+    /// `science/nist`.
+    pub(crate) fn path(&self) -> &str {
+        &self.files.path
+    }
+
+    /// What a build is sent, besides the Dockerfile.
+    pub(crate) fn context(&self) -> impl Iterator<Item = &TreeFile> {
+        context(&self.files, self.ignore.as_ref(), &[DESCRIPTOR, DOCKERFILE])
+    }
+
+    /// A problem at a field of the descriptor.
+    pub(crate) fn problem(&self, field: &str, code: &'static str, message: String) -> Problem {
+        let problem = Problem::in_file(code, &self.files.descriptor.path, message);
+        match self.descriptor.line(field) {
+            Some(line) => problem.line(line),
+            None => problem,
+        }
+    }
+}
+
+impl CompatLayer {
+    /// `compat/jupyter`.
+    pub(crate) fn path(&self) -> &str {
+        &self.files.path
+    }
+
+    /// `jupyter`: what descriptors call it.
+    pub(crate) fn name(&self) -> &str {
+        compat_name(&self.files.path)
+    }
+
+    /// What a build is sent of it.
+    pub(crate) fn context(&self) -> impl Iterator<Item = &TreeFile> {
+        context(&self.files, self.ignore.as_ref(), &NOT_IN_COMPAT)
+    }
+}
+
+/// The name of the compat layer at a path.
+pub(crate) fn compat_name(path: &str) -> &str {
+    path.strip_prefix("compat/").unwrap_or(path)
+}
+
+/// What identifies a layer's Dockerfile: its contents as git knows them, whatever line ends it has on disk.
+pub(crate) fn dockerfile_identity(files: &LayerFiles) -> Option<&str> {
+    let text = files.dockerfile.as_ref()?;
+    let file = files.files.binary_search_by(|file| file.path.as_str().cmp(DOCKERFILE));
+    Some(file.map_or(text.text.as_str(), |at| files.files[at].id.as_str()))
+}
+
+fn context<'a>(
+    files: &'a LayerFiles,
+    ignore: Option<&'a Ignore>,
+    never: &'a [&'a str],
+) -> impl Iterator<Item = &'a TreeFile> {
+    files
+        .files
+        .iter()
+        .filter(move |file| !never.contains(&file.path.as_str()))
+        .filter(move |file| !ignore.is_some_and(|ignore| ignore.excludes(&file.path)))
+}
+
+/// One side of a comparison.
+#[derive(Debug, Default)]
+pub(crate) struct Side {
+    /// By path. Without those of which another has the target.
+    pub(crate) science: Vec<Arc<ScienceLayer>>,
+    /// By path.
+    pub(crate) compat: Vec<Arc<CompatLayer>>,
+    /// Layers left out of the lists above, because of their descriptor.
+    pub(crate) broken: Vec<Arc<LayerFiles>>,
+}
+
+impl Side {
+    /// Whether a layer that was left out may be the one that is meant by a name. Where that may be, nothing is
+    /// said about what seems to be missing: it would go away with the real problem.
+    pub(crate) fn may_hide(&self, name: &str) -> bool {
+        self.broken
+            .iter()
+            .any(|files| files.path.rsplit('/').next() == Some(name) || files.descriptor.text.contains(name))
+    }
+}
+
+/// Understands layers, each once.
+pub(crate) struct Reader<'a> {
+    config: &'a Config,
+    allowed_frontends: &'a [String],
+    /// By address: the `Arc`s are those of both trees, which outlive this.
+    read: HashMap<*const LayerFiles, Understood>,
+}
+
+#[derive(Clone)]
+enum Layer {
+    Science(Arc<ScienceLayer>),
+    Compat(Arc<CompatLayer>),
+    Broken,
+}
+
+#[derive(Clone)]
+struct Understood {
+    layer: Layer,
+    findings: Findings,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(config: &'a Config, allowed_frontends: &'a [String]) -> Self {
+        Self { config, allowed_frontends, read: HashMap::new() }
+    }
+
+    /// Understands a tree, as far as it can be, and tells what cannot.
+    pub(crate) fn side(&mut self, tree: &Tree, findings: &mut Findings) -> Side {
+        let mut side = Side::default();
+        let mut layers: Vec<&Arc<LayerFiles>> = tree.layers.iter().collect();
+        layers.sort_by(|a, b| a.path.cmp(&b.path));
+        findings.problems.extend(tree.problems.iter().cloned());
+        for files in layers {
+            let read = self.read.entry(Arc::as_ptr(files)).or_insert_with(|| {
+                let mut findings = Findings::default();
+                let layer = match files.kind {
+                    Kind::Science => self::science(files, self.config, self.allowed_frontends, &mut findings),
+                    Kind::Compat => self::compat(files, &mut findings),
+                };
+                Understood { layer, findings }
+            });
+            findings.extend(read.findings.clone());
+            if files.dockerfile.is_none() {
+                missing_dockerfile(files, tree, findings);
+            }
+            match &read.layer {
+                Layer::Science(layer) => side.science.push(Arc::clone(layer)),
+                Layer::Compat(layer) => side.compat.push(Arc::clone(layer)),
+                Layer::Broken => side.broken.push(Arc::clone(files)),
+            }
+        }
+        one_of_each_target(&mut side, findings);
+        side
+    }
+}
+
+fn missing_dockerfile(files: &LayerFiles, tree: &Tree, findings: &mut Findings) {
+    let path = format!("{}/{DOCKERFILE}", files.path);
+    if tree.problems.iter().any(|problem| problem.file.as_deref() == Some(&path)) {
+        return;
+    }
+    let help = match files.kind {
+        Kind::Science => "write one, or remove the directory's sciserver-image.json; git must track it",
+        Kind::Compat => {
+            "write one, it may be empty, or remove the directory's sciserver-image.json; git must track it"
+        }
+    };
+    findings.refuse(
+        Problem::in_file("no-dockerfile", path, format!("the layer {} has no Dockerfile", files.path))
+            .help(help),
+    );
+}
+
+fn science(files: &Arc<LayerFiles>, config: &Config, allowed: &[String], findings: &mut Findings) -> Layer {
+    let directory = files.path.rsplit('/').next().unwrap_or_default();
+    let (descriptor, problems, warnings) = descriptor::science(&files.descriptor, directory);
+    let sound = problems.is_empty();
+    findings.problems.extend(problems);
+    findings.warnings.extend(warnings);
+    let nothing = BTreeMap::new();
+    let args = descriptor.as_ref().map_or(&nothing, |descriptor| &descriptor.args);
+    let dockerfile = files.dockerfile.as_ref().and_then(|file| {
+        match dockerfile::parse(file, args, &config.platform, allowed) {
+            Ok(dockerfile) => Some(dockerfile),
+            // A value that the Dockerfile lacks may stand where the descriptor is broken.
+            Err(problems) => {
+                let certain = |problem: &Problem| sound || problem.code != "unknown-reference";
+                findings.problems.extend(problems.into_iter().filter(certain));
+                None
+            }
+        }
+    });
+    let ignore = ignore(files.ignore_file.as_ref(), findings);
+    match descriptor {
+        Some(descriptor) => Layer::Science(Arc::new(ScienceLayer {
+            files: Arc::clone(files),
+            descriptor,
+            dockerfile,
+            ignore,
+        })),
+        None => Layer::Broken,
+    }
+}
+
+fn compat(files: &Arc<LayerFiles>, findings: &mut Findings) -> Layer {
+    let (descriptor, problems, warnings) = descriptor::compat(&files.descriptor);
+    findings.problems.extend(problems);
+    findings.warnings.extend(warnings);
+    let fragment = files.dockerfile.as_ref().and_then(|file| match dockerfile::fragment(file) {
+        Ok(fragment) => Some(fragment),
+        Err(problems) => {
+            findings.problems.extend(problems);
+            None
+        }
+    });
+    let ignore = ignore(files.ignore_file.as_ref(), findings);
+    match descriptor {
+        Some(descriptor) => {
+            Layer::Compat(Arc::new(CompatLayer { files: Arc::clone(files), descriptor, fragment, ignore }))
+        }
+        None => Layer::Broken,
+    }
+}
+
+fn ignore(file: Option<&SourceFile>, findings: &mut Findings) -> Option<Ignore> {
+    match dockerignore::parse(file?) {
+        Ok(ignore) => Some(ignore),
+        Err(problems) => {
+            findings.problems.extend(problems);
+            None
+        }
+    }
+}
+
+/// Keeps the first layer of each target, by path, and tells of the others.
+fn one_of_each_target(side: &mut Side, findings: &mut Findings) {
+    let mut first: HashMap<String, Arc<ScienceLayer>> = HashMap::new();
+    let (kept, doubles): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut side.science).into_iter().partition(|layer| {
+            match first.entry(layer.descriptor.target.as_str().to_owned()) {
+                std::collections::hash_map::Entry::Occupied(_) => false,
+                std::collections::hash_map::Entry::Vacant(entry) => {
+                    entry.insert(Arc::clone(layer));
+                    true
+                }
+            }
+        });
+    side.science = kept;
+    for layer in doubles {
+        let target = &layer.descriptor.target;
+        let other = first[target.as_str()].path();
+        findings.refuse(
+            layer
+                .problem("target", "duplicate-target", format!("target {target} is that of {other} too"))
+                .help("give one of the two another \"target\"; images and labels are named by it"),
+        );
+        side.broken.push(Arc::clone(&layer.files));
+    }
+}

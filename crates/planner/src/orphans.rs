@@ -1,0 +1,79 @@
+//! Products that would be lost: gone from the tree, without a compat, or published again without what they had.
+
+use crate::Problem;
+use crate::config::Config;
+use crate::finding::Findings;
+use crate::reference::Meaning;
+use crate::request::Request;
+use crate::survey::{self, ProductName, Survey};
+
+/// Refuses what loses a product of the base, unless it is given up on purpose.
+pub(crate) fn check(
+    now: &Survey,
+    base: &Survey,
+    config: &Config,
+    request: &Request,
+    findings: &mut Findings,
+) {
+    for (product, layer, _) in base.products() {
+        let name = product.to_string();
+        let given_up = config.retired.contains(&name) || request.allow_orphan.contains(&name);
+        if !given_up
+            && !now.in_doubt(product)
+            && let Some(problem) = loss(now, base, product, layer)
+        {
+            findings.refuse(problem.help(format!(
+                "keep it, or give it up on purpose: list \"{name}\" under `retired` in image-builder.toml, or \
+                 pass --allow-orphan {name}"
+            )));
+        }
+    }
+}
+
+fn loss(now: &Survey, base: &Survey, product: &ProductName, was_final: usize) -> Option<Problem> {
+    let old = &base.side.science[was_final];
+    let old_target = old.descriptor.target.as_str();
+    let kept = now.layer_of_target(old_target);
+    let Some(is_final) = now.finals.get(product).copied() else {
+        let message = format!(
+            "{product} would be orphaned: no layer makes it any more, and what is published gets no compat updates"
+        );
+        return Some(match kept.map(|layer| &now.side.science[layer]) {
+            Some(layer) if layer.descriptor.image != product.image => {
+                layer.problem("image", "orphan", message)
+            }
+            Some(layer) => layer.problem("version", "orphan", message),
+            None => Problem::in_file("orphan", old.path(), message),
+        });
+    };
+    let layer = &now.side.science[is_final];
+    if now.compat_name_of(is_final).is_none() {
+        let message =
+            format!("{product} would be orphaned: its final layer {} has no compat any more", layer.path());
+        return Some(layer.problem("compat", "orphan", message));
+    }
+    if now.chains.unknown[is_final] || stands_on(now, is_final, product, old_target, kept) {
+        return None;
+    }
+    let message = format!(
+        "{product} would silently lose what {old_target} had in it: its final layer is {} now, which does not stand on it",
+        layer.path()
+    );
+    Some(match (survey::base(&now.science_needs[is_final]), &layer.files.dockerfile) {
+        (Some(base), Some(file)) => Problem::in_file("silent-downgrade", &file.path, message).line(base.line),
+        _ => layer.problem("version", "silent-downgrade", message),
+    })
+}
+
+/// Whether a layer is another, or stands on it or on a build of it.
+fn stands_on(now: &Survey, layer: usize, product: &ProductName, target: &str, kept: Option<usize>) -> bool {
+    if kept.is_some_and(|kept| now.chains.stands_on(layer, kept)) {
+        return true;
+    }
+    let same = |version: Option<&str>| version.is_none_or(|version| version == product.version.as_str());
+    match survey::base(&now.science_needs[now.chains.bottom(layer)]).map(|base| &base.meaning) {
+        Some(Meaning::Pinned { target: on, version, .. }) => on == target && same(version.as_deref()),
+        Some(Meaning::Registry { target: on, version, .. }) => on == target && same(Some(version)),
+        _ => false,
+    }
+}
