@@ -1,29 +1,280 @@
 //! `.dockerignore` → what of a directory is not sent.
+//!
+//! The rules are those of the docker client: moby's `patternmatcher`, its reader of ignore files, and the way in
+//! which the client walks a directory. None of the three is documented in full; the table of the tests was taken
+//! from a client.
+
+use regex::Regex;
 
 use crate::Problem;
 use crate::tree::SourceFile;
 
+/// The largest file that is read, in bytes.
+const MAX_SIZE: usize = 1 << 20;
+
 /// The patterns of a `.dockerignore`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Ignore {
     patterns: Vec<Pattern>,
 }
-#[derive(Debug, Clone, PartialEq, Eq)]
+
+#[derive(Debug, Clone)]
 struct Pattern {
+    /// `!`: what it matches is sent after all.
+    exception: bool,
+    /// Cleaned, without `!`.
     text: String,
+    matcher: Matcher,
 }
+
+#[derive(Debug, Clone)]
+enum Matcher {
+    Exact,
+    /// Up to a `**` at the end.
+    Prefix(String),
+    /// Behind a `**` at the beginning.
+    Suffix(String),
+    Regex(Regex),
+}
+
 /// Reads a `.dockerignore`.
 ///
 /// # Errors
-/// Every problem that was found.
+/// Every pattern that no client takes, or that clients and builders take differently.
 pub fn parse(file: &SourceFile) -> Result<Ignore, Vec<Problem>> {
-    let _ = file;
-    Ok(Ignore::default())
+    if file.text.len() > MAX_SIZE {
+        let problem = Problem::in_file("too-large", &file.path, "the file is larger than 1 MiB");
+        return Err(vec![problem.help("exclude directories instead of files")]);
+    }
+    let mut ignore = Ignore::default();
+    let mut problems = Vec::new();
+    let text = file.text.strip_prefix('\u{feff}').unwrap_or(&file.text);
+    for (number, line) in (1..).zip(text.lines()) {
+        // A comment is one only without blanks before it.
+        let trimmed = line.trim();
+        if line.starts_with('#') || trimmed.is_empty() {
+            continue;
+        }
+        match Pattern::parse(trimmed) {
+            Ok(pattern) => ignore.patterns.push(pattern),
+            Err(why) => problems.push(
+                Problem::in_file(
+                    "ignore-pattern",
+                    &file.path,
+                    format!("the pattern {trimmed:?} cannot be read"),
+                )
+                .line(number)
+                .help(why),
+            ),
+        }
+    }
+    if problems.is_empty() { Ok(ignore) } else { Err(problems) }
 }
+
 impl Ignore {
-    /// Whether a path is left out: relative, with `/`, as of a file or a directory.
+    /// Whether a file is left out. The path is relative, with `/`. `Dockerfile` and `.dockerignore` never are.
     #[must_use]
     pub fn excludes(&self, path: &str) -> bool {
-        self.patterns.iter().any(|pattern| pattern.text == path)
+        if matches!(path, "Dockerfile" | ".dockerignore") || self.patterns.is_empty() {
+            return false;
+        }
+        // For each pattern, whether it matches the path or a directory above it.
+        let mut matched = vec![false; self.patterns.len()];
+        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+        for end in ends {
+            let part = &path[..end];
+            let mut excluded = false;
+            for (pattern, matched) in self.patterns.iter().zip(&mut matched) {
+                *matched = *matched || pattern.matches(part);
+                if *matched {
+                    excluded = !pattern.exception;
+                }
+            }
+            if end == path.len() || excluded && !self.is_entered(part) {
+                return excluded;
+            }
+        }
+        false
+    }
+
+    /// Whether the client looks into an excluded directory: when the text of some exception begins with it.
+    fn is_entered(&self, directory: &str) -> bool {
+        self.patterns.iter().filter(|pattern| pattern.exception).any(|pattern| {
+            pattern.text.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+}
+
+impl Pattern {
+    fn parse(line: &str) -> Result<Self, String> {
+        let (exception, text) = match line.strip_prefix('!') {
+            Some(rest) => (true, rest.trim_start()),
+            None => (false, line),
+        };
+        if text.is_empty() {
+            return Err("put a pattern behind the '!'".to_owned());
+        }
+        let mut text = clean(text);
+        if text.len() > 1 && text.starts_with('/') {
+            text.remove(0);
+        }
+        let matcher = Matcher::new(&text)?;
+        Ok(Self { exception, text, matcher })
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        match &self.matcher {
+            Matcher::Exact => path == self.text,
+            Matcher::Prefix(prefix) => path.starts_with(prefix.as_str()),
+            Matcher::Suffix(suffix) => {
+                path.ends_with(suffix.as_str()) || suffix.strip_prefix('/').is_some_and(|whole| path == whole)
+            }
+            Matcher::Regex(regex) => regex.is_match(path),
+        }
+    }
+}
+
+impl Matcher {
+    fn new(text: &str) -> Result<Self, String> {
+        let mut regex = "^".to_owned();
+        let mut matcher = Self::Exact;
+        let mut is_regex = false;
+        let mut chars = text.chars().peekable();
+        let mut first = true;
+        while let Some(c) = chars.next() {
+            match c {
+                '*' if chars.next_if_eq(&'*').is_some() => {
+                    chars.next_if_eq(&'/');
+                    let at_end = chars.peek().is_none();
+                    if !at_end {
+                        regex.push_str("(.*/)?");
+                        is_regex = true;
+                    } else if is_regex || matches!(matcher, Self::Suffix(_)) {
+                        regex.push_str(".*");
+                        is_regex = true;
+                    } else {
+                        matcher = Self::Prefix(text[..text.len() - 2].to_owned());
+                    }
+                    if first {
+                        matcher = Self::Suffix(text[2..].to_owned());
+                        is_regex = false;
+                    }
+                }
+                '*' => {
+                    regex.push_str("[^/]*");
+                    is_regex = true;
+                }
+                '?' => {
+                    regex.push_str("[^/]");
+                    is_regex = true;
+                }
+                '\\' => {
+                    let escaped = chars.next().ok_or("a '\\' at the end escapes nothing")?;
+                    regex.push_str(&escape(escaped)?);
+                    is_regex = true;
+                }
+                '[' => {
+                    regex.push_str(&class(&mut chars)?);
+                    is_regex = true;
+                }
+                ']' => {
+                    regex.push_str("\\]");
+                    is_regex = true;
+                }
+                _ => regex.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+            }
+            first = false;
+        }
+        if !is_regex {
+            return Ok(matcher);
+        }
+        regex.push('$');
+        Regex::new(&regex).map(Self::Regex).map_err(|_| "make it simpler: it is too large".to_owned())
+    }
+}
+
+/// What `\` and a character stand for. The client hands letters on to Go's regular expressions, so `\d` is a
+/// digit there, and `\foo` begins with a form feed.
+fn escape(c: char) -> Result<String, String> {
+    let literal = |c: char| regex::escape(c.encode_utf8(&mut [0; 4]));
+    Ok(match c {
+        'a' => literal('\u{7}'),
+        'f' => literal('\u{c}'),
+        'n' => literal('\n'),
+        'r' => literal('\r'),
+        't' => literal('\t'),
+        'v' => literal('\u{b}'),
+        'd' => "[0-9]".to_owned(),
+        'D' => "[^0-9]".to_owned(),
+        's' => "[\\t\\n\\x0C\\r ]".to_owned(),
+        'S' => "[^\\t\\n\\x0C\\r ]".to_owned(),
+        'w' => "[0-9A-Za-z_]".to_owned(),
+        'W' => "[^0-9A-Za-z_]".to_owned(),
+        _ if c.is_ascii() && !c.is_ascii_alphanumeric() => literal(c),
+        _ => return Err(format!("write {c:?} without the '\\' before it")),
+    })
+}
+
+/// A class, its `[` already read.
+fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<String, String> {
+    const OPEN: &str = "close the '[', or escape it: '\\['";
+    let mut regex = "[".to_owned();
+    if chars.next_if_eq(&'^').is_some() {
+        regex.push('^');
+    }
+    let mut empty = true;
+    loop {
+        if chars.next_if_eq(&']').is_some() {
+            regex.push(']');
+            return if empty { Err("put characters between '[' and ']'".to_owned()) } else { Ok(regex) };
+        }
+        let low = class_char(chars)?;
+        let high = match chars.next_if_eq(&'-') {
+            Some(_) => class_char(chars)?,
+            None => low,
+        };
+        if high < low {
+            return Err(format!("turn the range around: {high}-{low}"));
+        }
+        regex.push_str(&format!("\\x{{{:x}}}-\\x{{{:x}}}", u32::from(low), u32::from(high)));
+        empty = false;
+        if chars.peek().is_none() {
+            return Err(OPEN.to_owned());
+        }
+    }
+}
+
+fn class_char(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<char, String> {
+    let open = || "close the '[', or escape it: '\\['".to_owned();
+    match chars.next().ok_or_else(open)? {
+        c @ ('-' | ']') => Err(format!("escape the {c:?} in the class: '\\{c}'")),
+        c @ ('*' | '?') => Err(format!("take the {c:?} out of the class: clients do not take it literally")),
+        '[' if chars.peek() == Some(&':') => Err("name the characters: clients differ about '[:'".to_owned()),
+        '\\' => match chars.next().ok_or_else(open)? {
+            c if c.is_ascii_alphanumeric() || !c.is_ascii() => Err(format!("write {c:?} without the '\\'")),
+            c => Ok(c),
+        },
+        c => Ok(c),
+    }
+}
+
+/// The shortest path of the same meaning, as Go's `filepath.Clean` makes it.
+fn clean(path: &str) -> String {
+    let rooted = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if rooted => {}
+            part => parts.push(part),
+        }
+    }
+    match (rooted, parts.join("/")) {
+        (true, joined) => format!("/{joined}"),
+        (false, joined) if joined.is_empty() => ".".to_owned(),
+        (false, joined) => joined,
     }
 }
