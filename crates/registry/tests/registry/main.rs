@@ -1,0 +1,9 @@
+//! The registry crate from outside: against a real registry, against answers that a real one gives only on
+//! bad days, and with credential helpers.
+
+mod answers;
+mod distribution;
+mod helpers;
+mod login;
+mod process;
+mod scripted;
