@@ -109,15 +109,28 @@ type Answer = Pin<Box<dyn Future<Output = Result<hyper::Response<hyper::body::In
 
 /// What carries bollard's requests over ssh.
 pub(crate) fn transport(target: Target) -> impl Fn(BollardRequest) -> Answer + Send + Sync {
-    let connector = Connector { program: "ssh".to_owned(), target: Arc::new(target) };
+    transport_by("ssh", target)
+}
+
+fn transport_by(program: &str, target: Target) -> impl Fn(BollardRequest) -> Answer + Send + Sync + use<> {
+    let connector = Connector { program: program.to_owned(), target: Arc::new(target) };
     let client = Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
         .build(connector);
     move |request| {
         let client = client.clone();
-        Box::pin(async move { client.request(request).await.map_err(Error::from) })
+        Box::pin(async move { client.request(request).await.map_err(|cause| told(&cause)) })
     }
+}
+
+/// The client's own words are "client error (SendRequest)"; what ssh said is behind them.
+fn told(error: &hyper_util::client::legacy::Error) -> Error {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    Error::IOError { err: io::Error::other(cause.to_string()) }
 }
 
 #[derive(Clone)]
@@ -173,6 +186,16 @@ impl Pipe {
     }
 }
 
+impl Pipe {
+    /// Why ssh ended before the engine said anything: ssh itself failed, and told it on another way.
+    fn complain(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let why = ready!(Pin::new(&mut self.complaint).poll(cx)).unwrap_or_default();
+        // A task's answer can be taken once.
+        self.silent = false;
+        Poll::Ready(io::Error::other(format!("ssh ended: {}", why.escape_debug())))
+    }
+}
+
 impl AsyncRead for Pipe {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -184,10 +207,7 @@ impl AsyncRead for Pipe {
         if buffer.filled().len() > before {
             self.silent = false;
         } else if self.silent {
-            // It never said anything: ssh itself failed, and said why elsewhere.
-            let why = ready!(Pin::new(&mut self.complaint).poll(cx)).unwrap_or_default();
-            self.silent = false;
-            return Poll::Ready(Err(io::Error::other(format!("ssh ended: {}", why.escape_debug()))));
+            return self.complain(cx).map(Err);
         }
         Poll::Ready(Ok(()))
     }
@@ -195,7 +215,12 @@ impl AsyncRead for Pipe {
 
 impl AsyncWrite for Pipe {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        match ready!(Pin::new(&mut self.io).poll_write(cx, bytes)) {
+            Err(cause) if self.silent && cause.kind() == io::ErrorKind::BrokenPipe => {
+                self.complain(cx).map(Err)
+            }
+            written => Poll::Ready(written),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -215,7 +240,54 @@ impl Connection for Pipe {
 
 #[cfg(test)]
 mod tests {
+    use bollard::{API_DEFAULT_VERSION, Docker};
+
     use super::*;
+
+    /// An engine behind a program that stands in for ssh.
+    fn engine(directory: &tempfile::TempDir, script: &str) -> Docker {
+        let path = directory.path().join("ssh");
+        // By another process: a child of a parallel test could hold our own writing end open for a moment,
+        // and the kernel runs no file that is open for writing.
+        let written = std::process::Command::new("sh")
+            .args(["-c", "printf '#!/bin/sh\n%s\n' \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"])
+            .arg(&path)
+            .arg(script)
+            .status();
+        assert!(written.expect("sh runs").success());
+        let target = Target::parse("ssh://me@lab:2222").expect("good");
+        let transport = transport_by(&path.display().to_string(), target);
+        Docker::connect_with_custom_transport(transport, Some("http://engine"), 60, API_DEFAULT_VERSION)
+            .expect("nothing is opened yet")
+    }
+
+    #[tokio::test]
+    async fn requests_go_through_ssh_and_connections_are_used_again() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let log = directory.path().join("log");
+        let script = format!(
+            r#"echo "$@" >> '{}'
+            end="$(printf '\r')"
+            while read -r line; do
+                if [ "$line" = "$end" ]; then printf 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK'; fi
+            done"#,
+            log.display()
+        );
+        let docker = engine(&directory, &script);
+        for _ in 0..3 {
+            assert_eq!(docker.ping().await.expect("an answer"), "OK");
+        }
+        let asked = std::fs::read_to_string(log).expect("written");
+        assert_eq!(asked, "-o ConnectTimeout=30 -T -l me -p 2222 -- lab docker system dial-stdio\n");
+    }
+
+    #[tokio::test]
+    async fn what_ssh_complains_about_is_told() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let docker = engine(&directory, "echo 'me@lab: Permission denied (publickey).' >&2; exit 255");
+        let error = docker.ping().await.expect_err("no connection").to_string();
+        assert!(error.contains("Permission denied (publickey)"), "{error}");
+    }
 
     #[test]
     fn addresses_become_arguments() {

@@ -153,3 +153,41 @@ fn a_missing_socket_is_named() {
     let error = connect(&endpoint, Duration::from_secs(1)).expect_err("no such socket");
     assert!(error.message.contains("/nonexistent/d.sock"), "{error}");
 }
+
+#[tokio::test]
+async fn credentials_reach_the_engine_in_its_alphabet() {
+    use std::io::{BufRead, BufReader, Write};
+
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+    use bollard::auth::DockerCredentials;
+    use bollard::query_parameters::PushImageOptions;
+    use futures_util::StreamExt;
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let host = format!("tcp://{}", listener.local_addr().expect("bound"));
+    let engine = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let head: Vec<String> = BufReader::new(stream.try_clone().expect("cloned"))
+            .lines()
+            .map_while(Result::ok)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("written");
+        head
+    });
+    let endpoint = Endpoint { host, ..Endpoint::default() };
+    let docker = connect(&endpoint, Duration::from_secs(60)).expect("nothing is opened yet");
+    let credentials = DockerCredentials {
+        username: Some("tester".to_owned()),
+        password: Some("~~~>>>???~~~>>>???".to_owned()),
+        ..DockerCredentials::default()
+    };
+    let json = serde_json::to_string(&credentials).expect("it is JSON");
+    assert!(STANDARD.encode(&json).contains(['+', '/']), "the case that matters");
+    let mut push = docker.push_image("r.example/a", None::<PushImageOptions>, Some(credentials));
+    while push.next().await.is_some() {}
+    let head = engine.join().expect("the engine had a client");
+    let header = head.iter().find_map(|line| line.strip_prefix("x-registry-auth: ")).expect("it was sent");
+    assert_eq!(URL_SAFE.decode(header).expect("the engine's alphabet"), json.into_bytes());
+}
