@@ -60,6 +60,7 @@ pub(super) fn of_dockerfile(
     found.later = lines.lines.iter().filter_map(stage_name).map(|(name, _)| name.to_lowercase()).collect();
     // For each stage, the index of the reference at the bottom of its chain.
     let mut bottoms: Vec<Option<usize>> = Vec::new();
+    let mut early = None;
     for line in &lines.lines {
         let keyword = line.keyword().to_ascii_lowercase();
         found.check_keyword(line);
@@ -71,17 +72,20 @@ pub(super) fn of_dockerfile(
                 }
             }
             "arg" => {}
-            known if bottoms.is_empty() && INSTRUCTIONS.contains(&known) => found.problem(
-                line,
-                0,
-                "no-from",
-                format!("{} before the first FROM", known.to_ascii_uppercase()),
-                "a Dockerfile begins with FROM; only ARG may stand before it",
-            ),
+            known if bottoms.is_empty() && INSTRUCTIONS.contains(&known) => {
+                early.get_or_insert(line);
+            }
             _ => found.instruction(line, 0),
         }
     }
-    if bottoms.is_empty() {
+    if !bottoms.is_empty() {
+        if let Some(line) = early {
+            let message = format!("{} before the first FROM", line.keyword().to_ascii_uppercase());
+            let help = "a Dockerfile begins with FROM; only ARG may stand before it";
+            found.problem(line, 0, "no-from", message, help);
+        }
+    } else if found.problems.is_empty() {
+        // Where a word is no instruction, that may have been meant to be FROM.
         found.problems.push(
             Problem::in_file("no-from", &file.path, "the Dockerfile has no FROM")
                 .line(1)
@@ -304,7 +308,7 @@ impl<'a> Found<'a> {
                 let message = format!("ARG {name} with a value: it steers the builder itself");
                 self.problem(line, 0, "buildkit-argument", message, "remove it");
             }
-        } else if !INSTRUCTIONS.contains(&keyword.as_str()) {
+        } else if !INSTRUCTIONS.contains(&keyword.as_str()) && self.problems.len() < MAX_PROBLEMS {
             let help = match suggest::closest(&keyword, INSTRUCTIONS.into_iter()) {
                 Some(known) => format!("did you mean {}?", known.to_ascii_uppercase()),
                 None => "a line begins with an instruction, or goes on with one that ends in a continuation"
