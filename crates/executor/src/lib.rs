@@ -5,6 +5,7 @@
 //! what engine and registry show. [`run()`] is the one entry; it speaks through [`Event`]s and ends in a
 //! [`RunResult`], which it also writes to `result.json`.
 
+mod build;
 mod context;
 mod dockerfile;
 pub mod endpoint;
@@ -13,11 +14,17 @@ pub mod error;
 pub mod event;
 mod labels;
 pub mod options;
+mod prepare;
 mod progress;
 mod publish;
+mod push;
+mod record;
+mod resolve;
 pub mod result;
+mod reuse;
 pub mod run;
 mod schedule;
+mod work;
 
 pub use error::{RunError, RunErrorKind};
 pub use event::Event;

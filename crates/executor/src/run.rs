@@ -1,12 +1,23 @@
-//! The loop that joins schedule, engine, registry and events.
+//! The entry: sets a run up, hands it to `work`, and sees to it that `result.json` is written in every case.
 
 use std::collections::BTreeMap;
+use std::time::{Instant, SystemTime};
 
 use plan::{BuildId, Context, Plan};
+use registry::Registry;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::Engine;
+use crate::prepare::{check, prepare, registry_error};
+use crate::record::Record;
+use crate::result::{BuildResult, FORMAT_VERSION, Outcome};
+use crate::schedule::positions;
+use crate::work::{Surroundings, work};
 use crate::{Event, Options, Relation, RunError, RunResult};
+
+/// Builds at a time, where nobody says otherwise and the engine has as many processors.
+const DEFAULT_JOBS: usize = 4;
 
 /// Carries a plan out.
 ///
@@ -14,7 +25,8 @@ use crate::{Event, Options, Relation, RunError, RunResult};
 /// plan's. After `cancel` running builds and pushes are dropped, and the result says what was done until then.
 ///
 /// # Errors
-/// [`RunError`] for what stops the run as a whole. That one build or push failed is told in the result.
+/// [`RunError`] for what stops the run as a whole, before its first build. That one build or push failed, or that
+/// the run was cancelled later, is told in the result.
 pub async fn run(
     plan: &Plan,
     contexts: &BTreeMap<BuildId, Context>,
@@ -23,6 +35,129 @@ pub async fn run(
     events: UnboundedSender<Event>,
     cancel: CancellationToken,
 ) -> Result<RunResult, RunError> {
-    let _ = (plan, contexts, options, &history, events, cancel);
-    Err(RunError::environment("not here yet"))
+    check(plan)?;
+    let needs = positions(plan).map_err(RunError::refused)?;
+    if let Some(build) = plan.builds.iter().find(|build| !contexts.contains_key(&build.id)) {
+        return Err(RunError::refused(format!("{} came without its context", build.id)));
+    }
+    let (started, clock) = (SystemTime::now(), Instant::now());
+    let disk = |error: std::io::Error| {
+        RunError::environment(format!("the run cannot be recorded in {}: {error}", options.root.display()))
+            .with_help("the source tree must be writable, with room for logs")
+    };
+    let record = Record::create(&options.root, started).map_err(disk)?;
+    let mut result = blank(plan, options, &record.run, started);
+    let speak = |event| {
+        // Nobody has to listen.
+        let _ = events.send(event);
+    };
+
+    let outcome = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(RunError::interrupted()),
+        prepared = set_up(plan, options, &record, &speak) => prepared,
+    };
+    let error = match outcome {
+        Ok(Some((engine, registry, prepared, jobs))) => {
+            let surroundings = Surroundings {
+                plan,
+                contexts,
+                options,
+                needs: &needs,
+                engine: &engine,
+                registry: &registry,
+                prepared: &prepared,
+                record: &record,
+                history: &history,
+                speak: &speak,
+                clock,
+                jobs,
+            };
+            work(&surroundings, &cancel, &mut result.builds).await;
+            None
+        }
+        Ok(None) => None,
+        Err(error) => Some(error),
+    };
+    let done = |build: &BuildResult| matches!(build.outcome, Outcome::Built | Outcome::Reused);
+    result.success = error.is_none() && result.builds.iter().all(done);
+    result.error = error.as_ref().map(ToString::to_string);
+    result.seconds = clock.elapsed().as_secs_f64();
+    record.write(&result).map_err(disk)?;
+    speak(Event::RunFinished { result: result.clone(), path: record.result_path() });
+    match error {
+        Some(error) => Err(error.with_result(result)),
+        None => Ok(result),
+    }
+}
+
+/// Finds engine and registry and looks everything up; `None` when there is nothing to build.
+async fn set_up(
+    plan: &Plan,
+    options: &Options,
+    record: &Record,
+    speak: &(dyn Fn(Event) + Send + Sync),
+) -> Result<Option<(Engine, Registry, crate::prepare::Prepared, usize)>, RunError> {
+    if plan.builds.is_empty() {
+        return Ok(None);
+    }
+    let engine = Engine::connect(&options.endpoint, options.builder).await?;
+    let registry = Registry::new(registry::Options {
+        config: options.docker_config.clone(),
+        insecure: options.insecure.clone(),
+        ..registry::Options::default()
+    })
+    .map_err(registry_error)?;
+    let jobs = options
+        .jobs
+        .unwrap_or_else(|| engine.processors.map_or(DEFAULT_JOBS, |count| count.min(DEFAULT_JOBS)))
+        .max(1);
+    speak(Event::RunStarted {
+        run: record.run.clone(),
+        builds: plan.builds.iter().map(|build| build.id.clone()).collect(),
+        jobs,
+        engine: engine.name.clone(),
+        builder: engine.builder.as_str().to_owned(),
+    });
+    let prepared = prepare(plan, options, &engine, &registry).await?;
+    for (target, found) in &prepared.found {
+        if let plan::Target::Layer { reference, .. }
+        | plan::Target::Pinned { reference }
+        | plan::Target::External { reference } = target
+        {
+            speak(Event::Resolved { reference: reference.clone(), exact: found.exact.clone() });
+        }
+    }
+    Ok(Some((engine, registry, prepared, jobs)))
+}
+
+/// The result of a run that has done nothing yet.
+fn blank(plan: &Plan, options: &Options, run: &str, started: SystemTime) -> RunResult {
+    let builds = plan.builds.iter().map(|build| BuildResult {
+        id: build.id.clone(),
+        kind: build.kind,
+        outcome: Outcome::Cancelled,
+        error: None,
+        failure: None,
+        tags: Vec::new(),
+        image_id: None,
+        size: None,
+        digest: None,
+        pushed: Vec::new(),
+        from: Vec::new(),
+        seconds: 0.0,
+        log: None,
+    });
+    RunResult {
+        format_version: FORMAT_VERSION.to_owned(),
+        run: run.to_owned(),
+        commit: plan.revision.commit.clone(),
+        repo: plan.repo.clone(),
+        push: options.push,
+        success: false,
+        started: started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+        seconds: 0.0,
+        error: None,
+        builds: builds.collect(),
+    }
 }

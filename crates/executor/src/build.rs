@@ -1,0 +1,271 @@
+//! One build: Dockerfile, labels and context to the engine, steps and lines back, an image in the end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use bollard::auth::DockerCredentials;
+use bollard::query_parameters::{BuildImageOptionsBuilder, BuilderVersion};
+use futures_util::StreamExt;
+use plan::{Build, Context, Plan};
+use registry::Credential;
+use sha2::{Digest, Sha256};
+
+use crate::context::{self, ContextError};
+use crate::dockerfile;
+use crate::engine::{Builder, Engine, EngineError, EngineErrorKind, docker_credentials, login_key};
+use crate::labels::{self, Moment};
+use crate::options::Options;
+use crate::prepare::Prepared;
+use crate::progress::{Heard, Progress};
+use crate::result::Failure;
+
+/// How often the bytes of a context are told.
+const TICK: Duration = Duration::from_millis(500);
+
+/// An image that was built and has both of its tags.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    pub image_id: String,
+    pub size: Option<u64>,
+}
+
+/// Why there is no image.
+#[derive(Debug, Clone)]
+pub(crate) struct BuildFailure {
+    pub failure: Failure,
+    pub message: String,
+}
+
+/// What a build tells while it runs.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Heard(Heard),
+    Sent(u64),
+}
+
+/// Makes one image and gives it both tags.
+pub(crate) async fn build(
+    plan: &Plan,
+    build: &Build,
+    context: &Context,
+    options: &Options,
+    prepared: &Prepared,
+    engine: &Engine,
+    tell: &mut (dyn FnMut(Told) + Send),
+) -> Result<Made, BuildFailure> {
+    let request = Request::new(plan, build, options, prepared, engine)?;
+    let engine_failure = |error: EngineError| BuildFailure {
+        failure: error.failure(Failure::Build),
+        message: error.message,
+    };
+    request.fetch_with_login(engine, options, prepared).await.map_err(engine_failure)?;
+    let image_id = request.send(engine, context.clone(), options.idle_timeout, tell).await?;
+    // A classic build has its first tag already, and tagging again costs nothing.
+    for tag in &build.tags {
+        engine.tag(&image_id, tag).await.map_err(engine_failure)?;
+    }
+    match engine.inspect(build.build_tag()).await.map_err(engine_failure)? {
+        Some(local) => Ok(Made { image_id: local.id, size: local.size }),
+        None => Err(BuildFailure {
+            failure: Failure::Environment,
+            message: format!("the engine built {image_id} and does not have it"),
+        }),
+    }
+}
+
+/// All that is sent besides the context.
+struct Request {
+    tag: String,
+    dockerfile: String,
+    mtime: i64,
+    /// Labels for the request; on the classic builder most are in the Dockerfile.
+    labels: BTreeMap<String, String>,
+    args: BTreeMap<String, String>,
+    platform: Option<String>,
+    no_cache: bool,
+    credentials: HashMap<String, DockerCredentials>,
+    /// Exact images with a digest: `(name, host)`.
+    bases: Vec<(String, String)>,
+}
+
+impl Request {
+    fn new(
+        plan: &Plan,
+        build: &Build,
+        options: &Options,
+        prepared: &Prepared,
+        engine: &Engine,
+    ) -> Result<Self, BuildFailure> {
+        let moment = options
+            .source_date_epoch
+            .map_or_else(|| Moment::from_clock(SystemTime::now()), Moment::from_epoch);
+        let from = prepared.from(plan, build);
+        let base_digest = prepared.base_digest(build);
+        let labels = labels::complete(build, &plan.label_prefix, &from, base_digest, moment);
+        let mut replacements = Vec::new();
+        let mut bases = Vec::new();
+        for reference in &build.references {
+            if let Some(exact) = prepared.exact(plan, reference, engine) {
+                if let Ok(image) = plan::ImageName::parse(&exact)
+                    && image.digest.is_some()
+                {
+                    bases.push((exact.clone(), image.registry));
+                }
+                replacements.push((reference.span, exact));
+            }
+        }
+        let text = dockerfile::replace(&build.dockerfile, &replacements)
+            .map_err(|message| BuildFailure { failure: Failure::Build, message })?;
+        let (dockerfile, labels) = match engine.builder {
+            Builder::BuildKit => (text, labels),
+            Builder::Classic => labels::append_line(&text, &labels),
+        };
+        let mut args = options.docker_config.proxies(&options.endpoint.host);
+        args.extend(build.args.clone());
+        // Where the classic builder is asked for its own platform by name, it looks for images of that name anew.
+        let foreign = plan.platform != engine.platform;
+        let credentials = prepared.logins.iter().filter_map(|(host, credential)| {
+            Some((login_key(host).to_owned(), docker_credentials(credential, host)?))
+        });
+        Ok(Self {
+            tag: build.build_tag().to_owned(),
+            dockerfile,
+            mtime: options.source_date_epoch.unwrap_or(context::CONSTANT_TIME),
+            labels,
+            args,
+            platform: (foreign || engine.builder == Builder::BuildKit).then(|| plan.platform.clone()),
+            no_cache: options.no_cache,
+            credentials: credentials.collect(),
+            bases,
+        })
+    }
+
+    /// The engine's builders know fewer ways to log in than its pull does: what needs a login is fetched before,
+    /// and found by its digest then.
+    async fn fetch_with_login(
+        &self,
+        engine: &Engine,
+        options: &Options,
+        prepared: &Prepared,
+    ) -> Result<(), EngineError> {
+        for (exact, host) in &self.bases {
+            let login = prepared.logins.get(host).unwrap_or(&Credential::Anonymous);
+            if *login != Credential::Anonymous && engine.inspect(exact).await?.is_none() {
+                engine.pull(exact, login, options.idle_timeout).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        engine: &Engine,
+        context: Context,
+        idle: Duration,
+        tell: &mut (dyn FnMut(Told) + Send),
+    ) -> Result<String, BuildFailure> {
+        let map = |pairs: &BTreeMap<String, String>| pairs.clone().into_iter().collect::<HashMap<_, _>>();
+        let mut options = BuildImageOptionsBuilder::default()
+            .dockerfile(context::DOCKERFILE)
+            .t(&self.tag)
+            .nocache(self.no_cache)
+            .rm(true)
+            .forcerm(true)
+            .buildargs(&map(&self.args))
+            .labels(&map(&self.labels))
+            .platform(self.platform.as_deref().unwrap_or_default());
+        if engine.builder == Builder::BuildKit {
+            options = options.version(BuilderVersion::BuilderBuildKit).session(&session_id());
+        }
+        let mut context = context::stream(context, self.dockerfile.clone(), self.mtime);
+        let sent = std::sync::Arc::clone(&context.sent);
+        let body = futures_util::stream::poll_fn(move |cx| context.chunks.poll_recv(cx));
+        let answers = engine.long.build_image(
+            options.build(),
+            Some(self.credentials.clone()),
+            Some(bollard::body_try_stream(body)),
+        );
+        let mut progress = Progress::default();
+        let ended = listen(answers, &sent, idle, &mut progress, tell).await;
+        for heard in progress.rest() {
+            tell(Told::Heard(heard));
+        }
+        // The answers are dropped, and with them the body: the context has ended, or ends now.
+        let sending = context.end.await;
+        match sending {
+            Ok(Ok(()) | Err(ContextError::Closed)) => {}
+            Ok(Err(error @ (ContextError::Changed { .. } | ContextError::Path { .. }))) => {
+                return Err(BuildFailure { failure: Failure::Build, message: error.to_string() });
+            }
+            Ok(Err(error @ ContextError::Read { .. })) => {
+                return Err(BuildFailure { failure: Failure::Environment, message: error.to_string() });
+            }
+            Err(panic) => {
+                return Err(BuildFailure { failure: Failure::Environment, message: panic.to_string() });
+            }
+        }
+        let failure = |error: EngineError| BuildFailure {
+            failure: error.failure(Failure::Build),
+            message: error.message,
+        };
+        ended.map_err(failure)?;
+        progress.image_id().map(str::to_owned).ok_or_else(|| BuildFailure {
+            failure: Failure::Environment,
+            message: "the engine's answer ended before it had an image".to_owned(),
+        })
+    }
+}
+
+/// Takes answers in until the last one, as long as something moves.
+async fn listen(
+    answers: impl futures_util::Stream<Item = Result<bollard::models::BuildInfo, bollard::errors::Error>>,
+    sent: &AtomicU64,
+    idle: Duration,
+    progress: &mut Progress,
+    tell: &mut (dyn FnMut(Told) + Send),
+) -> Result<(), EngineError> {
+    let mut answers = std::pin::pin!(answers);
+    let mut tick = tokio::time::interval(TICK.min(idle));
+    let mut last_sent = 0;
+    let mut last_moved = Instant::now();
+    loop {
+        tokio::select! {
+            answer = answers.next() => {
+                let Some(answer) = answer else { return Ok(()) };
+                last_moved = Instant::now();
+                let mut info = answer?;
+                if let Some(error) = info.error_detail.take() {
+                    let message = error.message.unwrap_or_else(|| "the engine gave no reason".to_owned());
+                    return Err(EngineError::new(EngineErrorKind::Failed, message));
+                }
+                for heard in progress.hear(info) {
+                    tell(Told::Heard(heard));
+                }
+            }
+            _ = tick.tick() => {
+                let now = sent.load(Ordering::Relaxed);
+                if now != last_sent {
+                    last_sent = now;
+                    last_moved = Instant::now();
+                    tell(Told::Sent(now));
+                } else if last_moved.elapsed() > idle {
+                    return Err(EngineError::silent(idle));
+                }
+            }
+        }
+    }
+}
+
+/// A name that no other build uses, here or in another process.
+fn session_id() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let hash = Sha256::digest(format!("{now} {} {count}", std::process::id()));
+    hash[..16].iter().fold(String::new(), |mut id, byte| {
+        use std::fmt::Write;
+        write!(id, "{byte:02x}").expect("a string takes everything");
+        id
+    })
+}

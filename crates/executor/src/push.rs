@@ -1,0 +1,203 @@
+//! One push, and what is looked at before and after it.
+//!
+//! A build tag goes through the engine and is then held against the registry; a moving tag is the same manifest
+//! put once more in the registry, so it cannot show anything but a verified build.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use plan::label::{self, Field, oci};
+use plan::{Build, BuildTag, ImageName, Kind, Plan};
+use registry::{Credential, Registry};
+
+use crate::engine::{Engine, EngineError, EngineErrorKind, split_tag};
+use crate::options::Relation;
+use crate::publish::{Move, decide_move};
+use crate::result::Failure;
+
+/// How often a push is tried, and how long is waited before the second and third time.
+const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+
+/// Why a tag is not in the registry.
+#[derive(Debug, Clone)]
+pub(crate) struct PushFailure {
+    pub failure: Failure,
+    pub message: String,
+}
+
+impl PushFailure {
+    fn new(failure: Failure, message: impl Into<String>) -> Self {
+        Self { failure, message: message.into() }
+    }
+}
+
+impl From<registry::Error> for PushFailure {
+    fn from(error: registry::Error) -> Self {
+        Self::new(Failure::Push, error.message)
+    }
+}
+
+/// Pushes a build tag and returns the digest that the registry shows for it.
+pub(crate) async fn push_build_tag(
+    build_tag: &str,
+    image_id: &str,
+    platform: &str,
+    engine: &Engine,
+    registry: &Registry,
+    credential: &Credential,
+    idle: Duration,
+) -> Result<String, PushFailure> {
+    let name =
+        ImageName::parse(build_tag).map_err(|error| PushFailure::new(Failure::Push, error.to_string()))?;
+    let mut waits = WAITS.iter();
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        // Also before the first attempt: somebody may have been faster, and a build tag never changes.
+        if let Some(shown) = registry.image(&name, platform).await? {
+            return if is_ours(&shown, image_id) {
+                Ok(shown.digest)
+            } else {
+                Err(PushFailure::new(
+                    Failure::Conflict,
+                    format!("{build_tag} was pushed by somebody else during this run; --rebuild N makes new tags"),
+                ))
+            };
+        }
+        let error = match engine.push(build_tag, credential, idle).await {
+            Ok(told) => return verify(&name, image_id, told.as_deref(), platform, registry).await,
+            Err(error) => error,
+        };
+        match waits.next() {
+            Some(wait) if is_transient(&error) => tokio::time::sleep(*wait).await,
+            _ => {
+                let times = if attempts == 1 { String::new() } else { format!(" after {attempts} attempts") };
+                let failure = error.failure(Failure::Push);
+                return Err(PushFailure::new(failure, format!("the push failed{times}: {error}")));
+            }
+        }
+    }
+}
+
+/// Asks the registry for what was pushed: its confirmation alone is not believed.
+async fn verify(
+    name: &ImageName,
+    image_id: &str,
+    told: Option<&str>,
+    platform: &str,
+    registry: &Registry,
+) -> Result<String, PushFailure> {
+    let shown = registry.image(name, platform).await?;
+    let Some(shown) = shown else {
+        let text = format!("the registry confirmed {name} and does not have it");
+        return Err(PushFailure::new(Failure::Push, text));
+    };
+    if is_ours(&shown, image_id) || told == Some(shown.digest.as_str()) {
+        return Ok(shown.digest);
+    }
+    let digest = shown.digest;
+    Err(PushFailure::new(Failure::Push, format!("{name} shows {digest}, which is not what was pushed")))
+}
+
+/// An engine's image id is the digest of its configuration, or, where images are kept as in a registry, of its
+/// manifest.
+fn is_ours(shown: &registry::Image, image_id: &str) -> bool {
+    [&shown.config_digest, &shown.manifest_digest, &shown.digest].into_iter().any(|digest| digest == image_id)
+}
+
+/// What a registry refuses for good is not tried again.
+fn is_transient(error: &EngineError) -> bool {
+    const FINAL: [&str; 7] = [
+        "denied",
+        "unauthorized",
+        "authentication required",
+        "no basic auth",
+        "insufficient_scope",
+        "413",
+        "does not exist",
+    ];
+    let message = error.message.to_ascii_lowercase();
+    error.kind == EngineErrorKind::Failed && !FINAL.iter().any(|word| message.contains(word))
+}
+
+/// What a moving tag shows, as far as it matters.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    digest: String,
+    /// The build tag that the image carries as its own.
+    tag: Option<BuildTag>,
+    /// The commit that it was built from, as many digits as are known.
+    pub commit: Option<String>,
+}
+
+/// Looks at what a build's moving tag shows.
+pub(crate) async fn look_at_moving_tag(
+    plan: &Plan,
+    build: &Build,
+    registry: &Registry,
+) -> Result<Option<Shown>, PushFailure> {
+    let name = ImageName::parse(build.moving_tag())
+        .map_err(|error| PushFailure::new(Failure::Push, error.to_string()))?;
+    let shown = registry.image(&name, &plan.platform).await?;
+    Ok(shown.map(|image| read_shown(build, &plan.label_prefix, image.digest, &image.labels)))
+}
+
+fn read_shown(build: &Build, prefix: &str, digest: String, labels: &BTreeMap<String, String>) -> Shown {
+    let version = match build.kind {
+        Kind::Science => labels.get(&label::science(prefix, &build.target, Field::Version)).map(String::as_str),
+        Kind::Compat => labels
+            .get(&label::compat(prefix, Field::Version))
+            .map(|text| text.rsplit_once(':').map_or(text.as_str(), |(_, tag)| tag)),
+    };
+    let tag = version.and_then(BuildTag::parse);
+    let revision = labels.get(oci::REVISION).filter(|revision| !revision.is_empty());
+    // The revision is inherited from any base; only where the breadcrumb agrees it is this image's own.
+    let commit = match (&tag, revision) {
+        (Some(tag), Some(revision)) if revision.starts_with(&tag.hash) => Some(revision.clone()),
+        (Some(tag), _) => Some(tag.hash.clone()),
+        (None, _) => None,
+    };
+    Shown { digest, tag, commit }
+}
+
+/// Lets a moving tag show a verified build, unless that would set it back.
+pub(crate) async fn push_moving_tag(
+    build: &Build,
+    digest: &str,
+    shown: Option<Shown>,
+    relation: Relation,
+    allow_older: bool,
+    registry: &Registry,
+) -> Result<(), PushFailure> {
+    let (_, tag) = split_tag(build.build_tag());
+    let ours = BuildTag::parse(tag)
+        .ok_or_else(|| PushFailure::new(Failure::Push, format!("{tag} is no build tag")))?;
+    let before = shown.as_ref().map(|shown| (shown.digest.as_str(), shown.tag.as_ref()));
+    let moving = build.moving_tag();
+    let carries = shown.as_ref().and_then(|shown| shown.commit.as_deref()).unwrap_or("an unknown commit");
+    match decide_move((digest, &ours), before, relation, allow_older) {
+        Move::Keep => Ok(()),
+        Move::Newer => Err(PushFailure::new(
+            Failure::Conflict,
+            format!("{moving} shows a newer build, of {carries}, and is not set back"),
+        )),
+        Move::Unclear => Err(PushFailure::new(
+            Failure::Conflict,
+            format!(
+                "{moving} shows a build of {carries}, which may be newer than this one; --allow-older moves it anyway"
+            ),
+        )),
+        Move::Set => {
+            let from = ImageName::parse(build.build_tag())
+                .map_err(|error| PushFailure::new(Failure::Push, error.to_string()))?;
+            let from = ImageName { digest: Some(digest.to_owned()), ..from };
+            let (_, to) = split_tag(moving);
+            let set = registry.tag(&from, to).await?;
+            if set == digest {
+                return Ok(());
+            }
+            let text = format!("{moving} shows {set} after it was set to {digest}");
+            Err(PushFailure::new(Failure::Push, text))
+        }
+    }
+}

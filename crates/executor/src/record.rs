@@ -1,0 +1,232 @@
+//! A run's directory: `.image-builder/runs/{id}/` with a log for each build and `result.json`.
+//!
+//! Git is told to ignore all of it. Files here are for people and later runs; nothing in them is read back by
+//! this one.
+
+use std::fs::{self, File};
+use std::io::{self, LineWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use plan::BuildId;
+use sha2::{Digest, Sha256};
+
+use crate::result::RunResult;
+
+/// The directory below a source tree that holds all runs.
+const DIRECTORY: &str = ".image-builder";
+
+/// Lines of a failed build's log that its event carries.
+const TAIL: usize = 20;
+
+/// A run's directory.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// Name of the run.
+    pub run: String,
+    directory: PathBuf,
+    /// The same below the source tree's root, for people.
+    shown: String,
+}
+
+impl Record {
+    /// Makes the directory of a new run.
+    pub(crate) fn create(root: &Path, now: SystemTime) -> io::Result<Self> {
+        let home = root.join(DIRECTORY);
+        real_directory(&home)?;
+        let ignore = home.join(".gitignore");
+        if !ignore.try_exists()? {
+            fs::write(&ignore, "*\n")?;
+        }
+        let runs = home.join("runs");
+        real_directory(&runs)?;
+        let mut attempt = 0_u32;
+        loop {
+            let run = name(now, std::process::id(), attempt);
+            let directory = runs.join(&run);
+            match fs::create_dir(&directory) {
+                Ok(()) => {
+                    let shown = format!("{DIRECTORY}/runs/{run}");
+                    return Ok(Self { run, directory, shown });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => attempt += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Opens the log of a build, the `position`th of its plan.
+    pub(crate) fn log(&self, position: usize, id: &BuildId, secrets: &[String]) -> io::Result<Log> {
+        let path = self.directory.join(log_name(position, id));
+        let file = LineWriter::new(File::create(path)?);
+        Ok(Log { file, tail: Vec::new(), secrets: secrets.to_vec() })
+    }
+
+    /// Where that log is, below the source tree's root.
+    pub(crate) fn log_path(&self, position: usize, id: &BuildId) -> String {
+        format!("{}/{}", self.shown, log_name(position, id))
+    }
+
+    /// Where the result is, below the source tree's root.
+    pub(crate) fn result_path(&self) -> String {
+        format!("{}/result.json", self.shown)
+    }
+
+    /// Writes `result.json`: whole or not at all.
+    pub(crate) fn write(&self, result: &RunResult) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+        serde_json::to_writer_pretty(&mut file, result)?;
+        file.write_all(b"\n")?;
+        file.as_file().sync_all()?;
+        file.persist(self.directory.join("result.json")).map_err(|error| error.error)?;
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+/// The log of one build.
+#[derive(Debug)]
+pub(crate) struct Log {
+    file: LineWriter<File>,
+    tail: Vec<String>,
+    secrets: Vec<String>,
+}
+
+impl Log {
+    /// Writes a line, and returns it as it may be shown: without secrets.
+    pub(crate) fn line(&mut self, line: &str) -> io::Result<String> {
+        let line = self.without_secrets(line);
+        // A log is looked at in terminals, so nothing in it may steer one.
+        let plain: String = line.chars().flat_map(plain_character).collect();
+        writeln!(self.file, "{plain}")?;
+        if self.tail.len() == TAIL {
+            self.tail.remove(0);
+        }
+        self.tail.push(line.clone());
+        Ok(line)
+    }
+
+    /// A text as it may be shown.
+    pub(crate) fn without_secrets(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
+    }
+
+    /// The last lines.
+    pub(crate) fn tail(self) -> Vec<String> {
+        self.tail
+    }
+}
+
+fn plain_character(c: char) -> impl Iterator<Item = char> {
+    let escape = c.is_control() && c != '\t';
+    let escaped = escape.then(|| c.escape_default()).into_iter().flatten();
+    escaped.chain((!escape).then_some(c))
+}
+
+/// A tree that others made could hold a link of this name.
+fn real_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if path.symlink_metadata()?.is_dir() {
+                Ok(())
+            } else {
+                Err(io::Error::new(
+                    io::ErrorKind::NotADirectory,
+                    format!("{} is no directory", path.display()),
+                ))
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// `20261120-145310-0a1b2c`: sorts by time, and differs between machines that share a directory.
+fn name(now: SystemTime, process: u32, attempt: u32) -> String {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let time = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since.min(LAST_TIME)).to_string();
+    let digits: String = time.chars().filter(char::is_ascii_digit).collect();
+    let hash = Sha256::digest(format!("{} {process} {attempt}", since.as_nanos()));
+    format!("{}-{}-{:02x}{:02x}{:02x}", &digits[..8], &digits[8..], hash[0], hash[1], hash[2])
+}
+
+/// The last second that RFC 3339 can say.
+const LAST_TIME: std::time::Duration = std::time::Duration::from_secs(253_402_300_799);
+
+fn log_name(position: usize, id: &BuildId) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
+    let id: String = id.0.chars().map(plain).take(100).collect();
+    format!("{:03}-{id}.log", position + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn result(run: &str) -> RunResult {
+        RunResult {
+            format_version: crate::result::FORMAT_VERSION.into(),
+            run: run.into(),
+            commit: "0".repeat(40),
+            repo: "r/x".into(),
+            push: false,
+            success: true,
+            started: 1.5,
+            seconds: 2.0,
+            error: None,
+            builds: vec![],
+        }
+    }
+
+    #[test]
+    fn a_run_keeps_its_files_out_of_git() {
+        let root = tempfile::tempdir().unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let first = Record::create(root.path(), now).unwrap();
+        let second = Record::create(root.path(), now).unwrap();
+        assert!(first.run.starts_with("20231114-221320-"), "{}", first.run);
+        assert_ne!(first.run, second.run);
+        let ignore = fs::read_to_string(root.path().join(".image-builder/.gitignore")).unwrap();
+        assert_eq!(ignore, "*\n");
+    }
+
+    #[test]
+    fn results_replace_each_other_as_a_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let record = Record::create(root.path(), SystemTime::now()).unwrap();
+        record.write(&result("a")).unwrap();
+        record.write(&result("b")).unwrap();
+        let text = fs::read_to_string(root.path().join(record.result_path())).unwrap();
+        assert_eq!(serde_json::from_str::<RunResult>(&text).unwrap(), result("b"));
+        let files = fs::read_dir(root.path().join(".image-builder/runs").join(&record.run)).unwrap();
+        assert_eq!(files.count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn logs_hold_no_secrets_and_steer_no_terminal() {
+        let root = tempfile::tempdir().unwrap();
+        let record = Record::create(root.path(), SystemTime::now()).unwrap();
+        let id = BuildId("science/a b/../c".into());
+        let mut log = record.log(0, &id, &["hunter2".into()]).unwrap();
+        assert_eq!(log.line("\u{1b}[31mred\twith hunter2").unwrap(), "\u{1b}[31mred\twith ***");
+        for line in 0..30 {
+            log.line(&line.to_string()).unwrap();
+        }
+        let tail = log.tail();
+        assert_eq!((tail.len(), tail[0].as_str(), tail[19].as_str()), (20, "10", "29"));
+        let path = record.log_path(0, &id);
+        assert!(path.ends_with("/001-science-a-b-..-c.log"), "{path}");
+        let text = fs::read_to_string(root.path().join(path)).unwrap();
+        assert!(text.starts_with("\\u{1b}[31mred\twith ***\n0\n1\n"), "{text}");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_directory_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), root.path().join(DIRECTORY)).unwrap();
+        assert!(Record::create(root.path(), SystemTime::now()).is_err());
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
+}
