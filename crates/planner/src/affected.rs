@@ -1,6 +1,6 @@
 //! What is built, and why: changed layers, all that depends on them, and the products on top.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use plan::{BuildId, Reason, Unbuilt};
 
@@ -168,21 +168,14 @@ impl Comparison<'_> {
 
     /// Why a product's compat image is built, apart from science layers that are.
     fn product_reasons(&self, product: &ProductName, layer: usize, stack: &[usize]) -> Vec<Reason> {
-        let mut reasons = Vec::new();
-        if let Selection::All = self.flags.selection {
-            reasons.extend(match self.flags.judge(self.now.side.science[layer].path()) {
-                Judged::Forced(flag) => Some(Reason::Forced { flag }),
+        let flags: BTreeSet<String> = stack
+            .iter()
+            .filter_map(|compat| match self.flags.judge(self.now.side.compat[*compat].path()) {
+                Judged::Forced(flag) => Some(flag),
                 Judged::Compared | Judged::Unchanged(_) => None,
-            });
-        } else {
-            let forced = stack.iter().filter_map(|compat| {
-                match self.flags.judge(self.now.side.compat[*compat].path()) {
-                    Judged::Forced(flag) => Some(Reason::Forced { flag }),
-                    Judged::Compared | Judged::Unchanged(_) => None,
-                }
-            });
-            reasons.extend(forced);
-        }
+            })
+            .collect();
+        let mut reasons: Vec<Reason> = flags.into_iter().map(|flag| Reason::Forced { flag }).collect();
         reasons.extend(self.stack_changed(stack));
         if matches!(self.flags.judge(self.now.side.science[layer].path()), Judged::Compared) {
             reasons.extend(self.final_changed(product, layer));
@@ -324,9 +317,10 @@ impl Comparison<'_> {
             let changed = vec![descriptor.to_owned()];
             deleted.push(Unbuilt { layer: path.to_owned(), changed, why: why.to_owned() });
         };
-        let hidden = |path: &str| self.now.side.broken.iter().any(|files| files.path == path);
+        let here: HashSet<&str> = self.now.side.science.iter().map(|layer| layer.path()).collect();
         for layer in &self.base.side.science {
-            if self.now.layer_of_target(layer.descriptor.target.as_str()).is_none() && !hidden(layer.path()) {
+            let gone = self.now.layer_of_target(layer.descriptor.target.as_str()).is_none();
+            if gone && !here.contains(layer.path()) {
                 add(
                     layer.path(),
                     &layer.files.descriptor.path,
@@ -335,7 +329,7 @@ impl Comparison<'_> {
             }
         }
         for layer in &self.base.side.compat {
-            if self.now.compat_of_name(layer.name()).is_none() && !hidden(layer.path()) {
+            if self.now.compat_of_name(layer.name()).is_none() {
                 add(layer.path(), &layer.files.descriptor.path, "the layer is gone");
             }
         }

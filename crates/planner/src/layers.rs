@@ -54,10 +54,10 @@ impl ScienceLayer {
         context(&self.files, self.ignore.as_ref(), &[DESCRIPTOR, DOCKERFILE])
     }
 
-    /// A problem at a field of the descriptor.
+    /// A problem at a field of the descriptor; where that has its default, at the image's name.
     pub(crate) fn problem(&self, field: &str, code: &'static str, message: String) -> Problem {
         let problem = Problem::in_file(code, &self.files.descriptor.path, message);
-        match self.descriptor.line(field) {
+        match self.descriptor.line(field).or(self.descriptor.line("image")) {
             Some(line) => problem.line(line),
             None => problem,
         }
@@ -120,9 +120,11 @@ impl Side {
     /// Whether a layer that was left out may be the one that is meant by a name. Where that may be, nothing is
     /// said about what seems to be missing: it would go away with the real problem.
     pub(crate) fn may_hide(&self, name: &str) -> bool {
-        self.broken
-            .iter()
-            .any(|files| files.path.rsplit('/').next() == Some(name) || files.descriptor.text.contains(name))
+        let quoted = format!("\"{name}\"");
+        let means = |files: &Arc<LayerFiles>| {
+            files.path.rsplit('/').next() == Some(name) || files.descriptor.text.contains(&quoted)
+        };
+        self.broken.iter().any(means)
     }
 }
 
