@@ -1,2 +1,122 @@
-//! x
-pub(crate) fn run() -> anyhow::Result<()> { Ok(()) }
+//! `cargo xtask check`: all that can be said about the code without running it.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{place, process, tidy};
+
+/// Runs every check, cheap ones first, and tells how long each took.
+pub(crate) fn run() -> Result<()> {
+    step("formatting", || process::run(cargo().args(["fmt", "--all", "--check"])))?;
+    step("rules of the house", rules)?;
+    step("lints", || {
+        process::run(cargo().args([
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-Dwarnings",
+        ]))
+    })?;
+    step("documentation", || {
+        let mut doc = cargo();
+        doc.env("RUSTDOCFLAGS", "-Dwarnings").args([
+            "doc",
+            "--quiet",
+            "--workspace",
+            "--no-deps",
+            "--locked",
+        ]);
+        process::run(doc.arg("--document-private-items"))
+    })?;
+    step("licences and sources", licences)
+}
+
+/// Runs one step under a heading.
+pub(crate) fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("== {name}");
+    let start = Instant::now();
+    work().with_context(|| name.to_owned())?;
+    println!("   {name}: good, {:.1} s", start.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// `cargo` of the toolchain that runs us, in the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(place::workspace());
+    command
+}
+
+fn rules() -> Result<()> {
+    let findings = tidy::findings(&tidy::read()?, &place::workspace().display().to_string());
+    for finding in &findings {
+        eprintln!("{finding}");
+    }
+    match findings.len() {
+        0 => Ok(()),
+        1 => bail!("1 finding"),
+        count => bail!("{count} findings"),
+    }
+}
+
+fn licences() -> Result<()> {
+    let Some(deny) = cargo_deny()? else {
+        println!("   skipped: cargo-deny is not here and cannot be installed");
+        return Ok(());
+    };
+    let config = place::workspace().join("deny.toml");
+    let check = |what: &[&str]| {
+        let mut command = Command::new(&deny);
+        command.current_dir(place::workspace()).args(["--log-level", "error", "--all-features", "check"]);
+        command.arg("--config").arg(&config).args(["--hide-inclusion-graph"]).args(what);
+        command
+    };
+    process::run(&mut check(&["bans", "licenses", "sources"]))?;
+    if !advisories_reachable() {
+        println!("   advisories: skipped, their database cannot be reached from here");
+        return Ok(());
+    }
+    process::run(&mut check(&["advisories"]))
+}
+
+/// Whether the database of advisories can be fetched: asked by git itself, with whatever proxies the machine has.
+fn advisories_reachable() -> bool {
+    let mut git = Command::new("git");
+    git.env("GIT_TERMINAL_PROMPT", "0").args(["ls-remote", "https://github.com/rustsec/advisory-db", "HEAD"]);
+    process::read_within(&mut git, Duration::from_secs(15)).is_ok()
+}
+
+/// cargo-deny from the path, or built once and kept.
+fn cargo_deny() -> Result<Option<PathBuf>> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    if let Some(found) = env::split_paths(&path).map(|dir| dir.join("cargo-deny")).find(|file| file.is_file())
+    {
+        return Ok(Some(found));
+    }
+    let tools = place::cache()?.join("tools");
+    let deny = tools.join("bin/cargo-deny");
+    if !deny.is_file() {
+        println!("   building cargo-deny once");
+        let scratch = tempfile::tempdir_in(place::cache()?)?;
+        let mut install = cargo();
+        install.env("CARGO_TARGET_DIR", scratch.path()).env_remove("RUSTFLAGS");
+        install.args(["install", "--quiet", "--locked", "cargo-deny", "--root"]).arg(&tools);
+        if let Err(error) = process::read(&mut install) {
+            if process::interrupted() {
+                return Err(error);
+            }
+            eprintln!("   {error:#}");
+            return Ok(None);
+        }
+        fs::metadata(&deny).context("cargo-deny was installed elsewhere")?;
+    }
+    Ok(Some(deny))
+}

@@ -45,7 +45,13 @@ pub(crate) fn provide(base: &Base, registry: &str) -> Result<String> {
     }
     let source = format!("oci:{}:{tag}", layout.display());
     let target = format!("docker://{registry}/library/{name}:{tag}");
-    process::read(Command::new("skopeo").args(["copy", "--quiet", "--dest-tls-verify=false", &source, &target]))?;
+    process::read(Command::new("skopeo").args([
+        "copy",
+        "--quiet",
+        "--dest-tls-verify=false",
+        &source,
+        &target,
+    ]))?;
     let origin = fs::read_to_string(layout.join("origin")).unwrap_or_default();
     Ok(format!("docker.io/library/{name}:{tag}: {}", origin.trim()))
 }
@@ -58,7 +64,16 @@ fn obtain(base: &Base, layout: &Path) -> Result<()> {
     let source = format!("docker://docker.io/library/{name}:{tag}");
     let target = format!("oci:{}:{tag}", fresh.display());
     let pulled = process::read_within(
-        Command::new("skopeo").args(["copy", "--quiet", "--command-timeout", "120s", "--retry-times", "0", &source, &target]),
+        Command::new("skopeo").args([
+            "copy",
+            "--quiet",
+            "--command-timeout",
+            "120s",
+            "--retry-times",
+            "0",
+            &source,
+            &target,
+        ]),
         Duration::from_secs(150),
     );
     let origin = match pulled {
@@ -100,7 +115,10 @@ fn make_debian(tar: &Path) -> Result<String> {
             .args(&mirror),
     )?;
     let version = process::read(Command::new("tar").arg("-xOf").arg(tar).arg("./etc/debian_version"))?;
-    Ok(format!("a stand-in of Debian {} made here by mmdebstrap, since Docker Hub could not be reached", version.trim()))
+    Ok(format!(
+        "a stand-in of Debian {} made here by mmdebstrap, since Docker Hub could not be reached",
+        version.trim()
+    ))
 }
 
 /// One static binary and its names.
@@ -119,7 +137,10 @@ fn make_busybox(tar: &Path) -> Result<String> {
         tar --create --file="$1" --directory="$root" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 ."#;
     process::run(Command::new("sh").args(["-c", script, "busybox"]).arg(tar))?;
     let version = process::read(Command::new("sh").args(["-c", "busybox | head -n 1 | cut -d ' ' -f 2"]))?;
-    Ok(format!("a stand-in with Debian's static busybox {}, since Docker Hub could not be reached", version.trim()))
+    Ok(format!(
+        "a stand-in with Debian's static busybox {}, since Docker Hub could not be reached",
+        version.trim()
+    ))
 }
 
 fn write_layout(tar: &Path, layout: &Path, tag: &str, description: &str) -> Result<()> {
@@ -127,7 +148,9 @@ fn write_layout(tar: &Path, layout: &Path, tag: &str, description: &str) -> Resu
     fs::create_dir_all(&blobs)?;
     let plain = file_digest(tar)?;
     let packed = tar.with_extension("tar.gz");
-    process::run(Command::new("sh").args(["-c", "gzip -n -6 < \"$1\" > \"$2\"", "gzip"]).arg(tar).arg(&packed))?;
+    process::run(
+        Command::new("sh").args(["-c", "gzip -n -6 < \"$1\" > \"$2\"", "gzip"]).arg(tar).arg(&packed),
+    )?;
     let (layer, size) = (file_digest(&packed)?, fs::metadata(&packed)?.len());
     fs::rename(&packed, blobs.join(&layer))?;
     let architecture = process::read(Command::new("dpkg").arg("--print-architecture"))?;
@@ -189,7 +212,10 @@ fn hex(bytes: &[u8]) -> String {
 
 fn debian_tag(dockerfile: &str) -> Option<&str> {
     let (_, rest) = dockerfile.split_once("library/debian:")?;
-    Some(&rest[..rest.find(|c: char| c != '.' && c != '-' && !c.is_ascii_alphanumeric()).unwrap_or(rest.len())])
+    Some(
+        &rest
+            [..rest.find(|c: char| c != '.' && c != '-' && !c.is_ascii_alphanumeric()).unwrap_or(rest.len())],
+    )
 }
 
 /// The mirrors of the machine's own apt for a suite: itself, its updates, its security; else Debian's.
@@ -202,13 +228,16 @@ fn mirror(sources: &str, suite: &str) -> Vec<String> {
         } else if let Some(suites) = line.strip_prefix("Suites:") {
             own.extend(suites.split_whitespace().map(|suite| (uri.to_owned(), suite.to_owned())));
         } else if let Some(rest) = line.strip_prefix("deb ") {
-            let words: Vec<_> = rest.split_whitespace().filter(|word| !word.contains(['[', ']', '='])).collect();
+            let words: Vec<_> =
+                rest.split_whitespace().filter(|word| !word.contains(['[', ']', '='])).collect();
             if let [uri, suite, ..] = words[..] {
                 own.push((uri.to_owned(), suite.to_owned()));
             }
         }
     }
-    own.retain(|(uri, name)| uri.contains("debian") && name.split('-').next() == Some(suite) && !name.ends_with("backports"));
+    own.retain(|(uri, name)| {
+        uri.contains("debian") && name.split('-').next() == Some(suite) && !name.ends_with("backports")
+    });
     if !own.iter().any(|(_, name)| name == suite) {
         let main = "http://deb.debian.org/debian".to_owned();
         let security = "http://deb.debian.org/debian-security".to_owned();
@@ -235,7 +264,10 @@ mod tests {
             check("Types: deb\nURIs: http://m.test/debian\nSuites: bookworm bookworm-backports\n"),
             ["deb http://m.test/debian bookworm main"]
         );
-        assert_eq!(check("deb [a=b] http://m.test/debian bookworm main"), ["deb http://m.test/debian bookworm main"]);
+        assert_eq!(
+            check("deb [a=b] http://m.test/debian bookworm main"),
+            ["deb http://m.test/debian bookworm main"]
+        );
         assert_eq!(check("deb http://m.test/ubuntu noble main").len(), 3);
     }
 
@@ -244,7 +276,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (tar, layout) = (dir.path().join("root.tar"), dir.path().join("layout"));
         fs::write(dir.path().join("hello"), "hello").unwrap();
-        process::run(Command::new("tar").arg("-C").arg(dir.path()).arg("-cf").arg(&tar).arg("hello")).unwrap();
+        process::run(Command::new("tar").arg("-C").arg(dir.path()).arg("-cf").arg(&tar).arg("hello"))
+            .unwrap();
         write_layout(&tar, &layout, "1", "a test").unwrap();
         for blob in fs::read_dir(layout.join("blobs/sha256")).unwrap() {
             let path = blob.unwrap().path();

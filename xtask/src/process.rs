@@ -215,7 +215,7 @@ fn bail_after(child: &mut Child) {
 }
 
 fn signal(target: &str, name: &str) {
-    quiet(Command::new("sh").args(["-c", &format!("kill -{name} -- {target}")]));
+    quiet(Command::new("sh").args(["-c", &format!("kill -{name} {target}")]));
 }
 
 /// When a process began: the 22nd field of its `stat`, counted behind the name, which can hold anything. A zombie is gone.

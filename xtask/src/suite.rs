@@ -1,6 +1,117 @@
-//! x
-use crate::engine::Kind;
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub(crate) enum Engines { Debian, Modern, Podman, All }
-pub(crate) fn expand(_: &[Engines]) -> Vec<Kind> { vec![] }
-pub(crate) fn run(_: &[Kind]) -> anyhow::Result<()> { Ok(()) }
+//! `cargo xtask test`: the checks, every test once, and the engine tests again on each further engine.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::check::{self, cargo, step};
+use crate::engine::{Kind, Session};
+use crate::process;
+
+/// What `--engine` takes here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engines {
+    /// Docker Engine 20.10 of Debian 12, or what this machine has as `dockerd`.
+    Debian,
+    /// Docker Engine 26.1 of Debian 13.
+    Modern,
+    /// podman's service.
+    Podman,
+    /// All three.
+    All,
+}
+
+/// The engines that were asked for, each once, in order.
+pub(crate) fn expand(asked: &[Engines]) -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    for engines in asked {
+        let these: &[Kind] = match engines {
+            Engines::Debian => &[Kind::Debian],
+            Engines::Modern => &[Kind::Modern],
+            Engines::Podman => &[Kind::Podman],
+            Engines::All => &Kind::ALL,
+        };
+        for kind in these {
+            if !kinds.contains(kind) {
+                kinds.push(*kind);
+            }
+        }
+    }
+    kinds
+}
+
+/// Runs them. Without an engine, the tests that want one are told so by the absence of its variables.
+pub(crate) fn run(engines: &[Kind]) -> Result<()> {
+    let start = Instant::now();
+    check::run()?;
+    let Some((first, others)) = engines.split_first() else {
+        step("tests without an engine", || process::run(without_engine(&mut tests(&["--lib", "--bins"]))))?;
+        step("tests of the command without an engine", || {
+            let names = names_without_engine()?;
+            let mut command = tests(&[]);
+            for name in &names {
+                command.args(["--test", name]);
+            }
+            process::run(without_engine(&mut command))
+        })?;
+        close("without an engine; what needs one was not run", start);
+        return Ok(());
+    };
+    on(*first, "all tests", &[])?;
+    for kind in others {
+        on(*kind, "engine tests", &["--test", "engine_*"])?;
+    }
+    let names: Vec<_> = engines.iter().map(|kind| kind.name()).collect();
+    close(&format!("on {}", names.join(", ")), start);
+    Ok(())
+}
+
+fn on(kind: Kind, what: &str, selection: &[&str]) -> Result<()> {
+    step(&format!("{what} on {}", kind.name()), || {
+        let session = Session::start(kind)?;
+        let mut command = tests(selection);
+        command.envs(session.state().environment());
+        process::run(&mut command)
+    })
+}
+
+fn tests(selection: &[&str]) -> Command {
+    let mut command = cargo();
+    command.args(["test", "--quiet", "--locked", "--workspace"]).args(selection);
+    command
+}
+
+fn without_engine(command: &mut Command) -> &mut Command {
+    for name in ["IMAGE_BUILDER_TEST_HOST", "IMAGE_BUILDER_TEST_REGISTRY", "IMAGE_BUILDER_TEST_ENGINE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The test targets of the workspace whose name does not begin with `engine_`, as cargo knows them.
+fn names_without_engine() -> Result<Vec<String>> {
+    let text = process::read(cargo().args(["metadata", "--format-version=1", "--no-deps", "--locked"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&text)?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let targets = packages.flat_map(|package| package["targets"].as_array().into_iter().flatten());
+    let tests =
+        targets.filter(|target| target["kind"][0] == "test").filter_map(|target| target["name"].as_str());
+    Ok(tests.filter(|name| !name.starts_with("engine_")).map(str::to_owned).collect())
+}
+
+fn close(what: &str, start: Instant) {
+    let seconds = start.elapsed().as_secs();
+    println!("\nall good {what}, in {} min {} s", seconds / 60, seconds % 60);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_asked_for_twice_is_used_once() {
+        assert_eq!(expand(&[Engines::Podman, Engines::All]), [Kind::Podman, Kind::Debian, Kind::Modern]);
+    }
+}

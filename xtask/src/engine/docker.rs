@@ -21,7 +21,13 @@ pub(crate) fn start(state: &mut State, root: Option<&Path>) -> Result<()> {
     if let Some(root) = root {
         command.args(["sh", "-c", ENTER, "enter"]).arg(root).arg(&dir).arg(&sockets);
     }
-    command.args(["dockerd", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]);
+    command.args([
+        "dockerd",
+        "--iptables=false",
+        "--ip6tables=false",
+        "--ip-forward=false",
+        "--ip-masq=false",
+    ]);
     command.arg(format!("--host={}", state.host)).arg(format!("--bridge={}", network.bridge));
     command.arg(format!("--mtu={}", network.mtu));
     command.arg(format!("--registry-mirror=http://{}", state.registry));

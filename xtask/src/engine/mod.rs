@@ -142,7 +142,12 @@ fn up(kind: Kind) -> Result<State> {
         }
         return Err(error.context(format!("engine {name} does not start")));
     }
-    println!("engine {name}: up in {:.1} s at {}, registry {}", start.elapsed().as_secs_f32(), state.host, state.registry);
+    println!(
+        "engine {name}: up in {:.1} s at {}, registry {}",
+        start.elapsed().as_secs_f32(),
+        state.host,
+        state.registry
+    );
     Ok(state)
 }
 

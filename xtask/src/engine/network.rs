@@ -29,7 +29,8 @@ pub(crate) struct Network {
 /// Makes the bridge and the rules. `state` is saved first with what will be there.
 pub(crate) fn make(state: &mut State, own_bridge: bool) -> Result<Network> {
     let bridge = format!("ib{}", place::mark(&state.name));
-    let prefix = free_prefix(&process::read(Command::new("ip").args(["-4", "-o", "route", "show", "table", "all"]))?)?;
+    let prefix =
+        free_prefix(&process::read(Command::new("ip").args(["-4", "-o", "route", "show", "table", "all"]))?)?;
     let forwarding = fs::read_to_string(FORWARD)?.trim() == "0";
     let network = Network { rules: rules(&bridge, &prefix), mtu: mtu()?, bridge, prefix, forwarding };
     state.network = Some(network.clone());
@@ -117,7 +118,8 @@ fn mtu() -> Result<String> {
     let route = process::read(Command::new("ip").args(["-4", "-o", "route", "show", "default"]))?;
     let device = route.split_whitespace().skip_while(|word| *word != "dev").nth(1);
     let Some(device) = device else { return Ok("1500".to_owned()) };
-    let mtu = fs::read_to_string(format!("/sys/class/net/{device}/mtu")).unwrap_or_else(|_| "1500".to_owned());
+    let mtu =
+        fs::read_to_string(format!("/sys/class/net/{device}/mtu")).unwrap_or_else(|_| "1500".to_owned());
     Ok(mtu.trim().to_owned())
 }
 

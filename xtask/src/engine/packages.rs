@@ -30,8 +30,12 @@ pub(crate) fn install(kind: Kind) -> Result<()> {
         Kind::Modern => &[],
         Kind::Podman => &[("podman", "podman"), ("netavark", "netavark"), ("aardvark-dns", "aardvark-dns")],
     };
-    let mut missing: Vec<_> =
-        ALWAYS.iter().chain(own).filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    let mut missing: Vec<_> = ALWAYS
+        .iter()
+        .chain(own)
+        .filter(|(program, _)| !is_there(program))
+        .map(|(_, package)| *package)
+        .collect();
     missing.sort_unstable();
     missing.dedup();
     if missing.is_empty() {
@@ -48,9 +52,8 @@ pub(crate) fn install(kind: Kind) -> Result<()> {
     };
     // A package's own start-up scripts would start a second engine; Debian asks this file first.
     let guard = Guard::set()?;
-    let result = apt(&["update"]).and_then(|_| {
-        apt(&[&["install", "-y", "--no-install-recommends"], missing.as_slice()].concat())
-    });
+    let result = apt(&["update"])
+        .and_then(|_| apt(&[&["install", "-y", "--no-install-recommends"], missing.as_slice()].concat()));
     drop(guard);
     result.map(drop).context("cannot install packages")
 }

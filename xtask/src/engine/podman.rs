@@ -27,7 +27,14 @@ pub(crate) fn start(state: &mut State) -> Result<()> {
     command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "podman"]);
     command.arg("--root").arg(dir.join("data")).arg("--runroot").arg(sockets.join("run"));
     command.arg("--tmpdir").arg(sockets.join("tmp")).arg("--network-config-dir").arg(&networks);
-    command.args(["--events-backend=file", "--cgroup-manager=cgroupfs", "system", "service", "--time=0", &state.host]);
+    command.args([
+        "--events-backend=file",
+        "--cgroup-manager=cgroupfs",
+        "system",
+        "service",
+        "--time=0",
+        &state.host,
+    ]);
     command.env("CONTAINERS_REGISTRIES_CONF", &registries).env("CONTAINERS_CONF", &containers);
     command.env("CONTAINERS_STORAGE_CONF", &storage);
     let engine = background(&command, &log)?;
@@ -50,7 +57,8 @@ fn mirrors(registry: &str) -> String {
 }
 
 fn settings(networks: &str, sockets: &str) -> String {
-    let (networks, sockets) = (serde_json::Value::from(networks), serde_json::Value::from(format!("{sockets}/tmp")));
+    let (networks, sockets) =
+        (serde_json::Value::from(networks), serde_json::Value::from(format!("{sockets}/tmp")));
     format!(
         "[containers]\nlog_driver = \"k8s-file\"\n[engine]\ntmp_dir = {sockets}\n\
          [network]\nnetwork_backend = \"netavark\"\nnetwork_config_dir = {networks}\n"

@@ -21,7 +21,12 @@ pub(crate) fn prepare(state: &State) -> Result<PathBuf> {
         let fresh = tar.with_extension("new.tar");
         process::run(
             Command::new("mmdebstrap")
-                .args(["--quiet", "--variant=apt", "--components=main", "--aptopt=Apt::Install-Recommends \"false\""])
+                .args([
+                    "--quiet",
+                    "--variant=apt",
+                    "--components=main",
+                    "--aptopt=Apt::Install-Recommends \"false\"",
+                ])
                 .args(["--include=docker.io,docker-buildx,iptables,ca-certificates,procps", "trixie"])
                 .arg(&fresh)
                 .arg("http://deb.debian.org/debian"),
@@ -47,7 +52,8 @@ pub(crate) fn unmount_below(dir: &Path) -> Vec<String> {
 }
 
 fn below(table: &str, dir: &str) -> Vec<String> {
-    let points = table.lines().filter_map(|line| line.split(' ').nth(1)).map(|point| point.replace("\\040", " "));
+    let points =
+        table.lines().filter_map(|line| line.split(' ').nth(1)).map(|point| point.replace("\\040", " "));
     let inside = points.filter(|point| point == dir || point.starts_with(&format!("{dir}/")));
     let mut found: Vec<_> = inside.collect();
     found.reverse();

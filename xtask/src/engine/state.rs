@@ -31,7 +31,14 @@ impl State {
     /// Nothing is up yet.
     pub(crate) fn new(name: &str) -> Self {
         let host = format!("unix://{}", place::sockets(name).join("engine.sock").display());
-        Self { name: name.to_owned(), host, registry: String::new(), engine: None, service: None, network: None }
+        Self {
+            name: name.to_owned(),
+            host,
+            registry: String::new(),
+            engine: None,
+            service: None,
+            network: None,
+        }
     }
 
     /// What the last `up` wrote and no `down` removed.

@@ -1,0 +1,134 @@
+//! Who may import whom: between crates, and in the planner between what is pure and what does I/O.
+
+use super::{File, without_tests};
+
+/// A crate of the house and those that it may depend on.
+const ALLOWED: [(&str, &[&str]); 6] = [
+    ("plan", &[]),
+    ("planner", &["plan"]),
+    ("registry", &["plan"]),
+    ("executor", &["plan", "registry"]),
+    ("image-builder", &["plan", "planner", "registry", "executor"]),
+    ("xtask", &[]),
+];
+
+/// What the pure part of the planner must not name: the outside.
+const OUTSIDE: [&str; 14] = [
+    "std::fs",
+    "std::env",
+    "std::process",
+    "std::net",
+    "std::os::unix",
+    "std::thread",
+    "SystemTime",
+    "Instant::now",
+    "git2",
+    "walkdir",
+    "crate::source",
+    "super::source",
+    "println!",
+    "eprintln!",
+];
+
+pub(super) fn findings(files: &[File]) -> Vec<String> {
+    let manifests =
+        files.iter().filter(|file| file.path.ends_with("Cargo.toml") && file.path != "Cargo.toml");
+    let mut findings: Vec<_> = manifests.flat_map(crate_edges).collect();
+    findings.extend(files.iter().filter(|file| is_pure(&file.path)).flat_map(outside));
+    findings
+}
+
+fn crate_edges(file: &File) -> Vec<String> {
+    let name = field(&file.text, "name").unwrap_or_default();
+    let Some((_, allowed)) = ALLOWED.iter().find(|(known, _)| *known == name) else {
+        return vec![format!(
+            "{}: the crate {name:?} is not in the picture of who may import whom",
+            file.path
+        )];
+    };
+    let mut findings = Vec::new();
+    let mut section = "";
+    for (number, line) in file.text.lines().enumerate() {
+        if line.starts_with('[') {
+            section = line.trim_matches(['[', ']', ' ']);
+            continue;
+        }
+        let dependency = line.split(['.', '=', ' ']).next().unwrap_or_default();
+        let ours = ALLOWED.iter().any(|(known, _)| *known == dependency);
+        if section == "dependencies" && ours && !allowed.contains(&dependency) {
+            findings.push(format!("{}:{}: {name} must not depend on {dependency}", file.path, number + 1));
+        }
+    }
+    findings
+}
+
+fn field<'a>(manifest: &'a str, name: &str) -> Option<&'a str> {
+    let value = manifest.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_prefix('='))?;
+    Some(value.trim().trim_matches('"'))
+}
+
+fn is_pure(path: &str) -> bool {
+    let planner = path.strip_prefix("crates/planner/src/").is_some_and(|rest| !rest.starts_with("source"));
+    (planner || path.starts_with("crates/plan/src/")) && path.ends_with(".rs") && !path.ends_with("tests.rs")
+}
+
+fn outside(file: &File) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (number, line) in without_tests(&file.text).lines().enumerate() {
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        for name in OUTSIDE.iter().filter(|name| line.contains(**name)) {
+            findings.push(format!(
+                "{}:{}: {name} in the pure part; only `source` does I/O",
+                file.path,
+                number + 1
+            ));
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::file;
+
+    fn check(path: &str, text: &str) -> String {
+        findings(&[file(path, text)]).join("\n")
+    }
+
+    #[test]
+    fn a_crate_may_depend_only_on_those_below_it() {
+        let manifest =
+            |dependency: &str| format!("[package]\nname = \"registry\"\n[dependencies]\n{dependency}\n");
+        assert_eq!(
+            check("crates/registry/Cargo.toml", &manifest("plan.workspace = true\nserde = \"1\"")),
+            ""
+        );
+        assert_eq!(
+            check("crates/registry/Cargo.toml", &manifest("planner = { path = \"../planner\" }")),
+            "crates/registry/Cargo.toml:4: registry must not depend on planner"
+        );
+        let tests_only = "[package]\nname = \"registry\"\n[dev-dependencies]\nplanner.workspace = true\n";
+        assert_eq!(check("crates/registry/Cargo.toml", tests_only), "");
+        assert!(check("crates/new/Cargo.toml", "[package]\nname = \"new\"").contains("not in the picture"));
+    }
+
+    #[test]
+    fn only_source_does_io() {
+        assert!(
+            check("crates/planner/src/graph.rs", "use std::fs;\n")
+                .starts_with("crates/planner/src/graph.rs:1: std::fs")
+        );
+        assert!(check("crates/planner/src/graph.rs", "use crate::source::Tree;").contains("crate::source"));
+        assert_eq!(check("crates/planner/src/source/disk.rs", "use std::fs;\n"), "");
+        assert_eq!(
+            check(
+                "crates/planner/src/graph.rs",
+                "// std::fs is for source\n#[cfg(test)]\nmod tests { use std::fs; }"
+            ),
+            ""
+        );
+    }
+}

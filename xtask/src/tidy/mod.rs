@@ -1,0 +1,54 @@
+//! The rules of the house that no compiler checks, over the text of the files. Knows no disk: [`read`] brings the files.
+
+mod edges;
+mod modules;
+mod text;
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{place, process};
+
+/// One file of the repository, as git would commit it.
+pub(crate) struct File {
+    /// From the root, with `/`.
+    pub(crate) path: String,
+    /// Its contents.
+    pub(crate) text: String,
+}
+
+/// Every text file that git tracks, or would with the next `git add`.
+pub(crate) fn read() -> Result<Vec<File>> {
+    let root = place::workspace();
+    let mut git = Command::new("git");
+    git.arg("-C").arg(&root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+    let listed = process::read(&mut git).context("the house's rules are checked over a git repository")?;
+    let mut files = Vec::new();
+    for path in listed.split('\0').filter(|path| !path.is_empty()) {
+        // Deleted but not yet committed, a link, or not text: none of our rules speaks of it.
+        if let Ok(text) = fs::read_to_string(root.join(path)) {
+            files.push(File { path: path.to_owned(), text });
+        }
+    }
+    Ok(files)
+}
+
+/// Everything that is wrong, one line each.
+pub(crate) fn findings(files: &[File], workspace: &str) -> Vec<String> {
+    let mut findings = edges::findings(files);
+    findings.extend(modules::findings(files));
+    findings.extend(text::findings(files, workspace));
+    findings
+}
+
+/// The part of a file that is not its unit tests.
+fn without_tests(text: &str) -> &str {
+    text.find("#[cfg(test)]\nmod ").map_or(text, |at| &text[..at])
+}
+
+#[cfg(test)]
+fn file(path: &str, text: &str) -> File {
+    File { path: path.to_owned(), text: text.to_owned() }
+}

@@ -1,0 +1,90 @@
+//! What must not stand in a file: too much, what switches checks off, what belongs to one machine.
+
+use super::File;
+
+const LONGEST: usize = 700;
+
+/// (what, why), for Rust. Written in two pieces so that this file does not find itself.
+const RUST: [(&str, &str, &str); 6] = [
+    ("#[ign", "ore", "every test runs"),
+    ("todo", "!(", "nothing is left for later in code"),
+    ("unimpl", "emented!(", "nothing is left for later in code"),
+    ("#[al", "low(", "say `expect` with a reason"),
+    ("#![al", "low(", "say `expect` with a reason"),
+    ("thread::", "sleep(Duration::from_secs", "sleeping is no synchronisation"),
+];
+
+/// Hosts of package mirrors that only some machines can reach.
+const MIRRORS: [(&str, &str); 4] =
+    [("pkg.", "dev/"), ("arti", "factory"), ("/nex", "us/repository"), ("code", "artifact.")];
+
+pub(super) fn findings(files: &[File], workspace: &str) -> Vec<String> {
+    files.iter().flat_map(|file| one(file, workspace)).collect()
+}
+
+fn one(file: &File, workspace: &str) -> Vec<String> {
+    let File { path, text } = file;
+    let mut findings = Vec::new();
+    let rust = path.ends_with(".rs");
+    let lines = text.lines().count();
+    if rust && lines > LONGEST {
+        findings.push(format!("{path}: {lines} lines, more than {LONGEST}; split it by what it speaks of"));
+    }
+    if rust && !text.is_empty() && !text.starts_with("//!") {
+        findings.push(format!("{path}:1: does not open with what it is for (//!)"));
+    }
+    for (number, line) in text.lines().enumerate() {
+        let mut say = |what: &str| findings.push(format!("{path}:{}: {what}", number + 1));
+        for (first, second, why) in RUST.iter().filter(|_| rust) {
+            if line.contains(&format!("{first}{second}")) {
+                say(&format!("{first}{second}: {why}"));
+            }
+        }
+        if MIRRORS.iter().any(|(first, second)| line.contains(&format!("{first}{second}"))) {
+            say("a host of somebody's package mirror");
+        }
+        if line.contains(workspace) && workspace.len() > 3 {
+            say("a path of this machine");
+        }
+        let foreign =
+            line.starts_with("source = ") && !line.contains("https://github.com/rust-lang/crates.io-index\"");
+        if path == "Cargo.lock" && foreign {
+            say("a dependency that is not from crates.io");
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::file;
+
+    fn check(path: &str, text: &str) -> String {
+        findings(&[file(path, text)], "/somewhere/house").join("\n")
+    }
+
+    #[test]
+    fn what_switches_checks_off_is_found() {
+        assert_eq!(check("a.rs", "//! fine\nfn f() {}\n"), "");
+        assert!(check("a.rs", &["//! x\n#[ig", "nore]\nfn f() {}"].concat()).starts_with("a.rs:2: "));
+        assert!(check("a.rs", &["//! x\n#[al", "low(dead_code)]"].concat()).contains("expect"));
+        assert!(check("a.rs", "fn f() {}").contains("does not open"));
+    }
+
+    #[test]
+    fn long_files_are_found() {
+        let text = format!("//! x\n{}", "\n".repeat(700));
+        assert!(check("a.rs", &text).contains("701 lines"));
+        assert_eq!(check("a.md", &text), "");
+    }
+
+    #[test]
+    fn what_belongs_to_one_machine_is_found() {
+        assert_eq!(check("README.md", "see /somewhere/house/README"), "README.md:1: a path of this machine");
+        assert!(check(".cargo/config.toml", &["https://x.pkg.", "dev/y"].concat()).contains("mirror"));
+        assert!(
+            check("Cargo.lock", "source = \"registry+https://elsewhere\"").contains("not from crates.io")
+        );
+    }
+}
