@@ -24,7 +24,11 @@ const PASSWORD: &str = "~~~>>>???";
 const HTPASSWD: &str = "tester:$2b$04$jIHLiLmzYUTQdZDZ74WJB.NKlnsmGVEc1J0QNRD/AnPLd63GpdSDa\n";
 
 /// A registry that wants the login; gone when dropped.
-struct Process(Child, String, tempfile::TempDir);
+struct Process {
+    child: Child,
+    address: String,
+    _directory: tempfile::TempDir,
+}
 
 impl Process {
     fn start() -> Self {
@@ -54,15 +58,15 @@ impl Process {
         std::thread::spawn(move || log.for_each(drop));
         let address = line.split("listening on ").nth(1).and_then(|rest| rest.split('"').next());
         let address = address.expect("the line was looked for").to_owned();
-        Self(child, address, directory)
+        Self { child, address, _directory: directory }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         // Both fail only when it ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -106,7 +110,7 @@ async fn a_password_of_any_letters_opens_the_registry() {
     docker.create_image(Some(pull), None, None).try_collect::<Vec<_>>().await.expect("the base image");
 
     let process = Process::start();
-    let repository = format!("{}/credentials", process.1);
+    let repository = format!("{}/credentials", process.address);
     let tag = TagImageOptionsBuilder::default().repo(&repository).tag("1").build();
     docker.tag_image(&format!("{base}:1.35"), Some(tag)).await.expect("tagged");
     let wrong = push(&docker, &repository, "wrong").await;
@@ -115,7 +119,7 @@ async fn a_password_of_any_letters_opens_the_registry() {
     docker.remove_image(&format!("{repository}:1"), Some(remove), None).await.expect("removed");
 
     assert!(wrong.is_err(), "the registry wants the right password");
-    let auths = serde_json::json!({"auths": {&process.1: {"username": USER, "password": PASSWORD}}});
+    let auths = serde_json::json!({"auths": {&process.address: {"username": USER, "password": PASSWORD}}});
     let config = DockerConfig::parse(&auths.to_string()).expect("good");
     let registry = Registry::new(Options { config, ..Options::default() }).expect("a client");
     let name = ImageName::parse(&format!("{repository}:1")).expect("a reference");

@@ -276,11 +276,12 @@ impl Wire {
         }
         let mut certificates = Vec::new();
         for pem in &self.options.certificates {
-            certificates.extend(
-                reqwest::Certificate::from_pem_bundle(pem).map_err(|_| {
-                    Error::new(ErrorKind::Connection, "a certificate that was given is not PEM")
-                })?,
-            );
+            // What holds no certificate is read as an empty list.
+            let read = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
+            if read.is_empty() {
+                return Err(Error::new(ErrorKind::Connection, "a certificate that was given is not PEM"));
+            }
+            certificates.extend(read);
         }
         let client = Client::builder()
             .user_agent(user_agent())
@@ -308,9 +309,18 @@ impl Wire {
         } else {
             ErrorKind::Connection
         };
-        Error::new(kind, format!("{what}: cannot talk to {host}: {}", root(cause))).help(format!(
-            "is {host} the right name, and does it run; if it speaks plain http on purpose, it has to be named as insecure"
-        ))
+        let why = root(cause);
+        let help = if why.contains("certificate") {
+            format!(
+                "if it is {host} indeed, add its certificate to the system's, or to a file that SSL_CERT_FILE names"
+            )
+        } else {
+            format!(
+                "is {host} the right name, and does it run; \
+                 if it speaks plain http on purpose, it has to be named as insecure"
+            )
+        };
+        Error::new(kind, format!("{what}: cannot talk to {host}: {why}")).help(help)
     }
 
     fn unreadable(&self, cause: Unread, host: &str, what: &str) -> Error {

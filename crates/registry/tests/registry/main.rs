@@ -7,3 +7,4 @@ mod helpers;
 mod login;
 mod process;
 mod scripted;
+mod tls;

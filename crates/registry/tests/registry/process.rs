@@ -47,13 +47,34 @@ impl Process {
         Self::start(auth, RegistryAuth::Basic(USER.to_owned(), PASSWORD.to_owned()))
     }
 
-    fn start(settings: &str, auth: RegistryAuth) -> Self {
+    /// One that speaks TLS, and the certificate that it shows, in PEM.
+    pub(crate) fn with_tls() -> (Self, Vec<u8>) {
         let directory = tempfile::tempdir().expect("temporary directory");
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+            .args(["-subj", "/CN=test", "-days", "2", "-addext", "subjectAltName=IP:0.0.0.0"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-keyout", "key.pem", "-out", "certificate.pem"])
+            .current_dir(directory.path())
+            .stderr(Stdio::null())
+            .status()
+            .expect("openssl cannot be run: apt-get install openssl");
+        assert!(made.success(), "openssl makes a certificate");
+        let certificate = std::fs::read(directory.path().join("certificate.pem")).expect("written");
+        let tls = ", tls: {certificate: DIRECTORY/certificate.pem, key: DIRECTORY/key.pem}";
+        (Self::start_in(directory, "", tls, RegistryAuth::Anonymous), certificate)
+    }
+
+    fn start(settings: &str, auth: RegistryAuth) -> Self {
+        Self::start_in(tempfile::tempdir().expect("temporary directory"), settings, "", auth)
+    }
+
+    fn start_in(directory: TempDir, settings: &str, http: &str, auth: RegistryAuth) -> Self {
         let path = directory.path().display().to_string();
         let file = directory.path().join("registry.yml");
         let text = format!(
             "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: DIRECTORY/data}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n{settings}"
+             storage: {{filesystem: {{rootdirectory: DIRECTORY/data}}}}\nhttp: {{addr: '127.0.0.1:0'{http}}}\n{settings}"
         );
         std::fs::write(&file, text.replace("DIRECTORY", &path)).expect("written");
         std::fs::write(directory.path().join("htpasswd"), HTPASSWD).expect("written");
@@ -73,7 +94,7 @@ impl Process {
         let address = loop {
             let Some(Ok(line)) = log.next() else { panic!("docker-registry ended at once: {said}") };
             if let Some((_, rest)) = line.split_once("listening on ") {
-                break rest.split('"').next().expect("split gives one part at least").to_owned();
+                break rest.split(['"', ',']).next().expect("split gives one part at least").to_owned();
             }
             said.push_str(&line);
         };
@@ -85,6 +106,12 @@ impl Process {
     /// A name in this registry.
     pub(crate) fn name(&self, rest: &str) -> ImageName {
         ImageName::parse(&format!("{}/{rest}", self.address)).expect("a reference")
+    }
+
+    /// The same by an address that reaches this machine and does not look like it.
+    pub(crate) fn far_name(&self, rest: &str) -> ImageName {
+        let address = self.address.replace("127.0.0.1", "0.0.0.0");
+        ImageName::parse(&format!("{address}/{rest}")).expect("a reference")
     }
 
     /// `127.0.0.1:port`.
