@@ -61,6 +61,9 @@ pub const GUIDELINES: [(&str, Level); 8] = [
     ("version-unquoted", Level::Warn),
 ];
 
+/// The largest file that is read, in bytes.
+const MAX_SIZE: usize = 1 << 20;
+
 const KEYS: [&str; 11] = [
     "repo",
     "aliases",
@@ -109,6 +112,10 @@ impl Config {
 pub fn parse(file: Option<&SourceFile>) -> (Config, Vec<Problem>) {
     let mut config = Config::default();
     let Some(file) = file else { return (config, Vec::new()) };
+    if file.text.len() > MAX_SIZE {
+        let problem = Problem::in_file("too-large", &file.path, "the configuration is larger than 1 MiB");
+        return (config, vec![problem.help("it holds a few settings; keep data elsewhere")]);
+    }
     let bom = if file.text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     let (table, errors) = DeTable::parse_recoverable(&file.text[bom..]);
     let mut reader = Reader { file, bom, problems: Vec::new() };
@@ -116,6 +123,11 @@ pub fn parse(file: Option<&SourceFile>) -> (Config, Vec<Problem>) {
         let message = format!("not TOML: {}", error.message().replace('\n', ", "));
         let help = "see https://toml.io for the form of the file";
         reader.problem("config-syntax", error.span().unwrap_or(0..0), message, help);
+    }
+    if !reader.problems.is_empty() {
+        // What was read of a broken file says little about what was meant.
+        reader.problems.sort();
+        return (config, reader.problems);
     }
     for (key, value) in table.get_ref() {
         let place = value.span();
@@ -297,7 +309,9 @@ impl Reader<'_> {
         match rule(text) {
             Ok(()) => Some(text.to_owned()),
             Err(rule) => {
-                self.problem("config-value", place, format!("{key}: {text:?} will not do"), rule);
+                // An address can hold a token.
+                let shown = if key == "source" { "the address".to_owned() } else { format!("{text:?}") };
+                self.problem("config-value", place, format!("{key}: {shown} will not do"), rule);
                 None
             }
         }

@@ -114,11 +114,11 @@ pub fn science(file: &SourceFile, directory: &str) -> (Option<Science>, Vec<Prob
         Ok(prepared) => prepared,
         Err(problem) => return (None, vec![problem], Vec::new()),
     };
-    let object = match jsonc::object(file, &prepared) {
-        Ok(object) => object,
+    let (object, problems) = match jsonc::object(file, &prepared) {
+        Ok(read) => read,
         Err(problems) => return (None, problems, Vec::new()),
     };
-    let mut reader = Reader { file, object: &object, problems: Vec::new(), warnings: Vec::new() };
+    let mut reader = Reader { file, object: &object, problems, warnings: Vec::new() };
     reader.check_fields(&SCIENCE_FIELDS);
     let image = reader.image();
     let version = reader.version();
@@ -158,11 +158,11 @@ pub fn compat(file: &SourceFile) -> (Option<CompatLayer>, Vec<Problem>, Vec<Warn
         Ok(prepared) => prepared,
         Err(problem) => return (None, vec![problem], Vec::new()),
     };
-    let object = match jsonc::object(file, &prepared) {
-        Ok(object) => object,
+    let (object, problems) = match jsonc::object(file, &prepared) {
+        Ok(read) => read,
         Err(problems) => return (None, problems, Vec::new()),
     };
-    let mut reader = Reader { file, object: &object, problems: Vec::new(), warnings: Vec::new() };
+    let mut reader = Reader { file, object: &object, problems, warnings: Vec::new() };
     reader.check_fields(&COMPAT_FIELDS);
     let includes = reader.includes();
     let layer = CompatLayer {
@@ -186,7 +186,8 @@ impl<'a> Reader<'a> {
     fn check_fields(&mut self, known: &[&str]) {
         for property in &self.object.properties {
             let key = jsonc::key(&property.name);
-            if known.contains(&key) || key == "$schema" || key.starts_with("x-") {
+            let full = self.problems.len() >= jsonc::MAX_PROBLEMS;
+            if full || known.contains(&key) || key == "$schema" || key.starts_with("x-") {
                 continue;
             }
             let help = match suggest::closest(key, known.iter().copied()) {
@@ -238,7 +239,11 @@ impl<'a> Reader<'a> {
             }
             Value::NumberLit(number) => {
                 let message = format!("the version {} is a number that JSON readers shorten", number.value);
-                self.value_problem(property, message, format!("put it into quotes: \"{}\"", number.value));
+                let help = match Version::parse(number.value) {
+                    Ok(version) => format!("put it into quotes: \"{version}\""),
+                    Err(error) => format!("put it into quotes: {}", error.rule),
+                };
+                self.value_problem(property, message, help);
                 return None;
             }
             _ => {
@@ -423,10 +428,16 @@ impl<'a> Reader<'a> {
     }
 
     fn lines(&self) -> BTreeMap<String, u32> {
-        let line = |property: &ObjectProp<'_>| {
-            Some((jsonc::key(&property.name).to_owned(), self.line_of(property)?))
-        };
-        self.object.properties.iter().filter_map(line).collect()
+        let (mut at, mut line) = (0, 1_u32);
+        let mut lines = BTreeMap::new();
+        for property in &self.object.properties {
+            let start = property.range.start;
+            let above = self.file.text[at..start].bytes().filter(|byte| *byte == b'\n').count();
+            line = line.saturating_add(u32::try_from(above).unwrap_or(u32::MAX));
+            at = start;
+            lines.insert(jsonc::key(&property.name).to_owned(), line);
+        }
+        lines
     }
 
     fn line_of(&self, property: &ObjectProp<'_>) -> Option<u32> {
@@ -449,8 +460,10 @@ impl<'a> Reader<'a> {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        let problem = Problem::in_file(code, &self.file.path, message);
-        self.problems.push(problem.at(&self.file.text, place.range().start).help(help));
+        if self.problems.len() < jsonc::MAX_PROBLEMS {
+            let problem = Problem::in_file(code, &self.file.path, message);
+            self.problems.push(problem.at(&self.file.text, place.range().start).help(help));
+        }
     }
 }
 

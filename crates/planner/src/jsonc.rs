@@ -10,6 +10,9 @@ use crate::tree::SourceFile;
 /// The largest file that is read, in bytes.
 const MAX_SIZE: usize = 1 << 20;
 
+/// How many problems of one file are told.
+pub(crate) const MAX_PROBLEMS: usize = 50;
+
 /// How deep lists and objects may go. The parser behind this one recurses.
 const MAX_DEPTH: usize = 64;
 
@@ -102,11 +105,15 @@ enum State {
     Block,
 }
 
-/// Reads the one object that a file holds. `prepared` comes from [`prepare`].
+/// Reads the one object that a file holds, with a problem for each key that stands twice. `prepared` comes from
+/// [`prepare`].
 ///
 /// # Errors
-/// What is no JSON, no object, or has a key twice.
-pub(crate) fn object<'a>(file: &SourceFile, prepared: &'a str) -> Result<Object<'a>, Vec<Problem>> {
+/// What is no JSON or no object.
+pub(crate) fn object<'a>(
+    file: &SourceFile,
+    prepared: &'a str,
+) -> Result<(Object<'a>, Vec<Problem>), Vec<Problem>> {
     let options = ParseOptions {
         allow_comments: true,
         allow_trailing_commas: true,
@@ -136,10 +143,12 @@ pub(crate) fn object<'a>(file: &SourceFile, prepared: &'a str) -> Result<Object<
         Some(Value::Object(object)) => {
             let mut problems = Vec::new();
             duplicates(&object, &mut |key, at| {
-                problems
-                    .push(syntax(format!("the field {key:?} stands twice"), at).help("remove one of them"));
+                if problems.len() < MAX_PROBLEMS {
+                    let problem = syntax(format!("the field {key:?} stands twice"), at);
+                    problems.push(problem.help("remove one of them"));
+                }
             });
-            if problems.is_empty() { Ok(object) } else { Err(problems) }
+            Ok((object, problems))
         }
         _ => Err(vec![
             syntax("a descriptor is one JSON object".to_owned(), 0)

@@ -27,6 +27,7 @@ pub mod picture;
 pub mod problem;
 mod reference;
 pub mod request;
+pub mod schema;
 pub mod source;
 mod stack;
 mod suggest;
