@@ -370,6 +370,7 @@ fn references_tell_the_line_that_they_begin_in() {
     let text = "\u{feff}# c\r\nFROM \\\r\n# c\r\n a:1\r\nRUN <<E\r\nx\r\nE\r\nRUN --mount=target=/x,\\\r\nfrom=b:1 y\r\n";
     let lines: Vec<u32> = read(text).references.iter().map(|reference| reference.line).collect();
     assert_eq!(lines, [4, 9]);
+    assert_eq!(read("\\\nFROM a:1\n").references[0].line, 2);
 }
 
 #[test]

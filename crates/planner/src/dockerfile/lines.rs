@@ -27,7 +27,7 @@ pub(super) struct Lines {
 pub(super) struct Line {
     /// Joined, without line ends and comments.
     pub(super) text: String,
-    /// Of the first line, counted from 1.
+    /// Of the first line that has text, counted from 1.
     pub(super) number: u32,
     /// For each byte of `text`, where it stands in the file.
     offsets: Vec<usize>,
@@ -144,6 +144,9 @@ pub(super) fn read(text: &str) -> Lines {
             let next = trim_line_end(next);
             if is_comment(next) || next.trim_start().is_empty() {
                 continue;
+            }
+            if line.text.is_empty() {
+                line.number = rest.number;
             }
             continuation = push(&mut line, next, at, escape);
         }
