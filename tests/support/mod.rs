@@ -7,19 +7,19 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// The workspace's root.
-pub fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).expect("the package lies two levels below the workspace's root").to_path_buf()
 }
 
 /// A git repository in a temporary directory, with a home of its own.
-pub struct Repository {
+pub(crate) struct Repository {
     directory: TempDir,
 }
 
 impl Repository {
     /// The history that `examples/{name}/make.sh` makes.
-    pub fn example(name: &str) -> Self {
+    pub(crate) fn example(name: &str) -> Self {
         let repository = Self { directory: TempDir::new().expect("a temporary directory") };
         fs::create_dir(repository.home()).expect("an empty directory takes a home");
         let script = workspace().join("examples").join(name).join("make.sh");
@@ -34,7 +34,7 @@ impl Repository {
     }
 
     /// The source tree's root.
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.directory.path().join("tree")
     }
 
@@ -43,7 +43,7 @@ impl Repository {
     }
 
     /// The command in this source tree, with nothing of the caller's environment.
-    pub fn image_builder(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn image_builder(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_image-builder"));
         command
             .args(arguments)
