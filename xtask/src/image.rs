@@ -95,9 +95,7 @@ fn obtain(base: &Base, layout: &Path) -> Result<()> {
 
 /// Debian from the machine's own package mirror, as small as the real image and without what apt leaves behind.
 fn make_debian(tar: &Path) -> Result<String> {
-    let sources = fs::read_to_string("/etc/apt/sources.list").unwrap_or_default();
-    let more = fs::read_to_string("/etc/apt/sources.list.d/debian.sources").unwrap_or_default();
-    let mirror = mirror(&format!("{sources}\n{more}"), "bookworm");
+    let mirror = mirrors("bookworm");
     let clean = "rm -rf \"$1\"/var/lib/apt/lists/* \"$1\"/var/cache/apt/*.bin \"$1\"/var/cache/apt/archives/*.deb \
                  \"$1\"/var/log/*.log \"$1\"/var/log/apt \"$1\"/var/cache/debconf/*-old \"$1\"/var/cache/ldconfig/*";
     // What every Debian image does: no services started, no caches kept, no translations fetched.
@@ -188,6 +186,12 @@ fn write_blob(blobs: &Path, value: &serde_json::Value) -> Result<(String, usize)
     Ok((format!("sha256:{digest}"), text.len()))
 }
 
+/// The lines of apt's sources for a suite, from the machine's own mirrors where it has any.
+pub(crate) fn mirrors(suite: &str) -> Vec<String> {
+    let read = |name: &str| fs::read_to_string(format!("/etc/apt/{name}")).unwrap_or_default();
+    mirror(&format!("{}\n{}", read("sources.list"), read("sources.list.d/debian.sources")), suite)
+}
+
 fn tar_has_bash(tar: &Path) -> bool {
     process::quiet(Command::new("tar").arg("-tf").arg(tar).arg("./bin/bash"))
         || process::quiet(Command::new("tar").arg("-tf").arg(tar).arg("./usr/bin/bash"))
@@ -235,9 +239,12 @@ fn mirror(sources: &str, suite: &str) -> Vec<String> {
             }
         }
     }
-    own.retain(|(uri, name)| {
-        uri.contains("debian") && name.split('-').next() == Some(suite) && !name.ends_with("backports")
-    });
+    own.retain(|(uri, name)| uri.contains("debian") && !name.ends_with("backports"));
+    // A mirror of one release is one of the next: only the name differs.
+    for (_, name) in &mut own {
+        *name = name.split_once('-').map_or(suite.to_owned(), |(_, rest)| format!("{suite}-{rest}"));
+    }
+    own.dedup();
     if !own.iter().any(|(_, name)| name == suite) {
         let main = "http://deb.debian.org/debian".to_owned();
         let security = "http://deb.debian.org/debian-security".to_owned();
@@ -264,10 +271,14 @@ mod tests {
             check("Types: deb\nURIs: http://m.test/debian\nSuites: bookworm bookworm-backports\n"),
             ["deb http://m.test/debian bookworm main"]
         );
+        let updates = "deb http://m.test/debian trixie main\ndeb http://m.test/debian trixie-updates main";
+        assert_eq!(check(updates)[1], "deb http://m.test/debian bookworm-updates main");
         assert_eq!(
             check("deb [a=b] http://m.test/debian bookworm main"),
             ["deb http://m.test/debian bookworm main"]
         );
+        let updates = "deb http://m.test/debian trixie main\ndeb http://m.test/debian trixie-updates main";
+        assert_eq!(check(updates)[1], "deb http://m.test/debian bookworm-updates main");
         assert_eq!(check("deb http://m.test/ubuntu noble main").len(), 3);
     }
 

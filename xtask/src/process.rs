@@ -96,6 +96,17 @@ pub(crate) fn read_within(command: &mut Command, limit: Duration) -> Result<Stri
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// What a command wrote, if it ended well and in time. Not stopped by an interruption: for taking down.
+pub(crate) fn ask(command: &mut Command, limit: Duration) -> Option<String> {
+    let output = tempfile::NamedTempFile::new().ok()?;
+    command.stdin(Stdio::null()).stdout(output.reopen().ok()?).stderr(Stdio::null()).process_group(0);
+    let mut child = command.spawn().ok()?;
+    if !wait_until(limit, || matches!(child.try_wait(), Ok(Some(_)) | Err(_))) {
+        signal(&format!("-{}", child.id()), "KILL");
+    }
+    child.wait().is_ok_and(|status| status.success()).then(|| fs::read_to_string(output.path()).ok())?
+}
+
 /// Whether a command ended well; its output is dropped, an interruption does not stop it. For taking down and for questions.
 pub(crate) fn quiet(command: &mut Command) -> bool {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
@@ -24,6 +25,20 @@ impl Client {
         let mut command = Command::new("docker");
         command.env("DOCKER_HOST", &self.host).env("DOCKER_API_VERSION", "1.41").env_remove("DOCKER_CONTEXT");
         command
+    }
+
+    /// Removes every container, which is right only on an engine of our own: podman leaves rules behind for one that runs.
+    pub(crate) fn remove_containers(&self) {
+        let mut list = self.command();
+        let Ok(ids) = process::read_within(list.args(["ps", "--all", "--quiet"]), Duration::from_secs(10))
+        else {
+            return;
+        };
+        if !ids.trim().is_empty() {
+            let mut remove = self.command();
+            remove.args(["rm", "--force", "--volumes"]).args(ids.split_whitespace());
+            process::ask(&mut remove, Duration::from_secs(60));
+        }
     }
 
     /// Whether it answers.

@@ -54,9 +54,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Starts an engine of its own; what an earlier run left of it is taken down first.
+    /// Starts an engine of its own, with nothing in it: what an earlier run left of it is taken down and removed first.
     pub(crate) fn start(kind: Kind) -> Result<Self> {
         down(kind)?;
+        forget(kind)?;
         let state = up(kind)?;
         Ok(Self { kind, state, keep: false })
     }
@@ -77,8 +78,8 @@ impl Drop for Session {
         if self.keep {
             return;
         }
-        match down(self.kind) {
-            Ok(_) => println!("engine {}: down", self.kind.name()),
+        match down(self.kind).and_then(|_| forget(self.kind)) {
+            Ok(()) => println!("engine {}: down", self.kind.name()),
             Err(error) => eprintln!("engine {}: {error:#}", self.kind.name()),
         }
     }
@@ -98,16 +99,26 @@ pub(crate) fn command_up(kind: Kind) -> Result<()> {
     Ok(())
 }
 
-/// `engine down`.
+/// `engine down`. One that cannot be ended does not keep the others up.
 pub(crate) fn command_down(kind: Option<Kind>, purge: bool) -> Result<()> {
+    let mut failed = Vec::new();
     for kind in kind.map_or(Kind::ALL.to_vec(), |kind| vec![kind]) {
-        let was = down(kind)?;
-        println!("engine {}: {}", kind.name(), if was { "down" } else { "was not up" });
+        match down(kind) {
+            Ok(was) => println!("engine {}: {}", kind.name(), if was { "down" } else { "was not up" }),
+            Err(error) => {
+                eprintln!("engine {}: {error:#}", kind.name());
+                failed.push(kind.name());
+                continue;
+            }
+        }
         let dir = place::engine(kind.name());
         if purge && dir.exists() {
             fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
             println!("engine {}: {} removed", kind.name(), dir.display());
         }
+    }
+    if !failed.is_empty() {
+        bail!("still up: {}", failed.join(", "));
     }
     Ok(())
 }
@@ -161,8 +172,21 @@ fn bring_up(kind: Kind, state: &mut State) -> Result<()> {
         }
         Kind::Podman => podman::start(state)?,
     }
+    // What a crash left of an earlier run.
+    Client::new(state).remove_containers();
     for base in image::bases()? {
         println!("  {}", image::provide(&base, &state.registry)?);
+    }
+    Ok(())
+}
+
+/// Removes what an engine that is down holds: images and the registry's contents. Its root and its logs stay.
+fn forget(kind: Kind) -> Result<()> {
+    for part in ["data", "registry"] {
+        let dir = place::engine(kind.name()).join(part);
+        if dir.exists() {
+            fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        }
     }
     Ok(())
 }
@@ -173,6 +197,7 @@ fn down(kind: Kind) -> Result<bool> {
     let Some(state) = State::read(name)? else { return Ok(false) };
     let mut left = Vec::new();
     if let Some(engine) = &state.engine {
+        Client::new(&state).remove_containers();
         // `unshare` passes no signal on: the engine below it is asked, and ends its containers; then both are gone.
         let below = engine.children();
         if !engine.end(below.first().unwrap_or(engine), Duration::from_secs(20)) {

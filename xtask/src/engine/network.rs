@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Kind, State};
 use crate::{place, process};
 
+const TABLES: [&str; 2] = ["nat", "filter"];
+const PODMAN: &str = "NETAVARK";
 const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// What was set up on the machine.
@@ -23,6 +26,9 @@ pub(crate) struct Network {
     pub(crate) mtu: String,
     /// Whether we switched the kernel's forwarding on.
     pub(crate) forwarding: bool,
+    /// Whether podman's chains were there before us.
+    #[serde(default)]
+    podman_before: bool,
     rules: Vec<Vec<String>>,
 }
 
@@ -32,7 +38,9 @@ pub(crate) fn make(state: &mut State, own_bridge: bool) -> Result<Network> {
     let prefix =
         free_prefix(&process::read(Command::new("ip").args(["-4", "-o", "route", "show", "table", "all"]))?)?;
     let forwarding = fs::read_to_string(FORWARD)?.trim() == "0";
-    let network = Network { rules: rules(&bridge, &prefix), mtu: mtu()?, bridge, prefix, forwarding };
+    let podman_before = TABLES.iter().any(|table| rules_of(table).iter().any(|rule| rule.contains(PODMAN)));
+    let network =
+        Network { rules: rules(&bridge, &prefix), mtu: mtu()?, bridge, prefix, forwarding, podman_before };
     state.network = Some(network.clone());
     state.save()?;
     let bridge = &network.bridge;
@@ -58,6 +66,13 @@ pub(crate) fn remove(network: &Network, name: &str) -> Vec<String> {
         let there = || process::quiet(Command::new("iptables").args(["-w", "-C"]).args(rule));
         if there() && !process::quiet(Command::new("iptables").args(["-w", "-D"]).args(rule)) {
             left.push(format!("iptables rule {}", rule.join(" ")));
+        }
+    }
+    for table in TABLES {
+        for change in podman_leftovers(&rules_of(table), &network.prefix, network.podman_before) {
+            if !process::quiet(Command::new("iptables").args(["-w", "-t", table]).args(&change)) {
+                left.push(format!("iptables {}", change.join(" ")));
+            }
         }
     }
     let bridge = &network.bridge;
@@ -95,6 +110,45 @@ fn rules(bridge: &str, prefix: &str) -> Vec<Vec<String>> {
     texts.iter().map(|text| text.split(' ').map(str::to_owned).collect()).collect()
 }
 
+fn rules_of(table: &str) -> Vec<String> {
+    let text = process::read_within(
+        Command::new("iptables").args(["-w", "-t", table, "-S"]),
+        Duration::from_secs(10),
+    );
+    text.unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// What removes the rules that podman set for our subnet and forgot; with its chains, if they came with us.
+fn podman_leftovers(rules: &[String], prefix: &str, podman_before: bool) -> Vec<Vec<String>> {
+    let words = |text: &str| text.replace('"', "").split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let chains =
+        || rules.iter().filter_map(|rule| rule.strip_prefix("-N ")).filter(|name| name.starts_with(PODMAN));
+    let ours = |rule: &&String| rule.contains(PODMAN) && rule.contains(&format!(" {prefix}."));
+    let mut changes = Vec::new();
+    if podman_before {
+        // Somebody else's podman lives here: only the rules that name our subnet go.
+        let added = rules.iter().filter(ours).filter_map(|rule| rule.strip_prefix("-A "));
+        changes.extend(added.map(|rule| [vec!["-D".to_owned()], words(rule)].concat()));
+        return changes;
+    }
+    // A comment's quotes are the shell's, so a rule with one is not deleted by its text: the chain that holds it is flushed.
+    changes.extend(chains().map(|chain| words(&format!("-F {chain}"))));
+    let mut places = std::collections::BTreeMap::new();
+    let mut jumps = Vec::new();
+    for rule in rules.iter().filter_map(|rule| rule.strip_prefix("-A ")) {
+        let chain = rule.split(' ').next().unwrap_or_default();
+        let place = places.entry(chain).or_insert(0);
+        *place += 1;
+        if !chain.starts_with(PODMAN) && rule.contains(&format!("-j {PODMAN}")) {
+            jumps.push(words(&format!("-D {chain} {place}")));
+        }
+    }
+    // From the last to the first, so that the numbers hold.
+    changes.extend(jumps.into_iter().rev());
+    changes.extend(chains().map(|chain| words(&format!("-X {chain}"))));
+    changes
+}
+
 /// A subnet that no route of the machine touches.
 fn free_prefix(routes: &str) -> Result<String> {
     let taken = |prefix: &str| routes.split_whitespace().any(|word| word.starts_with(&format!("{prefix}.")));
@@ -126,6 +180,18 @@ fn mtu() -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chains_that_came_with_us_go_with_us() {
+        let rules =
+            ["-N NETAVARK-1", "-A POSTROUTING -j OTHER", "-A POSTROUTING -s 172.31.60.0/24 -j NETAVARK-1"];
+        let rules = rules.map(str::to_owned);
+        let check = |before| -> Vec<String> {
+            podman_leftovers(&rules, "172.31.60", before).iter().map(|change| change.join(" ")).collect()
+        };
+        assert_eq!(check(false), ["-F NETAVARK-1", "-D POSTROUTING 2", "-X NETAVARK-1"]);
+        assert_eq!(check(true), ["-D POSTROUTING -s 172.31.60.0/24 -j NETAVARK-1"]);
+    }
 
     #[test]
     fn a_subnet_in_use_is_not_taken() {

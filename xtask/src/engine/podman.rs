@@ -21,10 +21,13 @@ pub(crate) fn start(state: &mut State) -> Result<()> {
     let containers = dir.join("containers.conf");
     process::write(&containers, &settings(&networks.display().to_string(), &sockets.display().to_string()))?;
     let storage = dir.join("storage.conf");
-    process::write(&storage, "[storage]\ndriver = \"overlay\"\n")?;
+    process::write(
+        &storage,
+        &stores(&dir.join("data").display().to_string(), &sockets.join("run").display().to_string()),
+    )?;
     let log = dir.join("engine.log");
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "podman"]);
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", ENTER, "podman"]);
     command.arg("--root").arg(dir.join("data")).arg("--runroot").arg(sockets.join("run"));
     command.arg("--tmpdir").arg(sockets.join("tmp")).arg("--network-config-dir").arg(&networks);
     command.args([
@@ -47,6 +50,9 @@ pub(crate) fn start(state: &mut State) -> Result<()> {
     Ok(())
 }
 
+/// The names of its network namespaces are its own, and gone with it.
+const ENTER: &str = "mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && exec podman \"$@\"";
+
 fn mirrors(registry: &str) -> String {
     format!(
         "unqualified-search-registries = [\"docker.io\"]\nshort-name-mode = \"permissive\"\n\n\
@@ -54,6 +60,11 @@ fn mirrors(registry: &str) -> String {
          [[registry]]\nprefix = \"docker.io\"\nlocation = \"docker.io\"\n\n\
          [[registry.mirror]]\nlocation = \"{registry}\"\ninsecure = true\n"
     )
+}
+
+fn stores(data: &str, run: &str) -> String {
+    let (data, run) = (serde_json::Value::from(data), serde_json::Value::from(run));
+    format!("[storage]\ndriver = \"overlay\"\ngraphroot = {data}\nrunroot = {run}\n")
 }
 
 fn settings(networks: &str, sockets: &str) -> String {

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::engine::State;
-use crate::{place, process};
+use crate::{image, place, process};
 
 /// Unpacks the root unless it is there.
 pub(crate) fn prepare(state: &State) -> Result<PathBuf> {
@@ -29,7 +29,7 @@ pub(crate) fn prepare(state: &State) -> Result<PathBuf> {
                 ])
                 .args(["--include=docker.io,docker-buildx,iptables,ca-certificates,procps", "trixie"])
                 .arg(&fresh)
-                .arg("http://deb.debian.org/debian"),
+                .args(image::mirrors("trixie")),
         )?;
         fs::rename(&fresh, &tar)?;
     }
