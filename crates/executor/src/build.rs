@@ -55,10 +55,8 @@ pub(crate) async fn build(
     tell: &mut (dyn FnMut(Told) + Send),
 ) -> Result<Made, BuildFailure> {
     let request = Request::new(plan, build, options, prepared, engine)?;
-    let engine_failure = |error: EngineError| BuildFailure {
-        failure: error.failure(Failure::Build),
-        message: error.message,
-    };
+    let engine_failure =
+        |error: EngineError| BuildFailure { failure: error.failure(Failure::Build), message: error.message };
     request.fetch_with_login(engine, options, prepared).await.map_err(engine_failure)?;
     let image_id = request.send(engine, context.clone(), options.idle_timeout, tell).await?;
     // A classic build has its first tag already, and tagging again costs nothing.

@@ -18,7 +18,7 @@ use sha2::Sha256;
 use tokio::sync::mpsc;
 
 /// 1980-01-01, the earliest time that every archive format can hold.
-pub(crate) const CONSTANT_TIME: i64 = 315_532_800;
+pub const CONSTANT_TIME: i64 = 315_532_800;
 
 /// Where the Dockerfile is in what is sent.
 pub(crate) const DOCKERFILE: &str = "Dockerfile";
@@ -28,22 +28,37 @@ const CHUNKS_UNDERWAY: usize = 8;
 
 /// Why a context cannot be sent.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ContextError {
+pub enum ContextError {
     /// The file is not what the planner saw.
     #[error("{path} changed after the plan was made")]
-    Changed { path: String },
+    Changed {
+        /// Its path in the context.
+        path: String,
+    },
+    /// The file cannot be opened or read.
     #[error("{path} cannot be read: {source}")]
-    Read { path: String, source: io::Error },
+    Read {
+        /// Its path in the context.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A path that must not be in a context, which the planner never makes.
     #[error("{path:?} cannot be sent: {why}")]
-    Path { path: String, why: &'static str },
+    Path {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The engine does not listen any more. Whoever asked for the stream knows better why.
     #[error("the engine took no more of the context")]
     Closed,
 }
 
 /// A context on its way.
-pub(crate) struct ContextStream {
+#[derive(Debug)]
+pub struct ContextStream {
     /// Pieces of the tar, an error when it cannot be completed.
     pub chunks: mpsc::Receiver<io::Result<Bytes>>,
     /// Bytes handed over so far.
@@ -52,8 +67,11 @@ pub(crate) struct ContextStream {
     pub end: tokio::task::JoinHandle<Result<(), ContextError>>,
 }
 
-/// Starts to stream a context with a Dockerfile in it.
-pub(crate) fn stream(context: Context, dockerfile: String, mtime: i64) -> ContextStream {
+/// Starts to stream a context with a Dockerfile in it. Every entry gets the same time, Unix seconds.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn stream(context: Context, dockerfile: String, mtime: i64) -> ContextStream {
     let (sender, chunks) = mpsc::channel(CHUNKS_UNDERWAY);
     let sent = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&sent);

@@ -6,7 +6,7 @@
 //! [`RunResult`], which it also writes to `result.json`.
 
 mod build;
-mod context;
+pub mod context;
 mod dockerfile;
 pub mod endpoint;
 mod engine;

@@ -70,11 +70,7 @@ pub(crate) async fn prepare(
 
 impl Prepared {
     /// Settles which builds are there already, or refuses to go on.
-    fn judge(
-        &mut self,
-        plan: &Plan,
-        shown: &BTreeMap<String, registry::Image>,
-    ) -> Result<(), RunError> {
+    fn judge(&mut self, plan: &Plan, shown: &BTreeMap<String, registry::Image>) -> Result<(), RunError> {
         let mut conflicts = Vec::new();
         for (position, build) in plan.builds.iter().enumerate() {
             let Some(image) = shown.get(build.build_tag()) else { continue };
@@ -105,13 +101,8 @@ impl Prepared {
         for build in &plan.builds {
             let digest = format!("sha256:{}", "0".repeat(64));
             let moment = Moment::from_clock(std::time::SystemTime::UNIX_EPOCH);
-            let all = labels::complete(
-                build,
-                &plan.label_prefix,
-                &self.from(plan, build),
-                Some(&digest),
-                moment,
-            );
+            let all =
+                labels::complete(build, &plan.label_prefix, &self.from(plan, build), Some(&digest), moment);
             let bytes = labels::bytes(&all) + 16;
             if bytes > labels::MAX_BYTES {
                 let most = labels::MAX_BYTES;
@@ -270,7 +261,6 @@ async fn logins(plan: &Plan, options: &Options) -> Result<BTreeMap<String, Crede
 }
 
 /// What a registry's answer means for a run as a whole.
-#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 pub(crate) fn registry_error(error: registry::Error) -> RunError {
     let run_error = RunError::environment(&error.message);
     match error.help {
@@ -282,8 +272,10 @@ pub(crate) fn registry_error(error: registry::Error) -> RunError {
 /// What a plan must be for a run to begin at all.
 pub(crate) fn check(plan: &Plan) -> Result<(), RunError> {
     if plan.revision.count.is_none() && !plan.builds.is_empty() {
-        return Err(RunError::refused("the number of commits is unknown in a shallow clone, so builds have no tag")
-            .with_help("git fetch --unshallow, or --build-number N"));
+        return Err(RunError::refused(
+            "the number of commits is unknown in a shallow clone, so builds have no tag",
+        )
+        .with_help("git fetch --unshallow, or --build-number N"));
     }
     for build in &plan.builds {
         let [build_tag, moving_tag] = build.tags.as_slice() else {

@@ -23,17 +23,43 @@ const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 pub(crate) struct PushFailure {
     pub failure: Failure,
     pub message: String,
+    /// Whether the same push may succeed a little later.
+    transient: bool,
 }
 
 impl PushFailure {
     fn new(failure: Failure, message: impl Into<String>) -> Self {
-        Self { failure, message: message.into() }
+        Self { failure, message: message.into(), transient: false }
     }
 }
 
 impl From<registry::Error> for PushFailure {
     fn from(error: registry::Error) -> Self {
-        Self::new(Failure::Push, error.message)
+        Self { transient: error.is_transient(), ..Self::new(Failure::Push, error.message) }
+    }
+}
+
+/// Tries a push a few times, as long as waiting may help.
+pub(crate) async fn retry<F>(mut attempt: impl FnMut() -> F) -> Result<String, PushFailure>
+where
+    F: Future<Output = Result<String, PushFailure>>,
+{
+    let mut waits = WAITS.into_iter();
+    let mut attempts = 1;
+    loop {
+        let failure = match attempt().await {
+            Ok(digest) => return Ok(digest),
+            Err(failure) => failure,
+        };
+        match waits.next() {
+            Some(wait) if failure.transient => tokio::time::sleep(wait).await,
+            _ if attempts == 1 => return Err(failure),
+            _ => {
+                let message = format!("{}, after {attempts} attempts", failure.message);
+                return Err(PushFailure { message, ..failure });
+            }
+        }
+        attempts += 1;
     }
 }
 
@@ -49,33 +75,25 @@ pub(crate) async fn push_build_tag(
 ) -> Result<String, PushFailure> {
     let name =
         ImageName::parse(build_tag).map_err(|error| PushFailure::new(Failure::Push, error.to_string()))?;
-    let mut waits = WAITS.iter();
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        // Also before the first attempt: somebody may have been faster, and a build tag never changes.
-        if let Some(shown) = registry.image(&name, platform).await? {
-            return if is_ours(&shown, image_id) {
-                Ok(shown.digest)
-            } else {
-                Err(PushFailure::new(
-                    Failure::Conflict,
-                    format!("{build_tag} was pushed by somebody else during this run; --rebuild N makes new tags"),
-                ))
-            };
-        }
-        let error = match engine.push(build_tag, credential, idle).await {
-            Ok(told) => return verify(&name, image_id, told.as_deref(), platform, registry).await,
-            Err(error) => error,
+    // Somebody may have been faster, or an attempt before this one got through without our hearing of it.
+    if let Some(shown) = registry.image(&name, platform).await? {
+        return if is_ours(&shown, image_id) {
+            Ok(shown.digest)
+        } else {
+            Err(PushFailure::new(
+                Failure::Conflict,
+                format!(
+                    "{build_tag} was pushed by somebody else during this run; --rebuild N makes new tags"
+                ),
+            ))
         };
-        match waits.next() {
-            Some(wait) if is_transient(&error) => tokio::time::sleep(*wait).await,
-            _ => {
-                let times = if attempts == 1 { String::new() } else { format!(" after {attempts} attempts") };
-                let failure = error.failure(Failure::Push);
-                return Err(PushFailure::new(failure, format!("the push failed{times}: {error}")));
-            }
-        }
+    }
+    match engine.push(build_tag, credential, idle).await {
+        Ok(told) => verify(&name, image_id, told.as_deref(), platform, registry).await,
+        Err(error) => Err(PushFailure {
+            transient: is_transient(&error),
+            ..PushFailure::new(error.failure(Failure::Push), error.message)
+        }),
     }
 }
 
@@ -139,12 +157,19 @@ pub(crate) async fn look_at_moving_tag(
     let name = ImageName::parse(build.moving_tag())
         .map_err(|error| PushFailure::new(Failure::Push, error.to_string()))?;
     let shown = registry.image(&name, &plan.platform).await?;
-    Ok(shown.map(|image| read_shown(build, &plan.label_prefix, image.digest, &image.labels)))
+    let prefix = &plan.label_prefix;
+    Ok(shown.map(|image| read_shown(build.kind, &build.target, prefix, image.digest, &image.labels)))
 }
 
-fn read_shown(build: &Build, prefix: &str, digest: String, labels: &BTreeMap<String, String>) -> Shown {
-    let version = match build.kind {
-        Kind::Science => labels.get(&label::science(prefix, &build.target, Field::Version)).map(String::as_str),
+fn read_shown(
+    kind: Kind,
+    target: &str,
+    prefix: &str,
+    digest: String,
+    labels: &BTreeMap<String, String>,
+) -> Shown {
+    let version = match kind {
+        Kind::Science => labels.get(&label::science(prefix, target, Field::Version)).map(String::as_str),
         Kind::Compat => labels
             .get(&label::compat(prefix, Field::Version))
             .map(|text| text.rsplit_once(':').map_or(text.as_str(), |(_, tag)| tag)),
@@ -198,6 +223,83 @@ pub(crate) async fn push_moving_tag(
             }
             let text = format!("{moving} shows {set} after it was set to {digest}");
             Err(PushFailure::new(Failure::Push, text))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(message: &str, transient: bool) -> PushFailure {
+        PushFailure { transient, ..PushFailure::new(Failure::Push, message) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_push_is_tried_three_times_where_that_may_help() {
+        for (outcomes, expect, attempts) in [
+            (vec![Ok("d")], Ok("d"), 1),
+            (vec![Err(("503", true)), Ok("d")], Ok("d"), 2),
+            (vec![Err(("denied", false)), Ok("d")], Err("denied"), 1),
+            (vec![Err(("503", true)), Err(("denied", false))], Err("denied, after 2 attempts"), 2),
+            (vec![Err(("503", true)); 4], Err("503, after 3 attempts"), 3),
+        ] {
+            let mut count = 0;
+            let mut next = outcomes.iter();
+            let result = retry(|| {
+                count += 1;
+                std::future::ready(match next.next().unwrap() {
+                    Ok(digest) => Ok((*digest).to_owned()),
+                    Err((message, transient)) => Err(failure(message, *transient)),
+                })
+            })
+            .await;
+            let result = result.as_ref().map(String::as_str).map_err(|failure| failure.message.as_str());
+            assert_eq!((result, count), (expect, attempts));
+        }
+    }
+
+    #[test]
+    fn what_a_registry_refuses_for_good_is_not_tried_again() {
+        for (message, transient) in [
+            ("received unexpected HTTP status: 503 Service Unavailable", true),
+            ("dial tcp 127.0.0.1:1: connect: connection refused", true),
+            ("denied: requested access to the resource is denied", false),
+            ("unauthorized: authentication required", false),
+            ("received unexpected HTTP status: 413 Request Entity Too Large", false),
+            ("An image does not exist locally with the tag: x", false),
+        ] {
+            let error = EngineError::new(EngineErrorKind::Failed, message);
+            assert_eq!(is_transient(&error), transient, "{message}");
+        }
+        assert!(!is_transient(&EngineError::new(EngineErrorKind::Lost, "gone")));
+    }
+
+    #[test]
+    fn a_revision_counts_only_where_the_breadcrumb_agrees() {
+        let full = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567";
+        for (kind, labels, commit) in [
+            (
+                Kind::Science,
+                vec![("x.science.a.version", "1.0-7-0a1b2c3"), (oci::REVISION, full)],
+                Some(full),
+            ),
+            (
+                Kind::Science,
+                vec![("x.science.a.version", "1.0-7-0a1b2c3"), (oci::REVISION, "ffff")],
+                Some("0a1b2c3"),
+            ),
+            (Kind::Science, vec![("x.science.b.version", "1.0-7-0a1b2c3"), (oci::REVISION, full)], None),
+            (Kind::Science, vec![("x.science.a.version", "2.0"), (oci::REVISION, full)], None),
+            (
+                Kind::Compat,
+                vec![("x.compat.version", "a:1.0-7-0a1b2c3"), ("x.science.a.version", "1.0-6-bbbbbbb")],
+                Some("0a1b2c3"),
+            ),
+        ] {
+            let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            let shown = read_shown(kind, "a", "x", "sha256:1".to_owned(), &labels);
+            assert_eq!(shown.commit.as_deref(), commit, "{labels:?}");
         }
     }
 }

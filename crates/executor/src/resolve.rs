@@ -118,9 +118,8 @@ impl Resolver<'_> {
 
     async fn external(&self, reference: &str) -> Looked {
         let image = parse(reference)?;
-        let exact = |exact: String, digest: Option<String>| {
-            Ok(Answer::Found(Found { exact, digest, version: None }))
-        };
+        let exact =
+            |exact: String, digest: Option<String>| Ok(Answer::Found(Found { exact, digest, version: None }));
         if image.digest.is_some() {
             return exact(reference.to_owned(), image.digest);
         }
@@ -197,11 +196,9 @@ mod tests {
 
     #[test]
     fn a_parent_is_looked_for_in_the_other_repo_under_the_same_name() {
-        for (reference, expect) in [
-            ("r/x/sci/a:1.0", Some("b/y/sci/a:1.0")),
-            ("r/xx/sci/a:1.0", None),
-            ("other/sci/a:1.0", None),
-        ] {
+        for (reference, expect) in
+            [("r/x/sci/a:1.0", Some("b/y/sci/a:1.0")), ("r/xx/sci/a:1.0", None), ("other/sci/a:1.0", None)]
+        {
             assert_eq!(in_other_repo(reference, "r/x", "b/y/").as_deref(), expect);
         }
     }

@@ -97,3 +97,9 @@ pub enum Failure {
     /// Engine, registry or disk.
     Environment,
 }
+
+/// A time as it stands in results and events: seconds, to the millisecond.
+#[must_use]
+pub fn seconds(time: std::time::Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}

@@ -45,7 +45,9 @@ pub(crate) fn judge(
         match found {
             Some(found) if found == expected => {}
             Some(found) => {
-                return Verdict::Conflict(format!("it stands on {target}:{found}, not on {target}:{expected}"));
+                return Verdict::Conflict(format!(
+                    "it stands on {target}:{found}, not on {target}:{expected}"
+                ));
             }
             None => return Verdict::Conflict(format!("it does not tell on which {target} it stands")),
         }
@@ -103,11 +105,7 @@ mod tests {
             ),
             (vec![(inputs, "v1:sha256:2"), (from, tells)], None, Err("it was built from other inputs")),
             (vec![(from, tells)], None, Err("it does not tell what it was built from")),
-            (
-                vec![("x.compat.inputs", "v1:sha256:1")],
-                None,
-                Err("it does not tell what it was built from"),
-            ),
+            (vec![("x.compat.inputs", "v1:sha256:1")], None, Err("it does not tell what it was built from")),
         ] {
             let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
             let parents = BTreeMap::from([("base:1.0".to_owned(), expected.map(str::to_owned))]);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::Engine;
 use crate::prepare::{check, prepare, registry_error};
 use crate::record::Record;
-use crate::result::{BuildResult, FORMAT_VERSION, Outcome};
+use crate::result::{BuildResult, FORMAT_VERSION, Outcome, seconds};
 use crate::schedule::positions;
 use crate::work::{Surroundings, work};
 use crate::{Event, Options, Relation, RunError, RunResult};
@@ -82,7 +82,7 @@ pub async fn run(
     let done = |build: &BuildResult| matches!(build.outcome, Outcome::Built | Outcome::Reused);
     result.success = error.is_none() && result.builds.iter().all(done);
     result.error = error.as_ref().map(ToString::to_string);
-    result.seconds = clock.elapsed().as_secs_f64();
+    result.seconds = seconds(clock.elapsed());
     record.write(&result).map_err(disk)?;
     speak(Event::RunFinished { result: result.clone(), path: record.result_path() });
     match error {
@@ -155,7 +155,7 @@ fn blank(plan: &Plan, options: &Options, run: &str, started: SystemTime) -> RunR
         repo: plan.repo.clone(),
         push: options.push,
         success: false,
-        started: started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+        started: seconds(started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
         seconds: 0.0,
         error: None,
         builds: builds.collect(),

@@ -21,7 +21,7 @@ use crate::progress::Heard;
 use crate::publish::{Publish, Push};
 use crate::push::{self, PushFailure};
 use crate::record::{Log, Record};
-use crate::result::{BuildResult, Failure, Outcome};
+use crate::result::{self, BuildResult, Failure, Outcome};
 use crate::schedule::{Ended, Schedule, State};
 use crate::{Event, Options, Relation};
 
@@ -213,9 +213,8 @@ impl Run<'_, '_> {
 
     /// Nothing starts any more, and what ran was dropped.
     fn stop(&mut self) {
-        let running: Vec<usize> = (0..self.results.len())
-            .filter(|build| self.schedule.state(*build) == State::Running)
-            .collect();
+        let running: Vec<usize> =
+            (0..self.results.len()).filter(|build| self.schedule.state(*build) == State::Running).collect();
         for build in &running {
             self.schedule.finish(*build, Ended::Cancelled);
         }
@@ -254,7 +253,7 @@ impl Run<'_, '_> {
             seconds,
             error,
             log_tail,
-            at: self.around.clock.elapsed().as_secs_f64(),
+            at: result::seconds(self.around.clock.elapsed()),
         });
     }
 }
@@ -273,7 +272,7 @@ async fn do_build(around: &Surroundings<'_>, position: usize) -> Done {
         id: planned.id.clone(),
         kind: planned.kind,
         log: around.record.log_path(position, &planned.id),
-        at: around.clock.elapsed().as_secs_f64(),
+        at: result::seconds(around.clock.elapsed()),
     });
     let no_log = |error: std::io::Error| BuildFailure {
         failure: Failure::Environment,
@@ -312,7 +311,7 @@ async fn do_build(around: &Surroundings<'_>, position: usize) -> Done {
             (made, log.tail())
         }
     };
-    Done::Build { build: position, made, log_tail, seconds: began.elapsed().as_secs_f64() }
+    Done::Build { build: position, made, log_tail, seconds: result::seconds(began.elapsed()) }
 }
 
 fn tell(around: &Surroundings<'_>, id: &BuildId, log: &mut Log, told: Told) -> std::io::Result<()> {
@@ -357,20 +356,17 @@ async fn do_push(
             let image_id = image_id.unwrap_or_default();
             let host = plan::ImageName::parse(tag).map_or_else(|_| String::new(), |name| name.registry);
             let credential = around.prepared.logins.get(&host).unwrap_or(&Credential::Anonymous);
-            push::push_build_tag(
-                tag,
-                &image_id,
-                &around.plan.platform,
-                around.engine,
-                around.registry,
-                credential,
-                around.options.idle_timeout,
-            )
-            .await
+            let (engine, registry) = (around.engine, around.registry);
+            let (platform, idle) = (&around.plan.platform, around.options.idle_timeout);
+            push::retry(|| push::push_build_tag(tag, &image_id, platform, engine, registry, credential, idle))
+                .await
         }
-        Push::MovingTag(_) => move_tag(around, planned, &digest.unwrap_or_default()).await,
+        Push::MovingTag(_) => {
+            let digest = digest.unwrap_or_default();
+            push::retry(|| move_tag(around, planned, &digest)).await
+        }
     };
-    Done::Push { push, pushed, seconds: began.elapsed().as_secs_f64() }
+    Done::Push { push, pushed, seconds: result::seconds(began.elapsed()) }
 }
 
 async fn move_tag(
