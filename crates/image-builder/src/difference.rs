@@ -16,7 +16,11 @@ pub(crate) fn differences(left: &Value, right: &Value) -> Vec<String> {
 fn compare(path: &str, left: &Value, right: &Value, found: &mut Vec<String>) {
     match (left, right) {
         (Value::Object(l), Value::Object(r)) => {
-            for key in l.keys().chain(r.keys()).collect::<BTreeSet<_>>() {
+            let mut keys: Vec<&String> =
+                l.keys().chain(r.keys()).collect::<BTreeSet<_>>().into_iter().collect();
+            // What is short explains what is long: the repo comes before every tag that begins with it.
+            keys.sort_by_key(|key| rank(l.get(*key).or_else(|| r.get(*key))));
+            for key in keys {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 compare_optional(&path, l.get(key), r.get(key), found);
             }
@@ -49,6 +53,15 @@ fn compare_optional(path: &str, left: Option<&Value>, right: Option<&Value>, fou
         (Some(left), None) => found.push(format!("{path}: {} in the file, not there now", brief(left))),
         (None, Some(right)) => found.push(format!("{path}: not in the file, {} now", brief(right))),
         (None, None) => {}
+    }
+}
+
+/// Plain values before objects, and those before lists.
+fn rank(value: Option<&Value>) -> u8 {
+    match value {
+        Some(Value::Array(_)) => 2,
+        Some(Value::Object(_)) => 1,
+        _ => 0,
     }
 }
 
@@ -93,11 +106,11 @@ mod tests {
         assert_eq!(
             differences(&file, &now),
             [
+                "repo: \"a\" in the file, \"b\" now",
                 "builds[x].args.V: \"1\" in the file, \"2\" now",
                 "builds[y]: {1 fields} in the file, not there now",
                 "builds[z]: not in the file, {2 fields} now",
                 "n[1]: 2 in the file, not there now",
-                "repo: \"a\" in the file, \"b\" now",
             ]
         );
     }

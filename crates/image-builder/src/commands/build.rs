@@ -182,7 +182,7 @@ fn named(files: &[String]) -> String {
 
 /// Hands the plan to the executor, shows what happens, and returns the exit code.
 fn carry_out(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> anyhow::Result<u8> {
-    let options = options(arguments, opened)?;
+    let options = options(arguments, opened, planned)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -289,7 +289,7 @@ fn relation(root: &Path, ours: &str, other: &str) -> Relation {
 }
 
 /// Flags and environment, as the executor takes them.
-fn options(arguments: &BuildArguments, opened: &Opened) -> anyhow::Result<Options> {
+fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> anyhow::Result<Options> {
     let run = &arguments.run;
     let fresh = arguments.tree.rebuild.is_some();
     let config_directory = environment::docker_config_directory();
@@ -303,7 +303,6 @@ fn options(arguments: &BuildArguments, opened: &Opened) -> anyhow::Result<Option
         config_dir: config_directory,
     };
     let endpoint = executor::endpoint::resolve(&wanted, &docker_config)?;
-    let (config, _) = planner::config::parse(opened.inputs.now.config.as_ref());
     Ok(Options {
         push: run.push,
         jobs: run.jobs.map(usize::from),
@@ -315,7 +314,7 @@ fn options(arguments: &BuildArguments, opened: &Opened) -> anyhow::Result<Option
         no_cache: run.no_cache || fresh,
         pull: run.pull || fresh,
         fail_fast: run.fail_fast,
-        base_repo: environment::given(run.base_repo.as_deref()).or(config.base_repo),
+        base_repo: environment::given(run.base_repo.as_deref()).or_else(|| planned.config.base_repo.clone()),
         allow_older: run.allow_older,
         root: opened.root.clone(),
         endpoint,

@@ -1,0 +1,10 @@
+//! The real binary on small git histories: that arguments, planner, texts, streams and exit codes are joined rightly.
+//! No engine is needed; what is built is tested in the workspace's `tests/`.
+
+mod build;
+mod graph;
+mod inert;
+mod plan;
+mod refused;
+mod streams;
+mod support;
