@@ -208,9 +208,8 @@ pub(crate) fn file<'tree>(tree: &'tree Tree, directory: &str, name: &str) -> &'t
 
 /// Code and file of each problem.
 pub(crate) fn problems(tree: &Tree) -> Vec<(&str, &str)> {
-    let place = |problem| {
-        let Problem { code, file, .. } = problem;
-        (*code, file.as_deref().unwrap_or_default())
-    };
+    fn place(problem: &Problem) -> (&str, &str) {
+        (problem.code, problem.file.as_deref().unwrap_or_default())
+    }
     tree.problems.iter().map(place).collect()
 }
