@@ -145,11 +145,8 @@ impl<'a> Path<'a> {
 
     fn leave(&mut self, node: usize, links: &[Link<'a>]) {
         let Link { image, version, .. } = links[node];
-        for stack in [self.products.get_mut(&(image, version.as_str())), self.highest.get_mut(&image)] {
-            if let Some(stack) = stack {
-                stack.pop();
-            }
-        }
+        self.products.entry((image, version.as_str())).or_default().pop();
+        self.highest.entry(image).or_default().pop();
     }
 }
 

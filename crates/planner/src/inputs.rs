@@ -33,7 +33,7 @@ use crate::tree::{Mode, TreeFile};
 pub(crate) fn science(survey: &Survey, layer: usize, platform: &str) -> String {
     let science = &survey.side.science[layer];
     let mut fields = Fields::new("science", platform);
-    fields.list([dockerfile_identity(&science.files).unwrap_or_default()], |fields, id| fields.field(id));
+    fields.list([dockerfile_identity(&science.files).unwrap_or_default()], Fields::field);
     fields.args(&science.descriptor.args);
     fields.references(survey, survey.science_needs[layer].iter());
     fields.files(science.context().map(|file| (file.path.as_str(), file)));
@@ -53,7 +53,7 @@ pub(crate) fn compat(
     fields.field(&layer_name(below));
     let fragments: Vec<&str> =
         layers.iter().map(|layer| dockerfile_identity(&layer.files).unwrap_or_default()).collect();
-    fields.list(fragments, |fields, id| fields.field(id));
+    fields.list(fragments, Fields::field);
     fields.args(&stack::args(&layers));
     fields.references(survey, stack.iter().flat_map(|layer| &survey.compat_needs[*layer]));
     fields.files(overlay.files.iter().map(|(path, (_, file))| (*path, *file)));

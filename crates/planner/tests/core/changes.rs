@@ -167,7 +167,8 @@ fn another_compat_is_one_compat_build() {
 
 #[test]
 fn a_product_that_gets_its_first_compat_is_built_on_the_published_layer() {
-    let without = TREE.replace(r#""sea", "version": "1.0", "compat": "notebook""#, r#""sea", "version": "1.0""#);
+    let without =
+        TREE.replace(r#""sea", "version": "1.0", "compat": "notebook""#, r#""sea", "version": "1.0""#);
     insta::assert_snapshot!(planned(TREE, &without, &Request::default()), @r"
     rel/sea:1.0 on sea
         fields compat
@@ -227,10 +228,8 @@ fn flags_say_what_counts_as_changed() {
     not compat/common (compat/common/Dockerfile): --ignore compat/common treats it as unchanged
     not science/sky (science/sky/catalogue.txt): --ignore science/sky treats it as unchanged
     ");
-    let include = |path: &str| Request {
-        selection: Selection::Include(vec![path.to_owned()]),
-        ..Request::default()
-    };
+    let include =
+        |path: &str| Request { selection: Selection::Include(vec![path.to_owned()]), ..Request::default() };
     insta::assert_snapshot!(planned(&now, TREE, &include("science/sea")), @r"
     science/sea
         forced --include science/sea
@@ -296,7 +295,8 @@ fn a_deleted_layer_and_an_unused_compat_are_told() {
         "{TREE}//- /science/old/Dockerfile\nFROM scratch\n//- /science/old/sciserver-image.json\n\
          {{\"image\": \"old\", \"compat\": null}}\n"
     );
-    let now = format!("{TREE}//- /compat/new/Dockerfile\nUSER x\n//- /compat/new/sciserver-image.json\n{{}}\n");
+    let now =
+        format!("{TREE}//- /compat/new/Dockerfile\nUSER x\n//- /compat/new/sciserver-image.json\n{{}}\n");
     insta::assert_snapshot!(planned(&now, &base, &Request::default()), @r"
     not compat/new (compat/new/sciserver-image.json): no product has this layer in its compat stack
     not science/old (science/old/sciserver-image.json): the layer is gone: its images stay in the registry
@@ -320,7 +320,10 @@ fn what_the_base_has_broken_counts_as_absent() {
 #[test]
 fn a_copy_in_a_layer_or_a_fragment_is_a_dependency() {
     let now = TREE
-        .replace("/science/sea/Dockerfile\nFROM docker.io/library/debian:12", "/science/sea/Dockerfile\nFROM docker.io/library/debian:12\nCOPY --from=sci/sky:1.0 /a /b")
+        .replace(
+            "/science/sea/Dockerfile\nFROM docker.io/library/debian:12",
+            "/science/sea/Dockerfile\nFROM docker.io/library/debian:12\nCOPY --from=sci/sky:1.0 /a /b",
+        )
         .replace("USER root", "USER root\nCOPY --from=sci/sea:1.0 /a /b");
     let base = now.replace("Vega", "Deneb");
     insta::assert_snapshot!(planned(&now, &base, &Request::default()), @r"
@@ -348,8 +351,12 @@ fn inputs_depend_on_what_is_built_and_nothing_else() {
     let before = inputs(TREE, &Request::default());
     let other = Request { repo: Some("localhost:5000/x".to_owned()), rebuild: Some(2), ..Request::default() };
     assert_eq!(inputs(TREE, &other), before);
-    let quiet = TREE.replace("Look up", "x").replace("Read me", "x").replace("/science/sea/", "/science/sez/");
-    assert_eq!(inputs(&quiet.replace(r#""image": "sea","#, r#""image": "sea", "target": "sea","#), &other), before);
+    let quiet =
+        TREE.replace("Look up", "x").replace("Read me", "x").replace("/science/sea/", "/science/sez/");
+    assert_eq!(
+        inputs(&quiet.replace(r#""image": "sea","#, r#""image": "sea", "target": "sea","#), &other),
+        before
+    );
     for (from, to, changed) in [
         ("Vega", "Deneb", 1),
         ("catalogue.txt\nVega", "catalogue.txt +x\nVega", 1),
@@ -372,12 +379,15 @@ fn a_parent_is_the_same_input_whether_it_is_built_along_or_not() {
     let now = TREE.replace("Vega", "Deneb");
     let of_more = |request: &Request| {
         let planned = plan(&fixture::inputs(&now, TREE), request);
-        let build = planned.plan.build(&plan::BuildId("science/sky-more".to_owned())).expect("planned").clone();
+        let build =
+            planned.plan.build(&plan::BuildId("science/sky-more".to_owned())).expect("planned").clone();
         (build.context.inputs, build.references[0].target.clone())
     };
     let along = of_more(&Request::default());
-    let alone =
-        of_more(&Request { selection: Selection::Include(vec!["science/sky-more".to_owned()]), ..Request::default() });
+    let alone = of_more(&Request {
+        selection: Selection::Include(vec!["science/sky-more".to_owned()]),
+        ..Request::default()
+    });
     assert_eq!(along.0, alone.0);
     assert_ne!(along.1, alone.1);
 }

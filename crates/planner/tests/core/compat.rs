@@ -48,7 +48,8 @@ FROM scratch
 
 #[test]
 fn a_stack_becomes_one_dockerfile_and_one_context() {
-    let request = Request { selection: Selection::Include(vec!["compat/top".to_owned()]), ..Request::default() };
+    let request =
+        Request { selection: Selection::Include(vec!["compat/top".to_owned()]), ..Request::default() };
     let planned = plan(&fixture::inputs(TREE, TREE), &request);
     let id = BuildId("rel/sky:1.0".to_owned());
     let build = planned.plan.build(&id).expect("planned");
@@ -113,7 +114,8 @@ fn a_stack_becomes_one_dockerfile_and_one_context() {
 
 #[test]
 fn what_a_fragment_copies_from_is_built_first() {
-    let base = TREE.replace("/science/tools/Dockerfile\nFROM scratch", "/science/tools/Dockerfile\nFROM scratch\nRUN x");
+    let base = TREE
+        .replace("/science/tools/Dockerfile\nFROM scratch", "/science/tools/Dockerfile\nFROM scratch\nRUN x");
     let planned = plan(&fixture::inputs(TREE, &base), &Request::default());
     let ids: Vec<&str> = planned.plan.builds.iter().map(|build| build.id.0.as_str()).collect();
     assert_eq!(ids, ["science/tools", "rel/sky:1.0"]);

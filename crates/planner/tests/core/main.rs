@@ -4,8 +4,8 @@ mod changes;
 mod compat;
 mod graphs;
 mod properties;
-mod refusals;
 mod references;
+mod refusals;
 mod sample;
 mod scale;
 

@@ -48,7 +48,11 @@ fn every_kind_of_reference() {
         ("nist:1.0", "layer r.example.org/ci/sci/nist:1.0", &["bare-target"]),
         ("sci/nist:1.0-7-0a1b2c3", "pinned r.example.org/ci/sci/nist:1.0-7-0a1b2c3", &[]),
         (&long, &format!("pinned r.example.org/ci/{long}"), &[]),
-        ("sci/nist:1.0-7-0a1b2c3-dirty-01234567-r2", "pinned r.example.org/ci/sci/nist:1.0-7-0a1b2c3-dirty-01234567-r2", &[]),
+        (
+            "sci/nist:1.0-7-0a1b2c3-dirty-01234567-r2",
+            "pinned r.example.org/ci/sci/nist:1.0-7-0a1b2c3-dirty-01234567-r2",
+            &[],
+        ),
         ("old.example.org/sci/nist:0.9-7-0a1b2c3", "pinned old.example.org/sci/nist:0.9-7-0a1b2c3", &[]),
         ("sci/gone:1.0-7-0a1b2c3", "pinned r.example.org/ci/sci/gone:1.0-7-0a1b2c3", &[]),
         (&by_digest, &format!("pinned r.example.org/ci/{by_digest}"), &[]),
@@ -63,16 +67,32 @@ fn every_kind_of_reference() {
         ("nist:1.1", "external docker.io/library/nist:1.1", &[]),
         ("debian", "external docker.io/library/debian:latest", &[]),
         ("docker.io/sci/nist:1.0", "external docker.io/sci/nist:1.0", &["external-like-layer"]),
-        ("other.example.org/x/sci/nist:1.0", "external other.example.org/x/sci/nist:1.0", &["external-like-layer"]),
-        ("r.example.org/ci-two/sci/nist:1.0", "external r.example.org/ci-two/sci/nist:1.0", &["external-like-layer"]),
+        (
+            "other.example.org/x/sci/nist:1.0",
+            "external other.example.org/x/sci/nist:1.0",
+            &["external-like-layer"],
+        ),
+        (
+            "r.example.org/ci-two/sci/nist:1.0",
+            "external r.example.org/ci-two/sci/nist:1.0",
+            &["external-like-layer"],
+        ),
         ("r.example.org/ci/base/x:1", "external r.example.org/ci/base/x:1", &[]),
         ("scratch", "scratch", &[]),
     ];
     for (reference, meaning, warnings) in table {
         let (build, codes) = own(reference, &Request::default());
         let shown: Vec<String> = build.references.iter().map(|reference| show(&reference.target)).collect();
-        assert_eq!((shown, codes.iter().map(String::as_str).collect()), (vec![meaning.to_owned()], warnings.to_vec()), "{reference}");
-        assert_eq!(build.labels["org.opencontainers.image.base.name"], meaning.rsplit(' ').next().filter(|_| meaning != "scratch").unwrap_or(""), "{reference}");
+        assert_eq!(
+            (shown, codes.iter().map(String::as_str).collect()),
+            (vec![meaning.to_owned()], warnings.to_vec()),
+            "{reference}"
+        );
+        assert_eq!(
+            build.labels["org.opencontainers.image.base.name"],
+            meaning.rsplit(' ').next().filter(|_| meaning != "scratch").unwrap_or(""),
+            "{reference}"
+        );
     }
 }
 
@@ -105,7 +125,8 @@ fn another_repo_has_its_own_parents() {
 #[test]
 fn warnings_say_where_and_what_to_do() {
     let base = tree("docker.io/library/busybox:1");
-    let of = |reference: &str| crate::short(&plan(&fixture::inputs(&tree(reference), &base), &Request::default()));
+    let of =
+        |reference: &str| crate::short(&plan(&fixture::inputs(&tree(reference), &base), &Request::default()));
     insta::assert_snapshot!(of("nist:1.0"), @r"
     science/own
         files science/own/Dockerfile
@@ -133,7 +154,9 @@ fn warnings_say_where_and_what_to_do() {
 
 #[test]
 fn unknown_targets_are_refused_in_every_form() {
-    for reference in ["sci/nost:1.0", "r.example.org/ci/sci/nost:1.0", "old.example.org/sci/nost", "sci/a/b:1"] {
+    for reference in
+        ["sci/nost:1.0", "r.example.org/ci/sci/nost:1.0", "old.example.org/sci/nost", "sci/a/b:1"]
+    {
         let told = refused(&fixture::first(&tree(reference)), &Request::default());
         assert!(told.starts_with("science/own/Dockerfile:1: no layer of the tree has the target"), "{told}");
     }

@@ -56,7 +56,8 @@ fn two_layers_with_one_target() {
 
 #[test]
 fn several_final_layers() {
-    let second = layer("a", "FROM scratch", "{ \"image\": \"sky\",\n  \"version\": \"1.0\", \"compat\": \"common\" }");
+    let second =
+        layer("a", "FROM scratch", "{ \"image\": \"sky\",\n  \"version\": \"1.0\", \"compat\": \"common\" }");
     insta::assert_snapshot!(check(&second), @r"
     science/sky/sciserver-image.json:3: sky:1.0 has several final layers: science/a, science/sky [several-finals]
       help: let one stand on the other (FROM sci/a:1.0), or give one another version or image
@@ -66,7 +67,11 @@ fn several_final_layers() {
 #[test]
 fn a_higher_version_below() {
     let layers = layer("b", "FROM sci/sky:1.0", r#"{ "image": "b", "version": "1", "compat": null }"#)
-        + &layer("old", "FROM sci/b:1", "{\n  \"image\": \"sky\",\n  \"version\": \"0.10\", \"compat\": null }");
+        + &layer(
+            "old",
+            "FROM sci/b:1",
+            "{\n  \"image\": \"sky\",\n  \"version\": \"0.10\", \"compat\": null }",
+        );
     insta::assert_snapshot!(check(&layers), @r"
     science/old/sciserver-image.json:3: sky 0.10 stands on science/sky, which is sky 1.0 [version-below]
       help: give it a version of at least 1.0
@@ -190,7 +195,11 @@ fn fragments_that_do_not_end_where_they_end() {
 #[test]
 fn frontends() {
     let layers = layer("a", "# syntax=evil/frontend\nFROM scratch", r#"{ "image": "a", "compat": null }"#)
-        + &layer("b", "FROM scratch", r#"{ "image": "b", "compat": null, "args": { "BUILDKIT_SYNTAX": "evil" } }"#);
+        + &layer(
+            "b",
+            "FROM scratch",
+            r#"{ "image": "b", "compat": null, "args": { "BUILDKIT_SYNTAX": "evil" } }"#,
+        );
     insta::assert_snapshot!(check(&layers), @r#"
     science/a/Dockerfile:1:1: the frontend "evil/frontend" is not allowed: it would run in place of the builder's own [frontend]
       help: remove the line, use docker/dockerfile:1, or pass `--allow-frontend evil/frontend` if you trust it
@@ -202,7 +211,11 @@ fn frontends() {
 #[test]
 fn unknown_targets_and_references() {
     let layers = layer("a", "FROM sci/skye:1.0", r#"{ "image": "a", "compat": null }"#)
-        + &layer("b", "FROM scratch\nCOPY --from=sci/entirely-else:1 / /", r#"{ "image": "b", "compat": null }"#)
+        + &layer(
+            "b",
+            "FROM scratch\nCOPY --from=sci/entirely-else:1 / /",
+            r#"{ "image": "b", "compat": null }"#,
+        )
         + &layer("c", "FROM docker.io/Library/debian:12", r#"{ "image": "c", "compat": null }"#)
         + &layer("d", "FROM sci/sky:1.0-7-0a1b2c3@sha256:12", r#"{ "image": "d", "compat": null }"#);
     insta::assert_snapshot!(check(&layers), @r#"
@@ -235,7 +248,11 @@ fn names_that_are_alike_or_too_long() {
         + &layer("\u{fc}", "FROM scratch", r#"{ "image": "u2", "target": "u2", "compat": null }"#)
         + &layer("v1", "FROM scratch", r#"{ "image": "v", "version": "1.0rc", "compat": null }"#)
         + &layer("v2", "FROM scratch", r#"{ "image": "v", "version": "1.0RC", "compat": null }"#)
-        + &layer("long", "FROM scratch", &format!("{{ \"image\": \"long\",\n\"version\": \"{long}\", \"compat\": null }}"));
+        + &layer(
+            "long",
+            "FROM scratch",
+            &format!("{{ \"image\": \"long\",\n\"version\": \"{long}\", \"compat\": null }}"),
+        );
     insta::assert_snapshot!(check(&layers), @r"
     science/long/sciserver-image.json:2: the build tag has 133 characters, registries take 128: 1.000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000-42-f90dbd6 [tag-too-long]
       help: give it a shorter version
@@ -272,7 +289,11 @@ fn flags_that_name_nothing() {
 /// Two layers of one product.
 fn product() -> String {
     layer("sky", "FROM scratch", r#"{ "image": "sky", "version": "1.0", "compat": "common" }"#)
-        + &layer("more", "FROM sci/sky:1.0", "{ \"image\": \"sky\",\n \"version\": \"1.0\",\n \"compat\": \"common\" }")
+        + &layer(
+            "more",
+            "FROM sci/sky:1.0",
+            "{ \"image\": \"sky\",\n \"version\": \"1.0\",\n \"compat\": \"common\" }",
+        )
         + "//- /compat/common/Dockerfile\nUSER x\n//- /compat/common/sciserver-image.json\n{}\n"
 }
 
@@ -319,12 +340,25 @@ fn silent_downgrades() {
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
 
-    let one_more = base + &layer("third", "FROM sci/more:1.0", r#"{ "image": "sky", "version": "1.0", "compat": "common" }"#);
+    let one_more = base
+        + &layer("third", "FROM sci/more:1.0", r#"{ "image": "sky", "version": "1.0", "compat": "common" }"#);
     plan(&fixture::inputs(&one_more, &product()), &Request::default());
     // One build of the layer that was final has all that it had.
-    let pinned = without + &layer("third", "FROM sci/more:1.0-7-0a1b2c3", r#"{ "image": "sky", "version": "1.0", "compat": "common" }"#);
-    let pinned = pinned.replace(r#""image": "sky", "version": "1.0", "compat": "common" }"#, r#""image": "sky", "version": "1.0", "compat": "common"}"#);
-    let pinned = pinned.replacen(r#""version": "1.0", "compat": "common"}"#, r#""version": "0.9", "compat": "common"}"#, 1);
+    let pinned = without
+        + &layer(
+            "third",
+            "FROM sci/more:1.0-7-0a1b2c3",
+            r#"{ "image": "sky", "version": "1.0", "compat": "common" }"#,
+        );
+    let pinned = pinned.replace(
+        r#""image": "sky", "version": "1.0", "compat": "common" }"#,
+        r#""image": "sky", "version": "1.0", "compat": "common"}"#,
+    );
+    let pinned = pinned.replacen(
+        r#""version": "1.0", "compat": "common"}"#,
+        r#""version": "0.9", "compat": "common"}"#,
+        1,
+    );
     plan(&fixture::inputs(&pinned, &product()), &Request::default());
 }
 
@@ -342,7 +376,8 @@ fn an_orphan_can_be_allowed() {
 fn one_mistake_makes_one_finding() {
     // `sky` cannot be read: that `more` stands on nothing, and that a product is gone, follow from it.
     let base = product();
-    let now = base.replace("{ \"image\": \"sky\", \"version\": \"1.0\",", "{ \"image\": \"sky\", \"version\": \"v1\",");
+    let now = base
+        .replace("{ \"image\": \"sky\", \"version\": \"1.0\",", "{ \"image\": \"sky\", \"version\": \"v1\",");
     insta::assert_snapshot!(refused(&fixture::inputs(&now, &base), &Request::default()), @r#"
     science/sky/sciserver-image.json:1:30: version: "v1" is no version [descriptor-value]
       help: a number, then any number of parts of letters, digits and '_' with a '.' before each, at most 128 characters

@@ -32,8 +32,12 @@ fn the_plan_is_that_of_the_documentation() {
     let base = TREE.replace("echo nist", "echo before");
     let planned = plan(&fixture::inputs(TREE, &base), &Request::default());
     let ids: Vec<&str> = planned.plan.builds.iter().map(|build| build.id.0.as_str()).collect();
-    assert_eq!(ids, ["science/nist-basic", "rel/nist-basic:1.0", "science/nist-basic-2", "rel/nist-basic:2.0"]);
-    let tags: Vec<&str> = planned.plan.builds.iter().flat_map(|build| &build.tags).map(String::as_str).collect();
+    assert_eq!(
+        ids,
+        ["science/nist-basic", "rel/nist-basic:1.0", "science/nist-basic-2", "rel/nist-basic:2.0"]
+    );
+    let tags: Vec<&str> =
+        planned.plan.builds.iter().flat_map(|build| &build.tags).map(String::as_str).collect();
     insta::assert_snapshot!(tags.join("\n"));
     insta::assert_snapshot!(planned.plan.to_json());
 }
