@@ -36,7 +36,9 @@ impl Face {
         let paint = output::stderr_paint();
         let live = output::stderr_is_live();
         match progress {
-            Progress::Auto | Progress::Tty if live => Self::Terminal(Box::new(Terminal::new(verbose, paint))),
+            Progress::Auto | Progress::Tty if live => {
+                Self::Terminal(Box::new(Terminal::new(builds, verbose, paint)))
+            }
             Progress::Tty => {
                 output::tell(&terminal::no_terminal(builds));
                 Self::Plain { verbose, paint }

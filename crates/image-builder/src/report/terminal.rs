@@ -29,10 +29,10 @@ enum Activity {
 }
 
 impl Terminal {
-    /// A view on stderr.
-    pub(crate) fn new(verbose: u8, paint: Paint) -> Self {
+    /// A view on stderr, of so many builds.
+    pub(crate) fn new(builds: usize, verbose: u8, paint: Paint) -> Self {
         let view = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        let total = view.add(ProgressBar::new(0));
+        let total = view.add(ProgressBar::new(builds as u64));
         total.set_style(style("{spinner} {pos} of {len} builds done {elapsed:.dim}"));
         total.enable_steady_tick(Duration::from_millis(200));
         Self { view, total, running: BTreeMap::new(), verbose, paint }
@@ -41,10 +41,6 @@ impl Terminal {
     /// Shows what happened.
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { builds, .. } => {
-                self.total.set_length(builds.len() as u64);
-                self.above(event);
-            }
             Event::BuildStarted { id, .. } => self.start(id, Activity::Build, "starting"),
             Event::ContextSent { id, bytes } => {
                 self.say(id, Activity::Build, format!("context: {} sent", size(*bytes)));
@@ -71,7 +67,10 @@ impl Terminal {
                 // A view that cannot be cleared is a terminal that is gone.
                 let _ = self.view.clear();
             }
-            Event::Notice { .. } | Event::Resolved { .. } | Event::Output { .. } => self.above(event),
+            Event::RunStarted { .. }
+            | Event::Notice { .. }
+            | Event::Resolved { .. }
+            | Event::Output { .. } => self.above(event),
         }
     }
 
@@ -137,7 +136,7 @@ mod tests {
     #[test]
     fn a_line_for_each_running_build_and_what_is_over_above() {
         let screen = InMemoryTerm::new(10, 60);
-        let mut terminal = Terminal::new(0, Paint::Plain);
+        let mut terminal = Terminal::new(2, 0, Paint::Plain);
         // Ticking is up to the test, so that nothing depends on the time.
         terminal.total.disable_steady_tick();
         terminal.view.set_draw_target(ProgressDrawTarget::term_like(Box::new(screen.clone())));

@@ -14,13 +14,16 @@ fn listing(directory: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
     let mut found = BTreeMap::new();
     let mut open = vec![directory.to_path_buf()];
     while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            let metadata = fs::symlink_metadata(&path).unwrap();
+        for entry in fs::read_dir(directory).expect("a directory that nobody changes") {
+            let path = entry.expect("a directory that nobody changes").path();
+            let metadata = fs::symlink_metadata(&path).expect("a directory that nobody changes");
             if metadata.is_dir() {
                 open.push(path.clone());
             }
-            found.insert(path, (metadata.len(), metadata.modified().unwrap()));
+            found.insert(
+                path,
+                (metadata.len(), metadata.modified().expect("a directory that nobody changes")),
+            );
         }
     }
     found
