@@ -44,7 +44,10 @@ pub(super) fn read(stores: &mut Stores, tree: Oid, known: Option<&Listing>) -> R
             file(&todo, &mut listing)?;
         }
     }
-    listing.complete();
+    match known {
+        Some(_) => listing.sort(),
+        None => listing.complete(),
+    }
     Ok(listing)
 }
 

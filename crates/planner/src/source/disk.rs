@@ -129,6 +129,11 @@ fn look_at<'run>(
         }
     }
     let path = directories.root.join(question.path);
+    if let Some(limit) = question.text_limit
+        && let Some(text) = text(&path, limit, question.remembered)?
+    {
+        return Ok(Found::File(text));
+    }
     let Some(metadata) = metadata(&path)? else { return Ok(Found::Nothing) };
     if metadata.is_symlink() {
         let target = std::fs::read_link(&path).map_err(|error| vanished(&path, error))?;
@@ -138,22 +143,35 @@ fn look_at<'run>(
         return Ok(Found::Nothing);
     }
     let is_remembered = question.remembered.is_some_and(|remembered| remembered.holds_for(&metadata));
-    let keep = question.text_limit.is_some_and(|limit| metadata.len() <= limit);
-    let mut file = FoundFile {
-        executable: metadata.mode() & 0o100 != 0,
+    let id = if is_remembered { None } else { Some(digests(&path, &metadata)?.blob) };
+    Ok(Found::File(FoundFile {
+        executable: is_executable(&metadata),
         size: metadata.len(),
         is_remembered,
-        id: None,
+        id,
         bytes: None,
-    };
-    if keep {
-        let bytes = read(&path, &metadata)?;
-        file.id = Some(blob_id(&bytes));
-        file.bytes = Some(bytes);
-    } else if !is_remembered {
-        file.id = Some(digests(&path, &metadata)?.blob);
+    }))
+}
+
+fn is_executable(found: &Metadata) -> bool {
+    found.mode() & 0o100 != 0
+}
+
+/// Reads a text without looking first; `None` when it is no file, or longer than `limit`.
+fn text(path: &Path, limit: u64, remembered: Option<Remembered>) -> Result<Option<FoundFile>, SourceError> {
+    let Ok(mut file) = open_unfollowed(path) else { return Ok(None) };
+    let metadata = file.metadata().map_err(|error| vanished(path, error))?;
+    if !metadata.is_file() || metadata.len() > limit {
+        return Ok(None);
     }
-    Ok(Found::File(file))
+    let bytes = all_of(&mut file, path, metadata.len())?;
+    Ok(Some(FoundFile {
+        executable: is_executable(&metadata),
+        size: metadata.len(),
+        is_remembered: remembered.is_some_and(|remembered| remembered.holds_for(&metadata)),
+        id: Some(blob_id(&bytes)),
+        bytes: Some(bytes),
+    }))
 }
 
 impl Remembered {
@@ -181,10 +199,27 @@ pub(super) fn metadata(path: &Path) -> Result<Option<Metadata>, SourceError> {
 
 /// Reads a file that was looked at before.
 pub(super) fn read(path: &Path, looked_at: &Metadata) -> Result<Vec<u8>, SourceError> {
-    let mut bytes = Vec::with_capacity(usize::try_from(looked_at.len()).unwrap_or(0).saturating_add(1));
-    let mut file = open(path, looked_at)?;
-    file.read_to_end(&mut bytes).map_err(|error| vanished(path, error))?;
-    if bytes.len() as u64 == looked_at.len() { Ok(bytes) } else { Err(changed(path)) }
+    all_of(&mut open(path, looked_at)?, path, looked_at.len())
+}
+
+/// Reads a file that has this many bytes. One more is asked for, so that a single call also sees the end.
+fn all_of(file: &mut File, path: &Path, length: u64) -> Result<Vec<u8>, SourceError> {
+    let length = usize::try_from(length).map_err(|_| changed(path))?;
+    let (mut bytes, mut filled) = (vec![0; length + 1], 0);
+    loop {
+        match file.read(&mut bytes[filled..]) {
+            Ok(count) => {
+                filled += count;
+                if count == 0 || filled >= length {
+                    break;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(vanished(path, error)),
+        }
+    }
+    bytes.truncate(filled);
+    if filled == length { Ok(bytes) } else { Err(changed(path)) }
 }
 
 /// The digests of a file's bytes.
@@ -222,6 +257,11 @@ pub(super) fn blob_id(bytes: &[u8]) -> Oid {
     oid(&Sha1::new_with_prefix(blob_header(bytes.len() as u64)).chain_update(bytes).finalize())
 }
 
+/// The id of a tree object with these contents.
+pub(super) fn tree_id(bytes: &[u8]) -> Oid {
+    oid(&Sha1::new_with_prefix(format!("tree {}\0", bytes.len())).chain_update(bytes).finalize())
+}
+
 fn blob_header(length: u64) -> String {
     format!("blob {length}\0")
 }
@@ -237,14 +277,15 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 /// Opens a file that was looked at before, if it is still that one.
 fn open(path: &Path, looked_at: &Metadata) -> Result<File, SourceError> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
-        .map_err(|error| vanished(path, error))?;
+    let file = open_unfollowed(path).map_err(|error| vanished(path, error))?;
     let opened = file.metadata().map_err(|error| vanished(path, error))?;
     let same = opened.is_file() && (opened.dev(), opened.ino()) == (looked_at.dev(), looked_at.ino());
     if same { Ok(file) } else { Err(changed(path)) }
+}
+
+/// Opens what is at a path: no link is followed, and nothing that is no file is waited for.
+fn open_unfollowed(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
 fn changed(path: &Path) -> SourceError {

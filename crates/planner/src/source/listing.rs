@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use git2::{ObjectType, Oid};
+use git2::Oid;
 use plan::Expect;
 
 use crate::Problem;
 use crate::tree::Mode;
 
+use super::disk::tree_id;
 use super::repository::{CONFIG, ROOTS};
 
 /// A path longer than this is refused; Linux could not hold it.
@@ -61,11 +62,16 @@ impl Listing {
         self.gaps.push(path.to_owned());
     }
 
-    /// Sorts what was put in and works out the ids of the directories.
-    pub(super) fn complete(&mut self) {
+    /// Sorts what was put in.
+    pub(super) fn sort(&mut self) {
         self.entries.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
         self.problems.sort();
         self.problems.dedup();
+    }
+
+    /// Sorts what was put in and works out the ids of the directories, so that another side can be held against it.
+    pub(super) fn complete(&mut self) {
+        self.sort();
         self.directories = directory_ids(&self.entries, &self.gaps);
     }
 }
@@ -136,8 +142,7 @@ fn directory_ids(entries: &[Rc<Entry>], gaps: &[String]) -> HashMap<String, Oid>
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut close = |open: &mut Vec<Open<'_>>| {
         let Some(done) = open.pop() else { return };
-        let id = Oid::hash_object(ObjectType::Tree, &done.object)
-            .expect("hashing bytes needs nothing that could fail");
+        let id = tree_id(&done.object);
         if let Some(above) = open.last_mut() {
             append(&mut above.object, "40000", &done.path[above.path.len() + 1..], id);
         }
