@@ -105,10 +105,11 @@ fn cargo_deny() -> Result<Option<PathBuf>> {
     let deny = tools.join("bin/cargo-deny");
     if !deny.is_file() {
         println!("   building cargo-deny once");
+        // Without optimisation: it is built more often than it is waited for.
         let scratch = tempfile::tempdir_in(place::cache()?)?;
         let mut install = cargo();
         install.env("CARGO_TARGET_DIR", scratch.path()).env_remove("RUSTFLAGS");
-        install.args(["install", "--quiet", "--locked", "cargo-deny", "--root"]).arg(&tools);
+        install.args(["install", "--quiet", "--locked", "--debug", "cargo-deny", "--root"]).arg(&tools);
         if let Err(error) = process::read(&mut install) {
             if process::interrupted() {
                 return Err(error);
