@@ -72,11 +72,10 @@ fn licences() -> Result<()> {
         println!("   skipped: cargo-deny is not here and cannot be installed");
         return Ok(());
     };
-    let config = place::workspace().join("deny.toml");
     let check = |what: &[&str]| {
         let mut command = Command::new(&deny);
         command.current_dir(place::workspace()).args(["--log-level", "error", "--all-features", "check"]);
-        command.arg("--config").arg(&config).args(["--hide-inclusion-graph"]).args(what);
+        command.arg("--hide-inclusion-graph").args(what);
         command
     };
     process::run(&mut check(&["bans", "licenses", "sources"]))?;

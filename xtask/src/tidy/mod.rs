@@ -52,3 +52,14 @@ fn without_tests(text: &str) -> &str {
 fn file(path: &str, text: &str) -> File {
     File { path: path.to_owned(), text: text.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_house_keeps_its_own_rules() {
+        let findings = findings(&read().unwrap(), &place::workspace().display().to_string());
+        assert!(findings.is_empty(), "{}", findings.join("\n"));
+    }
+}
