@@ -1,6 +1,6 @@
 //! The data that the planner and the executor share, and nothing else.
 //!
-//! Reading order: [`name`] and [`reference`] are the words that images are called by, [`document`] and
+//! Reading order: [`name`] and [`mod@reference`] are the words that images are called by, [`document`] and
 //! [`build`] are the plan, [`reason`] says why a build is in it, [`context`] is what a build sends to the
 //! engine, [`label`] names the breadcrumbs that an image carries.
 //!
