@@ -228,7 +228,7 @@ fn complete(
         1 => "an image that is built on is".to_owned(),
         count => format!("{count} images that are built on are"),
     };
-    let error = RunError::refused(format!("{what} not there:\n  {}", missing.join("\n  ")));
+    let error = RunError::environment(format!("{what} not there:\n  {}", missing.join("\n  ")));
     Err(if layer_missing {
         error.with_help(
             "--base-repo REPO takes parents from another repo; --all, or --include with their directories, \
