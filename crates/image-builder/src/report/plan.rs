@@ -3,6 +3,8 @@
 //! What it is compared with, the final images, how many builds; with `-v` each build and why; with `-vv` the files.
 //! Takes a [`Plan`] and returns text; two of its sentences are promised word for word (specification, section 8).
 
+use std::collections::BTreeSet;
+
 use plan::{Build, ComparedWith, Kind, Plan, Reason};
 
 use super::words::{Paint, count, list, short_commit, short_list};
@@ -28,8 +30,11 @@ pub(crate) fn text(plan: &Plan, verbose: u8, paint: Paint) -> String {
     }
     if verbose > 0 && !plan.unbuilt.is_empty() {
         out.push_str("\nchanged, and builds nothing:\n");
-        for unbuilt in &plan.unbuilt {
-            out.push_str(&format!("  {}\n", paint.bold(&escape(&unbuilt.layer))));
+        for (position, unbuilt) in plan.unbuilt.iter().enumerate() {
+            // One layer can have several, one behind the other.
+            if position == 0 || plan.unbuilt[position - 1].layer != unbuilt.layer {
+                out.push_str(&format!("  {}\n", paint.bold(&escape(&unbuilt.layer))));
+            }
             push_list(&mut out, "", &unbuilt.changed, verbose);
             out.push_str(&format!("      {}\n", escape(&unbuilt.why)));
         }
@@ -81,7 +86,8 @@ fn nothing(plan: &Plan, verbose: u8) -> String {
         ComparedWith::Include => "among those of --include".to_owned(),
         ComparedWith::Published => "since what is published".to_owned(),
     };
-    match (&plan.compared_with, plan.unbuilt.len()) {
+    let layers: BTreeSet<&str> = plan.unbuilt.iter().map(|unbuilt| unbuilt.layer.as_str()).collect();
+    match (&plan.compared_with, layers.len()) {
         (ComparedWith::Empty | ComparedWith::All, _) => {
             "nothing to build: the source tree has no layers\n".to_owned()
         }

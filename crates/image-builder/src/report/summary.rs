@@ -9,11 +9,11 @@ use crate::escape::escape;
 /// The text for stderr. `path` is where `result.json` is.
 pub(crate) fn text(result: &RunResult, path: Option<&str>, paint: Paint) -> String {
     let mut out = String::new();
-    for build in &result.builds {
+    // What stopped the run as a whole is told by itself, as the command's last word; builds that it kept from
+    // beginning have nothing to tell.
+    let begun = |build: &&BuildResult| result.error.is_none() || build.outcome != Outcome::Cancelled;
+    for build in result.builds.iter().filter(begun) {
         push_build(&mut out, build, paint);
-    }
-    if let Some(error) = &result.error {
-        out.push_str(&format!("{} {}\n", paint.red("stopped:"), escape(error)));
     }
     out.push_str(&closing(result, paint));
     if let Some(path) = path {
