@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{place, process};
 
+/// Goes up when what is made here changes, so that no older one is taken for it.
+const RECIPE: u32 = 2;
 const OURS: &str = "org.opencontainers.image.description";
 
 /// An image that a fresh registry has to hold.
@@ -39,7 +41,7 @@ pub(crate) fn bases() -> Result<Vec<Base>> {
 /// Puts a base image into the registry as `library/{name}:{tag}` and returns a sentence on where it is from.
 pub(crate) fn provide(base: &Base, registry: &str) -> Result<String> {
     let Base { name, tag, .. } = base;
-    let layout = place::cache()?.join(format!("{name}-{tag}"));
+    let layout = place::cache()?.join(format!("{name}-{tag}-{RECIPE}"));
     if !layout.join("index.json").exists() {
         obtain(base, &layout)?;
     }
@@ -159,6 +161,8 @@ fn write_layout(tar: &Path, layout: &Path, tag: &str, description: &str) -> Resu
             "Cmd": [if tar_has_bash(tar) { "bash" } else { "sh" }],
             "Labels": { OURS: description },
         },
+        // podman counts these, and refuses an image with more layers than steps.
+        "history": [{ "created": "1970-01-01T00:00:00Z", "created_by": description }],
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{plain}")] },
     });
     let (config, config_size) = write_blob(&blobs, &config)?;
