@@ -116,7 +116,9 @@ fn configuration(tree: &Tree, request: &Request, findings: &mut Findings) -> (Co
     findings.problems.extend(problems);
     let repo = request.repo.clone().unwrap_or_else(|| config.repo.clone());
     if let Some(Err(rule)) = request.repo.as_deref().map(config::check_repo) {
-        findings.refuse(Problem::in_flags("repo", format!("--repo {repo:?} is no repo")).help(format!("give {rule}")));
+        findings.refuse(
+            Problem::in_flags("repo", format!("--repo {repo:?} is no repo")).help(format!("give {rule}")),
+        );
     }
     for product in &request.allow_orphan {
         if let Err(rule) = config::check_product(product) {
@@ -147,9 +149,15 @@ fn base(
         findings.warn(
             Problem::in_flags(
                 "base-unreadable",
-                format!("parts of {commit}, the base, cannot be understood and count as absent: {}", files.join(", ")),
+                format!(
+                    "parts of {commit}, the base, cannot be understood and count as absent: {}",
+                    files.join(", ")
+                ),
             )
-            .help(format!("look there with `git show {commit}:PATH`; the first problem is: {}", first.message)),
+            .help(format!(
+                "look there with `git show {commit}:PATH`; the first problem is: {}",
+                first.message
+            )),
         );
     }
     survey
