@@ -248,7 +248,7 @@ async fn parents_that_are_nowhere_are_all_told_before_the_first_build() {
     let plan = lab.plan(vec![one.clone(), two]);
     for options in [lab.options(), lab.pushing()] {
         let error = lab.run(&plan, &options).await.unwrap_err();
-        assert_eq!(error.kind(), RunErrorKind::Refused);
+        assert_eq!(error.kind(), RunErrorKind::Environment);
         let text = error.to_string();
         assert!(text.contains(&format!("{}, needed by science/one", lab.sci("x", "1.0"))), "{text}");
         assert!(text.contains(&format!("{}, needed by science/two", lab.sci("y", "1.0"))), "{text}");
@@ -300,7 +300,7 @@ async fn without_push_a_local_parent_will_do() {
     let result = lab.run(&plan, &lab.options()).await.unwrap();
     assert!(result.success, "{result:#?}");
     let error = lab.run(&plan, &lab.pushing()).await.unwrap_err();
-    assert_eq!(error.kind(), RunErrorKind::Refused, "a pushed image stands on pushed parents: {error}");
+    assert_eq!(error.kind(), RunErrorKind::Environment, "a pushed image stands on pushed parents: {error}");
 }
 
 #[tokio::test]

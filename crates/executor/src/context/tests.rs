@@ -1,3 +1,5 @@
+//! Contexts as tar streams, read back.
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 
