@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::context::{self, ContextError};
 use crate::dockerfile;
-use crate::engine::{Builder, Engine, EngineError, EngineErrorKind, docker_credentials, login_key};
+use crate::engine::{Builder, Engine, EngineError, EngineErrorKind, Flavour, docker_credentials, login_key};
 use crate::labels::{self, Moment};
 use crate::options::Options;
 use crate::prepare::Prepared;
@@ -54,6 +54,15 @@ pub(crate) async fn build(
     engine: &Engine,
     tell: &mut (dyn FnMut(Told) + Send),
 ) -> Result<Made, BuildFailure> {
+    if engine.flavour == Flavour::Podman
+        && let Some((path, target)) = context::link_that_leaves(context)
+    {
+        let message = format!(
+            "podman's service takes no link that leads out of the context, as {path} -> {target} does; \
+             build it on a Docker engine"
+        );
+        return Err(BuildFailure { failure: Failure::Build, message });
+    }
     let request = Request::new(plan, build, options, prepared, engine)?;
     let engine_failure =
         |error: EngineError| BuildFailure { failure: error.failure(Failure::Build), message: error.message };

@@ -88,6 +88,28 @@ pub fn stream(context: Context, dockerfile: String, mtime: i64) -> ContextStream
     ContextStream { chunks, sent, end }
 }
 
+/// The first link of a context that leads out of it by its text, if there is one. podman's service takes no such
+/// context.
+pub(crate) fn link_that_leaves(context: &Context) -> Option<(&str, &str)> {
+    context.entries.iter().find_map(|entry| {
+        let EntryKind::Symlink { target } = &entry.kind else { return None };
+        let mut depth = entry.path.split('/').count() - 1;
+        let leaves = target.split('/').any(|part| match part {
+            "" | "." => false,
+            ".." if depth == 0 => true,
+            ".." => {
+                depth -= 1;
+                false
+            }
+            _ => {
+                depth += 1;
+                false
+            }
+        });
+        leaves.then_some((entry.path.as_str(), target.as_str()))
+    })
+}
+
 /// Writes the whole archive.
 pub(crate) fn write_tar(
     writer: impl Write,

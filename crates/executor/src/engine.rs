@@ -128,6 +128,10 @@ impl From<bollard::errors::Error> for EngineError {
             Error::DockerResponseServerError { status_code: 404, message } => {
                 (EngineErrorKind::NotFound, message)
             }
+            Error::DockerResponseServerError { status_code, message } if message.trim().is_empty() => (
+                EngineErrorKind::Failed,
+                format!("the engine answered with status {status_code} and no word why"),
+            ),
             Error::DockerResponseServerError { message, .. } => (EngineErrorKind::Failed, message),
             other => {
                 (EngineErrorKind::Lost, format!("the engine does not answer as it should: {}", chain(&other)))

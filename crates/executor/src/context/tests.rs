@@ -210,3 +210,20 @@ async fn nobody_waits_for_a_stream_that_is_dropped() {
     drop(chunks);
     assert!(matches!(end.await.unwrap(), Err(ContextError::Closed)));
 }
+
+#[test]
+fn a_link_that_leads_out_of_the_context_is_found() {
+    for (path, target, leaves) in [
+        ("link", "../far", true),
+        ("link", "near", false),
+        ("link", "./a/../../far", true),
+        ("a/link", "../near", false),
+        ("a/link", "../../far", true),
+        ("a/b/link", "../../near", false),
+        ("link", "/etc/passwd", false),
+    ] {
+        let kind = EntryKind::Symlink { target: target.into() };
+        let context = Context { entries: vec![Entry { path: path.into(), source: "/nowhere".into(), kind }] };
+        assert_eq!(link_that_leaves(&context), leaves.then_some((path, target)));
+    }
+}
