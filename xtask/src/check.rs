@@ -4,14 +4,23 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
 use crate::{place, process, tidy};
 
+/// Whether the database of security advisories is asked: it lies outside the package registries, on the internet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Advisories {
+    /// It is fetched and asked.
+    Ask,
+    /// It is left alone.
+    Leave,
+}
+
 /// Runs every check, cheap ones first, and tells how long each took.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(advisories: Advisories) -> Result<()> {
     step("formatting", || process::run(cargo().args(["fmt", "--all", "--check"])))?;
     step("rules of the house", rules)?;
     step("lints", || {
@@ -36,7 +45,7 @@ pub(crate) fn run() -> Result<()> {
         ]);
         process::run(doc.arg("--document-private-items"))
     })?;
-    step("licences and sources", licences)
+    step("licences and sources", || licences(advisories))
 }
 
 /// Runs one step under a heading.
@@ -67,7 +76,7 @@ fn rules() -> Result<()> {
     }
 }
 
-fn licences() -> Result<()> {
+fn licences(advisories: Advisories) -> Result<()> {
     let Some(deny) = cargo_deny()? else {
         println!("   skipped: cargo-deny is not here and cannot be installed");
         return Ok(());
@@ -79,18 +88,13 @@ fn licences() -> Result<()> {
         command
     };
     process::run(&mut check(&["bans", "licenses", "sources"]))?;
-    if !advisories_reachable() {
-        println!("   advisories: skipped, their database cannot be reached from here");
-        return Ok(());
+    match advisories {
+        Advisories::Ask => process::run(&mut check(&["advisories"])),
+        Advisories::Leave => {
+            println!("   advisories: not asked, their database is on the internet; --advisories asks it");
+            Ok(())
+        }
     }
-    process::run(&mut check(&["advisories"]))
-}
-
-/// Whether the database of advisories can be fetched: asked by git itself, with whatever proxies the machine has.
-fn advisories_reachable() -> bool {
-    let mut git = Command::new("git");
-    git.env("GIT_TERMINAL_PROMPT", "0").args(["ls-remote", "https://github.com/rustsec/advisory-db", "HEAD"]);
-    process::read_within(&mut git, Duration::from_secs(15)).is_ok()
 }
 
 /// cargo-deny from the path, or built once and kept.

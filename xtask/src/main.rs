@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::check::Advisories;
 use crate::engine::Kind;
 
 /// Demo, tests, checks and private engines of this repository.
@@ -48,7 +49,11 @@ enum Command {
         no_engine: bool,
     },
     /// Formatting, lints, the house's own rules, licences, documentation.
-    Check,
+    Check {
+        /// Hold the dependencies against the database of security advisories too, which needs the internet.
+        #[arg(long)]
+        advisories: bool,
+    },
     /// A private engine with a registry, for work by hand.
     Engine {
         #[command(subcommand)]
@@ -99,7 +104,8 @@ fn run(command: Command) -> Result<()> {
         Command::Test { engine, no_engine } => {
             suite::run(&if no_engine { Vec::new() } else { suite::expand(&engine) })
         }
-        Command::Check => check::run(),
+        Command::Check { advisories: true } => check::run(Advisories::Ask),
+        Command::Check { advisories: false } => check::run(Advisories::Leave),
         Command::Engine { action } => match action {
             Action::Up { engine } => engine::command_up(engine),
             Action::Down { engine, purge } => engine::command_down(engine, purge),

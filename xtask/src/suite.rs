@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::check::{self, cargo, step};
+use crate::check::{self, Advisories, cargo, step};
 use crate::engine::{Kind, Session};
 use crate::process;
 
@@ -45,7 +45,7 @@ pub(crate) fn expand(asked: &[Engines]) -> Vec<Kind> {
 /// Runs them. Without an engine, the tests that want one are told so by the absence of its variables.
 pub(crate) fn run(engines: &[Kind]) -> Result<()> {
     let start = Instant::now();
-    check::run()?;
+    check::run(Advisories::Leave)?;
     let Some((first, others)) = engines.split_first() else {
         step("tests without an engine", || process::run(without_engine(&mut tests(&["--lib", "--bins"]))))?;
         step("tests of the command without an engine", || {
