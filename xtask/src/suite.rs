@@ -79,7 +79,7 @@ fn on(kind: Kind, what: &str, selection: &[&str]) -> Result<()> {
 
 fn tests(selection: &[&str]) -> Command {
     let mut command = cargo();
-    command.args(["test", "--quiet", "--locked", "--workspace"]).args(selection);
+    command.args(["test", "--quiet", "--locked", "--no-fail-fast", "--workspace"]).args(selection);
     command
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn dot(graph: &LayerGraph, planned: Option<&Planned>) -> String {
     let needs = edges_by_layer(graph);
     let is_planned = |id: &str| planned.is_some_and(|planned| planned.contains(id));
     let mut out = String::from(
-        "digraph layers {\n  rankdir=BT;\n  node [shape=box, style=\"rounded,filled\", fillcolor=white, \
+        "digraph layers {\n  rankdir=TB;\n  node [shape=box, style=\"rounded,filled\", fillcolor=white, \
          fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=10];\n",
     );
     for ((image, version), layers) in by_product(graph, &needs) {

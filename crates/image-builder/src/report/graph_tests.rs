@@ -102,7 +102,7 @@ fn what_the_plan_builds_is_marked() {
 fn dot_has_clusters_and_dashes() {
     insta::assert_snapshot!(dot(&sample(), Some(&Planned::from(["science/a-top".to_owned()]))), @r#"
     digraph layers {
-      rankdir=BT;
+      rankdir=TB;
       node [shape=box, style="rounded,filled", fillcolor=white, fontname="sans-serif"];
       edge [fontname="sans-serif", fontsize=10];
       subgraph "cluster nist:1.0" {

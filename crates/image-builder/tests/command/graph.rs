@@ -42,7 +42,7 @@ fn what_a_plan_builds_is_marked_when_asked_for() {
 fn the_drawing_is_dot() {
     insta::assert_snapshot!(Tree::sample().run(&["graph", "--format", "dot"]).code(0).stdout, @r#"
     digraph layers {
-      rankdir=BT;
+      rankdir=TB;
       node [shape=box, style="rounded,filled", fillcolor=white, fontname="sans-serif"];
       edge [fontname="sans-serif", fontsize=10];
       subgraph "cluster nist-basic:1.0" {

@@ -223,9 +223,9 @@ fn unknown_targets_and_references() {
       help: did you mean sky? a layer that exists in the registry only is named in image-builder.toml: published = ["skye"]
     science/b/Dockerfile:2: no layer of the tree has the target entirely-else [unknown-target]
       help: a layer that exists in the registry only is named in image-builder.toml: published = ["entirely-else"]
-    science/c/Dockerfile:1:6: "docker.io/Library/debian:12" is no image reference: invalid reference format [reference]
+    science/c/Dockerfile:1:6: "docker.io/Library/debian:12" is no image reference: a repository is lower case words with '/' between them [reference]
       help: a reference has the form registry/path/name:tag, in lower case up to the tag
-    science/d/Dockerfile:1:6: "sci/sky:1.0-7-0a1b2c3@sha256:12" is no image reference: invalid reference format [reference]
+    science/d/Dockerfile:1:6: "sci/sky:1.0-7-0a1b2c3@sha256:12" is no image reference: a digest is sha256: and 64 hex digits, or sha512: and 128 [reference]
       help: a reference has the form registry/path/name:tag, in lower case up to the tag
     "#);
 }
