@@ -45,6 +45,9 @@ impl ImageName {
     /// [`ImageNameError`] for what docker would refuse too.
     pub fn parse(text: &str) -> Result<Self, ImageNameError> {
         let error = |why: &str| ImageNameError { text: text.to_owned(), why: why.to_owned() };
+        if text.is_empty() {
+            return Err(error("it is empty"));
+        }
         if text.len() == 64 && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(error("64 hex digits are an image id, which names nothing in a registry"));
         }

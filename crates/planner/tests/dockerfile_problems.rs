@@ -84,7 +84,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     (
         "FROM ${E:-}\n",
         &[
-            "d:1:6: \"\" is no image reference: repository name must have at least one component [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
+            "d:1:6: \"\" is no image reference: it is empty [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
         ],
     ),
     (
@@ -120,13 +120,13 @@ const REFUSED: &[(&str, &[&str])] = &[
     (
         "FROM Debian\n",
         &[
-            "d:1:6: \"Debian\" is no image reference: invalid reference format [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
+            "d:1:6: \"Debian\" is no image reference: a repository is lower case words with '/' between them [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
         ],
     ),
     (
         "FROM debian:12:13\n",
         &[
-            "d:1:6: \"debian:12:13\" is no image reference: invalid reference format [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
+            "d:1:6: \"debian:12:13\" is no image reference: a tag is letters, digits, '_', '.' and '-', at most 128, not '.' or '-' first [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
         ],
     ),
     (
@@ -294,7 +294,7 @@ const REFUSED: &[(&str, &[&str])] = &[
         "FROM ${A}\nFROM Debian\nXYZ\nCOPY --from=$X a b\n",
         &[
             "d:1:6: FROM: A has no value [unknown-reference] | declare it before the first FROM with a default: `ARG A=…`",
-            "d:2:6: \"Debian\" is no image reference: invalid reference format [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
+            "d:2:6: \"Debian\" is no image reference: a repository is lower case words with '/' between them [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
             "d:3:1: \"XYZ\" is no instruction [instruction] | a line begins with an instruction, or goes on with one that ends in a continuation",
             "d:4:13: COPY --from with a variable [variable] | docker puts no variable in here: define a stage with `FROM … AS name`, and name that",
         ],
