@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -24,25 +25,11 @@ pub(crate) fn run(advisories: Advisories) -> Result<()> {
     step("formatting", || process::run(cargo().args(["fmt", "--all", "--check"])))?;
     step("rules of the house", rules)?;
     step("lints", || {
-        process::run(cargo().args([
-            "clippy",
-            "--quiet",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--",
-            "-Dwarnings",
-        ]))
+        process::run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-Dwarnings"]))
     })?;
     step("documentation", || {
         let mut doc = cargo();
-        doc.env("RUSTDOCFLAGS", "-Dwarnings").args([
-            "doc",
-            "--quiet",
-            "--workspace",
-            "--no-deps",
-            "--locked",
-        ]);
+        doc.env("RUSTDOCFLAGS", "-Dwarnings").args(["doc", "--workspace", "--no-deps", "--locked"]);
         process::run(doc.arg("--document-private-items"))
     })?;
     step("licences and sources", || licences(advisories))
@@ -57,10 +44,13 @@ pub(crate) fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> 
     Ok(())
 }
 
-/// `cargo` of the toolchain that runs us, in the workspace.
+/// `cargo` of the toolchain that runs us, in the workspace. On a terminal it shows its progress, elsewhere it is quiet.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(place::workspace());
+    if !std::io::stderr().is_terminal() {
+        command.env("CARGO_TERM_QUIET", "true");
+    }
     command
 }
 

@@ -50,11 +50,8 @@ pub(crate) fn run(engines: &[Kind]) -> Result<()> {
         step("tests without an engine", || process::run(without_engine(&mut tests(&["--lib", "--bins"]))))?;
         step("tests of the command without an engine", || {
             let names = names_without_engine()?;
-            let mut command = tests(&[]);
-            for name in &names {
-                command.args(["--test", name]);
-            }
-            process::run(without_engine(&mut command))
+            let selection: Vec<&str> = names.iter().flat_map(|name| ["--test", name.as_str()]).collect();
+            process::run(without_engine(&mut tests(&selection)))
         })?;
         close("without an engine; what needs one was not run", start);
         return Ok(());
@@ -79,7 +76,10 @@ fn on(kind: Kind, what: &str, selection: &[&str]) -> Result<()> {
 
 fn tests(selection: &[&str]) -> Command {
     let mut command = cargo();
-    command.args(["test", "--quiet", "--locked", "--no-fail-fast", "--workspace"]).args(selection);
+    command
+        .args(["test", "--locked", "--no-fail-fast", "--workspace"])
+        .args(selection)
+        .args(["--", "--quiet"]);
     command
 }
 

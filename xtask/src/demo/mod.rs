@@ -34,9 +34,7 @@ struct Demo {
 /// Runs the demonstration; an error is a claim that did not hold.
 pub(crate) fn run(kind: Kind, keep: bool) -> Result<()> {
     let start = Instant::now();
-    step("build the command", || {
-        process::run(cargo().args(["build", "--quiet", "--locked", "-p", "image-builder"]))
-    })?;
+    step("build the command", || process::run(cargo().args(["build", "--locked", "-p", "image-builder"])))?;
     let mut session = None;
     step("start an engine and a registry of our own", || {
         session = Some(Session::start(kind)?);
