@@ -245,12 +245,15 @@ impl<'a> Catalog<'a> {
         Some(Meaning::External { reference: image.to_string() })
     }
 
-    /// What stands behind `{repo}/`, the tree's own repo or one of its aliases.
+    /// What stands behind `{repo}/`, the tree's own repo or one of its aliases, where that is one of our families. Of
+    /// repos that begin alike, the longest one is meant.
     fn behind_a_repo<'t>(&self, text: &'t str) -> Option<&'t str> {
         [self.repo, &self.config.repo]
             .into_iter()
             .chain(self.config.aliases.iter().map(String::as_str))
-            .find_map(|repo| text.strip_prefix(repo)?.strip_prefix('/'))
+            .filter_map(|repo| text.strip_prefix(repo)?.strip_prefix('/'))
+            .filter(|ours| ours.starts_with("sci/") || ours.starts_with("rel/"))
+            .min_by_key(|ours| ours.len())
     }
 
     fn layer_of_moving_tag(&self, text: &str) -> Option<usize> {

@@ -123,6 +123,30 @@ fn another_repo_has_its_own_parents() {
 }
 
 #[test]
+fn repos_may_begin_alike() {
+    let request = Request { repo: Some("r.example.org/ci".to_owned()), ..Request::default() };
+    for (own_repo, aliases, reference) in [
+        ("r.example.org/ci/images", "[]", "r.example.org/ci/images/sci/nist:1.0"),
+        (
+            "q.example.org/x",
+            r#"["r.example.org", "r.example.org/ci/sci"]"#,
+            "r.example.org/ci/sci/sci/nist:1.0",
+        ),
+        ("q.example.org/x", r#"["r.example.org/sci", "r.example.org"]"#, "r.example.org/sci/nist:1.0"),
+    ] {
+        let configured = |reference: &str| {
+            tree(reference)
+                .replace("repo = \"r.example.org/ci\"", &format!("repo = \"{own_repo}\""))
+                .replace(r#"["old.example.org"]"#, aliases)
+        };
+        let inputs = fixture::inputs(&configured(reference), &configured("docker.io/library/busybox:1"));
+        let planned = plan(&inputs, &request);
+        let build = planned.plan.build(&BuildId("science/own".to_owned())).expect("it changed");
+        assert_eq!(show(&build.references[0].target), "layer r.example.org/ci/sci/nist:1.0", "{reference}");
+    }
+}
+
+#[test]
 fn warnings_say_where_and_what_to_do() {
     let base = tree("docker.io/library/busybox:1");
     let of =
