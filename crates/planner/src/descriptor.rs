@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use jsonc_parser::ast::{Object, ObjectProp, Value};
 use jsonc_parser::common::Ranged;
-use plan::{Name, Version, Warning};
+use plan::{Name, Version};
 
 use crate::tree::SourceFile;
 use crate::{Problem, jsonc, suggest};
@@ -107,9 +107,10 @@ impl CompatLayer {
 /// Reads a science layer's descriptor. `directory` is the last component of its path, the target by default.
 ///
 /// What has a problem can have a descriptor all the same: as long as it is known which layer of which product
-/// it is, so that the rest of the tree can be judged.
+/// it is, so that the rest of the tree can be judged. The last list is of guidelines that it breaks, which the
+/// configuration makes as heavy as it likes.
 #[must_use]
-pub fn science(file: &SourceFile, directory: &str) -> (Option<Science>, Vec<Problem>, Vec<Warning>) {
+pub fn science(file: &SourceFile, directory: &str) -> (Option<Science>, Vec<Problem>, Vec<Problem>) {
     let prepared = match jsonc::prepare(file) {
         Ok(prepared) => prepared,
         Err(problem) => return (None, vec![problem], Vec::new()),
@@ -118,7 +119,7 @@ pub fn science(file: &SourceFile, directory: &str) -> (Option<Science>, Vec<Prob
         Ok(read) => read,
         Err(problems) => return (None, problems, Vec::new()),
     };
-    let mut reader = Reader { file, object: &object, problems, warnings: Vec::new() };
+    let mut reader = Reader { file, object: &object, problems, guidelines: Vec::new() };
     reader.check_fields(&SCIENCE_FIELDS);
     let image = reader.image();
     let version = reader.version();
@@ -148,12 +149,12 @@ pub fn science(file: &SourceFile, directory: &str) -> (Option<Science>, Vec<Prob
         }),
         _ => None,
     };
-    (science, reader.problems, reader.warnings)
+    (science, reader.problems, reader.guidelines)
 }
 
 /// Reads a compat layer's descriptor.
 #[must_use]
-pub fn compat(file: &SourceFile) -> (Option<CompatLayer>, Vec<Problem>, Vec<Warning>) {
+pub fn compat(file: &SourceFile) -> (Option<CompatLayer>, Vec<Problem>, Vec<Problem>) {
     let prepared = match jsonc::prepare(file) {
         Ok(prepared) => prepared,
         Err(problem) => return (None, vec![problem], Vec::new()),
@@ -162,7 +163,7 @@ pub fn compat(file: &SourceFile) -> (Option<CompatLayer>, Vec<Problem>, Vec<Warn
         Ok(read) => read,
         Err(problems) => return (None, problems, Vec::new()),
     };
-    let mut reader = Reader { file, object: &object, problems, warnings: Vec::new() };
+    let mut reader = Reader { file, object: &object, problems, guidelines: Vec::new() };
     reader.check_fields(&COMPAT_FIELDS);
     let includes = reader.includes();
     let layer = CompatLayer {
@@ -172,14 +173,14 @@ pub fn compat(file: &SourceFile) -> (Option<CompatLayer>, Vec<Problem>, Vec<Warn
         tests: reader.list("tests"),
         lines: reader.lines(),
     };
-    (Some(layer), reader.problems, reader.warnings)
+    (Some(layer), reader.problems, reader.guidelines)
 }
 
 struct Reader<'a> {
     file: &'a SourceFile,
     object: &'a Object<'a>,
     problems: Vec<Problem>,
-    warnings: Vec<Warning>,
+    guidelines: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
@@ -228,13 +229,10 @@ impl<'a> Reader<'a> {
         let text = match &property.value {
             Value::StringLit(text) => text.value.to_string(),
             Value::NumberLit(number) if keeps_its_digits(number.value) => {
-                self.warnings.push(Warning {
-                    file: Some(self.file.path.clone()),
-                    line: self.line_of(property),
-                    code: "version-unquoted".to_owned(),
-                    message: format!("the version {} is a number", number.value),
-                    help: Some(format!("put it into quotes: \"{}\"", number.value)),
-                });
+                let message = format!("the version {} is a number", number.value);
+                let problem = Problem::in_file("version-unquoted", &self.file.path, message);
+                let problem = Problem { line: self.line_of(property), ..problem };
+                self.guidelines.push(problem.help(format!("put it into quotes: \"{}\"", number.value)));
                 number.value.to_owned()
             }
             Value::NumberLit(number) => {

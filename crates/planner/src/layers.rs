@@ -147,6 +147,8 @@ enum Layer {
 struct Understood {
     layer: Layer,
     findings: Findings,
+    /// Guidelines that it breaks: of no interest at the base of a comparison.
+    guidelines: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
@@ -163,13 +165,16 @@ impl<'a> Reader<'a> {
         for files in layers {
             let read = self.read.entry(Arc::as_ptr(files)).or_insert_with(|| {
                 let mut findings = Findings::default();
-                let layer = match files.kind {
+                let (layer, guidelines) = match files.kind {
                     Kind::Science => self::science(files, self.config, self.allowed_frontends, &mut findings),
                     Kind::Compat => self::compat(files, &mut findings),
                 };
-                Understood { layer, findings }
+                Understood { layer, findings, guidelines }
             });
             findings.extend(read.findings.clone());
+            for guideline in &read.guidelines {
+                findings.guideline(self.config, guideline.clone());
+            }
             if files.dockerfile.is_none() {
                 missing_dockerfile(files, tree, findings);
             }
@@ -201,12 +206,16 @@ fn missing_dockerfile(files: &LayerFiles, tree: &Tree, findings: &mut Findings) 
     );
 }
 
-fn science(files: &Arc<LayerFiles>, config: &Config, allowed: &[String], findings: &mut Findings) -> Layer {
+fn science(
+    files: &Arc<LayerFiles>,
+    config: &Config,
+    allowed: &[String],
+    findings: &mut Findings,
+) -> (Layer, Vec<Problem>) {
     let directory = files.path.rsplit('/').next().unwrap_or_default();
-    let (descriptor, problems, warnings) = descriptor::science(&files.descriptor, directory);
+    let (descriptor, problems, guidelines) = descriptor::science(&files.descriptor, directory);
     let sound = problems.is_empty();
     findings.problems.extend(problems);
-    findings.warnings.extend(warnings);
     let nothing = BTreeMap::new();
     let args = descriptor.as_ref().map_or(&nothing, |descriptor| &descriptor.args);
     let dockerfile = files.dockerfile.as_ref().and_then(|file| {
@@ -221,7 +230,7 @@ fn science(files: &Arc<LayerFiles>, config: &Config, allowed: &[String], finding
         }
     });
     let ignore = ignore(files.ignore_file.as_ref(), findings);
-    match descriptor {
+    let layer = match descriptor {
         Some(descriptor) => Layer::Science(Arc::new(ScienceLayer {
             files: Arc::clone(files),
             descriptor,
@@ -229,13 +238,13 @@ fn science(files: &Arc<LayerFiles>, config: &Config, allowed: &[String], finding
             ignore,
         })),
         None => Layer::Broken,
-    }
+    };
+    (layer, guidelines)
 }
 
-fn compat(files: &Arc<LayerFiles>, findings: &mut Findings) -> Layer {
-    let (descriptor, problems, warnings) = descriptor::compat(&files.descriptor);
+fn compat(files: &Arc<LayerFiles>, findings: &mut Findings) -> (Layer, Vec<Problem>) {
+    let (descriptor, problems, guidelines) = descriptor::compat(&files.descriptor);
     findings.problems.extend(problems);
-    findings.warnings.extend(warnings);
     let fragment = files.dockerfile.as_ref().and_then(|file| match dockerfile::fragment(file) {
         Ok(fragment) => Some(fragment),
         Err(problems) => {
@@ -244,12 +253,13 @@ fn compat(files: &Arc<LayerFiles>, findings: &mut Findings) -> Layer {
         }
     });
     let ignore = ignore(files.ignore_file.as_ref(), findings);
-    match descriptor {
+    let layer = match descriptor {
         Some(descriptor) => {
             Layer::Compat(Arc::new(CompatLayer { files: Arc::clone(files), descriptor, fragment, ignore }))
         }
         None => Layer::Broken,
-    }
+    };
+    (layer, guidelines)
 }
 
 fn ignore(file: Option<&SourceFile>, findings: &mut Findings) -> Option<Ignore> {

@@ -7,24 +7,24 @@ fn file(text: &str) -> SourceFile {
     SourceFile { path: "d".to_owned(), text: text.to_owned() }
 }
 
-/// Problems and warnings as `line:column: message [code]` with their help.
-fn told(problems: &[planner::Problem], warnings: &[plan::Warning]) -> String {
+/// Problems and guidelines as `line:column: message [code]` with their help.
+fn told(problems: &[planner::Problem], guidelines: &[planner::Problem]) -> String {
     let problem = |problem: &planner::Problem| problem.to_string().replace("\n  help: ", " | ");
-    let warning = |warning: &plan::Warning| {
-        let (line, help) = (warning.line.expect("a line"), warning.help.as_deref().expect("a help"));
-        format!("warning {line}: {} [{}] | {help}", warning.message, warning.code)
+    let guideline = |guideline: &planner::Problem| {
+        let (line, help) = (guideline.line.expect("a line"), guideline.help.as_deref().expect("a help"));
+        format!("guideline {line}: {} [{}] | {help}", guideline.message, guideline.code)
     };
-    problems.iter().map(problem).chain(warnings.iter().map(warning)).collect::<Vec<_>>().join("\n")
+    problems.iter().map(problem).chain(guidelines.iter().map(guideline)).collect::<Vec<_>>().join("\n")
 }
 
 fn science(text: &str) -> String {
-    let (_, problems, warnings) = descriptor::science(&file(text), "dir");
-    told(&problems, &warnings)
+    let (_, problems, guidelines) = descriptor::science(&file(text), "dir");
+    told(&problems, &guidelines)
 }
 
 fn compat(text: &str) -> String {
-    let (_, problems, warnings) = descriptor::compat(&file(text));
-    told(&problems, &warnings)
+    let (_, problems, guidelines) = descriptor::compat(&file(text));
+    told(&problems, &guidelines)
 }
 
 #[test]
@@ -33,8 +33,8 @@ fn a_documented_example_is_read_with_its_comments() {
                 \"version\": \"2.0\",\r\n  \"compat\": \"jupyter\",\r\n  \"args\": {\"A\": \"x # y // z\",},\r\n  \
                 \"description\": \"é\\u00e9\",\r\n  \"keywords\": [\"a\", \"b\",],\r\n  \"tests\": [{\"run\": [\"a\"], \"n\": 1.5}, true, null],\r\n  \
                 \"$schema\": 1, \"x-mine\": {\"y\": 2},\r\n}\r\n# the end";
-    let (science, problems, warnings) = descriptor::science(&file(text), "nist");
-    assert_eq!(told(&problems, &warnings), "");
+    let (science, problems, guidelines) = descriptor::science(&file(text), "nist");
+    assert_eq!(told(&problems, &guidelines), "");
     let science = science.expect("no problems");
     assert_eq!((science.image.as_str(), science.version.as_str()), ("nist-basic", "2.0"));
     assert_eq!(science.target.as_str(), "nist");
@@ -167,11 +167,11 @@ fn what_is_wrong_with_a_science_layer_is_told() {
         ),
         (
             "{\"image\": \"a\",\n  \"version\": 2.0}",
-            "warning 2: the version 2.0 is a number [version-unquoted] | put it into quotes: \"2.0\"",
+            "guideline 2: the version 2.0 is a number [version-unquoted] | put it into quotes: \"2.0\"",
         ),
         (
             "{\"image\": \"a\", \"version\": 2}",
-            "warning 1: the version 2 is a number [version-unquoted] | put it into quotes: \"2\"",
+            "guideline 1: the version 2 is a number [version-unquoted] | put it into quotes: \"2\"",
         ),
         (
             "{\"image\": \"a\", \"version\": 2.10}",

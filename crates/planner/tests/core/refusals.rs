@@ -160,6 +160,26 @@ fn a_product_as_a_base() {
 }
 
 #[test]
+fn an_unquoted_version_weighs_what_the_configuration_says() {
+    let tree = |level: &str| {
+        let layers = layer("a", "FROM scratch", r#"{ "image": "a", "version": 1.5, "compat": null }"#);
+        format!("{TREE}//- /image-builder.toml\n[check]\nversion-unquoted = \"{level}\"\n{layers}")
+    };
+    insta::assert_snapshot!(refused(&fixture::first(&tree("deny")), &Request::default()), @r#"
+    science/a/sciserver-image.json:1: the version 1.5 is a number [version-unquoted]
+      help: put it into quotes: "1.5"
+    "#);
+    for (level, warnings) in [("warn", 1), ("allow", 0)] {
+        let planned = plan(&fixture::first(&tree(level)), &Request::default());
+        assert_eq!(planned.plan.warnings.len(), warnings, "{level}");
+    }
+    // What the base does wrong was mended since.
+    let mended = tree("deny").replace("1.5,", "\"1.5\",");
+    let planned = plan(&fixture::inputs(&mended, &tree("deny")), &Request::default());
+    assert_eq!(planned.plan.warnings, []);
+}
+
+#[test]
 fn missing_dockerfiles() {
     let layers = "//- /science/a/sciserver-image.json\n{ \"image\": \"a\", \"compat\": null }\n\
                   //- /compat/b/sciserver-image.json\n{}\n";
