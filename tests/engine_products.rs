@@ -304,3 +304,15 @@ fn files_copied_from_another_layer_are_in_its_provenance() {
     let from = &atlas.labels["org.sciserver.science.atlas.from"];
     assert!(from.contains(&format!("1.0-{}", build(&repository))) && from.contains("busybox"), "{from}");
 }
+
+#[test]
+fn what_is_missing_is_listed_line_by_line() {
+    let repository = Repository::example("predecessor-sample");
+    let repo = fresh_repo("missing");
+    let output = repository.image_builder(&["--repo", &repo, "--include", "science/nist-basic-2"]);
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output));
+    let expect = format!(
+        "\nerror: an image that is built on is not there:\n  {repo}/sci/nist-basic:1.0, needed by science/nist-basic-2\n  help: "
+    );
+    assert!(text(&output).contains(&expect), "{}", text(&output));
+}

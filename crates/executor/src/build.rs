@@ -108,8 +108,8 @@ impl Request {
             .source_date_epoch
             .map_or_else(|| Moment::from_clock(SystemTime::now()), Moment::from_epoch);
         let from = prepared.from(plan, build);
-        let base_digest = prepared.base_digest(build);
-        let labels = labels::complete(build, &plan.label_prefix, &from, base_digest, moment);
+        let base = labels::Base { name: prepared.base_name(build), digest: prepared.base_digest(build) };
+        let labels = labels::complete(build, &plan.label_prefix, &from, base, moment);
         let mut replacements = Vec::new();
         let mut bases = Vec::new();
         for reference in &build.references {

@@ -4,10 +4,11 @@ use crate::result::RunResult;
 
 /// Why a run did not come to its end. What happens to a single build stands in its result instead.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
+#[error("{message}{}", .list.iter().map(|item| format!("\n  {item}")).collect::<String>())]
 pub struct RunError {
     kind: RunErrorKind,
     message: String,
+    list: Vec<String>,
     help: Option<String>,
     result: Option<Box<RunResult>>,
 }
@@ -27,7 +28,7 @@ pub enum RunErrorKind {
 
 impl RunError {
     pub(crate) fn new(kind: RunErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), help: None, result: None }
+        Self { kind, message: message.into(), list: Vec::new(), help: None, result: None }
     }
 
     pub(crate) fn refused(message: impl Into<String>) -> Self {
@@ -50,6 +51,11 @@ impl RunError {
         Self { help: Some(help.into()), ..self }
     }
 
+    /// What the message is about, one for each line below it.
+    pub(crate) fn with_list(self, list: Vec<String>) -> Self {
+        Self { list, ..self }
+    }
+
     pub(crate) fn with_result(self, result: RunResult) -> Self {
         Self { result: Some(Box::new(result)), ..self }
     }
@@ -58,6 +64,18 @@ impl RunError {
     #[must_use]
     pub fn kind(&self) -> RunErrorKind {
         self.kind
+    }
+
+    /// What happened, without the list.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What the message is about, where that is several things: a line for each.
+    #[must_use]
+    pub fn list(&self) -> &[String] {
+        &self.list
     }
 
     /// What to do about it.

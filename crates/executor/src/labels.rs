@@ -63,12 +63,20 @@ impl Moment {
     }
 }
 
+/// What the last stage stands on, as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Base<'a> {
+    /// Where it is not the plan's name for it.
+    pub name: Option<&'a str>,
+    pub digest: Option<&'a str>,
+}
+
 /// All labels of an image.
 pub(crate) fn complete(
     build: &Build,
     prefix: &str,
     from: &From,
-    base_digest: Option<&str>,
+    base: Base<'_>,
     moment: Moment,
 ) -> BTreeMap<String, String> {
     let key = |field| match build.kind {
@@ -82,7 +90,10 @@ pub(crate) fn complete(
         serde_json::to_string(from).expect("a from label holds only strings as keys"),
     );
     labels.insert(oci::CREATED.to_owned(), moment.rfc3339());
-    labels.insert(oci::BASE_DIGEST.to_owned(), base_digest.unwrap_or_default().to_owned());
+    if let Some(name) = base.name {
+        labels.insert(oci::BASE_NAME.to_owned(), name.to_owned());
+    }
+    labels.insert(oci::BASE_DIGEST.to_owned(), base.digest.unwrap_or_default().to_owned());
     labels
 }
 

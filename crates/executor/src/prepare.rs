@@ -85,11 +85,8 @@ impl Prepared {
         match conflicts.as_slice() {
             [] => Ok(()),
             [one] => Err(RunError::conflict(format!("a build tag exists with other content: {one}"))),
-            many => Err(RunError::conflict(format!(
-                "{} build tags exist with other content:\n  {}",
-                many.len(),
-                many.join("\n  ")
-            ))),
+            many => Err(RunError::conflict(format!("{} build tags exist with other content:", many.len()))
+                .with_list(conflicts)),
         }
         .map_err(|error| {
             error.with_help("a build tag never changes: --rebuild N makes new ones for the same commit")
@@ -101,8 +98,8 @@ impl Prepared {
         for build in &plan.builds {
             let digest = format!("sha256:{}", "0".repeat(64));
             let moment = Moment::from_clock(std::time::SystemTime::UNIX_EPOCH);
-            let all =
-                labels::complete(build, &plan.label_prefix, &self.from(plan, build), Some(&digest), moment);
+            let base = labels::Base { name: self.base_name(build), digest: Some(&digest) };
+            let all = labels::complete(build, &plan.label_prefix, &self.from(plan, build), base, moment);
             let bytes = labels::bytes(&all) + 16;
             if bytes > labels::MAX_BYTES {
                 let most = labels::MAX_BYTES;
@@ -156,6 +153,16 @@ impl Prepared {
             }
             Target::Scratch => None,
             other => self.found.get(other).map(|found| found.exact.clone()),
+        }
+    }
+
+    /// The name of what the last stage stands on, where that is known only here: a parent may come from another
+    /// repo than the plan's.
+    pub(crate) fn base_name(&self, build: &Build) -> Option<&str> {
+        let base = build.references.iter().find(|reference| reference.role == Role::Base)?;
+        match &base.target {
+            Target::Layer { .. } => Some(self.found.get(&base.target)?.name.as_str()),
+            Target::Build { .. } | Target::Pinned { .. } | Target::External { .. } | Target::Scratch => None,
         }
     }
 
@@ -215,7 +222,11 @@ fn complete(
         }
     }
     if !unknown.is_empty() {
-        let error = RunError::environment(unknown.join("\n"));
+        let error = match unknown.as_slice() {
+            [one] => RunError::environment(one),
+            many => RunError::environment(format!("{} images cannot be looked up:", many.len()))
+                .with_list(unknown),
+        };
         return Err(match advice {
             Some(help) => error.with_help(help),
             None => error,
@@ -228,7 +239,7 @@ fn complete(
         1 => "an image that is built on is".to_owned(),
         count => format!("{count} images that are built on are"),
     };
-    let error = RunError::environment(format!("{what} not there:\n  {}", missing.join("\n  ")));
+    let error = RunError::environment(format!("{what} not there:")).with_list(missing);
     Err(if layer_missing {
         error.with_help(
             "--base-repo REPO takes parents from another repo; --all, or --include with their directories, \

@@ -19,6 +19,8 @@ pub(crate) const AT_ONCE: usize = 16;
 /// An image that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
+    /// The name under which it was found, without digest.
+    pub name: String,
     /// What a Dockerfile names it by.
     pub exact: String,
     /// Its digest in a registry, where it is known.
@@ -78,11 +80,16 @@ impl Resolver<'_> {
 
     async fn layer(&self, reference: &str, target: &str) -> Looked {
         let found = self.in_registry_or_engine(reference, Some(target)).await?;
-        match (found, self.base_repo) {
-            (Answer::Missing, Some(base_repo)) => match in_other_repo(reference, self.repo, base_repo) {
-                Some(other) => self.in_registry_or_engine(&other, Some(target)).await,
-                None => Ok(Answer::Missing),
-            },
+        let other = self.base_repo.and_then(|base_repo| in_other_repo(reference, self.repo, base_repo));
+        match (found, other) {
+            (Answer::Missing, Some(other)) => self.in_registry_or_engine(&other, Some(target)).await,
+            // Nothing is pushed to a registry that is absent, so another may have the parent.
+            (Answer::Unknown(why, help), Some(other)) if self.local_will_do => {
+                match self.in_registry_or_engine(&other, Some(target)).await? {
+                    Answer::Found(found) => Ok(Answer::Found(found)),
+                    Answer::Missing | Answer::Unknown(..) => Ok(Answer::Unknown(why, help)),
+                }
+            }
             (answer, _) => Ok(answer),
         }
     }
@@ -95,16 +102,24 @@ impl Resolver<'_> {
         };
         let from_engine = |local: LocalImage| {
             let (digest, version) = (local.digest_in(&image), version(&local.labels));
-            Answer::Found(Found { exact: reference.to_owned(), digest, version })
+            let name = reference.to_owned();
+            Answer::Found(Found { exact: name.clone(), name, digest, version })
         };
         if !self.registry_first
             && let Some(local) = self.local(reference).await?
         {
             return Ok(from_engine(local));
         }
-        let shown = self.registry.image(&image, self.platform).await;
-        match shown.map_err(|error| (error.message.clone(), error.help.clone()))? {
+        let shown = match self.registry.image(&image, self.platform).await {
+            Ok(shown) => shown,
+            Err(error) if error.kind == registry::ErrorKind::Connection => {
+                return Ok(Answer::Unknown(error.message, error.help));
+            }
+            Err(error) => return Err((error.message, error.help)),
+        };
+        match shown {
             Some(shown) => Ok(Answer::Found(Found {
+                name: reference.to_owned(),
                 exact: by_digest(&image, &shown.digest, self.engine.flavour),
                 version: version(&shown.labels),
                 digest: Some(shown.digest),
@@ -118,8 +133,9 @@ impl Resolver<'_> {
 
     async fn external(&self, reference: &str) -> Looked {
         let image = parse(reference)?;
-        let exact =
-            |exact: String, digest: Option<String>| Ok(Answer::Found(Found { exact, digest, version: None }));
+        let exact = |exact: String, digest: Option<String>| {
+            Ok(Answer::Found(Found { name: reference.to_owned(), exact, digest, version: None }))
+        };
         if image.digest.is_some() {
             return exact(reference.to_owned(), image.digest);
         }

@@ -249,9 +249,9 @@ async fn parents_that_are_nowhere_are_all_told_before_the_first_build() {
     for options in [lab.options(), lab.pushing()] {
         let error = lab.run(&plan, &options).await.unwrap_err();
         assert_eq!(error.kind(), RunErrorKind::Environment);
-        let text = error.to_string();
-        assert!(text.contains(&format!("{}, needed by science/one", lab.sci("x", "1.0"))), "{text}");
-        assert!(text.contains(&format!("{}, needed by science/two", lab.sci("y", "1.0"))), "{text}");
+        assert_eq!(error.message(), "2 images that are built on are not there:");
+        let needed = |name: &str, by: &str| format!("{}, needed by science/{by}", lab.sci(name, "1.0"));
+        assert_eq!(error.list(), [needed("x", "one"), needed("y", "two")]);
         assert!(error.help().unwrap().contains("--base-repo"));
     }
 
@@ -264,12 +264,32 @@ async fn parents_that_are_nowhere_are_all_told_before_the_first_build() {
     assert!(result.success, "{result:#?}");
     let digest = other.published(&other.sci("x", "1.0")).await.unwrap().digest;
     let child = lab.published(&lab.sci("one", "1.0")).await.unwrap();
+    assert_eq!(child.labels[oci::BASE_NAME], other.sci("x", "1.0"));
     assert_eq!(child.labels[oci::BASE_DIGEST], digest);
     assert!(result.builds[0].from[0].ends_with(&format!("@{digest}")));
     assert_eq!(
         child.labels[&format!("{PREFIX}.science.one.from")],
         r#"{"layers":{"x:1.0":"1.0-7-0a1b2c3"},"images":{}}"#
     );
+}
+
+#[tokio::test]
+async fn without_push_a_registry_that_is_absent_leaves_the_other_repo() {
+    let other = Lab::new();
+    let base = other.plan(vec![other.science("x", external(), "RUN echo other > /x")]);
+    assert!(other.run(&base, &other.pushing()).await.unwrap().success);
+    // Nothing listens there.
+    let mut lab = Lab::new();
+    lab.repo = "127.0.0.1:1/executor-absent".into();
+    let parent = Target::Layer { reference: lab.sci("x", "1.0"), target: "x".into() };
+    let plan = lab.plan(vec![lab.science("one", parent, "RUN test -f /x")]);
+    let error = lab.run(&plan, &lab.options()).await.unwrap_err();
+    assert_eq!(error.kind(), RunErrorKind::Environment, "{error}");
+    let options = Options { base_repo: Some(other.repo.clone()), ..lab.options() };
+    let result = lab.run(&plan, &options).await.unwrap();
+    assert!(result.success, "{result:#?}");
+    let error = lab.run(&plan, &Options { push: true, ..options }).await.unwrap_err();
+    assert_eq!(error.kind(), RunErrorKind::Environment, "{error}");
 }
 
 #[tokio::test]

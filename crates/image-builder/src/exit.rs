@@ -114,13 +114,20 @@ pub(crate) fn text(error: &anyhow::Error, paint: Paint) -> String {
         return problems::problems(found, paint);
     }
     let mut chain: Vec<String> = Vec::new();
-    for cause in error.chain().map(ToString::to_string) {
+    let words = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<RunError>() {
+        Some(error) => error.message().to_owned(),
+        None => cause.to_string(),
+    };
+    for cause in error.chain().map(words) {
         // Some libraries repeat their cause in their own text.
         if !chain.last().is_some_and(|last| last.contains(&cause)) {
             chain.push(cause);
         }
     }
     let mut out = format!("{} {}\n", paint.red("error:"), problems::message(&chain.join(": ")));
+    for item in error.chain().filter_map(|cause| cause.downcast_ref::<RunError>()).flat_map(RunError::list) {
+        out.push_str(&format!("  {}\n", problems::message(item)));
+    }
     for cause in error.chain() {
         let help = cause
             .downcast_ref::<Stop>()
