@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use executor::endpoint::EndpointRequest;
 use executor::{BuilderChoice, Event, Options, Relation, RunErrorKind};
-use plan::{ComparedWith, Plan};
+use plan::{ComparedWith, FORMAT_VERSION, Plan};
 use planner::Planned;
 use planner::source::{self, Buildable, Comparison, Opened};
 use planner::tree::Base;
@@ -68,7 +68,9 @@ fn show(plan: &Plan, arguments: &BuildArguments) -> anyhow::Result<()> {
 /// Plans again what a plan file says it compared, and refuses unless the same plan comes out.
 fn plan_of_file(tree: &TreeArguments, file: &Path) -> anyhow::Result<(Opened, Planned)> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let wanted = Plan::from_json(&text).with_context(|| format!("{}", file.display()))?;
+    let mut wanted = Plan::from_json(&text).with_context(|| format!("{}", file.display()))?;
+    // Another minor version says the same in the fields that this program knows.
+    FORMAT_VERSION.clone_into(&mut wanted.format_version);
     let comparison = match &tree.reference {
         Some(_) => planning::comparison(tree)?,
         None => comparison_of(&wanted)?,
