@@ -82,8 +82,10 @@ fn a_shallow_clone_is_built_with_a_build_number_only() {
         let output = clone.command(arguments).current_dir(&target).output().unwrap();
         clone.outcome(&output)
     };
-    // The default comparison needs a parent that the clone lacks.
+    // The default comparison needs a parent that the clone lacks; what stands on what needs none.
     run(&["plan"]).code(5);
+    run(&["graph", "--planned"]).code(5);
+    run(&["graph"]).code(0);
     let shown = run(&["plan", "--all", "--ref", "HEAD"]).code(0);
     assert!(shown.stdout.contains("nist-basic:2.0-?-"), "{}", shown.stdout);
     let refused = run(&["build", "--all", "--ref", "HEAD"]).code(5);
