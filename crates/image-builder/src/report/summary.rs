@@ -23,8 +23,12 @@ pub(crate) fn text(result: &RunResult, path: Option<&str>, paint: Paint) -> Stri
 }
 
 fn push_build(out: &mut String, build: &BuildResult, paint: Paint) {
-    out.push_str(&format!("{}: {}", paint.bold(&escape(&build.id.0)), outcome_words(build.outcome, paint)));
-    if matches!(build.outcome, Outcome::Built | Outcome::PushFailed) {
+    let words = match is_kept(build) {
+        true => paint.red("reused, moving tag not set"),
+        false => outcome_words(build.outcome, paint),
+    };
+    out.push_str(&format!("{}: {words}", paint.bold(&escape(&build.id.0))));
+    if matches!(build.outcome, Outcome::Built | Outcome::PushFailed) && !is_kept(build) {
         out.push_str(&format!(" in {}", duration(build.seconds)));
         if let Some(bytes) = build.size {
             out.push_str(&format!(", {}", size(bytes)));
@@ -46,9 +50,16 @@ fn push_build(out: &mut String, build: &BuildResult, paint: Paint) {
     }
 }
 
+/// Whether the registry had the build tag before, and the moving tag could not follow: then no image was made.
+fn is_kept(build: &BuildResult) -> bool {
+    build.outcome == Outcome::PushFailed && build.image_id.is_none()
+}
+
 /// One sentence: what became of the whole.
 fn closing(result: &RunResult, paint: Paint) -> String {
-    let of = |outcome| result.builds.iter().filter(|build| build.outcome == outcome).count();
+    let kept = result.builds.iter().filter(|build| is_kept(build)).count();
+    let of =
+        |outcome| result.builds.iter().filter(|build| build.outcome == outcome && !is_kept(build)).count();
     if result.success && of(Outcome::Reused) == result.builds.len() && !result.builds.is_empty() {
         let builds = match result.builds.len() {
             1 => "the one build was".to_owned(),
@@ -57,18 +68,17 @@ fn closing(result: &RunResult, paint: Paint) -> String {
         return format!("{} {builds} already in the registry\n", paint.green("reused:"));
     }
     let parts: Vec<String> = [
-        (Outcome::Built, "built"),
-        (Outcome::Reused, "reused"),
-        (Outcome::Failed, "failed"),
-        (Outcome::PushFailed, "built but not pushed"),
-        (Outcome::Skipped, "skipped"),
-        (Outcome::Cancelled, "cancelled"),
+        (of(Outcome::Built), "built"),
+        (of(Outcome::Reused), "reused"),
+        (of(Outcome::Failed), "failed"),
+        (of(Outcome::PushFailed), "built but not pushed"),
+        (kept, "reused without moving tag"),
+        (of(Outcome::Skipped), "skipped"),
+        (of(Outcome::Cancelled), "cancelled"),
     ]
     .into_iter()
-    .filter_map(|(outcome, word)| match of(outcome) {
-        0 => None,
-        n => Some(format!("{n} {word}")),
-    })
+    .filter(|(n, _)| *n > 0)
+    .map(|(n, word)| format!("{n} {word}"))
     .collect();
     let verdict = if result.success { paint.green("done") } else { paint.red("not done") };
     format!(
@@ -140,6 +150,20 @@ mod tests {
         rel/b:1.0: skipped
         not done in 1 min 20 s: of 3 builds, 1 built, 1 failed, 1 skipped
         result: .image-builder/runs/r/result.json, logs beside it
+        ");
+    }
+
+    #[test]
+    fn what_was_reused_is_not_said_to_be_built() {
+        let kept = BuildResult {
+            error: Some("sci/a:1.0 shows a newer build".to_owned()),
+            ..build("sci/a", Outcome::PushFailed)
+        };
+        let made = BuildResult { image_id: Some("sha256:1".to_owned()), ..kept.clone() };
+        insta::assert_snapshot!(text(&result(false, vec![kept, made]), None, Paint::Plain), @"
+        sci/a: reused, moving tag not set: sci/a:1.0 shows a newer build
+        sci/a: built, not pushed in 34 s, 333.0 MB: sci/a:1.0 shows a newer build
+        not done in 1 min 20 s: of 2 builds, 1 built but not pushed, 1 reused without moving tag
         ");
     }
 
