@@ -316,8 +316,7 @@ impl Wire {
             )
         } else {
             format!(
-                "is {host} the right name, and does it run; \
-                 if it speaks plain http on purpose, it has to be named as insecure"
+                "is {host} the right name, and does it run; plain http is spoken to loopback addresses only"
             )
         };
         Error::new(kind, format!("{what}: cannot talk to {host}: {why}")).help(help)
