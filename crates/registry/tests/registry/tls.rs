@@ -32,5 +32,5 @@ async fn plain_http_is_spoken_only_where_it_is_named() {
     let error =
         Registry::new(Options::default()).expect("a client").resolve(&name).await.expect_err("no TLS");
     assert_eq!(error.kind, ErrorKind::Connection);
-    assert!(error.help.as_deref().is_some_and(|help| help.contains("insecure")), "{error:?}");
+    assert!(error.help.as_deref().is_some_and(|help| help.contains("plain http")), "{error:?}");
 }
