@@ -1,5 +1,6 @@
 //! `cargo xtask test`: the checks, every test once, and the engine tests again on each further engine.
 
+use std::io::IsTerminal;
 use std::process::Command;
 use std::time::Instant;
 
