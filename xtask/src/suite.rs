@@ -77,10 +77,11 @@ fn on(kind: Kind, what: &str, selection: &[&str]) -> Result<()> {
 
 fn tests(selection: &[&str]) -> Command {
     let mut command = cargo();
-    command
-        .args(["test", "--locked", "--no-fail-fast", "--workspace"])
-        .args(selection)
-        .args(["--", "--quiet"]);
+    command.args(["test", "--locked", "--no-fail-fast", "--workspace"]).args(selection);
+    // Where cargo itself is quiet, so are the tests, and they take no second word for it.
+    if std::io::stderr().is_terminal() {
+        command.args(["--", "--quiet"]);
+    }
     command
 }
 
