@@ -76,6 +76,10 @@ pub(crate) fn remove(network: &Network, name: &str) -> Vec<String> {
         }
     }
     let bridge = &network.bridge;
+    // An engine that is stopped while it starts a container leaves the ends of its cable on our bridge.
+    for port in fs::read_dir(format!("/sys/class/net/{bridge}/brif")).into_iter().flatten().flatten() {
+        process::quiet(Command::new("ip").args(["link", "delete"]).arg(port.file_name()));
+    }
     let there = || process::quiet(Command::new("ip").args(["link", "show", bridge]));
     if there() && !process::quiet(Command::new("ip").args(["link", "delete", bridge])) {
         left.push(format!("bridge {bridge}"));
