@@ -85,6 +85,26 @@ pub enum Event {
         /// When.
         at: f64,
     },
+    /// A test of a fresh image begins.
+    TestStarted {
+        /// Of which build.
+        id: BuildId,
+        /// What is run, for people.
+        test: String,
+    },
+    /// A test of a fresh image came to its end.
+    TestFinished {
+        /// Of which build.
+        id: BuildId,
+        /// What was run, for people.
+        test: String,
+        /// Whether it succeeded.
+        passed: bool,
+        /// What went wrong, for people.
+        error: Option<String>,
+        /// How long it took, in seconds.
+        seconds: f64,
+    },
     /// A push begins.
     PushStarted {
         /// Of which build.
@@ -102,6 +122,19 @@ pub enum Event {
         digest: String,
         /// How long it took, in seconds.
         seconds: f64,
+    },
+    /// A push failed and is tried again.
+    PushRetried {
+        /// Of which build.
+        id: BuildId,
+        /// The full reference.
+        tag: String,
+        /// How often it was tried so far.
+        attempts: u32,
+        /// What went wrong, for people.
+        error: String,
+        /// Seconds until the next attempt.
+        wait: f64,
     },
     /// A push failed for good.
     PushFailed {

@@ -28,6 +28,6 @@ mod work;
 
 pub use error::{RunError, RunErrorKind};
 pub use event::Event;
-pub use options::{BuilderChoice, Options, Relation};
-pub use result::{BuildResult, Failure, Outcome, RunResult};
+pub use options::{BuildSecret, BuilderChoice, Options, Relation};
+pub use result::{BuildResult, Failure, Outcome, RunResult, TestResult};
 pub use run::run;

@@ -38,6 +38,33 @@ pub struct Options {
     pub source_date_epoch: Option<i64>,
     /// How long a build or push may be silent before it counts as failed.
     pub idle_timeout: Duration,
+    /// How long one push is tried again, where that may help.
+    pub push_timeout: Duration,
+    /// How long an engine that goes away during the run is waited for, before the next build or push.
+    pub engine_wait: Duration,
+    /// Take what an earlier run left on the engine: images of the same build tag, inputs and parents.
+    pub resume: bool,
+    /// Leave the images' own tests out.
+    pub skip_tests: bool,
+    /// Build also on bases whose `ONBUILD` instructions would run.
+    pub allow_onbuild: bool,
+    /// What builds may read, and no image keeps.
+    pub secrets: Vec<BuildSecret>,
+}
+
+/// A secret that builds may mount, as `RUN --mount=type=secret,id=…` does.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BuildSecret {
+    /// The name by which Dockerfiles know it.
+    pub id: String,
+    /// Its bytes.
+    pub value: Vec<u8>,
+}
+
+impl std::fmt::Debug for BuildSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BuildSecret").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// Which builder of the engine is used.

@@ -64,6 +64,25 @@ pub struct BuildResult {
     pub seconds: f64,
     /// Its log, below the source tree's root or absolute.
     pub log: Option<String>,
+    /// How the image's own tests ended, in the order in which they ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<TestResult>,
+}
+
+/// How one test of an image ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestResult {
+    /// What was run, for people.
+    pub test: String,
+    /// The layer whose descriptor asks for it.
+    pub layer: String,
+    /// Whether it succeeded.
+    pub passed: bool,
+    /// What went wrong, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How long it took, in seconds.
+    pub seconds: f64,
 }
 
 /// How a build ended.

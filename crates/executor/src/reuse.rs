@@ -79,6 +79,7 @@ mod tests {
             context: BuildContext { inputs: "v1:sha256:1".into(), sources: vec![] },
             compat_stack: vec![],
             shadowed: vec![],
+            tests: Vec::new(),
             dockerfile: String::new(),
         }
     }

@@ -147,6 +147,7 @@ fn blank(plan: &Plan, options: &Options, run: &str, started: SystemTime) -> RunR
         from: Vec::new(),
         seconds: 0.0,
         log: None,
+        tests: Vec::new(),
     });
     RunResult {
         format_version: FORMAT_VERSION.to_owned(),

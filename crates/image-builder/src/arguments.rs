@@ -215,6 +215,26 @@ pub(crate) struct RunArguments {
     /// How long a build or push may be silent before it counts as failed
     #[arg(long, value_name = "TIME", default_value = "30m")]
     pub(crate) idle_timeout: humantime::Duration,
+    /// How long a push is tried again, where that may help
+    ///
+    /// After a status that passes (408, 429, 5xx), a lost connection or an answer that was cut off. The waits grow, and
+    /// are those that the registry asks for.
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    pub(crate) push_timeout: humantime::Duration,
+    /// How long an engine that goes away during the run is waited for, before the next build or push
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    pub(crate) engine_wait: humantime::Duration,
+    /// Take what an earlier run left on the engine instead of building it again
+    ///
+    /// An image counts when it has the build tag and was made from the same inputs and the same parents.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Leave out the tests that descriptors name
+    #[arg(long)]
+    pub(crate) skip_tests: bool,
+    /// Build also on bases with ONBUILD instructions, which would run in the build
+    #[arg(long)]
+    pub(crate) allow_onbuild: bool,
     /// How progress is shown
     #[arg(long, value_enum, default_value_t = Progress::Auto)]
     pub(crate) progress: Progress,

@@ -181,6 +181,7 @@ mod tests {
                     from: Vec::new(),
                     seconds: 0.0,
                     log: None,
+                    tests: Vec::new(),
                 })
                 .collect(),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Reason;
+use crate::{ImageTest, Reason};
 
 /// The name of a build in its plan: a science layer's path (`science/nist`), or a product
 /// (`rel/nist-basic:2.0`).
@@ -66,6 +66,9 @@ pub struct Build {
     /// Compat only: what a later layer of the stack replaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadowed: Vec<Shadowed>,
+    /// What must succeed in the image before anything of it is published.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<ImageTest>,
     /// The Dockerfile's text, before references are replaced by exact images.
     pub dockerfile: String,
 }

@@ -9,6 +9,7 @@
 pub mod build;
 pub mod context;
 pub mod document;
+pub mod image_test;
 pub mod label;
 pub mod name;
 pub mod reason;
@@ -17,6 +18,7 @@ pub mod reference;
 pub use build::{Build, BuildContext, BuildId, Kind, Reference, Role, Shadowed, Span, Target};
 pub use context::{Context, Entry, EntryKind, Expect};
 pub use document::{ComparedWith, FORMAT_VERSION, Plan, PlanFormatError, Revision, Unbuilt, Warning};
+pub use image_test::{ImageTest, TestAction};
 pub use name::{BuildTag, Name, NameError, Version};
 pub use reason::Reason;
 pub use reference::{ImageName, ImageNameError};

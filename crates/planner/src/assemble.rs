@@ -91,6 +91,7 @@ impl Assembly<'_> {
             context: BuildContext { inputs, sources: vec![layer.path().to_owned()] },
             compat_stack: Vec::new(),
             shadowed: Vec::new(),
+            tests: Vec::new(),
             dockerfile: layer.files.dockerfile.as_ref().map(|file| file.text.clone()).unwrap_or_default(),
         };
         let entries = layer.context().map(|file| entry(&file.path, file)).collect();
@@ -133,6 +134,7 @@ impl Assembly<'_> {
             },
             compat_stack: layers.iter().map(|layer| layer.name().to_owned()).collect(),
             shadowed: overlay.shadowed,
+            tests: Vec::new(),
             dockerfile,
         };
         let entries = overlay.files.iter().map(|(path, (_, file))| entry(path, file)).collect();

@@ -324,5 +324,11 @@ fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> an
         insecure: Vec::new(),
         source_date_epoch: environment::source_date_epoch()?,
         idle_timeout: Duration::from(run.idle_timeout),
+        push_timeout: Duration::from(run.push_timeout),
+        engine_wait: Duration::from(run.engine_wait),
+        resume: run.resume,
+        skip_tests: run.skip_tests,
+        allow_onbuild: run.allow_onbuild,
+        secrets: Vec::new(),
     })
 }

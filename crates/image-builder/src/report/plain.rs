@@ -43,6 +43,21 @@ pub(crate) fn lines(event: &Event, verbose: u8, paint: Paint) -> String {
             out.push('\n');
             out
         }
+        Event::TestStarted { id, test } => format!("{}: test {}\n", escape(&id.0), escape(test)),
+        Event::TestFinished { passed: true, .. } => String::new(),
+        Event::TestFinished { id, test, error, seconds, .. } => {
+            let error = error.as_deref().map_or(String::new(), |error| format!(": {}", escape(error)));
+            let (id, test, after) = (escape(&id.0), escape(test), duration(*seconds));
+            format!("{id}: {} {test} after {after}{error}\n", paint.red("failed test"))
+        }
+        Event::PushRetried { id, tag, attempts, error, wait } => format!(
+            "{}: {} of {}, attempt {attempts}: {}; again in {}\n",
+            escape(&id.0),
+            paint.yellow("failed push"),
+            escape(tag),
+            escape(error),
+            duration(*wait)
+        ),
         Event::PushStarted { id, tag } => format!("{}: pushing {}\n", escape(&id.0), escape(tag)),
         Event::Pushed { id, tag, digest, seconds } => format!(
             "{}: pushed {} as {} in {}\n",

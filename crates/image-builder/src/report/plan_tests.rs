@@ -30,6 +30,7 @@ fn build(id: &str, kind: Kind, image: &str, version: &str, target: &str, reasons
         context: BuildContext { inputs: "v1:sha256:00".to_owned(), sources: vec![id.to_owned()] },
         compat_stack: Vec::new(),
         shadowed: Vec::new(),
+        tests: Vec::new(),
         dockerfile: "FROM scratch\n".to_owned(),
     }
 }

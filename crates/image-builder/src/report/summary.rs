@@ -112,6 +112,7 @@ mod tests {
             from: Vec::new(),
             seconds: 34.0,
             log: Some("run/a.log".to_owned()),
+            tests: Vec::new(),
         }
     }
 

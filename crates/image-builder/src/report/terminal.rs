@@ -49,6 +49,9 @@ impl Terminal {
                 let cached = if *cached { " (cached)" } else { "" };
                 self.say(id, Activity::Build, format!("{}{cached}", escape_output(name)));
             }
+            Event::TestStarted { id, test } => {
+                self.say(id, Activity::Build, format!("test {}", escape(test)));
+            }
             Event::BuildFinished { id, .. } => {
                 self.end(id, Activity::Build);
                 self.total.inc(1);
@@ -68,6 +71,8 @@ impl Terminal {
                 let _ = self.view.clear();
             }
             Event::RunStarted { .. }
+            | Event::TestFinished { .. }
+            | Event::PushRetried { .. }
             | Event::Notice { .. }
             | Event::Resolved { .. }
             | Event::Output { .. } => self.above(event),
