@@ -7,6 +7,7 @@
 
 mod build;
 pub mod context;
+mod course;
 mod dockerfile;
 pub mod endpoint;
 mod engine;

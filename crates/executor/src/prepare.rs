@@ -61,16 +61,30 @@ pub(crate) async fn prepare(
     };
     let answers = resolver.resolve(targets).await;
     let found = complete(plan, &answers, there)?;
-    let positions = plan.builds.iter().enumerate().map(|(position, build)| (build.id.clone(), position));
-    let mut prepared = Prepared { reused: BTreeMap::new(), found, logins, positions: positions.collect() };
+    let mut prepared = Prepared::new(plan, found, logins);
     prepared.judge(plan, &shown)?;
     prepared.weigh(plan)?;
     Ok(prepared)
 }
 
 impl Prepared {
-    /// Settles which builds are there already, or refuses to go on.
-    fn judge(&mut self, plan: &Plan, shown: &BTreeMap<String, registry::Image>) -> Result<(), RunError> {
+    /// Nothing is reused yet.
+    pub(crate) fn new(
+        plan: &Plan,
+        found: BTreeMap<Target, Found>,
+        logins: BTreeMap<String, Credential>,
+    ) -> Self {
+        let positions = plan.builds.iter().enumerate().map(|(position, build)| (build.id.clone(), position));
+        Self { reused: BTreeMap::new(), found, logins, positions: positions.collect() }
+    }
+
+    /// Settles which builds are there already, or refuses to go on. `shown` is what the registry has of the plan's
+    /// build tags.
+    pub(crate) fn judge(
+        &mut self,
+        plan: &Plan,
+        shown: &BTreeMap<String, registry::Image>,
+    ) -> Result<(), RunError> {
         let mut conflicts = Vec::new();
         for (position, build) in plan.builds.iter().enumerate() {
             let Some(image) = shown.get(build.build_tag()) else { continue };

@@ -28,7 +28,7 @@ pub(crate) struct PushFailure {
 }
 
 impl PushFailure {
-    fn new(failure: Failure, message: impl Into<String>) -> Self {
+    pub(crate) fn new(failure: Failure, message: impl Into<String>) -> Self {
         Self { failure, message: message.into(), transient: false }
     }
 }
@@ -119,7 +119,7 @@ async fn verify(
 
 /// An engine's image id is the digest of its configuration, or, where images are kept as in a registry, of its
 /// manifest.
-fn is_ours(shown: &registry::Image, image_id: &str) -> bool {
+pub(crate) fn is_ours(shown: &registry::Image, image_id: &str) -> bool {
     [&shown.config_digest, &shown.manifest_digest, &shown.digest].into_iter().any(|digest| digest == image_id)
 }
 
@@ -161,7 +161,8 @@ pub(crate) async fn look_at_moving_tag(
     Ok(shown.map(|image| read_shown(build.kind, &build.target, prefix, image.digest, &image.labels)))
 }
 
-fn read_shown(
+/// Reads what a moving tag shows from the labels of the image.
+pub(crate) fn read_shown(
     kind: Kind,
     target: &str,
     prefix: &str,
@@ -194,14 +195,39 @@ pub(crate) async fn push_moving_tag(
     allow_older: bool,
     registry: &Registry,
 ) -> Result<(), PushFailure> {
+    if !must_move(build, digest, shown.as_ref(), relation, allow_older)? {
+        return Ok(());
+    }
+    let moving = build.moving_tag();
+    let from = ImageName::parse(build.build_tag())
+        .map_err(|error| PushFailure::new(Failure::Push, error.to_string()))?;
+    let from = ImageName { digest: Some(digest.to_owned()), ..from };
+    let (_, to) = split_tag(moving);
+    let set = registry.tag(&from, to).await?;
+    if set == digest {
+        return Ok(());
+    }
+    let text = format!("{moving} shows {set} after it was set to {digest}");
+    Err(PushFailure::new(Failure::Push, text))
+}
+
+/// Whether a moving tag must be set to show a build; the error says why it may not.
+pub(crate) fn must_move(
+    build: &Build,
+    digest: &str,
+    shown: Option<&Shown>,
+    relation: Relation,
+    allow_older: bool,
+) -> Result<bool, PushFailure> {
     let (_, tag) = split_tag(build.build_tag());
     let ours = BuildTag::parse(tag)
         .ok_or_else(|| PushFailure::new(Failure::Push, format!("{tag} is no build tag")))?;
-    let before = shown.as_ref().map(|shown| (shown.digest.as_str(), shown.tag.as_ref()));
+    let before = shown.map(|shown| (shown.digest.as_str(), shown.tag.as_ref()));
     let moving = build.moving_tag();
-    let carries = shown.as_ref().and_then(|shown| shown.commit.as_deref()).unwrap_or("an unknown commit");
+    let carries = shown.and_then(|shown| shown.commit.as_deref()).unwrap_or("an unknown commit");
     match decide_move((digest, &ours), before, relation, allow_older) {
-        Move::Keep => Ok(()),
+        Move::Keep => Ok(false),
+        Move::Set => Ok(true),
         Move::Newer => Err(PushFailure::new(
             Failure::Conflict,
             format!("{moving} shows a newer build, of {carries}, and is not set back"),
@@ -212,18 +238,6 @@ pub(crate) async fn push_moving_tag(
                 "{moving} shows a build of {carries}, which may be newer than this one; --allow-older moves it anyway"
             ),
         )),
-        Move::Set => {
-            let from = ImageName::parse(build.build_tag())
-                .map_err(|error| PushFailure::new(Failure::Push, error.to_string()))?;
-            let from = ImageName { digest: Some(digest.to_owned()), ..from };
-            let (_, to) = split_tag(moving);
-            let set = registry.tag(&from, to).await?;
-            if set == digest {
-                return Ok(());
-            }
-            let text = format!("{moving} shows {set} after it was set to {digest}");
-            Err(PushFailure::new(Failure::Push, text))
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use registry::Registry;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
+use crate::course::is_success;
 use crate::engine::Engine;
 use crate::prepare::{check, prepare, registry_error};
 use crate::record::Record;
@@ -79,8 +80,7 @@ pub async fn run(
         Ok(None) => None,
         Err(error) => Some(error),
     };
-    let done = |build: &BuildResult| matches!(build.outcome, Outcome::Built | Outcome::Reused);
-    result.success = error.is_none() && result.builds.iter().all(done);
+    result.success = error.is_none() && is_success(&result.builds);
     result.error = error.as_ref().map(ToString::to_string);
     result.seconds = seconds(clock.elapsed());
     record.write(&result).map_err(disk)?;

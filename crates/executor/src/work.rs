@@ -1,7 +1,7 @@
-//! The loop that joins schedule, pushes, engine and events.
+//! The loop that joins a run's course with engine, registry and events.
 //!
 //! Builds and pushes are futures that borrow what was settled before; dropping one ends it on the engine. The
-//! loop alone touches the schedule and the results.
+//! loop alone touches the course, which decides what starts next and what an end means.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -15,18 +15,15 @@ use registry::{Credential, Registry};
 use tokio_util::sync::CancellationToken;
 
 use crate::build::{self, BuildFailure, Made, Told};
+use crate::course::{Course, tag_of};
 use crate::engine::Engine;
 use crate::prepare::Prepared;
 use crate::progress::Heard;
-use crate::publish::{Publish, Push};
+use crate::publish::Push;
 use crate::push::{self, PushFailure};
 use crate::record::{Log, Record};
-use crate::result::{self, BuildResult, Failure, Outcome};
-use crate::schedule::{Ended, Schedule, State};
+use crate::result::{self, BuildResult, Failure};
 use crate::{Event, Options, Relation};
-
-/// Pushes at a time.
-const PUSHES: usize = 4;
 
 /// All that a run's builds and pushes look at.
 pub(crate) struct Surroundings<'a> {
@@ -55,23 +52,19 @@ type Work<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send + 'a>>
 
 /// Runs everything, and fills the results in. They are as long as the plan.
 pub(crate) async fn work(around: &Surroundings<'_>, cancel: &CancellationToken, results: &mut [BuildResult]) {
-    let mut run = Run {
-        around,
-        schedule: Schedule::new(around.needs, around.jobs),
-        publish: Publish::new(around.needs, PUSHES),
-        results,
-    };
+    let mut course = Course::new(around.plan, around.needs, around.jobs, around.options.push, results);
+    let at = || result::seconds(around.clock.elapsed());
     for (position, digest) in &around.prepared.reused {
-        run.reuse(*position, digest);
+        (around.speak)(course.reuse(*position, digest, at()));
     }
     let mut work: Work<'_> = FuturesUnordered::new();
     loop {
-        while let Some(build) = run.schedule.start() {
-            run.results[build].log = Some(around.record.log_path(build, &around.plan.builds[build].id));
+        while let Some(build) = course.next_build() {
+            course.results[build].log = Some(around.record.log_path(build, &around.plan.builds[build].id));
             work.push(Box::pin(do_build(around, build)));
         }
-        while let Some(push) = run.next_push() {
-            let result = &run.results[push.build()];
+        while let Some(push) = course.next_push() {
+            let result = &course.results[push.build()];
             let (image_id, digest) = (result.image_id.clone(), result.digest.clone());
             work.push(Box::pin(do_push(around, push, image_id, digest)));
         }
@@ -84,185 +77,33 @@ pub(crate) async fn work(around: &Surroundings<'_>, cancel: &CancellationToken, 
             },
         };
         let failed = match done {
-            Some(Done::Build { build, made, log_tail, seconds }) => run.built(build, made, log_tail, seconds),
-            Some(Done::Push { push, pushed, seconds }) => run.pushed(push, pushed, seconds),
+            Some(Done::Build { build, made, log_tail, seconds }) => {
+                let failed = made.is_err();
+                course.results[build].from = made_from(around, build);
+                course.built(build, made, log_tail, seconds, at()).into_iter().for_each(around.speak);
+                failed
+            }
+            Some(Done::Push { push, pushed, seconds }) => {
+                let failed = pushed.is_err();
+                (around.speak)(course.pushed(push, pushed, seconds));
+                failed
+            }
             None => true,
         };
         if failed && (around.options.fail_fast || cancel.is_cancelled()) {
             // The engine ends what nobody listens to any more.
             work.clear();
-            run.stop();
+            course.stop(at()).into_iter().for_each(around.speak);
             break;
         }
     }
-    run.settle();
+    course.settle();
 }
 
-struct Run<'a, 'r> {
-    around: &'a Surroundings<'a>,
-    schedule: Schedule,
-    publish: Publish,
-    results: &'r mut [BuildResult],
-}
-
-impl Run<'_, '_> {
-    fn next_push(&mut self) -> Option<Push> {
-        if self.around.options.push { self.publish.start() } else { None }
-    }
-
-    fn reuse(&mut self, build: usize, digest: &str) {
-        self.schedule.reuse(build);
-        self.publish.reused(build);
-        let result = &mut self.results[build];
-        let tag = self.around.plan.builds[build].build_tag().to_owned();
-        result.outcome = Outcome::Reused;
-        result.digest = Some(digest.to_owned());
-        result.tags = vec![tag.clone()];
-        result.pushed = vec![tag];
-        self.finished(build, Outcome::Reused, 0.0, None, Vec::new());
-    }
-
-    /// Takes a build's end in; returns whether it failed.
-    fn built(
-        &mut self,
-        build: usize,
-        made: Result<Made, BuildFailure>,
-        log_tail: Vec<String>,
-        seconds: f64,
-    ) -> bool {
-        let around = self.around;
-        let planned = &around.plan.builds[build];
-        let result = &mut self.results[build];
-        result.seconds = seconds;
-        result.from = planned
-            .references
-            .iter()
-            .filter_map(|reference| around.prepared.exact(around.plan, reference, around.engine))
-            .collect();
-        match made {
-            Ok(made) => {
-                result.outcome = Outcome::Built;
-                result.image_id = Some(made.image_id);
-                result.size = made.size;
-                result.tags = planned.tags.clone();
-                self.schedule.finish(build, Ended::Built);
-                self.publish.built(build);
-                self.finished(build, Outcome::Built, seconds, None, Vec::new());
-                false
-            }
-            Err(failure) => {
-                result.outcome = Outcome::Failed;
-                result.failure = Some(failure.failure);
-                result.error = Some(failure.message.clone());
-                let skipped = self.schedule.finish(build, Ended::Failed);
-                self.finished(build, Outcome::Failed, seconds, Some(failure.message), log_tail);
-                for descendant in skipped {
-                    let why = format!("{} failed", planned.id);
-                    let result = &mut self.results[descendant];
-                    result.outcome = Outcome::Skipped;
-                    result.error = Some(why.clone());
-                    self.finished(descendant, Outcome::Skipped, 0.0, Some(why), Vec::new());
-                }
-                let reason = format!("{} was not built", planned.id);
-                self.give_pushes_up(build, &reason, None);
-                true
-            }
-        }
-    }
-
-    /// Takes a push's end in; returns whether it failed.
-    fn pushed(&mut self, push: Push, pushed: Result<String, PushFailure>, seconds: f64) -> bool {
-        let build = push.build();
-        let planned = &self.around.plan.builds[build];
-        let (id, tag) = (planned.id.clone(), tag_of(planned, push).to_owned());
-        match pushed {
-            Ok(digest) => {
-                self.publish.verified(push);
-                let result = &mut self.results[build];
-                result.digest = Some(digest.clone());
-                for tags in [&mut result.pushed, &mut result.tags] {
-                    if !tags.contains(&tag) {
-                        tags.push(tag.clone());
-                    }
-                }
-                (self.around.speak)(Event::Pushed { id, tag, digest, seconds });
-                false
-            }
-            Err(failure) => {
-                let result = &mut self.results[build];
-                result.outcome = Outcome::PushFailed;
-                result.failure = Some(failure.failure);
-                result.error = Some(failure.message.clone());
-                (self.around.speak)(Event::PushFailed { id: id.clone(), tag, error: failure.message });
-                self.give_pushes_up(build, &format!("the push of {id} failed"), Some(failure.failure));
-                true
-            }
-        }
-    }
-
-    /// Nothing of a build and its descendants is pushed any more. `failure` is that of the push that caused it.
-    fn give_pushes_up(&mut self, build: usize, reason: &str, failure: Option<Failure>) {
-        for descendant in self.publish.give_up(build) {
-            let result = &mut self.results[descendant];
-            if result.error.is_none() {
-                result.error = Some(format!("not pushed: {reason}"));
-                result.failure = failure;
-            }
-        }
-    }
-
-    /// Nothing starts any more, and what ran was dropped.
-    fn stop(&mut self) {
-        let running: Vec<usize> =
-            (0..self.results.len()).filter(|build| self.schedule.state(*build) == State::Running).collect();
-        for build in &running {
-            self.schedule.finish(*build, Ended::Cancelled);
-        }
-        for build in running.into_iter().chain(self.schedule.stop()) {
-            self.results[build].outcome = Outcome::Cancelled;
-            self.finished(build, Outcome::Cancelled, 0.0, None, Vec::new());
-        }
-    }
-
-    /// Judges what is built by whether it was to be pushed, and was.
-    fn settle(&mut self) {
-        if !self.around.options.push {
-            return;
-        }
-        for build in 0..self.results.len() {
-            let there = matches!(self.schedule.state(build), State::Built | State::Reused);
-            if there && !self.publish.is_done(build) {
-                let result = &mut self.results[build];
-                result.outcome =
-                    if result.error.is_some() { Outcome::PushFailed } else { Outcome::Cancelled };
-            }
-        }
-    }
-
-    fn finished(
-        &self,
-        build: usize,
-        outcome: Outcome,
-        seconds: f64,
-        error: Option<String>,
-        log_tail: Vec<String>,
-    ) {
-        (self.around.speak)(Event::BuildFinished {
-            id: self.around.plan.builds[build].id.clone(),
-            outcome,
-            seconds,
-            error,
-            log_tail,
-            at: result::seconds(self.around.clock.elapsed()),
-        });
-    }
-}
-
-fn tag_of(build: &plan::Build, push: Push) -> &str {
-    match push {
-        Push::BuildTag(_) => build.build_tag(),
-        Push::MovingTag(_) => build.moving_tag(),
-    }
+/// The plan's references of a build, as exact as it was built from.
+fn made_from(around: &Surroundings<'_>, build: usize) -> Vec<String> {
+    let references = around.plan.builds[build].references.iter();
+    references.filter_map(|reference| around.prepared.exact(around.plan, reference, around.engine)).collect()
 }
 
 async fn do_build(around: &Surroundings<'_>, position: usize) -> Done {
