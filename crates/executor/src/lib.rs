@@ -14,6 +14,7 @@ mod engine;
 pub mod error;
 pub mod event;
 mod labels;
+mod lock;
 pub mod options;
 mod prepare;
 mod progress;

@@ -42,6 +42,8 @@ pub struct Options {
     pub push_timeout: Duration,
     /// How long an engine that goes away during the run is waited for, before the next build or push.
     pub engine_wait: Duration,
+    /// How long another run in this source tree, or into this repo from this machine, is waited for.
+    pub lock_wait: Duration,
     /// Take what an earlier run left on the engine: images of the same build tag, inputs and parents.
     pub resume: bool,
     /// Leave the images' own tests out.

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use plan::BuildId;
 use sha2::{Digest, Sha256};
 
+use crate::RunError;
 use crate::result::RunResult;
 
 /// The directory below a source tree that holds all runs.
@@ -32,12 +33,7 @@ pub(crate) struct Record {
 impl Record {
     /// Makes the directory of a new run.
     pub(crate) fn create(root: &Path, now: SystemTime) -> io::Result<Self> {
-        let home = root.join(DIRECTORY);
-        real_directory(&home)?;
-        let ignore = home.join(".gitignore");
-        if !ignore.try_exists()? {
-            fs::write(&ignore, "*\n")?;
-        }
+        let home = home(root)?;
         let runs = home.join("runs");
         real_directory(&runs)?;
         let mut attempt = 0_u32;
@@ -81,6 +77,23 @@ impl Record {
         file.persist(self.directory.join("result.json")).map_err(|error| error.error)?;
         File::open(&self.directory)?.sync_all()
     }
+}
+
+/// The directory below a source tree that holds all that is ours, made where it is missing.
+pub(crate) fn home(root: &Path) -> io::Result<PathBuf> {
+    let home = root.join(DIRECTORY);
+    real_directory(&home)?;
+    let ignore = home.join(".gitignore");
+    if !ignore.try_exists()? {
+        fs::write(&ignore, "*\n")?;
+    }
+    Ok(home)
+}
+
+/// What it means that this directory cannot be written to.
+pub(crate) fn unwritable(root: &Path, error: &io::Error) -> RunError {
+    RunError::environment(format!("the run cannot be recorded in {}: {error}", root.display()))
+        .with_help("the source tree must be writable, with room for logs")
 }
 
 /// The log of one build.

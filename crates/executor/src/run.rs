@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::result::{BuildResult, FORMAT_VERSION, Outcome, seconds};
 use crate::schedule::positions;
 use crate::work::{Surroundings, work};
-use crate::{Event, Options, Relation, RunError, RunResult};
+use crate::{Event, Options, Relation, RunError, RunResult, lock, record};
 
 /// Builds at a time, where nobody says otherwise and the engine has as many processors.
 const DEFAULT_JOBS: usize = 4;
@@ -42,16 +42,18 @@ pub async fn run(
         return Err(RunError::refused(format!("{} came without its context", build.id)));
     }
     let (started, clock) = (SystemTime::now(), Instant::now());
-    let disk = |error: std::io::Error| {
-        RunError::environment(format!("the run cannot be recorded in {}: {error}", options.root.display()))
-            .with_help("the source tree must be writable, with room for logs")
-    };
-    let record = Record::create(&options.root, started).map_err(disk)?;
-    let mut result = blank(plan, options, &record.run, started);
+    let disk = |error: std::io::Error| record::unwritable(&options.root, &error);
     let speak = |event| {
         // Nobody has to listen.
         let _ = events.send(event);
     };
+    let _locks = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Err(RunError::interrupted()),
+        locks = lock::take(&options.root, &plan.repo, options.lock_wait, &speak) => locks?,
+    };
+    let record = Record::create(&options.root, started).map_err(disk)?;
+    let mut result = blank(plan, options, &record.run, started);
 
     let outcome = tokio::select! {
         biased;

@@ -224,6 +224,12 @@ pub(crate) struct RunArguments {
     /// How long an engine that goes away during the run is waited for, before the next build or push
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub(crate) engine_wait: humantime::Duration,
+    /// Wait for another run of this source tree, or into this repo from this machine [default: refuse]
+    ///
+    /// Without a time, as long as it takes.
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_value = "0s",
+        default_missing_value = "365days", hide_default_value = true)]
+    pub(crate) wait: humantime::Duration,
     /// Take what an earlier run left on the engine instead of building it again
     ///
     /// An image counts when it has the build tag and was made from the same inputs and the same parents.

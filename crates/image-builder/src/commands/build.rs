@@ -326,6 +326,7 @@ fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> an
         idle_timeout: Duration::from(run.idle_timeout),
         push_timeout: Duration::from(run.push_timeout),
         engine_wait: Duration::from(run.engine_wait),
+        lock_wait: Duration::from(run.wait),
         resume: run.resume,
         skip_tests: run.skip_tests,
         allow_onbuild: run.allow_onbuild,

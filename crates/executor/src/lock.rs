@@ -1,0 +1,282 @@
+//! One run at a time in a source tree, and one at a time into a repo from this machine.
+//!
+//! Two locks of the operating system (`flock`), so a run that is killed frees them: `.image-builder/lock` in the
+//! source tree, and a file named after the repo where this machine keeps locks (`/run/lock`, else the directory for
+//! temporary files). What is in the files is for people only. Runs on other machines are not held back: what they
+//! may do to each other is settled by build tags that never change and by what moving tags show.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{Event, RunError, record};
+
+/// How often a lock that somebody else holds is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Where a machine keeps locks that all of its users may take.
+const MACHINE: [&str; 2] = ["/run/lock", "/var/lock"];
+
+/// Most of what is read of who holds a lock.
+const MOST_WORDS: u64 = 4096;
+
+/// Who holds a lock; written for whoever finds it held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Holder {
+    /// Its process.
+    process: u32,
+    /// The source tree that it builds.
+    tree: String,
+    /// The repo that it builds into.
+    repo: String,
+    /// Since when, Unix time in seconds.
+    since: u64,
+}
+
+impl Holder {
+    fn of(tree: &Path, repo: &str) -> Self {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            process: std::process::id(),
+            tree: tree.display().to_string(),
+            repo: repo.to_owned(),
+            since: since.as_secs(),
+        }
+    }
+}
+
+/// A lock that is held. It is freed, and its file removed, when this is dropped.
+#[derive(Debug)]
+struct Held {
+    // The lock lasts as long as this is open.
+    _file: File,
+    path: PathBuf,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Removed while it is still held: who waits for it sees that the file is another one by then, and begins again.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The locks of a run, held until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Locks {
+    _held: Vec<Held>,
+}
+
+/// Takes both locks. `wait` is how long to wait for another run; zero is not at all.
+///
+/// # Errors
+/// A conflict when another run holds one, the environment when a lock cannot be taken at all.
+pub(crate) async fn take(
+    tree: &Path,
+    repo: &str,
+    wait: Duration,
+    speak: &(dyn Fn(Event) + Send + Sync),
+) -> Result<Locks, RunError> {
+    let holder = Holder::of(tree, repo);
+    let of_tree = record::home(tree).map_err(|error| record::unwritable(tree, &error))?.join("lock");
+    let of_repo = machine_directory().join(repo_file(repo));
+    let until = Instant::now().checked_add(wait);
+    let mut held = Vec::new();
+    // Always in this order, so that two runs cannot hold one each and wait for the other.
+    for (path, what) in
+        [(of_tree, format!("the source tree {}", tree.display())), (of_repo, format!("the repo {repo}"))]
+    {
+        let mut told = false;
+        loop {
+            let found = match try_take(&path, &holder) {
+                Ok(Found::Taken(lock)) => {
+                    held.push(lock);
+                    break;
+                }
+                Ok(Found::Held(by)) => by,
+                Err(error) => {
+                    let text = format!("the lock {} cannot be taken: {error}", path.display());
+                    return Err(RunError::environment(text));
+                }
+            };
+            let by = found.map_or_else(String::new, |by| format!(": {}", words(&by)));
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Err(RunError::conflict(format!("another run holds {what}{by}"))
+                    .with_help("--wait waits for it; --wait=10m no longer than that"));
+            }
+            if !told {
+                speak(Event::Notice { message: format!("waiting for {what}{by}") });
+                told = true;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+    Ok(Locks { _held: held })
+}
+
+fn words(by: &Holder) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let since = humantime::format_duration(Duration::from_secs(now.saturating_sub(by.since)));
+    format!("process {} builds {} into {}, for {since}", by.process, by.tree, by.repo)
+}
+
+#[derive(Debug)]
+enum Found {
+    Taken(Held),
+    /// By whom, if that can be read.
+    Held(Option<Holder>),
+}
+
+fn try_take(path: &Path, holder: &Holder) -> io::Result<Found> {
+    loop {
+        let mut file = open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Found::Held(read(&mut file))),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Who held it before may have removed the file after we opened it: then our lock is on nothing.
+        let (ours, there) = (file.metadata()?, path.symlink_metadata());
+        if !there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
+            continue;
+        }
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(serde_json::to_string(holder)?.as_bytes())?;
+        return Ok(Found::Taken(Held { _file: file, path: path.to_owned() }));
+    }
+}
+
+/// Opens a lock's file, which is made where it is missing; a link in its place is not followed.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK);
+    // In a directory that all may write to, Linux lets nobody open another one's file in the way that makes one.
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let file = options.create(true).truncate(false).open(path)?;
+            // Other users of this machine wait here too, whatever our umask says.
+            let _ = file.set_permissions(std::fs::Permissions::from_mode(0o666));
+            Ok(file)
+        }
+        opened => opened,
+    }
+}
+
+fn read(file: &mut File) -> Option<Holder> {
+    let mut text = String::new();
+    file.take(MOST_WORDS).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// The repo's lock is the same for everybody on this machine.
+fn machine_directory() -> PathBuf {
+    let usable =
+        |path: &&Path| path.metadata().is_ok_and(|there| there.is_dir() && there.mode() & 0o1002 == 0o1002);
+    MACHINE.iter().map(Path::new).find(usable).map_or_else(std::env::temp_dir, Path::to_path_buf)
+}
+
+fn repo_file(repo: &str) -> String {
+    let hash = Sha256::digest(repo.to_ascii_lowercase());
+    let digits: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("image-builder-{digits}.lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn heard(notices: &Mutex<Vec<String>>) -> impl Fn(Event) + Send + Sync + '_ {
+        move |event| {
+            if let Event::Notice { message } = event {
+                notices.lock().unwrap().push(message);
+            }
+        }
+    }
+
+    /// A repo that no other test and no other process has.
+    fn repo(name: &str) -> String {
+        format!("r.example/{name}-{}", std::process::id())
+    }
+
+    #[tokio::test]
+    async fn a_second_run_is_told_who_holds_the_lock() {
+        let (tree, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mine, yours) = (repo("second"), repo("second-too"));
+        let silent = |_| {};
+        let first = take(tree.path(), &mine, Duration::ZERO, &silent).await.unwrap();
+        for (root, repo, what) in
+            [(tree.path(), &yours, "the source tree"), (other.path(), &mine, "the repo")]
+        {
+            let error = take(root, repo, Duration::ZERO, &silent).await.unwrap_err();
+            assert_eq!(error.kind(), crate::RunErrorKind::Conflict);
+            let text = error.to_string();
+            assert!(text.starts_with(&format!("another run holds {what} ")), "{text}");
+            assert!(text.contains(&format!("process {} builds ", std::process::id())), "{text}");
+        }
+        drop(first);
+        let second = take(other.path(), &mine, Duration::ZERO, &silent).await.unwrap();
+        drop(second);
+        assert!(!tree.path().join(".image-builder/lock").exists());
+        assert!(!machine_directory().join(repo_file(&mine)).exists());
+    }
+
+    #[tokio::test]
+    async fn who_waits_goes_on_when_the_lock_is_free() {
+        let tree = tempfile::tempdir().unwrap();
+        let (repo, notices) = (repo("waits"), Mutex::new(Vec::new()));
+        let first = take(tree.path(), &repo, Duration::ZERO, &|_| {}).await.unwrap();
+        let speak = heard(&notices);
+        let second = take(tree.path(), &repo, Duration::from_secs(60), &speak);
+        let freed = async {
+            while notices.lock().unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            drop(first);
+        };
+        let (second, ()) = tokio::join!(second, freed);
+        second.unwrap();
+        assert!(notices.lock().unwrap()[0].starts_with("waiting for the source tree"));
+    }
+
+    #[test]
+    fn of_many_that_try_at_once_one_holds_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let holder = Holder::of(directory.path(), "r");
+        let inside = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut taken = 0;
+                    while taken < 50 {
+                        if let Found::Taken(held) = try_take(&path, &holder).unwrap() {
+                            assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                            std::thread::yield_now();
+                            inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                            drop(held);
+                            taken += 1;
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_lock_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let canary = directory.path().join("canary");
+        std::fs::write(&canary, "alive").unwrap();
+        std::os::unix::fs::symlink(&canary, directory.path().join("lock")).unwrap();
+        let holder = Holder::of(directory.path(), "r");
+        assert!(try_take(&directory.path().join("lock"), &holder).is_err());
+        assert_eq!(std::fs::read_to_string(canary).unwrap(), "alive");
+    }
+}
