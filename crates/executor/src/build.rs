@@ -19,6 +19,7 @@ use crate::options::Options;
 use crate::prepare::Prepared;
 use crate::progress::{Heard, Progress};
 use crate::result::Failure;
+use crate::resume;
 
 /// How often the bytes of a context are told.
 const TICK: Duration = Duration::from_millis(500);
@@ -28,6 +29,8 @@ const TICK: Duration = Duration::from_millis(500);
 pub(crate) struct Made {
     pub image_id: String,
     pub size: Option<u64>,
+    /// Whether an earlier run made it.
+    pub resumed: bool,
 }
 
 /// Why there is no image.
@@ -73,12 +76,28 @@ pub(crate) async fn build(
         engine.tag(&image_id, tag).await.map_err(engine_failure)?;
     }
     match engine.inspect(build.build_tag()).await.map_err(engine_failure)? {
-        Some(local) => Ok(Made { image_id: local.id, size: local.size }),
+        Some(local) => Ok(Made { image_id: local.id, size: local.size, resumed: false }),
         None => Err(BuildFailure {
             failure: Failure::Environment,
             message: format!("the engine built {image_id} and does not have it"),
         }),
     }
+}
+
+/// Takes a build that an earlier run left on the engine, with both of its tags; `None` when it has to be made.
+pub(crate) async fn resume(
+    plan: &Plan,
+    build: &Build,
+    prepared: &Prepared,
+    engine: &Engine,
+) -> Result<Option<Made>, BuildFailure> {
+    let failure =
+        |error: EngineError| BuildFailure { failure: error.failure(Failure::Build), message: error.message };
+    let Some(local) = resume::standing(plan, build, prepared, engine).await.map_err(failure)? else {
+        return Ok(None);
+    };
+    engine.tag(&local.id, build.moving_tag()).await.map_err(failure)?;
+    Ok(Some(Made { image_id: local.id, size: local.size, resumed: true }))
 }
 
 /// All that is sent besides the context.

@@ -81,7 +81,7 @@ impl<'a> Course<'a> {
         result.seconds = seconds;
         match made {
             Ok(made) => {
-                result.outcome = Outcome::Built;
+                result.outcome = if made.resumed { Outcome::Reused } else { Outcome::Built };
                 result.image_id = Some(made.image_id);
                 result.size = made.size;
                 result.tags = planned.tags.clone();

@@ -3,7 +3,7 @@
 //! Talks to the Docker Engine API through bollard. Knows neither plans nor order; `build` makes images.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
@@ -21,6 +21,12 @@ use crate::result::Failure;
 const QUICK: Duration = Duration::from_secs(60);
 /// bollard's limit runs until an answer begins, which is when a context was sent: our own idle limit watches.
 const LONG: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long an engine has to say that it is there.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long is waited before an engine that did not answer is asked again: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// An engine that answers.
 #[derive(Debug, Clone)]
@@ -67,6 +73,8 @@ pub(crate) struct LocalImage {
     pub id: String,
     pub labels: BTreeMap<String, String>,
     pub size: Option<u64>,
+    /// Digests of its layers' contents, the lowest first.
+    pub layers: Vec<String>,
     repo_digests: Vec<String>,
 }
 
@@ -200,6 +208,24 @@ impl Engine {
         })
     }
 
+    /// Waits until the engine answers, at most so long: it may be starting again.
+    pub(crate) async fn wait_until_up(&self, at_most: Duration) -> Result<(), EngineError> {
+        let until = Instant::now() + at_most;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match tokio::time::timeout(ANSWER, self.quick.ping()).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => EngineError::from(error).message,
+                Err(_) => format!("no answer within {}", humantime::format_duration(ANSWER)),
+            };
+            if Instant::now() + pause > until {
+                return Err(EngineError::new(EngineErrorKind::Lost, error));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
     /// The image that a name has on the engine.
     pub(crate) async fn inspect(&self, image: &str) -> Result<Option<LocalImage>, EngineError> {
         let inspected = match self.quick.inspect_image(image).await.map_err(EngineError::from) {
@@ -216,6 +242,7 @@ impl Engine {
                 .into_iter()
                 .collect(),
             size: inspected.size.and_then(|size| u64::try_from(size).ok()),
+            layers: inspected.root_fs.and_then(|root| root.layers).unwrap_or_default(),
             repo_digests: inspected.repo_digests.unwrap_or_default(),
         }))
     }

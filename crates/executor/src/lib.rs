@@ -23,6 +23,7 @@ mod push;
 mod record;
 mod resolve;
 pub mod result;
+mod resume;
 mod reuse;
 pub mod run;
 mod schedule;

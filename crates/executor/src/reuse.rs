@@ -26,17 +26,12 @@ pub(crate) fn judge(
     labels: &BTreeMap<String, String>,
     parents: &BTreeMap<String, Option<String>>,
 ) -> Verdict {
-    let own = |field| match build.kind {
-        Kind::Science => label::science(prefix, &build.target, field),
-        Kind::Compat => label::compat(prefix, field),
-    };
-    match labels.get(&own(Field::Inputs)) {
+    match labels.get(&own(build, prefix, Field::Inputs)) {
         Some(inputs) if *inputs == build.context.inputs => {}
         Some(_) => return Verdict::Conflict("it was built from other inputs".to_owned()),
         None => return Verdict::Conflict("it does not tell what it was built from".to_owned()),
     }
-    let from: From =
-        labels.get(&own(Field::From)).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let from = from(build, prefix, labels);
     for (layer, expected) in parents {
         let Some(expected) = expected else { continue };
         let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
@@ -53,6 +48,19 @@ pub(crate) fn judge(
         }
     }
     Verdict::Reuse
+}
+
+/// What an image's own label tells of what it was made from.
+pub(crate) fn from(build: &Build, prefix: &str, labels: &BTreeMap<String, String>) -> From {
+    let text = labels.get(&own(build, prefix, Field::From));
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+fn own(build: &Build, prefix: &str, field: Field) -> String {
+    match build.kind {
+        Kind::Science => label::science(prefix, &build.target, field),
+        Kind::Compat => label::compat(prefix, field),
+    }
 }
 
 #[cfg(test)]

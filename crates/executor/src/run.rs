@@ -1,6 +1,7 @@
 //! The entry: sets a run up, hands it to `work`, and sees to it that `result.json` is written in every case.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
 
 use plan::{BuildId, Context, Plan};
@@ -49,8 +50,8 @@ pub async fn run(
     };
     let _locks = tokio::select! {
         biased;
-        () = cancel.cancelled() => return Err(RunError::interrupted()),
         locks = lock::take(&options.root, &plan.repo, options.lock_wait, &speak) => locks?,
+        () = cancel.cancelled() => return Err(RunError::interrupted()),
     };
     let record = Record::create(&options.root, started).map_err(disk)?;
     let mut result = blank(plan, options, &record.run, started);
@@ -75,6 +76,7 @@ pub async fn run(
                 speak: &speak,
                 clock,
                 jobs,
+                engine_gone: AtomicBool::new(false),
             };
             work(&surroundings, &cancel, &mut result.builds).await;
             None

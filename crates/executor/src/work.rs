@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -22,7 +23,7 @@ use crate::progress::Heard;
 use crate::publish::Push;
 use crate::push::{self, PushFailure};
 use crate::record::{Log, Record};
-use crate::result::{self, BuildResult, Failure};
+use crate::result::{self, BuildResult, Failure, Outcome};
 use crate::{Event, Options, Relation};
 
 /// All that a run's builds and pushes look at.
@@ -40,6 +41,24 @@ pub(crate) struct Surroundings<'a> {
     pub speak: &'a (dyn Fn(Event) + Send + Sync),
     pub clock: Instant,
     pub jobs: usize,
+    /// Whether the engine went away and was waited for in vain: nothing else waits for it again.
+    pub engine_gone: AtomicBool,
+}
+
+impl Surroundings<'_> {
+    /// Waits for the engine, which may have been started anew since the last build.
+    async fn engine_is_up(&self) -> Result<(), BuildFailure> {
+        let gone = self.engine_gone.load(Ordering::Relaxed);
+        let wait = if gone { Duration::ZERO } else { self.options.engine_wait };
+        self.engine.wait_until_up(wait).await.map_err(|error| {
+            self.engine_gone.store(true, Ordering::Relaxed);
+            let waited = humantime::format_duration(self.options.engine_wait);
+            BuildFailure {
+                failure: Failure::Environment,
+                message: format!("the engine is gone, and was waited for {waited}: {}", error.message),
+            }
+        })
+    }
 }
 
 /// A piece of work that came to its end.
@@ -60,8 +79,10 @@ pub(crate) async fn work(around: &Surroundings<'_>, cancel: &CancellationToken, 
     let mut work: Work<'_> = FuturesUnordered::new();
     loop {
         while let Some(build) = course.next_build() {
+            let stands = |parent: &usize| course.results[*parent].outcome == Outcome::Reused;
+            let resume = around.options.resume && around.needs[build].iter().all(stands);
             course.results[build].log = Some(around.record.log_path(build, &around.plan.builds[build].id));
-            work.push(Box::pin(do_build(around, build)));
+            work.push(Box::pin(do_build(around, build, resume)));
         }
         while let Some(push) = course.next_push() {
             let result = &course.results[push.build()];
@@ -106,7 +127,8 @@ fn made_from(around: &Surroundings<'_>, build: usize) -> Vec<String> {
     references.filter_map(|reference| around.prepared.exact(around.plan, reference, around.engine)).collect()
 }
 
-async fn do_build(around: &Surroundings<'_>, position: usize) -> Done {
+/// `resume`: whether what an earlier run left may be taken.
+async fn do_build(around: &Surroundings<'_>, position: usize, resume: bool) -> Done {
     let began = Instant::now();
     let planned = &around.plan.builds[position];
     (around.speak)(Event::BuildStarted {
@@ -128,17 +150,7 @@ async fn do_build(around: &Surroundings<'_>, position: usize) -> Done {
                     log_error.get_or_insert(error);
                 }
             };
-            let context = &around.contexts[&planned.id];
-            let made = build::build(
-                around.plan,
-                planned,
-                context,
-                around.options,
-                around.prepared,
-                around.engine,
-                &mut tell,
-            )
-            .await;
+            let made = make(around, planned, resume, &mut tell).await;
             if let Err(failure) = &made {
                 tell(Told::Heard(Heard::Line(format!("failed: {}", failure.message))));
             }
@@ -153,6 +165,22 @@ async fn do_build(around: &Surroundings<'_>, position: usize) -> Done {
         }
     };
     Done::Build { build: position, made, log_tail, seconds: result::seconds(began.elapsed()) }
+}
+
+/// Takes what stands already, or builds; first of all the engine has to be there, which may have been started anew.
+async fn make(
+    around: &Surroundings<'_>,
+    planned: &plan::Build,
+    resume: bool,
+    tell: &mut (dyn FnMut(Told) + Send),
+) -> Result<Made, BuildFailure> {
+    around.engine_is_up().await?;
+    let (plan, prepared, engine) = (around.plan, around.prepared, around.engine);
+    if resume && let Some(made) = build::resume(plan, planned, prepared, engine).await? {
+        return Ok(made);
+    }
+    let context = &around.contexts[&planned.id];
+    build::build(plan, planned, context, around.options, prepared, engine, tell).await
 }
 
 fn tell(around: &Surroundings<'_>, id: &BuildId, log: &mut Log, told: Told) -> std::io::Result<()> {

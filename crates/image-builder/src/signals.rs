@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,16 @@ pub(crate) struct Signals {
     pub(crate) cancel: CancellationToken,
 }
 
+/// How long the last words of a run that was asked to stop may take to be read.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 impl Signals {
+    /// Some time after the first signal; never without one.
+    pub(crate) async fn late(&self) {
+        self.cancel.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
+    }
+
     /// The exit code that a signal asks for.
     pub(crate) fn code(&self) -> Option<u8> {
         match self.code.load(Ordering::SeqCst) {

@@ -210,10 +210,14 @@ async fn run_and_show(
     let ended =
         executor::run(&planned.plan, &planned.contexts, options, history, sender, signals.cancel.clone())
             .await;
-    let shown = tokio::task::spawn_blocking(move || shown.join())
-        .await
-        .context("the view of the run stopped")?
-        .map_err(|_| anyhow::anyhow!("the view of the run stopped"))?;
+    let shown = tokio::task::spawn_blocking(move || shown.join());
+    let shown = tokio::select! {
+        shown = shown => shown
+            .context("the view of the run stopped")?
+            .map_err(|_| anyhow::anyhow!("the view of the run stopped"))?,
+        // Who was asked to stop does not wait for a reader that takes nothing.
+        () = signals.late() => Shown::nothing(),
+    };
     let code = match ended {
         Ok(result) => {
             summarise(arguments.run.progress, &result, shown.result_path.as_deref());
@@ -254,8 +258,14 @@ struct Shown {
     written: std::io::Result<()>,
 }
 
+impl Shown {
+    fn nothing() -> Self {
+        Self { result_path: None, written: Ok(()) }
+    }
+}
+
 fn show_events(mut face: Face, mut events: UnboundedReceiver<Event>) -> Shown {
-    let mut shown = Shown { result_path: None, written: Ok(()) };
+    let mut shown = Shown::nothing();
     while let Some(event) = events.blocking_recv() {
         if let Event::RunFinished { path, .. } = &event {
             shown.result_path = Some(path.clone());

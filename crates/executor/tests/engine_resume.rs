@@ -1,0 +1,109 @@
+//! `--resume`: what an earlier run left on the engine is taken, and nothing else is.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
+
+mod fixture;
+
+use std::collections::BTreeMap;
+
+use bollard::query_parameters::RemoveImageOptionsBuilder;
+use executor::{Options, Outcome, Relation, RunResult};
+use fixture::{Lab, built, external};
+use plan::{Build, Context, Plan};
+
+const RANDOM: &str = "RUN head -c 8 /dev/urandom > /random";
+
+fn outcomes(result: &RunResult) -> Vec<Outcome> {
+    result.builds.iter().map(|build| build.outcome).collect()
+}
+
+fn image_ids(result: &RunResult) -> Vec<String> {
+    result.builds.iter().map(|build| build.image_id.clone().unwrap_or_default()).collect()
+}
+
+fn chain(lab: &Lab) -> Plan {
+    let a = lab.science("a", external(), RANDOM);
+    let b = lab.science("b", built(&a), RANDOM);
+    lab.plan(vec![a, b])
+}
+
+fn resuming(lab: &Lab) -> Options {
+    Options { resume: true, no_cache: true, ..lab.options() }
+}
+
+async fn forget(lab: &Lab, build: &Build) {
+    for tag in &build.tags {
+        let force = RemoveImageOptionsBuilder::default().force(true).build();
+        lab.docker().remove_image(tag, Some(force), None).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_stands_is_taken_and_what_does_not_is_built() {
+    let lab = Lab::new();
+    let plan = chain(&lab);
+    let first = lab.run(&plan, &resuming(&lab)).await.unwrap();
+    assert_eq!(outcomes(&first), [Outcome::Built, Outcome::Built]);
+    let second = lab.run(&plan, &resuming(&lab)).await.unwrap();
+    assert!(second.success);
+    assert_eq!(outcomes(&second), [Outcome::Reused, Outcome::Reused]);
+    assert_eq!(image_ids(&second), image_ids(&first));
+
+    // A killed run left the parent only.
+    forget(&lab, &plan.builds[1]).await;
+    let third = lab.run(&plan, &resuming(&lab)).await.unwrap();
+    assert_eq!(outcomes(&third), [Outcome::Reused, Outcome::Built]);
+    assert_eq!(image_ids(&third)[0], image_ids(&first)[0]);
+    assert_ne!(image_ids(&third)[1], image_ids(&first)[1]);
+}
+
+#[tokio::test]
+async fn a_child_of_another_parent_is_not_taken() {
+    let lab = Lab::new();
+    let plan = chain(&lab);
+    let first = lab.run(&plan, &resuming(&lab)).await.unwrap();
+    // The parent is made anew under the same name: the child that is there stands on the old one.
+    let parent = lab.plan(vec![plan.builds[0].clone()]);
+    let anew = lab.run(&parent, &Options { no_cache: true, ..lab.options() }).await.unwrap();
+    assert_ne!(image_ids(&anew)[0], image_ids(&first)[0]);
+    let second = lab.run(&plan, &resuming(&lab)).await.unwrap();
+    assert_eq!(outcomes(&second), [Outcome::Reused, Outcome::Built]);
+    // And where the parent is made in this very run, so is the child.
+    forget(&lab, &plan.builds[0]).await;
+    let third = lab.run(&plan, &resuming(&lab)).await.unwrap();
+    assert_eq!(outcomes(&third), [Outcome::Built, Outcome::Built]);
+}
+
+#[tokio::test]
+async fn other_inputs_or_another_base_are_built() {
+    let lab = Lab::new();
+    let plan = lab.plan(vec![lab.science("a", external(), RANDOM)]);
+    lab.run(&plan, &lab.options()).await.unwrap();
+    let mut other = plan.clone();
+    let build = &mut other.builds[0];
+    build.context.inputs = "v1:sha256:other".into();
+    let label = build.labels.iter_mut().find(|(key, _)| key.ends_with(".inputs")).unwrap();
+    *label.1 = "v1:sha256:other".into();
+    let result = lab.run(&other, &resuming(&lab)).await.unwrap();
+    assert_eq!(outcomes(&result), [Outcome::Built]);
+}
+
+#[tokio::test]
+async fn what_is_taken_is_pushed() {
+    let lab = Lab::new();
+    let mut plan = chain(&lab);
+    let web = lab.compat(&plan.builds[1], "COPY start /");
+    let context = Context { entries: vec![lab.file("start", b"#!/bin/sh", true)] };
+    let contexts = BTreeMap::from([(web.id.clone(), context)]);
+    plan.builds.push(web);
+    let run =
+        async |options| lab.run_with(&plan, contexts.clone(), &options, Relation::Ancestor).await.0.unwrap();
+    let built = run(Options { pull: true, ..lab.options() }).await;
+    let pushed = run(Options { resume: true, no_cache: true, ..lab.pushing() }).await;
+    assert_eq!(outcomes(&pushed), [Outcome::Reused; 3]);
+    assert_eq!(image_ids(&pushed), image_ids(&built));
+    for build in &plan.builds {
+        let shown = lab.published(build.build_tag()).await.unwrap();
+        assert_eq!(lab.published(build.moving_tag()).await.unwrap().digest, shown.digest);
+    }
+}
