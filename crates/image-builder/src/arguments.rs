@@ -25,7 +25,8 @@ Exit codes:
   3    a build failed
   4    a push failed
   5    the environment: git, engine, registry, disk
-  6    conflict: a build tag exists with other content, a newer build is published
+  6    conflict: another run holds the lock, a build tag exists with other content, a newer build
+       is published
   130  interrupted (143: terminated)
   Of several: interrupted, then 5, 6, 3, 4.
 

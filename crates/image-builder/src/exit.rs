@@ -20,7 +20,7 @@ pub(crate) const BUILD: u8 = 3;
 pub(crate) const PUSH: u8 = 4;
 /// The environment: git, engine, registry, disk.
 pub(crate) const ENVIRONMENT: u8 = 5;
-/// A build tag exists with other content, or a newer build is published.
+/// Another run holds the lock, a build tag exists with other content, or a newer build is published.
 pub(crate) const CONFLICT: u8 = 6;
 /// SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
