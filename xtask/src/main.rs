@@ -9,6 +9,7 @@ mod engine;
 mod image;
 mod place;
 mod process;
+mod soak;
 mod suite;
 mod tidy;
 
@@ -47,6 +48,12 @@ enum Command {
         /// Run only what needs no engine.
         #[arg(long, conflicts_with = "engine")]
         no_engine: bool,
+    },
+    /// Run every test in its long form (an hour or so), and write the figures into RELIABILITY.md.
+    Soak {
+        /// Run only the test targets of this name, such as `fault_push` or `fault_*`; the page is left alone.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
     },
     /// Formatting, lints, the house's own rules, licences, documentation.
     Check {
@@ -104,6 +111,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test { engine, no_engine } => {
             suite::run(&if no_engine { Vec::new() } else { suite::expand(&engine) })
         }
+        Command::Soak { only } => soak::run(only.as_deref()),
         Command::Check { advisories: true } => check::run(Advisories::Ask),
         Command::Check { advisories: false } => check::run(Advisories::Leave),
         Command::Engine { action } => match action {

@@ -1,0 +1,133 @@
+//! `cargo xtask soak`: every test again in its long form, and the figures of the run written into `RELIABILITY.md`.
+//!
+//! Tests that count something (faults survived, kills, inputs tried) leave a file of JSON each; what is in them is told
+//! as it is, nothing is reckoned here.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::check::step;
+use crate::engine::{Kind, Session};
+use crate::{place, process, suite};
+
+/// Where the page says that figures go.
+const BEGIN: &str = "<!-- figures: written by cargo xtask soak -->";
+const END: &str = "<!-- end of figures -->";
+
+/// Runs them on the first engine. The page is written only when everything held.
+pub(crate) fn run(only: Option<&str>) -> Result<()> {
+    if place::user()? != 0 {
+        bail!("the long run kills engines of its own, which only root can start");
+    }
+    let start = Instant::now();
+    let figures = place::target().join("figures");
+    if figures.exists() {
+        fs::remove_dir_all(&figures).context("cannot remove the figures of an earlier run")?;
+    }
+    fs::create_dir_all(&figures)?;
+    step("every test in its long form, on debian", || {
+        let session = Session::start(Kind::Debian)?;
+        let mut command = suite::tests(&[]);
+        if let Some(only) = only {
+            command = suite::tests(&["--test", only]);
+        }
+        command.envs(session.state().environment());
+        command.env("IMAGE_BUILDER_SOAK", "1").env("IMAGE_BUILDER_FIGURES", &figures);
+        process::run(&mut command)
+    })?;
+    let found = read(&figures)?;
+    let minutes = start.elapsed().as_secs().div_ceil(60);
+    let table = table(&found, minutes, &day()?);
+    println!("{table}");
+    if only.is_some() {
+        println!("a part of the tests only: RELIABILITY.md is left as it is");
+        return Ok(());
+    }
+    let page = place::workspace().join("RELIABILITY.md");
+    let text = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
+    fs::write(&page, replace(&text, &table)?).with_context(|| format!("cannot write {}", page.display()))?;
+    println!("written to RELIABILITY.md");
+    Ok(())
+}
+
+/// Every file of figures, by its name.
+fn read(directory: &Path) -> Result<BTreeMap<String, Value>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let text = fs::read_to_string(&path)?;
+            let value =
+                serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+            found.insert(name, value);
+        }
+    }
+    Ok(found)
+}
+
+fn table(found: &BTreeMap<String, Value>, minutes: u64, day: &str) -> String {
+    let mut text = format!(
+        "Run of {day}, {minutes} minutes, Docker Engine of Debian, on one machine:\n\n| what | figures |\n| --- | --- |\n"
+    );
+    for (name, value) in found {
+        text.push_str(&format!("| {} | {} |\n", name.replace('-', " "), words(value)));
+    }
+    text
+}
+
+fn words(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let parts = fields
+                .iter()
+                .map(|(key, value)| format!("{} {}", key.replace(['_', '-'], " "), words(value)));
+            parts.collect::<Vec<_>>().join(" · ")
+        }
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(", "),
+        Value::String(text) => text.replace('|', "\\|"),
+        other => other.to_string(),
+    }
+}
+
+fn replace(page: &str, table: &str) -> Result<String> {
+    let parts = page.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let Some((before, after)) = parts else {
+        bail!("RELIABILITY.md has no place for figures: {BEGIN} … {END}")
+    };
+    Ok(format!("{before}{BEGIN}\n{table}{END}{after}"))
+}
+
+fn day() -> Result<String> {
+    let text = process::read(std::process::Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
+    Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_go_where_the_page_has_room_for_them() {
+        let found = BTreeMap::from([
+            ("push-matrix".to_owned(), serde_json::json!({"cells": 144, "right": 144})),
+            ("kills".to_owned(), serde_json::json!({"tool": 300, "violations": []})),
+        ]);
+        let table = table(&found, 12, "2026-01-02");
+        let page = replace(&format!("a\n{BEGIN}\nold\n{END}\nb\n"), &table).unwrap();
+        assert_eq!(
+            page,
+            format!(
+                "a\n{BEGIN}\nRun of 2026-01-02, 12 minutes, Docker Engine of Debian, on one machine:\n\n\
+                 | what | figures |\n| --- | --- |\n| kills | tool 300 · violations  |\n\
+                 | push matrix | cells 144 · right 144 |\n{END}\nb\n"
+            )
+        );
+        assert!(replace("no place", &table).is_err());
+    }
+}
