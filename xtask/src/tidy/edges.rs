@@ -3,11 +3,13 @@
 use super::{File, without_tests};
 
 /// A crate of the house and those that it may depend on.
-const ALLOWED: [(&str, &[&str]); 6] = [
+const ALLOWED: [(&str, &[&str]); 7] = [
     ("plan", &[]),
     ("planner", &["plan"]),
     ("registry", &["plan"]),
     ("executor", &["plan", "registry"]),
+    // Only tests use it: it may stand among anybody's dev-dependencies, and nobody's dependencies.
+    ("testbed", &["plan"]),
     ("image-builder", &["plan", "planner", "registry", "executor"]),
     ("xtask", &[]),
 ];
@@ -113,6 +115,13 @@ mod tests {
         );
         let tests_only = "[package]\nname = \"registry\"\n[dev-dependencies]\nplanner.workspace = true\n";
         assert_eq!(check("crates/registry/Cargo.toml", tests_only), "");
+        let testbed =
+            |section: &str| manifest("").replace("dependencies", section) + "testbed.workspace = true\n";
+        assert_eq!(check("crates/registry/Cargo.toml", &testbed("dev-dependencies")), "");
+        assert!(
+            check("crates/registry/Cargo.toml", &testbed("dependencies"))
+                .contains("must not depend on testbed")
+        );
         assert!(check("crates/new/Cargo.toml", "[package]\nname = \"new\"").contains("not in the picture"));
     }
 
