@@ -47,6 +47,10 @@ impl Service {
         Self { child, log: log.to_owned() }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn lives(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -63,6 +67,11 @@ impl Service {
         });
         let what = if lives { "does not answer" } else { "ended at once" };
         assert!(good && lives, "it {what}:\n{}", tail(&self.log));
+    }
+
+    /// Whether it ended within `bound`.
+    pub(crate) fn ends(&mut self, bound: Duration) -> bool {
+        wait_until(bound, || !self.lives())
     }
 
     /// SIGKILL, reaped.
@@ -84,6 +93,26 @@ pub(crate) fn signal(process: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
+}
+
+/// Runs a short program and returns what it said.
+///
+/// # Panics
+/// When it cannot be run or fails, with what it said.
+#[track_caller]
+pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {}: {said}", arguments.join(" "));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs a short program for taking down; whether it ended well.
+pub(crate) fn quiet(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 /// The last lines of a log.
