@@ -3,7 +3,7 @@
 //! Pure: it joins the schedule of builds and the order of pushes. It knows no engine, registry or clock; `work`
 //! carries out what it names and reports how that ended. Times are seconds since the run began.
 
-use plan::Plan;
+use plan::{Build, Plan};
 
 use crate::Event;
 use crate::build::{BuildFailure, Made};
@@ -182,8 +182,28 @@ impl<'a> Course<'a> {
     }
 }
 
+/// The result of a build of which nothing was done yet.
+pub(crate) fn unstarted(build: &Build) -> BuildResult {
+    BuildResult {
+        id: build.id.clone(),
+        kind: build.kind,
+        outcome: Outcome::Cancelled,
+        error: None,
+        failure: None,
+        tags: Vec::new(),
+        image_id: None,
+        size: None,
+        digest: None,
+        pushed: Vec::new(),
+        from: Vec::new(),
+        seconds: 0.0,
+        log: None,
+        tests: Vec::new(),
+    }
+}
+
 /// The full reference that a push sets.
-pub(crate) fn tag_of(build: &plan::Build, push: Push) -> &str {
+pub(crate) fn tag_of(build: &Build, push: Push) -> &str {
     match push {
         Push::BuildTag(_) => build.build_tag(),
         Push::MovingTag(_) => build.moving_tag(),

@@ -15,6 +15,8 @@ pub mod error;
 pub mod event;
 mod labels;
 mod lock;
+#[cfg(test)]
+mod model;
 pub mod options;
 mod prepare;
 mod progress;

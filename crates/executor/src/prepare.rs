@@ -195,7 +195,7 @@ fn tag_of(reference: &str) -> Option<String> {
 }
 
 /// Every image that a build needs must be there: all that are missing are told at once.
-fn complete(
+pub(crate) fn complete(
     plan: &Plan,
     answers: &BTreeMap<Target, Answer>,
     there: impl Fn(&Build) -> bool,

@@ -9,11 +9,11 @@ use registry::Registry;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
-use crate::course::is_success;
+use crate::course::{is_success, unstarted};
 use crate::engine::Engine;
 use crate::prepare::{check, prepare, registry_error};
 use crate::record::Record;
-use crate::result::{BuildResult, FORMAT_VERSION, Outcome, seconds};
+use crate::result::{FORMAT_VERSION, seconds};
 use crate::schedule::positions;
 use crate::work::{Surroundings, work};
 use crate::{Event, Options, Relation, RunError, RunResult, lock, record};
@@ -137,22 +137,6 @@ async fn set_up(
 
 /// The result of a run that has done nothing yet.
 fn blank(plan: &Plan, options: &Options, run: &str, started: SystemTime) -> RunResult {
-    let builds = plan.builds.iter().map(|build| BuildResult {
-        id: build.id.clone(),
-        kind: build.kind,
-        outcome: Outcome::Cancelled,
-        error: None,
-        failure: None,
-        tags: Vec::new(),
-        image_id: None,
-        size: None,
-        digest: None,
-        pushed: Vec::new(),
-        from: Vec::new(),
-        seconds: 0.0,
-        log: None,
-        tests: Vec::new(),
-    });
     RunResult {
         format_version: FORMAT_VERSION.to_owned(),
         run: run.to_owned(),
@@ -163,6 +147,6 @@ fn blank(plan: &Plan, options: &Options, run: &str, started: SystemTime) -> RunR
         started: seconds(started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
         seconds: 0.0,
         error: None,
-        builds: builds.collect(),
+        builds: plan.builds.iter().map(unstarted).collect(),
     }
 }

@@ -1,0 +1,409 @@
+//! The properties, over random stories, and the proof that each broken rule is found.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use plan::Plan;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+
+use super::checks::{self, Act, Break, By};
+use super::outside::{Outside, Policy, is_build_tag};
+use super::runner::{End, Rule, Run};
+use super::story::{Deed, Kind, RunSeed, Story, What, story};
+use super::tree::Tree;
+use crate::course::{is_success, unstarted};
+use crate::{BuildResult, Outcome, Relation};
+
+/// Cases of each property, and forty times as many when there is time.
+fn cases() -> u32 {
+    let soak = std::env::var_os("IMAGE_BUILDER_SOAK").is_some_and(|value| value == "1");
+    if soak { 40_000 } else { 1_000 }
+}
+
+/// What all properties together went through.
+static FIGURES: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+
+/// Adds to the figures, and writes them where they are wanted.
+fn count(what: &str, number: usize) {
+    let mut figures = FIGURES.lock().expect("no test panics with the figures in hand");
+    *figures.entry(what.to_owned()).or_default() += number as u64;
+}
+
+fn write_figures() {
+    let Some(directory) = std::env::var_os("IMAGE_BUILDER_FIGURES") else { return };
+    let figures = FIGURES.lock().expect("no test panics with the figures in hand");
+    let text = serde_json::to_string_pretty(&*figures).expect("figures are numbers by name");
+    std::fs::write(std::path::Path::new(&directory).join("model.json"), text)
+        .expect("the figures can be written");
+}
+
+/// How a run ended.
+struct Ended {
+    end: End,
+    results: Vec<BuildResult>,
+}
+
+impl Ended {
+    fn success(&self) -> bool {
+        self.end == End::Done && is_success(&self.results)
+    }
+}
+
+/// Runs that happen at the same time, each on an engine of its own, with what people do meanwhile.
+struct Together<'a> {
+    tree: &'a Tree,
+    runs: &'a [(&'a Plan, RunSeed)],
+    /// The number of the first run, and its engine.
+    first: usize,
+    engine: usize,
+    persons: &'a [(usize, Index, Deed)],
+    picks: &'a [Index],
+    rule: Rule,
+}
+
+fn play(outside: &mut Outside, story: &Together<'_>) -> Vec<Ended> {
+    let mut results: Vec<Vec<BuildResult>> =
+        story.runs.iter().map(|(plan, _)| plan.builds.iter().map(unstarted).collect()).collect();
+    let mut runs: Vec<Run<'_>> = story
+        .runs
+        .iter()
+        .zip(&mut results)
+        .enumerate()
+        .map(|(number, ((plan, seed), results))| {
+            Run::new(
+                (story.first + number, story.engine + number),
+                story.tree,
+                plan,
+                seed,
+                story.rule,
+                results,
+            )
+        })
+        .collect();
+    let tags: Vec<&str> = story
+        .runs
+        .iter()
+        .flat_map(|(plan, _)| &plan.builds)
+        .flat_map(|build| &build.tags)
+        .map(String::as_str)
+        .collect();
+    let mut picks = story.picks.iter().cycle();
+    let mut pick = || picks.next().expect("a story has picks");
+    for turn in 0.. {
+        assert!(turn < 100_000, "the runs come to no end");
+        for (_, tag, deed) in story.persons.iter().filter(|(at, ..)| *at == turn && !tags.is_empty()) {
+            outside.person(tags[tag.index(tags.len())], *deed);
+        }
+        let open: Vec<usize> = (0..runs.len()).filter(|run| runs[*run].end.is_none()).collect();
+        if open.is_empty() {
+            break;
+        }
+        let run = *pick().get(&open);
+        runs[run].step(outside, pick());
+        count("steps", 1);
+    }
+    let ends: Vec<End> = runs.iter().map(|run| run.end.expect("all runs ended")).collect();
+    drop(runs);
+    if story.rule == Rule::ForgivesPushes {
+        for result in results.iter_mut().flatten().filter(|result| result.outcome == Outcome::PushFailed) {
+            result.outcome = Outcome::Built;
+        }
+    }
+    ends.into_iter().zip(results).map(|(end, results)| Ended { end, results }).collect()
+}
+
+/// A run alone.
+fn alone(
+    outside: &mut Outside,
+    (tree, plan): (&Tree, &Plan),
+    seed: &RunSeed,
+    number: usize,
+    picks: &[Index],
+    rule: Rule,
+) -> Ended {
+    let runs = [(plan, seed.clone())];
+    let story = Together { tree, runs: &runs, first: number, engine: 0, persons: &[], picks, rule };
+    play(outside, &story).remove(0)
+}
+
+/// The same run without anything that goes wrong.
+fn clean(seed: &RunSeed) -> RunSeed {
+    RunSeed { faults: Vec::new(), cut: None, fail_fast: false, allow_older: false, ..seed.clone() }
+}
+
+/// The plan of a commit, as the story has it. The first commit has nothing to be compared with.
+fn plan_of(story: &Story, tree: &Tree, commit: usize) -> Plan {
+    if story.whole || commit == 0 { tree.plan_all(commit) } else { tree.plan_changed(commit) }
+}
+
+fn breaks(
+    outside: &Outside,
+    tree: &Tree,
+    from: usize,
+    before: &BTreeMap<String, String>,
+    forced: &BTreeSet<usize>,
+) -> Vec<Break> {
+    let commit = |digest: &str| outside.images.get(digest).and_then(|image| image.commit);
+    let relation = |shown: &str, set: &str| match (commit(shown), commit(set)) {
+        (Some(shown), Some(set)) => tree.relation(shown, set),
+        _ => Relation::Unknown,
+    };
+    checks::breaks(&outside.steps[from..], before, is_build_tag, relation, forced)
+}
+
+/// A published image stands on what its parents' build tags were seen to show.
+fn stands_on_what_is_shown(outside: &Outside, run: usize, plan: &Plan) -> Result<(), String> {
+    let mut shown: BTreeMap<&str, &str> = BTreeMap::new();
+    for step in outside.steps.iter().filter(|step| step.by == By::Run(run)) {
+        match &step.act {
+            Act::LookedFirst { tag, shown: Some(digest) } | Act::Looked { tag, shown: Some(digest) } => {
+                shown.insert(tag, digest);
+            }
+            Act::Put { tag, digest } => {
+                let Some(build) = plan.builds.iter().find(|build| build.build_tag() == tag) else { continue };
+                for need in &build.needs {
+                    let parent =
+                        plan.builds.iter().find(|build| build.id == *need).expect("needs are planned");
+                    let parent = shown.get(parent.build_tag()).copied().unwrap_or("nothing");
+                    if !outside.images[digest].parents.iter().any(|own| own == parent) {
+                        return Err(format!("8: {tag} does not stand on {parent}, which {need} shows"));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Runs one after another, as the lock of a machine makes them, each with its faults, and any of them cut off.
+fn one_after_another(story: &Story, rule: Rule) -> Result<(), String> {
+    let tree = Tree::new(story);
+    let mut outside = Outside::new(1, Policy::Open);
+    for (number, seed) in story.runs.iter().enumerate() {
+        let plan = plan_of(story, &tree, seed.commit.index(tree.commits()));
+        let (from, before) = (outside.steps.len(), outside.tags.clone());
+        let ended = alone(&mut outside, (&tree, &plan), seed, number, &story.picks, rule);
+        let mut plans: Vec<&Plan> = Vec::new();
+        plans.resize(number + 1, &plan);
+        checks::push_order(&outside.steps[from..], &plans)?;
+        stands_on_what_is_shown(&outside, number, &plan)?;
+        checks::nothing_starts_after(&outside.steps[from..], number, &plan)?;
+        let forced = if seed.allow_older { BTreeSet::from([number]) } else { BTreeSet::new() };
+        if let Some(found) = breaks(&outside, &tree, from, &before, &forced).first() {
+            return Err(found.what.clone());
+        }
+        if matches!(ended.end, End::Done | End::Interrupted) {
+            let success = is_success(&ended.results);
+            checks::truthful(&outside.steps, number, &plan, success, &ended.results, Some(&outside.tags))?;
+        }
+    }
+    count("faults", outside.injected);
+    Ok(())
+}
+
+/// A run with failures, and the same without.
+fn contained(story: &Story, rule: Rule) -> Result<(), String> {
+    let tree = Tree::new(story);
+    let mut seed = RunSeed { cut: None, fail_fast: false, ..story.runs[0].clone() };
+    seed.faults.retain(|fault| !matches!(fault.what, What::Request { kind: Kind::FirstLook, .. }));
+    let plan = tree.plan_all(seed.commit.index(tree.commits()));
+    let mut world = Outside::new(1, Policy::Open);
+    let with = alone(&mut world, (&tree, &plan), &seed, 0, &story.picks, rule);
+    checks::nothing_starts_after(&world.steps, 0, &plan)?;
+    count("faults", world.injected);
+    let mut world = Outside::new(1, Policy::Open);
+    let without = alone(&mut world, (&tree, &plan), &clean(&seed), 0, &story.picks, Rule::Kept);
+    checks::contained(&plan, &with.results, &without.results)
+}
+
+/// Any runs of a commit and its history that were cut off, then one that is not disturbed.
+fn convergent(story: &Story, rule: Rule) -> Result<(), String> {
+    let tree = Tree::new(story);
+    let last = tree.commits() - 1;
+    let plan = plan_of(story, &tree, last);
+    let mut outside = Outside::new(1, Policy::Open);
+    let mut calm = Outside::new(1, Policy::Open);
+    let first = tree.plan_all(0);
+    let undisturbed = clean(&story.runs[0]);
+    if !story.whole {
+        // What is not planned must have been published.
+        for world in [&mut outside, &mut calm] {
+            alone(world, (&tree, &first), &undisturbed, 0, &story.picks, Rule::Kept);
+        }
+    }
+    for (number, seed) in story.runs.iter().enumerate() {
+        let seed = RunSeed { allow_older: false, ..seed.clone() };
+        alone(&mut outside, (&tree, &plan), &seed, 1 + number, &story.picks, rule);
+    }
+    count("faults", outside.injected);
+    let number = 1 + story.runs.len();
+    let rerun = alone(&mut outside, (&tree, &plan), &undisturbed, number, &story.picks, rule);
+    checks::converged(&plan, &outside.tags)?;
+    if !rerun.success() {
+        return Err(format!("4: the clean run after those that were cut off ended {:?}", rerun.end));
+    }
+    alone(&mut calm, (&tree, &plan), &undisturbed, 1, &story.picks, Rule::Kept);
+    if !outside.tags.keys().eq(calm.tags.keys()) {
+        return Err("4: the tags are not those of an undisturbed run".to_owned());
+    }
+    let from = outside.steps.len();
+    let again = alone(&mut outside, (&tree, &plan), &undisturbed, number + 1, &story.picks, rule);
+    let idle =
+        outside.steps[from..].iter().all(|step| !matches!(step.act, Act::Started(_) | Act::Put { .. }));
+    if again.success() && idle { Ok(()) } else { Err("4: a run after a good one does something".to_owned()) }
+}
+
+/// Runs of any commits at the same time on different machines, where no lock of ours holds, and people among them.
+/// Returns what happened in the window between a look and its put.
+fn at_the_same_time(story: &Story, policy: Policy, rule: Rule) -> Result<usize, String> {
+    let tree = Tree::new(story);
+    let mut outside = Outside::new(1 + story.runs.len(), policy);
+    let calm = clean(&story.runs[0]);
+    alone(&mut outside, (&tree, &tree.plan_all(0)), &calm, 0, &story.picks, Rule::Kept);
+    let plans: Vec<Plan> =
+        story.runs.iter().map(|seed| plan_of(story, &tree, seed.commit.index(tree.commits()))).collect();
+    let runs: Vec<(&Plan, RunSeed)> = plans.iter().zip(story.runs.iter().cloned()).collect();
+    let (from, before) = (outside.steps.len(), outside.tags.clone());
+    let together = Together {
+        tree: &tree,
+        runs: &runs,
+        first: 1,
+        engine: 1,
+        persons: &story.persons,
+        picks: &story.picks,
+        rule,
+    };
+    let ended = play(&mut outside, &together);
+    count("faults", outside.injected);
+    let first = tree.plan_all(0);
+    let all: Vec<&Plan> = std::iter::once(&first).chain(&plans).collect();
+    checks::push_order(&outside.steps[from..], &all)?;
+    for (number, (plan, ended)) in plans.iter().zip(&ended).enumerate() {
+        stands_on_what_is_shown(&outside, 1 + number, plan)?;
+        if matches!(ended.end, End::Done | End::Interrupted) {
+            let success = is_success(&ended.results);
+            checks::truthful(&outside.steps, 1 + number, plan, success, &ended.results, None)?;
+        }
+    }
+    let forced =
+        (0..story.runs.len()).filter(|run| story.runs[*run].allow_older).map(|run| 1 + run).collect();
+    let breaks = breaks(&outside, &tree, from, &before, &forced);
+    if let Some(found) = breaks.iter().find(|found| !found.in_window) {
+        return Err(found.what.clone());
+    }
+    if let Some(found) = breaks.iter().find(|found| policy == Policy::Immutable && is_build_tag(&found.tag)) {
+        return Err(found.what.clone());
+    }
+    Ok(breaks.len())
+}
+
+/// Holds a property against many random stories. What fails is kept in `proptest-regressions` and tried first from
+/// then on.
+fn hold(name: &'static str, runs: std::ops::Range<usize>, property: impl Fn(&Story) -> Result<(), String>) {
+    let config = Config {
+        cases: cases(),
+        max_shrink_iters: 20_000,
+        source_file: Some(file!()),
+        test_name: Some(name),
+        ..Config::default()
+    };
+    let mut runner = TestRunner::new(config);
+    let held = runner.run(&story(runs), |story| {
+        count("cases", 1);
+        property(&story).map_err(TestCaseError::fail)
+    });
+    write_figures();
+    if let Err(error) = held {
+        panic!("{error}");
+    }
+}
+
+/// Invariants 7 (first half), 8, 9 and 10, as long as one run at a time writes.
+#[test]
+fn runs_one_after_another_keep_every_invariant() {
+    hold("one after another", 1..4, |story| one_after_another(story, Rule::Kept));
+}
+
+/// Invariant 7.
+#[test]
+fn a_failure_changes_nothing_else() {
+    hold("contained", 1..2, |story| contained(story, Rule::Kept));
+}
+
+/// Invariant 4.
+#[test]
+fn one_clean_run_after_any_that_were_cut_off_ends_as_if_undisturbed() {
+    hold("convergent", 1..4, |story| convergent(story, Rule::Kept));
+}
+
+/// Invariants 8, 9 and 10 with runs from several machines: what a registry without compare-and-swap cannot hold is
+/// lost only between a look and the put that follows it.
+#[test]
+fn runs_at_the_same_time_break_nothing_but_in_the_window_of_the_protocol() {
+    hold("at the same time", 2..5, |story| {
+        let changed = at_the_same_time(story, Policy::Open, Rule::Kept)?;
+        count("changes in the window", changed);
+        Ok(())
+    });
+}
+
+/// Where the registry keeps build tags from being changed, no order of requests changes one.
+#[test]
+fn a_registry_with_immutable_tags_closes_the_window_for_build_tags() {
+    hold("immutable", 2..5, |story| {
+        let story = Story { persons: Vec::new(), ..story.clone() };
+        at_the_same_time(&story, Policy::Immutable, Rule::Kept).map(|_| ())
+    });
+}
+
+/// The first failure that a property finds, with the same cases each time.
+fn find(property: impl Fn(&Story) -> Result<(), String>, runs: std::ops::Range<usize>) -> Option<String> {
+    let config = Config { cases: 5_000, max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    match runner.run(&story(runs), |story| property(&story).map_err(TestCaseError::fail)) {
+        Ok(()) => None,
+        Err(TestError::Fail(reason, _)) => Some(reason.message().to_owned()),
+        Err(TestError::Abort(reason)) => panic!("{reason}"),
+    }
+}
+
+#[test]
+fn every_broken_rule_is_found() {
+    type Property = fn(&Story, Rule) -> Result<(), String>;
+    let together: Property = |story, rule| at_the_same_time(story, Policy::Open, rule).map(|_| ());
+    for (rule, property, runs, invariant) in [
+        (Rule::ReusedIsDone, convergent as Property, 1..4, "4: "),
+        (Rule::FailureIsIgnored, one_after_another, 1..4, "7: "),
+        (Rule::FailureIsIgnored, contained, 1..4, "7: "),
+        (Rule::FailureStopsAll, contained, 1..4, "7: "),
+        (Rule::MovesBeforeVerified, one_after_another, 1..4, "8: "),
+        (Rule::AlwaysMoves, one_after_another, 1..4, "9: "),
+        (Rule::PushesBlindly, together, 2..5, "9: "),
+        (Rule::BelievesConfirmation, one_after_another, 1..4, "10: "),
+        (Rule::ForgivesPushes, one_after_another, 1..4, "10: "),
+    ] {
+        let found = find(|story| property(story, rule), runs);
+        assert!(found.as_ref().is_some_and(|found| found.starts_with(invariant)), "{rule:?}: {found:?}");
+    }
+}
+
+/// The window is real: said here so that nobody takes the property above for more than it is.
+#[test]
+fn two_machines_without_a_lock_can_change_a_build_tag_in_the_window() {
+    let found = find(
+        |story| match at_the_same_time(
+            &Story { persons: Vec::new(), ..story.clone() },
+            Policy::Open,
+            Rule::Kept,
+        ) {
+            Ok(0) => Ok(()),
+            Ok(count) => Err(format!("{count} in the window")),
+            Err(found) => Err(found),
+        },
+        2..5,
+    );
+    assert!(found.as_ref().is_some_and(|found| found.ends_with("in the window")), "{found:?}");
+}

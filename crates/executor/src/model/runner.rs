@@ -1,0 +1,429 @@
+//! One run, a request at a time: `run` and `work` with the engine and the registry of the model.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use plan::label::{self, Field};
+use plan::{Plan, Target};
+use proptest::sample::Index;
+
+use super::checks::{Act, By};
+use super::outside::{Image, Outside, Trouble};
+use super::story::{Cut, How, Kind, RunSeed, What};
+use super::tree::{PREFIX, Tree};
+use crate::build::{BuildFailure, Made};
+use crate::course::Course;
+use crate::labels::{self, Base, Moment};
+use crate::prepare::{Prepared, complete};
+use crate::publish::Push;
+use crate::push::{PushFailure, is_ours, must_move, read_shown};
+use crate::resolve::{Answer, Found};
+use crate::result::Failure;
+use crate::schedule::positions;
+use crate::{BuildResult, Relation};
+
+/// How often a push is tried. Waits are no matter here: any order of steps may come between two attempts.
+const ATTEMPTS: u32 = 3;
+
+/// The rules of the house, or one of them broken: the checks must find each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    Kept,
+    /// What is in the registry already is not looked after any more (4).
+    ReusedIsDone,
+    /// Descendants of a failed build start (7).
+    FailureIsIgnored,
+    /// A failure stops everything (7).
+    FailureStopsAll,
+    /// A moving tag is set before its build tag was asked back (8).
+    MovesBeforeVerified,
+    /// A moving tag is set whatever it shows (9).
+    AlwaysMoves,
+    /// A build tag is pushed without looking whether somebody was faster (9).
+    PushesBlindly,
+    /// A moving tag that a registry confirms is believed (10).
+    BelievesConfirmation,
+    /// A run that could not push everything says success (10).
+    ForgivesPushes,
+}
+
+/// How a run came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Killed,
+    Interrupted,
+    /// Before its first build.
+    Refused,
+    Done,
+}
+
+/// Something that is on its way.
+#[derive(Debug)]
+enum Task {
+    Build(usize),
+    Push { push: Push, attempt: u32, at: At },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum At {
+    Look,
+    Put,
+    Verify,
+}
+
+/// A run on its way.
+pub(crate) struct Run<'a> {
+    number: usize,
+    engine: usize,
+    tree: &'a Tree,
+    plan: &'a Plan,
+    commit: usize,
+    seed: &'a RunSeed,
+    rule: Rule,
+    course: Course<'a>,
+    /// What is to be looked at before the first build.
+    first: VecDeque<String>,
+    first_shown: BTreeMap<String, Option<registry::Image>>,
+    prepared: Option<Prepared>,
+    tasks: Vec<Task>,
+    failing: BTreeSet<usize>,
+    faults: BTreeMap<(String, Kind, u8), How>,
+    hits: BTreeMap<(String, Kind), u8>,
+    steps: usize,
+    pub end: Option<End>,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(
+        (number, engine): (usize, usize),
+        tree: &'a Tree,
+        plan: &'a Plan,
+        seed: &'a RunSeed,
+        rule: Rule,
+        results: &'a mut [BuildResult],
+    ) -> Self {
+        let needs = positions(plan).expect("the model's plans are in order");
+        let layers = plan.builds.iter().flat_map(|build| &build.references).filter_map(|reference| {
+            if let Target::Layer { reference, .. } = &reference.target {
+                Some(reference.clone())
+            } else {
+                None
+            }
+        });
+        let tags = plan.builds.iter().map(|build| build.build_tag().to_owned());
+        let mut run = Self {
+            number,
+            engine,
+            tree,
+            plan,
+            commit: tree.commit(&plan.revision.commit).expect("a plan is of a commit"),
+            seed,
+            rule,
+            course: Course::new(plan, &needs, seed.jobs, true, results),
+            first: tags.chain(layers.collect::<BTreeSet<_>>()).collect(),
+            first_shown: BTreeMap::new(),
+            prepared: None,
+            tasks: Vec::new(),
+            failing: BTreeSet::new(),
+            faults: BTreeMap::new(),
+            hits: BTreeMap::new(),
+            steps: 0,
+            end: None,
+        };
+        if plan.builds.is_empty() {
+            run.end = Some(End::Done);
+            return run;
+        }
+        for fault in &seed.faults {
+            let build = fault.build.index(plan.builds.len());
+            match fault.what {
+                What::Build => {
+                    run.failing.insert(build);
+                }
+                What::Request { kind, moving, nth, how } => {
+                    let tag = plan.builds[build].tags[usize::from(moving)].clone();
+                    run.faults.insert((tag, kind, nth), how);
+                }
+            }
+        }
+        run
+    }
+
+    fn by(&self) -> By {
+        By::Run(self.number)
+    }
+
+    /// The fault of the next request of this kind about a tag.
+    fn fault(&mut self, tag: &str, kind: Kind) -> Option<How> {
+        let hit = self.hits.entry((tag.to_owned(), kind)).or_default();
+        let fault = self.faults.get(&(tag.to_owned(), kind, *hit)).copied();
+        *hit = hit.saturating_add(1);
+        fault
+    }
+
+    /// One request or the end of one build; `pick` chooses among the tasks.
+    pub(crate) fn step(&mut self, outside: &mut Outside, pick: &Index) {
+        self.steps += 1;
+        if let Some((cut, _)) = self.seed.cut.filter(|(_, at)| self.steps > *at) {
+            outside.injected += 1;
+            return self.cut(cut);
+        }
+        if self.prepared.is_none() {
+            return self.look_first(outside);
+        }
+        let task = self.tasks.swap_remove(pick.index(self.tasks.len()));
+        let failed = match task {
+            Task::Build(build) => self.finish_build(build, outside),
+            Task::Push { push, attempt, at } => self.step_push(push, attempt, at, outside),
+        };
+        if failed && (self.seed.fail_fast || self.rule == Rule::FailureStopsAll) {
+            self.stop();
+            self.end = Some(End::Done);
+            return;
+        }
+        self.spawn(outside);
+    }
+
+    fn cut(&mut self, cut: Cut) {
+        if cut == Cut::Stopped && self.prepared.is_some() {
+            self.stop();
+        }
+        self.end = Some(if cut == Cut::Stopped { End::Interrupted } else { End::Killed });
+    }
+
+    fn stop(&mut self) {
+        self.tasks.clear();
+        self.course.stop(0.0);
+        self.course.settle();
+    }
+
+    fn look_first(&mut self, outside: &mut Outside) {
+        if let Some(tag) = self.first.pop_front() {
+            let fault = self.fault(&tag, Kind::FirstLook);
+            match outside.look(self.by(), &tag, true, fault) {
+                Ok(shown) => {
+                    self.first_shown.insert(tag, shown);
+                }
+                Err(_) => self.end = Some(End::Refused),
+            }
+            return;
+        }
+        match self.prepare() {
+            Some(prepared) => {
+                for (build, digest) in &prepared.reused {
+                    self.course.reuse(*build, digest, 0.0);
+                }
+                self.prepared = Some(prepared);
+                self.spawn(outside);
+            }
+            None => self.end = Some(End::Refused),
+        }
+    }
+
+    /// What `prepare` does with the answers.
+    fn prepare(&self) -> Option<Prepared> {
+        let there = |tag: &str| self.first_shown[tag].clone();
+        let shown: BTreeMap<String, registry::Image> = self
+            .plan
+            .builds
+            .iter()
+            .filter_map(|build| Some((build.build_tag().to_owned(), there(build.build_tag())?)))
+            .collect();
+        let targets = self.plan.builds.iter().flat_map(|build| &build.references);
+        let answers: BTreeMap<Target, Answer> = targets
+            .filter_map(|reference| {
+                let Target::Layer { reference: tag, target } = &reference.target else { return None };
+                let answer = there(tag).map_or(Answer::Missing, |image| {
+                    let version = image.labels.get(&label::science(PREFIX, target, Field::Version)).cloned();
+                    let (exact, digest) = (image.digest.clone(), Some(image.digest));
+                    Answer::Found(Found { name: tag.clone(), exact, digest, version })
+                });
+                Some((reference.target.clone(), answer))
+            })
+            .collect();
+        let found = complete(self.plan, &answers, |build| shown.contains_key(build.build_tag())).ok()?;
+        let mut prepared = Prepared::new(self.plan, found, BTreeMap::new());
+        prepared.judge(self.plan, &shown).ok()?;
+        Some(prepared)
+    }
+
+    /// Starts what may start; with nothing on the way the run is done.
+    fn spawn(&mut self, outside: &mut Outside) {
+        while let Some(build) = self.course.next_build() {
+            outside.note(self.by(), Act::Started(self.plan.builds[build].id.clone()));
+            self.tasks.push(Task::Build(build));
+        }
+        while let Some(push) = self.course.next_push() {
+            let blind = self.rule == Rule::PushesBlindly && matches!(push, Push::BuildTag(_));
+            let at = if blind { At::Put } else { At::Look };
+            self.tasks.push(Task::Push { push, attempt: 1, at });
+        }
+        if self.tasks.is_empty() {
+            self.course.settle();
+            self.end = Some(End::Done);
+        }
+    }
+
+    /// Returns whether the build failed.
+    fn finish_build(&mut self, build: usize, outside: &mut Outside) -> bool {
+        let planned = &self.plan.builds[build];
+        let failed = self.failing.contains(&build);
+        if failed {
+            outside.injected += 1;
+            outside.note(self.by(), Act::Failed(planned.id.clone()));
+        }
+        let made = if failed && self.rule != Rule::FailureIsIgnored {
+            Err(BuildFailure { failure: Failure::Build, message: "RUN false".to_owned() })
+        } else {
+            let image = self.make(build, outside);
+            outside.engines[self.engine].insert(planned.build_tag().to_owned(), image.digest);
+            Ok(Made { image_id: image.id, size: None })
+        };
+        let failed = made.is_err();
+        self.course.built(build, made, Vec::new(), 0.0, 0.0);
+        failed
+    }
+
+    fn make(&self, build: usize, outside: &mut Outside) -> Image {
+        let planned = &self.plan.builds[build];
+        let prepared = self.prepared.as_ref().expect("builds start when all is looked up");
+        let parents: Vec<String> = planned
+            .references
+            .iter()
+            .filter_map(|reference| match &reference.target {
+                Target::Build { id } => {
+                    let parent = self.plan.builds.iter().position(|build| build.id == *id)?;
+                    let tag = self.plan.builds[parent].build_tag();
+                    let local = || outside.engines[self.engine].get(tag).cloned();
+                    let digest = prepared.reused.get(&parent).cloned().or_else(local);
+                    Some(digest.expect("a build starts when what it stands on is there"))
+                }
+                other => prepared.found.get(other)?.digest.clone(),
+            })
+            .collect();
+        let base = parents.first().map(|digest| outside.images[digest].labels.clone());
+        let from = prepared.from(self.plan, planned);
+        let nameless = Base { name: None, digest: None };
+        let own = labels::complete(planned, PREFIX, &from, nameless, Moment::from_epoch(0));
+        let mut labels = base.unwrap_or_default();
+        labels.extend(own);
+        outside.make(labels, parents, Some(self.commit))
+    }
+
+    /// One request of a push. Returns whether the push failed for good.
+    fn step_push(&mut self, push: Push, attempt: u32, at: At, outside: &mut Outside) -> bool {
+        let next = match push {
+            Push::BuildTag(build) => self.step_build_tag(build, at, outside),
+            Push::MovingTag(build) => self.step_moving_tag(build, at, outside),
+        };
+        let pushed = match next {
+            Next::Go(at) => {
+                self.tasks.push(Task::Push { push, attempt, at });
+                return false;
+            }
+            Next::Trouble(Trouble::Passing) if attempt < ATTEMPTS => {
+                self.tasks.push(Task::Push { push, attempt: attempt + 1, at: At::Look });
+                return false;
+            }
+            Next::Trouble(_) => Err(PushFailure::new(Failure::Push, "the registry refuses")),
+            Next::End(pushed) => pushed,
+        };
+        let failed = pushed.is_err();
+        self.course.pushed(push, pushed, 0.0);
+        failed
+    }
+
+    fn look(&mut self, tag: &str, outside: &mut Outside) -> Result<Option<registry::Image>, Trouble> {
+        let fault = self.fault(tag, Kind::Look);
+        outside.look(self.by(), tag, false, fault)
+    }
+
+    /// As `push::push_build_tag` does.
+    fn step_build_tag(&mut self, build: usize, at: At, outside: &mut Outside) -> Next {
+        let planned = &self.plan.builds[build];
+        let tag = planned.build_tag();
+        let image_id = self.course.results[build].image_id.clone().unwrap_or_default();
+        let local = outside.engines[self.engine][tag].clone();
+        let failed = |failure, text: &str| Next::End(Err(PushFailure::new(failure, text)));
+        match at {
+            At::Look => match self.look(tag, outside) {
+                Err(trouble) => Next::Trouble(trouble),
+                Ok(None) => Next::Go(At::Put),
+                Ok(Some(shown)) if is_ours(&shown, &image_id) => Next::End(Ok(shown.digest)),
+                Ok(Some(_)) => failed(Failure::Conflict, "somebody else was faster"),
+            },
+            At::Put => {
+                let fault = self.fault(tag, Kind::Put);
+                match outside.put(self.by(), tag, &local, fault) {
+                    Err(trouble) => Next::Trouble(trouble),
+                    Ok(()) if self.rule == Rule::MovesBeforeVerified => {
+                        let fault = self.fault(planned.moving_tag(), Kind::Put);
+                        match outside.put(self.by(), planned.moving_tag(), &local, fault) {
+                            Ok(()) => Next::Go(At::Verify),
+                            Err(trouble) => Next::Trouble(trouble),
+                        }
+                    }
+                    Ok(()) => Next::Go(At::Verify),
+                }
+            }
+            At::Verify => match self.look(tag, outside) {
+                Err(trouble) => Next::Trouble(trouble),
+                Ok(Some(shown)) if is_ours(&shown, &image_id) || shown.digest == local => {
+                    Next::End(Ok(shown.digest))
+                }
+                Ok(_) => failed(Failure::Push, "the registry confirmed and shows something else"),
+            },
+        }
+    }
+
+    /// As `push::push_moving_tag` does.
+    fn step_moving_tag(&mut self, build: usize, at: At, outside: &mut Outside) -> Next {
+        let planned = &self.plan.builds[build];
+        let tag = planned.moving_tag();
+        let digest = self.course.results[build].digest.clone().unwrap_or_default();
+        let prepared = self.prepared.as_ref().expect("pushes start when all is looked up");
+        if self.rule == Rule::ReusedIsDone && prepared.reused.contains_key(&build) {
+            return Next::End(Ok(digest));
+        }
+        match at {
+            At::Look => match self.look(tag, outside) {
+                Err(trouble) => Next::Trouble(trouble),
+                Ok(shown) => {
+                    let shown = shown.map(|image| {
+                        read_shown(planned.kind, &planned.target, PREFIX, image.digest, &image.labels)
+                    });
+                    let commit = shown.as_ref().and_then(|shown| shown.commit.as_deref());
+                    let known = commit.and_then(|digits| self.tree.commit(digits));
+                    let relation =
+                        known.map_or(Relation::Unknown, |shown| self.tree.relation(shown, self.commit));
+                    let forced = self.seed.allow_older;
+                    match must_move(planned, &digest, shown.as_ref(), relation, forced) {
+                        _ if self.rule == Rule::AlwaysMoves => Next::Go(At::Put),
+                        Ok(true) => Next::Go(At::Put),
+                        Ok(false) => Next::End(Ok(digest)),
+                        Err(failure) => Next::End(Err(failure)),
+                    }
+                }
+            },
+            At::Put => {
+                let fault = self.fault(tag, Kind::Put);
+                match outside.put(self.by(), tag, &digest, fault) {
+                    Err(trouble) => Next::Trouble(trouble),
+                    Ok(()) if self.rule == Rule::BelievesConfirmation => Next::End(Ok(digest)),
+                    Ok(()) => Next::Go(At::Verify),
+                }
+            }
+            At::Verify => match self.look(tag, outside) {
+                Err(trouble) => Next::Trouble(trouble),
+                Ok(Some(shown)) if shown.digest == digest => Next::End(Ok(digest)),
+                Ok(_) => Next::End(Err(PushFailure::new(Failure::Push, "the tag shows something else"))),
+            },
+        }
+    }
+}
+
+/// What comes after a request.
+enum Next {
+    Go(At),
+    Trouble(Trouble),
+    End(Result<String, PushFailure>),
+}
