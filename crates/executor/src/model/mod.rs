@@ -8,7 +8,9 @@
 
 pub(crate) mod checks;
 mod outside;
+mod play;
 mod properties;
+mod pushing;
 mod runner;
 mod story;
 mod tree;

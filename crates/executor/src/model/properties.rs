@@ -1,136 +1,18 @@
 //! The properties, over random stories, and the proof that each broken rule is found.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 
 use plan::Plan;
-use proptest::sample::Index;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use super::checks::{self, Act, Break, By};
 use super::outside::{Outside, Policy, is_build_tag};
-use super::runner::{End, Rule, Run};
-use super::story::{Deed, Kind, RunSeed, Story, What, story};
+use super::play::{MACHINES, Together, alone, clean, count, figures, play};
+use super::runner::{End, Rule};
+use super::story::{Kind, RunSeed, Story, What, story};
 use super::tree::Tree;
-use crate::course::{is_success, unstarted};
-use crate::{BuildResult, Outcome, Relation};
-
-/// Cases of each property, and forty times as many when there is time.
-fn cases() -> u32 {
-    let soak = std::env::var_os("IMAGE_BUILDER_SOAK").is_some_and(|value| value == "1");
-    if soak { 40_000 } else { 1_000 }
-}
-
-/// What all properties together went through.
-static FIGURES: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
-
-/// Adds to the figures, and writes them where they are wanted.
-fn count(what: &str, number: usize) {
-    let mut figures = FIGURES.lock().expect("no test panics with the figures in hand");
-    *figures.entry(what.to_owned()).or_default() += number as u64;
-}
-
-fn write_figures() {
-    let Some(directory) = std::env::var_os("IMAGE_BUILDER_FIGURES") else { return };
-    let figures = FIGURES.lock().expect("no test panics with the figures in hand");
-    let text = serde_json::to_string_pretty(&*figures).expect("figures are numbers by name");
-    std::fs::write(std::path::Path::new(&directory).join("model.json"), text)
-        .expect("the figures can be written");
-}
-
-/// How a run ended.
-struct Ended {
-    end: End,
-    results: Vec<BuildResult>,
-}
-
-impl Ended {
-    fn success(&self) -> bool {
-        self.end == End::Done && is_success(&self.results)
-    }
-}
-
-/// Runs that happen at the same time, each on an engine of its own, with what people do meanwhile.
-struct Together<'a> {
-    tree: &'a Tree,
-    runs: &'a [(&'a Plan, RunSeed)],
-    /// The number of the first run, and its engine.
-    first: usize,
-    engine: usize,
-    persons: &'a [(usize, Index, Deed)],
-    picks: &'a [Index],
-    rule: Rule,
-}
-
-fn play(outside: &mut Outside, story: &Together<'_>) -> Vec<Ended> {
-    let mut results: Vec<Vec<BuildResult>> =
-        story.runs.iter().map(|(plan, _)| plan.builds.iter().map(unstarted).collect()).collect();
-    let mut runs: Vec<Run<'_>> = story
-        .runs
-        .iter()
-        .zip(&mut results)
-        .enumerate()
-        .map(|(number, ((plan, seed), results))| {
-            Run::new(
-                (story.first + number, story.engine + number),
-                story.tree,
-                plan,
-                seed,
-                story.rule,
-                results,
-            )
-        })
-        .collect();
-    let tags: Vec<&str> = story
-        .runs
-        .iter()
-        .flat_map(|(plan, _)| &plan.builds)
-        .flat_map(|build| &build.tags)
-        .map(String::as_str)
-        .collect();
-    let mut picks = story.picks.iter().cycle();
-    let mut pick = || picks.next().expect("a story has picks");
-    for turn in 0.. {
-        assert!(turn < 100_000, "the runs come to no end");
-        for (_, tag, deed) in story.persons.iter().filter(|(at, ..)| *at == turn && !tags.is_empty()) {
-            outside.person(tags[tag.index(tags.len())], *deed);
-        }
-        let open: Vec<usize> = (0..runs.len()).filter(|run| runs[*run].end.is_none()).collect();
-        if open.is_empty() {
-            break;
-        }
-        let run = *pick().get(&open);
-        runs[run].step(outside, pick());
-        count("steps", 1);
-    }
-    let ends: Vec<End> = runs.iter().map(|run| run.end.expect("all runs ended")).collect();
-    drop(runs);
-    if story.rule == Rule::ForgivesPushes {
-        for result in results.iter_mut().flatten().filter(|result| result.outcome == Outcome::PushFailed) {
-            result.outcome = Outcome::Built;
-        }
-    }
-    ends.into_iter().zip(results).map(|(end, results)| Ended { end, results }).collect()
-}
-
-/// A run alone.
-fn alone(
-    outside: &mut Outside,
-    (tree, plan): (&Tree, &Plan),
-    seed: &RunSeed,
-    number: usize,
-    picks: &[Index],
-    rule: Rule,
-) -> Ended {
-    let runs = [(plan, seed.clone())];
-    let story = Together { tree, runs: &runs, first: number, engine: 0, persons: &[], picks, rule };
-    play(outside, &story).remove(0)
-}
-
-/// The same run without anything that goes wrong.
-fn clean(seed: &RunSeed) -> RunSeed {
-    RunSeed { faults: Vec::new(), cut: None, fail_fast: false, allow_older: false, ..seed.clone() }
-}
+use crate::Relation;
+use crate::course::is_success;
 
 /// The plan of a commit, as the story has it. The first commit has nothing to be compared with.
 fn plan_of(story: &Story, tree: &Tree, commit: usize) -> Plan {
@@ -177,10 +59,10 @@ fn stands_on_what_is_shown(outside: &Outside, run: usize, plan: &Plan) -> Result
     Ok(())
 }
 
-/// Runs one after another, as the lock of a machine makes them, each with its faults, and any of them cut off.
+/// Runs one after another on two machines, as a lock makes them on one, each with its faults, and any of them cut off.
 fn one_after_another(story: &Story, rule: Rule) -> Result<(), String> {
     let tree = Tree::new(story);
-    let mut outside = Outside::new(1, Policy::Open);
+    let mut outside = Outside::new(MACHINES, Policy::Open);
     for (number, seed) in story.runs.iter().enumerate() {
         let plan = plan_of(story, &tree, seed.commit.index(tree.commits()));
         let (from, before) = (outside.steps.len(), outside.tags.clone());
@@ -209,11 +91,11 @@ fn contained(story: &Story, rule: Rule) -> Result<(), String> {
     let mut seed = RunSeed { cut: None, fail_fast: false, ..story.runs[0].clone() };
     seed.faults.retain(|fault| !matches!(fault.what, What::Request { kind: Kind::FirstLook, .. }));
     let plan = tree.plan_all(seed.commit.index(tree.commits()));
-    let mut world = Outside::new(1, Policy::Open);
+    let mut world = Outside::new(MACHINES, Policy::Open);
     let with = alone(&mut world, (&tree, &plan), &seed, 0, &story.picks, rule);
     checks::nothing_starts_after(&world.steps, 0, &plan)?;
     count("faults", world.injected);
-    let mut world = Outside::new(1, Policy::Open);
+    let mut world = Outside::new(MACHINES, Policy::Open);
     let without = alone(&mut world, (&tree, &plan), &clean(&seed), 0, &story.picks, Rule::Kept);
     checks::contained(&plan, &with.results, &without.results)
 }
@@ -223,8 +105,8 @@ fn convergent(story: &Story, rule: Rule) -> Result<(), String> {
     let tree = Tree::new(story);
     let last = tree.commits() - 1;
     let plan = plan_of(story, &tree, last);
-    let mut outside = Outside::new(1, Policy::Open);
-    let mut calm = Outside::new(1, Policy::Open);
+    let mut outside = Outside::new(MACHINES, Policy::Open);
+    let mut calm = Outside::new(MACHINES, Policy::Open);
     let first = tree.plan_all(0);
     let undisturbed = clean(&story.runs[0]);
     if !story.whole {
@@ -259,7 +141,7 @@ fn convergent(story: &Story, rule: Rule) -> Result<(), String> {
 /// Returns what happened in the window between a look and its put.
 fn at_the_same_time(story: &Story, policy: Policy, rule: Rule) -> Result<usize, String> {
     let tree = Tree::new(story);
-    let mut outside = Outside::new(1 + story.runs.len(), policy);
+    let mut outside = Outside::new(MACHINES + story.runs.len(), policy);
     let calm = clean(&story.runs[0]);
     alone(&mut outside, (&tree, &tree.plan_all(0)), &calm, 0, &story.picks, Rule::Kept);
     let plans: Vec<Plan> =
@@ -270,7 +152,7 @@ fn at_the_same_time(story: &Story, policy: Policy, rule: Rule) -> Result<usize, 
         tree: &tree,
         runs: &runs,
         first: 1,
-        engine: 1,
+        engine: MACHINES,
         persons: &story.persons,
         picks: &story.picks,
         rule,
@@ -303,7 +185,7 @@ fn at_the_same_time(story: &Story, policy: Policy, rule: Rule) -> Result<usize, 
 /// then on.
 fn hold(name: &'static str, runs: std::ops::Range<usize>, property: impl Fn(&Story) -> Result<(), String>) {
     let config = Config {
-        cases: cases(),
+        cases: testbed::scale::quick_or_long(1_000, 40_000),
         max_shrink_iters: 20_000,
         source_file: Some(file!()),
         test_name: Some(name),
@@ -314,7 +196,7 @@ fn hold(name: &'static str, runs: std::ops::Range<usize>, property: impl Fn(&Sto
         count("cases", 1);
         property(&story).map_err(TestCaseError::fail)
     });
-    write_figures();
+    testbed::scale::record("model", &figures());
     if let Err(error) = held {
         panic!("{error}");
     }
@@ -323,7 +205,7 @@ fn hold(name: &'static str, runs: std::ops::Range<usize>, property: impl Fn(&Sto
 /// Invariants 7 (first half), 8, 9 and 10, as long as one run at a time writes.
 #[test]
 fn runs_one_after_another_keep_every_invariant() {
-    hold("one after another", 1..4, |story| one_after_another(story, Rule::Kept));
+    hold("one after another", 1..5, |story| one_after_another(story, Rule::Kept));
 }
 
 /// Invariant 7.
@@ -380,6 +262,7 @@ fn every_broken_rule_is_found() {
         (Rule::FailureIsIgnored, contained, 1..4, "7: "),
         (Rule::FailureStopsAll, contained, 1..4, "7: "),
         (Rule::MovesBeforeVerified, one_after_another, 1..4, "8: "),
+        (Rule::ResumesByName, one_after_another, 3..6, "8: "),
         (Rule::AlwaysMoves, one_after_another, 1..4, "9: "),
         (Rule::PushesBlindly, together, 2..5, "9: "),
         (Rule::BelievesConfirmation, one_after_another, 1..4, "10: "),

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use plan::label::{self, Field};
-use plan::{Plan, Target};
+use plan::{Plan, Reference, Role, Target};
 use proptest::sample::Index;
 
 use super::checks::{Act, By};
-use super::outside::{Image, Outside, Trouble};
+use super::outside::{Image, Outside};
+use super::pushing::At;
 use super::story::{Cut, How, Kind, RunSeed, What};
 use super::tree::{PREFIX, Tree};
 use crate::build::{BuildFailure, Made};
@@ -15,14 +16,11 @@ use crate::course::Course;
 use crate::labels::{self, Base, Moment};
 use crate::prepare::{Prepared, complete};
 use crate::publish::Push;
-use crate::push::{PushFailure, is_ours, must_move, read_shown};
 use crate::resolve::{Answer, Found};
 use crate::result::Failure;
+use crate::reuse::{self, Verdict};
 use crate::schedule::positions;
-use crate::{BuildResult, Relation};
-
-/// How often a push is tried. Waits are no matter here: any order of steps may come between two attempts.
-const ATTEMPTS: u32 = 3;
+use crate::{BuildResult, Outcome};
 
 /// The rules of the house, or one of them broken: the checks must find each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +38,8 @@ pub(crate) enum Rule {
     AlwaysMoves,
     /// A build tag is pushed without looking whether somebody was faster (9).
     PushesBlindly,
+    /// What an earlier run left is taken by its labels, whatever it stands on (8).
+    ResumesByName,
     /// A moving tag that a registry confirms is believed (10).
     BelievesConfirmation,
     /// A run that could not push everything says success (10).
@@ -58,33 +58,26 @@ pub(crate) enum End {
 
 /// Something that is on its way.
 #[derive(Debug)]
-enum Task {
+pub(super) enum Task {
     Build(usize),
     Push { push: Push, attempt: u32, at: At },
-}
-
-#[derive(Debug, Clone, Copy)]
-enum At {
-    Look,
-    Put,
-    Verify,
 }
 
 /// A run on its way.
 pub(crate) struct Run<'a> {
     number: usize,
-    engine: usize,
-    tree: &'a Tree,
-    plan: &'a Plan,
-    commit: usize,
-    seed: &'a RunSeed,
-    rule: Rule,
-    course: Course<'a>,
+    pub(super) engine: usize,
+    pub(super) tree: &'a Tree,
+    pub(super) plan: &'a Plan,
+    pub(super) commit: usize,
+    pub(super) seed: &'a RunSeed,
+    pub(super) rule: Rule,
+    pub(super) course: Course<'a>,
     /// What is to be looked at before the first build.
     first: VecDeque<String>,
     first_shown: BTreeMap<String, Option<registry::Image>>,
     prepared: Option<Prepared>,
-    tasks: Vec<Task>,
+    pub(super) tasks: Vec<Task>,
     failing: BTreeSet<usize>,
     faults: BTreeMap<(String, Kind, u8), How>,
     hits: BTreeMap<(String, Kind), u8>,
@@ -148,12 +141,12 @@ impl<'a> Run<'a> {
         run
     }
 
-    fn by(&self) -> By {
+    pub(super) fn by(&self) -> By {
         By::Run(self.number)
     }
 
     /// The fault of the next request of this kind about a tag.
-    fn fault(&mut self, tag: &str, kind: Kind) -> Option<How> {
+    pub(super) fn fault(&mut self, tag: &str, kind: Kind) -> Option<How> {
         let hit = self.hits.entry((tag.to_owned(), kind)).or_default();
         let fault = self.faults.get(&(tag.to_owned(), kind, *hit)).copied();
         *hit = hit.saturating_add(1);
@@ -274,156 +267,68 @@ impl<'a> Run<'a> {
         let made = if failed && self.rule != Rule::FailureIsIgnored {
             Err(BuildFailure { failure: Failure::Build, message: "RUN false".to_owned() })
         } else {
-            let image = self.make(build, outside);
+            let standing = self.standing(build, outside);
+            let resumed = standing.is_some();
+            let image = standing.unwrap_or_else(|| self.make(build, outside));
             outside.engines[self.engine].insert(planned.build_tag().to_owned(), image.digest);
-            Ok(Made { image_id: image.id, size: None })
+            Ok(Made { image_id: image.id, size: None, resumed })
         };
         let failed = made.is_err();
         self.course.built(build, made, Vec::new(), 0.0, 0.0);
         failed
     }
 
+    pub(super) fn prepared(&self) -> &Prepared {
+        self.prepared.as_ref().expect("builds and pushes start when all is looked up")
+    }
+
+    /// The digest of what a reference names now.
+    fn digest_of(&self, target: &Target, outside: &Outside) -> Option<String> {
+        let Target::Build { id } = target else { return self.prepared().found.get(target)?.digest.clone() };
+        let parent = self.plan.builds.iter().position(|build| build.id == *id)?;
+        let local = || outside.engines[self.engine].get(self.plan.builds[parent].build_tag()).cloned();
+        let digest = self.prepared().reused.get(&parent).cloned().or_else(local);
+        Some(digest.expect("a build starts when what it stands on is there"))
+    }
+
+    /// What an earlier run left, as `resume::standing` takes it.
+    fn standing(&self, build: usize, outside: &Outside) -> Option<Image> {
+        let planned = &self.plan.builds[build];
+        let stands = |need: &plan::BuildId| {
+            let parent = self.course.results.iter().find(|result| result.id == *need);
+            parent.is_some_and(|parent| parent.outcome == Outcome::Reused)
+        };
+        if !self.seed.resume || !planned.needs.iter().all(stands) {
+            return None;
+        }
+        let image = &outside.images[outside.engines[self.engine].get(planned.build_tag())?];
+        let from = self.prepared().from(self.plan, planned);
+        let told = reuse::from(planned, PREFIX, &image.labels);
+        let judged = reuse::judge(planned, PREFIX, &image.labels, &from.layers);
+        let on_it = |reference: &Reference| match &reference.target {
+            Target::Build { .. } => {
+                reference.role == Role::Base
+                    && self.digest_of(&reference.target, outside).as_ref() == image.parents.first()
+            }
+            _ => true,
+        };
+        let on_all = self.rule == Rule::ResumesByName || planned.references.iter().all(on_it);
+        (judged == Verdict::Reuse && told == from && on_all).then(|| image.clone())
+    }
+
     fn make(&self, build: usize, outside: &mut Outside) -> Image {
         let planned = &self.plan.builds[build];
-        let prepared = self.prepared.as_ref().expect("builds start when all is looked up");
         let parents: Vec<String> = planned
             .references
             .iter()
-            .filter_map(|reference| match &reference.target {
-                Target::Build { id } => {
-                    let parent = self.plan.builds.iter().position(|build| build.id == *id)?;
-                    let tag = self.plan.builds[parent].build_tag();
-                    let local = || outside.engines[self.engine].get(tag).cloned();
-                    let digest = prepared.reused.get(&parent).cloned().or_else(local);
-                    Some(digest.expect("a build starts when what it stands on is there"))
-                }
-                other => prepared.found.get(other)?.digest.clone(),
-            })
+            .filter_map(|reference| self.digest_of(&reference.target, outside))
             .collect();
         let base = parents.first().map(|digest| outside.images[digest].labels.clone());
-        let from = prepared.from(self.plan, planned);
+        let from = self.prepared().from(self.plan, planned);
         let nameless = Base { name: None, digest: None };
         let own = labels::complete(planned, PREFIX, &from, nameless, Moment::from_epoch(0));
         let mut labels = base.unwrap_or_default();
         labels.extend(own);
         outside.make(labels, parents, Some(self.commit))
     }
-
-    /// One request of a push. Returns whether the push failed for good.
-    fn step_push(&mut self, push: Push, attempt: u32, at: At, outside: &mut Outside) -> bool {
-        let next = match push {
-            Push::BuildTag(build) => self.step_build_tag(build, at, outside),
-            Push::MovingTag(build) => self.step_moving_tag(build, at, outside),
-        };
-        let pushed = match next {
-            Next::Go(at) => {
-                self.tasks.push(Task::Push { push, attempt, at });
-                return false;
-            }
-            Next::Trouble(Trouble::Passing) if attempt < ATTEMPTS => {
-                self.tasks.push(Task::Push { push, attempt: attempt + 1, at: At::Look });
-                return false;
-            }
-            Next::Trouble(_) => Err(PushFailure::new(Failure::Push, "the registry refuses")),
-            Next::End(pushed) => pushed,
-        };
-        let failed = pushed.is_err();
-        self.course.pushed(push, pushed, 0.0);
-        failed
-    }
-
-    fn look(&mut self, tag: &str, outside: &mut Outside) -> Result<Option<registry::Image>, Trouble> {
-        let fault = self.fault(tag, Kind::Look);
-        outside.look(self.by(), tag, false, fault)
-    }
-
-    /// As `push::push_build_tag` does.
-    fn step_build_tag(&mut self, build: usize, at: At, outside: &mut Outside) -> Next {
-        let planned = &self.plan.builds[build];
-        let tag = planned.build_tag();
-        let image_id = self.course.results[build].image_id.clone().unwrap_or_default();
-        let local = outside.engines[self.engine][tag].clone();
-        let failed = |failure, text: &str| Next::End(Err(PushFailure::new(failure, text)));
-        match at {
-            At::Look => match self.look(tag, outside) {
-                Err(trouble) => Next::Trouble(trouble),
-                Ok(None) => Next::Go(At::Put),
-                Ok(Some(shown)) if is_ours(&shown, &image_id) => Next::End(Ok(shown.digest)),
-                Ok(Some(_)) => failed(Failure::Conflict, "somebody else was faster"),
-            },
-            At::Put => {
-                let fault = self.fault(tag, Kind::Put);
-                match outside.put(self.by(), tag, &local, fault) {
-                    Err(trouble) => Next::Trouble(trouble),
-                    Ok(()) if self.rule == Rule::MovesBeforeVerified => {
-                        let fault = self.fault(planned.moving_tag(), Kind::Put);
-                        match outside.put(self.by(), planned.moving_tag(), &local, fault) {
-                            Ok(()) => Next::Go(At::Verify),
-                            Err(trouble) => Next::Trouble(trouble),
-                        }
-                    }
-                    Ok(()) => Next::Go(At::Verify),
-                }
-            }
-            At::Verify => match self.look(tag, outside) {
-                Err(trouble) => Next::Trouble(trouble),
-                Ok(Some(shown)) if is_ours(&shown, &image_id) || shown.digest == local => {
-                    Next::End(Ok(shown.digest))
-                }
-                Ok(_) => failed(Failure::Push, "the registry confirmed and shows something else"),
-            },
-        }
-    }
-
-    /// As `push::push_moving_tag` does.
-    fn step_moving_tag(&mut self, build: usize, at: At, outside: &mut Outside) -> Next {
-        let planned = &self.plan.builds[build];
-        let tag = planned.moving_tag();
-        let digest = self.course.results[build].digest.clone().unwrap_or_default();
-        let prepared = self.prepared.as_ref().expect("pushes start when all is looked up");
-        if self.rule == Rule::ReusedIsDone && prepared.reused.contains_key(&build) {
-            return Next::End(Ok(digest));
-        }
-        match at {
-            At::Look => match self.look(tag, outside) {
-                Err(trouble) => Next::Trouble(trouble),
-                Ok(shown) => {
-                    let shown = shown.map(|image| {
-                        read_shown(planned.kind, &planned.target, PREFIX, image.digest, &image.labels)
-                    });
-                    let commit = shown.as_ref().and_then(|shown| shown.commit.as_deref());
-                    let known = commit.and_then(|digits| self.tree.commit(digits));
-                    let relation =
-                        known.map_or(Relation::Unknown, |shown| self.tree.relation(shown, self.commit));
-                    let forced = self.seed.allow_older;
-                    match must_move(planned, &digest, shown.as_ref(), relation, forced) {
-                        _ if self.rule == Rule::AlwaysMoves => Next::Go(At::Put),
-                        Ok(true) => Next::Go(At::Put),
-                        Ok(false) => Next::End(Ok(digest)),
-                        Err(failure) => Next::End(Err(failure)),
-                    }
-                }
-            },
-            At::Put => {
-                let fault = self.fault(tag, Kind::Put);
-                match outside.put(self.by(), tag, &digest, fault) {
-                    Err(trouble) => Next::Trouble(trouble),
-                    Ok(()) if self.rule == Rule::BelievesConfirmation => Next::End(Ok(digest)),
-                    Ok(()) => Next::Go(At::Verify),
-                }
-            }
-            At::Verify => match self.look(tag, outside) {
-                Err(trouble) => Next::Trouble(trouble),
-                Ok(Some(shown)) if shown.digest == digest => Next::End(Ok(digest)),
-                Ok(_) => Next::End(Err(PushFailure::new(Failure::Push, "the tag shows something else"))),
-            },
-        }
-    }
-}
-
-/// What comes after a request.
-enum Next {
-    Go(At),
-    Trouble(Trouble),
-    End(Result<String, PushFailure>),
 }

@@ -39,6 +39,10 @@ pub(crate) struct RunSeed {
     pub jobs: usize,
     pub fail_fast: bool,
     pub allow_older: bool,
+    /// Whether what an earlier run left on the engine is taken.
+    pub resume: bool,
+    /// The machine that it runs on, where it does not have one to itself.
+    pub machine: usize,
     pub faults: Vec<FaultSeed>,
     pub cut: Option<(Cut, usize)>,
 }
@@ -119,14 +123,18 @@ fn run() -> impl Strategy<Value = RunSeed> {
         1_usize..5,
         prop::bool::weighted(0.15),
         prop::bool::weighted(0.15),
+        any::<bool>(),
+        0_usize..2,
         prop::collection::vec(fault(), 0..12),
         prop::option::of((cut, 0_usize..150)),
     )
-        .prop_map(|(commit, jobs, fail_fast, allow_older, faults, cut)| RunSeed {
+        .prop_map(|(commit, jobs, fail_fast, allow_older, resume, machine, faults, cut)| RunSeed {
             commit,
             jobs,
             fail_fast,
             allow_older,
+            resume,
+            machine,
             faults,
             cut,
         })
