@@ -1,6 +1,8 @@
 //! The two streams: data to stdout, everything else to stderr, and neither ends the program when its reader is gone.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use crate::report::words::Paint;
 
@@ -44,4 +46,25 @@ fn paint(terminal: bool) -> Paint {
 
 fn dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// Writes a file: whole, or not at all. What is no file (a pipe, a terminal) is written to as it is.
+///
+/// # Errors
+/// When it cannot be written; then what was there before is still there.
+pub(crate) fn save(path: &Path, text: &str) -> io::Result<()> {
+    // A link's target is what is meant, and a link to nothing makes it.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if path.metadata().is_ok_and(|there| !there.is_file()) || path.is_symlink() {
+        return std::fs::write(&path, text);
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".image-builder-")
+        .permissions(std::fs::Permissions::from_mode(0o666))
+        .tempfile_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(&path).map_err(|error| error.error)?;
+    Ok(())
 }

@@ -1,7 +1,5 @@
 //! `image-builder plan`, and `--dryrun`: prints the plan and touches nothing but the file that `--out` names.
 
-use std::path::Path;
-
 use anyhow::Context as _;
 use plan::Plan;
 
@@ -35,7 +33,9 @@ pub(crate) fn warn(plan: &Plan) {
 /// Writes the document to where `--out` says, if it does.
 pub(crate) fn save(plan: &Plan, show: &ShowArguments) -> anyhow::Result<()> {
     match &show.out {
-        Some(path) => write(path, &document(plan)),
+        Some(path) => {
+            output::save(path, &document(plan)).with_context(|| format!("cannot write {}", path.display()))
+        }
         None => Ok(()),
     }
 }
@@ -43,8 +43,4 @@ pub(crate) fn save(plan: &Plan, show: &ShowArguments) -> anyhow::Result<()> {
 /// The plan as JSON: the same data as [`Plan::to_json`], safe to print.
 fn document(plan: &Plan) -> String {
     escape::escape_json(&plan.to_json()).into_owned()
-}
-
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
