@@ -185,7 +185,7 @@ fn at_the_same_time(story: &Story, policy: Policy, rule: Rule) -> Result<usize, 
 /// then on.
 fn hold(name: &'static str, runs: std::ops::Range<usize>, property: impl Fn(&Story) -> Result<(), String>) {
     let config = Config {
-        cases: testbed::scale::quick_or_long(1_000, 40_000),
+        cases: testbed::scale::quick_or_long(1_000, 15_000),
         max_shrink_iters: 20_000,
         source_file: Some(file!()),
         test_name: Some(name),
