@@ -185,11 +185,8 @@ pub(crate) async fn published(
 ) -> Result<BTreeMap<String, registry::Image>, registry::Error> {
     futures_util::stream::iter(references)
         .map(|reference| async move {
-            let image = ImageName::parse(&reference).map_err(|error| registry::Error {
-                kind: registry::ErrorKind::Protocol,
-                message: error.to_string(),
-                help: None,
-            })?;
+            let image = ImageName::parse(&reference)
+                .map_err(|error| registry::Error::new(registry::ErrorKind::Protocol, error.to_string()))?;
             Ok(registry.image(&image, platform).await?.map(|found| (reference, found)))
         })
         .buffer_unordered(AT_ONCE)

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::retry::Again;
+
 /// Why a registry, or the way to it, did not give what was asked.
 ///
 /// The kind alone decides what a caller does; the texts are for people.
@@ -16,6 +18,10 @@ pub struct Error {
     pub message: String,
     /// What to do next.
     pub help: Option<String>,
+    /// What the registry asks to wait, in `Retry-After`.
+    pub retry_after: Option<Duration>,
+    /// Whether nobody took the connection, which seldom changes soon.
+    pub(crate) nobody: bool,
 }
 
 /// The sorts of failure.
@@ -28,10 +34,7 @@ pub enum ErrorKind {
     /// 403: a login without the right.
     Denied,
     /// 429.
-    RateLimited {
-        /// What the registry asks for in `Retry-After`.
-        retry_after: Option<Duration>,
-    },
+    RateLimited,
     /// 5xx and 408: the registry's own trouble, which may pass.
     Server(u16),
     /// Any other status that is no success.
@@ -48,8 +51,8 @@ pub enum ErrorKind {
 
 impl Error {
     /// An error without help.
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), help: None }
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), help: None, retry_after: None, nobody: false }
     }
 
     /// The same with a help line.
@@ -61,7 +64,13 @@ impl Error {
     /// Whether the same request may succeed a little later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self.kind, ErrorKind::RateLimited { .. } | ErrorKind::Server(_) | ErrorKind::Connection)
+        matches!(self.kind, ErrorKind::RateLimited | ErrorKind::Server(_) | ErrorKind::Connection)
+    }
+
+    /// What follows from it for whoever has time. A login was tried anew already when this comes out as a 401.
+    #[must_use]
+    pub fn again(&self) -> Again {
+        if self.is_transient() { Again::Later { asked: self.retry_after } } else { Again::Never }
     }
 }
 
@@ -83,14 +92,15 @@ pub(crate) fn status_error(
     retry_after: Option<Duration>,
 ) -> Error {
     let said = if said.is_empty() { String::new() } else { format!(" ({said})") };
-    let error = |kind, text: &str| Error::new(kind, format!("{what}: {host} {text}{said}"));
+    let error =
+        |kind, text: &str| Error { retry_after, ..Error::new(kind, format!("{what}: {host} {text}{said}")) };
     match status {
         401 => error(ErrorKind::Unauthorized, "wants a login that it accepts, 401")
             .help(format!("docker login {host}")),
         403 => error(ErrorKind::Denied, "refuses, 403")
             .help(format!("ask for the right on {host}, or docker login {host} as somebody who has it")),
         404 => error(ErrorKind::NotFound, "does not have it, 404"),
-        429 => error(ErrorKind::RateLimited { retry_after }, "asks to wait, 429"),
+        429 => error(ErrorKind::RateLimited, "asks to wait, 429"),
         408 | 500..=599 => error(ErrorKind::Server(status), &format!("failed, {status}")),
         _ => error(ErrorKind::Refused(status), &format!("answered {status}")),
     }
@@ -189,12 +199,14 @@ mod tests {
             (408, ErrorKind::Server(408), true),
             (413, ErrorKind::Refused(413), false),
             (418, ErrorKind::Refused(418), false),
-            (429, ErrorKind::RateLimited { retry_after: wait }, true),
+            (429, ErrorKind::RateLimited, true),
             (500, ErrorKind::Server(500), true),
             (503, ErrorKind::Server(503), true),
         ] {
             let error = status_error(status, "r.example", "x:1", "SAID", wait);
             assert_eq!((error.kind, error.is_transient()), (kind, transient), "{status}");
+            let again = if transient { Again::Later { asked: wait } } else { Again::Never };
+            assert_eq!(error.again(), again, "{status}");
             assert!(error.message.contains("r.example") && error.message.contains("SAID"), "{error}");
         }
     }

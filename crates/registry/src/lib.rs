@@ -10,9 +10,11 @@ mod helper;
 mod login;
 mod manifest;
 mod registry;
+mod retry;
 mod wire;
 
 pub use credentials::{Credential, DockerConfig};
 pub use error::{Error, ErrorKind};
 pub use manifest::{Image, Layer};
 pub use registry::{Options, Registry};
+pub use retry::{Again, Attempt, GivenUp, Waits, retry};

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::credentials::DockerConfig;
 use crate::error::{Error, ErrorKind, status_error};
 use crate::manifest::{self, Image, Manifest};
+use crate::retry::{Again, Waits, retry};
 use crate::wire::{Access, Answer, Request, Wire};
 
 /// The largest manifest that is read; registries take 4 MiB (distribution-spec, "Pushing Manifests").
@@ -39,6 +40,8 @@ pub struct Options {
     pub certificates: Vec<Vec<u8>>,
     /// How long one request may take, its answer included.
     pub timeout: Duration,
+    /// How long a question that the registry did not answer is put again, where that may help; changes are made once.
+    pub retry_for: Duration,
     /// How many tags are asked for at once.
     pub page: usize,
 }
@@ -50,6 +53,7 @@ impl Default for Options {
             insecure: Vec::new(),
             certificates: Vec::new(),
             timeout: Duration::from_secs(60),
+            retry_for: Duration::ZERO,
             page: 1000,
         }
     }
@@ -59,6 +63,7 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Registry {
     wire: Arc<Wire>,
+    retry_for: Duration,
     page: usize,
 }
 
@@ -74,8 +79,14 @@ impl Registry {
     /// # Errors
     /// When the HTTP client cannot be set up.
     pub fn new(options: Options) -> Result<Self, Error> {
-        let page = options.page.max(1);
-        Ok(Self { wire: Arc::new(Wire::new(options)?), page })
+        let (retry_for, page) = (options.retry_for, options.page.max(1));
+        Ok(Self { wire: Arc::new(Wire::new(options)?), retry_for, page })
+    }
+
+    /// The same way, for a caller who tries again by itself.
+    #[must_use]
+    pub fn without_retries(&self) -> Self {
+        Self { retry_for: Duration::ZERO, ..self.clone() }
     }
 
     /// The digest that a tag, or a digest, names now; `None` when it is not there. Of an image for several
@@ -259,7 +270,19 @@ impl Registry {
             body: Bytes::new(),
             limit: MANIFEST_LIMIT,
         };
-        self.wire.send(&request, &image.to_string()).await
+        self.ask(&request, &image.to_string()).await
+    }
+
+    /// Puts a question, which changes nothing, until it is answered.
+    async fn ask(&self, request: &Request<'_>, what: &str) -> Result<Answer, Error> {
+        let told = |error: &Error, attempts, wait| {
+            tracing::debug!(%error, attempts, ?wait, "the registry is asked again");
+        };
+        // Where nobody listens, a question waits for nobody: the caller may know another way.
+        let judge = |error: &Error| if error.nobody { Again::Never } else { error.again() };
+        retry(Waits::within(self.retry_for), |_| self.wire.send(request, what), judge, told).await.map_err(
+            |given_up| Error { message: format!("{}{given_up}", given_up.error.message), ..given_up.error },
+        )
     }
 
     async fn get(
@@ -279,7 +302,7 @@ impl Registry {
             body: Bytes::new(),
             limit,
         };
-        self.wire.send(&request, what).await
+        self.ask(&request, what).await
     }
 }
 

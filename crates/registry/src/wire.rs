@@ -2,12 +2,12 @@
 //!
 //! Speaks the distribution specification's HTTP. `oci-client` loses the status of an error, `Retry-After`
 //! and the token server's own answer, and a retry has to know all three, so the requests are made here,
-//! over the HTTP client that it uses too. Nothing is retried here, but for one new login after a 401.
+//! over the HTTP client that it uses too. Nothing is tried again here, but for one new login after a 401.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -319,7 +319,8 @@ impl Wire {
                 "is {host} the right name, and does it run; plain http is spoken to loopback addresses only"
             )
         };
-        Error::new(kind, format!("{what}: cannot talk to {host}: {why}")).help(help)
+        let error = Error::new(kind, format!("{what}: cannot talk to {host}: {why}")).help(help);
+        Error { nobody: cause.is_connect(), ..error }
     }
 
     fn unreadable(&self, cause: Unread, host: &str, what: &str) -> Error {
@@ -381,9 +382,19 @@ fn root(error: &reqwest::Error) -> String {
     plain(&cause.to_string(), 300)
 }
 
-/// Seconds only; the form with a date is as good as none.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    wait_of(headers.get(RETRY_AFTER)?.to_str().ok()?.trim(), SystemTime::now())
+}
+
+/// The wait that a `Retry-After` asks for: seconds, or a date (RFC 9110, section 10.2.3), which may be past.
+fn wait_of(text: &str, now: SystemTime) -> Option<Duration> {
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let date = httpdate::parse_http_date(text).ok()?;
+            Some(date.duration_since(now).unwrap_or_default())
+        }
+    }
 }
 
 fn user_agent() -> String {
@@ -413,6 +424,24 @@ mod tests {
             "",
         ] {
             assert!(!is_near(far), "{far}");
+        }
+    }
+
+    #[test]
+    fn waits_are_asked_for_in_seconds_or_by_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for (text, expect) in [
+            ("0", Some(0)),
+            ("17", Some(17)),
+            ("Sun, 06 Nov 1994 08:49:40 GMT", Some(3)),
+            ("Sunday, 06-Nov-94 08:49:40 GMT", Some(3)),
+            ("Sun Nov  6 08:50:37 1994", Some(60)),
+            ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
+            ("-1", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(wait_of(text, now), expect.map(Duration::from_secs), "{text}");
         }
     }
 

@@ -39,10 +39,10 @@ async fn each_status_has_its_kind() {
         (error_of(|_, _| Some(Reply::new(403))).await, ErrorKind::Denied, "403"),
         (
             error_of(|_, _| Some(Reply::new(429).header("retry-after", "17"))).await,
-            ErrorKind::RateLimited { retry_after: Some(Duration::from_secs(17)) },
+            ErrorKind::RateLimited,
             "429",
         ),
-        (error_of(|_, _| Some(Reply::new(429))).await, ErrorKind::RateLimited { retry_after: None }, "wait"),
+        (error_of(|_, _| Some(Reply::new(429))).await, ErrorKind::RateLimited, "wait"),
         (error_of(|_, _| Some(Reply::new(500))).await, ErrorKind::Server(500), "500"),
         (error_of(|_, _| Some(Reply::new(503))).await, ErrorKind::Server(503), "503"),
         (error_of(|_, _| Some(Reply::new(413))).await, ErrorKind::Refused(413), "413"),
@@ -292,4 +292,81 @@ async fn the_login_does_not_follow_to_another_host() {
     assert_eq!(registry.resolve(&server.name("a:1")).await, Ok(Some(sha256(b"x"))));
     let asked = other.asked();
     assert_eq!((asked.len(), asked[0].authorization.as_str()), (1, ""));
+}
+
+/// A client that puts a question again for so many seconds.
+fn patient(seconds: u64) -> Registry {
+    let (retry_for, timeout) = (Duration::from_secs(seconds), Duration::from_secs(20));
+    Registry::new(Options { retry_for, timeout, ..Options::default() }).expect("a client")
+}
+
+#[tokio::test]
+async fn a_question_is_put_again_where_that_may_help() {
+    type Script = fn(usize) -> Option<Reply>;
+    let scripts: [(&str, Script); 4] = [
+        ("a status", |before| (before > 0).then(found).or_else(|| Some(Reply::new(503)))),
+        ("two of them", |before| Some(if before > 1 { found() } else { Reply::new(408) })),
+        ("no answer", |before| (before > 0).then(found)),
+        ("a wait", |before| {
+            Some(if before > 0 { found() } else { Reply::new(429).header("retry-after", "1") })
+        }),
+    ];
+    for (what, script) in scripts {
+        let began = std::time::Instant::now();
+        let server = Server::start(move |_, before, _| script(before));
+        let shown = patient(20).resolve(&server.name("a:1")).await;
+        assert_eq!(shown, Ok(Some(sha256(b"x"))), "{what}");
+        assert!(what != "a wait" || began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_cut_answer_is_asked_for_again() {
+    let manifest = r#"{"schemaVersion": 2}"#;
+    let server = Server::start(move |_, before, _| {
+        let whole = Reply::new(200).header("content-type", "application/x").body(manifest);
+        Some(if before == 0 { whole.cut(7) } else { whole })
+    });
+    let error = patient(20).image(&server.name("a:1"), "linux/amd64").await.expect_err("no image");
+    assert_eq!((error.kind, server.lines().len()), (ErrorKind::Protocol, 2), "whole at last: {error}");
+}
+
+#[tokio::test]
+async fn asking_has_an_end_and_the_last_answer_is_told() {
+    let server = Server::start(|_, _, _| Some(Reply::new(502)));
+    let error = patient(2).resolve(&server.name("a:1")).await.expect_err("down");
+    let asked = server.lines().len();
+    assert!(asked >= 2, "{asked}");
+    assert_eq!(error.kind, ErrorKind::Server(502));
+    assert!(
+        error.message.contains("failed, 502") && error.message.contains(&format!(", after {asked} attempts"))
+    );
+
+    let server = Server::start(|_, _, _| Some(Reply::new(503).header("retry-after", "3600")));
+    let error = patient(2).resolve(&server.name("a:1")).await.expect_err("down");
+    assert_eq!((server.lines().len(), error.retry_after), (1, Some(Duration::from_secs(3600))));
+    assert!(error.message.ends_with("asks to wait 3600 seconds, which is too long"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_refused_or_not_there_is_asked_once_and_a_change_is_made_once() {
+    for (status, requests) in [(401, 1), (403, 1), (404, 1), (413, 1)] {
+        let server = Server::start(move |_, _, _| Some(Reply::new(status)));
+        let _ = patient(20).resolve(&server.name("a:1")).await;
+        assert_eq!(server.lines().len(), requests, "{status}");
+    }
+    let server = Server::start(|_, _, asked| {
+        Some(match asked.line.starts_with("PUT ") {
+            true => Reply::new(503),
+            false => Reply::new(200).header("content-type", "application/x").body("{}"),
+        })
+    });
+    let error = patient(20).tag(&server.name("a:1"), "2").await.expect_err("503");
+    assert_eq!((error.kind, server.lines().len()), (ErrorKind::Server(503), 2), "{:?}", server.lines());
+    // Where nobody listens there is nobody to wait for.
+    let gone = Server::start(|_, _, _| None).name("a:1");
+    let began = std::time::Instant::now();
+    let error = patient(20).resolve(&gone).await.expect_err("nobody");
+    assert_eq!(error.kind, ErrorKind::Connection);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }

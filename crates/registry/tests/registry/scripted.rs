@@ -25,11 +25,19 @@ pub(crate) struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
+    /// How much of the body is sent, of the length that is announced.
+    sent: usize,
 }
 
 impl Reply {
     pub(crate) fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: String::new() }
+        Self { status, headers: Vec::new(), body: String::new(), sent: usize::MAX }
+    }
+
+    /// Ends after so many bytes of the body.
+    pub(crate) fn cut(mut self, sent: usize) -> Self {
+        self.sent = sent;
+        self
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -140,7 +148,7 @@ fn write(mut stream: &TcpStream, request: &Asked, reply: &Reply) -> std::io::Res
     }
     text.push_str(&format!("content-length: {}\r\n\r\n", reply.body.len()));
     if !request.line.starts_with("HEAD ") {
-        text.push_str(&reply.body);
+        text.push_str(&reply.body[..reply.sent.min(reply.body.len())]);
     }
     stream.write_all(text.as_bytes())
 }
