@@ -17,6 +17,7 @@ mod labels;
 mod lock;
 #[cfg(test)]
 mod model;
+mod moving;
 pub mod options;
 mod prepare;
 mod progress;
@@ -26,6 +27,7 @@ mod record;
 mod resolve;
 pub mod result;
 mod resume;
+mod retry;
 mod reuse;
 pub mod run;
 mod schedule;

@@ -1,6 +1,7 @@
 //! Everything that is settled before the first build: logins, what is published already, what is built on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use plan::{Build, BuildId, ImageName, Plan, Reference, Role, Target};
 use registry::{Credential, Registry};
@@ -11,6 +12,9 @@ use crate::labels::{self, From, Moment};
 use crate::options::Options;
 use crate::resolve::{Answer, Found, Resolver, by_digest, published};
 use crate::reuse::{self, Verdict};
+
+/// How long a registry is asked again before the first build.
+pub(crate) const QUESTIONS: Duration = Duration::from_secs(60);
 
 /// What is known before the first build.
 #[derive(Debug)]
@@ -56,6 +60,7 @@ pub(crate) async fn prepare(
         label_prefix: &plan.label_prefix,
         repo: &plan.repo,
         base_repo: options.base_repo.as_deref(),
+        retry_for: options.push_timeout.min(QUESTIONS),
         registry_first: options.push || options.pull,
         local_will_do: !options.push,
     };

@@ -217,6 +217,30 @@ pub(crate) fn decide_move(
     }
 }
 
+/// Whether another build tag of the same version is of a newer build than ours, as far as that can be known.
+///
+/// What this clone does not know counts by its number of commits, but for `allow_older`: then only what is known does.
+pub(crate) fn is_newer(
+    other: &BuildTag,
+    ours: &BuildTag,
+    relation: impl Fn(&str) -> Relation,
+    allow_older: bool,
+) -> bool {
+    if other.version != ours.version || other == ours {
+        return false;
+    }
+    if other.hash == ours.hash {
+        return other.rebuild > ours.rebuild;
+    }
+    // A descendant has more commits: most tags are passed over without a look at the history.
+    other.count > ours.count
+        && match relation(&other.hash) {
+            Relation::Descendant => true,
+            Relation::Unknown => !allow_older,
+            Relation::Same | Relation::Ancestor | Relation::Diverged => false,
+        }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -291,6 +315,26 @@ mod tests {
         publish.verified(Push::BuildTag(2));
         assert_eq!(publish.start(), Some(Push::MovingTag(2)));
         assert_eq!(publish.start(), None);
+    }
+
+    #[test]
+    fn newer_build_tags_are_known_by_history_or_by_number() {
+        let ours = tag("1.0-5-aaaaaaa-r1");
+        for (other, relation, allow_older, expect) in [
+            ("1.0-5-aaaaaaa-r1", Relation::Same, false, false),
+            ("1.0-5-aaaaaaa-r2", Relation::Same, false, true),
+            ("1.0-5-aaaaaaa", Relation::Same, false, false),
+            ("1.0-6-bbbbbbb", Relation::Descendant, false, true),
+            ("1.0-6-bbbbbbb", Relation::Descendant, true, true),
+            ("1.0-6-bbbbbbb", Relation::Unknown, false, true),
+            ("1.0-6-bbbbbbb", Relation::Unknown, true, false),
+            ("1.0-6-bbbbbbb", Relation::Diverged, false, false),
+            ("1.0-4-bbbbbbb", Relation::Unknown, false, false),
+            ("2.0-6-bbbbbbb", Relation::Descendant, false, false),
+        ] {
+            let newer = is_newer(&tag(other), &ours, |_| relation, allow_older);
+            assert_eq!(newer, expect, "{other} {relation:?} {allow_older}");
+        }
     }
 
     /// What happens next in a random run.

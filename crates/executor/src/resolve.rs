@@ -5,13 +5,15 @@
 //! Without them a local image is taken, and a registry that is absent is no error.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use plan::label::{self, Field};
 use plan::{ImageName, Target};
-use registry::{Credential, Registry};
+use registry::{Credential, Registry, Waits};
 
 use crate::engine::{Engine, EngineErrorKind, Flavour, LocalImage};
+use crate::retry;
 
 /// Requests at a time.
 pub(crate) const AT_ONCE: usize = 16;
@@ -48,6 +50,8 @@ pub(crate) struct Resolver<'a> {
     pub label_prefix: &'a str,
     pub repo: &'a str,
     pub base_repo: Option<&'a str>,
+    /// How long a registry that is asked through the engine is asked again.
+    pub retry_for: Duration,
     /// Whether registries go before the engine.
     pub registry_first: bool,
     /// Whether what only the engine has will do.
@@ -145,10 +149,12 @@ impl Resolver<'_> {
             return exact(reference.to_owned(), local.digest_in(&image));
         }
         let login = self.logins.get(&image.registry).unwrap_or(&Credential::Anonymous);
-        match self.engine.digest(&image, login).await {
+        let waits = Waits::within(self.retry_for);
+        let ask = |_| self.engine.digest(&image, login);
+        match registry::retry(waits, ask, retry::judge_question, |_, _, _| ()).await {
             Ok(digest) => exact(by_digest(&image, &digest, self.engine.flavour), Some(digest)),
-            Err(error) if error.kind == EngineErrorKind::NotFound => Ok(Answer::Missing),
-            Err(error) => Err((format!("{image}: {error}"), None)),
+            Err(given_up) if given_up.error.kind == EngineErrorKind::NotFound => Ok(Answer::Missing),
+            Err(given_up) => Err((format!("{image}: {}{given_up}", given_up.error), None)),
         }
     }
 

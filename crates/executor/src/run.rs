@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use plan::{BuildId, Context, Plan};
 use registry::Registry;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::course::{is_success, unstarted};
 use crate::engine::Engine;
-use crate::prepare::{check, prepare, registry_error};
+use crate::prepare::{QUESTIONS, check, prepare, registry_error};
 use crate::record::Record;
 use crate::result::{FORMAT_VERSION, seconds};
 use crate::schedule::positions;
@@ -20,6 +20,9 @@ use crate::{Event, Options, Relation, RunError, RunResult, lock, record};
 
 /// Builds at a time, where nobody says otherwise and the engine has as many processors.
 const DEFAULT_JOBS: usize = 4;
+
+/// How long a registry may take for one question of ours, which is small.
+const QUESTION: Duration = Duration::from_secs(30);
 
 /// Carries a plan out.
 ///
@@ -109,6 +112,8 @@ async fn set_up(
     let registry = Registry::new(registry::Options {
         config: options.docker_config.clone(),
         insecure: options.insecure.clone(),
+        timeout: options.idle_timeout.min(QUESTION),
+        retry_for: options.push_timeout.min(QUESTIONS),
         ..registry::Options::default()
     })
     .map_err(registry_error)?;

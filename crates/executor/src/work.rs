@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,15 +14,17 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use plan::{BuildId, Context, Plan};
 use registry::{Credential, Registry};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::build::{self, BuildFailure, Made, Told};
 use crate::course::{Course, tag_of};
 use crate::engine::Engine;
+use crate::moving::MovingTag;
 use crate::prepare::Prepared;
 use crate::progress::Heard;
 use crate::publish::Push;
-use crate::push::{self, PushFailure};
+use crate::push::{self, BuildTagPush, PushFailure};
 use crate::record::{Log, Record};
 use crate::result::{self, BuildResult, Failure, Outcome};
 use crate::{Event, Options, Relation};
@@ -220,33 +223,47 @@ async fn do_push(
     let planned = &around.plan.builds[push.build()];
     let tag = tag_of(planned, push);
     (around.speak)(Event::PushStarted { id: planned.id.clone(), tag: tag.to_owned() });
+    let told = |error: &str, attempts, wait: Duration| {
+        let (id, tag) = (planned.id.clone(), tag.to_owned());
+        (around.speak)(Event::PushRetried {
+            id,
+            tag,
+            attempts,
+            error: error.to_owned(),
+            wait: wait.as_secs_f64(),
+        });
+    };
+    // Each attempt begins with a look of its own, so the whole attempt is made again and not its requests.
+    let registry = &around.registry.without_retries();
+    let bound = around.options.push_timeout;
     let pushed = match push {
         Push::BuildTag(_) => {
-            let image_id = image_id.unwrap_or_default();
             let host = plan::ImageName::parse(tag).map_or_else(|_| String::new(), |name| name.registry);
-            let credential = around.prepared.logins.get(&host).unwrap_or(&Credential::Anonymous);
-            let (engine, registry) = (around.engine, around.registry);
-            let (platform, idle) = (&around.plan.platform, around.options.idle_timeout);
-            push::retry(|| push::push_build_tag(tag, &image_id, platform, engine, registry, credential, idle))
-                .await
+            let build_tag = BuildTagPush {
+                build_tag: tag,
+                image_id: image_id.as_deref().unwrap_or_default(),
+                platform: &around.plan.platform,
+                engine: around.engine,
+                registry,
+                idle: around.options.idle_timeout.min(bound),
+                login: around.prepared.logins.get(&host).unwrap_or(&Credential::Anonymous),
+                config: &around.options.docker_config,
+                renewed: OnceCell::new(),
+            };
+            push::persist(bound, |attempt| build_tag.push(attempt), told).await
         }
         Push::MovingTag(_) => {
-            let digest = digest.unwrap_or_default();
-            push::retry(|| move_tag(around, planned, &digest)).await
+            let moving = MovingTag {
+                plan: around.plan,
+                build: planned,
+                digest: digest.as_deref().unwrap_or_default(),
+                history: around.history,
+                allow_older: around.options.allow_older,
+                registry,
+                before: Mutex::new(None),
+            };
+            push::persist(bound, |_| moving.push(), told).await
         }
     };
     Done::Push { push, pushed, seconds: result::seconds(began.elapsed()) }
-}
-
-async fn move_tag(
-    around: &Surroundings<'_>,
-    build: &plan::Build,
-    digest: &str,
-) -> Result<String, PushFailure> {
-    let shown = push::look_at_moving_tag(around.plan, build, around.registry).await?;
-    let commit = shown.as_ref().and_then(|shown| shown.commit.as_deref());
-    let relation = commit.map_or(Relation::Unknown, around.history);
-    let allow_older = around.options.allow_older;
-    push::push_moving_tag(build, digest, shown, relation, allow_older, around.registry).await?;
-    Ok(digest.to_owned())
 }

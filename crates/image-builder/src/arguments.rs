@@ -207,7 +207,7 @@ pub(crate) struct RunArguments {
     /// Push although there are uncommitted changes; to another repo than the tree's own only
     #[arg(long)]
     pub(crate) allow_dirty: bool,
-    /// Move a moving tag although what it shows may be newer
+    /// Move a moving tag although what it shows, or a build tag beside it, may be newer
     #[arg(long)]
     pub(crate) allow_older: bool,
     /// Address of the engine, over DOCKER_HOST and docker contexts
@@ -218,8 +218,8 @@ pub(crate) struct RunArguments {
     pub(crate) idle_timeout: humantime::Duration,
     /// How long a push is tried again, where that may help
     ///
-    /// After a status that passes (408, 429, 5xx), a lost connection or an answer that was cut off. The waits grow, and
-    /// are those that the registry asks for.
+    /// After a status that passes (408, 429, 5xx), a lost connection, an answer that was cut off, or silence. The waits
+    /// grow, and are at least those that the registry asks for. An attempt that moves on is not cut short.
     #[arg(long, value_name = "TIME", default_value = "5m")]
     pub(crate) push_timeout: humantime::Duration,
     /// How long an engine that goes away during the run is waited for, before the next build or push

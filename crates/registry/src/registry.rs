@@ -149,17 +149,16 @@ impl Registry {
         Err(Error::new(ErrorKind::Protocol, format!("{image}: more than {DEPTH} indexes in each other")))
     }
 
-    /// Gives an image another tag in the same repository, byte for byte, and returns its digest once the
-    /// registry shows it under that tag.
+    /// Gives an image another tag in the same repository, byte for byte, and returns its digest. What the registry
+    /// shows afterwards is not looked at.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is nothing to tag; [`ErrorKind::Protocol`] when the registry
-    /// confirms and then shows something else.
-    pub async fn tag(&self, from: &ImageName, tag: &str) -> Result<String, Error> {
+    /// [`ErrorKind::NotFound`] when there is nothing to tag.
+    pub async fn set_tag(&self, from: &ImageName, tag: &str) -> Result<String, Error> {
         let Some((body, digest, media_type)) = self.get_manifest(from, reference(from)).await? else {
             return Err(missing(from, reference(from)));
         };
-        let to = ImageName { tag: Some(tag.to_owned()), digest: None, has_tag: true, ..from.clone() };
+        let to = with_tag(from, tag);
         let request = Request {
             image: &to,
             access: Access::Push,
@@ -173,6 +172,17 @@ impl Registry {
         if answer.status == 404 {
             return Err(missing(&to, tag));
         }
+        Ok(digest)
+    }
+
+    /// The same, once the registry shows it under that tag.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is nothing to tag; [`ErrorKind::Protocol`] when the registry
+    /// confirms and then shows something else.
+    pub async fn tag(&self, from: &ImageName, tag: &str) -> Result<String, Error> {
+        let digest = self.set_tag(from, tag).await?;
+        let to = with_tag(from, tag);
         match self.resolve(&to).await? {
             Some(shown) if shown == digest => Ok(digest),
             Some(shown) => Err(Error::new(
@@ -309,6 +319,10 @@ impl Registry {
 /// What names the manifest in an address: the digest before the tag.
 fn reference(image: &ImageName) -> &str {
     image.digest.as_deref().or(image.tag.as_deref()).unwrap_or("latest")
+}
+
+fn with_tag(image: &ImageName, tag: &str) -> ImageName {
+    ImageName { tag: Some(tag.to_owned()), digest: None, has_tag: true, ..image.clone() }
 }
 
 fn sha256(body: &[u8]) -> String {

@@ -5,8 +5,9 @@ use super::runner::{Rule, Run, Task};
 use super::story::Kind;
 use super::tree::PREFIX;
 use crate::Relation;
+use crate::moving::{must_move, own_tag, read_shown};
 use crate::publish::Push;
-use crate::push::{PushFailure, is_ours, must_move, read_shown};
+use crate::push::{PushFailure, is_ours};
 use crate::result::Failure;
 
 /// How often a push is tried. Waits are no matter here: any order of steps may come between two attempts.
@@ -114,7 +115,8 @@ impl Run<'_> {
                     let relation =
                         known.map_or(Relation::Unknown, |shown| self.tree.relation(shown, self.commit));
                     let forced = self.seed.allow_older;
-                    match must_move(planned, &digest, shown.as_ref(), relation, forced) {
+                    let own = own_tag(planned).expect("the plan was made with good tags");
+                    match must_move(planned, (&digest, &own), shown.as_ref(), relation, forced) {
                         _ if self.rule == Rule::AlwaysMoves => Next::Go(At::Put),
                         Ok(true) => Next::Go(At::Put),
                         Ok(false) => Next::End(Ok(digest)),

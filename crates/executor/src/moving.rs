@@ -1,0 +1,283 @@
+//! Moving tags: a verified build's manifest put once more, and never back to an older build.
+//!
+//! A registry has no "set this if it still shows that", so two runs on two machines can look at the same moment. What
+//! keeps an older one from winning is that a build tag is in the registry before its moving tag is set. The run lists the
+//! build tags before its own change and after it: a newer one that was there before stops it, and one that came meanwhile
+//! may have been set and overwritten, so it is set again. What remains is a run that dies between its change and
+//! that second look; the next run sets the tag right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use plan::label::{self, Field, oci};
+use plan::{Build, BuildTag, ImageName, Kind, Plan};
+use registry::{ErrorKind, Registry};
+
+use crate::engine::split_tag;
+use crate::options::Relation;
+use crate::publish::{Move, decide_move, is_newer};
+use crate::push::PushFailure;
+use crate::result::Failure;
+
+/// So many newer runs at the same moment are given way to.
+const ROUNDS: usize = 20;
+
+/// What a moving tag shows, as far as it matters.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    digest: String,
+    /// The build tag that the image carries as its own.
+    tag: Option<BuildTag>,
+    /// The commit that it was built from, as many digits as are known.
+    pub commit: Option<String>,
+}
+
+/// A build that the moving tag is to show.
+#[derive(Debug, Clone)]
+struct Wanted {
+    digest: String,
+    tag: BuildTag,
+    /// The same as text.
+    name: String,
+}
+
+/// The way of one moving tag to one verified build, over all attempts.
+pub(crate) struct MovingTag<'a> {
+    pub plan: &'a Plan,
+    pub build: &'a Build,
+    /// Of the verified build.
+    pub digest: &'a str,
+    pub history: &'a (dyn Fn(&str) -> Relation + Send + Sync),
+    pub allow_older: bool,
+    pub registry: &'a Registry,
+    /// The build tags that were there before the first change of ours, once there may have been one.
+    pub before: Mutex<Option<BTreeSet<String>>>,
+}
+
+impl MovingTag<'_> {
+    /// One attempt. Looks first, so that nothing is done twice and nothing is set back.
+    pub(crate) async fn push(&self) -> Result<String, PushFailure> {
+        let tag = own_tag(self.build)?;
+        let name = split_tag(self.build.build_tag()).1.to_owned();
+        let wanted = Wanted { digest: self.digest.to_owned(), tag, name };
+        let shown = self.look().await?;
+        let known = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = match (self.must_move(&wanted, shown.as_ref())?, known) {
+            (false, None) => return Ok(wanted.digest),
+            // An attempt before this one got through, and did not come to its second look.
+            (false, Some(before)) => before,
+            (true, _) => {
+                let before = self.build_tags().await?;
+                self.nothing_newer(&before, &wanted.tag, shown.as_ref())?;
+                *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(before.clone());
+                self.set(&wanted).await?;
+                before
+            }
+        };
+        self.settle(wanted, before).await?;
+        Ok(self.digest.to_owned())
+    }
+
+    /// Looks again after a change, until what is shown can stay.
+    async fn settle(&self, ours: Wanted, mut before: BTreeSet<String>) -> Result<(), PushFailure> {
+        let moving = self.build.moving_tag();
+        let mut wanted = ours.clone();
+        for _ in 0..ROUNDS {
+            let digest = self.registry.resolve(&self.name()?).await?;
+            if digest.as_ref() != Some(&wanted.digest) {
+                let Some(shown) = self.look().await? else {
+                    let text = format!("the registry confirmed {moving} and does not have it");
+                    return Err(PushFailure::new(Failure::Push, text));
+                };
+                if self.must_move(&wanted, Some(&shown))? {
+                    // An older run was in between: it looked before us and wrote after us.
+                    self.set(&wanted).await?;
+                }
+                continue;
+            }
+            let now = self.build_tags().await?;
+            let newcomer = now
+                .difference(&before)
+                .filter_map(|text| Some((text, BuildTag::parse(text)?)))
+                .filter(|(_, tag)| self.counts_as_newer(tag, &wanted.tag))
+                .max_by_key(|(_, tag)| (tag.count, tag.rebuild));
+            let Some((text, tag)) = newcomer else {
+                return if wanted.digest == ours.digest { Ok(()) } else { Err(self.overtaken(&wanted)) };
+            };
+            // Its run may have set the moving tag before us, and we may have set it back: set it right.
+            let name = ImageName { tag: Some(text.clone()), ..self.name()? };
+            if let Some(digest) = self.registry.resolve(&name).await? {
+                wanted = Wanted { digest, tag, name: text.clone() };
+                self.set(&wanted).await?;
+            }
+            before.extend(now);
+        }
+        let text = format!("{moving} is set by others again and again; {ROUNDS} looks saw no end of it");
+        Err(PushFailure::new(Failure::Conflict, text))
+    }
+
+    async fn set(&self, wanted: &Wanted) -> Result<(), PushFailure> {
+        let name = self.name()?;
+        let from = ImageName { digest: Some(wanted.digest.clone()), ..name.clone() };
+        self.registry.set_tag(&from, name.tag.as_deref().unwrap_or("latest")).await?;
+        Ok(())
+    }
+
+    fn name(&self) -> Result<ImageName, PushFailure> {
+        ImageName::parse(self.build.moving_tag())
+            .map_err(|error| PushFailure::new(Failure::Push, error.to_string()))
+    }
+
+    async fn look(&self) -> Result<Option<Shown>, PushFailure> {
+        let shown = self.registry.image(&self.name()?, &self.plan.platform).await?;
+        let (build, prefix) = (self.build, &self.plan.label_prefix);
+        Ok(shown.map(|image| read_shown(build.kind, &build.target, prefix, image.digest, &image.labels)))
+    }
+
+    /// The build tags of this version. A registry that keeps its list to itself has none to tell.
+    async fn build_tags(&self) -> Result<BTreeSet<String>, PushFailure> {
+        let tags = match self.registry.tags(&self.name()?).await {
+            Ok(tags) => tags,
+            Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Refused(_)) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(tags.into_iter().filter(|tag| BuildTag::parse(tag).is_some()).collect())
+    }
+
+    /// A newer build whose moving tag is not set yet is on its way.
+    fn nothing_newer(
+        &self,
+        tags: &BTreeSet<String>,
+        ours: &BuildTag,
+        shown: Option<&Shown>,
+    ) -> Result<(), PushFailure> {
+        if self.allow_older {
+            return Ok(());
+        }
+        let judged = shown.and_then(|shown| shown.tag.as_ref());
+        let newer = tags
+            .iter()
+            .filter_map(|text| Some((text, BuildTag::parse(text)?)))
+            .filter(|(_, tag)| Some(tag) != judged && self.counts_as_newer(tag, ours))
+            .max_by_key(|(_, tag)| (tag.count, tag.rebuild));
+        let Some((newer, _)) = newer else { return Ok(()) };
+        let moving = self.build.moving_tag();
+        Err(PushFailure::new(
+            Failure::Conflict,
+            format!(
+                "{moving} is not set: {newer} is in the registry, which is newer or may be, and its run may be setting it \
+                 now; --allow-older sets it anyway"
+            ),
+        ))
+    }
+
+    fn counts_as_newer(&self, tag: &BuildTag, than: &BuildTag) -> bool {
+        is_newer(tag, than, self.history, self.allow_older)
+    }
+
+    fn overtaken(&self, by: &Wanted) -> PushFailure {
+        let moving = self.build.moving_tag();
+        let text = format!(
+            "{moving} shows {}, a newer build that came during this push, and is not set back",
+            by.name
+        );
+        PushFailure::new(Failure::Conflict, text)
+    }
+
+    fn must_move(&self, wanted: &Wanted, shown: Option<&Shown>) -> Result<bool, PushFailure> {
+        let commit = shown.and_then(|shown| shown.commit.as_deref());
+        let relation = commit.map_or(Relation::Unknown, self.history);
+        must_move(self.build, (&wanted.digest, &wanted.tag), shown, relation, self.allow_older)
+    }
+}
+
+/// The build tag of a build.
+pub(crate) fn own_tag(build: &Build) -> Result<BuildTag, PushFailure> {
+    let (_, tag) = split_tag(build.build_tag());
+    BuildTag::parse(tag).ok_or_else(|| PushFailure::new(Failure::Push, format!("{tag} is no build tag")))
+}
+
+/// Whether a build's moving tag must be set to show `wanted`, a digest with its build tag; the error says why it may not.
+pub(crate) fn must_move(
+    build: &Build,
+    wanted: (&str, &BuildTag),
+    shown: Option<&Shown>,
+    relation: Relation,
+    allow_older: bool,
+) -> Result<bool, PushFailure> {
+    let before = shown.map(|shown| (shown.digest.as_str(), shown.tag.as_ref()));
+    let moving = build.moving_tag();
+    let carries = shown.and_then(|shown| shown.commit.as_deref()).unwrap_or("an unknown commit");
+    match decide_move(wanted, before, relation, allow_older) {
+        Move::Keep => Ok(false),
+        Move::Set => Ok(true),
+        Move::Newer => Err(PushFailure::new(
+            Failure::Conflict,
+            format!("{moving} shows a newer build, of {carries}, and is not set back"),
+        )),
+        Move::Unclear => Err(PushFailure::new(
+            Failure::Conflict,
+            format!(
+                "{moving} shows a build of {carries}, which may be newer than this one; --allow-older moves it anyway"
+            ),
+        )),
+    }
+}
+
+/// Reads what a moving tag shows from the labels of the image.
+pub(crate) fn read_shown(
+    kind: Kind,
+    target: &str,
+    prefix: &str,
+    digest: String,
+    labels: &BTreeMap<String, String>,
+) -> Shown {
+    let version = match kind {
+        Kind::Science => labels.get(&label::science(prefix, target, Field::Version)).map(String::as_str),
+        Kind::Compat => labels
+            .get(&label::compat(prefix, Field::Version))
+            .map(|text| text.rsplit_once(':').map_or(text.as_str(), |(_, tag)| tag)),
+    };
+    let tag = version.and_then(BuildTag::parse);
+    let revision = labels.get(oci::REVISION).filter(|revision| !revision.is_empty());
+    // The revision is inherited from any base; only where the breadcrumb agrees it is this image's own.
+    let commit = match (&tag, revision) {
+        (Some(tag), Some(revision)) if revision.starts_with(&tag.hash) => Some(revision.clone()),
+        (Some(tag), _) => Some(tag.hash.clone()),
+        (None, _) => None,
+    };
+    Shown { digest, tag, commit }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_counts_only_where_the_breadcrumb_agrees() {
+        let full = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567";
+        for (kind, labels, commit) in [
+            (
+                Kind::Science,
+                vec![("x.science.a.version", "1.0-7-0a1b2c3"), (oci::REVISION, full)],
+                Some(full),
+            ),
+            (
+                Kind::Science,
+                vec![("x.science.a.version", "1.0-7-0a1b2c3"), (oci::REVISION, "ffff")],
+                Some("0a1b2c3"),
+            ),
+            (Kind::Science, vec![("x.science.b.version", "1.0-7-0a1b2c3"), (oci::REVISION, full)], None),
+            (Kind::Science, vec![("x.science.a.version", "2.0"), (oci::REVISION, full)], None),
+            (
+                Kind::Compat,
+                vec![("x.compat.version", "a:1.0-7-0a1b2c3"), ("x.science.a.version", "1.0-6-bbbbbbb")],
+                Some("0a1b2c3"),
+            ),
+        ] {
+            let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            let shown = read_shown(kind, "a", "x", "sha256:1".to_owned(), &labels);
+            assert_eq!(shown.commit.as_deref(), commit, "{labels:?}");
+        }
+    }
+}
