@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub use rustix::process::Signal;
@@ -70,6 +70,19 @@ impl Program {
     pub fn temporary(mut self, dir: impl Into<PathBuf>) -> Self {
         self.command.env("TMPDIR", dir.into());
         self
+    }
+
+    /// Runs it to its end, and gives its output byte for byte.
+    ///
+    /// # Panics
+    /// When it cannot be run, or is not over after ten minutes.
+    #[must_use]
+    #[track_caller]
+    pub fn output(self) -> Output {
+        let mut running = self.spawn();
+        running.await_end(Duration::from_secs(600));
+        let status = running.ended.expect("it is over");
+        Output { status, stdout: running.bytes("stdout"), stderr: running.bytes("stderr") }
     }
 
     /// Starts it, in a process group of its own.
@@ -148,9 +161,14 @@ impl Running {
     #[must_use]
     #[track_caller]
     pub fn wait(mut self, bound: Duration) -> Outcome {
+        self.await_end(bound);
+        self.outcome()
+    }
+
+    #[track_caller]
+    fn await_end(&mut self, bound: Duration) {
         let over = wait_until(bound, || !self.lives());
         assert!(over, "{} is not over after {bound:?}; it said:\n{}", self.program.display(), self.said());
-        self.outcome()
     }
 
     /// SIGKILL to it and its group, and what it said until then.
@@ -182,8 +200,11 @@ impl Running {
     }
 
     fn read(&self, name: &str) -> String {
-        let bytes = fs::read(self.output.path().join(name)).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+        String::from_utf8_lossy(&self.bytes(name)).into_owned()
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        fs::read(self.output.path().join(name)).unwrap_or_default()
     }
 }
 

@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use testbed::engine::{self, Options, PrivateEngine};
@@ -12,7 +13,8 @@ use testbed::http::{self, Response};
 use testbed::leftovers::Leftovers;
 use testbed::mounts;
 use testbed::process::{unique, wait_until};
-use testbed::proxy::{Hits, Listen, Mode, Proxy, Rule, Upstream};
+use testbed::proxy::{From, Hits, Kind, Listen, Mode, Proxy, Rule, Upstream};
+use testbed::registry::{Auth, PrivateRegistry};
 
 /// Nothing here takes longer.
 const BOUND: Duration = Duration::from_secs(60);
@@ -30,7 +32,7 @@ fn pull(host: &str) -> Response {
 /// Starts a container that sleeps, and returns its id.
 fn sleeper(host: &str, label: &str) -> String {
     let body = format!(
-        "{{\"Image\":\"{BASE}\",\"Cmd\":[\"sleep\",\"600\"],\"Labels\":{{\"{label}\":\"\"}},\"HostConfig\":{{\"NetworkMode\":\"none\"}}}}"
+        "{{\"Image\":\"{BASE}\",\"Cmd\":[\"sleep\",\"600\"],\"Labels\":{{\"{label}\":\"\"}},\"StopTimeout\":1,\"HostConfig\":{{\"NetworkMode\":\"none\"}}}}"
     );
     let made = post(host, "/containers/create", &body);
     assert_eq!(made.status, 201, "{}", made.text());
@@ -61,9 +63,16 @@ fn bridges() -> usize {
     all.filter(|entry| entry.file_name().to_string_lossy().starts_with(&ours)).count()
 }
 
-/// One test, since it counts what the whole process leaves.
+/// One engine at a time: what this process leaves is counted.
+static ONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn a_killed_engine_leaves_nothing_and_comes_again_with_its_data() {
+    let _alone = alone();
     let mut engine = PrivateEngine::start(Options::default());
     let (host, data) = (engine.host(), engine.data());
     let directory = data.parent().unwrap().to_owned();
@@ -102,12 +111,11 @@ fn a_killed_engine_leaves_nothing_and_comes_again_with_its_data() {
     let ours = format!("p{:x}n", std::process::id());
     let left: Vec<_> = groups.filter(|path| path.to_string_lossy().contains(&ours)).collect();
     assert!(left.is_empty(), "{left:?}");
-
-    a_full_disk();
-    a_proxy_on_the_socket_kills_at_the_second_request();
 }
 
-fn a_full_disk() {
+#[test]
+fn an_engine_on_a_small_disk_says_that_it_is_full() {
+    let _alone = alone();
     let engine = PrivateEngine::start(Options { disk: Some(16 << 20), ..Options::default() });
     assert!(pull(&engine.host()).text().contains("Downloaded newer image"), "{}", engine.log());
     // What is left of the disk is filled.
@@ -118,7 +126,9 @@ fn a_full_disk() {
     assert!(said.text().contains("no space left on device"), "{}", said.text());
 }
 
+#[test]
 fn a_proxy_on_the_socket_kills_at_the_second_request() {
+    let _alone = alone();
     let mut engine = PrivateEngine::start(Options::default());
     let dir = tempfile::tempdir().unwrap();
     let proxy = Proxy::start(Listen::Unix(dir.path().join("proxy.sock")), engine.upstream());
@@ -132,6 +142,45 @@ fn a_proxy_on_the_socket_kills_at_the_second_request() {
     assert!(wait_until(BOUND, || !engine.lives()));
     engine.restart();
     assert_eq!(ask().unwrap(), 200);
+}
+
+#[test]
+fn an_engine_pushes_through_the_proxy_with_every_kind_of_request() {
+    let _alone = alone();
+    let engine = PrivateEngine::start(Options::default());
+    let registry = PrivateRegistry::start(Auth::None);
+    let proxy = Proxy::tcp(registry.address());
+    let host = engine.host();
+    assert!(pull(&host).text().contains("Downloaded newer image"), "{}", engine.log());
+    let push = |name: &str, rule: Option<Rule>| {
+        let rule = rule.map(|rule| proxy.rule(rule));
+        let image = format!("{}/{name}", proxy.address());
+        assert_eq!(post(&host, &format!("/images/busybox:1.35/tag?repo={image}&tag=1"), "").status, 201);
+        let headers = [("X-Registry-Auth", "e30=")];
+        let target = format!("/images/{image}/push?tag=1");
+        let said = http::ask(&Upstream::parse(&host), "POST", &target, &headers, b"").unwrap();
+        if let Some(rule) = rule {
+            assert_eq!(proxy.taken(rule), 1, "{}", proxy.show());
+            proxy.clear(rule);
+        }
+        said.text()
+    };
+    let said = push("a", None);
+    assert!(said.contains("\"Digest\":\"sha256:"), "{said}\n{}", proxy.show());
+    assert!(registry.view().digest("a", "1").is_some());
+    let trace = proxy.trace();
+    assert!(trace.iter().all(|seen| seen.from == From::Engine), "{}", proxy.show());
+    // A look at the tag before it is written is ours to add, the engine does not need it.
+    for kind in Kind::PUSH.into_iter().filter(|kind| *kind != Kind::ManifestHead) {
+        let rule = Rule::on(kind, Hits::Nth(1), Mode::Pass);
+        push(&format!("{kind:?}").to_lowercase(), Some(rule));
+    }
+    let refused = push(
+        "refused",
+        Some(Rule::on(Kind::ManifestPut, Hits::Nth(1), Mode::status(500)).from(From::Engine)),
+    );
+    assert!(refused.contains("error"), "{refused}");
+    assert_eq!(registry.view().digest("refused", "1"), None);
 }
 
 #[test]

@@ -1,11 +1,8 @@
 //! Source trees with a history, and the binary in an environment of its own.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-
-use git2::{IndexAddOption, Repository, Signature, Time};
-use tempfile::TempDir;
 
 /// The layers of the predecessor's documentation: `nist-basic` 1.0, and 2.0 that stands on it.
 pub(crate) const SAMPLE: &str = r#"
@@ -41,11 +38,17 @@ CMD ["true"]
 CMD ["jupyter-notebook"]
 "#;
 
-/// A git repository with a source tree at its root, and a home directory beside it.
+/// A source tree with a history, and the binary in it.
 pub(crate) struct Tree {
-    directory: TempDir,
-    repository: Repository,
-    commits: i64,
+    tree: testbed::tree::Tree,
+}
+
+impl Deref for Tree {
+    type Target = testbed::tree::Tree;
+
+    fn deref(&self) -> &Self::Target {
+        &self.tree
+    }
 }
 
 /// What a run of the binary left behind, with temporary paths shown as `$ROOT` and `$HOME`.
@@ -59,10 +62,7 @@ pub(crate) struct Run {
 impl Tree {
     /// A repository without commits.
     pub(crate) fn new() -> Self {
-        let directory = TempDir::new().expect("a temporary directory");
-        fs::create_dir(directory.path().join("home")).expect("a fresh directory");
-        let repository = Repository::init(directory.path().join("tree")).expect("git init");
-        Self { directory, repository, commits: 0 }
+        Self { tree: testbed::tree::Tree::new() }
     }
 
     /// The predecessor's sample with a second commit, in which a file of the lower layer changed.
@@ -75,51 +75,9 @@ impl Tree {
         tree
     }
 
-    pub(crate) fn root(&self) -> PathBuf {
-        self.directory.path().join("tree")
-    }
-
-    pub(crate) fn home(&self) -> PathBuf {
-        self.directory.path().join("home")
-    }
-
-    /// Files in one text: each begins with a line `//- /path`.
-    pub(crate) fn write_all(&self, files: &str) {
-        for file in files.split("//- /").skip(1) {
-            let (path, text) = file.split_once('\n').expect("a path on a line of its own");
-            self.write(path, text);
-        }
-    }
-
-    pub(crate) fn write(&self, path: &str, text: &str) {
-        let path = self.root().join(path);
-        fs::create_dir_all(path.parent().expect("a file has a parent")).expect("directories");
-        fs::write(path, text).expect("a file");
-    }
-
-    pub(crate) fn remove(&self, path: &str) {
-        let path = self.root().join(path);
-        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("it was there");
-    }
-
-    /// Commits all that is there, by nobody, at a time that depends on the number of the commit only.
+    /// Commits all that is there.
     pub(crate) fn commit(&mut self) {
-        let mut index = self.repository.index().expect("an index");
-        index.add_all(["*"], IndexAddOption::DEFAULT, None).expect("git add");
-        index.update_all(["*"], None).expect("git add -u");
-        index.write().expect("the index is written");
-        let tree = self.repository.find_tree(index.write_tree().expect("a tree")).expect("it was written");
-        self.commits += 1;
-        let time = Time::new(1_700_000_000 + self.commits, 0);
-        let nobody = Signature::new("Nobody", "nobody@example.org", &time).expect("a good name");
-        let head = self.repository.head().ok().map(|head| head.peel_to_commit().expect("a commit"));
-        let parents: Vec<_> = head.iter().collect();
-        self.repository.commit(Some("HEAD"), &nobody, &nobody, "x", &tree, &parents).expect("git commit");
-    }
-
-    /// All digits of HEAD's commit.
-    pub(crate) fn head(&self) -> String {
-        self.repository.head().expect("a commit").target().expect("HEAD leads to one").to_string()
+        self.tree.commit();
     }
 
     /// The binary, in this tree, with nothing of the caller's environment.

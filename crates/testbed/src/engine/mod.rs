@@ -71,8 +71,6 @@ impl PrivateEngine {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "dockerd"]);
         command.args(["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]);
-        // A container that does not listen to SIGTERM is given no longer when the engine is stopped.
-        command.arg("--shutdown-timeout=1");
         let argument = |name: &str, path: &Path| format!("--{name}={}", path.display());
         command.arg(format!("--host={}", self.host())).arg(format!("--bridge={}", self.bridge.name()));
         command.arg(argument("data-root", &self.data())).arg(argument("exec-root", &at("run")));
@@ -136,7 +134,7 @@ impl PrivateEngine {
         }
     }
 
-    /// Asks it to end, as a machine that is shut down; what it runs is stopped. Its data stays.
+    /// Asks it to end, as a machine that is shut down; what it runs is stopped, each within its `StopTimeout`. Its data stays.
     pub fn stop(&mut self) {
         if let Some(service) = &mut self.service {
             child(service.id()).inspect(|id| signal(*id, Signal::TERM));
