@@ -44,6 +44,17 @@ pub fn read_only(dir: &Path) -> Mount {
     made
 }
 
+/// Shows a directory at another one, which is there already.
+///
+/// # Panics
+/// When it cannot be mounted.
+#[must_use]
+pub fn bind(what: &Path, at: &Path) -> Mount {
+    mount_bind(what, at)
+        .unwrap_or_else(|error| panic!("cannot mount at {}: {error}; it takes root", at.display()));
+    Mount { path: at.to_owned(), _directory: None }
+}
+
 impl Mount {
     /// Where it is.
     #[must_use]
