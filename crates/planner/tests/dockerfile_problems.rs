@@ -259,6 +259,18 @@ const REFUSED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "# maintainer=x\n# syntax=evil/frontend\nFROM debian\n",
+        &[
+            "d:2:1: the frontend \"evil/frontend\" is not allowed: it would run in place of the builder's own [frontend] | remove the line, use docker/dockerfile:1, or pass `--allow-frontend evil/frontend` if you trust it",
+        ],
+    ),
+    (
+        "# maintainer=x\n#!/bin/x\n# syntax=evil/frontend\nFROM debian\n",
+        &[
+            "d:3:1: the frontend \"evil/frontend\" is not allowed: it would run in place of the builder's own [frontend] | remove the line, use docker/dockerfile:1, or pass `--allow-frontend evil/frontend` if you trust it",
+        ],
+    ),
+    (
         "# syntax=docker/dockerfile\nFROM debian\n",
         &[
             "d:1:1: the frontend \"docker/dockerfile\" is not allowed: it would run in place of the builder's own [frontend] | remove the line, use docker/dockerfile:1, or pass `--allow-frontend docker/dockerfile` if you trust it",

@@ -19,7 +19,7 @@ struct Directive<'a> {
 
 /// What continues a line: `\`, or what `# escape=` says.
 pub(super) fn escape(text: &str) -> char {
-    let found = directives(text, lines::start(text), "#");
+    let found = directives(text, lines::start(text));
     let escape = found.iter().find(|directive| directive.name == "escape");
     match escape.map(|directive| directive.value) {
         Some("`") => '`',
@@ -32,7 +32,7 @@ pub(super) fn problems(file: &SourceFile, allowed: &[String]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let text = &file.text;
     let mut seen: Vec<String> = Vec::new();
-    for directive in directives(text, lines::start(text), "#") {
+    for directive in directives(text, lines::start(text)) {
         if seen.contains(&directive.name) {
             problems.push(
                 Problem::in_file("directive", &file.path, format!("a second `# {}=`", directive.name))
@@ -73,7 +73,7 @@ pub(super) fn problems(file: &SourceFile, allowed: &[String]) -> Vec<Problem> {
 pub(super) fn problems_of_fragment(file: &SourceFile) -> Vec<Problem> {
     let text = &file.text;
     let mut found: Vec<(String, usize)> = Vec::new();
-    for directive in directives(text, lines::start(text), "#") {
+    for directive in directives(text, lines::start(text)) {
         found.push((directive.name, directive.at));
     }
     for (_, at) in frontends(text) {
@@ -94,12 +94,12 @@ pub(super) fn problems_of_fragment(file: &SourceFile) -> Vec<Problem> {
 }
 
 /// Directives at the top of a text: comment lines of the form `key=value` up to the first other line.
-fn directives<'a>(text: &'a str, start: usize, comment: &str) -> Vec<Directive<'a>> {
+fn directives(text: &str, start: usize) -> Vec<Directive<'_>> {
     let mut found = Vec::new();
     let mut at = start;
     for line in text[start..].split_inclusive('\n') {
         let indent = line.len() - line.trim_start().len();
-        let Some(rest) = line.trim().strip_prefix(comment) else { break };
+        let Some(rest) = line.trim().strip_prefix('#') else { break };
         let Some((name, value)) = rest.split_once('=') else { break };
         let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
         if value.is_empty() || !matches!(name.as_str(), "syntax" | "escape" | "check") {
@@ -111,23 +111,45 @@ fn directives<'a>(text: &'a str, start: usize, comment: &str) -> Vec<Directive<'
     found
 }
 
-/// Every frontend that a builder could find in a text.
+/// Every frontend that some builder could find in a text.
+///
+/// BuildKit's releases differ: in old ones, that of Docker 20.10 among them, any `key=value` comment lets the search go
+/// on and the last `syntax` counts; later ones stop at an unknown key, skip `#!` lines, and know `//` and JSON as well.
+/// So the search goes on as long as that of any of them would, and takes every `syntax` on its way.
 fn frontends(text: &str) -> Vec<(String, usize)> {
     let start = lines::start(text);
-    let mut starts = vec![start];
-    if text[start..].starts_with("#!") {
-        starts.extend(text[start..].find('\n').map(|newline| start + newline + 1));
-    }
     let mut found: Vec<(String, usize)> = Vec::new();
-    for start in starts {
-        for comment in ["#", "//"] {
-            let syntax = directives(text, start, comment).into_iter().find(|found| found.name == "syntax");
-            found.extend(syntax.map(|directive| (directive.value.to_owned(), directive.at)));
+    found.extend(json_syntax(&text[start..]).map(|value| (value, start)));
+    let mut at = start;
+    for line in text[start..].split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        let shebang = line.starts_with("#!");
+        match comment_pair(line) {
+            Some((name, value)) if name.eq_ignore_ascii_case("syntax") => {
+                found.push((value.to_owned(), at + indent));
+            }
+            Some(_) => {}
+            None if shebang => {}
+            None => break,
         }
-        found.extend(json_syntax(&text[start..]).map(|value| (value, start)));
+        at += line.len();
+        if shebang {
+            found.extend(json_syntax(&text[at..]).map(|value| (value, at)));
+        }
     }
-    found.dedup();
     found
+}
+
+/// `# key=value` or `// key=value`, whatever the key.
+fn comment_pair(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim();
+    let rest = line.strip_prefix('#').or_else(|| line.strip_prefix("//"))?;
+    let (name, value) = rest.split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    let is_key = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|c| c.is_ascii_alphanumeric())
+        && !value.is_empty();
+    is_key.then_some((name, value))
 }
 
 /// `{"syntax": …}` in any letter case: a file that is a JSON object as a whole, or begins with one.
