@@ -202,6 +202,10 @@ const REFUSED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "FROM debian\nONBUILD arg BUILDKIT_X=2\n",
+        &["d:2:1: ARG BUILDKIT_X with a value: it steers the builder itself [buildkit-argument] | remove it"],
+    ),
+    (
         "# syntax=evil/frontend\nFROM debian\n",
         &[
             "d:1:1: the frontend \"evil/frontend\" is not allowed: it would run in place of the builder's own [frontend] | remove the line, use docker/dockerfile:1, or pass `--allow-frontend evil/frontend` if you trust it",

@@ -303,12 +303,20 @@ impl<'a> Found<'a> {
     /// Words that are no instruction, arguments that would choose a frontend.
     fn check_keyword(&mut self, line: &Line) {
         let keyword = line.keyword().to_ascii_lowercase();
-        if keyword == "arg" {
-            for name in frontend::argument_names(&line.text[line.after_keyword()..]) {
+        let mut rest = &line.text[line.after_keyword()..];
+        let mut sets = keyword == "arg";
+        if keyword == "onbuild"
+            && let Some((trigger, arguments)) = rest.trim_start().split_once(char::is_whitespace)
+        {
+            (sets, rest) = (trigger.eq_ignore_ascii_case("arg"), arguments);
+        }
+        if sets {
+            for name in frontend::argument_names(rest) {
                 let message = format!("ARG {name} with a value: it steers the builder itself");
                 self.problem(line, 0, "buildkit-argument", message, "remove it");
             }
-        } else if !INSTRUCTIONS.contains(&keyword.as_str()) && self.problems.len() < MAX_PROBLEMS {
+        }
+        if !INSTRUCTIONS.contains(&keyword.as_str()) && self.problems.len() < MAX_PROBLEMS {
             let help = match suggest::closest(&keyword, INSTRUCTIONS.into_iter()) {
                 Some(known) => format!("did you mean {}?", known.to_ascii_uppercase()),
                 None => "a line begins with an instruction, or goes on with one that ends in a continuation"
