@@ -1,21 +1,34 @@
 //! The two streams: data to stdout, everything else to stderr, and neither ends the program when its reader is gone.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt};
 use std::path::Path;
 
 use crate::report::words::Paint;
 
-/// Writes data. A reader that went away (`image-builder plan | head -1`) is no error.
+/// Writes data. A reader that went away (`image-builder plan | head -1`, a closed terminal) is no error.
 ///
 /// # Errors
 /// What else can happen to a file that stdout leads to, a full disk for instance.
 pub(crate) fn data(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe || is_hung_up(&error) => Ok(()),
         other => other,
     }
+}
+
+/// Whether it is the error of a terminal that was closed: then nobody reads, as with a pipe.
+fn is_hung_up(error: &io::Error) -> bool {
+    // Linux's EIO. A disk says this as well, but a disk is no character device.
+    const EIO: i32 = 5;
+    let is_device = || {
+        let stream = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+        stream.and_then(|stream| stream.metadata()).is_ok_and(|found| found.file_type().is_char_device())
+    };
+    error.raw_os_error() == Some(EIO) && is_device()
 }
 
 /// Tells a person something. There is nobody to tell that it could not be told.
