@@ -15,6 +15,9 @@ mod planning;
 mod report;
 mod signals;
 
+use std::borrow::Cow;
+use std::env;
+use std::ffi::OsString;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
@@ -27,7 +30,10 @@ fn main() -> ExitCode {
             "defect in image-builder: {text}\n  help: please report it with what you typed\n"
         ));
     }));
-    let arguments = arguments::Arguments::parse();
+    let arguments = match arguments::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return unreadable(&error),
+    };
     let code = match panic::catch_unwind(AssertUnwindSafe(|| commands::run(arguments))) {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => {
@@ -37,4 +43,22 @@ fn main() -> ExitCode {
         Err(_) => exit::DEFECT,
     };
     ExitCode::from(code)
+}
+
+/// What clap has to say: help, or what is wrong with the command line. It repeats what was typed, or what a variable
+/// holds, and a terminal would obey some of that: then it is told without colours, escaped.
+fn unreadable(error: &clap::Error) -> ExitCode {
+    let is_safe =
+        |text: OsString| text.to_str().is_some_and(|text| matches!(escape::escape(text), Cow::Borrowed(_)));
+    let is_harmless = env::args_os().all(is_safe)
+        && env::vars_os()
+            .filter(|(name, _)| name.as_encoded_bytes().starts_with(b"IMAGE_BUILDER_"))
+            .all(|(_, value)| is_safe(value));
+    if !error.use_stderr() || is_harmless {
+        error.exit();
+    }
+    for line in error.render().to_string().lines() {
+        output::tell(&format!("{}\n", escape::escape(line)));
+    }
+    ExitCode::from(exit::USAGE)
 }
