@@ -3,7 +3,7 @@
 //! Names are looked up by libgit2; a chain of `^` and `~` behind one is followed here, along the parents that the
 //! commits themselves name, so that grafts change nothing and a parent that a shallow clone lacks has a name.
 
-use git2::{ErrorCode, ObjectType, Oid, Repository};
+use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository};
 
 use super::SourceError;
 use super::comparison::{Comparison, Form};
@@ -125,7 +125,8 @@ impl Finder<'_, '_> {
             }
             ErrorCode::NotFound => SourceError::UnknownRevision { text: whole.to_owned() },
             ErrorCode::Ambiguous => SourceError::AmbiguousRevision { text: whole.to_owned() },
-            ErrorCode::InvalidSpec => {
+            // `:path` and `:/text` among them, which libgit2 has in part only.
+            code if code == ErrorCode::InvalidSpec || error.class() == ErrorClass::Invalid => {
                 SourceError::BadRevision { text: whole.to_owned(), why: "git cannot read it" }
             }
             _ => SourceError::git(format!("cannot look up the revision {whole:?}"))(error),
