@@ -11,7 +11,7 @@ use crate::engine::Kind;
 use crate::process;
 
 /// (program, Debian package).
-const ALWAYS: [(&str, &str); 9] = [
+const ALWAYS: [(&str, &str); 11] = [
     ("docker", "docker.io"),
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
@@ -21,6 +21,8 @@ const ALWAYS: [(&str, &str); 9] = [
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
     ("git", "git"),
+    ("strace", "strace"),
+    ("faketime", "faketime"),
 ];
 
 /// Installs what is missing. Only root gets here.

@@ -85,6 +85,7 @@ impl Tree {
         let mut command = Command::new(env!("CARGO_BIN_EXE_image-builder"));
         command
             .args(arguments)
+            .args(builds(arguments).then_some("--wait=1m"))
             .current_dir(self.root())
             .env_clear()
             .env("HOME", self.home())
@@ -107,6 +108,12 @@ impl Tree {
         };
         Run { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
+}
+
+/// Whether these arguments may come as far as to the lock of a repo, which is one for all tests of this machine.
+fn builds(arguments: &[&str]) -> bool {
+    let is_build = matches!(arguments.first(), None | Some(&"build")) || arguments.contains(&"--push");
+    is_build && !arguments.iter().any(|text| text.starts_with("--wait"))
 }
 
 impl Run {
