@@ -87,13 +87,13 @@ fn row_08_a_plan_is_of_one_commit_while_the_tree_changes() {
         for layer in 0..40 {
             tree.write(
                 &format!("science/l{layer:02}/sciserver-image.json"),
-                &format!("{{\"image\": \"l{layer:02}\", \"version\": \"{digit}.0\", \"compat\": null}}"),
+                format!("{{\"image\": \"l{layer:02}\", \"version\": \"{digit}.0\", \"compat\": null}}"),
             );
             tree.write(
                 &format!("science/l{layer:02}/Dockerfile"),
-                &format!("FROM docker.io/library/busybox:{digit}\n"),
+                format!("FROM docker.io/library/busybox:{digit}\n"),
             );
-            tree.write(&format!("science/l{layer:02}/file"), &format!("{digit}\n"));
+            tree.write(&format!("science/l{layer:02}/file"), format!("{digit}\n"));
         }
     };
     let flags = ["--format", "json", "--ref", &base, "--allow-orphan", "x:1.0"];
