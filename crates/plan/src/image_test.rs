@@ -34,3 +34,69 @@ pub enum TestAction {
         text: String,
     },
 }
+
+impl ImageTest {
+    /// What is run, for people: in one line, and not all of a long one.
+    #[must_use]
+    pub fn title(&self) -> String {
+        const LONGEST: usize = 120;
+        let full = match &self.action {
+            TestAction::Script { path, .. } => format!("{}/{path}", self.layer),
+            TestAction::Run(words) => {
+                words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ").replace(['\n', '\r'], " ")
+            }
+        };
+        match full.char_indices().nth(LONGEST) {
+            Some((end, _)) => format!("{}…", &full[..end]),
+            None => full,
+        }
+    }
+}
+
+/// A word as a shell would take it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn test(action: TestAction) -> ImageTest {
+        ImageTest { layer: "compat/web".into(), action, timeout: 60, network: false, user: None }
+    }
+
+    #[test]
+    fn a_title_is_one_line() {
+        let run = |words: &[&str]| TestAction::Run(words.iter().map(|word| (*word).to_owned()).collect());
+        for (action, title) in [
+            (run(&["python3", "-c", "import numpy"]), "python3 -c 'import numpy'"),
+            (run(&["sh", "-c", "echo 'a'\n", ""]), "sh -c 'echo '\\''a'\\'' ' ''"),
+            (
+                TestAction::Script { path: "tests/a.sh".into(), text: "#!/bin/sh".into() },
+                "compat/web/tests/a.sh",
+            ),
+        ] {
+            assert_eq!(test(action).title(), title);
+        }
+        assert_eq!(test(run(&[&"é".repeat(500)])).title().chars().count(), 121);
+    }
+
+    #[test]
+    fn a_plan_holds_it_flat() {
+        let json = serde_json::json!({
+            "layer": "compat/web", "script": {"path": "a.sh", "text": "#!/bin/sh\n"}, "timeout": 60, "network": false
+        });
+        let read: ImageTest = serde_json::from_value(json.clone()).expect("a test");
+        assert_eq!(serde_json::to_value(&read).expect("JSON"), json);
+        let json =
+            serde_json::json!({"layer": "a", "run": ["x"], "timeout": 1, "network": true, "user": "1000"});
+        let read: ImageTest = serde_json::from_value(json.clone()).expect("a test");
+        assert_eq!(serde_json::to_value(&read).expect("JSON"), json);
+    }
+}

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::inputs;
 use crate::layers::{CompatLayer, ScienceLayer};
 use crate::reference::Meaning;
+use crate::scripts;
 use crate::stack::{self, Overlay};
 use crate::survey::{Need, ProductName, Survey, layers_in};
 use crate::tree::{Mode, TreeFile};
@@ -91,7 +92,7 @@ impl Assembly<'_> {
             context: BuildContext { inputs, sources: vec![layer.path().to_owned()] },
             compat_stack: Vec::new(),
             shadowed: Vec::new(),
-            tests: Vec::new(),
+            tests: scripts::planned(&layer.files, &descriptor.tests).collect(),
             dockerfile: layer.files.dockerfile.as_ref().map(|file| file.text.clone()).unwrap_or_default(),
         };
         let entries = layer.context().map(|file| entry(&file.path, file)).collect();
@@ -134,7 +135,10 @@ impl Assembly<'_> {
             },
             compat_stack: layers.iter().map(|layer| layer.name().to_owned()).collect(),
             shadowed: overlay.shadowed,
-            tests: Vec::new(),
+            tests: layers
+                .iter()
+                .flat_map(|layer| scripts::planned(&layer.files, &layer.descriptor.tests))
+                .collect(),
             dockerfile,
         };
         let entries = overlay.files.iter().map(|(path, (_, file))| entry(path, file)).collect();

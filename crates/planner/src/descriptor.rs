@@ -2,14 +2,20 @@
 //!
 //! Reads text and judges each field by itself. Whether a name exists elsewhere in the tree is not known here.
 
-use std::collections::BTreeMap;
+mod tests_field;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use jsonc_parser::ast::{Object, ObjectProp, Value};
 use jsonc_parser::common::Ranged;
-use plan::{Name, Version};
+use plan::{Kind, Name, Version};
 
 use crate::tree::SourceFile;
 use crate::{Problem, jsonc, suggest};
+
+#[cfg(test)]
+pub(crate) use tests_field::TEST_FIELDS;
+pub use tests_field::{DeclaredAction, DeclaredTest};
 
 /// Fields of a science layer's descriptor.
 pub(crate) const SCIENCE_FIELDS: [&str; 12] = [
@@ -59,7 +65,8 @@ pub struct Science {
     /// Words to find it by.
     pub keywords: Vec<String>,
     /// What must succeed in the image before it is published.
-    pub tests: Vec<serde_json::Value>,
+    pub tests: Vec<DeclaredTest>,
+    test_lines: Vec<u32>,
     lines: BTreeMap<String, u32>,
 }
 
@@ -84,7 +91,8 @@ pub struct CompatLayer {
     /// For people.
     pub description: Option<String>,
     /// As of a science layer.
-    pub tests: Vec<serde_json::Value>,
+    pub tests: Vec<DeclaredTest>,
+    test_lines: Vec<u32>,
     lines: BTreeMap<String, u32>,
 }
 
@@ -94,6 +102,11 @@ impl Science {
     pub fn line(&self, field: &str) -> Option<u32> {
         self.lines.get(field).copied()
     }
+
+    /// The tests, each with its line.
+    pub fn tests(&self) -> impl Iterator<Item = (u32, &DeclaredTest)> {
+        self.test_lines.iter().copied().zip(&self.tests)
+    }
 }
 
 impl CompatLayer {
@@ -101,6 +114,11 @@ impl CompatLayer {
     #[must_use]
     pub fn line(&self, field: &str) -> Option<u32> {
         self.lines.get(field).copied()
+    }
+
+    /// The tests, each with its line.
+    pub fn tests(&self) -> impl Iterator<Item = (u32, &DeclaredTest)> {
+        self.test_lines.iter().copied().zip(&self.tests)
     }
 }
 
@@ -130,7 +148,7 @@ pub fn science(file: &SourceFile, directory: &str) -> (Option<Science>, Vec<Prob
     let (description, authors, licenses) = (text("description"), text("authors"), text("licenses"));
     let (url, documentation) = (text("url"), text("documentation"));
     let keywords = reader.texts("keywords");
-    let tests = reader.list("tests");
+    let (test_lines, tests) = reader.tests().into_iter().unzip();
     let science = match (image, version, target, compat) {
         (Some(image), Some(version), Some(target), Some(compat)) => Some(Science {
             image,
@@ -145,6 +163,7 @@ pub fn science(file: &SourceFile, directory: &str) -> (Option<Science>, Vec<Prob
             documentation,
             keywords,
             tests,
+            test_lines,
             lines: reader.lines(),
         }),
         _ => None,
@@ -165,15 +184,26 @@ pub fn compat(file: &SourceFile) -> (Option<CompatLayer>, Vec<Problem>, Vec<Prob
     };
     let mut reader = Reader { file, object: &object, problems, guidelines: Vec::new() };
     reader.check_fields(&COMPAT_FIELDS);
-    let includes = reader.includes();
-    let layer = CompatLayer {
-        includes,
-        args: reader.args(),
-        description: reader.text("description"),
-        tests: reader.list("tests"),
-        lines: reader.lines(),
-    };
+    let (includes, args) = (reader.includes(), reader.args());
+    let description = reader.text("description");
+    let (test_lines, tests) = reader.tests().into_iter().unzip();
+    let layer = CompatLayer { includes, args, description, tests, test_lines, lines: reader.lines() };
     (Some(layer), reader.problems, reader.guidelines)
+}
+
+/// The scripts that a descriptor names as tests, by their paths below the layer's directory: what of it has to be
+/// read besides.
+#[must_use]
+pub fn scripts(kind: Kind, file: &SourceFile) -> BTreeSet<String> {
+    // Most descriptors have none, and need not be understood for that.
+    if !file.text.contains("tests") {
+        return BTreeSet::new();
+    }
+    let tests = match kind {
+        Kind::Science => science(file, "any").0.map(|science| science.tests),
+        Kind::Compat => compat(file).0.map(|compat| compat.tests),
+    };
+    tests.iter().flatten().filter_map(DeclaredTest::script).map(str::to_owned).collect()
 }
 
 struct Reader<'a> {
@@ -393,12 +423,6 @@ impl<'a> Reader<'a> {
         texts
     }
 
-    fn list(&mut self, field: &str) -> Vec<serde_json::Value> {
-        self.elements(field)
-            .map(|(_, elements)| elements.iter().map(jsonc::plain).collect())
-            .unwrap_or_default()
-    }
-
     fn elements(&mut self, field: &str) -> Option<(&'a ObjectProp<'a>, &'a [Value<'a>])> {
         let property = self.property(field)?;
         match &property.value {
@@ -440,6 +464,10 @@ impl<'a> Reader<'a> {
 
     fn line_of(&self, property: &ObjectProp<'_>) -> Option<u32> {
         Problem::in_file("", "", "").at(&self.file.text, property.range.start).line
+    }
+
+    fn line_at(&self, place: &impl Ranged) -> u32 {
+        Problem::in_file("", "", "").at(&self.file.text, place.range().start).line.unwrap_or(1)
     }
 
     fn type_problem(&mut self, property: &ObjectProp<'_>, wanted: &str) {

@@ -94,10 +94,17 @@ pub fn of_files(files: &BTreeMap<String, (Mode, String)>) -> Tree {
             .range(inside.clone()..)
             .take_while(|(file, _)| file.starts_with(&inside))
             .map(|(file, (mode, contents))| tree_file(&file[inside.len()..], file, mode, contents));
+        let descriptor = source(format!("{path}/{DESCRIPTOR}")).expect("the layer was found by it");
+        let scripts = crate::descriptor::scripts(kind, &descriptor).into_iter().filter_map(|script| {
+            let file = format!("{path}/{script}");
+            let is_file = !matches!(files.get(&file)?.0, Mode::Symlink(_));
+            Some((script, source(file).filter(|_| is_file)?))
+        });
         let layer = LayerFiles {
             kind,
             path: path.to_owned(),
-            descriptor: source(format!("{path}/{DESCRIPTOR}")).expect("the layer was found by it"),
+            scripts: scripts.collect(),
+            descriptor,
             dockerfile: source(format!("{path}/Dockerfile")),
             ignore_file: source(format!("{path}/Dockerfile.dockerignore"))
                 .or_else(|| source(format!("{path}/.dockerignore"))),

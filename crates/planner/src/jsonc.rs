@@ -182,24 +182,3 @@ pub(crate) fn key<'a>(name: &'a ObjectPropName<'_>) -> &'a str {
         ObjectPropName::Word(word) => word.value,
     }
 }
-
-/// The same value without places.
-pub(crate) fn plain(value: &Value<'_>) -> serde_json::Value {
-    use serde_json::Value as Plain;
-    match value {
-        Value::StringLit(text) => Plain::String(text.value.to_string()),
-        // A number that the crate for JSON cannot hold (1e999) stays a text rather than being lost.
-        Value::NumberLit(number) => {
-            serde_json::from_str(number.value).unwrap_or_else(|_| Plain::String(number.value.to_owned()))
-        }
-        Value::BooleanLit(boolean) => Plain::Bool(boolean.value),
-        Value::NullKeyword(_) => Plain::Null,
-        Value::Array(array) => array.elements.iter().map(plain).collect(),
-        Value::Object(object) => {
-            let property = |property: &jsonc_parser::ast::ObjectProp<'_>| {
-                (key(&property.name).to_owned(), plain(&property.value))
-            };
-            Plain::Object(object.properties.iter().map(property).collect())
-        }
-    }
-}

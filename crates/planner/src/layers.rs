@@ -14,6 +14,7 @@ use crate::descriptor;
 use crate::dockerfile::{self, Dockerfile, Fragment};
 use crate::dockerignore::{self, Ignore};
 use crate::finding::Findings;
+use crate::scripts;
 use crate::tree::{LayerFiles, SourceFile, Tree, TreeFile};
 
 /// The descriptor's name in a layer's directory.
@@ -230,6 +231,9 @@ fn science(
         }
     });
     let ignore = ignore(files.ignore_file.as_ref(), findings);
+    if let Some(descriptor) = &descriptor {
+        findings.problems.extend(scripts::problems(files, descriptor.tests()));
+    }
     let layer = match descriptor {
         Some(descriptor) => Layer::Science(Arc::new(ScienceLayer {
             files: Arc::clone(files),
@@ -253,6 +257,9 @@ fn compat(files: &Arc<LayerFiles>, findings: &mut Findings) -> (Layer, Vec<Probl
         }
     });
     let ignore = ignore(files.ignore_file.as_ref(), findings);
+    if let Some(descriptor) = &descriptor {
+        findings.problems.extend(scripts::problems(files, descriptor.tests()));
+    }
     let layer = match descriptor {
         Some(descriptor) => {
             Layer::Compat(Arc::new(CompatLayer { files: Arc::clone(files), descriptor, fragment, ignore }))

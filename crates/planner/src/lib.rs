@@ -28,6 +28,7 @@ pub mod problem;
 mod reference;
 pub mod request;
 pub mod schema;
+mod scripts;
 pub mod source;
 mod stack;
 mod suggest;

@@ -77,7 +77,7 @@ struct Science {
     keywords: Vec<String>,
     /// What must succeed in the fresh image before anything of it is published.
     #[serde(default)]
-    tests: Vec<Value>,
+    tests: Vec<Test>,
 }
 
 /// Fields of a compat layer.
@@ -97,7 +97,50 @@ struct Compat {
     description: Option<String>,
     /// As of a science layer.
     #[serde(default)]
-    tests: Vec<Value>,
+    tests: Vec<Test>,
+}
+
+/// A test of an image, or the path of a script that is one.
+#[expect(dead_code, reason = "only its schema is used")]
+#[derive(JsonSchema)]
+#[serde(untagged)]
+enum Test {
+    /// The path of a script below the layer's directory; it begins with #!.
+    Path(String),
+    Full(FullTest),
+}
+
+/// What is run in a container of the fresh image; exit code 0 is success. Give either run or script.
+#[expect(dead_code, reason = "only its schema is used")]
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(
+    extend("oneOf" = [{ "required": ["run"] }, { "required": ["script"] }]),
+    extend("patternProperties" = { "^x-": true })
+)]
+struct FullTest {
+    /// A program with its arguments; no shell is put before it.
+    #[schemars(length(min = 1), extend("type" = "array"))]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    run: Option<Vec<String>>,
+    /// The path of a script below the layer's directory; it begins with #!.
+    #[schemars(extend("type" = "string"))]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    script: Option<String>,
+    /// Whole seconds, from "1s" to "1h".
+    #[serde(default = "default_timeout")]
+    timeout: String,
+    /// Whether its container has a network; without one it has only its own loopback.
+    #[serde(default)]
+    network: bool,
+    /// As whom it runs: a user, and a group behind a colon. Default: as the image says.
+    #[schemars(extend("type" = "string"))]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    user: Option<String>,
+}
+
+fn default_timeout() -> String {
+    "60s".to_owned()
 }
 
 fn default_version() -> String {
@@ -107,7 +150,7 @@ fn default_version() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::descriptor::{COMPAT_FIELDS, SCIENCE_FIELDS};
+    use crate::descriptor::{COMPAT_FIELDS, SCIENCE_FIELDS, TEST_FIELDS};
 
     fn fields(schema: &Value) -> Vec<&str> {
         let mut fields: Vec<&str> =
@@ -131,9 +174,80 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_of_a_test_has_the_fields_that_the_parser_knows() {
+        let mut known = TEST_FIELDS.to_vec();
+        known.sort_unstable();
+        let test = &science()["$defs"]["FullTest"];
+        assert_eq!(fields(test), known);
+        assert_eq!(test["additionalProperties"], false);
+    }
+
+    #[test]
     fn the_schema_of_a_compat_layer_reads_well() {
         insta::assert_json_snapshot!(compat(), @r###"
     {
+      "$defs": {
+        "FullTest": {
+          "additionalProperties": false,
+          "description": "What is run in a container of the fresh image; exit code 0 is success. Give either run or script.",
+          "oneOf": [
+            {
+              "required": [
+                "run"
+              ]
+            },
+            {
+              "required": [
+                "script"
+              ]
+            }
+          ],
+          "patternProperties": {
+            "^x-": true
+          },
+          "properties": {
+            "network": {
+              "default": false,
+              "description": "Whether its container has a network; without one it has only its own loopback.",
+              "type": "boolean"
+            },
+            "run": {
+              "description": "A program with its arguments; no shell is put before it.",
+              "items": {
+                "type": "string"
+              },
+              "minItems": 1,
+              "type": "array"
+            },
+            "script": {
+              "description": "The path of a script below the layer's directory; it begins with #!.",
+              "type": "string"
+            },
+            "timeout": {
+              "default": "60s",
+              "description": "Whole seconds, from \"1s\" to \"1h\".",
+              "type": "string"
+            },
+            "user": {
+              "description": "As whom it runs: a user, and a group behind a colon. Default: as the image says.",
+              "type": "string"
+            }
+          },
+          "type": "object"
+        },
+        "Test": {
+          "anyOf": [
+            {
+              "description": "The path of a script below the layer's directory; it begins with #!.",
+              "type": "string"
+            },
+            {
+              "$ref": "#/$defs/FullTest"
+            }
+          ],
+          "description": "A test of an image, or the path of a script that is one."
+        }
+      },
       "$schema": "https://json-schema.org/draft/2020-12/schema",
       "additionalProperties": false,
       "description": "Fields of a compat layer.",
@@ -163,9 +277,10 @@ mod tests {
           "type": "array"
         },
         "tests": {
-          "default": [],
           "description": "As of a science layer.",
-          "items": true,
+          "items": {
+            "$ref": "#/$defs/Test"
+          },
           "type": "array"
         }
       },

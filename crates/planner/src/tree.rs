@@ -1,5 +1,6 @@
 //! The inputs of the planner as plain values: what `source` read, before anybody understood it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -57,7 +58,10 @@ pub struct LayerFiles {
     pub dockerfile: Option<SourceFile>,
     /// `Dockerfile.dockerignore`, else `.dockerignore`, if there is one.
     pub ignore_file: Option<SourceFile>,
-    /// Every file of the directory that counts (tracked, and what flags add), the three above included,
+    /// The scripts that the descriptor names as tests, by their path below the layer's directory: those that are
+    /// files, and could be read.
+    pub scripts: BTreeMap<String, SourceFile>,
+    /// Every file of the directory that counts (tracked, and what flags add), those above included,
     /// sorted by path.
     pub files: Vec<TreeFile>,
 }

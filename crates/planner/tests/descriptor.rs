@@ -31,7 +31,7 @@ fn compat(text: &str) -> String {
 fn a_documented_example_is_read_with_its_comments() {
     let text = "\u{feff}// a science layer\r\n{\r\n  # the product, \"quoted\" and {nested [\r\n  \"image\": \"nist-basic\", /* # no\r\n comment */\r\n  \
                 \"version\": \"2.0\",\r\n  \"compat\": \"jupyter\",\r\n  \"args\": {\"A\": \"x # y // z\",},\r\n  \
-                \"description\": \"é\\u00e9\",\r\n  \"keywords\": [\"a\", \"b\",],\r\n  \"tests\": [{\"run\": [\"a\"], \"n\": 1.5}, true, null],\r\n  \
+                \"description\": \"é\\u00e9\",\r\n  \"keywords\": [\"a\", \"b\",],\r\n  \"tests\": [{\"run\": [\"a\"], /* # */ \"x-n\": 1.5}, \"b.sh\",],\r\n  \
                 \"$schema\": 1, \"x-mine\": {\"y\": 2},\r\n}\r\n# the end";
     let (science, problems, guidelines) = descriptor::science(&file(text), "nist");
     assert_eq!(told(&problems, &guidelines), "");
@@ -42,7 +42,8 @@ fn a_documented_example_is_read_with_its_comments() {
     assert_eq!(science.args.get("A").map(String::as_str), Some("x # y // z"));
     assert_eq!(science.description.as_deref(), Some("éé"));
     assert_eq!(science.keywords, ["a", "b"]);
-    assert_eq!(science.tests, [serde_json::json!({"run": ["a"], "n": 1.5}), true.into(), ().into()]);
+    let tests: Vec<_> = science.tests().map(|(line, test)| (line, test.script(), test.timeout)).collect();
+    assert_eq!(tests, [(11, None, 60), (11, Some("b.sh"), 60)]);
     assert_eq!((science.line("image"), science.line("args"), science.line("url")), (Some(4), Some(8), None));
 }
 

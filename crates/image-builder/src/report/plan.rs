@@ -112,6 +112,11 @@ fn push_build(out: &mut String, plan: &Plan, build: &Build, verbose: u8, paint: 
     if !build.compat_stack.is_empty() && verbose > 1 {
         out.push_str(&format!("      compat stack: {}\n", list(&build.compat_stack)));
     }
+    if verbose > 1 {
+        for test in &build.tests {
+            out.push_str(&format!("      tested by {}: {}\n", escape(&test.layer), escape(&test.title())));
+        }
+    }
     let shadowed: Vec<String> = build
         .shadowed
         .iter()

@@ -1,16 +1,19 @@
 //! A listing as a tree of layers: which directory is one, and the texts that matter.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use plan::Kind;
+use plan::{Expect, Kind};
+use sha2::{Digest, Sha256};
 
 use crate::Problem;
 use crate::tree::{LayerFiles, Mode, SourceFile, Tree, TreeFile};
 
 use super::SourceError;
 use super::commit::blob;
+use super::disk;
 use super::listing::{Entry, Listing, below, parent};
 use super::repository::{CONFIG, DESCRIPTOR, ROOTS, Stores};
 
@@ -140,6 +143,7 @@ impl Reader<'_> {
         };
         let Some(descriptor) = descriptor else { return Ok(None) };
         let kind = if directory.starts_with(ROOTS[0]) { Kind::Science } else { Kind::Compat };
+        let scripts = self.scripts(directory, kind, &descriptor, entries)?;
         let file = |entry: &Rc<Entry>| self.file(directory, entry);
         Ok(Some(Arc::new(LayerFiles {
             kind,
@@ -147,8 +151,33 @@ impl Reader<'_> {
             descriptor,
             dockerfile,
             ignore_file,
+            scripts,
             files: entries.iter().map(file).collect(),
         })))
+    }
+
+    /// The scripts that a descriptor names as tests. What is not there, or is a link, is left out: whoever
+    /// understands the descriptor tells of it.
+    fn scripts(
+        &mut self,
+        directory: &str,
+        kind: Kind,
+        descriptor: &SourceFile,
+        entries: &[Rc<Entry>],
+    ) -> Result<BTreeMap<String, SourceFile>, SourceError> {
+        let mut scripts = BTreeMap::new();
+        for script in crate::descriptor::scripts(kind, descriptor) {
+            let path = format!("{directory}/{script}");
+            let Ok(at) = entries.binary_search_by(|entry| entry.path.as_bytes().cmp(path.as_bytes())) else {
+                continue;
+            };
+            if matches!(entries[at].mode, Mode::File | Mode::Executable)
+                && let Some(text) = self.text(&entries[at])?
+            {
+                scripts.insert(script, text);
+            }
+        }
+        Ok(scripts)
     }
 
     fn file(&self, directory: &str, entry: &Entry) -> TreeFile {
@@ -182,10 +211,31 @@ impl Reader<'_> {
     }
 
     fn bytes(&self, entry: &Entry) -> Result<Option<Vec<u8>>, SourceError> {
-        match &entry.text {
-            Some(bytes) => Ok(Some(bytes.clone())),
-            None => blob(&self.stores.get(entry.store).repository, entry.id, TEXT_LIMIT),
+        if let Some(bytes) = &entry.text {
+            return Ok(Some(bytes.clone()));
         }
+        let store = self.stores.get(entry.store);
+        let odb = store.repository.odb().map_err(SourceError::git("cannot open git's objects"))?;
+        match (&entry.expect, self.side) {
+            // What is in no commit yet is on disk alone.
+            (Some(expect), Side::Disk) if !odb.exists(entry.id) => self.uncommitted(&entry.path, expect),
+            _ => blob(&store.repository, entry.id, TEXT_LIMIT),
+        }
+    }
+
+    fn uncommitted(&self, path: &str, expect: &Expect) -> Result<Option<Vec<u8>>, SourceError> {
+        let path = self.stores.root().join(path);
+        let changed = || SourceError::ChangedWhileReading { path: path.clone() };
+        let looked_at = disk::metadata(&path)?.ok_or_else(changed)?;
+        if looked_at.len() > TEXT_LIMIT as u64 {
+            return Ok(None);
+        }
+        let bytes = disk::read(&path, &looked_at)?;
+        let is_planned = match expect {
+            Expect::GitBlob(id) => disk::blob_id(&bytes).to_string() == *id,
+            Expect::Sha256(digest) => disk::hex(&Sha256::digest(&bytes)) == *digest,
+        };
+        if is_planned { Ok(Some(bytes)) } else { Err(changed()) }
     }
 
     /// Finds links that stand where a layer's directory, or a directory of layers, could.

@@ -3,6 +3,7 @@
 mod changes;
 mod compat;
 mod graphs;
+mod image_tests;
 mod properties;
 mod references;
 mod refusals;

@@ -211,3 +211,45 @@ fn a_root_that_is_a_link_is_refused() {
     assert_eq!(problems(&opened.inputs.now), [("symlink", "science")]);
     assert_eq!(paths(&opened.inputs.now), Vec::<&str>::new());
 }
+
+/// A script that a descriptor names as a test is text, wherever it lies: committed, changed, new, or in another
+/// commit.
+#[test]
+fn scripts_of_tests_are_read_with_their_layer() {
+    let history = History::empty();
+    let scripts = |now: &planner::tree::Tree| {
+        let scripts = &layer(now, "science/a").scripts;
+        scripts.iter().map(|(path, file)| (path.clone(), file.text.clone())).collect::<Vec<_>>()
+    };
+    let read = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect::<Vec<_>>()
+    };
+    history.layer("science/a");
+    history.write("science/a/.dockerignore", "t\n");
+    history.write("science/a/t/one.sh", "#!/bin/sh\necho 1\n");
+    history.write("science/a/other.sh", "#!/bin/sh\n");
+    history.link("science/a/link.sh", "t/one.sh");
+    let tests = r#"{"image": "a", "tests": ["t/one.sh", "link.sh", "absent.sh"]}"#;
+    history.write("science/a/sciserver-image.json", tests);
+    history.commit("one");
+    let committed = read(&[("t/one.sh", "#!/bin/sh\necho 1\n")]);
+    assert_eq!(scripts(&history.open("HEAD").inputs.now), committed);
+    assert_eq!(scripts(&history.open("HEAD..HEAD").inputs.now), committed);
+
+    history.write("science/a/t/one.sh", "#!/bin/sh\necho 2\n");
+    let opened = history.open("HEAD");
+    assert_eq!(scripts(&opened.inputs.now), read(&[("t/one.sh", "#!/bin/sh\necho 2\n")]));
+    let planner::tree::Base::Commit { tree, .. } = &opened.inputs.base else { panic!("there is a base") };
+    assert_eq!(scripts(tree), committed, "the other side has its own");
+
+    // Staged and nowhere else; then too large, and not UTF-8.
+    history.stage();
+    assert_eq!(scripts(&history.open("HEAD").inputs.now), read(&[("t/one.sh", "#!/bin/sh\necho 2\n")]));
+    for (bytes, code) in [(vec![b'x'; (1 << 20) + 1], "too-large"), (b"#!\xff\n".to_vec(), "not-utf8")] {
+        history.write("science/a/t/one.sh", bytes);
+        let opened = history.open("HEAD");
+        let codes: Vec<&str> = opened.inputs.now.problems.iter().map(|problem| problem.code).collect();
+        assert_eq!(codes, [code]);
+        assert_eq!(scripts(&opened.inputs.now), []);
+    }
+}
