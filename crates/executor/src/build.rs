@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::{BuildImageOptionsBuilder, BuilderVersion};
 use futures_util::StreamExt;
-use plan::{Build, Context, Plan};
+use plan::{Build, Context, Plan, Role};
 use registry::Credential;
 use sha2::{Digest, Sha256};
 
@@ -15,16 +15,16 @@ use crate::context::{self, ContextError};
 use crate::dockerfile;
 use crate::engine::{Builder, Engine, EngineError, EngineErrorKind, Flavour, docker_credentials, login_key};
 use crate::labels::{self, Moment};
+use crate::onbuild;
 use crate::options::Options;
 use crate::prepare::Prepared;
 use crate::progress::{Heard, Progress};
-use crate::result::Failure;
-use crate::resume;
+use crate::result::{Failure, TestResult};
 
 /// How often the bytes of a context are told.
 const TICK: Duration = Duration::from_millis(500);
 
-/// An image that was built and has both of its tags.
+/// An image that has both of its tags.
 #[derive(Debug, Clone)]
 pub(crate) struct Made {
     pub image_id: String,
@@ -45,18 +45,30 @@ pub(crate) struct BuildFailure {
 pub(crate) enum Told {
     Heard(Heard),
     Sent(u64),
+    /// Something worth a look that stops nothing.
+    Notice(String),
+    /// A test of the image begins: what is run.
+    TestStarted(String),
+    TestFinished(TestResult),
 }
 
-/// Makes one image and gives it both tags.
+/// All that an image is made from.
+pub(crate) struct Job<'a> {
+    pub plan: &'a Plan,
+    pub build: &'a Build,
+    pub context: &'a Context,
+    pub options: &'a Options,
+    pub prepared: &'a Prepared,
+    pub engine: &'a Engine,
+}
+
+/// Makes one image under a name that nobody else looks for; returns its id.
 pub(crate) async fn build(
-    plan: &Plan,
-    build: &Build,
-    context: &Context,
-    options: &Options,
-    prepared: &Prepared,
-    engine: &Engine,
+    job: &Job<'_>,
+    name: &str,
     tell: &mut (dyn FnMut(Told) + Send),
-) -> Result<Made, BuildFailure> {
+) -> Result<String, BuildFailure> {
+    let Job { context, options, engine, .. } = job;
     if engine.flavour == Flavour::Podman
         && let Some((path, target)) = context::link_that_leaves(context)
     {
@@ -66,14 +78,26 @@ pub(crate) async fn build(
         );
         return Err(BuildFailure { failure: Failure::Build, message });
     }
-    let request = Request::new(plan, build, options, prepared, engine)?;
-    let engine_failure =
-        |error: EngineError| BuildFailure { failure: error.failure(Failure::Build), message: error.message };
-    request.fetch_with_login(engine, options, prepared).await.map_err(engine_failure)?;
-    let image_id = request.send(engine, context.clone(), options.idle_timeout, tell).await?;
-    // A classic build has its first tag already, and tagging again costs nothing.
+    let request = Request::new(job, name)?;
+    request.fetch(job, tell).await.map_err(engine_failure)?;
+    if let Some(triggers) = onbuild::triggers(job).await.map_err(engine_failure)? {
+        if !options.allow_onbuild {
+            let message = format!("{triggers} (--allow-onbuild builds on it all the same)");
+            return Err(BuildFailure { failure: Failure::Build, message });
+        }
+        tell(Told::Notice(format!("{}: {triggers}", job.build.id)));
+    }
+    request.send(engine, Context::clone(context), options.idle_timeout, tell).await
+}
+
+/// Gives an image both of its tags.
+pub(crate) async fn publish_locally(
+    build: &Build,
+    image_id: &str,
+    engine: &Engine,
+) -> Result<Made, BuildFailure> {
     for tag in &build.tags {
-        engine.tag(&image_id, tag).await.map_err(engine_failure)?;
+        engine.tag(image_id, tag).await.map_err(engine_failure)?;
     }
     match engine.inspect(build.build_tag()).await.map_err(engine_failure)? {
         Some(local) => Ok(Made { image_id: local.id, size: local.size, resumed: false }),
@@ -84,20 +108,9 @@ pub(crate) async fn build(
     }
 }
 
-/// Takes a build that an earlier run left on the engine, with both of its tags; `None` when it has to be made.
-pub(crate) async fn resume(
-    plan: &Plan,
-    build: &Build,
-    prepared: &Prepared,
-    engine: &Engine,
-) -> Result<Option<Made>, BuildFailure> {
-    let failure =
-        |error: EngineError| BuildFailure { failure: error.failure(Failure::Build), message: error.message };
-    let Some(local) = resume::standing(plan, build, prepared, engine).await.map_err(failure)? else {
-        return Ok(None);
-    };
-    engine.tag(&local.id, build.moving_tag()).await.map_err(failure)?;
-    Ok(Some(Made { image_id: local.id, size: local.size, resumed: true }))
+/// What an engine's error means for a build.
+pub(crate) fn engine_failure(error: EngineError) -> BuildFailure {
+    BuildFailure { failure: error.failure(Failure::Build), message: error.message }
 }
 
 /// All that is sent besides the context.
@@ -111,18 +124,20 @@ struct Request {
     platform: Option<String>,
     no_cache: bool,
     credentials: HashMap<String, DockerCredentials>,
-    /// Exact images with a digest: `(name, host)`.
-    bases: Vec<(String, String)>,
+    /// Exact images with a digest.
+    exact: Vec<Exact>,
+}
+
+/// An image with a digest that a build needs.
+struct Exact {
+    name: String,
+    host: String,
+    role: Role,
 }
 
 impl Request {
-    fn new(
-        plan: &Plan,
-        build: &Build,
-        options: &Options,
-        prepared: &Prepared,
-        engine: &Engine,
-    ) -> Result<Self, BuildFailure> {
+    fn new(job: &Job<'_>, name: &str) -> Result<Self, BuildFailure> {
+        let Job { plan, build, options, prepared, engine, .. } = *job;
         let moment = options
             .source_date_epoch
             .map_or_else(|| Moment::from_clock(SystemTime::now()), Moment::from_epoch);
@@ -130,13 +145,14 @@ impl Request {
         let base = labels::Base { name: prepared.base_name(build), digest: prepared.base_digest(build) };
         let labels = labels::complete(build, &plan.label_prefix, &from, base, moment);
         let mut replacements = Vec::new();
-        let mut bases = Vec::new();
+        let mut exacts = Vec::new();
         for reference in &build.references {
             if let Some(exact) = prepared.exact(plan, reference, engine) {
                 if let Ok(image) = plan::ImageName::parse(&exact)
                     && image.digest.is_some()
                 {
-                    bases.push((exact.clone(), image.registry));
+                    let (name, host) = (exact.clone(), image.registry);
+                    exacts.push(Exact { name, host, role: reference.role });
                 }
                 replacements.push((reference.span, exact));
             }
@@ -155,7 +171,7 @@ impl Request {
             Some((login_key(host).to_owned(), docker_credentials(credential, host)?))
         });
         Ok(Self {
-            tag: build.build_tag().to_owned(),
+            tag: name.to_owned(),
             dockerfile,
             mtime: options.source_date_epoch.unwrap_or(context::CONSTANT_TIME),
             labels,
@@ -163,22 +179,23 @@ impl Request {
             platform: (foreign || engine.builder == Builder::BuildKit).then(|| plan.platform.clone()),
             no_cache: options.no_cache,
             credentials: credentials.collect(),
-            bases,
+            exact: exacts,
         })
     }
 
-    /// The engine's builders know fewer ways to log in than its pull does: what needs a login is fetched before,
-    /// and found by its digest then.
-    async fn fetch_with_login(
-        &self,
-        engine: &Engine,
-        options: &Options,
-        prepared: &Prepared,
-    ) -> Result<(), EngineError> {
-        for (exact, host) in &self.bases {
+    /// Fetches what a stage stands on, so that its configuration is known before anything of it runs. The engine's
+    /// builders also know fewer ways to log in than its pull does: what needs a login is fetched before, and found by
+    /// its digest then.
+    async fn fetch(&self, job: &Job<'_>, tell: &mut (dyn FnMut(Told) + Send)) -> Result<(), EngineError> {
+        let Job { options, prepared, engine, plan, .. } = *job;
+        let foreign = plan.platform != engine.platform;
+        for Exact { name, host, role } in &self.exact {
             let login = prepared.logins.get(host).unwrap_or(&Credential::Anonymous);
-            if *login != Credential::Anonymous && engine.inspect(exact).await?.is_none() {
-                engine.pull(exact, login, options.idle_timeout).await?;
+            let is_wanted = onbuild::is_stood_on(*role) || *login != Credential::Anonymous;
+            if is_wanted && engine.inspect(name).await?.is_none() {
+                tell(Told::Heard(Heard::Step { name: format!("fetch {name}"), cached: false }));
+                let platform = foreign.then_some(plan.platform.as_str());
+                engine.pull(name, login, platform, options.idle_timeout).await?;
             }
         }
         Ok(())
@@ -231,11 +248,7 @@ impl Request {
                 return Err(BuildFailure { failure: Failure::Environment, message: panic.to_string() });
             }
         }
-        let failure = |error: EngineError| BuildFailure {
-            failure: error.failure(Failure::Build),
-            message: error.message,
-        };
-        ended.map_err(failure)?;
+        ended.map_err(engine_failure)?;
         progress.image_id().map(str::to_owned).ok_or_else(|| BuildFailure {
             failure: Failure::Environment,
             message: "the engine's answer ended before it had an image".to_owned(),

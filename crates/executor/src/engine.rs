@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// An engine that answers.
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
-    quick: Docker,
+    pub(crate) quick: Docker,
     pub(crate) long: Docker,
     pub(crate) builder: Builder,
     pub(crate) flavour: Flavour,
@@ -75,6 +75,8 @@ pub(crate) struct LocalImage {
     pub size: Option<u64>,
     /// Digests of its layers' contents, the lowest first.
     pub layers: Vec<String>,
+    /// Its `ONBUILD` instructions.
+    pub on_build: Vec<String>,
     repo_digests: Vec<String>,
 }
 
@@ -233,14 +235,11 @@ impl Engine {
             Err(error) if error.kind == EngineErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+        let config = inspected.config.unwrap_or_default();
         Ok(Some(LocalImage {
             id: with_algorithm(inspected.id.unwrap_or_default()),
-            labels: inspected
-                .config
-                .and_then(|config| config.labels)
-                .unwrap_or_default()
-                .into_iter()
-                .collect(),
+            labels: config.labels.unwrap_or_default().into_iter().collect(),
+            on_build: config.on_build.unwrap_or_default(),
             size: inspected.size.and_then(|size| u64::try_from(size).ok()),
             layers: inspected.root_fs.and_then(|root| root.layers).unwrap_or_default(),
             repo_digests: inspected.repo_digests.unwrap_or_default(),
@@ -262,22 +261,24 @@ impl Engine {
             }
             // Podman's service has no such request.
             Flavour::Podman => {
-                self.pull(&image.to_string(), credential, LONG).await?;
+                self.pull(&image.to_string(), credential, None, LONG).await?;
                 let local = self.inspect(&image.to_string()).await?;
                 local.and_then(|local| local.digest_in(image)).ok_or_else(missing)
             }
         }
     }
 
-    /// Fetches an image into the engine.
+    /// Fetches an image into the engine, for another platform than its own where that is given.
     pub(crate) async fn pull(
         &self,
         image: &str,
         credential: &Credential,
+        platform: Option<&str>,
         idle: Duration,
     ) -> Result<(), EngineError> {
         let host = ImageName::parse(image).map_or_else(|_| String::new(), |name| name.registry);
-        let options = CreateImageOptionsBuilder::default().from_image(image).build();
+        let options = CreateImageOptionsBuilder::default().from_image(image);
+        let options = options.platform(platform.unwrap_or_default()).build();
         let stream = self.long.create_image(Some(options), None, docker_credentials(credential, &host));
         let mut stream = std::pin::pin!(stream);
         while next(&mut stream, idle).await?.is_some() {}

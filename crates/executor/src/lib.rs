@@ -6,6 +6,7 @@
 //! [`RunResult`], which it also writes to `result.json`.
 
 mod build;
+mod container;
 pub mod context;
 mod course;
 mod dockerfile;
@@ -15,11 +16,14 @@ pub mod error;
 pub mod event;
 mod labels;
 mod lock;
+mod mark;
 #[cfg(test)]
 mod model;
 mod moving;
+mod onbuild;
 pub mod options;
 mod prepare;
+mod printed;
 mod progress;
 mod publish;
 mod push;
@@ -31,6 +35,8 @@ mod retry;
 mod reuse;
 pub mod run;
 mod schedule;
+mod sweep;
+mod trial;
 mod work;
 
 pub use error::{RunError, RunErrorKind};

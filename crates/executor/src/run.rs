@@ -11,10 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::course::{is_success, unstarted};
 use crate::engine::Engine;
+use crate::mark::Mark;
 use crate::prepare::{QUESTIONS, check, prepare, registry_error};
 use crate::record::Record;
 use crate::result::{FORMAT_VERSION, seconds};
 use crate::schedule::positions;
+use crate::sweep::{self, Swept};
 use crate::work::{Surroundings, work};
 use crate::{Event, Options, Relation, RunError, RunResult, lock, record};
 
@@ -58,6 +60,7 @@ pub async fn run(
     };
     let record = Record::create(&options.root, started).map_err(disk)?;
     let mut result = blank(plan, options, &record.run, started);
+    let mark = Mark::of_run(&record.run);
 
     let outcome = tokio::select! {
         biased;
@@ -79,9 +82,11 @@ pub async fn run(
                 speak: &speak,
                 clock,
                 jobs,
+                mark: &mark,
                 engine_gone: AtomicBool::new(false),
             };
             work(&surroundings, &cancel, &mut result.builds).await;
+            sweep::own(&engine, &mark).await;
             None
         }
         Ok(None) => None,
@@ -128,6 +133,22 @@ async fn set_up(
         engine: engine.name.clone(),
         builder: engine.builder.as_str().to_owned(),
     });
+    let swept = sweep::earlier(&engine).await;
+    if swept != Swept::default() {
+        let Swept { containers, names } = swept;
+        speak(Event::Notice {
+            message: format!(
+                "took away what runs that did not end left on the engine: {containers} containers of tests, \
+                 {names} names of unfinished images"
+            ),
+        });
+    }
+    let untested = plan.builds.iter().filter(|build| !build.tests.is_empty()).count();
+    if options.skip_tests && untested > 0 {
+        speak(Event::Notice {
+            message: format!("--skip-tests: {untested} images have tests that are not run"),
+        });
+    }
     let prepared = prepare(plan, options, &engine, &registry).await?;
     for (target, found) in &prepared.found {
         if let plan::Target::Layer { reference, .. }

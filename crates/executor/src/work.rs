@@ -17,16 +17,20 @@ use registry::{Credential, Registry};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::build::{self, BuildFailure, Made, Told};
+use crate::build::{self, BuildFailure, Job, Made, Told};
 use crate::course::{Course, tag_of};
 use crate::engine::Engine;
+use crate::mark::Mark;
 use crate::moving::MovingTag;
 use crate::prepare::Prepared;
 use crate::progress::Heard;
 use crate::publish::Push;
 use crate::push::{self, BuildTagPush, PushFailure};
 use crate::record::{Log, Record};
-use crate::result::{self, BuildResult, Failure, Outcome};
+use crate::result::{self, BuildResult, Failure, Outcome, TestResult};
+use crate::resume;
+use crate::sweep;
+use crate::trial::Trial;
 use crate::{Event, Options, Relation};
 
 /// All that a run's builds and pushes look at.
@@ -44,6 +48,8 @@ pub(crate) struct Surroundings<'a> {
     pub speak: &'a (dyn Fn(Event) + Send + Sync),
     pub clock: Instant,
     pub jobs: usize,
+    /// Ours, on what is on the engine for the time being.
+    pub mark: &'a Mark,
     /// Whether the engine went away and was waited for in vain: nothing else waits for it again.
     pub engine_gone: AtomicBool,
 }
@@ -66,8 +72,18 @@ impl Surroundings<'_> {
 
 /// A piece of work that came to its end.
 enum Done {
-    Build { build: usize, made: Result<Made, BuildFailure>, log_tail: Vec<String>, seconds: f64 },
-    Push { push: Push, pushed: Result<String, PushFailure>, seconds: f64 },
+    Build {
+        build: usize,
+        made: Result<Made, BuildFailure>,
+        tests: Vec<TestResult>,
+        log_tail: Vec<String>,
+        seconds: f64,
+    },
+    Push {
+        push: Push,
+        pushed: Result<String, PushFailure>,
+        seconds: f64,
+    },
 }
 
 type Work<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send + 'a>>>;
@@ -101,8 +117,9 @@ pub(crate) async fn work(around: &Surroundings<'_>, cancel: &CancellationToken, 
             },
         };
         let failed = match done {
-            Some(Done::Build { build, made, log_tail, seconds }) => {
+            Some(Done::Build { build, made, tests, log_tail, seconds }) => {
                 let failed = made.is_err();
+                course.results[build].tests = tests;
                 course.results[build].from = made_from(around, build);
                 course.built(build, made, log_tail, seconds, at()).into_iter().for_each(around.speak);
                 failed
@@ -144,16 +161,20 @@ async fn do_build(around: &Surroundings<'_>, position: usize, resume: bool) -> D
         failure: Failure::Environment,
         message: format!("the build's log cannot be written: {error}"),
     };
+    let mut tests = Vec::new();
     let (made, log_tail) = match around.record.log(position, &planned.id, &secrets(around)) {
         Err(error) => (Err(no_log(error)), Vec::new()),
         Ok(mut log) => {
             let mut log_error = None;
             let mut tell = |told| {
+                if let Told::TestFinished(test) = &told {
+                    tests.push(test.clone());
+                }
                 if let Err(error) = tell(around, &planned.id, &mut log, told) {
                     log_error.get_or_insert(error);
                 }
             };
-            let made = make(around, planned, resume, &mut tell).await;
+            let made = make(around, position, resume, &mut tell).await;
             if let Err(failure) = &made {
                 tell(Told::Heard(Heard::Line(format!("failed: {}", failure.message))));
             }
@@ -167,23 +188,63 @@ async fn do_build(around: &Surroundings<'_>, position: usize, resume: bool) -> D
             (made, log.tail())
         }
     };
-    Done::Build { build: position, made, log_tail, seconds: result::seconds(began.elapsed()) }
+    Done::Build { build: position, made, tests, log_tail, seconds: result::seconds(began.elapsed()) }
 }
 
 /// Takes what stands already, or builds; first of all the engine has to be there, which may have been started anew.
+/// Only an image whose tests have passed gets its tags.
 async fn make(
     around: &Surroundings<'_>,
-    planned: &plan::Build,
+    position: usize,
     resume: bool,
     tell: &mut (dyn FnMut(Told) + Send),
 ) -> Result<Made, BuildFailure> {
     around.engine_is_up().await?;
-    let (plan, prepared, engine) = (around.plan, around.prepared, around.engine);
-    if resume && let Some(made) = build::resume(plan, planned, prepared, engine).await? {
-        return Ok(made);
+    let (plan, options, prepared, engine) = (around.plan, around.options, around.prepared, around.engine);
+    let build = &plan.builds[position];
+    if resume
+        && let Some(local) =
+            resume::standing(plan, build, prepared, engine).await.map_err(build::engine_failure)?
+    {
+        // That run may have left the tests out, and they can be other ones now.
+        test(around, position, build.build_tag(), tell).await?;
+        let made = build::publish_locally(build, &local.id, engine).await?;
+        return Ok(Made { resumed: true, ..made });
     }
-    let context = &around.contexts[&planned.id];
-    build::build(plan, planned, context, around.options, prepared, engine, tell).await
+    let unfinished = sweep::unfinished(around.mark, position);
+    let job = Job { plan, build, context: &around.contexts[&build.id], options, prepared, engine };
+    let made = async {
+        let image_id = build::build(&job, &unfinished, tell).await?;
+        test(around, position, &unfinished, tell).await?;
+        build::publish_locally(build, &image_id, engine).await
+    }
+    .await;
+    // A name that stays for now is taken away at the end of the run, or by the next one.
+    if !matches!(&made, Err(failure) if failure.failure == Failure::Environment) {
+        let _ = engine.remove_name(&unfinished).await;
+    }
+    made
+}
+
+/// Runs an image's own tests, unless they are not wanted.
+async fn test(
+    around: &Surroundings<'_>,
+    position: usize,
+    image: &str,
+    tell: &mut (dyn FnMut(Told) + Send),
+) -> Result<(), BuildFailure> {
+    if around.options.skip_tests {
+        return Ok(());
+    }
+    let proxies = around.options.docker_config.proxies(&around.options.endpoint.host);
+    let trial = Trial {
+        engine: around.engine,
+        mark: around.mark,
+        build: &around.plan.builds[position],
+        position,
+        proxies: proxies.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
+    };
+    trial.run(image, tell).await
 }
 
 fn tell(around: &Surroundings<'_>, id: &BuildId, log: &mut Log, told: Told) -> std::io::Result<()> {
@@ -195,6 +256,22 @@ fn tell(around: &Surroundings<'_>, id: &BuildId, log: &mut Log, told: Told) -> s
             let mark = if cached { " (cached)" } else { "" };
             log.line(&format!("=> {name}{mark}"))?;
             Event::Step { id, name, cached }
+        }
+        Told::Notice(message) => {
+            log.line(&message)?;
+            Event::Notice { message }
+        }
+        Told::TestStarted(test) => {
+            log.line(&format!("=> test {test}"))?;
+            Event::TestStarted { id, test }
+        }
+        Told::TestFinished(TestResult { test, passed, error, seconds, .. }) => {
+            let error = error.map(|error| log.without_secrets(&error));
+            log.line(&match &error {
+                None => format!("=> passed in {seconds} s"),
+                Some(error) => format!("=> failed after {seconds} s: {error}"),
+            })?;
+            Event::TestFinished { id, test, passed, error, seconds }
         }
     };
     (around.speak)(event);

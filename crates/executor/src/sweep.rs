@@ -1,0 +1,140 @@
+//! Takes away what runs left on the engine for the time being: containers of tests, and the names of images that were
+//! not finished. Only what carries a mark of this program, of this run or of one that is over. Nothing is ever pruned.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
+
+use crate::container::age;
+use crate::engine::{Engine, EngineError};
+use crate::mark::Mark;
+
+/// The repository of names that an image has until its tests have passed. No registry can have it: see RFC 2606.
+const UNFINISHED: &str = "image-builder.invalid/unfinished";
+
+/// How long cleaning up may take, before a run begins and when it ends.
+const BEFORE: Duration = Duration::from_secs(30);
+const AFTER: Duration = Duration::from_secs(5);
+
+/// The age at which a container of a run elsewhere is taken for left behind: no test may take that long.
+const OLD_CONTAINER: Duration = Duration::from_secs(2 * 3600);
+/// The same for an image's name.
+const OLD_NAME: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The name of an image of a run until its tests have passed. `position` is that of its build.
+pub(crate) fn unfinished(mark: &Mark, position: usize) -> String {
+    format!("{UNFINISHED}:{mark}-{position}")
+}
+
+/// What was taken away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    pub containers: usize,
+    pub names: usize,
+}
+
+/// Takes away what runs that are over left. What cannot be taken away now stays for the next run.
+pub(crate) async fn earlier(engine: &Engine) -> Swept {
+    let over = |mark: &Mark, age, limit| mark.is_over(age, limit);
+    sweep(engine, BEFORE, &over).await
+}
+
+/// Takes away what this run still has. None of its builds runs any more.
+pub(crate) async fn own(engine: &Engine, own: &Mark) -> Swept {
+    sweep(engine, AFTER, &|mark: &Mark, _, _| mark == own).await
+}
+
+type Chosen<'a> = &'a (dyn Fn(&Mark, Option<Duration>, Duration) -> bool + Send + Sync);
+
+async fn sweep(engine: &Engine, at_most: Duration, chosen: Chosen<'_>) -> Swept {
+    let mut swept = Swept::default();
+    let done = tokio::time::timeout(at_most, all(engine, chosen, &mut swept)).await;
+    if let Ok(Err(error)) = done {
+        tracing::debug!(%error, "what was left on the engine stays for now");
+    }
+    swept
+}
+
+async fn all(engine: &Engine, chosen: Chosen<'_>, swept: &mut Swept) -> Result<(), EngineError> {
+    let containers = engine.our_containers().await?;
+    let names = engine.unfinished_names().await?;
+    if containers.is_empty() && names.is_empty() {
+        return Ok(());
+    }
+    let now = engine.time().await?;
+    for container in containers {
+        if chosen(&container.mark, age(now, container.created), OLD_CONTAINER)
+            && engine.remove_container(&container.id).await.is_ok()
+        {
+            swept.containers += 1;
+        }
+    }
+    for (name, mark) in names {
+        let tagged = engine.tagged(&name).await?;
+        if chosen(&mark, tagged.and_then(|tagged| age(now, tagged)), OLD_NAME)
+            && engine.remove_name(&name).await.is_ok()
+        {
+            swept.names += 1;
+        }
+    }
+    Ok(())
+}
+
+impl Engine {
+    /// Takes a name off an image, and the image itself away when it was the last one.
+    pub(crate) async fn remove_name(&self, name: &str) -> Result<(), EngineError> {
+        // Steps of the classic builder's cache stay.
+        let options = RemoveImageOptionsBuilder::default().noprune(true).build();
+        self.quick.remove_image(name, Some(options), None).await?;
+        Ok(())
+    }
+
+    /// The names of unfinished images, of all runs of this program.
+    async fn unfinished_names(&self) -> Result<Vec<(String, Mark)>, EngineError> {
+        let filters = HashMap::from([("reference".to_owned(), vec![UNFINISHED.to_owned()])]);
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let images = self.quick.list_images(Some(options)).await?;
+        let names = images.into_iter().flat_map(|image| image.repo_tags).filter_map(|name| {
+            let mark = mark_of(&name)?;
+            Some((name, mark))
+        });
+        Ok(names.collect())
+    }
+
+    /// When an image got its latest name, in seconds since 1970, where the engine tells.
+    async fn tagged(&self, name: &str) -> Result<Option<i64>, EngineError> {
+        let inspected = self.quick.inspect_image(name).await;
+        let tagged = inspected.ok().and_then(|image| image.metadata?.last_tag_time);
+        Ok(tagged.map(|time| time.timestamp()))
+    }
+}
+
+/// The mark in the name of an unfinished image.
+fn mark_of(name: &str) -> Option<Mark> {
+    let (mark, position) = name.strip_prefix(UNFINISHED)?.strip_prefix(':')?.rsplit_once('-')?;
+    position.parse::<usize>().ok()?;
+    Mark::parse(mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_whose_it_is() {
+        let mark = Mark::of_run("20261120-145310-0a1b2c");
+        let name = unfinished(&mark, 12);
+        assert_eq!(mark_of(&name), Some(mark.clone()));
+        assert!(plan::ImageName::parse(&name).is_ok_and(|image| image.registry == "image-builder.invalid"));
+        for other in [
+            format!("image-builder.invalid/unfinished-too:{mark}-1"),
+            format!("{UNFINISHED}:{mark}"),
+            format!("{UNFINISHED}:{mark}-x"),
+            format!("{UNFINISHED}:latest"),
+            format!("registry.example/{UNFINISHED}:{mark}-1"),
+        ] {
+            assert_eq!(mark_of(&other), None, "{other}");
+        }
+    }
+}
