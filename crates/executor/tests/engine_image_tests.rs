@@ -336,12 +336,16 @@ async fn what_a_killed_run_left_is_taken_away_and_nothing_else() {
     let theirs_now = is_there(&theirs).await.0;
     stay.push(theirs);
     stay.push(gone);
-    for (container, name) in &stay {
+    for (container, _) in &stay {
         let force = RemoveContainerOptionsBuilder::default().force(true).build();
         let _ = docker.remove_container(container, Some(force)).await;
+    }
+    // An image's last name stays as long as a container runs on it.
+    for (_, name) in &stay {
         let keep = RemoveImageOptionsBuilder::default().noprune(true).build();
         let _ = docker.remove_image(name, Some(keep), None).await;
     }
+    assert_eq!(left(&lab, &unique).await, Vec::<String>::new(), "this test takes its own away");
     assert_eq!(gone_now, (false, false), "{events:#?}");
     assert_eq!(stayed, [(true, true); 2]);
     assert!(theirs_now);
