@@ -50,7 +50,8 @@ pub enum Level {
 }
 
 /// Guidelines by code, with what they are taken as unless configured.
-pub const GUIDELINES: [(&str, Level); 8] = [
+pub const GUIDELINES: [(&str, Level); 9] = [
+    ("arg-secret", Level::Warn),
     ("compat-shadowed", Level::Warn),
     ("from-rel", Level::Deny),
     ("from-unpinned", Level::Warn),

@@ -392,10 +392,26 @@ impl<'a> Reader<'a> {
             } else if value.value.contains('\0') {
                 self.value_problem(argument, format!("args: {name:?} holds a NUL"), "remove it");
             } else {
+                self.check_secret(argument, name, &value.value);
                 args.insert(name.to_owned(), value.value.to_string());
             }
         }
         args
+    }
+
+    /// A build argument is no place for a secret: it is in git, in the plan and in the image's history.
+    fn check_secret(&mut self, argument: &ObjectProp<'_>, name: &str, value: &str) {
+        const WORDS: [&str; 8] =
+            ["PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "APIKEY", "CREDENTIAL", "CREDENTIALS"];
+        let words = name.to_ascii_uppercase().replace("API_KEY", "APIKEY").replace("PRIVATE_KEY", "SECRET");
+        if !value.is_empty() && words.split('_').any(|word| WORDS.contains(&word)) {
+            let message =
+                format!("args: {name} looks like a secret, and everybody who has the image can read it");
+            let problem = Problem::in_file("arg-secret", &self.file.path, message);
+            let problem = Problem { line: self.line_of(argument), ..problem };
+            let help = "mount it: RUN --mount=type=secret,id=NAME in the Dockerfile, --secret id=NAME on the command line";
+            self.guidelines.push(problem.help(help));
+        }
     }
 
     fn text(&mut self, field: &str) -> Option<String> {

@@ -175,6 +175,14 @@ fn what_is_wrong_with_a_science_layer_is_told() {
             "guideline 1: the version 2 is a number [version-unquoted] | put it into quotes: \"2\"",
         ),
         (
+            "{\"image\": \"a\", \"args\": {\"DB_PASSWORD\": \"x\", \"TOKENS\": \"y\", \"pip_api_key\": \"\"}}",
+            "guideline 1: args: DB_PASSWORD looks like a secret, and everybody who has the image can read it [arg-secret] | mount it: RUN --mount=type=secret,id=NAME in the Dockerfile, --secret id=NAME on the command line",
+        ),
+        (
+            "{\"image\": \"a\",\n \"args\": {\"my_api_key\": \"x\"}}",
+            "guideline 2: args: my_api_key looks like a secret, and everybody who has the image can read it [arg-secret] | mount it: RUN --mount=type=secret,id=NAME in the Dockerfile, --secret id=NAME on the command line",
+        ),
+        (
             "{\"image\": \"a\", \"version\": 2.10}",
             "d:1:27: the version 2.10 is a number that JSON readers shorten [descriptor-value] | put it into quotes: \"2.10\"",
         ),
