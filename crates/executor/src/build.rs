@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bollard::auth::DockerCredentials;
-use bollard::query_parameters::{BuildImageOptionsBuilder, BuilderVersion};
+use bollard::query_parameters::BuildImageOptionsBuilder;
 use futures_util::StreamExt;
 use plan::{Build, Context, Plan, Role};
 use registry::Credential;
-use sha2::{Digest, Sha256};
 
 use crate::context::{self, ContextError};
 use crate::dockerfile;
@@ -20,6 +19,7 @@ use crate::options::Options;
 use crate::prepare::Prepared;
 use crate::progress::{Heard, Progress};
 use crate::result::{Failure, TestResult};
+use crate::session;
 
 /// How often the bytes of a context are told.
 const TICK: Duration = Duration::from_millis(500);
@@ -87,7 +87,7 @@ pub(crate) async fn build(
         }
         tell(Told::Notice(format!("{}: {triggers}", job.build.id)));
     }
-    request.send(engine, Context::clone(context), options.idle_timeout, tell).await
+    request.send(engine, Context::clone(context), options, tell).await
 }
 
 /// Gives an image both of its tags.
@@ -205,7 +205,7 @@ impl Request {
         &self,
         engine: &Engine,
         context: Context,
-        idle: Duration,
+        run: &Options,
         tell: &mut (dyn FnMut(Told) + Send),
     ) -> Result<String, BuildFailure> {
         let map = |pairs: &BTreeMap<String, String>| pairs.clone().into_iter().collect::<HashMap<_, _>>();
@@ -218,19 +218,28 @@ impl Request {
             .buildargs(&map(&self.args))
             .labels(&map(&self.labels))
             .platform(self.platform.as_deref().unwrap_or_default());
-        if engine.builder == Builder::BuildKit {
-            options = options.version(BuilderVersion::BuilderBuildKit).session(&session_id());
+        // It is open until the build is over.
+        let session = match engine.builder {
+            Builder::BuildKit => Some(
+                session::open(&run.endpoint, &run.secrets, self.credentials.clone())
+                    .await
+                    .map_err(engine_failure)?,
+            ),
+            Builder::Classic => None,
+        };
+        if let Some(session) = &session {
+            options = options.session(&session.id);
         }
         let mut context = context::stream(context, self.dockerfile.clone(), self.mtime);
         let sent = std::sync::Arc::clone(&context.sent);
         let body = futures_util::stream::poll_fn(move |cx| context.chunks.poll_recv(cx));
         let answers = engine.long.build_image(
             options.build(),
-            Some(self.credentials.clone()),
+            session.is_none().then(|| self.credentials.clone()),
             Some(bollard::body_try_stream(body)),
         );
         let mut progress = Progress::default();
-        let ended = listen(answers, &sent, idle, &mut progress, tell).await;
+        let ended = listen(answers, &sent, run.idle_timeout, &mut progress, tell).await;
         for heard in progress.rest() {
             tell(Told::Heard(heard));
         }
@@ -294,17 +303,4 @@ async fn listen(
             }
         }
     }
-}
-
-/// A name that no other build uses, here or in another process.
-fn session_id() -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let hash = Sha256::digest(format!("{now} {} {count}", std::process::id()));
-    hash[..16].iter().fold(String::new(), |mut id, byte| {
-        use std::fmt::Write;
-        write!(id, "{byte:02x}").expect("a string takes everything");
-        id
-    })
 }

@@ -5,6 +5,7 @@
 //! system's socket comes last. Reads the context store below the configuration directory; the environment
 //! is the caller's ([`EndpointRequest`]). Knows nothing of what is asked of an engine.
 
+pub(crate) mod dial;
 mod ssh;
 
 use std::fmt::{self, Write as _};
@@ -147,7 +148,23 @@ pub fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Docker, Endpoin
             "start it, or name another in DOCKER_HOST or by docker context use",
         )
     })?;
-    Ok(docker.with_request_modifier(url_safe_credentials))
+    Ok(docker.with_request_modifier(|request| for_own_session(url_safe_credentials(request))))
+}
+
+/// bollard opens a session of its own for a build by BuildKit. A build that names ours is asked for as a classic one,
+/// and is made BuildKit's (`version=2`) here; a classic build names none.
+fn for_own_session(mut request: BollardRequest) -> BollardRequest {
+    let uri = request.uri().to_string();
+    if let Some((address, query)) = uri.split_once('?')
+        && request.uri().path().ends_with("/build")
+        && query.split('&').any(|pair| pair.starts_with("session="))
+    {
+        let pairs = query.split('&').map(|pair| if pair == "version=1" { "version=2" } else { pair });
+        if let Ok(uri) = format!("{address}?{}", pairs.collect::<Vec<_>>().join("&")).parse() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
 }
 
 /// bollard writes credentials in standard base64, the engine reads the URL-safe alphabet (Engine API,

@@ -60,6 +60,16 @@ impl RunError {
         Self { result: Some(Box::new(result)), ..self }
     }
 
+    /// The same with each of its texts changed; the result has its own.
+    pub(crate) fn map_texts(self, change: impl Fn(&str) -> String) -> Self {
+        Self {
+            message: change(&self.message),
+            list: self.list.iter().map(|item| change(item)).collect(),
+            help: self.help.as_deref().map(change),
+            ..self
+        }
+    }
+
     /// What the exit code depends on.
     #[must_use]
     pub fn kind(&self) -> RunErrorKind {

@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::error::RunError;
 use crate::labels::{self, From, Moment};
 use crate::options::Options;
+use crate::redact::Redactor;
 use crate::resolve::{Answer, Found, Resolver, by_digest, published};
 use crate::reuse::{self, Verdict};
 
@@ -35,8 +36,10 @@ pub(crate) async fn prepare(
     options: &Options,
     engine: &Engine,
     registry: &Registry,
+    redactor: &Redactor,
 ) -> Result<Prepared, RunError> {
     let logins = logins(plan, options).await?;
+    redactor.learn(logins.values().flat_map(Credential::secrets));
     let tags = || plan.builds.iter().map(|build| build.build_tag().to_owned());
     let shown = if options.push {
         published(registry, tags(), &plan.platform).await.map_err(registry_error)?

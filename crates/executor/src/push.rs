@@ -11,6 +11,7 @@ use registry::{Again, Attempt, Credential, DockerConfig, Registry, Waits};
 use tokio::sync::OnceCell;
 
 use crate::engine::Engine;
+use crate::redact::Redactor;
 use crate::result::Failure;
 use crate::retry;
 
@@ -69,6 +70,8 @@ pub(crate) struct BuildTagPush<'a> {
     pub config: &'a DockerConfig,
     /// Who we are since then.
     pub renewed: OnceCell<Credential>,
+    /// Who has to know of it.
+    pub redactor: &'a Redactor,
 }
 
 impl BuildTagPush<'_> {
@@ -92,6 +95,7 @@ impl BuildTagPush<'_> {
             // Reads the file or asks the helper again, once.
             true => self.renewed.get_or_try_init(|| self.config.credential(&name.registry)).await?,
         };
+        self.redactor.learn(credential.secrets());
         match self.engine.push(self.build_tag, credential, self.idle).await {
             Ok(told) => self.verify(&name, told.as_deref()).await,
             Err(error) => {

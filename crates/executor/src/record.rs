@@ -12,6 +12,7 @@ use plan::BuildId;
 use sha2::{Digest, Sha256};
 
 use crate::RunError;
+use crate::redact::{Forms, Lines};
 use crate::result::RunResult;
 
 /// The directory below a source tree that holds all runs.
@@ -52,10 +53,10 @@ impl Record {
     }
 
     /// Opens the log of a build, the `position`th of its plan.
-    pub(crate) fn log(&self, position: usize, id: &BuildId, secrets: &[String]) -> io::Result<Log> {
+    pub(crate) fn log(&self, position: usize, id: &BuildId) -> io::Result<Log> {
         let path = self.directory.join(log_name(position, id));
         let file = LineWriter::new(File::create(path)?);
-        Ok(Log { file, tail: Vec::new(), secrets: secrets.to_vec() })
+        Ok(Log { file, tail: Vec::new(), lines: Lines::default() })
     }
 
     /// Where that log is, below the source tree's root.
@@ -101,36 +102,51 @@ pub(crate) fn unwritable(root: &Path, error: &io::Error) -> RunError {
 pub(crate) struct Log {
     file: LineWriter<File>,
     tail: Vec<String>,
-    secrets: Vec<String>,
+    lines: Lines,
 }
 
 impl Log {
-    /// Writes a line, and returns it as it may be shown: without secrets.
-    pub(crate) fn line(&mut self, line: &str) -> io::Result<String> {
-        let line = self.without_secrets(line);
-        // A log is looked at in terminals, so nothing in it may steer one.
-        let plain: String = line.chars().flat_map(plain_character).collect();
-        writeln!(self.file, "{plain}")?;
-        if self.tail.len() == TAIL {
-            self.tail.remove(0);
-        }
-        self.tail.push(line.clone());
-        Ok(line)
+    /// Takes a line in, and returns the lines that were written, as they may be shown: one at whose end a secret may
+    /// begin has to wait for the next.
+    pub(crate) fn line(&mut self, line: &str, forms: &Forms) -> io::Result<Vec<String>> {
+        let lines = self.lines.push(line, forms);
+        self.write(lines)
     }
 
-    /// A text as it may be shown.
-    pub(crate) fn without_secrets(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
+    /// Writes what had to wait, when nothing follows.
+    pub(crate) fn flush(&mut self) -> io::Result<Vec<String>> {
+        let lines = self.lines.rest();
+        self.write(lines)
+    }
+
+    fn write(&mut self, lines: Vec<String>) -> io::Result<Vec<String>> {
+        for line in &lines {
+            // A log is looked at in terminals, so nothing in it may steer one.
+            let plain: String = line.chars().flat_map(plain_character).collect();
+            writeln!(self.file, "{plain}")?;
+            if self.tail.len() == TAIL {
+                self.tail.remove(0);
+            }
+            self.tail.push(line.clone());
+        }
+        Ok(lines)
     }
 
     /// The last lines.
-    pub(crate) fn tail(self) -> Vec<String> {
-        self.tail
+    pub(crate) fn tail(mut self) -> Vec<String> {
+        std::mem::take(&mut self.tail)
+    }
+}
+
+impl Drop for Log {
+    /// A build that is dropped has no say any more.
+    fn drop(&mut self) {
+        let _ = self.flush();
     }
 }
 
 fn plain_character(c: char) -> impl Iterator<Item = char> {
-    let escape = c.is_control() && c != '\t';
+    let escape = (c.is_control() && c != '\t') || plan::misleads(c);
     let escaped = escape.then(|| c.escape_default()).into_iter().flatten();
     escaped.chain((!escape).then_some(c))
 }
@@ -221,17 +237,21 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let record = Record::create(root.path(), SystemTime::now()).unwrap();
         let id = BuildId("science/a b/../c".into());
-        let mut log = record.log(0, &id, &["hunter2".into()]).unwrap();
-        assert_eq!(log.line("\u{1b}[31mred\twith hunter2").unwrap(), "\u{1b}[31mred\twith ***");
-        for line in 0..30 {
-            log.line(&line.to_string()).unwrap();
+        let mut log = record.log(0, &id).unwrap();
+        let forms = Forms::of([b"hunter2".as_slice()]);
+        let shown = log.line("\u{1b}[31mred\u{202e}\twith hunter2", &forms).unwrap();
+        assert_eq!(shown, ["\u{1b}[31mred\u{202e}\twith ***"]);
+        for line in 0..29 {
+            log.line(&line.to_string(), &forms).unwrap();
         }
+        assert_eq!(log.line("29 hunt", &forms).unwrap(), Vec::<String>::new());
+        assert_eq!(log.flush().unwrap(), ["29 hunt"]);
         let tail = log.tail();
-        assert_eq!((tail.len(), tail[0].as_str(), tail[19].as_str()), (20, "10", "29"));
+        assert_eq!((tail.len(), tail[0].as_str(), tail[19].as_str()), (20, "10", "29 hunt"));
         let path = record.log_path(0, &id);
         assert!(path.ends_with("/001-science-a-b-..-c.log"), "{path}");
         let text = fs::read_to_string(root.path().join(path)).unwrap();
-        assert!(text.starts_with("\\u{1b}[31mred\twith ***\n0\n1\n"), "{text}");
+        assert!(text.starts_with("\\u{1b}[31mred\\u{202e}\twith ***\n0\n1\n"), "{text}");
     }
 
     #[test]

@@ -88,6 +88,7 @@ mod tests {
             compat_stack: vec![],
             shadowed: vec![],
             tests: Vec::new(),
+            secrets: Vec::new(),
             dockerfile: String::new(),
         }
     }

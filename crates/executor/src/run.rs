@@ -14,11 +14,12 @@ use crate::engine::Engine;
 use crate::mark::Mark;
 use crate::prepare::{QUESTIONS, check, prepare, registry_error};
 use crate::record::Record;
+use crate::redact::Redactor;
 use crate::result::{FORMAT_VERSION, seconds};
 use crate::schedule::positions;
 use crate::sweep::{self, Swept};
 use crate::work::{Surroundings, work};
-use crate::{Event, Options, Relation, RunError, RunResult, lock, record};
+use crate::{Event, Options, Relation, RunError, RunResult, lock, record, secrets};
 
 /// Builds at a time, where nobody says otherwise and the engine has as many processors.
 const DEFAULT_JOBS: usize = 4;
@@ -49,9 +50,10 @@ pub async fn run(
     }
     let (started, clock) = (SystemTime::now(), Instant::now());
     let disk = |error: std::io::Error| record::unwritable(&options.root, &error);
+    let redactor = Redactor::new(options);
     let speak = |event| {
         // Nobody has to listen.
-        let _ = events.send(event);
+        let _ = events.send(redactor.event(event));
     };
     let _locks = tokio::select! {
         biased;
@@ -65,7 +67,7 @@ pub async fn run(
     let outcome = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(RunError::interrupted()),
-        prepared = set_up(plan, options, &record, &speak) => prepared,
+        prepared = set_up(plan, options, &record, &redactor, &speak) => prepared,
     };
     let error = match outcome {
         Ok(Some((engine, registry, prepared, jobs))) => {
@@ -80,6 +82,7 @@ pub async fn run(
                 record: &record,
                 history: &history,
                 speak: &speak,
+                redactor: &redactor,
                 clock,
                 jobs,
                 mark: &mark,
@@ -90,11 +93,12 @@ pub async fn run(
             None
         }
         Ok(None) => None,
-        Err(error) => Some(error),
+        Err(error) => Some(redactor.error(error)),
     };
     result.success = error.is_none() && is_success(&result.builds);
     result.error = error.as_ref().map(ToString::to_string);
     result.seconds = seconds(clock.elapsed());
+    let result = redactor.result(result);
     record.write(&result).map_err(disk)?;
     speak(Event::RunFinished { result: result.clone(), path: record.result_path() });
     match error {
@@ -108,12 +112,14 @@ async fn set_up(
     plan: &Plan,
     options: &Options,
     record: &Record,
+    redactor: &Redactor,
     speak: &(dyn Fn(Event) + Send + Sync),
 ) -> Result<Option<(Engine, Registry, crate::prepare::Prepared, usize)>, RunError> {
     if plan.builds.is_empty() {
         return Ok(None);
     }
     let engine = Engine::connect(&options.endpoint, options.builder).await?;
+    secrets::refuse_uncarried(&options.secrets, &engine)?;
     let registry = Registry::new(registry::Options {
         config: options.docker_config.clone(),
         insecure: options.insecure.clone(),
@@ -149,7 +155,10 @@ async fn set_up(
             message: format!("--skip-tests: {untested} images have tests that are not run"),
         });
     }
-    let prepared = prepare(plan, options, &engine, &registry).await?;
+    let prepared = prepare(plan, options, &engine, &registry, redactor).await?;
+    for message in secrets::missing(plan, &options.secrets, &prepared) {
+        speak(Event::Notice { message });
+    }
     for (target, found) in &prepared.found {
         if let plan::Target::Layer { reference, .. }
         | plan::Target::Pinned { reference }

@@ -27,6 +27,7 @@ use crate::progress::Heard;
 use crate::publish::Push;
 use crate::push::{self, BuildTagPush, PushFailure};
 use crate::record::{Log, Record};
+use crate::redact::Redactor;
 use crate::result::{self, BuildResult, Failure, Outcome, TestResult};
 use crate::resume;
 use crate::sweep;
@@ -46,6 +47,7 @@ pub(crate) struct Surroundings<'a> {
     pub record: &'a Record,
     pub history: &'a (dyn Fn(&str) -> Relation + Send + Sync),
     pub speak: &'a (dyn Fn(Event) + Send + Sync),
+    pub redactor: &'a Redactor,
     pub clock: Instant,
     pub jobs: usize,
     /// Ours, on what is on the engine for the time being.
@@ -162,7 +164,7 @@ async fn do_build(around: &Surroundings<'_>, position: usize, resume: bool) -> D
         message: format!("the build's log cannot be written: {error}"),
     };
     let mut tests = Vec::new();
-    let (made, log_tail) = match around.record.log(position, &planned.id, &secrets(around)) {
+    let (made, log_tail) = match around.record.log(position, &planned.id) {
         Err(error) => (Err(no_log(error)), Vec::new()),
         Ok(mut log) => {
             let mut log_error = None;
@@ -176,14 +178,14 @@ async fn do_build(around: &Surroundings<'_>, position: usize, resume: bool) -> D
             };
             let made = make(around, position, resume, &mut tell).await;
             if let Err(failure) = &made {
+                around.redactor.learn(around.registry.secrets());
                 tell(Told::Heard(Heard::Line(format!("failed: {}", failure.message))));
             }
+            let rest = log.flush().map(|lines| show(around, &planned.id, lines));
+            let log_error = log_error.or(rest.err());
             let made = match (made, log_error) {
                 (Ok(_), Some(error)) => Err(no_log(error)),
-                (Err(failure), _) => {
-                    Err(BuildFailure { message: log.without_secrets(&failure.message), ..failure })
-                }
-                (made, None) => made,
+                (made, _) => made,
             };
             (made, log.tail())
         }
@@ -248,46 +250,44 @@ async fn test(
 }
 
 fn tell(around: &Surroundings<'_>, id: &BuildId, log: &mut Log, told: Told) -> std::io::Result<()> {
-    let id = id.clone();
-    let event = match told {
-        Told::Sent(bytes) => Event::ContextSent { id, bytes },
-        Told::Heard(Heard::Line(line)) => Event::Output { id, line: log.line(&line)? },
+    // What the builder prints goes on behind it, and begins anew.
+    let own = |log: &mut Log, line: &str| {
+        show(around, id, log.flush()?);
+        log.line(line, &around.redactor.forms())?;
+        log.flush().map(drop)
+    };
+    match told {
+        Told::Sent(bytes) => (around.speak)(Event::ContextSent { id: id.clone(), bytes }),
+        Told::Heard(Heard::Line(line)) => show(around, id, log.line(&line, &around.redactor.forms())?),
         Told::Heard(Heard::Step { name, cached }) => {
             let mark = if cached { " (cached)" } else { "" };
-            log.line(&format!("=> {name}{mark}"))?;
-            Event::Step { id, name, cached }
+            own(log, &format!("=> {name}{mark}"))?;
+            (around.speak)(Event::Step { id: id.clone(), name, cached });
         }
         Told::Notice(message) => {
-            log.line(&message)?;
-            Event::Notice { message }
+            own(log, &message)?;
+            (around.speak)(Event::Notice { message });
         }
         Told::TestStarted(test) => {
-            log.line(&format!("=> test {test}"))?;
-            Event::TestStarted { id, test }
+            own(log, &format!("=> test {test}"))?;
+            (around.speak)(Event::TestStarted { id: id.clone(), test });
         }
         Told::TestFinished(TestResult { test, passed, error, seconds, .. }) => {
-            let error = error.map(|error| log.without_secrets(&error));
-            log.line(&match &error {
-                None => format!("=> passed in {seconds} s"),
-                Some(error) => format!("=> failed after {seconds} s: {error}"),
-            })?;
-            Event::TestFinished { id, test, passed, error, seconds }
+            own(
+                log,
+                &match &error {
+                    None => format!("=> passed in {seconds} s"),
+                    Some(error) => format!("=> failed after {seconds} s: {error}"),
+                },
+            )?;
+            (around.speak)(Event::TestFinished { id: id.clone(), test, passed, error, seconds });
         }
-    };
-    (around.speak)(event);
+    }
     Ok(())
 }
 
-/// What must not show in a log: credentials, and the logins in proxies' addresses.
-fn secrets(around: &Surroundings<'_>) -> Vec<String> {
-    let proxies = around.options.docker_config.proxies(&around.options.endpoint.host);
-    let in_address = proxies.values().filter_map(|address| {
-        let (userinfo, _) = address.rsplit_once('@')?;
-        let userinfo = userinfo.rsplit_once('/').map_or(userinfo, |(_, userinfo)| userinfo);
-        Some(userinfo.split_once(':').map_or(userinfo, |(_, password)| password).to_owned())
-    });
-    let logins = around.prepared.logins.values().flat_map(Credential::secrets);
-    logins.chain(in_address).filter(|secret| secret.len() >= 4).collect()
+fn show(around: &Surroundings<'_>, id: &BuildId, lines: Vec<String>) {
+    lines.into_iter().for_each(|line| (around.speak)(Event::Output { id: id.clone(), line }));
 }
 
 async fn do_push(
@@ -301,6 +301,8 @@ async fn do_push(
     let tag = tag_of(planned, push);
     (around.speak)(Event::PushStarted { id: planned.id.clone(), tag: tag.to_owned() });
     let told = |error: &str, attempts, wait: Duration| {
+        // Tokens are new from time to time.
+        around.redactor.learn(around.registry.secrets());
         let (id, tag) = (planned.id.clone(), tag.to_owned());
         (around.speak)(Event::PushRetried {
             id,
@@ -326,6 +328,7 @@ async fn do_push(
                 login: around.prepared.logins.get(&host).unwrap_or(&Credential::Anonymous),
                 config: &around.options.docker_config,
                 renewed: OnceCell::new(),
+                redactor: around.redactor,
             };
             push::persist(bound, |attempt| build_tag.push(attempt), told).await
         }
@@ -342,5 +345,8 @@ async fn do_push(
             push::persist(bound, |_| moving.push(), told).await
         }
     };
+    if pushed.is_err() {
+        around.redactor.learn(around.registry.secrets());
+    }
     Done::Push { push, pushed, seconds: result::seconds(began.elapsed()) }
 }

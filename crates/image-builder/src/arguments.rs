@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::secrets::Secret;
+
 /// What `--help` says at its end.
 const AFTER_LONG_HELP: &str = "\
 Examples:
@@ -242,6 +244,12 @@ pub(crate) struct RunArguments {
     /// Build also on bases with ONBUILD instructions, which would run in the build
     #[arg(long)]
     pub(crate) allow_onbuild: bool,
+    /// A secret that builds may mount and no image keeps: id=NAME[,src=FILE|,env=VARIABLE]
+    ///
+    /// For `RUN --mount=type=secret,id=NAME`, as docker has it; may be given several times. Without src and env, the
+    /// variable NAME is read, or else the file NAME. Needs BuildKit.
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) secret: Vec<Secret>,
     /// How progress is shown
     #[arg(long, value_enum, default_value_t = Progress::Auto)]
     pub(crate) progress: Progress,

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use plan::misleads;
+
 /// One piece of a line: what comes back has no line end, no control character and no CI command.
 ///
 /// Escapes are `\n`, `\t`, `\r`, `\x1b`, `\u{202e}`. A backslash stays as it is: texts are for reading, not for
@@ -73,23 +75,6 @@ fn is_marked_command(text: &str) -> bool {
         let word = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
         rest[word..].starts_with('[')
     })
-}
-
-/// Characters beyond ASCII that control, hide or reorder what is shown.
-fn misleads(c: char) -> bool {
-    matches!(c,
-        '\u{80}'..='\u{9f}'         // C1 controls, CSI among them
-        | '\u{ad}'                  // soft hyphen
-        | '\u{61c}'                 // Arabic letter mark
-        | '\u{180e}'                // Mongolian vowel separator
-        | '\u{200b}'..='\u{200f}'   // zero width, and direction marks
-        | '\u{2028}' | '\u{2029}'   // line and paragraph separator
-        | '\u{202a}'..='\u{202e}'   // embeddings and overrides
-        | '\u{2060}'..='\u{206f}'   // invisible operators, isolates
-        | '\u{feff}'                // byte order mark
-        | '\u{fff9}'..='\u{fffb}'   // annotation marks
-        | '\u{e0000}'..='\u{e007f}' // tags
-    )
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod exit;
 mod output;
 mod planning;
 mod report;
+mod secrets;
 mod signals;
 
 use std::borrow::Cow;

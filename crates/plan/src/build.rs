@@ -69,6 +69,9 @@ pub struct Build {
     /// What must succeed in the image before anything of it is published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<ImageTest>,
+    /// Ids of the secrets that its instructions mount, sorted; their values are nowhere in a plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// The Dockerfile's text, before references are replaced by exact images.
     pub dockerfile: String,
 }

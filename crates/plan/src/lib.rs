@@ -11,6 +11,7 @@ pub mod context;
 pub mod document;
 pub mod image_test;
 pub mod label;
+mod misleading;
 pub mod name;
 pub mod reason;
 pub mod reference;
@@ -19,6 +20,7 @@ pub use build::{Build, BuildContext, BuildId, Kind, Reference, Role, Shadowed, S
 pub use context::{Context, Entry, EntryKind, Expect};
 pub use document::{ComparedWith, FORMAT_VERSION, Plan, PlanFormatError, Revision, Unbuilt, Warning};
 pub use image_test::{ImageTest, TestAction};
+pub use misleading::misleads;
 pub use name::{BuildTag, Name, NameError, Version};
 pub use reason::Reason;
 pub use reference::{ImageName, ImageNameError};

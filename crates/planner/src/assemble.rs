@@ -93,6 +93,7 @@ impl Assembly<'_> {
             compat_stack: Vec::new(),
             shadowed: Vec::new(),
             tests: scripts::planned(&layer.files, &descriptor.tests).collect(),
+            secrets: layer.dockerfile.iter().flat_map(|file| file.secrets.iter().cloned()).collect(),
             dockerfile: layer.files.dockerfile.as_ref().map(|file| file.text.clone()).unwrap_or_default(),
         };
         let entries = layer.context().map(|file| entry(&file.path, file)).collect();
@@ -103,6 +104,11 @@ impl Assembly<'_> {
         let below = &*self.survey.side.science[compat.science];
         let layers: Vec<&CompatLayer> =
             compat.stack.iter().map(|layer| &*self.survey.side.compat[*layer]).collect();
+        let mounted: BTreeSet<String> = layers
+            .iter()
+            .filter_map(|layer| layer.fragment.as_ref())
+            .flat_map(|fragment| fragment.secrets.iter().cloned())
+            .collect();
         let top = layers.last().copied().expect("a stack has at least the layer on its top");
         let overlay = Overlay::new(&layers);
         let (dockerfile, references) = self.generated(product, compat);
@@ -139,6 +145,7 @@ impl Assembly<'_> {
                 .iter()
                 .flat_map(|layer| scripts::planned(&layer.files, &layer.descriptor.tests))
                 .collect(),
+            secrets: mounted.into_iter().collect(),
             dockerfile,
         };
         let entries = overlay.files.iter().map(|(path, (_, file))| entry(path, file)).collect();

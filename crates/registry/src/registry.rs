@@ -149,6 +149,12 @@ impl Registry {
         Err(Error::new(ErrorKind::Protocol, format!("{image}: more than {DEPTH} indexes in each other")))
     }
 
+    /// What must show nowhere: the credentials and tokens that are in use by now.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        self.wire.all_secrets()
+    }
+
     /// Gives an image another tag in the same repository, byte for byte, and returns its digest. What the registry
     /// shows afterwards is not looked at.
     ///

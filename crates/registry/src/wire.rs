@@ -260,6 +260,15 @@ impl Wire {
         }
     }
 
+    /// Every credential and token that is in use, in the forms in which they are sent.
+    pub(crate) fn all_secrets(&self) -> Vec<String> {
+        let mut secrets: Vec<String> =
+            lock(&self.credentials).values().flat_map(Credential::secrets).collect();
+        let values = lock(&self.authorizations).values().map(|known| known.value.clone()).collect::<Vec<_>>();
+        secrets.extend(values.iter().filter_map(|value| Some(value.split_once(' ')?.1.to_owned())));
+        secrets
+    }
+
     fn secrets(&self, scope: &Scope) -> Vec<String> {
         let mut secrets = lock(&self.credentials).get(&scope.0).map(Credential::secrets).unwrap_or_default();
         let value = lock(&self.authorizations).get(scope).map(|known| known.value.clone());

@@ -154,7 +154,7 @@ impl tower_service::Service<hyper::Uri> for Connector {
 }
 
 /// A running ssh, read and written like a socket. Dropped, it ends.
-struct Pipe {
+pub(crate) struct Pipe {
     io: Join<ChildStdout, ChildStdin>,
     complaint: JoinHandle<String>,
     silent: bool,
@@ -162,7 +162,7 @@ struct Pipe {
 }
 
 impl Pipe {
-    fn open(program: &str, target: &Target) -> io::Result<Self> {
+    pub(crate) fn open(program: &str, target: &Target) -> io::Result<Self> {
         let mut child = Command::new(program)
             .args(target.arguments())
             .stdin(Stdio::piped())

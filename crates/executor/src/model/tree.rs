@@ -199,6 +199,7 @@ fn blank(target: String) -> Build {
         context: BuildContext { inputs: String::new(), sources: Vec::new() },
         compat_stack: Vec::new(),
         shadowed: Vec::new(),
+        secrets: Vec::new(),
         tests: Vec::new(),
         dockerfile: String::new(),
     }

@@ -21,7 +21,7 @@ use crate::exit::Stop;
 use crate::report::progress::Face;
 use crate::report::summary;
 use crate::report::words::{Paint, list, short_commit};
-use crate::{difference, environment, exit, output, planning, report, signals};
+use crate::{difference, environment, exit, output, planning, report, secrets, signals};
 
 /// How many uncommitted files or differences are worth naming.
 const NAMED: usize = 10;
@@ -344,6 +344,6 @@ fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> an
         resume: run.resume,
         skip_tests: run.skip_tests,
         allow_onbuild: run.allow_onbuild,
-        secrets: Vec::new(),
+        secrets: secrets::read(&run.secret)?,
     })
 }

@@ -31,6 +31,7 @@ fn build(id: &str, kind: Kind, image: &str, version: &str, target: &str, reasons
         compat_stack: Vec::new(),
         shadowed: Vec::new(),
         tests: Vec::new(),
+        secrets: Vec::new(),
         dockerfile: "FROM scratch\n".to_owned(),
     }
 }

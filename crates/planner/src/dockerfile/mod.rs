@@ -10,9 +10,10 @@ mod flags;
 mod frontend;
 mod lines;
 mod references;
+mod secrets;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plan::{Role, Span};
 
@@ -53,6 +54,8 @@ pub struct Dockerfile {
     pub references: Vec<ImageReference>,
     /// In order.
     pub instructions: Vec<Instruction>,
+    /// Ids of the secrets that it mounts.
+    pub secrets: BTreeSet<String>,
 }
 
 /// The Dockerfile of a compat layer: instructions that go behind a FROM.
@@ -67,6 +70,8 @@ pub struct Fragment {
     /// What is set for all of the image and can be set only once: `USER`, `WORKDIR`, `ENTRYPOINT`, `CMD`,
     /// `ENV key`, with its line.
     pub overrides: Vec<(String, u32)>,
+    /// Ids of the secrets that it mounts.
+    pub secrets: BTreeSet<String>,
 }
 
 /// Reads the Dockerfile of a science layer.
@@ -90,7 +95,7 @@ pub fn parse(
     let (references, found) = references::of_dockerfile(file, &lines, global);
     problems.extend(found);
     if problems.is_empty() {
-        Ok(Dockerfile { references, instructions: instructions(&lines) })
+        Ok(Dockerfile { references, instructions: instructions(&lines), secrets: secrets::mounted(&lines) })
     } else {
         problems.sort();
         problems.dedup();
@@ -117,6 +122,7 @@ pub fn fragment(file: &SourceFile) -> Result<Fragment, Vec<Problem>> {
             references,
             instructions: instructions(&lines),
             overrides: overrides(&lines),
+            secrets: secrets::mounted(&lines),
         })
     } else {
         problems.sort();

@@ -55,6 +55,9 @@ async fn helpers_answer_or_are_named() {
         ("fail", "printf 'the vault is \\033[31mlocked'; exit 3"),
         ("noise", "echo hunter2"),
         ("hang", "exec sleep 600"),
+        ("flood", "trap '' PIPE; while :; do echo 0123456789012345678901234567890123456789; done"),
+        // Answers, and leaves something running that holds its output open.
+        ("parent", r#"sleep 600 & echo '{"ServerURL":"x","Username":"u","Secret":"s"}'"#),
     ]);
     for (name, registry, expect) in [
         ("echo", "r.example:5000", basic("get", "r.example:5000")),
@@ -62,6 +65,7 @@ async fn helpers_answer_or_are_named() {
         ("token", "r.example", Credential::IdentityToken("refresh".to_owned())),
         ("none", "r.example", Credential::Anonymous),
         ("blank", "r.example", Credential::Anonymous),
+        ("parent", "r.example", basic("u", "s")),
     ] {
         assert_eq!(helpers.ask(name, registry).await, Ok(expect), "{name}");
     }
@@ -71,6 +75,7 @@ async fn helpers_answer_or_are_named() {
         ("missing", "not installed"),
         ("../x", "slash"),
         ("hang", "no answer for r.example within 300ms"),
+        ("flood", "more than 65536 bytes"),
     ] {
         let before = Instant::now();
         let error = helpers.ask(name, "r.example").await.expect_err(name);

@@ -1,0 +1,62 @@
+//! Where texts stand in what a run says. Names, tags and digests come from the plan or a registry, and stay as they are:
+//! programs go on working with them.
+
+use super::Redactor;
+use crate::result::{BuildResult, RunResult, TestResult};
+use crate::{Event, RunError};
+
+impl Redactor {
+    /// An event as it may be shown. Lines of output were made safe where they are put together.
+    pub(crate) fn event(&self, event: Event) -> Event {
+        match event {
+            Event::RunStarted { .. }
+            | Event::Resolved { .. }
+            | Event::BuildStarted { .. }
+            | Event::ContextSent { .. }
+            | Event::Output { .. }
+            | Event::PushStarted { .. }
+            | Event::Pushed { .. } => event,
+            Event::Notice { message } => Event::Notice { message: self.text(&message) },
+            Event::Step { id, name, cached } => Event::Step { id, name: self.text(&name), cached },
+            Event::BuildFinished { id, outcome, seconds, error, log_tail, at } => {
+                let error = error.map(|error| self.text(&error));
+                Event::BuildFinished { id, outcome, seconds, error, log_tail, at }
+            }
+            Event::TestStarted { id, test } => Event::TestStarted { id, test: self.text(&test) },
+            Event::TestFinished { id, test, passed, error, seconds } => {
+                let error = error.map(|error| self.text(&error));
+                Event::TestFinished { id, test: self.text(&test), passed, error, seconds }
+            }
+            Event::PushRetried { id, tag, attempts, error, wait } => {
+                Event::PushRetried { id, tag, attempts, error: self.text(&error), wait }
+            }
+            Event::PushFailed { id, tag, error } => Event::PushFailed { id, tag, error: self.text(&error) },
+            Event::RunFinished { result, path } => Event::RunFinished { result: self.result(result), path },
+        }
+    }
+
+    /// A result as it may be written.
+    pub(crate) fn result(&self, result: RunResult) -> RunResult {
+        let text = |text: Option<String>| text.map(|text| self.text(&text));
+        let tests = |tests: Vec<TestResult>| {
+            let test = |test: TestResult| TestResult {
+                test: self.text(&test.test),
+                error: text(test.error),
+                ..test
+            };
+            tests.into_iter().map(test).collect()
+        };
+        let build =
+            |build: BuildResult| BuildResult { error: text(build.error), tests: tests(build.tests), ..build };
+        RunResult {
+            error: text(result.error),
+            builds: result.builds.into_iter().map(build).collect(),
+            ..result
+        }
+    }
+
+    /// An error as it may be told.
+    pub(crate) fn error(&self, error: RunError) -> RunError {
+        error.map_texts(|text| self.text(text))
+    }
+}
