@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::explain::ExplainArguments;
+use crate::commands::graph::GraphArguments;
 use crate::secrets::Secret;
 
 /// What `--help` says at its end.
@@ -18,7 +20,8 @@ Examples:
   image-builder plan --format json --out plan.json
   image-builder build --plan plan.json   build exactly what was reviewed, or refuse
   image-builder build --all --push --repo registry.example.org/me/test
-  image-builder graph --format dot | dot -Tsvg > layers.svg
+  image-builder explain science/nist     why it is in the plan, or is not
+  image-builder graph --format svg --out layers.svg
 
 Exit codes:
   0    done, also when there was nothing to do
@@ -65,7 +68,9 @@ pub(crate) enum Command {
     Plan(PlanArguments),
     /// Plan and build, as without a subcommand
     Build(BuildArguments),
-    /// Print the layers and what stands on what
+    /// Tell why a layer or product is in the plan, or is not
+    Explain(ExplainArguments),
+    /// Draw the layers and what stands on what
     Graph(GraphArguments),
     /// Print the JSON Schema of a descriptor
     Schema(SchemaArguments),
@@ -255,19 +260,6 @@ pub(crate) struct RunArguments {
     pub(crate) progress: Progress,
 }
 
-/// `image-builder graph`
-#[derive(Debug, Args)]
-pub(crate) struct GraphArguments {
-    #[command(flatten)]
-    pub(crate) tree: TreeArguments,
-    /// How the graph is printed
-    #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
-    pub(crate) format: GraphFormat,
-    /// Mark what the plan builds; also on with --ref, --include, --ignore and --all
-    #[arg(long)]
-    pub(crate) planned: bool,
-}
-
 /// `image-builder schema`
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArguments {
@@ -291,15 +283,6 @@ pub(crate) enum Format {
     Text,
     /// The versioned document
     Json,
-}
-
-/// `--format` of a graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum GraphFormat {
-    /// A list for people
-    Text,
-    /// For graphviz
-    Dot,
 }
 
 /// Which descriptor.

@@ -1,12 +1,15 @@
 //! Flags → a plan: reads the source tree and calls the planner. Shared by every subcommand that plans.
 
+use std::path::Path;
+
 use anyhow::Context as _;
+use plan::Plan;
 use planner::source::{self, Comparison, Opened};
 use planner::{Planned, Request, Selection};
 
 use crate::arguments::TreeArguments;
 use crate::environment;
-use crate::exit::Refused;
+use crate::exit::{Refused, Stop};
 
 /// Reads the source tree that the flags name.
 pub(crate) fn open(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<Opened> {
@@ -27,6 +30,16 @@ pub(crate) fn open(arguments: &TreeArguments, comparison: Comparison) -> anyhow:
 /// Plans it.
 pub(crate) fn plan(arguments: &TreeArguments, opened: &Opened) -> anyhow::Result<Planned> {
     Ok(planner::plan(&opened.inputs, &request(arguments)).map_err(Refused)?)
+}
+
+/// Reads a plan that `--out` saved.
+pub(crate) fn read(file: &Path) -> anyhow::Result<Plan> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Stop::usage(format!("{} is no plan: it is not UTF-8", file.display()))
+            .help("save one with --out FILE")
+    })?;
+    Plan::from_json(&text).with_context(|| format!("{}", file.display()))
 }
 
 /// `--ref`, or the default.

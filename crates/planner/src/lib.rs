@@ -14,6 +14,8 @@ pub mod descriptor;
 mod difference;
 pub mod dockerfile;
 pub mod dockerignore;
+mod excerpt;
+pub mod explain;
 mod finding;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
@@ -31,6 +33,7 @@ pub mod schema;
 mod scripts;
 pub mod source;
 mod stack;
+pub mod subject;
 mod suggest;
 mod survey;
 pub mod tree;
@@ -47,6 +50,7 @@ use crate::layers::Reader;
 use crate::survey::Survey;
 use crate::tree::{Base, Inputs, Tree};
 
+pub use excerpt::Direction;
 pub use picture::LayerGraph;
 pub use problem::Problem;
 pub use request::{Request, Selection};

@@ -67,12 +67,7 @@ fn show(plan: &Plan, arguments: &BuildArguments) -> anyhow::Result<()> {
 
 /// Plans again what a plan file says it compared, and refuses unless the same plan comes out.
 fn plan_of_file(tree: &TreeArguments, file: &Path) -> anyhow::Result<(Opened, Planned)> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        Stop::usage(format!("{} is no plan: it is not UTF-8", file.display()))
-            .help("save one with --out FILE")
-    })?;
-    let mut wanted = Plan::from_json(&text).with_context(|| format!("{}", file.display()))?;
+    let mut wanted = planning::read(file)?;
     // Another minor version says the same in the fields that this program knows.
     FORMAT_VERSION.clone_into(&mut wanted.format_version);
     let comparison = match &tree.reference {

@@ -1,12 +1,62 @@
-//! `image-builder graph`: prints the layers and what stands on what, and marks what a plan would build.
+//! `image-builder graph`: draws the layers and what stands on what, and marks what a plan would build. Touches nothing but
+//! the file that `--out` names.
+
+use std::path::PathBuf;
 
 use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use planner::Direction;
+use planner::explain::Knowledge;
 use planner::source::Comparison;
 
-use crate::arguments::{GraphArguments, GraphFormat};
+use super::explain;
+use crate::arguments::TreeArguments;
 use crate::exit::Refused;
-use crate::report::graph::{self as drawing, Planned};
+use crate::report::graph as drawing;
+use crate::report::words::Paint;
 use crate::{exit, output, planning};
+
+/// `image-builder graph`
+#[derive(Debug, Args)]
+pub(crate) struct GraphArguments {
+    #[command(flatten)]
+    tree: TreeArguments,
+    /// How the graph is drawn
+    #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
+    format: GraphFormat,
+    /// Mark what the plan touches; also on with --ref, --include, --ignore and --all
+    #[arg(long)]
+    planned: bool,
+    /// Only what these stand on, and what stands on them
+    ///
+    /// A layer's path or target, a product (image:version), or a compat layer.
+    #[arg(long, value_name = "LAYER", num_args = 1..)]
+    layer: Vec<String>,
+    /// Of --layer, only what it stands on; with --down too, both
+    #[arg(long, requires = "layer")]
+    up: bool,
+    /// Of --layer, only what stands on it
+    #[arg(long, requires = "layer")]
+    down: bool,
+    /// Write it to this file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// `--format` of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum GraphFormat {
+    /// A list for people
+    Text,
+    /// For graphviz
+    Dot,
+    /// For Markdown pages of GitLab and GitHub
+    Mermaid,
+    /// A picture
+    Svg,
+    /// A versioned document
+    Json,
+}
 
 /// Draws it.
 pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
@@ -19,17 +69,38 @@ pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
     // Without a plan no base is needed, which a shallow clone may lack.
     let comparison = if asks_for_plan { planning::comparison(tree)? } else { Comparison::parse("HEAD")? };
     let opened = planning::open(tree, comparison)?;
-    let (graph, planned): (_, Option<Planned>) = if asks_for_plan {
+    let (graph, touched) = if asks_for_plan {
         let planned = planning::plan(tree, &opened)?;
-        let ids = planned.plan.builds.iter().map(|build| build.id.0.clone()).collect();
-        (planned.graph, Some(ids))
+        let touched = drawing::touched(&planned.plan, &planned.graph);
+        (planned.graph, Some(touched))
     } else {
         (planner::graph(&opened.inputs.now, &planning::request(tree)).map_err(Refused)?, None)
     };
-    let text = match arguments.format {
-        GraphFormat::Text => drawing::text(&graph, planned.as_ref(), output::stdout_paint()),
-        GraphFormat::Dot => drawing::dot(&graph, planned.as_ref()),
+    let graph = if arguments.layer.is_empty() {
+        graph
+    } else {
+        let subjects = arguments.layer.iter().map(|name| explain::find(name, &graph, None, Knowledge::Tree));
+        let direction = match (arguments.up, arguments.down) {
+            (true, false) => Direction::Needed,
+            (false, true) => Direction::Needing,
+            _ => Direction::Both,
+        };
+        graph.around(&subjects.collect::<anyhow::Result<Vec<_>>>()?, direction)
     };
-    output::data(&text).context("cannot write to stdout")?;
+    let touched = touched.as_ref();
+    let paint = if arguments.out.is_some() { Paint::Plain } else { output::stdout_paint() };
+    let text = match arguments.format {
+        GraphFormat::Text => drawing::text(&graph, touched, paint),
+        GraphFormat::Dot => drawing::dot(&graph, touched),
+        GraphFormat::Mermaid => drawing::mermaid(&graph, touched),
+        GraphFormat::Svg => drawing::svg(&graph, touched),
+        GraphFormat::Json => drawing::json(&graph, touched).context("cannot write JSON")?,
+    };
+    match &arguments.out {
+        Some(file) => {
+            std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        None => output::data(&text).context("cannot write to stdout")?,
+    }
     Ok(exit::DONE)
 }

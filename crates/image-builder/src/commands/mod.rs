@@ -2,7 +2,8 @@
 
 mod build;
 mod completions;
-mod graph;
+pub(crate) mod explain;
+pub(crate) mod graph;
 mod plan;
 mod schema;
 
@@ -17,6 +18,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         None => build::run(&arguments.build),
         Some(Command::Build(arguments)) => build::run(&arguments),
         Some(Command::Plan(arguments)) => plan::run(&arguments.tree, &arguments.show),
+        Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Graph(arguments)) => graph::run(&arguments),
         Some(Command::Schema(arguments)) => schema::run(&arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments),

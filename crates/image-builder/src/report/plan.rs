@@ -55,7 +55,7 @@ pub(crate) fn text(plan: &Plan, verbose: u8, paint: Paint) -> String {
 }
 
 /// One line: what is planned, and what it is compared with.
-fn header(plan: &Plan, paint: Paint) -> String {
+pub(super) fn header(plan: &Plan, paint: Paint) -> String {
     let revision = &plan.revision;
     let now = match &revision.dirty {
         Some(_) => format!("commit {} with uncommitted changes", escape(&revision.short)),
@@ -128,19 +128,27 @@ fn push_build(out: &mut String, plan: &Plan, build: &Build, verbose: u8, paint: 
 }
 
 fn push_reason(out: &mut String, reason: &Reason, verbose: u8) {
-    let sentence = match reason {
-        Reason::Forced { flag } => format!("asked for by {}", escape(flag)),
-        Reason::NewLayer => "the layer is new".to_owned(),
-        Reason::FileChanged { paths } => return push_list(out, "changed: ", paths, verbose),
-        Reason::DescriptorChanged { fields } => format!("changed in the descriptor: {}", list(fields)),
-        Reason::ParentRebuilt { via } => format!("needs {}, which is built", escape(&via.0)),
-        Reason::CompatChanged { layers, paths } => {
-            out.push_str(&format!("      changed in its compat stack: {}\n", list(layers)));
+    match reason {
+        Reason::FileChanged { paths } => push_list(out, "changed: ", paths, verbose),
+        Reason::CompatChanged { paths, .. } => {
+            out.push_str(&format!("      {}\n", sentence(reason)));
             if verbose > 1 {
                 push_lines(out, paths);
             }
-            return;
         }
+        reason => out.push_str(&format!("      {}\n", sentence(reason))),
+    }
+}
+
+/// A reason on one line.
+pub(super) fn sentence(reason: &Reason) -> String {
+    match reason {
+        Reason::Forced { flag } => format!("asked for by {}", escape(flag)),
+        Reason::NewLayer => "the layer is new".to_owned(),
+        Reason::FileChanged { paths } => format!("changed: {}", short_list(paths)),
+        Reason::DescriptorChanged { fields } => format!("changed in the descriptor: {}", list(fields)),
+        Reason::ParentRebuilt { via } => format!("needs {}, which is built", escape(&via.0)),
+        Reason::CompatChanged { layers, .. } => format!("changed in its compat stack: {}", list(layers)),
         Reason::FinalChanged { from: None, to } => {
             format!("the product is new; its final layer is {}", escape(to))
         }
@@ -150,8 +158,7 @@ fn push_reason(out: &mut String, reason: &Reason, verbose: u8) {
         Reason::FinalChanged { from: Some(from), to } => {
             format!("its final layer was {} and is {} now", escape(from), escape(to))
         }
-    };
-    out.push_str(&format!("      {sentence}\n"));
+    }
 }
 
 /// The first few on one line, or all of them on lines of their own.
@@ -178,7 +185,7 @@ fn last_component(reference: &str) -> &str {
 }
 
 /// A reference without `{repo}/`.
-fn below_repo<'a>(plan: &Plan, reference: &'a str) -> &'a str {
+pub(super) fn below_repo<'a>(plan: &Plan, reference: &'a str) -> &'a str {
     reference.strip_prefix(plan.repo.as_str()).and_then(|rest| rest.strip_prefix('/')).unwrap_or(reference)
 }
 

@@ -2,6 +2,7 @@
 //! No engine is needed; what is built is tested in the workspace's `tests/`.
 
 mod build;
+mod explain;
 mod graph;
 mod inert;
 mod plan;

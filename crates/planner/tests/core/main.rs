@@ -2,6 +2,7 @@
 
 mod changes;
 mod compat;
+mod explain;
 mod graphs;
 mod image_tests;
 mod properties;

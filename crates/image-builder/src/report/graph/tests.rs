@@ -3,6 +3,7 @@
 use planner::picture::{CompatNode, Product};
 
 use super::*;
+use crate::report::words::Paint;
 
 fn layer(path: &str, image: &str, version: &str, is_final: bool) -> ScienceNode {
     ScienceNode {
@@ -85,8 +86,8 @@ fn the_list_goes_from_the_bottom_up() {
 
 #[test]
 fn what_the_plan_builds_is_marked() {
-    let planned = Planned::from(["science/a-top".to_owned(), "rel/nist:1.0".to_owned()]);
-    let told = text(&sample(), Some(&planned), Paint::Plain);
+    let touched = Touched::from(["science/a-top".to_owned(), "rel/nist:1.0".to_owned()]);
+    let told = text(&sample(), Some(&touched), Paint::Plain);
     let marked: Vec<&str> = told.lines().filter(|line| line.starts_with('*')).collect();
     assert_eq!(
         marked,
@@ -100,7 +101,7 @@ fn what_the_plan_builds_is_marked() {
 
 #[test]
 fn dot_has_clusters_and_dashes() {
-    insta::assert_snapshot!(dot(&sample(), Some(&Planned::from(["science/a-top".to_owned()]))), @r#"
+    insta::assert_snapshot!(dot(&sample(), Some(&Touched::from(["science/a-top".to_owned()]))), @r#"
     digraph layers {
       rankdir=TB;
       node [shape=box, style="rounded,filled", fillcolor=white, fontname="sans-serif"];
@@ -113,8 +114,11 @@ fn dot_has_clusters_and_dashes() {
       }
       "compat/common" [label="compat/common", shape=note];
       "compat/jupyter" [label="compat/jupyter", shape=note];
-      "docker.io/library/debian:12" [label="docker.io/library/debian:12", shape=ellipse, color=gray50];
-      "r.example.org/x/sci/b-base:1.0-2-abcdef0" [label="r.example.org/x/sci/b-base:1.0-2-abcdef0", shape=ellipse, color=gray50];
+      {
+        rank=sink;
+        "docker.io/library/debian:12" [label="docker.io/library/debian:12", shape=ellipse, color=gray50];
+        "r.example.org/x/sci/b-base:1.0-2-abcdef0" [label="r.example.org/x/sci/b-base:1.0-2-abcdef0", shape=ellipse, color=gray50];
+      }
       "compat/jupyter" -> "compat/common" [label="includes"];
       "science/a-top" -> "science/b-base";
       "science/a-top" -> "r.example.org/x/sci/b-base:1.0-2-abcdef0" [style=dashed, label="copy"];
@@ -136,6 +140,77 @@ fn hostile_names_stay_inside_their_quotes() {
         let unescaped = line.replace("\\\\", "").replace("\\\"", "");
         assert_eq!(unescaped.matches('"').count() % 2, 0, "{line}");
     }
+}
+
+#[test]
+fn mermaid_has_subgraphs_and_dashes() {
+    let touched = Touched::from(["science/a-top".to_owned(), "compat/common".to_owned()]);
+    insta::assert_snapshot!(mermaid(&sample(), Some(&touched)), @r#"
+    flowchart TB
+      subgraph g0["nist:1.0"]
+        n0["science/b-base<br/>sci/b-base:1.0"]
+        class n0 science
+        n1["science/a-top<br/>sci/a-top:1.0"]
+        class n1 final
+        class n1 touched
+        n2[["rel/nist:1.0<br/>compat/jupyter<br/>compat/common"]]
+        class n2 product
+      end
+        n3[/"compat/common"/]
+        class n3 compat
+        class n3 touched
+        n4[/"compat/jupyter"/]
+        class n4 compat
+        n5(["r.example.org/x/sci/b-base:1.0-2-abcdef0"])
+        class n5 outside
+        n6(["docker.io/library/debian:12"])
+        class n6 outside
+      n4 -->|includes| n3
+      n1 --> n0
+      n1 -.->|copy| n5
+      n0 --> n6
+      n2 --> n1
+      classDef science fill:#dbeafe,stroke:#1d4ed8,color:#0f172a
+      classDef final fill:#dbeafe,stroke:#1d4ed8,stroke-width:3px,color:#0f172a
+      classDef product fill:#dcfce7,stroke:#15803d,color:#0f172a
+      classDef compat fill:#fef9c3,stroke:#a16207,color:#0f172a
+      classDef outside fill:#f1f5f9,stroke:#64748b,color:#0f172a
+      classDef touched fill:#fde047
+    "#);
+}
+
+#[test]
+fn mermaid_reads_no_name_as_more_than_text() {
+    let mut graph = sample();
+    graph.science[0].path =
+        "science/\"]; click n0 \"javascript:x\" %%{init: {}}%% <b>`#\x1b[0m\nend".to_owned();
+    graph.edges[1].from.clone_from(&graph.science[0].path);
+    let drawn = mermaid(&graph, None);
+    let line = drawn.lines().find(|line| line.contains("click")).expect("the node is there").trim();
+    let (label, rest) = line.strip_prefix("n1[\"").and_then(|rest| rest.split_once('"')).expect("a label");
+    assert_eq!(rest, "]");
+    // A line break is the tool's own; all else that means something is an entity.
+    let label = label.replace("<br/>", "");
+    assert!(!label.contains(['<', '>', '"', '%', '`', '&', '\x1b']), "{label}");
+    assert!(label.contains("#34;#93;") || label.contains("#34;]"), "{label}");
+}
+
+#[test]
+fn the_document_says_its_version_and_what_is_touched() {
+    let json = |touched: Option<&Touched>| -> serde_json::Value {
+        serde_json::from_str(&json(&sample(), touched).expect("a graph is JSON")).expect("it is JSON")
+    };
+    let document = json(None);
+    assert_eq!(document["format_version"], "1.0");
+    assert!(document["touched"].is_null());
+    assert_eq!(document["science"][0]["final"], true);
+    assert_eq!(document["edges"][1]["to"]["kind"], "layer");
+    assert_eq!(document["edges"][2]["to"]["kind"], "pinned");
+    assert_eq!(document["products"][0]["stack"][1], "jupyter");
+    let document = json(Some(&Touched::from(["science/a-top".to_owned()])));
+    assert_eq!(document["touched"], serde_json::json!(["science/a-top"]));
+    let keys: Vec<&String> = document.as_object().expect("an object").keys().collect();
+    assert_eq!(keys.len(), 7, "{keys:?}");
 }
 
 #[test]

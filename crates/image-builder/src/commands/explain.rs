@@ -1,0 +1,108 @@
+//! `image-builder explain`: why a layer or product is in the plan, or is not. Touches nothing.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use plan::Plan;
+use planner::explain::{self, Knowledge};
+use planner::picture::LayerGraph;
+use planner::subject::{self, Subject, Unknown};
+
+use crate::arguments::TreeArguments;
+use crate::exit::Stop;
+use crate::{escape, exit, output, planning, report};
+
+/// `image-builder explain`
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// A layer's path or target, a product (image:version), or a compat layer
+    #[arg(value_name = "LAYER", required = true)]
+    layers: Vec<String>,
+    #[command(flatten)]
+    tree: TreeArguments,
+    /// Explain a plan that `--out` saved, from the file alone
+    ///
+    /// What the plan does not build is not in the file, unless it changed.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["root", "reference", "ignore", "include", "all", "untracked",
+        "with_ignored", "allow_orphan", "build_number", "rebuild"])]
+    plan: Option<PathBuf>,
+    /// Say more: all files and all chains
+    #[arg(short, long)]
+    verbose: bool,
+    /// How it is told
+    #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
+    format: ExplainFormat,
+}
+
+/// `--format` of an explanation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ExplainFormat {
+    /// For people
+    Text,
+    /// A versioned document: a list with one explanation for each name
+    Json,
+}
+
+/// Explains.
+pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<u8> {
+    let (plan, graph, knowledge) = match &arguments.plan {
+        Some(file) => {
+            let plan = planning::read(file)?;
+            let graph = explain::graph_of(&plan);
+            (plan, graph, Knowledge::PlanOnly)
+        }
+        None => {
+            let opened = planning::open(&arguments.tree, planning::comparison(&arguments.tree)?)?;
+            let planned = planning::plan(&arguments.tree, &opened)?;
+            (planned.plan, planned.graph, Knowledge::Tree)
+        }
+    };
+    let subjects: Vec<Subject> = arguments
+        .layers
+        .iter()
+        .map(|name| find(name, &graph, Some(&plan), knowledge))
+        .collect::<anyhow::Result<_>>()?;
+    let explanations: Vec<_> =
+        subjects.iter().map(|subject| explain::explain(&plan, &graph, knowledge, subject)).collect();
+    let text = match arguments.format {
+        ExplainFormat::Text => {
+            report::explain::text(&plan, &explanations, arguments.verbose, output::stdout_paint())
+        }
+        ExplainFormat::Json => {
+            let json = serde_json::to_string_pretty(&explanations).context("cannot write JSON")?;
+            escape::escape_json(&json).into_owned() + "\n"
+        }
+    };
+    output::data(&text).context("cannot write to stdout")?;
+    Ok(exit::DONE)
+}
+
+/// Which layer or product is meant.
+pub(crate) fn find(
+    name: &str,
+    graph: &LayerGraph,
+    plan: Option<&Plan>,
+    knowledge: Knowledge,
+) -> anyhow::Result<Subject> {
+    subject::find(name, graph, plan).map_err(|Unknown { closest }| {
+        let message = match knowledge {
+            Knowledge::Tree => format!("no layer or product of this source tree is called {name:?}"),
+            Knowledge::PlanOnly => {
+                format!("the plan neither builds {name:?} nor tells that something in it changed")
+            }
+        };
+        let help = match (closest, knowledge) {
+            (Some(closest), _) => format!("did you mean {closest}?"),
+            (None, Knowledge::Tree) => {
+                "give a path (science/nist), a target (nist), a product (nist:1.0) or a compat layer; \
+                 `image-builder graph` lists them"
+                    .to_owned()
+            }
+            (None, Knowledge::PlanOnly) => {
+                "without --plan, the source tree tells why a layer is not built".to_owned()
+            }
+        };
+        Stop::usage(message).help(help).into()
+    })
+}
