@@ -12,7 +12,9 @@ use registry::Credential;
 
 use crate::context::{self, ContextError};
 use crate::dockerfile;
-use crate::engine::{Builder, Engine, EngineError, EngineErrorKind, Flavour, docker_credentials, login_key};
+use crate::engine::{
+    Builder, Engine, EngineError, EngineErrorKind, Flavour, docker_credentials, is_full, login_key,
+};
 use crate::labels::{self, Moment};
 use crate::onbuild;
 use crate::options::Options;
@@ -87,7 +89,11 @@ pub(crate) async fn build(
         }
         tell(Told::Notice(format!("{}: {triggers}", job.build.id)));
     }
-    request.send(engine, Context::clone(context), options, tell).await
+    let limit = options.build_timeout;
+    let sending = request.send(engine, Context::clone(context), options, tell);
+    // What nobody listens to any more ends on the engine.
+    let endless = |_| Err(engine_failure(EngineError::endless("the build", limit)));
+    tokio::time::timeout(limit, sending).await.unwrap_or_else(endless)
 }
 
 /// Gives an image both of its tags.
@@ -277,17 +283,19 @@ async fn listen(
     let mut tick = tokio::time::interval(TICK.min(idle));
     let mut last_sent = 0;
     let mut last_moved = Instant::now();
+    let mut last = LastLines::default();
     loop {
         tokio::select! {
             answer = answers.next() => {
                 let Some(answer) = answer else { return Ok(()) };
                 last_moved = Instant::now();
-                let mut info = answer?;
+                let mut info = answer.map_err(|error| last.explain(error.into()))?;
                 if let Some(error) = info.error_detail.take() {
                     let message = error.message.unwrap_or_else(|| "the engine gave no reason".to_owned());
-                    return Err(EngineError::new(EngineErrorKind::Failed, message));
+                    return Err(last.explain(EngineError::told(EngineErrorKind::Failed, &message)));
                 }
                 for heard in progress.hear(info) {
+                    last.hear(&heard);
                     tell(Told::Heard(heard));
                 }
             }
@@ -301,6 +309,33 @@ async fn listen(
                     return Err(EngineError::silent(idle));
                 }
             }
+        }
+    }
+}
+
+/// What the commands of a build said last: the engine tells of one that found no room only that it failed.
+#[derive(Debug, Default)]
+struct LastLines {
+    /// How many lines came since one that told of a full disk.
+    since_full: Option<usize>,
+}
+
+impl LastLines {
+    /// As many lines later a full disk is no reason any more.
+    const COUNT: usize = 20;
+
+    fn hear(&mut self, heard: &Heard) {
+        if let Heard::Line(line) = heard {
+            self.since_full = if is_full(line) { Some(0) } else { self.since_full.map(|lines| lines + 1) };
+        }
+    }
+
+    fn explain(&self, error: EngineError) -> EngineError {
+        match error.kind {
+            EngineErrorKind::Failed if self.since_full.is_some_and(|lines| lines < Self::COUNT) => {
+                EngineError::full(&error.message)
+            }
+            _ => error,
         }
     }
 }

@@ -96,7 +96,7 @@ impl Engine {
         };
         let name = format!("{NAME}{}-{}", wanted.mark, wanted.number);
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        Ok(self.quick.create_container(Some(options), body).await?.id)
+        Ok(self.ask(self.quick.create_container(Some(options), body)).await?.id)
     }
 
     /// Puts a program of everybody's into the top directory of a container that does not run yet.
@@ -111,7 +111,7 @@ impl Engine {
         let archive = archive.into_inner().map_err(unwritable)?;
         let options = UploadToContainerOptionsBuilder::default().path("/").build();
         let body = bollard::body_full(archive.into());
-        Ok(self.quick.upload_to_container(container, Some(options), body).await?)
+        self.ask(self.quick.upload_to_container(container, Some(options), body)).await
     }
 
     /// Listens to what a container prints, from its start on.
@@ -120,13 +120,13 @@ impl Engine {
         container: &str,
     ) -> Result<BoxStream<'static, Result<LogOutput, EngineError>>, EngineError> {
         let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
-        let attached = self.quick.attach_container(container, Some(options)).await?;
+        let attached = self.ask(self.quick.attach_container(container, Some(options))).await?;
         Ok(attached.output.map_err(EngineError::from).boxed())
     }
 
     /// Starts a container.
     pub(crate) async fn start(&self, container: &str) -> Result<(), EngineError> {
-        Ok(self.quick.start_container(container, None).await?)
+        self.ask(self.quick.start_container(container, None)).await
     }
 
     /// Waits until a container that was started has ended.
@@ -142,21 +142,21 @@ impl Engine {
                 return Err(EngineError::new(EngineErrorKind::Lost, message));
             }
         }
-        let state = self.quick.inspect_container(container, None).await?.state.unwrap_or_default();
+        let state = self.ask(self.quick.inspect_container(container, None)).await?.state.unwrap_or_default();
         Ok(Ended { code: state.exit_code.unwrap_or(-1), out_of_memory: state.oom_killed.unwrap_or_default() })
     }
 
     /// Ends a container, if it runs, and takes it away with what it wrote.
     pub(crate) async fn remove_container(&self, container: &str) -> Result<(), EngineError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        Ok(self.quick.remove_container(container, Some(options)).await?)
+        self.ask(self.quick.remove_container(container, Some(options))).await
     }
 
     /// The containers of all runs of this program.
     pub(crate) async fn our_containers(&self) -> Result<Vec<Ours>, EngineError> {
         let filters = HashMap::from([("label".to_owned(), vec![LABEL.to_owned()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let containers = self.quick.list_containers(Some(options)).await?;
+        let containers = self.ask(self.quick.list_containers(Some(options))).await?;
         let ours = containers.into_iter().filter_map(|container| {
             let label = container.labels?.remove(LABEL)?;
             let name = format!("{NAME}{label}-");
@@ -169,7 +169,7 @@ impl Engine {
 
     /// The engine's own time, in seconds since 1970.
     pub(crate) async fn time(&self) -> Result<Option<i64>, EngineError> {
-        let told = self.quick.info().await?.system_time;
+        let told = self.ask(self.quick.info()).await?.system_time;
         let time = told.and_then(|text| chrono::DateTime::parse_from_rfc3339(&text).ok());
         Ok(time.map(|time| time.timestamp()))
     }

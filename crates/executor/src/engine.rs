@@ -32,6 +32,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
     pub(crate) quick: Docker,
+    /// How long a request may take whose answer is due at once, see [`Engine::ask`].
+    patience: Duration,
     pub(crate) long: Docker,
     pub(crate) builder: Builder,
     pub(crate) flavour: Flavour,
@@ -107,8 +109,10 @@ pub(crate) enum EngineErrorKind {
     Failed,
     /// Nothing was heard for too long.
     Silent,
-    /// It could not be reached, went away in the middle, or has no room.
+    /// It could not be reached, or went away in the middle.
     Lost,
+    /// It has no room left.
+    Full,
 }
 
 impl EngineError {
@@ -121,10 +125,27 @@ impl EngineError {
         Self::new(EngineErrorKind::Silent, format!("nothing was heard from the engine for {after}"))
     }
 
+    /// One that the engine tells, in its words.
+    pub(crate) fn told(kind: EngineErrorKind, message: &str) -> Self {
+        if is_full(message) { Self::full(message.trim()) } else { Self::new(kind, message.trim()) }
+    }
+
+    pub(crate) fn full(message: &str) -> Self {
+        let message =
+            format!("the engine has no room left, `docker system df` tells what takes it: {message}");
+        Self::new(EngineErrorKind::Full, message)
+    }
+
+    /// What took longer than it may, though the engine spoke.
+    pub(crate) fn endless(what: &str, after: Duration) -> Self {
+        let after = humantime::format_duration(after);
+        Self::new(EngineErrorKind::Silent, format!("{what} is not over after {after}, and was stopped"))
+    }
+
     /// What it means for a build or push, where `own` is the failure that is not the environment's fault.
     pub(crate) fn failure(&self, own: Failure) -> Failure {
         match self.kind {
-            EngineErrorKind::Lost => Failure::Environment,
+            EngineErrorKind::Lost | EngineErrorKind::Full => Failure::Environment,
             EngineErrorKind::NotFound | EngineErrorKind::Failed | EngineErrorKind::Silent => own,
         }
     }
@@ -134,6 +155,7 @@ impl From<bollard::errors::Error> for EngineError {
     fn from(error: bollard::errors::Error) -> Self {
         use bollard::errors::Error;
         let (kind, message) = match error {
+            Error::RequestTimeoutError => return Self::silent(QUICK),
             Error::DockerStreamError { error } => (EngineErrorKind::Failed, error),
             Error::DockerResponseServerError { status_code: 404, message } => {
                 (EngineErrorKind::NotFound, message)
@@ -147,9 +169,13 @@ impl From<bollard::errors::Error> for EngineError {
                 (EngineErrorKind::Lost, format!("the engine does not answer as it should: {}", chain(&other)))
             }
         };
-        let full = message.contains("no space left on device");
-        Self::new(if full { EngineErrorKind::Lost } else { kind }, message.trim())
+        Self::told(kind, &message)
     }
+}
+
+/// Whether the operating system's words for a full disk are in a text.
+pub(crate) fn is_full(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("no space left on device")
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -168,19 +194,25 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 impl Engine {
     /// Asks an engine who it is, and settles which builder is used.
-    pub(crate) async fn connect(endpoint: &Endpoint, choice: BuilderChoice) -> Result<Self, RunError> {
+    ///
+    /// `idle`: how long it may be silent, here and later.
+    pub(crate) async fn connect(
+        endpoint: &Endpoint,
+        choice: BuilderChoice,
+        idle: Duration,
+    ) -> Result<Self, RunError> {
+        let patience = idle.min(QUICK);
         let address = endpoint.host.as_str();
         let docker = endpoint::connect(endpoint, QUICK).map_err(|error| match error.help {
             Some(help) => RunError::environment(error.message).with_help(help),
             None => RunError::environment(error.message),
         })?;
-        let unreachable = |error: bollard::errors::Error| {
-            let why = EngineError::from(error);
+        let unreachable = |why: EngineError| {
             RunError::environment(format!("the engine at {address} cannot be used: {why}")).with_help(
                 "is it running, and may you use it? DOCKER_HOST and docker contexts say where it is looked for",
             )
         };
-        let version = docker.version().await.map_err(unreachable)?;
+        let version = within(patience, docker.version()).await.map_err(unreachable)?;
         let components: Vec<&str> =
             version.components.iter().flatten().map(|component| component.name.as_str()).collect();
         let os = version.os.as_deref().unwrap_or("linux");
@@ -198,16 +230,25 @@ impl Engine {
             Flavour::Docker => "Docker Engine",
             Flavour::Podman => "Podman",
         };
-        let processors = docker.info().await.map_err(unreachable)?.ncpu;
+        let processors = within(patience, docker.info()).await.map_err(unreachable)?.ncpu;
         Ok(Self {
             long: docker.clone().with_timeout(LONG),
             quick: docker,
+            patience,
             builder,
             flavour,
             name: format!("{product} {}", version.version.as_deref().unwrap_or("of an unknown version")),
             platform: format!("{os}/{}", version.arch.as_deref().unwrap_or("amd64")),
             processors: processors.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0),
         })
+    }
+
+    /// Makes one request whose answer is due at once. bollard's own limit ends where an answer begins; this one, where it ends.
+    pub(crate) async fn ask<T>(
+        &self,
+        request: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        within(self.patience, request).await
     }
 
     /// Waits until the engine answers, at most so long: it may be starting again.
@@ -230,7 +271,7 @@ impl Engine {
 
     /// The image that a name has on the engine.
     pub(crate) async fn inspect(&self, image: &str) -> Result<Option<LocalImage>, EngineError> {
-        let inspected = match self.quick.inspect_image(image).await.map_err(EngineError::from) {
+        let inspected = match self.ask(self.quick.inspect_image(image)).await {
             Ok(inspected) => inspected,
             Err(error) if error.kind == EngineErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -256,7 +297,8 @@ impl Engine {
         match self.flavour {
             Flavour::Docker => {
                 let credentials = docker_credentials(credential, &image.registry);
-                let answer = self.quick.inspect_registry_image(&image.to_string(), credentials).await?;
+                let answer =
+                    self.ask(self.quick.inspect_registry_image(&image.to_string(), credentials)).await?;
                 answer.descriptor.digest.ok_or_else(missing)
             }
             // Podman's service has no such request.
@@ -289,7 +331,7 @@ impl Engine {
     pub(crate) async fn tag(&self, image: &str, name: &str) -> Result<(), EngineError> {
         let (repository, tag) = split_tag(name);
         let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
-        Ok(self.quick.tag_image(image, Some(options)).await?)
+        self.ask(self.quick.tag_image(image, Some(options))).await
     }
 
     /// Pushes one name. Returns the digest that the engine says it pushed, which is to be verified.
@@ -309,6 +351,17 @@ impl Engine {
             digest = info.status.as_deref().and_then(pushed_digest).or(digest);
         }
         Ok(digest)
+    }
+}
+
+/// A whole answer, within a time.
+async fn within<T>(
+    limit: Duration,
+    request: impl Future<Output = Result<T, bollard::errors::Error>>,
+) -> Result<T, EngineError> {
+    match tokio::time::timeout(limit, request).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(EngineError::silent(limit)),
     }
 }
 

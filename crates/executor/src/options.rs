@@ -38,6 +38,8 @@ pub struct Options {
     pub source_date_epoch: Option<i64>,
     /// How long a build or push may be silent before it counts as failed.
     pub idle_timeout: Duration,
+    /// How long one build, or one attempt of a push, may take in all, also when it is not silent.
+    pub build_timeout: Duration,
     /// How long one push is tried again, where that may help.
     pub push_timeout: Duration,
     /// How long an engine that goes away during the run is waited for, before the next build or push.

@@ -10,7 +10,7 @@ use plan::ImageName;
 use registry::{Again, Attempt, Credential, DockerConfig, Registry, Waits};
 use tokio::sync::OnceCell;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::redact::Redactor;
 use crate::result::Failure;
 use crate::retry;
@@ -64,6 +64,8 @@ pub(crate) struct BuildTagPush<'a> {
     pub registry: &'a Registry,
     /// How long the engine may be silent.
     pub idle: Duration,
+    /// How long one attempt may take in all.
+    pub limit: Duration,
     /// Who we were to the registry when the run began.
     pub login: &'a Credential,
     /// Who is asked anew when the registry does not take that login any more.
@@ -96,7 +98,9 @@ impl BuildTagPush<'_> {
             true => self.renewed.get_or_try_init(|| self.config.credential(&name.registry)).await?,
         };
         self.redactor.learn(credential.secrets());
-        match self.engine.push(self.build_tag, credential, self.idle).await {
+        let pushing = self.engine.push(self.build_tag, credential, self.idle);
+        let endless = |_| Err(EngineError::endless("the push", self.limit));
+        match tokio::time::timeout(self.limit, pushing).await.unwrap_or_else(endless) {
             Ok(told) => self.verify(&name, told.as_deref()).await,
             Err(error) => {
                 let again = match retry::judge(&error) {

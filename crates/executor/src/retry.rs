@@ -50,9 +50,10 @@ pub(crate) fn judge(error: &EngineError) -> Again {
     match error.kind {
         // It hangs at one request; another attempt makes new ones.
         EngineErrorKind::Silent => LATER,
+        // It may be starting anew, and each attempt waits for it first.
+        EngineErrorKind::Lost => LATER,
         EngineErrorKind::Failed => judge_words(&error.message),
-        // The engine itself: waited for before the next build or push, and no registry's fault.
-        EngineErrorKind::Lost | EngineErrorKind::NotFound => Again::Never,
+        EngineErrorKind::NotFound | EngineErrorKind::Full => Again::Never,
     }
 }
 
@@ -60,6 +61,8 @@ pub(crate) fn judge(error: &EngineError) -> Again {
 /// waited for, and a login was just read.
 pub(crate) fn judge_question(error: &EngineError) -> Again {
     match judge(error) {
+        // That is no registry's trouble.
+        Again::Later { .. } if error.kind == EngineErrorKind::Lost => Again::Never,
         Again::Later { .. } if error.message.contains("connection refused") => Again::Never,
         Again::Later { .. } if error.message.contains("no such host") => Again::Never,
         Again::NewLogin => Again::Never,
@@ -178,7 +181,8 @@ mod tests {
     fn what_the_engine_itself_suffers_is_not_the_pushs_affair() {
         for (kind, expect) in [
             (EngineErrorKind::Silent, LATER),
-            (EngineErrorKind::Lost, Again::Never),
+            (EngineErrorKind::Lost, LATER),
+            (EngineErrorKind::Full, Again::Never),
             (EngineErrorKind::NotFound, Again::Never),
         ] {
             assert_eq!(judge(&EngineError::new(kind, "EOF")), expect);

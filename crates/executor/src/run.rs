@@ -118,7 +118,7 @@ async fn set_up(
     if plan.builds.is_empty() {
         return Ok(None);
     }
-    let engine = Engine::connect(&options.endpoint, options.builder).await?;
+    let engine = Engine::connect(&options.endpoint, options.builder, options.idle_timeout).await?;
     secrets::refuse_uncarried(&options.secrets, &engine)?;
     let registry = Registry::new(registry::Options {
         config: options.docker_config.clone(),

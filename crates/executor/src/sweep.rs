@@ -86,7 +86,7 @@ impl Engine {
     pub(crate) async fn remove_name(&self, name: &str) -> Result<(), EngineError> {
         // Steps of the classic builder's cache stay.
         let options = RemoveImageOptionsBuilder::default().noprune(true).build();
-        self.quick.remove_image(name, Some(options), None).await?;
+        self.ask(self.quick.remove_image(name, Some(options), None)).await?;
         Ok(())
     }
 
@@ -94,7 +94,7 @@ impl Engine {
     async fn unfinished_names(&self) -> Result<Vec<(String, Mark)>, EngineError> {
         let filters = HashMap::from([("reference".to_owned(), vec![UNFINISHED.to_owned()])]);
         let options = ListImagesOptionsBuilder::default().filters(&filters).build();
-        let images = self.quick.list_images(Some(options)).await?;
+        let images = self.ask(self.quick.list_images(Some(options))).await?;
         let names = images.into_iter().flat_map(|image| image.repo_tags).filter_map(|name| {
             let mark = mark_of(&name)?;
             Some((name, mark))
@@ -104,7 +104,7 @@ impl Engine {
 
     /// When an image got its latest name, in seconds since 1970, where the engine tells.
     async fn tagged(&self, name: &str) -> Result<Option<i64>, EngineError> {
-        let inspected = self.quick.inspect_image(name).await;
+        let inspected = self.ask(self.quick.inspect_image(name)).await;
         let tagged = inspected.ok().and_then(|image| image.metadata?.last_tag_time);
         Ok(tagged.map(|time| time.timestamp()))
     }

@@ -325,12 +325,17 @@ async fn do_push(
                 engine: around.engine,
                 registry,
                 idle: around.options.idle_timeout.min(bound),
+                limit: around.options.build_timeout,
                 login: around.prepared.logins.get(&host).unwrap_or(&Credential::Anonymous),
                 config: &around.options.docker_config,
                 renewed: OnceCell::new(),
                 redactor: around.redactor,
             };
-            push::persist(bound, |attempt| build_tag.push(attempt), told).await
+            let attempt = async |attempt| {
+                around.engine_is_up().await.map_err(|gone| PushFailure::new(gone.failure, gone.message))?;
+                build_tag.push(attempt).await
+            };
+            push::persist(bound, attempt, told).await
         }
         Push::MovingTag(_) => {
             let moving = MovingTag {

@@ -223,6 +223,9 @@ pub(crate) struct RunArguments {
     /// How long a build or push may be silent before it counts as failed
     #[arg(long, value_name = "TIME", default_value = "30m")]
     pub(crate) idle_timeout: humantime::Duration,
+    /// How long one build, or one attempt of a push, may take in all, also when it is not silent
+    #[arg(long, value_name = "TIME", default_value = "12h")]
+    pub(crate) build_timeout: humantime::Duration,
     /// How long a push is tried again, where that may help
     ///
     /// After a status that passes (408, 429, 5xx), a lost connection, an answer that was cut off, or silence. The waits

@@ -333,6 +333,7 @@ fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> an
         insecure: Vec::new(),
         source_date_epoch: environment::source_date_epoch()?,
         idle_timeout: Duration::from(run.idle_timeout),
+        build_timeout: Duration::from(run.build_timeout),
         push_timeout: Duration::from(run.push_timeout),
         engine_wait: Duration::from(run.engine_wait),
         lock_wait: Duration::from(run.wait),
