@@ -89,7 +89,7 @@ fn at_each_request(name: &str, proxy: &Proxy, mut scene: Scene, host: Option<&st
 fn row_40_killed_at_requests_to_the_registry_a_rerun_finishes() {
     let proxy = Proxy::tcp(&shared_registry());
     let mut scene = Scene::new("killed-push", 1);
-    scene.by_way_of(proxy.address());
+    proxy.address().clone_into(&mut scene.registry);
     at_each_request("registry", &proxy, scene, None);
 }
 

@@ -4,5 +4,6 @@
 mod disks;
 mod kills;
 mod locks;
+#[path = "../support/scene.rs"]
 mod scene;
 mod signals;

@@ -19,7 +19,9 @@ pub(crate) struct Scene {
     /// Below the registry.
     pub(crate) path: String,
     /// Where `--repo` leads: the registry itself, or a proxy in front of it.
-    registry: String,
+    pub(crate) registry: String,
+    /// The engine, where it is not the one of all tests.
+    pub(crate) host: Option<String>,
     /// Digests of all build tags that were ever seen.
     seen: BTreeMap<String, String>,
     products: usize,
@@ -37,21 +39,21 @@ impl Scene {
             view: View::new(&registry),
             path: format!("{name}-{}", process::unique()),
             registry,
+            host: None,
             seen: BTreeMap::new(),
             products,
         }
     }
 
-    /// Goes to the registry by another address.
-    pub(crate) fn by_way_of(&mut self, address: &str) {
-        address.clone_into(&mut self.registry);
-    }
-
     /// Builds and pushes everything.
     pub(crate) fn program(&self) -> Program {
         let repo = format!("{}/{}", self.registry, self.path);
-        Program::new(env!("CARGO_BIN_EXE_image-builder"), &self.tree)
-            .args(["--all", "--push", "--repo", &repo])
+        let program = Program::new(env!("CARGO_BIN_EXE_image-builder"), &self.tree)
+            .args(["--all", "--push", "--repo", &repo]);
+        match &self.host {
+            Some(host) => program.host(host),
+            None => program,
+        }
     }
 
     /// A commit in which every image is another one.

@@ -1,0 +1,58 @@
+//! The engine is killed at random instants of runs that build and push everything: row 28, as a campaign.
+
+use std::thread;
+
+use testbed::engine::{Options, PrivateEngine};
+use testbed::scale;
+
+use crate::scene::{BOUND, Scene};
+
+#[test]
+fn row_28_an_engine_killed_at_random_instants_nothing_is_wrong_and_one_run_converges() {
+    let seed = scale::seed();
+    let (threads, rounds, kills) = scale::quick_or_long((2, 1, 2), (2, 5, 5));
+    let ends = thread::scope(|scope| {
+        let threads = (0..threads).map(|thread| {
+            let mut chance = seed.generator(thread);
+            scope.spawn(move || campaign(|| chance.f64(), rounds, kills))
+        });
+        let threads: Vec<_> = threads.collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("its assertions hold")).collect::<Vec<_>>()
+    });
+    let in_time = ends.iter().filter(|code| **code == 0).count();
+    scale::record(
+        "engine-kills",
+        &serde_json::json!({
+            "kills": ends.len(), "violations": 0, "reruns": threads * rounds,
+            "runs that ended with 5": ends.len() - in_time, "runs that were done": in_time,
+        }),
+    );
+}
+
+/// Exit codes of the runs whose engine was killed. `chance`: from 0 to 1.
+fn campaign(mut chance: impl FnMut() -> f64, rounds: u64, kills: u64) -> Vec<i32> {
+    let mut engine = PrivateEngine::start(Options::default());
+    let mut scene = Scene::new("engine-killed", 2);
+    scene.host = Some(engine.host());
+    let usual = scene.converge().took;
+    let mut ends = Vec::new();
+    for round in 0..rounds {
+        scene.commit();
+        let builder = if round % 2 == 0 { "buildkit" } else { "classic" };
+        for _ in 0..kills {
+            let running = scene.program().args(["--engine-wait", "0s", "--builder", builder]).spawn();
+            thread::sleep(usual.mul_f64(chance()));
+            engine.kill();
+            let outcome = running.wait(BOUND);
+            scene.check();
+            // It was done in time, or tells that the engine is gone: never that a build or push was wrong.
+            let code = outcome.code.expect("it ends by itself");
+            assert!(matches!(code, 0 | 5), "{code}: {}", outcome.said());
+            ends.push(code);
+            engine.restart();
+            scene.check();
+        }
+        scene.converge();
+    }
+    ends
+}
