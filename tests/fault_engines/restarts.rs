@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use testbed::process::wait_until;
 use testbed::proxy::{Hits, Mode, Rule};
 
 use crate::scene::{BOUND, Scene};
@@ -14,7 +15,9 @@ fn goes_on(method: &str, path: &str, nth: u64) {
     let rule = stage.dies_at(method, path, Hits::Nth(nth));
     let running = scene.program().host(stage.host()).args(["--engine-wait", "60s"]).spawn();
     stage.wait_for_death();
-    std::thread::sleep(Duration::from_secs(2));
+    let asked_in_vain =
+        |stage: &Stage| stage.count(|seen| seen.path.ends_with("_ping") && seen.status.is_none());
+    assert!(wait_until(BOUND, || asked_in_vain(&stage) >= 3), "it waits: {}", stage.proxy.show());
     stage.engine.restart();
     let outcome = running.wait(BOUND);
     assert_eq!(stage.proxy.taken(rule), 1, "{}", stage.proxy.show());
