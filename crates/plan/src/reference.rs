@@ -113,7 +113,9 @@ fn is_host(host: &str) -> bool {
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|c| c.is_ascii_digit());
     if let Some(rest) = host.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else { return false };
-        return address.parse::<std::net::Ipv6Addr>().is_ok()
+        // The grammar has no dots in there, though an address may be written with them.
+        return !address.contains('.')
+            && address.parse::<std::net::Ipv6Addr>().is_ok()
             && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
     }
     let (name, port) = match host.split_once(':') {
@@ -220,6 +222,7 @@ mod tests {
             "-x",
             "x:-y",
             "[::g]/x",
+            "[::ffff:1.2.3.4]/x",
             &"f".repeat(64),
             "x/../y",
         ] {
