@@ -156,7 +156,7 @@ fn check_path(entry: &Entry, previous: Option<&str>) -> Result<(), ContextError>
     if path.contains('\0') || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err(path_error(path, "it does not stay in its directory"));
     }
-    if path == DOCKERFILE {
+    if path.split('/').next() == Some(DOCKERFILE) {
         return Err(path_error(path, "the name is taken"));
     }
     if previous.is_some_and(|previous| previous >= path) {
@@ -203,6 +203,9 @@ impl CheckedDirectories {
 
 /// Where links are checked out as links, this one must still lead where it led.
 fn check_link(entry: &Entry, target: &str) -> Result<(), ContextError> {
+    if target.is_empty() || target.contains('\0') {
+        return Err(path_error(&entry.path, "it is a link to nothing that a system could name"));
+    }
     let read = |source| ContextError::Read { path: entry.path.clone(), source };
     let metadata = entry.source.symlink_metadata().map_err(read)?;
     if metadata.is_symlink() && entry.source.read_link().map_err(read)? != Path::new(target) {

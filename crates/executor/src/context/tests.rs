@@ -148,7 +148,7 @@ fn contents_are_also_known_by_sha256_and_links_by_their_target() {
 #[test]
 fn paths_that_leave_the_context_are_never_sent() {
     let root = tempfile::tempdir().unwrap();
-    for path in ["../x", "/x", "a/../x", "a//x", "./x", "", "a/", "a\0b", "Dockerfile"] {
+    for path in ["../x", "/x", "a/../x", "a//x", "./x", "", "a/", "a\0b", "Dockerfile", "Dockerfile/x"] {
         let kind = EntryKind::File { executable: false, expect: blob(b"") };
         let entry = Entry { path: path.into(), source: root.path().join("x"), kind };
         let error = archive(&Context { entries: vec![entry] }).unwrap_err();
@@ -161,6 +161,17 @@ fn paths_that_leave_the_context_are_never_sent() {
     let mut clash = two("c", "d");
     clash.entries[1].path = "c/d".into();
     assert!(matches!(archive(&clash), Err(ContextError::Path { .. })), "a file and a directory");
+}
+
+#[test]
+fn links_that_an_archive_cannot_hold_are_never_sent() {
+    let root = tempfile::tempdir().unwrap();
+    let file = file(root.path(), "a", b"as git checks links out where there are none", false);
+    for target in ["", "b\0c", "\0"] {
+        let kind = EntryKind::Symlink { target: target.into() };
+        let context = Context { entries: vec![Entry { kind, ..file.clone() }] };
+        assert!(matches!(archive(&context), Err(ContextError::Path { .. })), "{target:?}");
+    }
 }
 
 #[test]
