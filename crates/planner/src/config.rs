@@ -63,7 +63,10 @@ pub const GUIDELINES: [(&str, Level); 9] = [
 ];
 
 /// The largest file that is read, in bytes.
-const MAX_SIZE: usize = 1 << 20;
+const MAX_SIZE: usize = 128 << 10;
+
+/// How many problems of the file are told.
+const MAX_PROBLEMS: usize = 50;
 
 const KEYS: [&str; 11] = [
     "repo",
@@ -114,7 +117,7 @@ pub fn parse(file: Option<&SourceFile>) -> (Config, Vec<Problem>) {
     let mut config = Config::default();
     let Some(file) = file else { return (config, Vec::new()) };
     if file.text.len() > MAX_SIZE {
-        let problem = Problem::in_file("too-large", &file.path, "the configuration is larger than 1 MiB");
+        let problem = Problem::in_file("too-large", &file.path, "the configuration is larger than 128 KiB");
         return (config, vec![problem.help("it holds a few settings; keep data elsewhere")]);
     }
     let bom = if file.text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
@@ -327,6 +330,9 @@ impl Reader<'_> {
     }
 
     fn problem(&mut self, code: &'static str, place: Range<usize>, message: String, help: impl Into<String>) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
         let problem = Problem::in_file(code, &self.file.path, message);
         self.problems.push(problem.at(&self.file.text, place.start + self.bom).help(help));
     }

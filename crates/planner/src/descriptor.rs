@@ -321,6 +321,7 @@ impl<'a> Reader<'a> {
 
     fn includes(&mut self) -> Vec<String> {
         let mut includes = Vec::new();
+        let mut met = std::collections::HashSet::new();
         let Some((property, elements)) = self.elements("includes") else { return includes };
         for element in elements {
             let Value::StringLit(text) = element else {
@@ -333,7 +334,7 @@ impl<'a> Reader<'a> {
                 continue;
             };
             let name = text.value.to_string();
-            if includes.contains(&name) {
+            if !met.insert(name.clone()) {
                 self.problem(
                     "descriptor-value",
                     element,

@@ -12,6 +12,15 @@ use crate::tree::SourceFile;
 /// The largest file that is read, in bytes.
 const MAX_SIZE: usize = 1 << 20;
 
+/// How many patterns are taken. Each is held against each file of the context and each directory above that.
+const MAX_PATTERNS: usize = 2_000;
+
+/// The longest pattern, in bytes: as long as a path can be.
+const MAX_LENGTH: usize = 4_096;
+
+/// How many problems of one file are told.
+const MAX_PROBLEMS: usize = 50;
+
 /// The patterns of a `.dockerignore`.
 #[derive(Debug, Clone, Default)]
 pub struct Ignore {
@@ -53,6 +62,21 @@ pub fn parse(file: &SourceFile) -> Result<Ignore, Vec<Problem>> {
         // A comment is one only without blanks before it.
         let trimmed = line.trim();
         if line.starts_with('#') || trimmed.is_empty() {
+            continue;
+        }
+        if problems.len() >= MAX_PROBLEMS {
+            break;
+        }
+        if ignore.patterns.len() >= MAX_PATTERNS {
+            let message = format!("there are more than {MAX_PATTERNS} patterns");
+            let problem = Problem::in_file("too-large", &file.path, message).line(number);
+            problems.push(problem.help("exclude directories instead of files"));
+            break;
+        }
+        if trimmed.len() > MAX_LENGTH {
+            let message = format!("the pattern is longer than {MAX_LENGTH} bytes, as no path is");
+            let problem = Problem::in_file("ignore-pattern", &file.path, message).line(number);
+            problems.push(problem.help("exclude a directory above"));
             continue;
         }
         match Pattern::parse(trimmed) {

@@ -11,7 +11,7 @@ use crate::Problem;
 use crate::config::Config;
 use crate::finding::Findings;
 use crate::layers::Side;
-use crate::suggest;
+use crate::suggest::Suggestions;
 
 /// What a reference means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,7 @@ pub(crate) struct Catalog<'a> {
     repo: &'a str,
     side: &'a Side,
     targets: HashMap<&'a str, usize>,
+    suggestions: Suggestions,
 }
 
 /// A name below `sci/` or `rel/`, taken apart.
@@ -110,7 +111,7 @@ impl<'a> Catalog<'a> {
             .enumerate()
             .map(|(index, layer)| (layer.descriptor.target.as_str(), index))
             .collect();
-        Self { config, repo, side, targets }
+        Self { config, repo, side, targets, suggestions: Suggestions::default() }
     }
 
     /// What a reference means; `None` when that is wrong or unknown, which is then among the findings.
@@ -190,10 +191,13 @@ impl<'a> Catalog<'a> {
     }
 
     fn unknown_target(&self, target: &str, place: Place<'_>) -> Problem {
-        let known = self.targets.keys().copied().chain(self.config.published.iter().map(String::as_str));
-        let mut known: Vec<&str> = known.collect();
-        known.sort_unstable();
-        let closest = match suggest::closest(target, known.into_iter()) {
+        let known = || {
+            let known = self.targets.keys().copied().chain(self.config.published.iter().map(String::as_str));
+            let mut known: Vec<&str> = known.collect();
+            known.sort_unstable();
+            known
+        };
+        let closest = match self.suggestions.closest(target, known) {
             Some(closest) => format!("did you mean {closest}? "),
             None => String::new(),
         };

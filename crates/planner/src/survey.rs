@@ -18,7 +18,7 @@ use crate::graph::Graph;
 use crate::layers::{CompatLayer, ScienceLayer, Side, compat_name};
 use crate::reference::{Catalog, Meaning, Place};
 use crate::stack::{self, Overlay};
-use crate::suggest;
+use crate::suggest::Suggestions;
 
 /// `image:version`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -197,7 +197,8 @@ impl Survey {
     fn find_compat(&mut self, findings: &mut Findings) {
         let known: Vec<&str> = self.side.compat.iter().map(|layer| layer.name()).collect();
         let broken = |name: &str| self.side.broken.iter().any(|files| compat_name(&files.path) == name);
-        let help = |name: &str| match suggest::closest(name, known.iter().copied()) {
+        let suggestions = Suggestions::default();
+        let help = |name: &str| match suggestions.closest(name, || known.clone()) {
             Some(closest) => format!("did you mean {closest}?"),
             None => format!("a compat layer is a directory under compat/: compat/{name} with a descriptor"),
         };

@@ -1,5 +1,7 @@
 //! `ARG` before the first FROM: what variables in FROM lines stand for.
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::words::{self, Unknown, Value};
@@ -10,11 +12,16 @@ use super::words::{self, Unknown, Value};
 /// the machine's own platform `BUILD…`; here that is the target's too, so that a plan is the same everywhere.
 pub(super) struct Global<'a> {
     given: &'a BTreeMap<String, String>,
-    declared: BTreeMap<String, Declared>,
+    declared: BTreeMap<String, Declared<'a>>,
+    left: Cell<usize>,
 }
 
-enum Declared {
-    Value(String),
+/// What the values of one file may come to where they are put in, in bytes. A variable that holds another one twice,
+/// thirty times over, would be larger than any machine.
+const MOST: usize = 4 << 20;
+
+enum Declared<'a> {
+    Value(Cow<'a, str>),
     Unset,
     DependsOn(String),
 }
@@ -31,10 +38,10 @@ impl<'a> Global<'a> {
             {
                 let name = format!("{side}{what}");
                 let value = given.get(&name).map_or(value, String::as_str);
-                declared.insert(name, Declared::Value(value.to_owned()));
+                declared.insert(name, Declared::Value(Cow::Owned(value.to_owned())));
             }
         }
-        Self { given, declared }
+        Self { given, declared, left: Cell::new(MOST) }
     }
 
     /// Takes the arguments of an `ARG` in.
@@ -45,9 +52,9 @@ impl<'a> Global<'a> {
                 None => (word, None),
             };
             let declared = match (self.given.get(name), default) {
-                (Some(given), _) => Declared::Value(given.clone()),
-                (None, Some(default)) => match words::expand(default, escape, &|name| self.value(name)) {
-                    Ok(value) => Declared::Value(value),
+                (Some(given), _) => Declared::Value(Cow::Borrowed(given)),
+                (None, Some(default)) => match self.expand(default, escape) {
+                    Ok(value) => Declared::Value(Cow::Owned(value)),
                     Err(Unknown::Unset(other) | Unknown::DependsOn(_, other)) => Declared::DependsOn(other),
                     Err(syntax) => return Err(syntax),
                 },
@@ -59,8 +66,13 @@ impl<'a> Global<'a> {
         Ok(())
     }
 
+    /// Takes quotes away and puts the values of variables in.
+    pub(super) fn expand(&self, text: &str, escape: char) -> Result<String, Unknown> {
+        words::expand(text, escape, &self.left, &|name| self.value(name))
+    }
+
     /// What a variable stands for.
-    pub(super) fn value(&self, name: &str) -> Value<'_> {
+    fn value(&self, name: &str) -> Value<'_> {
         match self.declared.get(name) {
             Some(Declared::Value(value)) => Value::Known(value),
             Some(Declared::DependsOn(other)) => Value::DependsOn(other),

@@ -10,7 +10,7 @@ use crate::{Problem, suggest};
 use super::arguments::Global;
 use super::flags::{self, Part};
 use super::lines::{self, Line, Lines};
-use super::words::{self, Unknown};
+use super::words::Unknown;
 use super::{ImageReference, frontend};
 
 /// Of one file: what is no Dockerfile at all need not be told line by line.
@@ -48,6 +48,8 @@ struct Found<'a> {
     later: BTreeSet<String>,
     /// How many stages there are above, the present one included.
     count: usize,
+    /// Up to where the file's lines are counted, and the number of the line there.
+    counted: (usize, u32),
 }
 
 /// The references of a whole Dockerfile.
@@ -153,6 +155,7 @@ impl<'a> Found<'a> {
             stages: BTreeMap::new(),
             later: BTreeSet::new(),
             count: 0,
+            counted: (0, 1),
         }
     }
 
@@ -175,7 +178,7 @@ impl<'a> Found<'a> {
                 return None;
             }
         };
-        let bottom = match words::expand(word, escape, &|name| global.value(name)) {
+        let bottom = match global.expand(word, escape) {
             Err(unknown) => {
                 self.unknown(line, at, "FROM", &unknown, global);
                 None
@@ -294,8 +297,11 @@ impl<'a> Found<'a> {
             return None;
         }
         let span = line.span(range);
-        let above = self.file.text[line.offset(0)..span.start].bytes().filter(|byte| *byte == b'\n').count();
-        let number = line.number.saturating_add(u32::try_from(above).unwrap_or(u32::MAX));
+        // From the reference before it: one line can hold many thousands.
+        let (start, number) = self.counted;
+        let above = self.file.text[start..span.start].bytes().filter(|byte| *byte == b'\n').count();
+        let number = number.saturating_add(u32::try_from(above).unwrap_or(u32::MAX));
+        self.counted = (span.start, number);
         self.references.push(ImageReference { role, span, text, line: number });
         Some(self.references.len() - 1)
     }

@@ -1,5 +1,6 @@
 //! Words as BuildKit's lexer reads them (`frontend/dockerfile/shell`): quotes, escapes, variables, heredocs.
 
+use std::cell::Cell;
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -40,13 +41,14 @@ pub(super) struct Heredoc {
     pub(super) at: usize,
 }
 
-/// Takes quotes away and puts the values of variables in.
+/// Takes quotes away and puts the values of variables in. What `lookup` gives counts against `left`, in bytes.
 pub(super) fn expand<'v>(
     text: &str,
     escape: char,
+    left: &Cell<usize>,
     lookup: &dyn Fn(&str) -> Value<'v>,
 ) -> Result<String, Unknown> {
-    Expansion { chars: text.chars().peekable(), escape, lookup }.until(None, 0)
+    Expansion { chars: text.chars().peekable(), escape, left, lookup }.until(None, 0)
 }
 
 /// The words of a text, quotes and escapes still in them.
@@ -154,6 +156,7 @@ fn unquote(text: &str) -> String {
 struct Expansion<'a, 'l, 'v> {
     chars: Peekable<Chars<'a>>,
     escape: char,
+    left: &'l Cell<usize>,
     lookup: &'l dyn Fn(&str) -> Value<'v>,
 }
 
@@ -241,7 +244,16 @@ impl Expansion<'_, '_, '_> {
     }
 
     fn value(&self, name: &str) -> Result<String, Unknown> {
-        match (self.lookup)(name) {
+        let found = (self.lookup)(name);
+        let length = match found {
+            Value::Known(text) | Value::DependsOn(text) => text.len(),
+            Value::Unset => 0,
+        };
+        let Some(left) = self.left.get().checked_sub(length) else {
+            return Err(Unknown::Syntax("the values of variables come to more than 4 MiB".to_owned()));
+        };
+        self.left.set(left);
+        match found {
             Value::Known(value) => Ok(value.to_owned()),
             Value::Unset => Err(Unknown::Unset(name.to_owned())),
             Value::DependsOn(other) => Err(Unknown::DependsOn(name.to_owned(), other.to_owned())),

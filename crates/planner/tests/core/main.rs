@@ -2,6 +2,7 @@
 
 mod changes;
 mod compat;
+mod costs;
 mod explain;
 mod graphs;
 mod image_tests;
