@@ -9,6 +9,9 @@ use super::SourceError;
 use super::comparison::{Comparison, Form};
 use super::history::{History, Meeting};
 
+/// The longest name of a reference that can be anywhere, in bytes.
+const LONGEST: usize = 1024;
+
 /// The two sides of a comparison as commits.
 pub(super) struct Sides {
     /// `None`: the repository's first commit has nothing before it.
@@ -128,6 +131,10 @@ impl Finder<'_, '_> {
             // `:path` and `:/text` among them, which libgit2 has in part only.
             code if code == ErrorCode::InvalidSpec || error.class() == ErrorClass::Invalid => {
                 SourceError::BadRevision { text: whole.to_owned(), why: "git cannot read it" }
+            }
+            // The name of a file that no file system takes.
+            _ if text.len() > LONGEST => {
+                SourceError::BadRevision { text: whole.to_owned(), why: "it is too long" }
             }
             _ => SourceError::git(format!("cannot look up the revision {whole:?}"))(error),
         }

@@ -121,6 +121,10 @@ fn texts_that_are_none_are_refused_and_not_read() {
         assert_eq!(paths(tree), ["compat/c"]);
         assert_eq!(layer(tree, "compat/c").dockerfile, None);
     }
+    // Not committed, so that git does not have it either.
+    history.write("science/a/sciserver-image.json", vec![b'x'; 2 << 20]);
+    let opened = history.open("HEAD");
+    assert_eq!(problems(&opened.inputs.now)[1], ("too-large", "science/a/sciserver-image.json"));
     history.write("science/a/sciserver-image.json", vec![b' '; 1 << 20]);
     assert_eq!(paths(&history.open("HEAD").inputs.now), ["compat/c", "science/a"]);
 }
