@@ -67,7 +67,7 @@ fn rules() -> Result<()> {
 }
 
 fn licences(advisories: Advisories) -> Result<()> {
-    let Some(deny) = cargo_deny()? else {
+    let Some(deny) = tool("cargo-deny")? else {
         println!("   skipped: cargo-deny is not here and cannot be installed");
         return Ok(());
     };
@@ -87,22 +87,21 @@ fn licences(advisories: Advisories) -> Result<()> {
     }
 }
 
-/// cargo-deny from the path, or built once and kept.
-fn cargo_deny() -> Result<Option<PathBuf>> {
+/// A tool of cargo's from the path, or built once and kept.
+pub(crate) fn tool(name: &str) -> Result<Option<PathBuf>> {
     let path = env::var_os("PATH").unwrap_or_default();
-    if let Some(found) = env::split_paths(&path).map(|dir| dir.join("cargo-deny")).find(|file| file.is_file())
-    {
+    if let Some(found) = env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file()) {
         return Ok(Some(found));
     }
     let tools = place::cache()?.join("tools");
-    let deny = tools.join("bin/cargo-deny");
-    if !deny.is_file() {
-        println!("   building cargo-deny once");
+    let tool = tools.join("bin").join(name);
+    if !tool.is_file() {
+        println!("   building {name} once");
         // Without optimisation: it is built more often than it is waited for.
         let scratch = tempfile::tempdir_in(place::cache()?)?;
         let mut install = cargo();
         install.env("CARGO_TARGET_DIR", scratch.path()).env_remove("RUSTFLAGS");
-        install.args(["install", "--quiet", "--locked", "--debug", "cargo-deny", "--root"]).arg(&tools);
+        install.args(["install", "--quiet", "--locked", "--debug", name, "--root"]).arg(&tools);
         if let Err(error) = process::read(&mut install) {
             if process::interrupted() {
                 return Err(error);
@@ -110,7 +109,7 @@ fn cargo_deny() -> Result<Option<PathBuf>> {
             eprintln!("   {error:#}");
             return Ok(None);
         }
-        fs::metadata(&deny).context("cargo-deny was installed elsewhere")?;
+        fs::metadata(&tool).with_context(|| format!("{name} was installed elsewhere"))?;
     }
-    Ok(Some(deny))
+    Ok(Some(tool))
 }

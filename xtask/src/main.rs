@@ -6,6 +6,7 @@
 mod check;
 mod demo;
 mod engine;
+mod fuzz;
 mod image;
 mod place;
 mod process;
@@ -61,6 +62,15 @@ enum Command {
         #[arg(long)]
         advisories: bool,
     },
+    /// Look for inputs that the fuzz targets do not bear, with libFuzzer.
+    Fuzz {
+        /// Only these targets.
+        #[arg(long)]
+        target: Vec<String>,
+        /// For how long in all; each target gets its share.
+        #[arg(long, default_value_t = 8)]
+        minutes: u64,
+    },
     /// A private engine with a registry, for work by hand.
     Engine {
         #[command(subcommand)]
@@ -114,6 +124,7 @@ fn run(command: Command) -> Result<()> {
         Command::Soak { only } => soak::run(only.as_deref()),
         Command::Check { advisories: true } => check::run(Advisories::Ask),
         Command::Check { advisories: false } => check::run(Advisories::Leave),
+        Command::Fuzz { target, minutes } => fuzz::run(&target, minutes),
         Command::Engine { action } => match action {
             Action::Up { engine } => engine::command_up(engine),
             Action::Down { engine, purge } => engine::command_down(engine, purge),

@@ -263,12 +263,17 @@ impl Request {
                 return Err(BuildFailure { failure: Failure::Environment, message: panic.to_string() });
             }
         }
-        ended.map_err(engine_failure)?;
-        progress.image_id().map(str::to_owned).ok_or_else(|| BuildFailure {
-            failure: Failure::Environment,
-            message: "the engine's answer ended before it had an image".to_owned(),
-        })
+        image(ended, &progress)
     }
+}
+
+/// The image that an answer told, if it came to its end and told no error, before or behind the image.
+fn image(ended: Result<(), EngineError>, progress: &Progress) -> Result<String, BuildFailure> {
+    ended.map_err(engine_failure)?;
+    progress.image_id().map(str::to_owned).ok_or_else(|| BuildFailure {
+        failure: Failure::Environment,
+        message: "the engine's answer ended before it had an image".to_owned(),
+    })
 }
 
 /// Takes answers in until the last one, as long as something moves.
@@ -338,4 +343,24 @@ impl LastLines {
             _ => error,
         }
     }
+}
+
+/// Sends an empty context to an engine, and takes its answer as that of a build.
+///
+/// # Errors
+/// Why there is no image.
+#[cfg(feature = "fuzzing")]
+pub(crate) async fn answer(engine: &bollard::Docker, told: &mut Vec<Heard>) -> Result<String, BuildFailure> {
+    let options = BuildImageOptionsBuilder::default().t("x").build();
+    let context = bollard::body_full(bytes::Bytes::new());
+    let answers = engine.build_image(options, None, Some(context));
+    let mut progress = Progress::default();
+    let mut tell = |one| {
+        if let Told::Heard(heard) = one {
+            told.push(heard);
+        }
+    };
+    let ended = listen(answers, &AtomicU64::new(0), Duration::from_secs(60), &mut progress, &mut tell).await;
+    told.extend(progress.rest());
+    image(ended, &progress)
 }

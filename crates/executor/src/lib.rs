@@ -14,6 +14,8 @@ pub mod endpoint;
 mod engine;
 pub mod error;
 pub mod event;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod labels;
 mod lock;
 mod mark;

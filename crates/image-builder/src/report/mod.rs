@@ -12,3 +12,6 @@ pub(crate) mod progress;
 pub(crate) mod summary;
 pub(crate) mod terminal;
 pub(crate) mod words;
+
+#[cfg(test)]
+mod bad_input_tests;

@@ -1,6 +1,7 @@
 //! The real binary on small git histories: that arguments, planner, texts, streams and exit codes are joined rightly.
 //! No engine is needed; what is built is tested in the workspace's `tests/`.
 
+mod bad_inputs;
 mod build;
 mod explain;
 mod graph;

@@ -1,0 +1,55 @@
+//! What an engine answers to a build: never an image after an error, never one from an answer that was cut, and never
+//! more kept or told than was heard.
+
+use std::cell::OnceCell;
+
+use executor::fuzzing::{End, hear};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+/// The longest line of output that is told whole, in bytes, and what replacing bytes that are no text can make of it.
+const LONGEST_TEXT: usize = 16 * 1024 * 3;
+
+/// The first byte says how the answer ends and how it is cut into pieces; the rest is the answer.
+pub(crate) fn body(data: &[u8]) {
+    let Some((first, answer)) = data.split_first() else { return };
+    let end = if first & 1 == 0 { End::Whole } else { End::Cut };
+    // A reader of JSON begins anew with each piece: small pieces are for small answers.
+    let size = [usize::MAX, 1, 7, 512][usize::from(first >> 1 & 3)]
+        .clamp(answer.len() / 64 + 1, answer.len().max(1));
+    let pieces = answer.chunks(size).map(<[u8]>::to_vec).collect();
+    let heard = block_on(hear(pieces, end));
+
+    let told: usize = heard.texts.iter().map(String::len).sum();
+    assert!(told <= answer.len() * 3 + 1024, "{told} bytes told of {} heard", answer.len());
+    let longest = heard.texts.iter().map(String::len).max().unwrap_or(0);
+    assert!(longest <= LONGEST_TEXT.max(answer.len()), "a text of {longest} bytes");
+
+    let Ok(image) = heard.image else { return };
+    assert_eq!(end, End::Whole, "an image of an answer that was cut: {image}");
+    let mut ids = Vec::new();
+    for message in values(answer) {
+        assert!(message.get("errorDetail").is_none_or(Value::is_null), "an image in spite of {message}");
+        ids.extend(message["aux"]["ID"].as_str().map(str::to_owned));
+    }
+    let last = ids.last().unwrap_or_else(|| panic!("the image {image:?} out of nothing"));
+    assert!(image == *last || image == format!("sha256:{last}"), "{image:?} is not the last one, {last:?}");
+}
+
+/// The messages of an answer, as another reader of JSON sees them: one behind the other, line ends meaning nothing.
+fn values(answer: &[u8]) -> Vec<Value> {
+    let plain: Vec<u8> = answer.iter().copied().filter(|byte| *byte != b'\n').collect();
+    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&plain).into_iter().collect();
+    values.unwrap_or_else(|error| panic!("an image of what is no JSON: {error}"))
+}
+
+/// One runtime for each thread that runs inputs.
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    thread_local! {
+        static RUNTIME: OnceCell<Runtime> = const { OnceCell::new() };
+    }
+    RUNTIME.with(|runtime| {
+        let make = || tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.get_or_init(|| make().expect("a runtime")).block_on(work)
+    })
+}

@@ -1,0 +1,61 @@
+//! Bad inputs, for tests only; nothing that ships depends on it.
+//!
+//! [`TARGETS`] are the bodies of the fuzz targets. Two drivers run them: libFuzzer (`fuzz/`, `cargo xtask fuzz`) and,
+//! for a bounded time on any toolchain, this crate's own test. [`mistakes`] is a grammar of what people and strangers
+//! get wrong in a source tree. A body returns when its input was treated rightly, and panics when it was not.
+
+mod answer;
+mod context;
+mod descriptor;
+mod dockerfile;
+mod dockerignore;
+mod fragments;
+pub mod mistakes;
+mod names;
+mod tree;
+
+/// One fuzz target.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name, and that of its directory of seeds.
+    pub name: &'static str,
+    /// What is done with an input.
+    pub body: fn(&[u8]),
+}
+
+/// All of them.
+pub const TARGETS: [Target; 8] = [
+    Target { name: "descriptor", body: descriptor::body },
+    Target { name: "dockerfile", body: dockerfile::body },
+    Target { name: "fragments", body: fragments::body },
+    Target { name: "names", body: names::body },
+    Target { name: "context", body: context::body },
+    Target { name: "answer", body: answer::body },
+    Target { name: "dockerignore", body: dockerignore::body },
+    Target { name: "tree", body: tree::body },
+];
+
+/// Runs the body of one target.
+///
+/// # Panics
+/// When the input was not treated rightly, which is a finding, and when there is no such target.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name).expect("the target is in the list");
+    (target.body)(data);
+}
+
+/// A file of this text. Bytes that are no UTF-8 are replaced, as reading a source tree refuses them before anything
+/// else sees them.
+fn file(path: &str, data: &[u8]) -> planner::tree::SourceFile {
+    planner::tree::SourceFile { path: path.to_owned(), text: String::from_utf8_lossy(data).into_owned() }
+}
+
+/// Holds problems to what every problem promises: a place or a flag, a message, something to do about it.
+fn check_problems(problems: &[planner::Problem]) {
+    assert!(!problems.is_empty(), "refused without a problem");
+    for problem in problems {
+        assert!(!problem.message.trim().is_empty(), "{problem:?}");
+        assert!(problem.help.as_deref().is_some_and(|help| !help.trim().is_empty()), "{problem:?}");
+        assert!(problem.line != Some(0) && problem.column != Some(0), "{problem:?}");
+    }
+}

@@ -1,0 +1,94 @@
+//! Files that are meant to exhaust memory (row 14). A program of its own: what the system tells of a process's peak
+//! includes that of the one that started it, so this one has to stay small.
+
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{Run, Tree};
+
+#[path = "../command/support.rs"]
+#[expect(dead_code, reason = "the tests of the command use more of it")]
+mod support;
+
+/// What a run of the binary may take; a hang is a defect too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Row 14, with the most memory that a run took, in KiB, as the system counts it.
+#[test]
+fn descriptors_that_would_take_all_memory() {
+    let mut tree = Tree::sample();
+    let path = "science/nist-basic/sciserver-image.json";
+    let deep = |open: &str, close: &str| {
+        format!(
+            "{{\"image\": \"nist-basic\", \"tests\": {}1{}}}",
+            open.repeat(200_000),
+            close.repeat(200_000)
+        )
+    };
+    for (what, text) in [
+        ("lists", deep("[", "]")),
+        ("objects", deep("{\"a\":", "}")),
+        ("open lists", "[".repeat(200_000)),
+        ("keys twice", format!("{{{}}}", "\"image\": \"a\",".repeat(60_000))),
+        ("trailing data", format!("{{\"image\": \"nist-basic\"}}{}", "{}".repeat(200_000))),
+        ("a long key", format!("{{\"image\": \"nist-basic\", \"{}\": 1}}", "k".repeat(1_000_000))),
+        ("strings", format!("{{\"image\": [{}]}}", "\"a\",".repeat(200_000))),
+    ] {
+        tree.write(path, &text);
+        tree.commit();
+        let (run, peak) = measured(&tree, &["plan"]);
+        assert!(run.code == Some(2) && run.stderr.contains("error: "), "{what}: {:.2000}", run.stderr);
+        assert!(peak < 64 * 1024, "{what}: {peak} KiB");
+    }
+    // One GiB that takes no place on the disk; committing it would.
+    let tree = Tree::sample();
+    File::create(tree.root().join(path)).and_then(|file| file.set_len(1 << 30)).expect("a sparse file");
+    let (run, peak) = measured(&tree, &["plan"]);
+    assert!(run.code == Some(2) && run.stderr.contains("error: "), "one GiB: {:.2000}", run.stderr);
+    assert!(peak < 64 * 1024, "one GiB: {peak} KiB");
+}
+
+/// Runs the binary and asks the system for its peak memory, in KiB.
+#[expect(clippy::zombie_processes, reason = "`wait` waits for it in its own way")]
+fn measured(tree: &Tree, arguments: &[&str]) -> (Run, i64) {
+    let home = tree.home();
+    let create = |name: &str| File::create(home.join(name)).expect("a file for a stream");
+    let child = tree
+        .command(arguments)
+        .stdout(Stdio::from(create("stdout")))
+        .stderr(Stdio::from(create("stderr")))
+        .spawn()
+        .expect("the binary runs");
+    let (status, peak) = wait(&child);
+    let read = |name: &str| fs::read(home.join(name)).expect("what was written");
+    let output = std::process::Output { status, stdout: read("stdout"), stderr: read("stderr") };
+    (tree.outcome(&output), peak)
+}
+
+/// Waits for a process as `wait4` does, which also says what it used.
+#[expect(unsafe_code, reason = "the standard library waits without asking for the usage")]
+fn wait(child: &Child) -> (std::process::ExitStatus, i64) {
+    let id = libc::pid_t::try_from(child.id()).expect("a process id");
+    let start = Instant::now();
+    let mut ended = false;
+    loop {
+        let mut status = 0;
+        // SAFETY: all zeros are a usage of nothing.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: both places live as long as the call, and the child is ours and not yet waited for.
+        let waited = unsafe { libc::wait4(id, &raw mut status, libc::WNOHANG, &raw mut usage) };
+        if waited == id {
+            assert!(!ended, "it had to be ended after {PATIENCE:?}");
+            return (std::process::ExitStatus::from_raw(status), usage.ru_maxrss);
+        }
+        assert_eq!(waited, 0, "waiting failed");
+        if start.elapsed() > PATIENCE && !ended {
+            // SAFETY: the id is that of a child that nobody waited for yet.
+            unsafe { libc::kill(id, libc::SIGKILL) };
+            ended = true;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
