@@ -13,6 +13,9 @@ use crate::engine::with_algorithm;
 /// A line that never ends is cut here, in bytes.
 const LONGEST_LINE: usize = 16 * 1024;
 
+/// How many steps are kept in mind. An engine that tells of more has some of them told twice.
+const MOST_STEPS: usize = 10_000;
+
 /// Something that was heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Heard {
@@ -65,6 +68,13 @@ impl Progress {
     }
 
     fn hear_vertices(&mut self, status: StatusResponse, heard: &mut Vec<Heard>) {
+        if self.started.len() > MOST_STEPS {
+            self.started.clear();
+            self.cached.clear();
+        }
+        if self.open_lines.len() > MOST_STEPS {
+            heard.extend(self.rest());
+        }
         for vertex in status.vertexes {
             if vertex.cached && self.cached.insert(vertex.digest.clone()) {
                 self.started.insert(vertex.digest.clone());
@@ -203,6 +213,23 @@ mod tests {
         let aux = BuildInfoAux::Default(ImageId { id: Some("a".repeat(64)) });
         progress.hear(BuildInfo { aux: Some(aux), ..BuildInfo::default() });
         assert_eq!(progress.image_id(), Some(format!("sha256:{}", "a".repeat(64)).as_str()));
+    }
+
+    #[test]
+    fn steps_without_end_are_not_all_kept() {
+        let mut progress = Progress::default();
+        for number in 0..3 * MOST_STEPS {
+            let digest = format!("sha256:{number}");
+            let log = VertexLog { vertex: digest.clone(), msg: b"open".to_vec(), ..VertexLog::default() };
+            let vertex =
+                Vertex { digest, started: Some(Default::default()), cached: true, ..Vertex::default() };
+            let status =
+                StatusResponse { vertexes: vec![vertex], logs: vec![log], ..StatusResponse::default() };
+            let aux = Some(BuildInfoAux::BuildKit(status));
+            progress.hear(BuildInfo { aux, ..BuildInfo::default() });
+            let kept = [progress.started.len(), progress.cached.len(), progress.open_lines.len()];
+            assert!(kept.into_iter().all(|kept| kept <= MOST_STEPS + 1), "{kept:?}");
+        }
     }
 
     #[test]
