@@ -4,6 +4,7 @@
 mod disks;
 mod kills;
 mod locks;
+mod nights;
 #[path = "../support/scene.rs"]
 mod scene;
 mod signals;

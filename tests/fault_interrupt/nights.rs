@@ -1,0 +1,52 @@
+//! A science image is pushed and the compat image on top of it fails: row 41, as far as one command that is run again.
+
+use serde_json::Value;
+use testbed::tree::BASE;
+
+use crate::scene::{BOUND, Scene};
+
+/// Docker's proxy settings are no inputs, so the same commit fails with these and is built without.
+const FAILING_NIGHT: &str = r#"{"proxies": {"default": {"noProxy": "failing-night"}}}"#;
+
+#[test]
+fn row_41_a_night_on_which_the_compat_image_fails_is_made_up_for_by_the_next() {
+    let mut scene = Scene::new("nights", 1);
+    scene.converge();
+    let product = format!("{}/rel/leaf-1", scene.path);
+    let before = scene.view.digest(&product, "1.0").expect("the first night was a good one");
+
+    scene
+        .tree
+        .write("compat/batch/Dockerfile", "RUN test \"$no_proxy\" != failing-night\nCMD [\"/bin/sh\"]\n");
+    scene.tree.write("science/leaf-1/Dockerfile", format!("FROM {BASE}\nRUN echo better > /built\n"));
+    scene.tree.commit();
+    scene.tree.write_docker_config(FAILING_NIGHT);
+    let night = scene.program().run(BOUND).expect_code(3);
+    scene.check();
+    assert_eq!(scene.view.digest(&product, "1.0").as_ref(), Some(&before), "{}", night.said());
+    let science = format!("{}/sci/leaf-1", scene.path);
+    let published = scene.view.digest(&science, "1.0").expect("its science image was pushed");
+
+    scene.tree.write_docker_config("{}");
+    scene.converge();
+    assert_eq!(scene.view.digest(&science, "1.0"), Some(published), "the science image was built again");
+    assert_ne!(scene.view.digest(&product, "1.0"), Some(before));
+    let mut outcomes = Vec::new();
+    let mut runs: Vec<_> = std::fs::read_dir(scene.tree.root().join(".image-builder/runs"))
+        .expect("there were runs")
+        .map(|run| run.expect("a run").path())
+        .collect();
+    runs.sort();
+    let last = runs.last().expect("there were three runs").join("result.json");
+    let result: Value =
+        serde_json::from_str(&std::fs::read_to_string(last).expect("a result")).expect("JSON");
+    for build in result["builds"].as_array().expect("builds") {
+        outcomes.push(format!(
+            "{} {}",
+            build["id"].as_str().unwrap_or("?"),
+            build["outcome"].as_str().unwrap_or("?")
+        ));
+    }
+    outcomes.sort();
+    assert_eq!(outcomes, ["rel/leaf-1:1.0 built", "science/base reused", "science/leaf-1 reused"]);
+}
