@@ -95,7 +95,7 @@ fn a_tag_that_the_registry_says_it_took_and_has_not_is_no_success() {
     let path = format!("lied-{}", unique());
     let repo = format!("{}/{path}", proxy.address());
     let program = Program::new(env!("CARGO_BIN_EXE_image-builder"), &tree);
-    let outcome = program.args(["--all", "--push", "--repo", &repo]).run(BOUND);
+    let outcome = program.args(["--all", "--push", "--push-timeout=3s", "--repo", &repo]).run(BOUND);
     assert!(proxy.taken(rule) >= 1, "{}", proxy.show());
     assert_eq!(outcome.code, Some(4), "{}\n{}", outcome.said(), proxy.show());
     assert!(View::new(&shared).all_tags(&path).is_empty(), "{}", proxy.show());

@@ -1,6 +1,7 @@
 //! A science image is pushed and the compat image on top of it fails: row 41, as far as one command that is run again.
 
 use serde_json::Value;
+use testbed::process::unique;
 use testbed::tree::BASE;
 
 use crate::scene::{BOUND, Scene};
@@ -15,9 +16,9 @@ fn row_41_a_night_on_which_the_compat_image_fails_is_made_up_for_by_the_next() {
     let product = format!("{}/rel/leaf-1", scene.path);
     let before = scene.view.digest(&product, "1.0").expect("the first night was a good one");
 
-    scene
-        .tree
-        .write("compat/batch/Dockerfile", "RUN test \"$no_proxy\" != failing-night\nCMD [\"/bin/sh\"]\n");
+    // A step that no earlier run of this test left in the engine's cache.
+    let step = format!("RUN echo {} && test \"$no_proxy\" != failing-night", unique());
+    scene.tree.write("compat/batch/Dockerfile", format!("{step}\nCMD [\"/bin/sh\"]\n"));
     scene.tree.write("science/leaf-1/Dockerfile", format!("FROM {BASE}\nRUN echo better > /built\n"));
     scene.tree.commit();
     scene.tree.write_docker_config(FAILING_NIGHT);
