@@ -2,6 +2,7 @@
 
 mod edges;
 mod modules;
+mod promises;
 mod text;
 
 use std::fs;
@@ -39,6 +40,7 @@ pub(crate) fn read() -> Result<Vec<File>> {
 pub(crate) fn findings(files: &[File], workspace: &str) -> Vec<String> {
     let mut findings = edges::findings(files);
     findings.extend(modules::findings(files));
+    findings.extend(promises::findings(files));
     findings.extend(text::findings(files, workspace));
     findings
 }
