@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::check::CheckArguments;
 use crate::commands::explain::ExplainArguments;
 use crate::commands::graph::GraphArguments;
 use crate::secrets::Secret;
@@ -32,6 +33,7 @@ Exit codes:
   5    the environment: git, engine, registry, disk
   6    conflict: another run holds the lock, a build tag exists with other content, a newer build
        is published
+  7    what was asked does not hold: check
   130  interrupted (143: terminated)
   Of several: interrupted, then 5, 6, 3, 4.
 
@@ -72,6 +74,8 @@ pub(crate) enum Command {
     Explain(ExplainArguments),
     /// Draw the layers and what stands on what
     Graph(GraphArguments),
+    /// Tell everything that is wrong with the source tree, offline
+    Check(CheckArguments),
     /// Print the JSON Schema of a descriptor
     Schema(SchemaArguments),
     /// Print a completion script for a shell

@@ -22,6 +22,8 @@ pub(crate) const PUSH: u8 = 4;
 pub(crate) const ENVIRONMENT: u8 = 5;
 /// Another run holds the lock, a build tag exists with other content, or a newer build is published.
 pub(crate) const CONFLICT: u8 = 6;
+/// What was asked does not hold.
+pub(crate) const DOES_NOT_HOLD: u8 = 7;
 /// SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 /// SIGTERM.
@@ -208,7 +210,7 @@ mod tests {
         for (error, expect) in [
             (anyhow::Error::new(Stop::usage("x")).context("while y"), USAGE),
             (Stop::environment("x").into(), ENVIRONMENT),
-            (Refused(vec![Problem::in_flags("x", "y")]).into(), USAGE),
+            (Refused(vec![Problem::in_flags("repo", "y")]).into(), USAGE),
             (Err::<(), _>(io()).context("cannot write plan.json").unwrap_err(), ENVIRONMENT),
             (anyhow::anyhow!("surprise"), DEFECT),
         ] {

@@ -13,6 +13,7 @@ mod exit;
 mod output;
 mod planning;
 mod report;
+mod rewrite;
 mod secrets;
 mod signals;
 

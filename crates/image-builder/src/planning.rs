@@ -1,6 +1,6 @@
 //! Flags → a plan: reads the source tree and calls the planner. Shared by every subcommand that plans.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use plan::Plan;
@@ -13,18 +13,22 @@ use crate::exit::{Refused, Stop};
 
 /// Reads the source tree that the flags name.
 pub(crate) fn open(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<Opened> {
-    let start = match &arguments.root {
-        Some(root) => root.clone(),
-        None => std::env::current_dir().context("cannot tell the current directory")?,
-    };
     let options = source::Options {
-        start,
+        start: start(arguments.root.as_deref())?,
         comparison,
         untracked: arguments.untracked,
         with_ignored: arguments.with_ignored.clone(),
         build_number: arguments.build_number,
     };
     Ok(source::open(&options)?)
+}
+
+/// Where the source tree is looked for: `--root`, or the current directory.
+pub(crate) fn start(root: Option<&Path>) -> anyhow::Result<PathBuf> {
+    match root {
+        Some(root) => Ok(root.to_owned()),
+        None => std::env::current_dir().context("cannot tell the current directory"),
+    }
 }
 
 /// Plans it.

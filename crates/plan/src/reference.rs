@@ -76,8 +76,11 @@ impl ImageName {
                 "a tag is letters, digits, '_', '.' and '-', at most 128, not '.' or '-' first",
             ));
         }
-        if path.len() > MAX_REPOSITORY || !path.split('/').all(is_component) {
+        if !path.split('/').all(is_component) {
             return Err(error("a repository is lower case words with '/' between them"));
+        }
+        if path.len() > MAX_REPOSITORY {
+            return Err(error("a repository has at most 255 characters"));
         }
         let registry = match host {
             None | Some("index.docker.io") => "docker.io",

@@ -334,6 +334,7 @@ impl Reader<'_> {
             return;
         }
         let problem = Problem::in_file(code, &self.file.path, message);
-        self.problems.push(problem.at(&self.file.text, place.start + self.bom).help(help));
+        let place = place.start + self.bom..place.end + self.bom;
+        self.problems.push(problem.span(&self.file.text, place).help(help));
     }
 }

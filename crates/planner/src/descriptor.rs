@@ -5,13 +5,14 @@
 mod tests_field;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use jsonc_parser::ast::{Object, ObjectProp, Value};
 use jsonc_parser::common::Ranged;
-use plan::{Kind, Name, Version};
+use plan::{Kind, Name, Span, Version};
 
 use crate::tree::SourceFile;
-use crate::{Problem, jsonc, suggest};
+use crate::{Problem, jsonc, problem, suggest};
 
 #[cfg(test)]
 pub(crate) use tests_field::TEST_FIELDS;
@@ -67,7 +68,7 @@ pub struct Science {
     /// What must succeed in the image before it is published.
     pub tests: Vec<DeclaredTest>,
     test_lines: Vec<u32>,
-    lines: BTreeMap<String, u32>,
+    places: BTreeMap<String, Range<usize>>,
 }
 
 /// The field `compat`.
@@ -93,14 +94,14 @@ pub struct CompatLayer {
     /// As of a science layer.
     pub tests: Vec<DeclaredTest>,
     test_lines: Vec<u32>,
-    lines: BTreeMap<String, u32>,
+    places: BTreeMap<String, Range<usize>>,
 }
 
 impl Science {
-    /// The line of a field, if it is there.
+    /// Where the value of a field stands in the file, in bytes; `None` when it is not there.
     #[must_use]
-    pub fn line(&self, field: &str) -> Option<u32> {
-        self.lines.get(field).copied()
+    pub fn place(&self, field: &str) -> Option<Range<usize>> {
+        self.places.get(field).cloned()
     }
 
     /// The tests, each with its line.
@@ -110,10 +111,10 @@ impl Science {
 }
 
 impl CompatLayer {
-    /// The line of a field, if it is there.
+    /// Where the value of a field stands in the file, in bytes; `None` when it is not there.
     #[must_use]
-    pub fn line(&self, field: &str) -> Option<u32> {
-        self.lines.get(field).copied()
+    pub fn place(&self, field: &str) -> Option<Range<usize>> {
+        self.places.get(field).cloned()
     }
 
     /// The tests, each with its line.
@@ -164,7 +165,7 @@ pub fn science(file: &SourceFile, directory: &str) -> (Option<Science>, Vec<Prob
             keywords,
             tests,
             test_lines,
-            lines: reader.lines(),
+            places: reader.places(),
         }),
         _ => None,
     };
@@ -187,7 +188,7 @@ pub fn compat(file: &SourceFile) -> (Option<CompatLayer>, Vec<Problem>, Vec<Prob
     let (includes, args) = (reader.includes(), reader.args());
     let description = reader.text("description");
     let (test_lines, tests) = reader.tests().into_iter().unzip();
-    let layer = CompatLayer { includes, args, description, tests, test_lines, lines: reader.lines() };
+    let layer = CompatLayer { includes, args, description, tests, test_lines, places: reader.places() };
     (Some(layer), reader.problems, reader.guidelines)
 }
 
@@ -260,18 +261,26 @@ impl<'a> Reader<'a> {
             Value::StringLit(text) => text.value.to_string(),
             Value::NumberLit(number) if keeps_its_digits(number.value) => {
                 let message = format!("the version {} is a number", number.value);
-                let problem = Problem::in_file("version-unquoted", &self.file.path, message);
-                let problem = Problem { line: self.line_of(property), ..problem };
-                self.guidelines.push(problem.help(format!("put it into quotes: \"{}\"", number.value)));
+                let quoted = format!("\"{}\"", number.value);
+                let place = number.range.start..number.range.end;
+                let problem = Problem::in_file("version-unquoted", &self.file.path, message)
+                    .span(&self.file.text, place.clone())
+                    .help(format!("put it into quotes: {quoted}"))
+                    .fix(Span { start: place.start, end: place.end }, quoted);
+                self.guidelines.push(problem);
                 number.value.to_owned()
             }
             Value::NumberLit(number) => {
                 let message = format!("the version {} is a number that JSON readers shorten", number.value);
-                let help = match Version::parse(number.value) {
-                    Ok(version) => format!("put it into quotes: \"{version}\""),
-                    Err(error) => format!("put it into quotes: {}", error.rule),
-                };
-                self.value_problem(property, message, help);
+                let place = number.range.start..number.range.end;
+                let problem = Problem::in_file("descriptor-value", &self.file.path, message)
+                    .span(&self.file.text, place.clone());
+                self.problems.push(match Version::parse(number.value) {
+                    Ok(version) => problem
+                        .help(format!("put it into quotes: \"{version}\""))
+                        .fix(Span { start: place.start, end: place.end }, format!("\"{version}\"")),
+                    Err(error) => problem.help(format!("put it into quotes: {}", error.rule)),
+                });
                 return None;
             }
             _ => {
@@ -408,8 +417,9 @@ impl<'a> Reader<'a> {
         if !value.is_empty() && words.split('_').any(|word| WORDS.contains(&word)) {
             let message =
                 format!("args: {name} looks like a secret, and everybody who has the image can read it");
-            let problem = Problem::in_file("arg-secret", &self.file.path, message);
-            let problem = Problem { line: self.line_of(argument), ..problem };
+            let place = argument.name.range();
+            let problem = Problem::in_file("arg-secret", &self.file.path, message)
+                .span(&self.file.text, place.start..place.end);
             let help = "mount it: RUN --mount=type=secret,id=NAME in the Dockerfile, --secret id=NAME on the command line";
             self.guidelines.push(problem.help(help));
         }
@@ -466,25 +476,16 @@ impl<'a> Reader<'a> {
         self.object.properties.iter().find(|property| jsonc::key(&property.name) == field)
     }
 
-    fn lines(&self) -> BTreeMap<String, u32> {
-        let (mut at, mut line) = (0, 1_u32);
-        let mut lines = BTreeMap::new();
-        for property in &self.object.properties {
-            let start = property.range.start;
-            let above = self.file.text[at..start].bytes().filter(|byte| *byte == b'\n').count();
-            line = line.saturating_add(u32::try_from(above).unwrap_or(u32::MAX));
-            at = start;
-            lines.insert(jsonc::key(&property.name).to_owned(), line);
-        }
-        lines
-    }
-
-    fn line_of(&self, property: &ObjectProp<'_>) -> Option<u32> {
-        Problem::in_file("", "", "").at(&self.file.text, property.range.start).line
+    fn places(&self) -> BTreeMap<String, Range<usize>> {
+        let place = |property: &ObjectProp<'_>| {
+            let value = property.value.range();
+            (jsonc::key(&property.name).to_owned(), value.start..value.end)
+        };
+        self.object.properties.iter().map(place).collect()
     }
 
     fn line_at(&self, place: &impl Ranged) -> u32 {
-        Problem::in_file("", "", "").at(&self.file.text, place.range().start).line.unwrap_or(1)
+        problem::line_of(&self.file.text, place.range().start)
     }
 
     fn type_problem(&mut self, property: &ObjectProp<'_>, wanted: &str) {
@@ -505,7 +506,8 @@ impl<'a> Reader<'a> {
     ) {
         if self.problems.len() < jsonc::MAX_PROBLEMS {
             let problem = Problem::in_file(code, &self.file.path, message);
-            self.problems.push(problem.at(&self.file.text, place.range().start).help(help));
+            let place = place.range();
+            self.problems.push(problem.span(&self.file.text, place.start..place.end).help(help));
         }
     }
 }

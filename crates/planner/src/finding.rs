@@ -5,21 +5,42 @@ use plan::Warning;
 use crate::Problem;
 use crate::config::{Config, Level};
 
+/// Guidelines that a plan is silent about as long as they warn only: they are for who keeps the tree, and `check`
+/// tells them. Denied, they refuse a plan as any other problem does.
+const FOR_CHECK: [&str; 5] =
+    ["compat-shadowed", "from-unpinned", "from-unqualified", "from-unversioned", "label-overridden"];
+
+/// Which guidelines are of interest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Interest {
+    /// Those that whoever plans should know.
+    #[default]
+    Plan,
+    /// All.
+    Check,
+    /// None, as at the base of a comparison.
+    Nothing,
+}
+
 /// All that was noticed so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Findings {
     /// What refuses the tree.
     pub(crate) problems: Vec<Problem>,
     /// What is worth a look.
-    pub(crate) warnings: Vec<Warning>,
-    /// Whether guidelines are of no interest, as at the base of a comparison.
-    lenient: bool,
+    pub(crate) warnings: Vec<Problem>,
+    interest: Interest,
 }
 
 impl Findings {
     /// A list that takes no notice of guidelines.
     pub(crate) fn lenient() -> Self {
-        Self { lenient: true, ..Self::default() }
+        Self { interest: Interest::Nothing, ..Self::default() }
+    }
+
+    /// A list that takes notice of every guideline.
+    pub(crate) fn thorough() -> Self {
+        Self { interest: Interest::Check, ..Self::default() }
     }
 
     /// Adds what refuses the tree.
@@ -29,14 +50,24 @@ impl Findings {
 
     /// Adds what is worth a look, told like a problem.
     pub(crate) fn warn(&mut self, problem: Problem) {
-        let Problem { file, line, code, message, help, .. } = problem;
-        self.warnings.push(Warning { file, line, code: code.to_owned(), message, help });
+        self.warnings.push(problem);
+    }
+
+    /// Whether a guideline has to be looked at.
+    pub(crate) fn wants(&self, config: &Config, code: &str) -> bool {
+        match (self.interest, config.level(code)) {
+            (Interest::Nothing, _) | (_, Level::Allow) => false,
+            (Interest::Plan, Level::Warn) => !FOR_CHECK.contains(&code),
+            (Interest::Plan | Interest::Check, Level::Warn | Level::Deny) => true,
+        }
     }
 
     /// Adds what breaks a guideline: as heavy as the configuration says.
     pub(crate) fn guideline(&mut self, config: &Config, problem: Problem) {
+        if !self.wants(config, problem.code) {
+            return;
+        }
         match config.level(problem.code) {
-            _ if self.lenient => {}
             Level::Allow => {}
             Level::Warn => self.warn(problem),
             Level::Deny => self.refuse(problem),
@@ -57,4 +88,10 @@ impl Findings {
         self.warnings.dedup();
         self
     }
+}
+
+/// As it stands in a plan.
+pub(crate) fn warning(problem: Problem) -> Warning {
+    let Problem { file, line, code, message, help, .. } = problem;
+    Warning { file, line, code: code.to_owned(), message, help }
 }

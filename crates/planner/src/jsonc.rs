@@ -22,12 +22,8 @@ const MAX_DEPTH: usize = 64;
 /// A file that is too large, or too deep to be read.
 pub(crate) fn prepare(file: &SourceFile) -> Result<String, Problem> {
     if file.text.len() > MAX_SIZE {
-        return Err(Problem::in_file(
-            "descriptor-too-large",
-            &file.path,
-            "the descriptor is larger than 1 MiB",
-        )
-        .help("a descriptor holds a few names; put data into a file of its own"));
+        return Err(Problem::in_file("too-large", &file.path, "the descriptor is larger than 1 MiB")
+            .help("a descriptor holds a few names; put data into a file of its own"));
     }
     let mut prepared = String::with_capacity(file.text.len());
     let mut depth = 0_usize;

@@ -57,9 +57,10 @@ impl ScienceLayer {
 
     /// A problem at a field of the descriptor; where that has its default, at the image's name.
     pub(crate) fn problem(&self, field: &str, code: &'static str, message: String) -> Problem {
-        let problem = Problem::in_file(code, &self.files.descriptor.path, message);
-        match self.descriptor.line(field).or(self.descriptor.line("image")) {
-            Some(line) => problem.line(line),
+        let file = &self.files.descriptor;
+        let problem = Problem::in_file(code, &file.path, message);
+        match self.descriptor.place(field).or(self.descriptor.place("image")) {
+            Some(place) => problem.span(&file.text, place),
             None => problem,
         }
     }

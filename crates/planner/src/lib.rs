@@ -9,6 +9,8 @@
 mod affected;
 mod assemble;
 mod chain;
+pub mod check;
+pub mod code;
 pub mod config;
 pub mod descriptor;
 mod difference;
@@ -20,6 +22,7 @@ mod finding;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
 mod graph;
+mod guidelines;
 mod inputs;
 mod jsonc;
 mod layers;
@@ -40,7 +43,7 @@ pub mod tree;
 
 use std::collections::BTreeMap;
 
-use plan::{BuildId, ComparedWith, Context, FORMAT_VERSION, Plan};
+use plan::{BuildId, ComparedWith, Context, FORMAT_VERSION, Plan, Warning};
 
 use crate::affected::affected;
 use crate::assemble::Naming;
@@ -50,9 +53,10 @@ use crate::layers::Reader;
 use crate::survey::Survey;
 use crate::tree::{Base, Inputs, Tree};
 
+pub use check::{Checked, Finding, check};
 pub use excerpt::Direction;
 pub use picture::LayerGraph;
-pub use problem::Problem;
+pub use problem::{Edit, Problem};
 pub use request::{Request, Selection};
 
 /// A plan with what is needed to carry it out and to show it.
@@ -80,6 +84,7 @@ pub fn plan(inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>>
     let base = base(&inputs.base, &mut reader, &config, &repo, &mut findings);
     names::check(&inputs.now, &now, &repo, &inputs.revision, request.rebuild, &mut findings);
     orphans::check(&now, &base, &config, request, &mut findings);
+    guidelines::check(&now, &config, &mut findings);
     let affected = affected((&now, &inputs.now), &base, request, &config, &mut findings);
 
     let findings = findings.sorted();
@@ -97,7 +102,7 @@ pub fn plan(inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>>
         label_prefix: config.label_prefix.clone(),
         builds,
         unbuilt: affected.unbuilt,
-        warnings: findings.warnings,
+        warnings: warnings(findings.warnings),
         repo,
     };
     Ok(Planned { plan, contexts, graph: LayerGraph::of(&now), config })
@@ -114,6 +119,14 @@ pub fn graph(tree: &Tree, request: &Request) -> Result<LayerGraph, Vec<Problem>>
     let survey = Survey::new(side, &config, &repo, &mut findings);
     let findings = findings.sorted();
     if findings.problems.is_empty() { Ok(LayerGraph::of(&survey)) } else { Err(findings.problems) }
+}
+
+/// As they stand in a plan, each once.
+fn warnings(found: Vec<Problem>) -> Vec<Warning> {
+    let mut warnings: Vec<Warning> = found.into_iter().map(finding::warning).collect();
+    warnings.sort();
+    warnings.dedup();
+    warnings
 }
 
 fn configuration(tree: &Tree, request: &Request, findings: &mut Findings) -> (Config, String) {

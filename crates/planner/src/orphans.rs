@@ -60,7 +60,8 @@ fn loss(now: &Survey, base: &Survey, product: &ProductName, was_final: usize) ->
         layer.path()
     );
     Some(match (survey::base(&now.science_needs[is_final]), &layer.files.dockerfile) {
-        (Some(base), Some(file)) => Problem::in_file("silent-downgrade", &file.path, message).line(base.line),
+        (Some(base), Some(file)) => Problem::in_file("silent-downgrade", &file.path, message)
+            .span(&file.text, base.span.start..base.span.end),
         _ => layer.problem("version", "silent-downgrade", message),
     })
 }

@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 
-use plan::{BuildTag, ImageName};
+use plan::{BuildTag, ImageName, Span};
 
 use crate::Problem;
 use crate::config::Config;
 use crate::finding::Findings;
 use crate::layers::Side;
 use crate::suggest::Suggestions;
+use crate::tree::SourceFile;
 
 /// What a reference means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +60,8 @@ pub(crate) enum Meaning {
 /// Where a reference stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
-    pub(crate) file: &'a str,
+    pub(crate) file: &'a SourceFile,
+    pub(crate) span: Span,
     pub(crate) line: u32,
     /// The science layer whose Dockerfile it is, if it is one.
     pub(crate) own: Option<usize>,
@@ -67,7 +69,11 @@ pub(crate) struct Place<'a> {
 
 impl Place<'_> {
     fn problem(&self, code: &'static str, message: String) -> Problem {
-        Problem::in_file(code, self.file, message).line(self.line)
+        Problem::in_file(code, &self.file.path, message).span_in_line(
+            &self.file.text,
+            self.span.start..self.span.end,
+            self.line,
+        )
     }
 }
 

@@ -19,6 +19,10 @@ use crate::layers::{CompatLayer, ScienceLayer, Side, compat_name};
 use crate::reference::{Catalog, Meaning, Place};
 use crate::stack::{self, Overlay};
 use crate::suggest::Suggestions;
+use crate::tree::SourceFile;
+
+/// Of one descriptor, so many includes that do not exist are shown with their place.
+const MOST_MARKED: usize = 50;
 
 /// `image:version`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +43,8 @@ pub(crate) struct Need {
     pub(crate) role: Role,
     pub(crate) span: Span,
     pub(crate) line: u32,
+    /// As it is named, variables substituted.
+    pub(crate) text: String,
     pub(crate) meaning: Meaning,
 }
 
@@ -72,7 +78,7 @@ impl Survey {
         let mut science_needs = Vec::with_capacity(side.science.len());
         for (index, layer) in side.science.iter().enumerate() {
             let references = layer.dockerfile.as_ref().map_or(&[][..], |dockerfile| &dockerfile.references);
-            let file = layer.files.dockerfile.as_ref().map_or("", |file| &file.path);
+            let file = layer.files.dockerfile.as_ref();
             let (needs, base_unknown) = needs(references, file, Some(index), &catalog, findings);
             unknown[index] = base_unknown || layer.dockerfile.is_none();
             science_needs.push(needs);
@@ -80,7 +86,7 @@ impl Survey {
         let mut compat_needs = Vec::with_capacity(side.compat.len());
         for layer in &side.compat {
             let references = layer.fragment.as_ref().map_or(&[][..], |fragment| &fragment.references);
-            let file = layer.files.dockerfile.as_ref().map_or("", |file| &file.path);
+            let file = layer.files.dockerfile.as_ref();
             compat_needs.push(needs(references, file, None, &catalog, findings).0);
         }
         let targets = side
@@ -216,11 +222,14 @@ impl Survey {
         }
         let mut includes = Vec::new();
         for layer in &self.side.compat {
+            let mut marked = 0..MOST_MARKED;
             for name in &layer.descriptor.includes {
                 if !self.compats.contains_key(name) && !broken(name) {
-                    let problem = at_field(layer, "includes", "unknown-include", {
-                        format!("there is no compat layer {name} to include")
-                    });
+                    let message = format!("there is no compat layer {name} to include");
+                    let problem = match marked.next() {
+                        Some(_) => at_include(layer, name, "unknown-include", message),
+                        None => Problem::in_file("unknown-include", &layer.files.descriptor.path, message),
+                    };
                     findings.refuse(problem.help(help(name)));
                 }
             }
@@ -232,9 +241,10 @@ impl Survey {
             let first = &self.side.compat[cycle[0]];
             let names = cycle.iter().chain(&cycle[..1]).map(|layer| self.side.compat[*layer].path());
             let names: Vec<&str> = names.collect();
+            let next = self.side.compat[cycle[1 % cycle.len()]].name();
             let message = format!("compat layers include each other: {}", names.join(" → "));
             findings.refuse(
-                at_field(first, "includes", "include-cycle", message).help("take one of these includes away"),
+                at_include(first, next, "include-cycle", message).help("take one of these includes away"),
             );
         }
         for top in self.tops() {
@@ -247,7 +257,7 @@ impl Survey {
     }
 
     /// Compat layers that are on top of a stack: those that a science layer names, and those that no other includes.
-    fn tops(&self) -> BTreeSet<usize> {
+    pub(crate) fn tops(&self) -> BTreeSet<usize> {
         let named =
             (0..self.side.science.len()).filter_map(|layer| self.compat_of_name(self.compat_name_of(layer)?));
         let included: BTreeSet<usize> = self.includes.iter().flatten().copied().collect();
@@ -290,19 +300,18 @@ impl Survey {
 
     fn cycle(&self, layer: usize, next: usize, names: &[String]) -> Problem {
         let files = &self.side.science[layer].files;
-        let file = files.dockerfile.as_ref().map_or(&files.path, |file| &file.path);
+        let path = files.dockerfile.as_ref().map_or(&files.path, |file| &file.path);
         let problem =
-            Problem::in_file("cycle", file, format!("layers need each other: {}", names.join(" → ")))
+            Problem::in_file("cycle", path, format!("layers need each other: {}", names.join(" → ")))
                 .help("one of these references must go, or name a build tag: then it is no dependency");
         let needs = &self.science_needs[layer];
-        let line = needs
+        let need = needs
             .iter()
             .find(|need| need.meaning == Meaning::Layer(next))
-            .or_else(|| needs.iter().find(|need| matches!(need.meaning, Meaning::Product { .. })))
-            .map(|need| need.line);
-        match line {
-            Some(line) => problem.line(line),
-            None => problem,
+            .or_else(|| needs.iter().find(|need| matches!(need.meaning, Meaning::Product { .. })));
+        match (need, &files.dockerfile) {
+            (Some(need), Some(file)) => problem.span(&file.text, need.span.start..need.span.end),
+            _ => problem,
         }
     }
 
@@ -368,29 +377,33 @@ pub(crate) fn base(needs: &[Need]) -> Option<&Need> {
 
 fn needs(
     references: &[ImageReference],
-    file: &str,
+    file: Option<&SourceFile>,
     own: Option<usize>,
     catalog: &Catalog<'_>,
     findings: &mut Findings,
 ) -> (Vec<Need>, bool) {
     let mut base_unknown = false;
     let mut needs = Vec::with_capacity(references.len());
-    for ImageReference { role, span, text, line } in references {
-        let (role, span, line) = (*role, *span, *line);
-        match catalog.meaning(text, Place { file, line, own }, findings) {
-            Some(meaning) => needs.push(Need { role, span, line, meaning }),
+    let named = references.iter().filter_map(|reference| Some((reference, file?)));
+    for (ImageReference { role, span, text, line }, file) in named {
+        let (role, span, line, text) = (*role, *span, *line, text.clone());
+        match catalog.meaning(&text, Place { file, span, line, own }, findings) {
+            Some(meaning) => needs.push(Need { role, span, line, text, meaning }),
             None => base_unknown |= role == Role::Base,
         }
     }
     (needs, base_unknown)
 }
 
-fn at_field(layer: &CompatLayer, field: &str, code: &'static str, message: String) -> Problem {
-    let problem = Problem::in_file(code, &layer.files.descriptor.path, message);
-    match layer.descriptor.line(field) {
-        Some(line) => problem.line(line),
-        None => problem,
-    }
+/// A problem at one of the names of `includes`.
+fn at_include(layer: &CompatLayer, name: &str, code: &'static str, message: String) -> Problem {
+    let file = &layer.files.descriptor;
+    let problem = Problem::in_file(code, &file.path, message);
+    let Some(list) = layer.descriptor.place("includes") else { return problem };
+    let quoted = format!("\"{name}\"");
+    let within = file.text.get(list.clone()).and_then(|text| text.find(&quoted));
+    let place = within.map(|at| list.start + at..list.start + at + quoted.len());
+    problem.span(&file.text, place.unwrap_or(list))
 }
 
 fn chains(side: &Side, needs: &[Vec<Need>], unknown: &[bool]) -> Chains {

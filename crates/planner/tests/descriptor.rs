@@ -44,7 +44,11 @@ fn a_documented_example_is_read_with_its_comments() {
     assert_eq!(science.keywords, ["a", "b"]);
     let tests: Vec<_> = science.tests().map(|(line, test)| (line, test.script(), test.timeout)).collect();
     assert_eq!(tests, [(11, None, 60), (11, Some("b.sh"), 60)]);
-    assert_eq!((science.line("image"), science.line("args"), science.line("url")), (Some(4), Some(8), None));
+    let value = |field| science.place(field).map(|place| &text[place]);
+    assert_eq!(
+        (value("version"), value("compat"), value("url")),
+        (Some("\"2.0\""), Some("\"jupyter\""), None)
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One file for each subcommand: what it does with its arguments.
 
 mod build;
+pub(crate) mod check;
 mod completions;
 pub(crate) mod explain;
 pub(crate) mod graph;
@@ -18,6 +19,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         None => build::run(&arguments.build),
         Some(Command::Build(arguments)) => build::run(&arguments),
         Some(Command::Plan(arguments)) => plan::run(&arguments.tree, &arguments.show),
+        Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Graph(arguments)) => graph::run(&arguments),
         Some(Command::Schema(arguments)) => schema::run(&arguments),

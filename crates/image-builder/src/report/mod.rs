@@ -2,13 +2,16 @@
 //!
 //! Nothing in here opens a file or asks the engine; all that others wrote goes through [`crate::escape`].
 
+pub(crate) mod excerpt;
 pub(crate) mod explain;
+pub(crate) mod findings;
 pub(crate) mod graph;
 pub(crate) mod json;
 pub(crate) mod plain;
 pub(crate) mod plan;
 pub(crate) mod problems;
 pub(crate) mod progress;
+pub(crate) mod quality;
 pub(crate) mod summary;
 pub(crate) mod terminal;
 pub(crate) mod words;

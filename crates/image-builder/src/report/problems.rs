@@ -44,7 +44,7 @@ pub(crate) fn warnings(warnings: &[Warning], paint: Paint) -> String {
 }
 
 /// `file:line:column: `, as far as it is known.
-fn place(file: Option<&str>, line: Option<u32>, column: Option<u32>) -> String {
+pub(crate) fn place(file: Option<&str>, line: Option<u32>, column: Option<u32>) -> String {
     let Some(file) = file else { return String::new() };
     let mut place = escape(file).into_owned();
     for number in [line, line.and(column)].into_iter().flatten() {
@@ -92,17 +92,17 @@ mod tests {
     #[test]
     fn every_problem_tells_where_what_and_what_to_do() {
         let found = [
-            Problem::in_file("bad-field", "science/a/sciserver-image.json", "unknown field `imag`")
+            Problem::in_file("descriptor-field", "science/a/sciserver-image.json", "unknown field `imag`")
                 .at("{\n  \"imag\": 1\n}", 4)
                 .help("did you mean `image`?\nfields are those of the specification"),
-            Problem::in_file("hostile", "science/\x1b[31m\n::x", "::error::x \u{202e}"),
+            Problem::in_file("bad-path", "science/\x1b[31m\n::x", "::error::x \u{202e}"),
             Problem::in_flags("no-such-layer", "`science/x` is no layer"),
         ];
         insta::assert_snapshot!(problems(&found, Paint::Plain), @r"
-        science/a/sciserver-image.json:2:3: error: unknown field `imag` [bad-field]
+        science/a/sciserver-image.json:2:3: error: unknown field `imag` [descriptor-field]
           help: did you mean `image`?
                 fields are those of the specification
-        science/\x1b[31m\n::x: error: \x3a:error::x \u{202e} [hostile]
+        science/\x1b[31m\n::x: error: \x3a:error::x \u{202e} [bad-path]
         error: `science/x` is no layer [no-such-layer]
         3 problems in the source tree or the flags
         ");

@@ -45,6 +45,8 @@ fn a_plan_asks_no_engine_reads_no_credential_and_writes_no_file() {
         &["--dryrun", "-vv"][..],
         &["--dryrun", "--push", "--all", "--rebuild", "3", "--format", "json"],
         &["plan", "--untracked"],
+        &["check"],
+        &["check", "--fix", "--dryrun", "--untracked"],
         &["graph"],
         &["graph", "--format", "dot", "--all"],
         &["schema"],

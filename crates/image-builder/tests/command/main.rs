@@ -3,6 +3,8 @@
 
 mod bad_inputs;
 mod build;
+mod check;
+mod diagnostics;
 mod explain;
 mod graph;
 mod inert;

@@ -55,7 +55,7 @@ FROM sci/self:1.0
     let run = tree.run(&["plan"]).code(2);
     assert_eq!(run.stdout, "");
     insta::assert_snapshot!(run.stderr, @r#"
-    compat/a/sciserver-image.json:1: error: compat layers include each other: compat/a → compat/b → compat/a [include-cycle]
+    compat/a/sciserver-image.json:1:15: error: compat layers include each other: compat/a → compat/b → compat/a [include-cycle]
       help: take one of these includes away
     compat/stage/Dockerfile:1:1: error: a compat fragment has a FROM [fragment-from]
       help: remove it: the fragment is put on top of a science image
@@ -63,17 +63,17 @@ FROM sci/self:1.0
       help: write one, or remove the directory's sciserver-image.json; git must track it
     science/broken/sciserver-image.json:1:21: error: unknown field "imag" [descriptor-field]
       help: did you mean "image"? fields of your own begin with "x-"
-    science/dangling/Dockerfile:1: error: no layer of the tree has the target nist-basicc [unknown-target]
+    science/dangling/Dockerfile:1:6: error: no layer of the tree has the target nist-basicc [unknown-target]
       help: did you mean nist-basic? a layer that exists in the registry only is named in image-builder.toml: published = ["nist-basicc"]
     science/frontend/Dockerfile:1:1: error: the frontend "example.org/evil:1" is not allowed: it would run in place of the builder's own [frontend]
       help: remove the line, use docker/dockerfile:1, or pass `--allow-frontend example.org/evil:1` if you trust it
-    science/lost/sciserver-image.json:1: error: there is no compat layer jupiter [unknown-compat]
+    science/lost/sciserver-image.json:1:29: error: there is no compat layer jupiter [unknown-compat]
       help: did you mean jupyter?
-    science/lower/sciserver-image.json:1: error: nist-basic 0.9 stands on science/nist-basic-2, which is nist-basic 2.0 [version-below]
+    science/lower/sciserver-image.json:1:36: error: nist-basic 0.9 stands on science/nist-basic-2, which is nist-basic 2.0 [version-below]
       help: give it a version of at least 2.0
-    science/self/Dockerfile:1: error: layers need each other: science/self → science/self [cycle]
+    science/self/Dockerfile:1:6: error: layers need each other: science/self → science/self [cycle]
       help: one of these references must go, or name a build tag: then it is no dependency
-    science/twin/sciserver-image.json:1: error: target nist-basic is that of science/nist-basic too [duplicate-target]
+    science/twin/sciserver-image.json:1:29: error: target nist-basic is that of science/nist-basic too [duplicate-target]
       help: give one of the two another "target"; images and labels are named by it
     10 problems in the source tree or the flags
     "#);

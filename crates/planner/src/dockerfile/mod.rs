@@ -56,6 +56,8 @@ pub struct Dockerfile {
     pub instructions: Vec<Instruction>,
     /// Ids of the secrets that it mounts.
     pub secrets: BTreeSet<String>,
+    /// Keys of the labels that it sets in its last stage, and where they stand.
+    pub labels: Vec<(String, Span)>,
 }
 
 /// The Dockerfile of a compat layer: instructions that go behind a FROM.
@@ -72,6 +74,8 @@ pub struct Fragment {
     pub overrides: Vec<(String, u32)>,
     /// Ids of the secrets that it mounts.
     pub secrets: BTreeSet<String>,
+    /// Keys of the labels that it sets, and where they stand.
+    pub labels: Vec<(String, Span)>,
 }
 
 /// Reads the Dockerfile of a science layer.
@@ -95,7 +99,12 @@ pub fn parse(
     let (references, found) = references::of_dockerfile(file, &lines, global);
     problems.extend(found);
     if problems.is_empty() {
-        Ok(Dockerfile { references, instructions: instructions(&lines), secrets: secrets::mounted(&lines) })
+        Ok(Dockerfile {
+            references,
+            instructions: instructions(&lines),
+            secrets: secrets::mounted(&lines),
+            labels: labels(&lines),
+        })
     } else {
         problems.sort();
         problems.dedup();
@@ -123,6 +132,7 @@ pub fn fragment(file: &SourceFile) -> Result<Fragment, Vec<Problem>> {
             instructions: instructions(&lines),
             overrides: overrides(&lines),
             secrets: secrets::mounted(&lines),
+            labels: labels(&lines),
         })
     } else {
         problems.sort();
@@ -171,7 +181,7 @@ fn overrides(lines: &lines::Lines) -> Vec<(String, u32)> {
             "USER" | "WORKDIR" | "ENTRYPOINT" | "CMD" => overrides.push((keyword, line.number)),
             "ENV" => {
                 let rest = line.text[line.after_keyword()..].trim();
-                for key in words::env_keys(rest, lines.escape) {
+                for (key, _) in words::keys(rest, lines.escape) {
                     overrides.push((format!("ENV {key}"), line.number));
                 }
             }
@@ -179,4 +189,18 @@ fn overrides(lines: &lines::Lines) -> Vec<(String, u32)> {
         }
     }
     overrides
+}
+
+/// The keys of `LABEL` behind the last FROM. One with a variable in it is left out.
+fn labels(lines: &lines::Lines) -> Vec<(String, Span)> {
+    let stage = lines.lines.iter().rposition(|line| line.keyword().eq_ignore_ascii_case("from")).unwrap_or(0);
+    let mut labels = Vec::new();
+    for line in lines.lines[stage..].iter().filter(|line| line.keyword().eq_ignore_ascii_case("label")) {
+        let start = line.after_keyword();
+        for (key, range) in words::keys(&line.text[start..], lines.escape) {
+            labels.push((key, line.span(start + range.start..start + range.end)));
+        }
+    }
+    labels.retain(|(key, _)| !key.contains('$'));
+    labels
 }

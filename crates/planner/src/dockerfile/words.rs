@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::iter::Peekable;
+use std::ops::Range;
 use std::str::Chars;
 
 /// How deep `${A:-${B:-…}}` may go.
@@ -76,14 +77,26 @@ pub(super) fn split(text: &str, escape: char) -> Vec<&str> {
     words
 }
 
-/// The keys of an `ENV` instruction: `key=value …`, or `key value` of old.
-pub(super) fn env_keys(arguments: &str, escape: char) -> Vec<String> {
-    let words = split(arguments, escape);
-    let key = |word: &&str| word.split_once('=').map(|(key, _)| key.trim_matches(['"', '\'']).to_owned());
-    match words.first() {
-        Some(first) if !first.contains('=') => vec![(*first).to_owned()],
-        _ => words.iter().filter_map(key).collect(),
+/// The keys of an `ENV` or `LABEL` instruction, `key=value …` or `key value` of old, quotes taken away, and where
+/// they stand in the text.
+pub(super) fn keys(arguments: &str, escape: char) -> Vec<(String, Range<usize>)> {
+    let mut keys = Vec::new();
+    let mut end = 0;
+    for (number, word) in split(arguments, escape).into_iter().enumerate() {
+        // Between words there is white space and nothing else.
+        let start = arguments.len() - arguments[end..].trim_start().len();
+        end = start + word.len();
+        let key = match word.split_once('=') {
+            Some((key, _)) => key,
+            None if number == 0 => word,
+            None => continue,
+        };
+        keys.push((key.trim_matches(['"', '\'']).to_owned(), start..start + key.len()));
+        if number == 0 && !word.contains('=') {
+            break;
+        }
     }
+    keys
 }
 
 /// The heredocs that begin in an instruction, in order: words of the form `<<name`, a number or nothing before

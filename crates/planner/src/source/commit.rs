@@ -196,6 +196,7 @@ pub(super) fn bad_link(path: &str) -> Problem {
         path,
         "the target of this symbolic link is not UTF-8, or longer than 4096 bytes",
     )
+    .help("rename what it names, and make the link again; or put the file in its place")
 }
 
 fn link_target(todo: &Todo) -> Result<Option<String>, SourceError> {

@@ -38,7 +38,7 @@ use plan::Revision;
 pub use comparison::Comparison;
 pub use error::{ErrorKind, SourceError};
 
-use crate::tree::{Base, Inputs};
+use crate::tree::{Base, Inputs, Tree};
 
 use self::history::History;
 use self::layers::Side;
@@ -144,6 +144,32 @@ pub fn open(options: &Options) -> Result<Opened, SourceError> {
     let revision = Revision { commit: id, count, short, dirty: right.dirty, shallow };
     let inputs = Inputs { revision, now, base };
     Ok(Opened { root, repository: top, inputs, buildable: right.buildable, uncommitted: right.uncommitted })
+}
+
+/// A source tree as it lies on disk, compared with nothing.
+#[derive(Debug, Clone)]
+pub struct OnDisk {
+    /// The source tree's root: absolute, without links in it.
+    pub root: PathBuf,
+    /// The root of the git repository that it lies in.
+    pub repository: PathBuf,
+    /// What it holds.
+    pub tree: Tree,
+}
+
+/// Reads what git tracks as it is on disk now. Of `options`, what concerns commits is of no interest: there need not be
+/// any.
+///
+/// # Errors
+/// As [`open`].
+pub fn on_disk(options: &Options) -> Result<OnDisk, SourceError> {
+    let root = repository::find_root(&options.start)?;
+    let (git, top) = repository::open_above(&root)?;
+    let additions = Additions::of(options, &root)?;
+    let mut stores = Stores::new(&root, git, &top)?;
+    let listing = worktree::read(&mut stores, &additions)?;
+    let tree = layers::tree(&stores, &listing, Side::Disk)?;
+    Ok(OnDisk { root, repository: top, tree })
 }
 
 /// The right-hand side of a comparison.

@@ -5,6 +5,7 @@ mod compat;
 mod costs;
 mod explain;
 mod graphs;
+mod guidelines;
 mod image_tests;
 mod properties;
 mod references;

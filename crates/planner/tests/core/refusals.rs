@@ -49,7 +49,7 @@ fn broken_descriptors() {
 fn two_layers_with_one_target() {
     let double = layer("a", "FROM scratch", "{ \"image\": \"a\",\n  \"target\": \"sky\" }");
     insta::assert_snapshot!(check(&double), @r#"
-    science/sky/sciserver-image.json:2: target sky is that of science/a too [duplicate-target]
+    science/sky/sciserver-image.json:2:12: target sky is that of science/a too [duplicate-target]
       help: give one of the two another "target"; images and labels are named by it
     "#);
 }
@@ -58,8 +58,8 @@ fn two_layers_with_one_target() {
 fn several_final_layers() {
     let second =
         layer("a", "FROM scratch", "{ \"image\": \"sky\",\n  \"version\": \"1.0\", \"compat\": \"common\" }");
-    insta::assert_snapshot!(check(&second), @r"
-    science/sky/sciserver-image.json:3: sky:1.0 has several final layers: science/a, science/sky [several-finals]
+    insta::assert_snapshot!(check(&second), @"
+    science/sky/sciserver-image.json:3:14: sky:1.0 has several final layers: science/a, science/sky [several-finals]
       help: let one stand on the other (FROM sci/a:1.0), or give one another version or image
     ");
 }
@@ -72,8 +72,8 @@ fn a_higher_version_below() {
             "FROM sci/b:1",
             "{\n  \"image\": \"sky\",\n  \"version\": \"0.10\", \"compat\": null }",
         );
-    insta::assert_snapshot!(check(&layers), @r"
-    science/old/sciserver-image.json:3: sky 0.10 stands on science/sky, which is sky 1.0 [version-below]
+    insta::assert_snapshot!(check(&layers), @"
+    science/old/sciserver-image.json:3:14: sky 0.10 stands on science/sky, which is sky 1.0 [version-below]
       help: give it a version of at least 1.0
     ");
 }
@@ -82,10 +82,10 @@ fn a_higher_version_below() {
 fn unknown_compat_and_includes() {
     let layers = layer("a", "FROM scratch", "{ \"image\": \"a\",\n  \"compat\": \"comon\" }")
         + &layer("b", "", "{\n\"includes\": [\"nothing-like-it\"] }");
-    insta::assert_snapshot!(check(&layers), @r"
-    compat/b/sciserver-image.json:2: there is no compat layer nothing-like-it to include [unknown-include]
+    insta::assert_snapshot!(check(&layers), @"
+    compat/b/sciserver-image.json:2:14: there is no compat layer nothing-like-it to include [unknown-include]
       help: a compat layer is a directory under compat/: compat/nothing-like-it with a descriptor
-    science/a/sciserver-image.json:2: there is no compat layer comon [unknown-compat]
+    science/a/sciserver-image.json:2:13: there is no compat layer comon [unknown-compat]
       help: did you mean common?
     ");
 }
@@ -108,10 +108,10 @@ fn include_cycles() {
         + &layer("b", "", r#"{ "includes": ["c", "common"] }"#)
         + &layer("c", "", r#"{ "includes": ["a"] }"#)
         + &layer("self", "", "{\n\n\"includes\": [\"self\"] }");
-    insta::assert_snapshot!(check(&layers), @r"
-    compat/a/sciserver-image.json:1: compat layers include each other: compat/a → compat/b → compat/c → compat/a [include-cycle]
+    insta::assert_snapshot!(check(&layers), @"
+    compat/a/sciserver-image.json:1:16: compat layers include each other: compat/a → compat/b → compat/c → compat/a [include-cycle]
       help: take one of these includes away
-    compat/self/sciserver-image.json:3: compat layers include each other: compat/self → compat/self [include-cycle]
+    compat/self/sciserver-image.json:3:14: compat layers include each other: compat/self → compat/self [include-cycle]
       help: take one of these includes away
     ");
 }
@@ -124,10 +124,10 @@ fn cycles_are_named_whole() {
         + &layer("c", "FROM scratch AS x\nRUN x\nFROM sci/b:1.0", &of("c"))
         + &layer("self", "FROM sci/self:1.0", &of("self"))
         + &layer("above", "FROM sci/self:1.0", &of("above"));
-    insta::assert_snapshot!(check(&layers), @r"
-    science/a/Dockerfile:2: layers need each other: science/a → science/c → science/b → science/a [cycle]
+    insta::assert_snapshot!(check(&layers), @"
+    science/a/Dockerfile:2:13: layers need each other: science/a → science/c → science/b → science/a [cycle]
       help: one of these references must go, or name a build tag: then it is no dependency
-    science/self/Dockerfile:1: layers need each other: science/self → science/self [cycle]
+    science/self/Dockerfile:1:6: layers need each other: science/self → science/self [cycle]
       help: one of these references must go, or name a build tag: then it is no dependency
     ");
 }
@@ -139,10 +139,10 @@ fn a_cycle_through_ones_own_product() {
         + &layer("b", "FROM sci/a:1.0", r#"{ "image": "b", "compat": "copies" }"#)
         + "//- /compat/copies/Dockerfile\nCOPY --from=sci/c:1.0 / /\n//- /compat/copies/sciserver-image.json\n{}\n"
         + &layer("c", "FROM rel/b:1.0", r#"{ "image": "c", "compat": null }"#);
-    insta::assert_snapshot!(check(&layers), @r"
-    science/a/Dockerfile:1: layers need each other: science/a → rel/b:1.0 → science/b → science/a [cycle]
+    insta::assert_snapshot!(check(&layers), @"
+    science/a/Dockerfile:1:6: layers need each other: science/a → rel/b:1.0 → science/b → science/a [cycle]
       help: one of these references must go, or name a build tag: then it is no dependency
-    science/c/Dockerfile:1: layers need each other: science/c → rel/b:1.0 → science/c [cycle]
+    science/c/Dockerfile:1:6: layers need each other: science/c → rel/b:1.0 → science/c [cycle]
       help: one of these references must go, or name a build tag: then it is no dependency
     ");
     // One build of a product was made before, so it needs nothing of today.
@@ -153,8 +153,8 @@ fn a_cycle_through_ones_own_product() {
 
 #[test]
 fn a_product_as_a_base() {
-    insta::assert_snapshot!(check(&layer("a", "FROM rel/sky:1.0", r#"{ "image": "a", "compat": null }"#)), @r"
-    science/a/Dockerfile:1: rel/sky:1.0 is a product, with a compat in it [from-rel]
+    insta::assert_snapshot!(check(&layer("a", "FROM rel/sky:1.0", r#"{ "image": "a", "compat": null }"#)), @"
+    science/a/Dockerfile:1:6: rel/sky:1.0 is a product, with a compat in it [from-rel]
       help: stand on the science layer instead: sci/{target}:{version}, so that changes there are seen
     ");
 }
@@ -166,7 +166,7 @@ fn an_unquoted_version_weighs_what_the_configuration_says() {
         format!("{TREE}//- /image-builder.toml\n[check]\nversion-unquoted = \"{level}\"\n{layers}")
     };
     insta::assert_snapshot!(refused(&fixture::first(&tree("deny")), &Request::default()), @r#"
-    science/a/sciserver-image.json:1: the version 1.5 is a number [version-unquoted]
+    science/a/sciserver-image.json:1:28: the version 1.5 is a number [version-unquoted]
       help: put it into quotes: "1.5"
     "#);
     for (level, warnings) in [("warn", 1), ("allow", 0)] {
@@ -239,9 +239,9 @@ fn unknown_targets_and_references() {
         + &layer("c", "FROM docker.io/Library/debian:12", r#"{ "image": "c", "compat": null }"#)
         + &layer("d", "FROM sci/sky:1.0-7-0a1b2c3@sha256:12", r#"{ "image": "d", "compat": null }"#);
     insta::assert_snapshot!(check(&layers), @r#"
-    science/a/Dockerfile:1: no layer of the tree has the target skye [unknown-target]
+    science/a/Dockerfile:1:6: no layer of the tree has the target skye [unknown-target]
       help: did you mean sky? a layer that exists in the registry only is named in image-builder.toml: published = ["skye"]
-    science/b/Dockerfile:2: no layer of the tree has the target entirely-else [unknown-target]
+    science/b/Dockerfile:2:13: no layer of the tree has the target entirely-else [unknown-target]
       help: a layer that exists in the registry only is named in image-builder.toml: published = ["entirely-else"]
     science/c/Dockerfile:1:6: "docker.io/Library/debian:12" is no image reference: a repository is lower case words with '/' between them [reference]
       help: a reference has the form registry/path/name:tag, in lower case up to the tag
@@ -273,12 +273,12 @@ fn names_that_are_alike_or_too_long() {
             "FROM scratch",
             &format!("{{ \"image\": \"long\",\n\"version\": \"{long}\", \"compat\": null }}"),
         );
-    insta::assert_snapshot!(check(&layers), @r"
-    science/long/sciserver-image.json:2: the build tag has 133 characters, registries take 128: 1.000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000-42-f90dbd6 [tag-too-long]
+    insta::assert_snapshot!(check(&layers), @"
+    science/long/sciserver-image.json:2:12: the build tag has 133 characters, registries take 128: 1.000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000-42-f90dbd6 [tag-too-long]
       help: give it a shorter version
     science/sky/sciserver-image.json: layers differ in case or Unicode form only: science/Sky, science/sky [similar-names]
       help: rename all but one of these directories: on some machines they are one
-    science/v1/sciserver-image.json:1: versions differ in case only: v:1.0RC (science/v2), v:1.0rc (science/v1) [similar-names]
+    science/v1/sciserver-image.json:1:28: versions differ in case only: v:1.0RC (science/v2), v:1.0rc (science/v1) [similar-names]
       help: write one version for all, or another one than 1.0rc
     science/ü/sciserver-image.json: layers differ in case or Unicode form only: science/ü, science/ü [similar-names]
       help: rename all but one of these directories: on some machines they are one
@@ -329,16 +329,16 @@ fn orphans() {
     "#);
     // Changed in place with another version, or another name.
     insta::assert_snapshot!(lost(&base.replace("\"1.0\"", "\"1.1\"").replace("sci/sky:1.0", "sci/sky:1.1")), @r#"
-    science/more/sciserver-image.json:2: sky:1.0 would be orphaned: no layer makes it any more, and what is published gets no compat updates [orphan]
+    science/more/sciserver-image.json:2:13: sky:1.0 would be orphaned: no layer makes it any more, and what is published gets no compat updates [orphan]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
     insta::assert_snapshot!(lost(&base.replace("\"image\": \"sky\"", "\"image\": \"night\"")), @r#"
-    science/more/sciserver-image.json:1: sky:1.0 would be orphaned: no layer makes it any more, and what is published gets no compat updates [orphan]
+    science/more/sciserver-image.json:1:12: sky:1.0 would be orphaned: no layer makes it any more, and what is published gets no compat updates [orphan]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
     // Without a compat.
     insta::assert_snapshot!(lost(&base.replace(" \"compat\": \"common\" }\n//- /compat", " \"compat\": null }\n//- /compat")), @r#"
-    science/more/sciserver-image.json:3: sky:1.0 would be orphaned: its final layer science/more has no compat any more [orphan]
+    science/more/sciserver-image.json:3:12: sky:1.0 would be orphaned: its final layer science/more has no compat any more [orphan]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
 }
@@ -351,12 +351,12 @@ fn silent_downgrades() {
     let (bottom, rest) = base.split_once("//- /science/more").expect("it has one");
     let without = format!("{bottom}{}", &rest[rest.find("//- /compat").expect("it has one")..]);
     insta::assert_snapshot!(lost(&without), @r#"
-    science/sky/Dockerfile:1: sky:1.0 would silently lose what more had in it: its final layer is science/sky now, which does not stand on it [silent-downgrade]
+    science/sky/Dockerfile:1:6: sky:1.0 would silently lose what more had in it: its final layer is science/sky now, which does not stand on it [silent-downgrade]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
     // Another layer took its place.
     insta::assert_snapshot!(lost(&base.replace("/more/", "/other/")), @r#"
-    science/other/Dockerfile:1: sky:1.0 would silently lose what more had in it: its final layer is science/other now, which does not stand on it [silent-downgrade]
+    science/other/Dockerfile:1:6: sky:1.0 would silently lose what more had in it: its final layer is science/other now, which does not stand on it [silent-downgrade]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
 

@@ -1,0 +1,240 @@
+//! `image-builder check`: everything that is wrong with a source tree, without an engine, a registry or a commit.
+//!
+//! `--fix` mends what nobody has to think about. The tree is read and judged again after that.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use plan::Revision;
+use planner::config::{GUIDELINES, Level};
+use planner::source::{self, Buildable, Comparison};
+use planner::tree::{Base, Tree};
+use planner::{Checked, Request, code};
+
+use crate::exit::Stop;
+use crate::report::{findings, quality};
+use crate::rewrite::{self, Change};
+use crate::{environment, escape, exit, output, planning};
+
+/// What `--deny` takes besides codes.
+const ALL_WARNINGS: &str = "warnings";
+
+/// `image-builder check`
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    tree: OnDiskArguments,
+    /// Also tell which products would be lost since a commit: A, A..B or A...B
+    ///
+    /// As for a plan: `A` compares with the working tree, `A..B` checks commit B. Without this, no commit is needed.
+    #[arg(long = "ref", value_name = "REVISION", conflicts_with = "fix")]
+    reference: Option<String>,
+    /// Give up a product of the base of the comparison
+    #[arg(long, value_name = "IMAGE:VERSION", num_args = 1.., requires = "reference")]
+    allow_orphan: Vec<String>,
+    /// Refuse what breaks these guidelines, whatever image-builder.toml says; `warnings` for all that it warns of
+    #[arg(long, value_name = "CODE", num_args = 1.., value_parser = guideline)]
+    deny: Vec<String>,
+    /// Write full registry names, and quotes around versions, where they are missing
+    ///
+    /// Nothing else of a file changes. What was written is listed; then the tree is checked again.
+    #[arg(long)]
+    fix: bool,
+    /// With --fix: show what would be written, as a diff, and write nothing
+    #[arg(long, visible_alias = "dry-run", requires = "fix")]
+    dryrun: bool,
+    /// How findings are told
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
+    format: CheckFormat,
+    /// Write the findings to this file, and tell them to people on stdout
+    #[arg(long, value_name = "FILE", conflicts_with = "dryrun")]
+    out: Option<PathBuf>,
+}
+
+/// Which source tree, as it lies on disk.
+#[derive(Debug, Args)]
+pub(crate) struct OnDiskArguments {
+    /// The source tree: a directory with science/ and compat/
+    ///
+    /// Default: the nearest one from the current directory upwards.
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Also see files that git neither tracks nor ignores
+    #[arg(long)]
+    untracked: bool,
+    /// Registry host and path under which images are named
+    ///
+    /// Goes before `repo` of image-builder.toml.
+    #[arg(long, value_name = "REPO", env = "IMAGE_BUILDER_REPO", hide_env_values = true)]
+    repo: Option<String>,
+    /// Allow a `# syntax=` frontend beside docker/dockerfile:1
+    ///
+    /// In the environment, several are separated by commas.
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        env = "IMAGE_BUILDER_ALLOW_FRONTEND",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    allow_frontend: Vec<String>,
+}
+
+impl OnDiskArguments {
+    /// How the tree is read.
+    pub(crate) fn options(&self) -> anyhow::Result<source::Options> {
+        let start = planning::start(self.root.as_deref())?;
+        Ok(source::Options { start, untracked: self.untracked, ..source::Options::default() })
+    }
+
+    /// What of these flags concerns the planner.
+    pub(crate) fn request(&self) -> Request {
+        let given = |frontend: &String| environment::given(Some(frontend.trim()));
+        Request {
+            repo: environment::given(self.repo.as_deref()),
+            allow_frontend: self.allow_frontend.iter().filter_map(given).collect(),
+            ..Request::default()
+        }
+    }
+}
+
+/// `--format` of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CheckFormat {
+    /// For people
+    Text,
+    /// A versioned document
+    Json,
+    /// SARIF 2.1.0, as GitHub's code scanning reads it
+    Sarif,
+    /// GitLab's code quality report
+    Gitlab,
+}
+
+/// What is judged.
+struct Judged {
+    root: PathBuf,
+    repository: PathBuf,
+    tree: Tree,
+    /// With `--ref`.
+    since: Option<(Base, Revision)>,
+}
+
+impl Judged {
+    fn check(&self, arguments: &CheckArguments) -> Checked {
+        let mut request = arguments.tree.request();
+        request.allow_orphan.clone_from(&arguments.allow_orphan);
+        let (base, revision) = self.since.as_ref().map(|(base, revision)| (base, revision)).unzip();
+        let mut checked = planner::check(&self.tree, base, revision, &request);
+        for finding in &mut checked.findings {
+            let is_named = |word: &String| word == finding.problem.code || word == ALL_WARNINGS;
+            if arguments.deny.iter().any(is_named) {
+                finding.level = Level::Deny;
+            }
+        }
+        checked
+    }
+}
+
+/// Checks.
+pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<u8> {
+    let mut judged = read(arguments)?;
+    let mut checked = judged.check(arguments);
+    if arguments.fix {
+        let changes = fixes(&mut judged, &mut checked, arguments)?;
+        if arguments.dryrun {
+            output::data(&rewrite::diff(&changes, output::stdout_paint()))
+                .context("cannot write to stdout")?;
+            return Ok(exit::DONE);
+        }
+        rewrite::write(&judged.root, &changes)?;
+        output::tell(&rewrite::list(&changes));
+        if !changes.is_empty() {
+            judged = read(arguments)?;
+            checked = judged.check(arguments);
+        }
+    }
+    tell(arguments, &judged, &checked)?;
+    let is_refused = checked.findings.iter().any(|finding| finding.level == Level::Deny);
+    Ok(if is_refused { exit::DOES_NOT_HOLD } else { exit::DONE })
+}
+
+fn read(arguments: &CheckArguments) -> anyhow::Result<Judged> {
+    let mut options = arguments.tree.options()?;
+    let Some(text) = &arguments.reference else {
+        let source::OnDisk { root, repository, tree } = source::on_disk(&options)?;
+        return Ok(Judged { root, repository, tree, since: None });
+    };
+    options.comparison = Comparison::parse(text)?;
+    let opened = source::open(&options)?;
+    debug_assert!(opened.buildable == Buildable::WorkingTree || !arguments.fix, "clap keeps these apart");
+    let inputs = opened.inputs;
+    let since = Some((inputs.base, inputs.revision));
+    Ok(Judged { root: opened.root, repository: opened.repository, tree: inputs.now, since })
+}
+
+/// What `--fix` would write. The tree is judged again where git has other line ends than the disk.
+fn fixes(
+    judged: &mut Judged,
+    checked: &mut Checked,
+    arguments: &CheckArguments,
+) -> anyhow::Result<Vec<Change>> {
+    let fixable = |checked: &Checked| -> Vec<(String, planner::Edit)> {
+        let fixable = checked.findings.iter().filter_map(|finding| {
+            Some((finding.problem.file.clone()?, planner::Edit::clone(finding.problem.fix.as_ref()?)))
+        });
+        fixable.collect()
+    };
+    let files: BTreeSet<String> = fixable(checked).into_iter().map(|(file, _)| file).collect();
+    if rewrite::take_from_disk(&mut judged.tree, &judged.root, &files)? {
+        *checked = judged.check(arguments);
+    }
+    let texts = findings::texts(&judged.tree);
+    let edits = rewrite::by_file(fixable(checked));
+    let change = |(file, edits): (String, Vec<planner::Edit>)| {
+        let text = texts.get(file.as_str()).copied().unwrap_or_default();
+        rewrite::change(&file, text, edits)
+    };
+    Ok(edits.into_iter().filter(|(file, _)| files.contains(file)).map(change).collect())
+}
+
+fn tell(arguments: &CheckArguments, judged: &Judged, checked: &Checked) -> anyhow::Result<()> {
+    let texts = findings::texts(&judged.tree);
+    let below = below(&judged.repository, &judged.root);
+    let text = |format, paint| match format {
+        CheckFormat::Text => findings::text(checked, &texts, paint),
+        CheckFormat::Json => findings::json(checked),
+        CheckFormat::Sarif => quality::sarif(checked, &below),
+        CheckFormat::Gitlab => quality::gitlab(checked, &below),
+    };
+    if let Some(path) = &arguments.out {
+        output::save(path, &text(arguments.format, crate::report::words::Paint::Plain))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let shown = if arguments.out.is_some() { CheckFormat::Text } else { arguments.format };
+    output::data(&text(shown, output::stdout_paint())).context("cannot write to stdout")
+}
+
+/// Where a source tree lies in its repository: empty, or a path that ends in `/`.
+fn below(repository: &Path, root: &Path) -> String {
+    match root.strip_prefix(repository).ok().and_then(Path::to_str) {
+        Some(below) if !below.is_empty() => format!("{below}/"),
+        _ => String::new(),
+    }
+}
+
+/// A code that can be denied: any that is a warning unless configured.
+fn guideline(text: &str) -> Result<String, Stop> {
+    let known = GUIDELINES.iter().any(|(code, _)| *code == text) || code::summary(text).is_some();
+    if known || text == ALL_WARNINGS {
+        return Ok(text.to_owned());
+    }
+    let text = escape::escape(text);
+    let stop = Stop::usage(format!("there is no code {text}"));
+    Err(match code::closest(&text) {
+        Some(closest) => Stop::usage(format!("there is no code {text}; did you mean {closest}?")),
+        None => stop,
+    })
+}
