@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::commands::check::CheckArguments;
 use crate::commands::explain::ExplainArguments;
 use crate::commands::graph::GraphArguments;
+use crate::commands::pin::PinArguments;
 use crate::secrets::Secret;
 
 /// What `--help` says at its end.
@@ -33,7 +34,7 @@ Exit codes:
   5    the environment: git, engine, registry, disk
   6    conflict: another run holds the lock, a build tag exists with other content, a newer build
        is published
-  7    what was asked does not hold: check
+  7    what was asked does not hold: check, pin --check
   130  interrupted (143: terminated)
   Of several: interrupted, then 5, 6, 3, 4.
 
@@ -76,6 +77,8 @@ pub(crate) enum Command {
     Graph(GraphArguments),
     /// Tell everything that is wrong with the source tree, offline
     Check(CheckArguments),
+    /// Write the digests that registries show for external images
+    Pin(PinArguments),
     /// Print the JSON Schema of a descriptor
     Schema(SchemaArguments),
     /// Print a completion script for a shell

@@ -29,6 +29,7 @@ mod layers;
 mod names;
 mod orphans;
 pub mod picture;
+pub mod pin;
 pub mod problem;
 mod reference;
 pub mod request;

@@ -5,6 +5,7 @@ pub(crate) mod check;
 mod completions;
 pub(crate) mod explain;
 pub(crate) mod graph;
+pub(crate) mod pin;
 mod plan;
 mod schema;
 
@@ -20,6 +21,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Some(Command::Build(arguments)) => build::run(&arguments),
         Some(Command::Plan(arguments)) => plan::run(&arguments.tree, &arguments.show),
         Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Pin(arguments)) => pin::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Graph(arguments)) => graph::run(&arguments),
         Some(Command::Schema(arguments)) => schema::run(&arguments),

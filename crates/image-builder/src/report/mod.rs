@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod findings;
 pub(crate) mod graph;
 pub(crate) mod json;
+pub(crate) mod pin;
 pub(crate) mod plain;
 pub(crate) mod plan;
 pub(crate) mod problems;

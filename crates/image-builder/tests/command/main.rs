@@ -8,6 +8,7 @@ mod diagnostics;
 mod explain;
 mod graph;
 mod inert;
+mod pin;
 mod plan;
 mod refused;
 mod streams;

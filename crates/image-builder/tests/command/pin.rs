@@ -1,0 +1,294 @@
+//! `pin`: the real binary against a registry of our own, which shows what a test wants.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::support::{Run, Tree};
+
+/// What is shown: what stands for `repository:tag`; all else is not there.
+type Shown = Arc<Mutex<BTreeMap<String, Answer>>>;
+
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    Digest(char),
+    Status(u16),
+    /// A digest's first digit, for who has a password.
+    Login(char),
+}
+
+/// A registry that answers HEAD on manifests, over plain HTTP, and remembers who asked. It ends when dropped.
+struct Registry {
+    address: SocketAddr,
+    shown: Shown,
+    asked: Arc<Mutex<Vec<(String, String)>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Registry {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let (shown, asked) = (Shown::default(), Arc::<Mutex<Vec<(String, String)>>>::default());
+        let (seen, remember) = (Arc::clone(&shown), Arc::clone(&asked));
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+                let Some((line, authorization)) = head(&stream) else { continue };
+                if line == "END" {
+                    break;
+                }
+                let _ = answer(&stream, &line, &authorization, &seen.lock().expect("nobody panics with it"));
+                remember.lock().expect("nobody panics with it").push((line, authorization));
+            }
+        });
+        Self { address, shown, asked, thread: Some(thread) }
+    }
+
+    fn show(&self, image: &str, answer: Answer) {
+        self.shown.lock().expect("nobody panics with it").insert(image.to_owned(), answer);
+    }
+
+    /// What was asked, sorted, each once.
+    fn asked(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.credentials().into_iter().map(|(line, _)| line).collect();
+        lines.sort();
+        lines.dedup();
+        lines
+    }
+
+    fn credentials(&self) -> Vec<(String, String)> {
+        self.asked.lock().expect("nobody panics with it").clone()
+    }
+
+    fn text(&self, run: &str) -> String {
+        run.replace(&self.address.to_string(), "$REGISTRY")
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        if let Ok(mut stream) = TcpStream::connect(self.address) {
+            let _ = stream.write_all(b"END\r\n\r\n");
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The first line of a request, and who asks.
+fn head(stream: &TcpStream) -> Option<(String, String)> {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let first = lines.next()?;
+    let first = first.strip_suffix(" HTTP/1.1").unwrap_or(&first).to_owned();
+    let mut authorization = String::new();
+    for line in lines.take_while(|line| !line.is_empty()) {
+        if let Some((name, value)) = line.split_once(": ")
+            && name.eq_ignore_ascii_case("authorization")
+        {
+            value.clone_into(&mut authorization);
+        }
+    }
+    Some((first, authorization))
+}
+
+fn answer(
+    mut stream: &TcpStream,
+    line: &str,
+    authorization: &str,
+    shown: &BTreeMap<String, Answer>,
+) -> std::io::Result<()> {
+    let image = line.trim_start_matches("HEAD /v2/").replace("/manifests/", ":");
+    let reply = match shown.get(&image) {
+        Some(Answer::Login(_)) if authorization.is_empty() => {
+            "401 Unauthorized\r\nwww-authenticate: Basic realm=\"here\"".to_owned()
+        }
+        Some(Answer::Digest(digit) | Answer::Login(digit)) => format!(
+            "200 OK\r\ndocker-content-digest: {}\r\ncontent-type: application/vnd.oci.image.index.v1+json",
+            digest(*digit)
+        ),
+        Some(Answer::Status(status)) => format!("{status} No"),
+        None => "404 Not Found".to_owned(),
+    };
+    write!(stream, "HTTP/1.1 {reply}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+}
+
+fn digest(digit: char) -> String {
+    format!("sha256:{}", digit.to_string().repeat(64))
+}
+
+const DOCKERFILE: &str = "science/a/Dockerfile";
+
+/// A tree whose one layer has this Dockerfile, `$REGISTRY` put in.
+fn tree(registry: &Registry, dockerfile: &str) -> Tree {
+    let tree = Tree::new();
+    tree.write("science/a/sciserver-image.json", "{\"image\": \"a\", \"compat\": null}\n");
+    tree.write(DOCKERFILE, dockerfile.replace("$REGISTRY", &registry.address.to_string()));
+    tree.git(&["add", "--all"]);
+    tree
+}
+
+fn text(registry: &Registry, tree: &Tree) -> String {
+    registry.text(&fs::read_to_string(tree.root().join(DOCKERFILE)).expect("the test wrote it"))
+}
+
+fn told(registry: &Registry, run: &Run) -> String {
+    registry.text(&format!("{}---\n{}", run.stdout, run.stderr)).replace(&"a".repeat(62), "…")
+}
+
+#[test]
+fn digests_are_written_behind_tags_and_all_else_stays() {
+    let registry = Registry::start();
+    registry.show("debian:12", Answer::Digest('a'));
+    registry.show("go/lang:latest", Answer::Digest('b'));
+    let tree = tree(
+        &registry,
+        "\u{feff}# syntax=docker/dockerfile:1\r\nFROM --platform=$TARGETPLATFORM $REGISTRY/go/lang AS build\r\n\
+         FROM   $REGISTRY/debian:12   as x\r\n\tCOPY --from=build /a \\\r\n  # why\r\n  /b\r\n\
+         COPY --chmod=755 --from=$REGISTRY/debian:12 /c /d\r\n\
+         RUN --mount=type=bind,from=$REGISTRY/debian:12,target=/x true",
+    );
+    let before = text(&registry, &tree);
+    tree.run(&["pin", "--dryrun"]).code(0);
+    assert_eq!(text(&registry, &tree), before);
+    let run = tree.run(&["pin"]).code(0);
+    let after = before
+        .replace("/debian:12", &format!("/debian:12@{}", digest('a')))
+        .replace("/go/lang", &format!("/go/lang:latest@{}", digest('b')));
+    assert_eq!(text(&registry, &tree), after);
+    insta::assert_snapshot!(told(&registry, &run), @"
+    science/a/Dockerfile:2: $REGISTRY/go/lang => $REGISTRY/go/lang:latest@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    science/a/Dockerfile:3: $REGISTRY/debian:12 => $REGISTRY/debian:12@sha256:…aa
+    science/a/Dockerfile:7: $REGISTRY/debian:12 => $REGISTRY/debian:12@sha256:…aa
+    science/a/Dockerfile:8: $REGISTRY/debian:12 => $REGISTRY/debian:12@sha256:…aa
+    ---
+    4 external images: 4 pinned now
+    ");
+    assert_eq!(
+        registry.asked(),
+        ["HEAD /v2/debian/manifests/12", "HEAD /v2/go/lang/manifests/latest"],
+        "each is asked for once, and the frontend not at all"
+    );
+    // A guideline less, and nothing to do any more.
+    assert!(!tree.run(&["check"]).code(0).stdout.contains("from-unpinned"));
+    let before = registry.credentials().len();
+    insta::assert_snapshot!(told(&registry, &tree.run(&["pin"]).code(0)), @"
+    ---
+    4 external images: 4 pinned already
+    ");
+    assert_eq!(registry.credentials().len(), before, "what is pinned is not asked for");
+}
+
+#[test]
+fn a_check_says_what_is_not_pinned_and_what_has_moved() {
+    let registry = Registry::start();
+    for (image, digit) in [("debian:12", 'a'), ("debian:11", 'b'), ("alpine:3", 'c')] {
+        registry.show(image, Answer::Digest(digit));
+    }
+    let (same, other) = (digest('a'), digest('d'));
+    let tree = tree(
+        &registry,
+        &format!(
+            "FROM $REGISTRY/debian:12@{same} AS one\nFROM $REGISTRY/debian:11@{other} AS two\n\
+             FROM $REGISTRY/busybox@{other} AS three\nFROM $REGISTRY/alpine:3\n"
+        ),
+    );
+    let before = text(&registry, &tree);
+    insta::assert_snapshot!(told(&registry, &tree.run(&["pin", "--check"]).code(7)), @"
+    science/a/Dockerfile:2: error: $REGISTRY/debian:11@sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd is pinned to another digest than its tag shows
+      help: it shows sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb now: `image-builder pin --update` writes that
+    science/a/Dockerfile:4: error: $REGISTRY/alpine:3 is not pinned
+      help: its tag shows sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc now: `image-builder pin` writes that
+    4 external images: 2 not pinned to what the tag shows
+    ---
+    ");
+    assert_eq!(text(&registry, &tree), before);
+    // What has moved is left alone, until that is asked for.
+    tree.run(&["pin"]).code(0);
+    let pinned = before.replace("alpine:3", &format!("alpine:3@{}", digest('c')));
+    assert_eq!(text(&registry, &tree), pinned);
+    tree.run(&["pin", "--check"]).code(7);
+    let run = tree.run(&["pin", "--update"]).code(0);
+    assert_eq!(
+        text(&registry, &tree),
+        pinned.replace(&format!("11@{other}"), &format!("11@{}", digest('b')))
+    );
+    insta::assert_snapshot!(told(&registry, &run), @"
+    science/a/Dockerfile:2: $REGISTRY/debian:11@sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd => $REGISTRY/debian:11@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    ---
+    4 external images: 1 pinned now, 3 pinned already
+    ");
+    insta::assert_snapshot!(told(&registry, &tree.run(&["pin", "--check"]).code(0)), @"
+    4 external images: all pinned to what their tags show
+    ---
+    ");
+}
+
+#[test]
+fn what_comes_from_a_variable_is_told_and_the_rest_is_pinned() {
+    let registry = Registry::start();
+    registry.show("debian:12", Answer::Digest('a'));
+    let tree = tree(
+        &registry,
+        "ARG VERSION=12\nARG BASE=$REGISTRY/debian:12\nFROM $BASE AS one\nFROM $REGISTRY/debian:${VERSION} AS two\n\
+         FROM \"$REGISTRY/debian:12\" AS three\nFROM $REGISTRY/debian:12\n",
+    );
+    let before = text(&registry, &tree);
+    let run = tree.run(&["pin"]).code(7);
+    insta::assert_snapshot!(told(&registry, &run), @r#"
+    science/a/Dockerfile:6: $REGISTRY/debian:12 => $REGISTRY/debian:12@sha256:…aa
+    ---
+    science/a/Dockerfile:3: error: $REGISTRY/debian:12 cannot be pinned here: it is put together as $BASE
+      help: write $REGISTRY/debian:12@sha256:…aa where the variable gets its value, or in place of it
+    science/a/Dockerfile:4: error: $REGISTRY/debian:12 cannot be pinned here: it is put together as $REGISTRY/debian:${VERSION}
+      help: write $REGISTRY/debian:12@sha256:…aa where the variable gets its value, or in place of it
+    science/a/Dockerfile:5: error: $REGISTRY/debian:12 cannot be pinned here: it is put together as "$REGISTRY/debian:12"
+      help: write $REGISTRY/debian:12@sha256:…aa in place of it
+    4 external images: 1 pinned now, 3 cannot be pinned where it is named
+    "#);
+    let last = format!("debian:12@{}\n", digest('a'));
+    assert_eq!(text(&registry, &tree), format!("{}{last}", before.strip_suffix("debian:12\n").unwrap()));
+    tree.run(&["pin", "--check"]).code(7);
+}
+
+#[test]
+fn nothing_is_written_unless_everything_is_known() {
+    let registry = Registry::start();
+    registry.show("debian:12", Answer::Digest('a'));
+    let tree = tree(&registry, "FROM $REGISTRY/debian:12 AS one\nFROM $REGISTRY/debian:13\n");
+    let before = text(&registry, &tree);
+    insta::assert_snapshot!(told(&registry, &tree.run(&["pin"]).code(7)), @"
+    ---
+    science/a/Dockerfile:2: error: $REGISTRY/debian:13: the registry has no such tag
+      help: name a tag that is there; nothing is written before that
+    ");
+    registry.show("debian:13", Answer::Status(403));
+    insta::assert_snapshot!(told(&registry, &tree.run(&["pin"]).code(5)), @"
+    ---
+    error: $REGISTRY/debian:13: $REGISTRY refuses, 403
+      help: ask for the right on $REGISTRY, or docker login $REGISTRY as somebody who has it
+    ");
+    assert_eq!(text(&registry, &tree), before);
+    // A tree in which an image could be missed.
+    tree.write(DOCKERFILE, "FROM $REGISTRY/debian:12 AS\n");
+    tree.run(&["pin"]).code(2);
+}
+
+#[test]
+fn credentials_are_those_of_a_build_and_show_nowhere() {
+    let registry = Registry::start();
+    registry.show("debian:12", Answer::Login('a'));
+    let tree = tree(&registry, "FROM $REGISTRY/debian:12\n");
+    tree.run(&["pin", "--check"]).code(5);
+    let config = format!("{{\"auths\": {{\"{}\": {{\"auth\": \"bWU6c2VjcmV0\"}}}}}}", registry.address);
+    tree.write_docker_config(&config);
+    let run = tree.run(&["pin"]).code(0);
+    assert!(text(&registry, &tree).contains(&digest('a')));
+    assert!(registry.credentials().iter().any(|(_, shown)| shown == "Basic bWU6c2VjcmV0"));
+    assert!(!format!("{run:?}").contains("secret"), "{run:?}");
+}
