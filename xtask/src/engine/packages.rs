@@ -25,6 +25,9 @@ const ALWAYS: [(&str, &str); 11] = [
     ("faketime", "faketime"),
 ];
 
+/// Where dpkg notes each step that its database does not hold yet.
+const JOURNAL: &str = "/var/lib/dpkg/updates";
+
 /// Installs what is missing. Only root gets here.
 pub(crate) fn install(kind: Kind) -> Result<()> {
     let own: &[(&str, &str)] = match kind {
@@ -47,17 +50,38 @@ pub(crate) fn install(kind: Kind) -> Result<()> {
         bail!("install these first: {}", missing.join(", "));
     }
     println!("installing {}", missing.join(", "));
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-q").args(arguments);
+    let quietly = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
         process::read(&mut command)
+    };
+    // Another package manager at work ends before long: wait for it rather than fail.
+    let apt = |arguments: &[&str]| {
+        quietly("apt-get", &[&["-q", "-o", "DPkg::Lock::Timeout=300"], arguments].concat())
     };
     // A package's own start-up scripts would start a second engine; Debian asks this file first.
     let guard = Guard::set()?;
-    let result = apt(&["update"])
+    let repaired = if was_interrupted(Path::new(JOURNAL)) {
+        println!("an earlier run of dpkg was interrupted: ending it with dpkg --configure -a");
+        quietly("dpkg", &["--configure", "-a", "--force-confdef", "--force-confold"]).map(drop)
+    } else {
+        Ok(())
+    };
+    let result = repaired
+        .and_then(|()| apt(&["update"]))
         .and_then(|_| apt(&[&["install", "-y", "--no-install-recommends"], missing.as_slice()].concat()));
     drop(guard);
     result.map(drop).context("cannot install packages")
+}
+
+/// Whether dpkg was ended in the middle, by a power cut or a killed session: then its journal holds
+/// entries, whose names are digits, and apt refuses any work until they are taken over.
+fn was_interrupted(journal: &Path) -> bool {
+    fs::read_dir(journal)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
 }
 
 /// Whether a program is on the path, or where Debian keeps podman's own.
@@ -88,5 +112,22 @@ impl Drop for Guard {
         if let Some(path) = self.0 {
             let _ = fs::remove_file(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_with_numbered_entries_tells_an_interrupted_dpkg() -> Result<()> {
+        let journal = tempfile::tempdir()?;
+        assert!(!was_interrupted(journal.path()), "an empty journal is a finished dpkg");
+        fs::write(journal.path().join("tmp.i"), "")?;
+        assert!(!was_interrupted(journal.path()), "dpkg keeps an empty tmp.i there at rest");
+        fs::write(journal.path().join("0000"), "")?;
+        assert!(was_interrupted(journal.path()));
+        assert!(!was_interrupted(&journal.path().join("absent")));
+        Ok(())
     }
 }
