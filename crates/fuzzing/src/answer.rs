@@ -4,6 +4,8 @@
 use std::cell::OnceCell;
 
 use executor::fuzzing::{End, hear};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -28,19 +30,28 @@ pub(crate) fn body(data: &[u8]) {
     let Ok(image) = heard.image else { return };
     assert_eq!(end, End::Whole, "an image of an answer that was cut: {image}");
     let mut ids = Vec::new();
-    for message in values(answer) {
-        assert!(message.get("errorDetail").is_none_or(Value::is_null), "an image in spite of {message}");
-        ids.extend(message["aux"]["ID"].as_str().map(str::to_owned));
+    for message in messages(answer) {
+        assert!(message.error_detail.is_none(), "an image in spite of {message:?}");
+        ids.extend(message.aux.and_then(|aux| Some(aux.get("ID")?.as_str()?.to_owned())));
     }
     let last = ids.last().unwrap_or_else(|| panic!("the image {image:?} out of nothing"));
     assert!(image == *last || image == format!("sha256:{last}"), "{image:?} is not the last one, {last:?}");
 }
 
+/// What decides of a message. What stands in other fields is nobody's concern, be it text or not.
+#[derive(Debug, Deserialize)]
+struct Message {
+    #[serde(rename = "errorDetail")]
+    error_detail: Option<IgnoredAny>,
+    aux: Option<Value>,
+}
+
 /// The messages of an answer, as another reader of JSON sees them: one behind the other, line ends meaning nothing.
-fn values(answer: &[u8]) -> Vec<Value> {
+fn messages(answer: &[u8]) -> Vec<Message> {
     let plain: Vec<u8> = answer.iter().copied().filter(|byte| *byte != b'\n').collect();
-    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&plain).into_iter().collect();
-    values.unwrap_or_else(|error| panic!("an image of what is no JSON: {error}"))
+    let messages: Result<Vec<Message>, _> =
+        serde_json::Deserializer::from_slice(&plain).into_iter().collect();
+    messages.unwrap_or_else(|error| panic!("an image of what is no JSON: {error}"))
 }
 
 /// One runtime for each thread that runs inputs.
