@@ -14,7 +14,7 @@ use bollard::query_parameters::{
 };
 use executor::{BuilderChoice, Event, Failure, Options, Outcome, Relation, RunResult};
 use fixture::{Lab, all_contexts, built, external};
-use plan::{Context, ImageTest, TestAction};
+use plan::{Context, ImageTest, Plan, TestAction};
 use tokio_util::sync::CancellationToken;
 
 const LABEL: &str = "image-builder.run";
@@ -50,6 +50,28 @@ async fn left(lab: &Lab, mark: &str) -> Vec<String> {
     let images = docker.list_images(Some(images)).await.unwrap();
     let names = images.into_iter().flat_map(|image| image.repo_tags).filter(|name| name.contains(mark));
     containers.chain(names).collect()
+}
+
+/// A run that is cancelled once a test of an image says `begun`, and what was seen just before.
+async fn cancelled_in_a_test<T>(lab: &Lab, plan: &Plan, see: impl AsyncFnOnce() -> T) -> (RunResult, T) {
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let cancel = CancellationToken::new();
+    let trigger = cancel.clone();
+    let watch = async {
+        while let Some(event) = receiver.recv().await {
+            if matches!(&event, Event::Output { line, .. } if line == "begun") {
+                let seen = see().await;
+                trigger.cancel();
+                return seen;
+            }
+        }
+        panic!("the test never began");
+    };
+    let (contexts, options) = (all_contexts(plan, BTreeMap::new()), lab.options());
+    let history = |_: &str| Relation::Unknown;
+    let (result, seen) =
+        tokio::join!(executor::run(plan, &contexts, &options, history, sender, cancel), watch);
+    (result.unwrap(), seen)
 }
 
 fn log(lab: &Lab, result: &RunResult, build: usize) -> String {
@@ -252,24 +274,8 @@ async fn a_run_that_is_cancelled_in_a_test_leaves_nothing() {
     let mut a = lab.science("a", external(), "RUN echo 1 > /a");
     a.tests = vec![shell("echo begun; sleep 300")];
     let plan = lab.plan(vec![a]);
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-    let cancel = CancellationToken::new();
-    let trigger = cancel.clone();
-    let watch = async {
-        while let Some(event) = receiver.recv().await {
-            if matches!(&event, Event::Output { line, .. } if line == "begun") {
-                trigger.cancel();
-                return Instant::now();
-            }
-        }
-        panic!("the test never began");
-    };
-    let (contexts, options) = (all_contexts(&plan, BTreeMap::new()), lab.options());
-    let history = |_: &str| Relation::Unknown;
-    let ran = executor::run(&plan, &contexts, &options, history, sender, cancel);
-    let (result, cancelled) = tokio::join!(ran, watch);
+    let (result, cancelled) = cancelled_in_a_test(&lab, &plan, async || Instant::now()).await;
     assert!(cancelled.elapsed() < Duration::from_secs(10));
-    let result = result.unwrap();
     assert_eq!(result.builds[0].outcome, Outcome::Cancelled);
     assert_eq!(left(&lab, &result.run).await, Vec::<String>::new());
     assert!(lab.docker().inspect_image(plan.builds[0].build_tag()).await.is_err());
@@ -364,23 +370,8 @@ async fn place_of_a_run(lab: &Lab) -> String {
     let mut a = lab.science("place", external(), "RUN echo place > /a");
     a.tests = vec![shell("echo begun; sleep 5")];
     let plan = lab.plan(vec![a]);
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-    let cancel = CancellationToken::new();
-    let trigger = cancel.clone();
-    let watch = async {
-        while let Some(event) = receiver.recv().await {
-            if matches!(&event, Event::Output { line, .. } if line == "begun") {
-                let pid = format!(".{}.", std::process::id());
-                let names = left(lab, &pid).await;
-                trigger.cancel();
-                return names;
-            }
-        }
-        panic!("the test never began");
-    };
-    let (contexts, options) = (all_contexts(&plan, BTreeMap::new()), lab.options());
-    let history = |_: &str| Relation::Unknown;
-    let (_, names) = tokio::join!(executor::run(&plan, &contexts, &options, history, sender, cancel), watch);
+    let of_this_process = format!(".{}.", std::process::id());
+    let (_, names) = cancelled_in_a_test(lab, &plan, async || left(lab, &of_this_process).await).await;
     let name = names.iter().find_map(|name| name.strip_prefix("/image-builder-test-")).unwrap();
     name.rsplit('.').next().unwrap().split('-').next().unwrap().to_owned()
 }

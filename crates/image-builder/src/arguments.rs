@@ -10,6 +10,7 @@ use crate::commands::check::CheckArguments;
 use crate::commands::explain::ExplainArguments;
 use crate::commands::graph::GraphArguments;
 use crate::commands::pin::PinArguments;
+use crate::environment;
 use crate::secrets::Secret;
 
 /// What `--help` says at its end.
@@ -127,17 +128,8 @@ pub(crate) struct TreeArguments {
     /// old one is refused. To give it up for good, add it to `retired` in image-builder.toml.
     #[arg(long, value_name = "IMAGE:VERSION", num_args = 1..)]
     pub(crate) allow_orphan: Vec<String>,
-    /// Allow a `# syntax=` frontend beside docker/dockerfile:1
-    ///
-    /// In the environment, several are separated by commas.
-    #[arg(
-        long,
-        value_name = "IMAGE",
-        env = "IMAGE_BUILDER_ALLOW_FRONTEND",
-        hide_env_values = true,
-        value_delimiter = ','
-    )]
-    pub(crate) allow_frontend: Vec<String>,
+    #[command(flatten)]
+    pub(crate) frontends: FrontendArguments,
     /// The commit count of build tags, where a shallow clone does not know it
     #[arg(long, value_name = "N")]
     pub(crate) build_number: Option<u64>,
@@ -165,6 +157,29 @@ pub(crate) struct ShowArguments {
 }
 
 /// `image-builder plan`
+/// Who may read a Dockerfile. Shared by all that read a source tree.
+#[derive(Debug, Args)]
+pub(crate) struct FrontendArguments {
+    /// Allow a `# syntax=` frontend beside docker/dockerfile:1
+    ///
+    /// In the environment, several are separated by commas.
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        env = "IMAGE_BUILDER_ALLOW_FRONTEND",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    allow_frontend: Vec<String>,
+}
+
+impl FrontendArguments {
+    /// The frontends that were named; what is empty in the environment counts as not given.
+    pub(crate) fn allowed(&self) -> Vec<String> {
+        self.allow_frontend.iter().filter_map(|name| environment::given(Some(name.trim()))).collect()
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct PlanArguments {
     #[command(flatten)]

@@ -68,11 +68,7 @@ pub(crate) fn request(arguments: &TreeArguments) -> Request {
         ignore: arguments.ignore.clone(),
         repo: environment::given(arguments.repo.as_deref()),
         allow_orphan: arguments.allow_orphan.clone(),
-        allow_frontend: arguments
-            .allow_frontend
-            .iter()
-            .filter_map(|frontend| environment::given(Some(frontend.trim())))
-            .collect(),
+        allow_frontend: arguments.frontends.allowed(),
         rebuild: arguments.rebuild,
     }
 }

@@ -68,7 +68,8 @@ const MAX_SIZE: usize = 128 << 10;
 /// How many problems of the file are told.
 const MAX_PROBLEMS: usize = 50;
 
-const KEYS: [&str; 11] = [
+/// The keys of the file.
+pub const KEYS: [&str; 11] = [
     "repo",
     "aliases",
     "base_repo",

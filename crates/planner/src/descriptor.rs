@@ -19,7 +19,7 @@ pub(crate) use tests_field::TEST_FIELDS;
 pub use tests_field::{DeclaredAction, DeclaredTest};
 
 /// Fields of a science layer's descriptor.
-pub(crate) const SCIENCE_FIELDS: [&str; 12] = [
+pub const SCIENCE_FIELDS: [&str; 12] = [
     "image",
     "version",
     "target",

@@ -1,5 +1,7 @@
 //! Descriptors: damaged JSON, wrong names and versions, fields that are none, values of another type.
 
+use planner::descriptor::SCIENCE_FIELDS;
+
 use super::{Mistake, SKY, STRANGE, inserted, quoted};
 
 const SCIENCE: &str = "science/sky/sciserver-image.json";
@@ -8,21 +10,6 @@ const COMPAT: &str = "compat/common/sciserver-image.json";
 /// What breaks a descriptor wherever it is put.
 const BREAKING: [&str; 16] =
     ["{", "}", "[", "]", ":", "\"", "\\", "\0", "\u{1b}", "@", "'", "\u{202e}", "é", "\"\"", "{}", "=="];
-
-const FIELDS: [&str; 12] = [
-    "image",
-    "version",
-    "target",
-    "compat",
-    "args",
-    "description",
-    "authors",
-    "licenses",
-    "url",
-    "documentation",
-    "keywords",
-    "tests",
-];
 
 pub(super) fn all() -> impl Iterator<Item = Mistake> {
     damaged().chain(names()).chain(fields()).chain(types()).chain(forms())
@@ -118,7 +105,7 @@ fn names() -> impl Iterator<Item = Mistake> {
 
 /// Fields that are none: each known one with a letter lost, doubled, exchanged, in capitals, with something strange.
 fn fields() -> impl Iterator<Item = Mistake> {
-    let misspelt = FIELDS.iter().flat_map(|field| {
+    let misspelt = SCIENCE_FIELDS.iter().flat_map(|field| {
         let lost = (0..field.len()).map(move |at| format!("{}{}", &field[..at], &field[at + 1..]));
         let doubled = (0..field.len()).map(move |at| format!("{}{}", &field[..=at], &field[at..]));
         let capital = (0..field.len())
@@ -126,7 +113,7 @@ fn fields() -> impl Iterator<Item = Mistake> {
         let strange = STRANGE.iter().map(move |what| format!("{field}{what}"));
         lost.chain(doubled).chain(capital).chain(strange)
     });
-    let misspelt = misspelt.filter(|name| !FIELDS.contains(&name.as_str()));
+    let misspelt = misspelt.filter(|name| !SCIENCE_FIELDS.contains(&name.as_str()));
     let both = misspelt.flat_map(|name| {
         let more = format!("{{{}:null,", quoted(&name));
         let compat = format!("{{{}:null}}", quoted(&name));
@@ -143,7 +130,7 @@ fn fields() -> impl Iterator<Item = Mistake> {
 fn types() -> impl Iterator<Item = Mistake> {
     const VALUES: [&str; 12] =
         ["null", "true", "1", "1.50", "-1", "1e3", "[]", "{}", "[1]", "{\"a\":1}", "\"\"", "\"\\u0000\""];
-    FIELDS.iter().flat_map(|field| {
+    SCIENCE_FIELDS.iter().flat_map(|field| {
         VALUES.iter().filter(move |value| is_wrong(field, value)).flat_map(move |value| {
             let rest: Vec<String> = SKY
                 .trim_matches(['{', '}'])

@@ -1,22 +1,10 @@
 //! The other files and the flags: `.dockerignore`, `image-builder.toml`, `--repo` and its like.
 
+use planner::config::KEYS;
+
 use super::{Mistake, STRANGE, inserted};
 
 const CONFIG: &str = "image-builder.toml";
-
-const KEYS: [&str; 11] = [
-    "repo",
-    "aliases",
-    "base_repo",
-    "platform",
-    "label_prefix",
-    "image_variable",
-    "published",
-    "retired",
-    "hold",
-    "source",
-    "check",
-];
 
 pub(super) fn all() -> impl Iterator<Item = Mistake> {
     ignore_files().chain(config_keys()).chain(config_values()).chain(toml()).chain(flags())

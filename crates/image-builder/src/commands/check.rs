@@ -13,6 +13,7 @@ use planner::source::{self, Buildable, Comparison};
 use planner::tree::{Base, Tree};
 use planner::{Checked, Request, code};
 
+use crate::arguments::FrontendArguments;
 use crate::exit::Stop;
 use crate::report::{findings, quality};
 use crate::rewrite::{self, Change};
@@ -69,17 +70,8 @@ pub(crate) struct OnDiskArguments {
     /// Goes before `repo` of image-builder.toml.
     #[arg(long, value_name = "REPO", env = "IMAGE_BUILDER_REPO", hide_env_values = true)]
     repo: Option<String>,
-    /// Allow a `# syntax=` frontend beside docker/dockerfile:1
-    ///
-    /// In the environment, several are separated by commas.
-    #[arg(
-        long,
-        value_name = "IMAGE",
-        env = "IMAGE_BUILDER_ALLOW_FRONTEND",
-        hide_env_values = true,
-        value_delimiter = ','
-    )]
-    allow_frontend: Vec<String>,
+    #[command(flatten)]
+    frontends: FrontendArguments,
 }
 
 impl OnDiskArguments {
@@ -91,10 +83,9 @@ impl OnDiskArguments {
 
     /// What of these flags concerns the planner.
     pub(crate) fn request(&self) -> Request {
-        let given = |frontend: &String| environment::given(Some(frontend.trim()));
         Request {
             repo: environment::given(self.repo.as_deref()),
-            allow_frontend: self.allow_frontend.iter().filter_map(given).collect(),
+            allow_frontend: self.frontends.allowed(),
             ..Request::default()
         }
     }
