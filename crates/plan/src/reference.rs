@@ -79,18 +79,19 @@ impl ImageName {
         if !path.split('/').all(is_component) {
             return Err(error("a repository is lower case words with '/' between them"));
         }
-        if path.len() > MAX_REPOSITORY {
-            return Err(error("a repository has at most 255 characters"));
-        }
         let registry = match host {
             None | Some("index.docker.io") => "docker.io",
             Some(host) => host,
         };
         let official = registry == "docker.io" && !path.contains('/');
+        let repository = if official { format!("library/{path}") } else { path.to_owned() };
+        if repository.len() > MAX_REPOSITORY {
+            return Err(error("a repository has at most 255 characters"));
+        }
         let default_tag = if digest.is_none() { Some("latest") } else { None };
         Ok(Self {
             registry: registry.to_owned(),
-            repository: if official { format!("library/{path}") } else { path.to_owned() },
+            repository,
             tag: tag.or(default_tag).map(str::to_owned),
             digest: digest.map(str::to_owned),
             has_registry: host.is_some(),
@@ -231,5 +232,15 @@ mod tests {
         ] {
             assert!(ImageName::parse(bad).is_err(), "{bad:?} gave {:?}", ImageName::parse(bad));
         }
+    }
+
+    #[test]
+    fn a_repository_is_measured_with_what_docker_adds() {
+        let longest = format!("{}/{}", "a".repeat(127), "b".repeat(127));
+        assert!(ImageName::parse(&longest).is_ok());
+        assert!(ImageName::parse(&format!("{longest}c")).is_err());
+        let official = "a".repeat(255 - "library/".len());
+        assert!(ImageName::parse(&official).is_ok());
+        assert!(ImageName::parse(&format!("{official}b")).is_err(), "library/ counts");
     }
 }
