@@ -60,10 +60,18 @@ fn names(names: &[&str]) -> BTreeSet<String> {
 fn left_by(process: u32) -> Vec<String> {
     let docker = |arguments: &[&str]| {
         let host = variable("IMAGE_BUILDER_TEST_HOST");
-        let output = Command::new("docker").args(["--host", &host]).args(arguments).output();
-        let output = output.expect("docker is installed: `cargo xtask test` does that");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let mut attempts = 0;
+        loop {
+            let output = Command::new("docker").args(["--host", &host]).args(arguments).output();
+            let output = output.expect("docker is installed: `cargo xtask test` does that");
+            if output.status.success() {
+                return String::from_utf8_lossy(&output.stdout).into_owned();
+            }
+            // podman's list fails as a whole when another test takes an image away meanwhile.
+            attempts += 1;
+            assert!(attempts < 20, "{}", String::from_utf8_lossy(&output.stderr));
+            std::thread::sleep(Duration::from_millis(250));
+        }
     };
     let label = format!("label={LABEL}");
     let containers = docker(&["ps", "--all", "--filter", &label, "--format", "{{.Names}}"]);

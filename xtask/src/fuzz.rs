@@ -26,9 +26,13 @@ pub(crate) fn run(asked: &[String], minutes: u64) -> Result<()> {
     let kept = place::target().join("fuzz");
     let mut build = command(&fuzzer);
     build.arg("build").args(PROFILE).arg("--fuzz-dir").arg(&directory).arg("--target-dir").arg(&kept);
-    process::run(&mut build).context(
-        "the targets cannot be built: libFuzzer needs a C++ compiler and a sanitizer for this machine",
-    )?;
+    process::run(&mut build).with_context(|| {
+        if process::quiet(Command::new("c++").arg("--version")) {
+            "the targets were not built".to_owned()
+        } else {
+            "the targets were not built: libFuzzer needs a C++ compiler, and there is no c++ here".to_owned()
+        }
+    })?;
     // A target that ends by a finding removes nothing.
     let scratch = tempfile::tempdir()?;
     let seconds = (minutes * 60 / targets.len() as u64).max(1);
