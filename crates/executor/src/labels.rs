@@ -1,31 +1,16 @@
 //! Labels that are known only when an image is built, and how labels reach the engine.
 //!
-//! The plan holds the others. The keys are in [`plan::label`]; the value of `.from` is defined here.
+//! The plan holds the others. The keys are in [`plan::label`], the value of `.from` in [`plan::trail`].
 
 use std::collections::BTreeMap;
 
 use plan::label::{self, Field, oci};
+pub(crate) use plan::trail::From;
 use plan::{Build, Kind};
-use serde::{Deserialize, Serialize};
 
 /// Labels of one image take no more than this, keys and values together: more makes the engine's requests and
 /// every later reader slow, and belongs in a referring artifact.
 pub(crate) const MAX_BYTES: usize = 16 * 1024;
-
-/// The value of a `.from` label: what an image was made from, its base and what it copies from.
-///
-/// Published data. `{"layers":{"nist-basic:1.0":"1.0-41-0a1b2c3"},"images":{"docker.io/library/debian:12":"sha256:…"}}`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct From {
-    /// `target:version` of every science layer that it needs, with the build tag of the image that was taken;
-    /// null when that image does not tell.
-    #[serde(default)]
-    pub layers: BTreeMap<String, Option<String>>,
-    /// Every other image by its reference, with the digest that was taken; null for an image that was never in
-    /// a registry.
-    #[serde(default)]
-    pub images: BTreeMap<String, Option<String>>,
-}
 
 /// The moment that labels tell: a clock's, or `SOURCE_DATE_EPOCH`.
 #[derive(Debug, Clone, Copy, PartialEq)]

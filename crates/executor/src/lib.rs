@@ -16,6 +16,7 @@ pub mod error;
 pub mod event;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+pub mod images;
 mod labels;
 mod lock;
 mod mark;

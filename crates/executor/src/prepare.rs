@@ -137,7 +137,7 @@ impl Prepared {
 
     /// What a build is made from, for its label.
     pub(crate) fn from(&self, plan: &Plan, build: &Build) -> From {
-        let mut from = From::default();
+        let mut from = From { stack: build.compat_stack.clone(), ..From::default() };
         for reference in &build.references {
             let found = self.found.get(&reference.target);
             match &reference.target {

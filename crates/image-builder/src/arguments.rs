@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::commands::check::CheckArguments;
 use crate::commands::explain::ExplainArguments;
 use crate::commands::graph::GraphArguments;
+use crate::commands::inspect::InspectArguments;
 use crate::commands::pin::PinArguments;
 use crate::environment;
 use crate::secrets::Secret;
@@ -35,7 +36,7 @@ Exit codes:
   5    the environment: git, engine, registry, disk
   6    conflict: another run holds the lock, a build tag exists with other content, a newer build
        is published
-  7    what was asked does not hold: check, pin --check
+  7    what was asked does not hold: check, pin --check, inspect of an image without a trail
   130  interrupted (143: terminated)
   Of several: interrupted, then 5, 6, 3, 4.
 
@@ -80,6 +81,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Write the digests that registries show for external images
     Pin(PinArguments),
+    /// Tell what an image was made from: its trail, from the engine or straight from a registry
+    Inspect(InspectArguments),
     /// Print the JSON Schema of a descriptor
     Schema(SchemaArguments),
     /// Print a completion script for a shell

@@ -1,10 +1,13 @@
 //! The environment variables that the command reads besides those of its flags, as values.
 //!
-//! Only `build` calls this: a dry run neither looks for an engine nor opens a credential.
+//! Only what asks an engine or a registry calls this: a dry run neither looks for one nor opens a credential.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
+
+use executor::endpoint::{Endpoint, EndpointRequest};
+use registry::DockerConfig;
 
 use crate::exit::Stop;
 
@@ -29,6 +32,22 @@ pub(crate) fn variable(name: &'static str) -> Result<Option<String>, Stop> {
 pub(crate) fn docker_config_directory() -> Option<PathBuf> {
     let path = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     path("DOCKER_CONFIG").or_else(|| path("HOME").map(|home| home.join(".docker")))
+}
+
+/// The engine that a flag, the environment or the docker configuration names.
+///
+/// # Errors
+/// An address that cannot be read, a context that does not exist.
+pub(crate) fn endpoint(host: Option<&str>, config: &DockerConfig) -> anyhow::Result<Endpoint> {
+    let wanted = EndpointRequest {
+        flag: given(host),
+        docker_host: variable("DOCKER_HOST")?,
+        docker_context: variable("DOCKER_CONTEXT")?,
+        tls_verify: variable("DOCKER_TLS_VERIFY")?,
+        cert_path: variable("DOCKER_CERT_PATH")?.map(Into::into),
+        config_dir: docker_config_directory(),
+    };
+    Ok(executor::endpoint::resolve(&wanted, config)?)
 }
 
 /// `SOURCE_DATE_EPOCH`, in seconds. See <https://reproducible-builds.org/specs/source-date-epoch/>.

@@ -10,6 +10,7 @@ mod difference;
 mod environment;
 mod escape;
 mod exit;
+mod looking;
 mod output;
 mod planning;
 mod report;

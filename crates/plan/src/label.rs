@@ -15,6 +15,13 @@ pub fn compat(prefix: &str, field: Field) -> String {
     format!("{prefix}.compat.{}", field.as_str())
 }
 
+/// `{prefix}.spec`: the build spec that travels with the image, see [`crate::spec`]; each build writes its own, so that
+/// none is inherited.
+#[must_use]
+pub fn spec(prefix: &str) -> String {
+    format!("{prefix}.spec")
+}
+
 /// The last part of a breadcrumb's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
@@ -29,6 +36,9 @@ pub enum Field {
 }
 
 impl Field {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Version, Self::BuildTime, Self::Inputs, Self::From];
+
     /// As it stands in the key.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -70,4 +80,21 @@ pub mod oci {
     pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
     /// Digest of that image, where it has one. Known at build time.
     pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
+    /// All of them.
+    pub const ALL: [&str; 13] = [
+        CREATED,
+        REVISION,
+        SOURCE,
+        VERSION,
+        TITLE,
+        DESCRIPTION,
+        AUTHORS,
+        URL,
+        DOCUMENTATION,
+        LICENSES,
+        REF_NAME,
+        BASE_NAME,
+        BASE_DIGEST,
+    ];
 }

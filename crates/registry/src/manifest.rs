@@ -36,6 +36,8 @@ pub struct Image {
     pub env: Vec<String>,
     /// From the base up, as stored in the registry.
     pub layers: Vec<Layer>,
+    /// Digests of the layers' contents, from the base up: what an engine knows them by.
+    pub diff_ids: Vec<String>,
 }
 
 /// A layer of an image, compressed as it lies in the registry.
@@ -87,6 +89,13 @@ pub(crate) struct Config {
     /// When the image was made.
     pub(crate) created: Option<String>,
     config: Option<Settings>,
+    rootfs: Option<Contents>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Contents {
+    diff_ids: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,6 +109,11 @@ impl Config {
     /// `os/architecture[/variant]`.
     pub(crate) fn platform(&self) -> String {
         show(&self.os, &self.architecture, self.variant.as_deref())
+    }
+
+    /// Digests of the layers' contents.
+    pub(crate) fn diff_ids(&self) -> Vec<String> {
+        self.rootfs.as_ref().map(|contents| contents.diff_ids.clone()).unwrap_or_default()
     }
 
     /// Labels and environment.

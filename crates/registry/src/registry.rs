@@ -126,6 +126,7 @@ impl Registry {
                 Manifest::Image { config, layers } => {
                     let settings = self.config(image, &config).await?;
                     let (platform, created) = (settings.platform(), settings.created.clone());
+                    let diff_ids = settings.diff_ids();
                     let (labels, env) = settings.into_settings();
                     let config_digest = config;
                     return Ok(Some(Image {
@@ -137,6 +138,7 @@ impl Registry {
                         labels,
                         env,
                         layers,
+                        diff_ids,
                     }));
                 }
                 Manifest::Index(entries) => {

@@ -31,6 +31,7 @@ impl Image {
             labels: self.labels.clone(),
             env: Vec::new(),
             layers: Vec::new(),
+            diff_ids: Vec::new(),
         }
     }
 }

@@ -7,7 +7,6 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use executor::endpoint::EndpointRequest;
 use executor::{BuilderChoice, Event, Options, Relation, RunErrorKind};
 use plan::{ComparedWith, FORMAT_VERSION, Plan};
 use planner::Planned;
@@ -305,15 +304,7 @@ fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> an
     let fresh = arguments.tree.rebuild.is_some();
     let config_directory = environment::docker_config_directory();
     let docker_config = registry::DockerConfig::load(config_directory.as_deref())?;
-    let wanted = EndpointRequest {
-        flag: environment::given(run.host.as_deref()),
-        docker_host: environment::variable("DOCKER_HOST")?,
-        docker_context: environment::variable("DOCKER_CONTEXT")?,
-        tls_verify: environment::variable("DOCKER_TLS_VERIFY")?,
-        cert_path: environment::variable("DOCKER_CERT_PATH")?.map(Into::into),
-        config_dir: config_directory,
-    };
-    let endpoint = executor::endpoint::resolve(&wanted, &docker_config)?;
+    let endpoint = environment::endpoint(run.host.as_deref(), &docker_config)?;
     Ok(Options {
         push: run.push,
         jobs: run.jobs.map(usize::from),

@@ -5,6 +5,7 @@ pub(crate) mod check;
 mod completions;
 pub(crate) mod explain;
 pub(crate) mod graph;
+pub(crate) mod inspect;
 pub(crate) mod pin;
 mod plan;
 mod schema;
@@ -24,6 +25,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Some(Command::Pin(arguments)) => pin::run(&arguments),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Graph(arguments)) => graph::run(&arguments),
+        Some(Command::Inspect(arguments)) => inspect::run(&arguments),
         Some(Command::Schema(arguments)) => schema::run(&arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments),
     }

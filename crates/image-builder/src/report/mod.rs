@@ -6,6 +6,7 @@ pub(crate) mod excerpt;
 pub(crate) mod explain;
 pub(crate) mod findings;
 pub(crate) mod graph;
+pub(crate) mod inspect;
 pub(crate) mod json;
 pub(crate) mod pin;
 pub(crate) mod plain;

@@ -1,0 +1,88 @@
+//! `image-builder inspect`: the trail of an image, from the engine or straight from a registry, which is not pulled.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use plan::{ImageName, Trail};
+
+use crate::looking::{LookArguments, Looker, Place, Seen, block_on};
+use crate::report::inspect::{self as report, Inspection};
+use crate::{escape, exit, output};
+
+/// How long foreign bases are asked for their labels.
+const BASES: Duration = Duration::from_secs(15);
+
+/// How many foreign bases are asked for their labels.
+const MOST_BASES: usize = 4;
+
+/// `image-builder inspect`
+#[derive(Debug, Args)]
+pub(crate) struct InspectArguments {
+    /// An image: as docker names it, or sci/… or rel/… of the repo
+    #[arg(value_name = "REF")]
+    reference: String,
+    #[command(flatten)]
+    look: LookArguments,
+    /// Tell every label, with who wrote it
+    #[arg(short, long)]
+    verbose: bool,
+    /// How it is told
+    #[arg(long, value_enum, default_value_t = InspectFormat::Text)]
+    format: InspectFormat,
+}
+
+/// `--format` of an inspection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum InspectFormat {
+    /// For people
+    Text,
+    /// A versioned document
+    Json,
+}
+
+/// Looks at one image.
+pub(crate) fn run(arguments: &InspectArguments) -> anyhow::Result<u8> {
+    let looker = Looker::new(&arguments.look)?;
+    let inspection = block_on(inspect(&looker, &arguments.reference))?;
+    let text = match arguments.format {
+        InspectFormat::Text => report::text(&inspection, arguments.verbose, output::stdout_paint()),
+        InspectFormat::Json => {
+            let json = serde_json::to_string_pretty(&inspection).context("cannot write JSON")?;
+            escape::escape_json(&json).into_owned() + "\n"
+        }
+    };
+    output::data(&text).context("cannot write to stdout")?;
+    Ok(if inspection.trail.is_some() { exit::DONE } else { exit::DOES_NOT_HOLD })
+}
+
+async fn inspect(looker: &Looker, text: &str) -> anyhow::Result<Inspection> {
+    let seen = looker.look(text).await?;
+    let trail = Trail::read(&seen.labels, Some(&looker.config.label_prefix));
+    let bases = match &trail {
+        Some(trail) if report::has_other_labels(trail, &seen.labels) => bases(looker, trail, &seen).await,
+        _ => BTreeMap::new(),
+    };
+    Ok(Inspection::new(seen, trail.as_ref(), &bases))
+}
+
+/// The labels of the images of other makers that the trail ends in, as far as they can be had.
+async fn bases(looker: &Looker, trail: &Trail, seen: &Seen) -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    let ask = async {
+        for (reference, digest) in report::bases(trail).into_iter().take(MOST_BASES) {
+            let Ok(mut name) = ImageName::parse(reference) else { continue };
+            name.digest = digest.map(str::to_owned).or(name.digest);
+            let shown = match seen.place {
+                Place::Registry => looker.in_registry(&name).await,
+                Place::Engine => looker.on_engine(&name).await,
+            };
+            if let Ok(Some(base)) = shown {
+                found.insert(reference.to_owned(), base.labels);
+            }
+        }
+    };
+    let _ = tokio::time::timeout(BASES, ask).await;
+    found
+}

@@ -1,0 +1,132 @@
+//! A registry in memory: images made of labels, over plain HTTP, and a count of all bytes that it sent.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+/// What is served: paths behind `/v2/` with media type and body.
+type Served = Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>;
+
+/// It ends when dropped.
+pub(crate) struct Registry {
+    address: SocketAddr,
+    served: Served,
+    sent: Arc<AtomicUsize>,
+    asked: Arc<Mutex<Vec<String>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Registry {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let (served, sent, asked) = (Served::default(), Arc::<AtomicUsize>::default(), Arc::default());
+        let (ours, count, remember) = (Arc::clone(&served), Arc::clone(&sent), Arc::clone(&asked));
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+                let Some(line) = request(&stream) else { continue };
+                if line == "END" {
+                    break;
+                }
+                let bytes = answer(&stream, &line, &ours.lock().expect("nobody panics with it"));
+                count.fetch_add(bytes.unwrap_or_default(), Ordering::Relaxed);
+                Mutex::lock(&remember).expect("nobody panics with it").push(line);
+            }
+        });
+        Self { address, served, sent, asked, thread: Some(thread) }
+    }
+
+    pub(crate) fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Shows an image of two layers, 500 MB each, that are not there, under `repository:tag`. Returns its digest.
+    pub(crate) fn image(&self, name: &str, labels: &[(&str, &str)]) -> String {
+        let labels: BTreeMap<&str, &str> = labels.iter().copied().collect();
+        let config = serde_json::json!({
+            "os": "linux", "architecture": "amd64", "created": "2023-11-14T22:13:41.5Z",
+            "config": {"Labels": labels},
+            "rootfs": {"type": "layers", "diff_ids": [digest(b"1"), digest(b"2")]},
+        })
+        .to_string();
+        let layer = |of: &[u8]| serde_json::json!({"digest": digest(of), "size": 500_000_000});
+        let manifest = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {"digest": digest(config.as_bytes()), "size": config.len()},
+            "layers": [layer(b"a"), layer(b"b")],
+        })
+        .to_string();
+        let (repository, tag) = name.rsplit_once(':').expect("a tag");
+        let media_type = "application/vnd.oci.image.manifest.v1+json".to_owned();
+        let digest = digest(manifest.as_bytes());
+        let mut served = self.served.lock().expect("nobody panics with it");
+        for path in [format!("{repository}/manifests/{tag}"), format!("{repository}/manifests/{digest}")] {
+            served.insert(path, (media_type.clone(), manifest.clone().into_bytes()));
+        }
+        let path = format!("{repository}/blobs/{}", self::digest(config.as_bytes()));
+        served.insert(path, ("application/octet-stream".to_owned(), config.into_bytes()));
+        digest
+    }
+
+    /// Bytes of all bodies so far.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// All requests so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("nobody panics with it").clone()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        if let Ok(mut stream) = TcpStream::connect(self.address) {
+            let _ = stream.write_all(b"END\r\n\r\n");
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// `sha256:…` of bytes.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// The first line of a request.
+fn request(stream: &TcpStream) -> Option<String> {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let first = lines.next()?;
+    for _ in lines.take_while(|line| !line.is_empty()) {}
+    Some(first.strip_suffix(" HTTP/1.1").unwrap_or(&first).to_owned())
+}
+
+fn answer(
+    mut stream: &TcpStream,
+    line: &str,
+    served: &BTreeMap<String, (String, Vec<u8>)>,
+) -> std::io::Result<usize> {
+    let (method, path) = line.split_once(" /v2/").unwrap_or((line, ""));
+    let Some((media_type, body)) = served.get(path) else {
+        stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+        return Ok(0);
+    };
+    let (length, body) = (body.len(), if method == "HEAD" { &[][..] } else { body });
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    )?;
+    stream.write_all(body)?;
+    Ok(body.len())
+}

@@ -1,0 +1,354 @@
+//! The trail that an image's labels tell: which builds it came from, and what each of them was made from.
+//!
+//! Pure: labels → values. Labels can be anybody's, so nothing in here is believed to be well-formed: what cannot be
+//! read counts as absent. An image of the predecessor carries `version` and `buildtime` only; what stands on what is
+//! then taken from the build times.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::label::{Field, oci};
+use crate::{BuildTag, ImageName, Kind, Name};
+
+/// The value of a `.from` label: what an image was made from, its base and what it copies from.
+///
+/// Published data. `{"layers":{"nist-basic:1.0":"1.0-41-0a1b2c3"},"images":{"docker.io/library/debian:12":"sha256:…"}}`;
+/// on a compat image also `"stack":["common","jupyter"]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct From {
+    /// `target:version` of every science layer that it needs, with the build tag of the image that was taken;
+    /// null when that image does not tell.
+    #[serde(default)]
+    pub layers: BTreeMap<String, Option<String>>,
+    /// Every other image by its reference, with the digest that was taken; null for an image that was never in
+    /// a registry.
+    #[serde(default)]
+    pub images: BTreeMap<String, Option<String>>,
+    /// Compat only: names of the layers of the stack, an include before what includes it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stack: Vec<String>,
+}
+
+/// What one build wrote.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Crumb {
+    /// Which kind of build.
+    pub kind: Kind,
+    /// The target of the science layer, or the name of the product.
+    pub name: String,
+    /// The build tag, as it stands in the label; of a compat image without `{image}:`.
+    pub version: Option<String>,
+    /// When it was built: Unix time in seconds.
+    pub build_time: Option<f64>,
+    /// The inputs digest.
+    pub inputs: Option<String>,
+    /// What it was made from; `None` on images of the predecessor.
+    pub from: Option<From>,
+}
+
+impl Crumb {
+    /// The build tag taken apart.
+    #[must_use]
+    pub fn build_tag(&self) -> Option<BuildTag> {
+        BuildTag::parse(self.version.as_deref()?)
+    }
+
+    /// `sci/nist-basic` or `rel/nist-basic`: its repository below `{repo}`.
+    #[must_use]
+    pub fn repository(&self) -> String {
+        match self.kind {
+            Kind::Science => format!("sci/{}", self.name),
+            Kind::Compat => format!("rel/{}", self.name),
+        }
+    }
+
+    /// `nist-basic:1.0`, as `.from` labels call a science layer.
+    #[must_use]
+    pub fn layer(&self) -> Option<String> {
+        Some(format!("{}:{}", self.name, self.build_tag()?.version.as_str()))
+    }
+}
+
+/// How a step of the trail is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Known {
+    /// It is the build that made the image.
+    Top,
+    /// What stands on it says so.
+    Recorded,
+    /// It is the next older one: images of the predecessor do not say what they stand on.
+    ByTime,
+}
+
+/// One step of the trail, from the top down.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// How many steps lie between it and the top.
+    pub depth: usize,
+    /// What it is.
+    pub what: What,
+}
+
+/// What a step of the trail is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// A build, by its place among [`Trail::crumbs`].
+    Build {
+        /// Its place.
+        crumb: usize,
+        /// How that is known.
+        known: Known,
+    },
+    /// A science layer whose labels are not in this image: something was copied from it.
+    Copied {
+        /// `target:version`.
+        layer: String,
+        /// The build tag that was taken.
+        build_tag: Option<String>,
+    },
+    /// Any other image.
+    Image {
+        /// Its reference.
+        reference: String,
+        /// The digest that was taken.
+        digest: Option<String>,
+    },
+}
+
+/// All that an image's labels tell of its builds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trail {
+    /// First part of the keys, `org.sciserver`.
+    pub prefix: String,
+    /// `{repo}`, where the image tells for which it was built.
+    pub repo: Option<String>,
+    /// All builds that left labels: the compat build first, then science layers by name.
+    pub crumbs: Vec<Crumb>,
+    /// The place of the build that made the image.
+    pub top: usize,
+    /// From the top down, each build once.
+    pub steps: Vec<Step>,
+    /// Builds of which this image's own builds know nothing: their labels came with a foreign base.
+    pub foreign: Vec<usize>,
+}
+
+/// Who wrote a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// The build of this crumb.
+    Build(usize),
+    /// A build of which this image's own builds know nothing.
+    Foreign(usize),
+    /// An instruction of a Dockerfile, of a layer or of a base.
+    Dockerfile,
+}
+
+impl Trail {
+    /// Reads the trail; `None` when there is none. `prefix` is looked for first; without it, or when nothing begins so,
+    /// the prefix that most labels have counts.
+    #[must_use]
+    pub fn read(labels: &BTreeMap<String, String>, prefix: Option<&str>) -> Option<Self> {
+        let known = prefixes(labels);
+        let most = known.iter().max_by_key(|(prefix, count)| (**count, std::cmp::Reverse(**prefix)));
+        let prefix = prefix.filter(|prefix| known.contains_key(prefix)).or(most.map(|(prefix, _)| *prefix))?;
+        let crumbs = crumbs(labels, prefix);
+        let own = own_reference(labels);
+        let top = own
+            .as_ref()
+            .and_then(|own| crumbs.iter().position(|crumb| crumb.kind == own.kind && crumb.name == own.name))
+            .or_else(|| top_by_time(&crumbs))?;
+        let mut trail = Self {
+            prefix: prefix.to_owned(),
+            repo: own.map(|own| own.repo),
+            crumbs,
+            top,
+            steps: Vec::new(),
+            foreign: Vec::new(),
+        };
+        trail.walk();
+        Some(trail)
+    }
+
+    /// The build that made the image.
+    #[must_use]
+    pub fn top(&self) -> &Crumb {
+        &self.crumbs[self.top]
+    }
+
+    /// The builds on the way, from the top down, with how each is known.
+    pub fn builds(&self) -> impl Iterator<Item = (&Crumb, Known)> {
+        self.steps.iter().filter_map(|step| match &step.what {
+            What::Build { crumb, known } => Some((&self.crumbs[*crumb], *known)),
+            What::Copied { .. } | What::Image { .. } => None,
+        })
+    }
+
+    /// Who wrote a label.
+    #[must_use]
+    pub fn writer(&self, key: &str) -> Writer {
+        if let Some(crumb) = self.crumb_of(key) {
+            return if self.foreign.contains(&crumb) { Writer::Foreign(crumb) } else { Writer::Build(crumb) };
+        }
+        let ours = self.repo.is_some() && oci::ALL.contains(&key)
+            || key.strip_prefix(&self.prefix).is_some_and(|rest| rest == ".spec");
+        if ours { Writer::Build(self.top) } else { Writer::Dockerfile }
+    }
+
+    fn crumb_of(&self, key: &str) -> Option<usize> {
+        let (prefix, name, _) = take_apart(key)?;
+        let place = |crumb: &Crumb| match name {
+            Some(target) => crumb.kind == Kind::Science && crumb.name == target,
+            None => crumb.kind == Kind::Compat,
+        };
+        (prefix == self.prefix).then(|| self.crumbs.iter().position(place)).flatten()
+    }
+
+    /// Goes from the top down along what builds recorded. Where nothing is recorded, build times decide.
+    fn walk(&mut self) {
+        let mut met = BTreeSet::from([self.top]);
+        let mut open = vec![Step { depth: 0, what: What::Build { crumb: self.top, known: Known::Top } }];
+        while let Some(step) = open.pop() {
+            let depth = step.depth + 1;
+            if let What::Build { crumb, .. } = step.what {
+                let mut below: Vec<What> = Vec::new();
+                match &self.crumbs[crumb].from {
+                    Some(from) => self.recorded(from, &mut met, &mut below),
+                    None => {
+                        if let Some(older) = self.older(crumb, &met) {
+                            met.insert(older);
+                            below.push(What::Build { crumb: older, known: Known::ByTime });
+                        }
+                    }
+                }
+                open.extend(below.into_iter().rev().map(|what| Step { depth, what }));
+            }
+            self.steps.push(step);
+        }
+        self.foreign = (0..self.crumbs.len()).filter(|crumb| !met.contains(crumb)).collect();
+    }
+
+    fn recorded(&self, from: &From, met: &mut BTreeSet<usize>, below: &mut Vec<What>) {
+        let named = |target: &str, tag: Option<&str>| {
+            self.crumbs.iter().position(|crumb| {
+                crumb.kind == Kind::Science && crumb.name == target && (tag.is_none() || crumb.version.as_deref() == tag)
+            })
+        };
+        for (layer, build_tag) in &from.layers {
+            let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
+            below.push(match named(target, build_tag.as_deref()) {
+                Some(crumb) if met.insert(crumb) => What::Build { crumb, known: Known::Recorded },
+                _ => What::Copied { layer: layer.clone(), build_tag: build_tag.clone() },
+            });
+        }
+        for (reference, digest) in &from.images {
+            // A layer of our own that is named by one of its builds.
+            let pinned = ImageName::parse(reference).ok().and_then(|image| {
+                let repo = self.repo.as_deref()?;
+                let name = image.name();
+                let target = name.strip_prefix(repo)?.strip_prefix("/sci/")?.to_owned();
+                let tag = image.tag.clone().filter(|tag| BuildTag::parse(tag).is_some());
+                (tag.is_some() || image.digest.is_some()).then(|| named(&target, tag.as_deref())).flatten()
+            });
+            match pinned {
+                Some(crumb) if met.insert(crumb) => {
+                    below.push(What::Build { crumb, known: Known::Recorded });
+                }
+                _ => below.push(What::Image { reference: reference.clone(), digest: digest.clone() }),
+            }
+        }
+    }
+
+    /// The youngest build that is older than another and tells no more than it.
+    fn older(&self, than: usize, met: &BTreeSet<usize>) -> Option<usize> {
+        let time = |crumb: usize| self.crumbs[crumb].build_time.unwrap_or(f64::NEG_INFINITY);
+        let silent = (0..self.crumbs.len()).filter(|crumb| {
+            !met.contains(crumb) && self.crumbs[*crumb].from.is_none() && self.crumbs[*crumb].kind == Kind::Science
+        });
+        let older = silent.filter(|crumb| self.crumbs[than].build_time.is_none() || time(*crumb) <= time(than));
+        older.max_by(|a, b| time(*a).total_cmp(&time(*b)).then(b.cmp(a)))
+    }
+}
+
+/// What `org.opencontainers.image.ref.name` says of the build that wrote it last.
+struct Own {
+    repo: String,
+    kind: Kind,
+    name: String,
+}
+
+fn own_reference(labels: &BTreeMap<String, String>) -> Option<Own> {
+    let name = ImageName::parse(labels.get(oci::REF_NAME)?).ok()?.name();
+    let (rest, last) = name.rsplit_once('/')?;
+    let (repo, family) = rest.rsplit_once('/')?;
+    let kind = match family {
+        "sci" => Kind::Science,
+        "rel" => Kind::Compat,
+        _ => return None,
+    };
+    Some(Own { repo: repo.to_owned(), kind, name: last.to_owned() })
+}
+
+/// Without a word from the image: the compat build, else the youngest.
+fn top_by_time(crumbs: &[Crumb]) -> Option<usize> {
+    let time = |crumb: &Crumb| crumb.build_time.unwrap_or(f64::NEG_INFINITY);
+    let compat = crumbs.iter().position(|crumb| crumb.kind == Kind::Compat);
+    compat.or_else(|| {
+        let youngest = crumbs.iter().enumerate().max_by(|(_, a), (_, b)| time(a).total_cmp(&time(b)));
+        youngest.map(|(at, _)| at)
+    })
+}
+
+/// Prefix, target (of a science layer) and field of a breadcrumb's key.
+fn take_apart(key: &str) -> Option<(&str, Option<&str>, Field)> {
+    let (rest, field) = key.rsplit_once('.')?;
+    let field = Field::ALL.into_iter().find(|known| known.as_str() == field)?;
+    if let Some((prefix, target)) = rest.split_once(".science.") {
+        return (!prefix.is_empty() && Name::parse(target).is_ok()).then_some((prefix, Some(target), field));
+    }
+    let prefix = rest.strip_suffix(".compat").filter(|prefix| !prefix.is_empty())?;
+    Some((prefix, None, field))
+}
+
+fn prefixes(labels: &BTreeMap<String, String>) -> BTreeMap<&str, usize> {
+    let mut prefixes = BTreeMap::new();
+    for (prefix, _, field) in labels.keys().filter_map(|key| take_apart(key)) {
+        if field == Field::Version {
+            *prefixes.entry(prefix).or_default() += 1;
+        }
+    }
+    prefixes
+}
+
+fn crumbs(labels: &BTreeMap<String, String>, prefix: &str) -> Vec<Crumb> {
+    let mut found: BTreeMap<Option<&str>, Crumb> = BTreeMap::new();
+    for (key, value) in labels {
+        let Some((known, target, field)) = take_apart(key).filter(|(known, ..)| *known == prefix) else { continue };
+        debug_assert_eq!(known, prefix);
+        let crumb = found.entry(target).or_insert_with(|| Crumb {
+            kind: if target.is_some() { Kind::Science } else { Kind::Compat },
+            name: target.unwrap_or_default().to_owned(),
+            version: None,
+            build_time: None,
+            inputs: None,
+            from: None,
+        });
+        match field {
+            Field::Version if target.is_some() => crumb.version = Some(value.clone()),
+            Field::Version => {
+                let (image, tag) = value.split_once(':').unwrap_or((value, ""));
+                image.clone_into(&mut crumb.name);
+                crumb.version = Some(tag.to_owned()).filter(|tag| !tag.is_empty());
+            }
+            Field::BuildTime => crumb.build_time = value.parse().ok().filter(|time: &f64| time.is_finite()),
+            Field::Inputs => crumb.inputs = Some(value.clone()),
+            Field::From => crumb.from = serde_json::from_str(value).ok(),
+        }
+    }
+    found.into_values().filter(|crumb| crumb.version.is_some()).collect()
+}
+
+#[cfg(test)]
+#[path = "trail_tests.rs"]
+mod tests;

@@ -1,0 +1,161 @@
+//! Trails of images that we, the predecessor and strangers made.
+
+use super::*;
+
+fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The steps, one a line, indented by depth.
+fn shown(trail: &Trail) -> String {
+    let mut out = String::new();
+    for step in &trail.steps {
+        let what = match &step.what {
+            What::Build { crumb, known } => {
+                let crumb = &trail.crumbs[*crumb];
+                format!("{} {} {known:?}", crumb.repository(), crumb.version.as_deref().unwrap_or("?"))
+            }
+            What::Copied { layer, build_tag } => format!("copied {layer} {build_tag:?}"),
+            What::Image { reference, digest } => format!("image {reference} {digest:?}"),
+        };
+        out.push_str(&format!("{}{what}\n", "  ".repeat(step.depth)));
+    }
+    for crumb in &trail.foreign {
+        out.push_str(&format!("foreign {}\n", trail.crumbs[*crumb].repository()));
+    }
+    out
+}
+
+fn product() -> BTreeMap<String, String> {
+    labels(&[
+        ("org.sciserver.science.nist.version", "1.0-41-0a1b2c3"),
+        ("org.sciserver.science.nist.buildtime", "1700000000"),
+        ("org.sciserver.science.nist.inputs", "v1:sha256:1"),
+        (
+            "org.sciserver.science.nist.from",
+            r#"{"layers":{},"images":{"docker.io/library/debian:12":"sha256:d"}}"#,
+        ),
+        ("org.sciserver.science.sky.version", "2.0-42-f90dbd6"),
+        ("org.sciserver.science.sky.buildtime", "1700000010.5"),
+        (
+            "org.sciserver.science.sky.from",
+            r#"{"layers":{"nist:1.0":"1.0-41-0a1b2c3","tools:1.0":"1.0-3-aaaaaaa"},"images":{},"future":1}"#,
+        ),
+        ("org.sciserver.compat.version", "sky:2.0-42-f90dbd6"),
+        ("org.sciserver.compat.buildtime", "1700000020"),
+        ("org.sciserver.compat.from", r#"{"layers":{"sky:2.0":"2.0-42-f90dbd6"},"stack":["common","jupyter"]}"#),
+        (oci::REF_NAME, "registry.example.org/images/rel/sky:2.0"),
+        (oci::TITLE, "sky 2.0"),
+        ("maintainer", "somebody"),
+    ])
+}
+
+#[test]
+fn a_product_tells_its_whole_make_up() {
+    let trail = Trail::read(&product(), None).unwrap();
+    assert_eq!((trail.prefix.as_str(), trail.repo.as_deref()), ("org.sciserver", Some("registry.example.org/images")));
+    insta::assert_snapshot!(shown(&trail), @r#"
+    rel/sky 2.0-42-f90dbd6 Top
+      sci/sky 2.0-42-f90dbd6 Recorded
+        sci/nist 1.0-41-0a1b2c3 Recorded
+          image docker.io/library/debian:12 Some("sha256:d")
+        copied tools:1.0 Some("1.0-3-aaaaaaa")
+    "#);
+    assert_eq!(trail.top().from.as_ref().unwrap().stack, ["common", "jupyter"]);
+    let place = |kind, name: &str| {
+        trail.crumbs.iter().position(|crumb| crumb.kind == kind && crumb.name == name).unwrap()
+    };
+    assert_eq!(trail.writer("org.sciserver.science.nist.from"), Writer::Build(place(Kind::Science, "nist")));
+    assert_eq!(trail.writer(oci::TITLE), Writer::Build(place(Kind::Compat, "sky")));
+    assert_eq!(trail.writer("org.sciserver.spec"), Writer::Build(place(Kind::Compat, "sky")));
+    assert_eq!(trail.writer("maintainer"), Writer::Dockerfile);
+}
+
+#[test]
+fn an_image_of_the_predecessor_is_put_in_order_by_its_times() {
+    let labels = labels(&[
+        ("org.sciserver.science.a.version", "1.0-9-0a1b2c3"),
+        ("org.sciserver.science.a.buildtime", "1600000000.25"),
+        ("org.sciserver.science.z.version", "1.0-7-0a1b2c3"),
+        ("org.sciserver.science.z.buildtime", "1500000000"),
+        ("org.sciserver.compat.version", "a:1.0-10-1a1b2c3"),
+        ("org.sciserver.compat.buildtime", "1600000001"),
+    ]);
+    let trail = Trail::read(&labels, None).unwrap();
+    insta::assert_snapshot!(shown(&trail), @r"
+    rel/a 1.0-10-1a1b2c3 Top
+      sci/a 1.0-9-0a1b2c3 ByTime
+        sci/z 1.0-7-0a1b2c3 ByTime
+    ");
+    assert_eq!(trail.repo, None);
+    assert_eq!(trail.writer(oci::TITLE), Writer::Dockerfile, "the predecessor wrote no such label");
+}
+
+#[test]
+fn what_a_foreign_base_brought_along_is_known() {
+    let mut labels = product();
+    labels.retain(|key, _| !key.contains(".compat."));
+    labels.insert(
+        "org.sciserver.science.nist.from".into(),
+        r#"{"images":{"elsewhere.example/x/sci/alien:1.0":"sha256:e"}}"#.into(),
+    );
+    labels.insert("org.sciserver.science.alien.version".into(), "1.0-4-bbbbbbb".into());
+    labels.insert("org.sciserver.science.alien.from".into(), "{}".into());
+    labels.insert("org.sciserver.compat.version".into(), "alien:1.0-4-bbbbbbb".into());
+    labels.insert(oci::REF_NAME.into(), "registry.example.org/images/sci/sky:2.0".into());
+    let trail = Trail::read(&labels, Some("org.sciserver")).unwrap();
+    insta::assert_snapshot!(shown(&trail), @r#"
+    sci/sky 2.0-42-f90dbd6 Top
+      sci/nist 1.0-41-0a1b2c3 Recorded
+        image elsewhere.example/x/sci/alien:1.0 Some("sha256:e")
+      copied tools:1.0 Some("1.0-3-aaaaaaa")
+    foreign rel/alien
+    foreign sci/alien
+    "#);
+    assert!(matches!(trail.writer("org.sciserver.compat.version"), Writer::Foreign(_)));
+}
+
+#[test]
+fn a_pinned_layer_is_a_step_and_not_an_image() {
+    let mut labels = product();
+    labels.insert(
+        "org.sciserver.science.sky.from".into(),
+        r#"{"images":{"registry.example.org/images/sci/nist:1.0-41-0a1b2c3":"sha256:e"}}"#.into(),
+    );
+    let trail = Trail::read(&labels, None).unwrap();
+    insta::assert_snapshot!(shown(&trail), @r#"
+    rel/sky 2.0-42-f90dbd6 Top
+      sci/sky 2.0-42-f90dbd6 Recorded
+        sci/nist 1.0-41-0a1b2c3 Recorded
+          image docker.io/library/debian:12 Some("sha256:d")
+    "#);
+}
+
+#[test]
+fn what_is_no_trail_is_none_and_what_is_broken_does_not_hide_the_rest() {
+    assert_eq!(Trail::read(&labels(&[]), None), None);
+    for key in ["maintainer", "org.sciserver.science..version", ".science.x.version", "org.sciserver.science.x.size"] {
+        assert_eq!(Trail::read(&labels(&[(key, "1.0-4-bbbbbbb")]), None), None, "{key}");
+    }
+    let broken = labels(&[
+        ("p.science.x.version", "\u{1b}nonsense"),
+        ("p.science.x.buildtime", "NaN"),
+        ("p.science.x.from", "{"),
+        (oci::REF_NAME, "::"),
+    ]);
+    let trail = Trail::read(&broken, Some("org.sciserver")).unwrap();
+    assert_eq!((trail.prefix.as_str(), trail.top().build_time, trail.top().build_tag()), ("p", None, None));
+    // Two that say that they stand on each other are each told once.
+    let round = labels(&[
+        ("p.science.x.version", "1-1-aaaaaaa"),
+        ("p.science.x.from", r#"{"layers":{"y:1":"1-1-aaaaaaa"}}"#),
+        ("p.science.y.version", "1-1-aaaaaaa"),
+        ("p.science.y.from", r#"{"layers":{"x:1":"1-1-aaaaaaa"}}"#),
+        (oci::REF_NAME, "r.example/i/sci/x:1"),
+    ]);
+    insta::assert_snapshot!(shown(&Trail::read(&round, None).unwrap()), @r#"
+    sci/x 1-1-aaaaaaa Top
+      sci/y 1-1-aaaaaaa Recorded
+        copied x:1 Some("1-1-aaaaaaa")
+    "#);
+}
