@@ -232,7 +232,9 @@ impl Trail {
     fn recorded(&self, from: &From, met: &mut BTreeSet<usize>, below: &mut Vec<What>) {
         let named = |target: &str, tag: Option<&str>| {
             self.crumbs.iter().position(|crumb| {
-                crumb.kind == Kind::Science && crumb.name == target && (tag.is_none() || crumb.version.as_deref() == tag)
+                crumb.kind == Kind::Science
+                    && crumb.name == target
+                    && (tag.is_none() || crumb.version.as_deref() == tag)
             })
         };
         for (layer, build_tag) in &from.layers {
@@ -264,9 +266,12 @@ impl Trail {
     fn older(&self, than: usize, met: &BTreeSet<usize>) -> Option<usize> {
         let time = |crumb: usize| self.crumbs[crumb].build_time.unwrap_or(f64::NEG_INFINITY);
         let silent = (0..self.crumbs.len()).filter(|crumb| {
-            !met.contains(crumb) && self.crumbs[*crumb].from.is_none() && self.crumbs[*crumb].kind == Kind::Science
+            !met.contains(crumb)
+                && self.crumbs[*crumb].from.is_none()
+                && self.crumbs[*crumb].kind == Kind::Science
         });
-        let older = silent.filter(|crumb| self.crumbs[than].build_time.is_none() || time(*crumb) <= time(than));
+        let older =
+            silent.filter(|crumb| self.crumbs[than].build_time.is_none() || time(*crumb) <= time(than));
         older.max_by(|a, b| time(*a).total_cmp(&time(*b)).then(b.cmp(a)))
     }
 }
@@ -324,7 +329,9 @@ fn prefixes(labels: &BTreeMap<String, String>) -> BTreeMap<&str, usize> {
 fn crumbs(labels: &BTreeMap<String, String>, prefix: &str) -> Vec<Crumb> {
     let mut found: BTreeMap<Option<&str>, Crumb> = BTreeMap::new();
     for (key, value) in labels {
-        let Some((known, target, field)) = take_apart(key).filter(|(known, ..)| *known == prefix) else { continue };
+        let Some((known, target, field)) = take_apart(key).filter(|(known, ..)| *known == prefix) else {
+            continue;
+        };
         debug_assert_eq!(known, prefix);
         let crumb = found.entry(target).or_insert_with(|| Crumb {
             kind: if target.is_some() { Kind::Science } else { Kind::Compat },

@@ -43,7 +43,10 @@ fn product() -> BTreeMap<String, String> {
         ),
         ("org.sciserver.compat.version", "sky:2.0-42-f90dbd6"),
         ("org.sciserver.compat.buildtime", "1700000020"),
-        ("org.sciserver.compat.from", r#"{"layers":{"sky:2.0":"2.0-42-f90dbd6"},"stack":["common","jupyter"]}"#),
+        (
+            "org.sciserver.compat.from",
+            r#"{"layers":{"sky:2.0":"2.0-42-f90dbd6"},"stack":["common","jupyter"]}"#,
+        ),
         (oci::REF_NAME, "registry.example.org/images/rel/sky:2.0"),
         (oci::TITLE, "sky 2.0"),
         ("maintainer", "somebody"),
@@ -53,7 +56,10 @@ fn product() -> BTreeMap<String, String> {
 #[test]
 fn a_product_tells_its_whole_make_up() {
     let trail = Trail::read(&product(), None).unwrap();
-    assert_eq!((trail.prefix.as_str(), trail.repo.as_deref()), ("org.sciserver", Some("registry.example.org/images")));
+    assert_eq!(
+        (trail.prefix.as_str(), trail.repo.as_deref()),
+        ("org.sciserver", Some("registry.example.org/images"))
+    );
     insta::assert_snapshot!(shown(&trail), @r#"
     rel/sky 2.0-42-f90dbd6 Top
       sci/sky 2.0-42-f90dbd6 Recorded
@@ -134,7 +140,9 @@ fn a_pinned_layer_is_a_step_and_not_an_image() {
 #[test]
 fn what_is_no_trail_is_none_and_what_is_broken_does_not_hide_the_rest() {
     assert_eq!(Trail::read(&labels(&[]), None), None);
-    for key in ["maintainer", "org.sciserver.science..version", ".science.x.version", "org.sciserver.science.x.size"] {
+    for key in
+        ["maintainer", "org.sciserver.science..version", ".science.x.version", "org.sciserver.science.x.size"]
+    {
         assert_eq!(Trail::read(&labels(&[(key, "1.0-4-bbbbbbb")]), None), None, "{key}");
     }
     let broken = labels(&[

@@ -159,7 +159,11 @@ impl Inspection {
         let labels = seen
             .labels
             .iter()
-            .map(|(key, value)| Label { by: by(trail, key, value, bases), key: key.clone(), value: value.clone() })
+            .map(|(key, value)| Label {
+                by: by(trail, key, value, bases),
+                key: key.clone(),
+                value: value.clone(),
+            })
             .collect();
         Self {
             format_version: FORMAT_VERSION,
@@ -226,8 +230,9 @@ impl BuildDocument {
     fn new(crumb: &Crumb, known: &'static str, revision: Option<&str>) -> Self {
         let tag = crumb.build_tag();
         let hash = tag.as_ref().map(|tag| tag.hash.clone());
-        let full = revision
-            .filter(|full| full.len() == 40 && hash.as_ref().is_some_and(|hash| full.starts_with(hash.as_str())));
+        let full = revision.filter(|full| {
+            full.len() == 40 && hash.as_ref().is_some_and(|hash| full.starts_with(hash.as_str()))
+        });
         Self {
             kind: crumb.kind,
             name: crumb.repository(),
@@ -258,9 +263,11 @@ fn by(
             let has = |reference: &str| {
                 bases.get(reference).is_some_and(|labels| labels.get(key).is_some_and(|own| own == value))
             };
+            let all_told = trail.builds().all(|(crumb, _)| crumb.from.is_some())
+                && asked.iter().all(|(reference, _)| bases.contains_key(*reference));
             match asked.iter().find(|(reference, _)| has(reference)) {
                 Some((reference, _)) => By::Base { reference: (*reference).to_owned() },
-                None if asked.iter().all(|(reference, _)| bases.contains_key(*reference)) => By::Dockerfile,
+                None if all_told => By::Dockerfile,
                 None => By::Unknown,
             }
         }
@@ -294,7 +301,7 @@ pub(crate) fn text(inspection: &Inspection, verbose: bool, paint: Paint) -> Stri
     }));
     out.push_str(&format!("  {}; read from the {}\n\n", facts.join(", "), inspection.read_from));
     match &inspection.trail {
-        Some(trail) => push_trail(&mut out, trail, paint),
+        Some(trail) => push_trail(&mut out, trail, verbose, paint),
         None => out.push_str(
             "no trail: none of its labels tells of a build by image-builder, or by its predecessor\n",
         ),
@@ -303,7 +310,7 @@ pub(crate) fn text(inspection: &Inspection, verbose: bool, paint: Paint) -> Stri
     out
 }
 
-fn push_trail(out: &mut String, trail: &TrailDocument, paint: Paint) {
+fn push_trail(out: &mut String, trail: &TrailDocument, verbose: bool, paint: Paint) {
     for (at, line) in trail.tree.iter().enumerate() {
         let below = trail.tree.get(at + 1).is_some_and(|next| next.depth > line.depth);
         let (first, rest) = branches(&trail.tree, at, below);
@@ -313,7 +320,7 @@ fn push_trail(out: &mut String, trail: &TrailDocument, paint: Paint) {
                 let build = &trail.builds[*build];
                 out.push_str(&headline(build, paint));
                 out.push('\n');
-                for detail in details(build) {
+                for detail in details(build, verbose) {
                     out.push_str(&format!("{}{detail}\n", paint.dim(&rest)));
                 }
             }
@@ -352,20 +359,21 @@ fn headline(build: &BuildDocument, paint: Paint) -> String {
     if let Some(built) = &build.built {
         text.push_str(&format!(", built {}", date(built)));
     }
-    if let (Some(commit), Some(number)) = (&build.commit, build.count) {
+    if let Some(commit) = &build.commit {
         let short = commit.get(..7).unwrap_or(commit);
-        text.push_str(&format!(" from commit {} (number {number})", escape(short)));
+        text.push_str(&format!(" from commit {}", escape(short)));
     }
     text
 }
 
-fn details(build: &BuildDocument) -> Vec<String> {
+fn details(build: &BuildDocument, verbose: bool) -> Vec<String> {
     let stack = build.from.as_ref().map(|from| from.stack.as_slice()).unwrap_or_default();
     let mut details = Vec::new();
     if !stack.is_empty() {
-        details.push(format!("compat stack: {}", list(stack)));
+        details.push(format!("compat stack: {}", escape(&stack.join(", "))));
     }
-    details.extend(build.inputs.as_ref().map(|inputs| format!("inputs {}", escape(inputs))));
+    let inputs = build.inputs.as_ref().filter(|_| verbose);
+    details.extend(inputs.map(|inputs| format!("inputs {}", escape(inputs))));
     details
 }
 
@@ -393,7 +401,11 @@ fn push_labels(out: &mut String, inspection: &Inspection, verbose: bool, paint: 
         out.push_str(&format!("\n{}\n", paint.bold("labels")));
         for label in &inspection.labels {
             let value = escape(&label.value);
-            out.push_str(&format!("  {}={value}\n    {}\n", escape(&label.key), paint.dim(&writer(&label.by))));
+            out.push_str(&format!(
+                "  {}={value}\n    {}\n",
+                escape(&label.key),
+                paint.dim(&writer(&label.by))
+            ));
         }
         return;
     }

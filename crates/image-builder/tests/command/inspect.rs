@@ -26,7 +26,16 @@ fn an_image_of_a_gigabyte_is_told_from_kilobytes() {
     let (first, rest) = shown.split_once('\n').unwrap();
     let (digest, rest) = rest.split_once('\n').unwrap();
     assert!(first == "$REGISTRY/x/rel/nist:1.0" && digest.starts_with("  sha256:"), "{shown}");
-    insta::assert_snapshot!(rest, @"");
+    insta::assert_snapshot!(rest, @r"
+      linux/amd64, made 2023-11-14 22:13:41 UTC, 2 layers, 1.0 GB compressed; read from the registry
+
+    rel/nist 1.0-42-f90dbd6, built 2023-11-14 22:13:40 UTC from commit f90dbd6
+    │  compat stack: jupyter
+    └─ sci/nist 1.0-41-0a1b2c3, built 2023-11-14 22:13:20 UTC from commit 0a1b2c3
+       └─ docker.io/library/debian:12@sha256:dd
+
+    labels of another name: it was built as registry.example.org/images/rel/nist: this is a copy of that, or was made from it by other means
+    ");
     let asked = registry.asked();
     assert_eq!(asked.len(), 2, "a manifest and a configuration: {asked:?}");
     assert!(registry.sent() < 4096, "{} bytes for {asked:?}", registry.sent());
@@ -55,8 +64,8 @@ fn an_image_without_a_trail_says_so_and_one_that_is_not_there_is_another_matter(
     let told = tree.run(&["inspect", &reference("x/y:1")]).code(7);
     assert!(told.stdout.contains("no trail: none of its labels tells of a build"), "{}", told.stdout);
     let absent = tree.run(&["inspect", &reference("x/none:1"), "--from", "registry"]).code(5);
-    insta::assert_snapshot!(absent.stderr.replace(&registry.host(), "$REGISTRY"), @"");
+    insta::assert_snapshot!(absent.stderr.replace(&registry.host(), "$REGISTRY"), @"error: $REGISTRY/x/none:1 is not there: its registry does not have it");
     let nobody = tree.run(&["inspect", &reference("x/y:1"), "--from", "engine"]).code(5);
-    assert!(nobody.stderr.starts_with("error: the engine at unix://$HOME/no.sock cannot be used"), "{}", nobody.stderr);
+    assert!(nobody.stderr.starts_with("error: no engine at unix://$HOME/no.sock"), "{}", nobody.stderr);
     tree.run(&["inspect", "Not/A Name"]).code(2);
 }

@@ -26,7 +26,8 @@ impl Registry {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
-        let (served, sent, asked) = (Served::default(), Arc::<AtomicUsize>::default(), Arc::default());
+        let (served, sent) = (Served::default(), Arc::<AtomicUsize>::default());
+        let asked = Arc::<Mutex<Vec<String>>>::default();
         let (ours, count, remember) = (Arc::clone(&served), Arc::clone(&sent), Arc::clone(&asked));
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -37,7 +38,7 @@ impl Registry {
                 }
                 let bytes = answer(&stream, &line, &ours.lock().expect("nobody panics with it"));
                 count.fetch_add(bytes.unwrap_or_default(), Ordering::Relaxed);
-                Mutex::lock(&remember).expect("nobody panics with it").push(line);
+                remember.lock().expect("nobody panics with it").push(line);
             }
         });
         Self { address, served, sent, asked, thread: Some(thread) }
