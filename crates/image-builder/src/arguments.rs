@@ -11,6 +11,7 @@ use crate::commands::explain::ExplainArguments;
 use crate::commands::graph::GraphArguments;
 use crate::commands::inspect::InspectArguments;
 use crate::commands::pin::PinArguments;
+use crate::commands::verify::VerifyArguments;
 use crate::environment;
 use crate::secrets::Secret;
 
@@ -36,7 +37,8 @@ Exit codes:
   5    the environment: git, engine, registry, disk
   6    conflict: another run holds the lock, a build tag exists with other content, a newer build
        is published
-  7    what was asked does not hold: check, pin --check, inspect of an image without a trail
+  7    what was asked does not hold: check, pin --check, verify, inspect of an
+       image without a trail
   130  interrupted (143: terminated)
   Of several: interrupted, then 5, 6, 3, 4.
 
@@ -83,6 +85,8 @@ pub(crate) enum Command {
     Pin(PinArguments),
     /// Tell what an image was made from: its trail, from the engine or straight from a registry
     Inspect(InspectArguments),
+    /// Hold the trail of images against this source tree and what is published
+    Verify(VerifyArguments),
     /// Print the JSON Schema of a descriptor
     Schema(SchemaArguments),
     /// Print a completion script for a shell

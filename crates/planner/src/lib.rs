@@ -23,6 +23,7 @@ mod finding;
 pub mod fixture;
 mod graph;
 mod guidelines;
+mod identity;
 mod inputs;
 mod jsonc;
 mod layers;
@@ -56,6 +57,7 @@ use crate::tree::{Base, Inputs, Tree};
 
 pub use check::{Checked, Finding, check};
 pub use excerpt::Direction;
+pub use identity::{Identity, identities};
 pub use picture::LayerGraph;
 pub use problem::{Edit, Problem};
 pub use request::{Request, Selection};

@@ -9,6 +9,7 @@ pub(crate) mod inspect;
 pub(crate) mod pin;
 mod plan;
 mod schema;
+pub(crate) mod verify;
 
 use crate::arguments::{Arguments, Command};
 
@@ -26,6 +27,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Graph(arguments)) => graph::run(&arguments),
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
+        Some(Command::Verify(arguments)) => verify::run(&arguments),
         Some(Command::Schema(arguments)) => schema::run(&arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments),
     }

@@ -141,12 +141,13 @@ pub(crate) fn has_other_labels(trail: &Trail, labels: &BTreeMap<String, String>)
 
 /// The images of other makers that the trail leads to, with their digests.
 pub(crate) fn bases(trail: &Trail) -> Vec<(&str, Option<&str>)> {
-    let image = |what| match what {
-        &What::Image { ref reference, ref digest } => Some((reference.as_str(), digest.as_deref())),
-        What::Build { .. } | What::Copied { .. } => None,
-    };
     // The lowest first: what everything stands on.
-    trail.steps.iter().rev().filter_map(|step| image(&step.what)).collect()
+    let steps = trail.steps.iter().rev();
+    let image = steps.filter_map(|step| match &step.what {
+        What::Image { reference, digest } => Some((reference.as_str(), digest.as_deref())),
+        What::Build { .. } | What::Copied { .. } => None,
+    });
+    image.collect()
 }
 
 impl Inspection {

@@ -16,6 +16,7 @@ pub(crate) mod progress;
 pub(crate) mod quality;
 pub(crate) mod summary;
 pub(crate) mod terminal;
+pub(crate) mod verify;
 pub(crate) mod words;
 
 #[cfg(test)]

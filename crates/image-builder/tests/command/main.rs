@@ -15,3 +15,4 @@ mod refused;
 mod served;
 mod streams;
 mod support;
+mod verify;

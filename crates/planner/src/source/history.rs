@@ -21,8 +21,8 @@ pub(super) struct History<'repo> {
 pub(super) struct Commit {
     pub(super) tree: Oid,
     pub(super) parents: Vec<Oid>,
-    /// Seconds of the committer's line, only for choosing among several merge bases.
-    time: i64,
+    /// Seconds of the committer's line: for choosing among several merge bases, and for telling people.
+    pub(super) time: i64,
 }
 
 /// Where two histories meet.
@@ -121,6 +121,17 @@ impl<'repo> History<'repo> {
         } else {
             Relation::Diverged
         })
+    }
+
+    /// What is reachable from one commit and not from another, the newest first.
+    pub(super) fn between(&mut self, from: Oid, to: Oid) -> Result<Vec<(Oid, Rc<Commit>)>, SourceError> {
+        let (known, all) = (self.reachable(from)?.commits, self.reachable(to)?.commits);
+        let mut between = Vec::new();
+        for id in all.difference(&known) {
+            between.extend(self.commit(*id)?.map(|commit| (*id, commit)));
+        }
+        between.sort_by_key(|(id, commit)| (std::cmp::Reverse(commit.time), *id));
+        Ok(between)
     }
 
     fn reachable(&mut self, from: Oid) -> Result<Reachable, SourceError> {

@@ -25,6 +25,7 @@ mod listing;
 mod repository;
 mod revision;
 mod rules;
+mod touched;
 mod tracked;
 mod uncommitted;
 mod untracked;
@@ -37,6 +38,7 @@ use plan::Revision;
 
 pub use comparison::Comparison;
 pub use error::{ErrorKind, SourceError};
+pub use touched::{Touched, touched};
 
 use crate::tree::{Base, Inputs, Tree};
 

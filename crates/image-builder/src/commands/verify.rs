@@ -1,0 +1,208 @@
+//! `image-builder verify`: holds the trail of images against this source tree, and against what is published.
+//!
+//! Gathers facts; what they mean is decided in [`crate::report::verify`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use plan::trail::Crumb;
+use plan::{ImageName, Trail};
+use planner::source::{self, Comparison, Relation, Touched};
+use planner::tree::Base;
+use planner::{Identity, Request, identities};
+
+use crate::looking::{From, LookArguments, Looker, Place, block_on};
+use crate::report::verify::{self as report, Facts, Parent, Published, Verdict, Verified};
+use crate::{escape, exit, output, planning};
+
+/// How many commits are named for one build.
+const COMMITS: usize = 3;
+
+/// `image-builder verify`
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// Images: as docker names them, or sci/… or rel/… of the repo
+    #[arg(value_name = "REF", required = true)]
+    references: Vec<String>,
+    /// Hold each build only against the commit that it tells
+    ///
+    /// What changed since, and parents that were published since, are told and do not count.
+    #[arg(long)]
+    provenance: bool,
+    #[command(flatten)]
+    look: LookArguments,
+    /// How it is told
+    #[arg(long, value_enum, default_value_t = VerifyFormat::Text)]
+    format: VerifyFormat,
+}
+
+/// `--format` of a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum VerifyFormat {
+    /// For people
+    Text,
+    /// A versioned document
+    Json,
+}
+
+/// Verifies.
+pub(crate) fn run(arguments: &VerifyArguments) -> anyhow::Result<u8> {
+    let looker = Looker::new(&arguments.look)?;
+    let tree = SourceTree::open(arguments)?;
+    let verified = block_on(verify(arguments, &looker, tree))?;
+    let text = match arguments.format {
+        VerifyFormat::Text => report::text(&verified, output::stdout_paint()),
+        VerifyFormat::Json => {
+            let json =
+                serde_json::to_string_pretty(&report::document(&verified)).context("cannot write JSON")?;
+            escape::escape_json(&json).into_owned() + "\n"
+        }
+    };
+    output::data(&text).context("cannot write to stdout")?;
+    let holds = verified.iter().all(Verified::holds);
+    Ok(if holds { exit::DONE } else { exit::DOES_NOT_HOLD })
+}
+
+async fn verify(
+    arguments: &VerifyArguments,
+    looker: &Looker,
+    mut tree: SourceTree,
+) -> anyhow::Result<Vec<Verified>> {
+    let mut published = BTreeMap::new();
+    let mut verified = Vec::new();
+    for reference in &arguments.references {
+        let seen = looker.look(reference).await?;
+        let Some(trail) = Trail::read(&seen.labels, Some(&looker.config.label_prefix)) else {
+            verified.push(Verified { reference: seen.name.to_string(), builds: Vec::new() });
+            continue;
+        };
+        let given = arguments.look.repo.as_deref().filter(|repo| !repo.is_empty());
+        let repo = given.or(trail.repo.as_deref()).unwrap_or(&looker.repo);
+        // What was built without a registry has its parents on the engine.
+        let on_engine = arguments.look.from == From::Engine && seen.place == Place::Engine;
+        let mut builds = Vec::new();
+        for (crumb, _) in trail.builds() {
+            let mut parents = Vec::new();
+            for (layer, recorded) in crumb.from.iter().flat_map(|from| &from.layers) {
+                let reference = format!("{repo}/sci/{layer}");
+                if !published.contains_key(&reference) {
+                    let shown = self::published(looker, &reference, layer, on_engine).await?;
+                    published.insert(reference.clone(), shown);
+                }
+                let published = published[&reference].clone();
+                parents.push(Parent { layer: layer.clone(), recorded: recorded.clone(), published });
+            }
+            let facts = tree.facts(crumb, repo)?;
+            builds.push(Verdict::of(crumb, &facts, &parents, arguments.provenance));
+        }
+        let foreign = trail.foreign.iter().map(|crumb| Verdict::foreign(&trail.crumbs[*crumb]));
+        builds.extend(foreign);
+        verified.push(Verified { reference: seen.name.to_string(), builds });
+    }
+    Ok(verified)
+}
+
+/// What a moving tag shows now.
+async fn published(
+    looker: &Looker,
+    reference: &str,
+    layer: &str,
+    on_engine: bool,
+) -> anyhow::Result<Published> {
+    let Ok(name) = ImageName::parse(reference) else { return Ok(Published::Absent) };
+    let seen = if on_engine { looker.on_engine(&name).await? } else { looker.in_registry(&name).await? };
+    let Some(seen) = seen else { return Ok(Published::Absent) };
+    let target = layer.split_once(':').map_or(layer, |(target, _)| target);
+    let trail = Trail::read(&seen.labels, Some(&looker.config.label_prefix));
+    let crumbs = trail.iter().flat_map(|trail| &trail.crumbs);
+    let version = crumbs
+        .filter(|crumb| crumb.repository() == format!("sci/{target}"))
+        .find_map(|crumb| crumb.version.clone());
+    Ok(version.map_or(Published::Silent, Published::Build))
+}
+
+/// The source tree at HEAD and at the commits that trails tell.
+struct SourceTree {
+    root: PathBuf,
+    head: String,
+    /// By commit and repo.
+    known: BTreeMap<(String, String), Side>,
+}
+
+/// What a commit gives, and what HEAD gives.
+#[derive(Clone)]
+struct Side {
+    then: BTreeMap<String, Identity>,
+    now: BTreeMap<String, Identity>,
+}
+
+impl SourceTree {
+    fn open(arguments: &VerifyArguments) -> anyhow::Result<Self> {
+        let start = planning::start(arguments.look.root.as_deref())?;
+        let comparison = Comparison::parse("HEAD..HEAD")?;
+        let opened = source::open(&source::Options { start, comparison, ..source::Options::default() })?;
+        Ok(Self { root: opened.root, head: opened.inputs.revision.commit, known: BTreeMap::new() })
+    }
+
+    /// What the history says of one build.
+    fn facts(&mut self, crumb: &Crumb, repo: &str) -> anyhow::Result<Facts> {
+        let head = self.head.clone();
+        let Some(tag) = crumb.build_tag() else {
+            return Ok(Facts {
+                head,
+                relation: Relation::Unknown,
+                then: None,
+                now: None,
+                touched: Vec::new(),
+            });
+        };
+        let relation = source::relation(&self.root, &head, &tag.hash);
+        if relation == Relation::Unknown {
+            return Ok(Facts { head, relation, then: None, now: None, touched: Vec::new() });
+        }
+        let side = self.side(&tag.hash, repo)?;
+        let name = format!("{}:{}", crumb.repository(), tag.version.as_str());
+        let (then, now) = (side.then.get(&name).cloned(), side.now.get(&name).cloned());
+        let recorded = crumb.inputs.as_ref().or(then.as_ref().map(|then| &then.inputs));
+        let touched = if now.as_ref().map(|now| &now.inputs) == recorded {
+            Vec::new()
+        } else {
+            self.touched(&tag.hash, then.as_ref(), now.as_ref())?
+        };
+        Ok(Facts { head, relation, then, now, touched })
+    }
+
+    fn side(&mut self, commit: &str, repo: &str) -> anyhow::Result<Side> {
+        let key = (commit.to_owned(), repo.to_owned());
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known.clone());
+        }
+        let comparison = Comparison::parse(&format!("{commit}..{}", self.head))?;
+        let start = self.root.clone();
+        let opened = source::open(&source::Options { start, comparison, ..source::Options::default() })?;
+        let request = Request { repo: Some(repo.to_owned()), ..Request::default() };
+        let then = match &opened.inputs.base {
+            Base::Commit { tree, .. } => identities(tree, &request),
+            Base::Empty => BTreeMap::new(),
+        };
+        let side = Side { then, now: identities(&opened.inputs.now, &request) };
+        self.known.insert(key, side.clone());
+        Ok(side)
+    }
+
+    /// The commits since that changed the directories of a build, wherever they lay then and lie now.
+    fn touched(
+        &self,
+        commit: &str,
+        then: Option<&Identity>,
+        now: Option<&Identity>,
+    ) -> anyhow::Result<Vec<Touched>> {
+        let mut layers: Vec<String> =
+            then.into_iter().chain(now).flat_map(|identity| identity.layers.iter().cloned()).collect();
+        layers.sort();
+        layers.dedup();
+        Ok(source::touched(&self.root, (commit, &self.head), &layers, COMMITS)?)
+    }
+}

@@ -1,0 +1,165 @@
+//! `verify`: the real binary on a history, with images as a build of it would have published them.
+
+use std::collections::BTreeMap;
+
+use plan::{Kind, Plan, Target};
+
+use crate::served::Registry;
+use crate::support::{Run, Tree};
+
+/// Publishes what a plan over everything would build now, `from` labels and all; returns its build tag of version 1.0.
+fn publish(tree: &Tree, registry: &Registry) -> String {
+    let repo = format!("{}/x", registry.host());
+    let plan = tree.run(&["plan", "--all", "--format", "json", "--repo", &repo]).code(0).stdout;
+    let plan = Plan::from_json(&plan).unwrap();
+    let mut images: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for build in &plan.builds {
+        let (mut layers, mut inherited) = (BTreeMap::new(), BTreeMap::new());
+        for reference in &build.references {
+            let Target::Build { id } = &reference.target else { continue };
+            let parent = plan.build(id).unwrap();
+            let (_, tag) = parent.build_tag().rsplit_once(':').unwrap();
+            layers.insert(format!("{}:{}", parent.target, parent.version), tag.to_owned());
+            inherited = images[&id.0].clone();
+        }
+        let key = match build.kind {
+            Kind::Science => format!("org.sciserver.science.{}", build.target),
+            Kind::Compat => "org.sciserver.compat".to_owned(),
+        };
+        inherited.extend(build.labels.clone());
+        inherited.insert(format!("{key}.buildtime"), "1700000000".to_owned());
+        inherited
+            .insert(format!("{key}.from"), serde_json::json!({"layers": layers, "images": {}}).to_string());
+        let labels: Vec<(&str, &str)> =
+            inherited.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        for tag in &build.tags {
+            registry.image(tag.split_once('/').unwrap().1, &labels);
+        }
+        images.insert(build.id.0.clone(), inherited);
+    }
+    format!("1.0-{}-{}", plan.revision.count.unwrap(), plan.revision.short)
+}
+
+fn verify(tree: &Tree, registry: &Registry, arguments: &[&str]) -> Run {
+    let repo = format!("{}/x", registry.host());
+    let mut all = vec!["verify", "--from", "registry", "--repo", &repo];
+    all.extend(arguments);
+    let run = tree.run(&all);
+    Run { stdout: run.stdout.replace(&registry.host(), "$REGISTRY"), ..run }
+}
+
+#[test]
+fn a_fresh_product_holds_until_a_layer_or_a_parent_changes() {
+    let mut tree = Tree::sample();
+    let registry = Registry::start();
+    let first = publish(&tree, &registry);
+    let fresh = verify(&tree, &registry, &["rel/nist-basic:2.0"]).code(0);
+    insta::assert_snapshot!(fresh.stdout, @r"
+    $REGISTRY/x/rel/nist-basic:2.0
+      rel/nist-basic 2.0-2-77fe882
+        holds  commit 77fe882 is HEAD
+        holds  its inputs are what commit 77fe882 gives
+        holds  HEAD gives the same inputs
+        holds  it was built on sci/nist-basic-2:2.0-2-77fe882, which is published
+      sci/nist-basic-2 2.0-2-77fe882
+        holds  commit 77fe882 is HEAD
+        holds  its inputs are what commit 77fe882 gives
+        holds  HEAD gives the same inputs
+        holds  it was built on sci/nist-basic:1.0-2-77fe882, which is published
+      sci/nist-basic 1.0-2-77fe882
+        holds  commit 77fe882 is HEAD
+        holds  its inputs are what commit 77fe882 gives
+        holds  HEAD gives the same inputs
+      all that 3 builds tell holds
+    ");
+
+    // What concerns no image changes nothing; then the interface changes, and later the lowest layer.
+    tree.write("science/nist-basic/README.md", "another text\n");
+    tree.commit();
+    verify(&tree, &registry, &["rel/nist-basic:2.0"]).code(0);
+    tree.write("compat/common/Dockerfile", "USER 1001\nCMD [\"true\"]\n");
+    tree.commit();
+    let changed = verify(&tree, &registry, &["rel/nist-basic:2.0"]).code(7);
+    insta::assert_snapshot!(changed.stdout, @r#"
+    $REGISTRY/x/rel/nist-basic:2.0
+      rel/nist-basic 2.0-2-77fe882
+        holds  commit 77fe882 is in the history of HEAD (2ddd015)
+        holds  its inputs are what commit 77fe882 gives
+        fails  changed since by 2ddd015 "x" (2023-11-14)
+        holds  it was built on sci/nist-basic-2:2.0-2-77fe882, which is published
+      sci/nist-basic-2 2.0-2-77fe882
+        holds  commit 77fe882 is in the history of HEAD (2ddd015)
+        holds  its inputs are what commit 77fe882 gives
+        holds  HEAD gives the same inputs
+        holds  it was built on sci/nist-basic:1.0-2-77fe882, which is published
+      sci/nist-basic 1.0-2-77fe882
+        holds  commit 77fe882 is in the history of HEAD (2ddd015)
+        holds  its inputs are what commit 77fe882 gives
+        holds  HEAD gives the same inputs
+      does not hold: 1 of 3 builds
+    "#);
+    let provenance = verify(&tree, &registry, &["rel/nist-basic:2.0", "--provenance"]).code(0);
+    assert!(provenance.stdout.contains("note   changed since by "), "{}", provenance.stdout);
+
+    tree.write("science/nist-basic/packages.txt", "numpy\nscipy\nsympy\n");
+    tree.commit();
+    let second = publish(&tree, &registry);
+    assert_ne!(first, second);
+    let old = format!("sci/nist-basic-2:{}", first.replacen("1.0", "2.0", 1));
+    let told = verify(&tree, &registry, &[&old]).code(7).stdout;
+    assert!(
+        told.contains(&format!("fails  it was built on sci/nist-basic:{first}, and published is {second}")),
+        "{told}"
+    );
+    verify(&tree, &registry, &["rel/nist-basic:2.0", "sci/nist-basic:1.0"]).code(0);
+}
+
+#[test]
+fn what_the_tree_does_not_know_or_does_not_give_does_not_hold() {
+    let tree = Tree::sample();
+    let registry = Registry::start();
+    publish(&tree, &registry);
+    let rewritten = Tree::sample();
+    rewritten.git(&["commit", "--quiet", "--amend", "-m", "rewritten"]);
+    let told = verify(&rewritten, &registry, &["sci/nist-basic:1.0"]).code(7).stdout;
+    assert!(told.contains(" is not in the history of HEAD ("), "{told}");
+    let mut stranger = Tree::new();
+    stranger.write("science/other/Dockerfile", "FROM scratch\n");
+    stranger.commit();
+    let told = verify(&stranger, &registry, &["sci/nist-basic:1.0"]).code(7).stdout;
+    assert!(told.contains(" is not in this clone"), "{told}");
+
+    let tag = publish(&tree, &registry);
+    let labels = [
+        ("org.sciserver.science.nist-basic.version", tag.as_str()),
+        ("org.sciserver.science.nist-basic.inputs", "v1:sha256:0"),
+        ("org.sciserver.science.nist-basic.from", "{}"),
+    ];
+    registry.image("x/sci/nist-basic:forged", &labels);
+    let told = verify(&tree, &registry, &["sci/nist-basic:forged", "--provenance"]).code(7).stdout;
+    assert!(told.contains("fails  its inputs are v1:sha256:0, and commit "), "{told}");
+    registry.image("x/sci/other:1", &[]);
+    let json = verify(&tree, &registry, &["sci/other:1", "--format", "json"]).code(7).stdout;
+    let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&document["format_version"], &document["holds"]), (&"1.0".into(), &false.into()));
+}
+
+#[test]
+fn a_merge_is_no_change_of_what_it_only_brought_together() {
+    let mut tree = Tree::sample();
+    let registry = Registry::start();
+    publish(&tree, &registry);
+    tree.git(&["checkout", "--quiet", "-b", "side"]);
+    tree.write("compat/common/Dockerfile", "USER 1001\nCMD [\"true\"]\n");
+    tree.commit();
+    let side = tree.head();
+    tree.git(&["checkout", "--quiet", "-"]);
+    tree.write("science/nist-basic/README.md", "another text\n");
+    tree.commit();
+    tree.git(&["merge", "--quiet", "--no-ff", "--no-edit", "side"]);
+    assert_ne!(side, tree.head());
+    let told = verify(&tree, &registry, &["rel/nist-basic:2.0"]).code(7).stdout;
+    let line = told.lines().find(|line| line.contains("changed since by")).unwrap();
+    assert_eq!(line.matches(&side[..7]).count(), 1, "{told}");
+    assert!(!line.contains(&tree.head()[..7]), "{told}");
+}
