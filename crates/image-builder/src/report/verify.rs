@@ -276,7 +276,7 @@ pub(crate) fn text(verified: &[Verified], paint: Paint) -> String {
         let failed = image.builds.iter().filter(|build| !build.holds()).count();
         out.push_str(&match (image.builds.len(), failed) {
             (0, _) => "  nothing to verify\n".to_owned(),
-            (all, 0) => format!("  all that {} tell holds\n", count(all, "build")),
+            (all, 0) => format!("  all holds: {}\n", count(all, "build")),
             (all, failed) => format!("  does not hold: {failed} of {}\n", count(all, "build")),
         });
     }

@@ -53,7 +53,7 @@ fn what_holds_is_said_claim_by_claim() {
         holds  its inputs are what commit bbbbbbb gives
         holds  HEAD gives the same inputs
         holds  it was built on sci/base:1.0-3-aaaaaaa, which is published
-      all that 1 build tell holds
+      all holds: 1 build
     ");
 }
 
@@ -141,7 +141,7 @@ fn an_image_of_the_predecessor_holds_by_its_commit() {
         -      its inputs are not recorded; commit bbbbbbb has a layer or product of that name
         holds  HEAD gives the same inputs
         -      what it was built on is not recorded, as in all images of the predecessor
-      all that 1 build tell holds
+      all holds: 1 build
     ");
     let none = [Verified { reference: "r.example/x:1".into(), builds: Vec::new() }];
     assert!(!none[0].holds());

@@ -11,14 +11,14 @@ use crate::support::{Run, Tree};
 fn publish(tree: &Tree, registry: &Registry) -> String {
     let repo = format!("{}/x", registry.host());
     let plan = tree.run(&["plan", "--all", "--format", "json", "--repo", &repo]).code(0).stdout;
-    let plan = Plan::from_json(&plan).unwrap();
+    let plan = Plan::from_json(&plan).expect("a plan was printed");
     let mut images: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for build in &plan.builds {
         let (mut layers, mut inherited) = (BTreeMap::new(), BTreeMap::new());
         for reference in &build.references {
             let Target::Build { id } = &reference.target else { continue };
-            let parent = plan.build(id).unwrap();
-            let (_, tag) = parent.build_tag().rsplit_once(':').unwrap();
+            let parent = plan.build(id).expect("the plan has its own builds");
+            let (_, tag) = parent.build_tag().rsplit_once(':').expect("a tag");
             layers.insert(format!("{}:{}", parent.target, parent.version), tag.to_owned());
             inherited = images[&id.0].clone();
         }
@@ -33,11 +33,11 @@ fn publish(tree: &Tree, registry: &Registry) -> String {
         let labels: Vec<(&str, &str)> =
             inherited.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         for tag in &build.tags {
-            registry.image(tag.split_once('/').unwrap().1, &labels);
+            registry.image(tag.split_once('/').expect("a registry").1, &labels);
         }
         images.insert(build.id.0.clone(), inherited);
     }
-    format!("1.0-{}-{}", plan.revision.count.unwrap(), plan.revision.short)
+    format!("1.0-{}-{}", plan.revision.count.expect("a full clone"), plan.revision.short)
 }
 
 fn verify(tree: &Tree, registry: &Registry, arguments: &[&str]) -> Run {
@@ -70,7 +70,7 @@ fn a_fresh_product_holds_until_a_layer_or_a_parent_changes() {
         holds  commit 77fe882 is HEAD
         holds  its inputs are what commit 77fe882 gives
         holds  HEAD gives the same inputs
-      all that 3 builds tell holds
+      all holds: 3 builds
     ");
 
     // What concerns no image changes nothing; then the interface changes, and later the lowest layer.
