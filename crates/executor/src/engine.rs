@@ -366,7 +366,7 @@ async fn within<T>(
 }
 
 /// The next piece of an answer, within a time.
-async fn next<T>(
+pub(crate) async fn next<T>(
     stream: &mut (impl Stream<Item = Result<T, bollard::errors::Error>> + Unpin),
     idle: Duration,
 ) -> Result<Option<T>, EngineError> {

@@ -7,6 +7,7 @@
 
 mod build;
 mod container;
+pub mod contents;
 pub mod context;
 mod course;
 mod dockerfile;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::check::CheckArguments;
+use crate::commands::diff::DiffArguments;
 use crate::commands::explain::ExplainArguments;
 use crate::commands::graph::GraphArguments;
 use crate::commands::inspect::InspectArguments;
@@ -37,8 +38,8 @@ Exit codes:
   5    the environment: git, engine, registry, disk
   6    conflict: another run holds the lock, a build tag exists with other content, a newer build
        is published
-  7    what was asked does not hold: check, pin --check, verify, inspect of an
-       image without a trail
+  7    what was asked does not hold: check, pin --check, diff --check, verify, inspect of
+       an image without a trail
   130  interrupted (143: terminated)
   Of several: interrupted, then 5, 6, 3, 4.
 
@@ -87,6 +88,8 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Hold the trail of images against this source tree and what is published
     Verify(VerifyArguments),
+    /// Tell what differs inside two images: packages, settings, layers; nothing is run or pulled
+    Diff(DiffArguments),
     /// Print the JSON Schema of a descriptor
     Schema(SchemaArguments),
     /// Print a completion script for a shell

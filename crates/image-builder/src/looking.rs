@@ -101,8 +101,8 @@ pub(crate) struct Looker {
     pub(crate) registry: Registry,
     /// Logins.
     pub(crate) docker_config: DockerConfig,
-    from: From,
-    host: Option<String>,
+    pub(crate) from: From,
+    pub(crate) host: Option<String>,
 }
 
 impl Looker {

@@ -1,9 +1,10 @@
 //! An OCI distribution client as far as image-builder needs one: which digest a reference names, what an
-//! image's configuration says, which tags there are, and one more tag for an image.
+//! image's configuration says, which tags there are, what a blob holds, and one more tag for an image.
 //!
 //! Knows neither plans nor engines, and reads no environment: the docker configuration's directory, plain
 //! HTTP registries and certificates are given to it ([`Options`]). Only a 404 means "not there".
 
+mod blob;
 mod credentials;
 mod error;
 mod helper;
@@ -13,6 +14,7 @@ mod registry;
 mod retry;
 mod wire;
 
+pub use blob::Blob;
 pub use credentials::{Credential, DockerConfig};
 pub use error::{Error, ErrorKind};
 pub use manifest::{Image, Layer};

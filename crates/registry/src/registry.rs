@@ -151,6 +151,11 @@ impl Registry {
         Err(Error::new(ErrorKind::Protocol, format!("{image}: more than {DEPTH} indexes in each other")))
     }
 
+    /// The way, for the other questions.
+    pub(crate) fn wire(&self) -> &Arc<Wire> {
+        &self.wire
+    }
+
     /// What must show nowhere: the credentials and tokens that are in use by now.
     #[must_use]
     pub fn secrets(&self) -> Vec<String> {
@@ -334,7 +339,11 @@ fn with_tag(image: &ImageName, tag: &str) -> ImageName {
 }
 
 fn sha256(body: &[u8]) -> String {
-    let digest = Sha256::digest(body);
+    hex(&Sha256::digest(body))
+}
+
+/// A digest as text.
+pub(crate) fn hex(digest: &[u8]) -> String {
     let mut text = String::with_capacity(71);
     text.push_str("sha256:");
     for byte in digest {

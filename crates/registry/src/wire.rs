@@ -4,6 +4,8 @@
 //! and the token server's own answer, and a retry has to know all three, so the requests are made here,
 //! over the HTTP client that it uses too. Nothing is tried again here, but for one new login after a 401.
 
+mod stream;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use plan::ImageName;
 use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Method, Url};
+use reqwest::{Client, Method, RequestBuilder, Url};
 
 use crate::credentials::Credential;
 use crate::error::{Error, ErrorKind, plain, said, status_error};
@@ -136,26 +138,32 @@ impl Wire {
         what: &str,
     ) -> Result<Answer, Error> {
         let registry = &request.image.registry;
-        let host = host(registry);
+        let builder = self.prepared(request, authorization)?.timeout(self.options.timeout);
+        let response = builder.send().await.map_err(|cause| self.unreachable(&cause, registry, what))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        tracing::debug!(method = %request.method, host = host(registry), path = request.path, status, "registry");
+        let body =
+            read(response, request.limit).await.map_err(|cause| self.unreadable(cause, registry, what))?;
+        Ok(Answer { status, headers, body })
+    }
+
+    /// A request with its address, headers and login, and no time limit yet.
+    fn prepared(
+        &self,
+        request: &Request<'_>,
+        authorization: Option<&Authorization>,
+    ) -> Result<RequestBuilder, Error> {
+        let host = host(&request.image.registry);
         let scheme = if self.is_plain(host) { "http" } else { "https" };
         let url = format!("{scheme}://{host}/v2/{}/{}", request.image.repository, request.path);
-        let mut builder = self
-            .client(host)?
-            .request(request.method.clone(), url)
-            .timeout(self.options.timeout)
-            .body(request.body.clone());
+        let mut builder = self.client(host)?.request(request.method.clone(), url).body(request.body.clone());
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
         if let Some(authorization) = authorization {
             builder = builder.header(AUTHORIZATION, &authorization.value);
         }
-        let response = builder.send().await.map_err(|cause| self.unreachable(&cause, registry, what))?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        tracing::debug!(method = %request.method, %host, path = request.path, status, "registry");
-        let body =
-            read(response, request.limit).await.map_err(|cause| self.unreadable(cause, registry, what))?;
-        Ok(Answer { status, headers, body })
+        Ok(builder)
     }
 
     /// The login for a scope, from an earlier request or, once the registry's challenge is known, a new one.

@@ -3,6 +3,7 @@
 mod build;
 pub(crate) mod check;
 mod completions;
+pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod graph;
 pub(crate) mod inspect;
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Some(Command::Graph(arguments)) => graph::run(&arguments),
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
+        Some(Command::Diff(arguments)) => diff::run(&arguments),
         Some(Command::Schema(arguments)) => schema::run(&arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments),
     }

@@ -2,6 +2,7 @@
 //!
 //! Nothing in here opens a file or asks the engine; all that others wrote goes through [`crate::escape`].
 
+pub(crate) mod diff;
 pub(crate) mod excerpt;
 pub(crate) mod explain;
 pub(crate) mod findings;

@@ -1,0 +1,75 @@
+//! `image-builder diff`: what differs inside two images, on the engine or straight in registries.
+//!
+//! Neither image is run, pulled or unpacked: their layers are read as they stream by.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use executor::contents::{Reader, Whence};
+
+use crate::looking::{From, LookArguments, Looker, block_on};
+use crate::report::diff::{self as report, Document};
+use crate::{environment, escape, exit, output};
+
+/// How long an engine may be silent while it gives an image: it prepares a layer before it sends the first byte of it.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// `image-builder diff`
+#[derive(Debug, Args)]
+pub(crate) struct DiffArguments {
+    /// The image to start from: as docker names it, or sci/… or rel/… of the repo
+    #[arg(value_name = "IMAGE_A")]
+    a: String,
+    /// The image that is compared with it
+    #[arg(value_name = "IMAGE_B")]
+    b: String,
+    #[command(flatten)]
+    look: LookArguments,
+    /// How it is told
+    #[arg(long, value_enum, default_value_t = DiffFormat::Text)]
+    format: DiffFormat,
+    /// Fail, with exit code 7, when packages or settings differ; labels and layers may
+    #[arg(long)]
+    check: bool,
+}
+
+/// `--format` of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DiffFormat {
+    /// For people
+    Text,
+    /// A versioned document
+    Json,
+}
+
+/// Compares two images.
+pub(crate) fn run(arguments: &DiffArguments) -> anyhow::Result<u8> {
+    let looker = Looker::new(&arguments.look)?;
+    let document = block_on(compare(&looker, &arguments.a, &arguments.b))?;
+    let text = match arguments.format {
+        DiffFormat::Text => report::text(&document, output::stdout_paint()),
+        DiffFormat::Json => {
+            let json = serde_json::to_string_pretty(&document).context("cannot write JSON")?;
+            escape::escape_json(&json).into_owned() + "\n"
+        }
+    };
+    output::data(&text).context("cannot write to stdout")?;
+    output::tell(&report::read(&document));
+    Ok(if arguments.check && !document.holds() { exit::DOES_NOT_HOLD } else { exit::DONE })
+}
+
+async fn compare(looker: &Looker, a: &str, b: &str) -> anyhow::Result<Document> {
+    let whence = match looker.from {
+        From::Auto => Whence::Auto,
+        From::Engine => Whence::Engine,
+        From::Registry => Whence::Registry,
+    };
+    let endpoint = environment::endpoint(looker.host.as_deref(), &looker.docker_config)?;
+    let platform = Some(looker.platform.clone());
+    let reader = Reader::open(whence, &endpoint, looker.registry.clone(), platform, IDLE).await?;
+    let a = reader.find(&looker.name(a)?.to_string(), whence).await?;
+    let b = reader.find(&looker.name(b)?.to_string(), whence).await?;
+    let compared = reader.compare(&a, &b).await?;
+    Ok(Document::new(&a, &b, &compared, reader.traffic()))
+}

@@ -1,0 +1,75 @@
+//! Packages as values: what is installed, by which package manager, where, and in which version.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Whose record tells of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ecosystem {
+    /// Debian and what comes from it.
+    Dpkg,
+    /// Alpine.
+    Apk,
+    /// Whatever wrote a `.dist-info` or `.egg-info`: pip, conda, Debian's packages of Python modules.
+    Python,
+    /// conda and what reads its environments.
+    Conda,
+    /// R's libraries.
+    R,
+}
+
+impl Ecosystem {
+    /// As it stands in data and texts.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dpkg => "dpkg",
+            Self::Apk => "apk",
+            Self::Python => "python",
+            Self::Conda => "conda",
+            Self::R => "r",
+        }
+    }
+}
+
+impl fmt::Display for Ecosystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a version belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Package {
+    /// Whose record it is.
+    pub ecosystem: Ecosystem,
+    /// The directory that it is installed in, without a leading `/`, where an image can have several:
+    /// `opt/venv/lib/python3.11/site-packages`. Empty for the system's own packages.
+    pub place: String,
+    /// Its name as the package manager compares it; one of a foreign architecture as `name:architecture`.
+    pub name: String,
+}
+
+/// Every package with its versions: one, but for what a broken installation left behind.
+pub type Packages = BTreeMap<Package, BTreeSet<String>>;
+
+/// A record that is there and could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Unread {
+    /// Where it lies, without a leading `/`.
+    pub path: String,
+    /// Why it was not read.
+    pub why: String,
+}
+
+/// All that was found in a stack of layers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// What is installed.
+    pub packages: Packages,
+    /// What could not be told.
+    pub unread: Vec<Unread>,
+}

@@ -1,0 +1,98 @@
+//! dpkg's status file (dpkg(1), deb-control(5)).
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead};
+use std::ops::ControlFlow;
+
+use super::Named;
+use super::fields::stanzas;
+
+const FIELDS: [&str; 4] = ["Package", "Version", "Architecture", "Status"];
+
+pub(super) fn read(reader: impl BufRead) -> io::Result<Result<Vec<Named>, String>> {
+    let mut found = Vec::new();
+    stanzas(reader, &FIELDS, |values| {
+        if let [Some(name), Some(version), architecture, status] = values
+            && is_installed(status.as_deref())
+        {
+            let architecture = architecture.clone().unwrap_or_default();
+            found.push((Named { name: name.clone(), version: version.clone() }, architecture));
+        }
+        ControlFlow::Continue(())
+    })?;
+    let native = native(&found);
+    let named = found.into_iter().map(|(named, architecture)| match architecture.as_str() {
+        "" | "all" => named,
+        own if Some(own) == native.as_deref() => named,
+        foreign => Named { name: format!("{}:{foreign}", named.name), ..named },
+    });
+    Ok(Ok(named.collect()))
+}
+
+/// `want flag state`: what is only remembered is not there. Distroless images leave the field out.
+fn is_installed(status: Option<&str>) -> bool {
+    let state = status.map(|status| status.rsplit(' ').next().unwrap_or_default());
+    !matches!(state, Some("not-installed" | "config-files"))
+}
+
+/// The architecture of most packages.
+fn native(found: &[(Named, String)]) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, architecture) in
+        found.iter().filter(|(_, architecture)| !matches!(architecture.as_str(), "" | "all"))
+    {
+        *counts.entry(architecture).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(architecture, _)| architecture.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::show;
+
+    #[test]
+    fn a_status_file_tells_what_is_installed() {
+        let text = "\
+Package: libc6
+Status: install ok installed
+Priority: optional
+Architecture: amd64
+Multi-Arch: same
+Version: 2.36-9+deb12u10
+Description: GNU C Library
+ Package: none of this
+Conffiles:
+ /etc/ld.so.conf.d/x 0123
+
+Package: libc6
+Status: install ok installed
+Architecture: i386
+Version: 2.36-9+deb12u10
+
+Package: old
+Status: deinstall ok config-files
+Architecture: amd64
+Version: 1
+
+Package: half
+Status: install ok half-configured
+Architecture: amd64
+Version: 1:2~rc1-3
+
+Package: tzdata
+Status: hold ok installed
+Architecture: all
+Version: 2025b-0+deb12u1
+";
+        insta::assert_snapshot!(show(read(text.as_bytes())), @"
+        libc6 2.36-9+deb12u10
+        libc6:i386 2.36-9+deb12u10
+        half 1:2~rc1-3
+        tzdata 2025b-0+deb12u1
+        ");
+        let distroless = "Package: base-files\nVersion: 12.4\nArchitecture: amd64\n";
+        assert_eq!(show(read(distroless.as_bytes())), "base-files 12.4");
+        assert_eq!(show(read(&b""[..])), "");
+    }
+}

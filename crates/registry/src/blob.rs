@@ -1,0 +1,98 @@
+//! Blobs: a layer as it streams by, and the bytes of a configuration.
+//!
+//! What came is what its digest says, or it is an error, once the last byte was read.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use plan::ImageName;
+use reqwest::{Method, Response};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, ErrorKind};
+use crate::registry::Registry;
+use crate::wire::{Access, Request, Wire};
+
+/// The largest configuration that is read, in bytes.
+const CONFIG_LIMIT: u64 = 16 << 20;
+
+/// A blob on its way.
+pub struct Blob {
+    wire: Arc<Wire>,
+    response: Response,
+    registry: String,
+    what: String,
+    digest: String,
+    hasher: Sha256,
+}
+
+impl std::fmt::Debug for Blob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Blob").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+impl Blob {
+    /// The next piece; `None` when all is there and has the digest that was asked for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Protocol`] when it has another digest; [`ErrorKind::Connection`] when it breaks off.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
+        let piece = self.wire.piece(&mut self.response, &self.registry, &self.what).await?;
+        let Some(piece) = piece else {
+            let found = crate::registry::hex(&self.hasher.finalize_reset());
+            return match found == self.digest {
+                true => Ok(None),
+                false => Err(Error::new(
+                    ErrorKind::Protocol,
+                    format!("{}: {} gave {found}", self.what, self.registry),
+                )),
+            };
+        };
+        self.hasher.update(&piece);
+        Ok(Some(piece))
+    }
+}
+
+impl Registry {
+    /// Opens a blob of an image's repository, by its digest. It is asked for once: who reads it tries again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when it is not there, and what every request can meet.
+    pub async fn blob(&self, image: &ImageName, digest: &str) -> Result<Blob, Error> {
+        let what = format!("{digest} of {}", image.name());
+        if !digest.starts_with("sha256:") {
+            return Err(Error::new(ErrorKind::Protocol, format!("{what}: only sha256 is known")));
+        }
+        let request = Request {
+            image,
+            access: Access::Pull,
+            method: Method::GET,
+            path: format!("blobs/{digest}"),
+            headers: vec![("accept", "*/*".to_owned())],
+            body: Bytes::new(),
+            limit: 0,
+        };
+        let wire = Arc::clone(self.wire());
+        let response = wire.open(&request, &what).await?;
+        let (registry, digest) = (image.registry.clone(), digest.to_owned());
+        Ok(Blob { wire, response, registry, what, digest, hasher: Sha256::new() })
+    }
+
+    /// The bytes of an image's configuration, by its digest.
+    ///
+    /// # Errors
+    /// As [`Registry::blob`], and [`ErrorKind::Protocol`] when it is too long to be one.
+    pub async fn configuration(&self, image: &ImageName, digest: &str) -> Result<Vec<u8>, Error> {
+        let mut blob = self.blob(image, digest).await?;
+        let mut bytes = Vec::new();
+        while let Some(piece) = blob.piece().await? {
+            if (bytes.len() + piece.len()) as u64 > CONFIG_LIMIT {
+                let message = format!("{}: more than {CONFIG_LIMIT} bytes", blob.what);
+                return Err(Error::new(ErrorKind::Protocol, message));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+}
