@@ -26,6 +26,7 @@ Examples:
   image-builder plan --format json --out plan.json
   image-builder build --plan plan.json   build exactly what was reviewed, or refuse
   image-builder build --all --push --repo registry.example.org/me/test
+  image-builder --since-published --push build what is missing in the registry, every night
   image-builder explain science/nist     why it is in the plan, or is not
   image-builder graph --format svg --out layers.svg
 
@@ -121,6 +122,18 @@ pub(crate) struct TreeArguments {
     /// Treat every layer as changed
     #[arg(long)]
     pub(crate) all: bool,
+    /// Compare with what the registry shows under the tree's names, instead of with a commit
+    ///
+    /// Planned is what is absent there (404), what was made from other inputs, and what stands on a parent that was
+    /// published again since; so a job that failed goes on where it stopped, and after a good one there is nothing to do.
+    /// Reads manifests and configurations, also with --dryrun; configurations are kept in the user's cache directory.
+    #[arg(long, conflicts_with_all = ["reference", "include", "all"])]
+    pub(crate) since_published: bool,
+    /// Take published images as they are that do not tell what they were made from
+    ///
+    /// With --since-published. Without it such science images are told, and the exit code is 5; --rebuild N builds them.
+    #[arg(long, requires = "since_published")]
+    pub(crate) adopt: bool,
     /// Also see files that git neither tracks nor ignores
     #[arg(long)]
     pub(crate) untracked: bool,
@@ -214,6 +227,8 @@ pub(crate) struct BuildArguments {
 #[command(next_help_heading = "How to build")]
 pub(crate) struct RunArguments {
     /// Print the plan and touch nothing: no engine, no registry, no credential, no file
+    ///
+    /// But for what is asked for by name: --out writes a file, --since-published asks the registry.
     #[arg(long, visible_alias = "dry-run")]
     pub(crate) dryrun: bool,
     /// Push what is built

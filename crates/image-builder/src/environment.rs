@@ -1,6 +1,6 @@
 //! The environment variables that the command reads besides those of its flags, as values.
 //!
-//! Only what asks an engine or a registry calls this: a dry run neither looks for one nor opens a credential.
+//! Only what asks an engine or a registry calls this: a plain dry run neither looks for one nor opens a credential.
 
 use std::env;
 use std::ffi::OsString;
@@ -48,6 +48,14 @@ pub(crate) fn endpoint(host: Option<&str>, config: &DockerConfig) -> anyhow::Res
         config_dir: docker_config_directory(),
     };
     Ok(executor::endpoint::resolve(&wanted, config)?)
+}
+
+/// Where what can be fetched again is kept: `image-builder` in `XDG_CACHE_HOME`, else in `.cache` of the home directory.
+/// See <https://specifications.freedesktop.org/basedir-spec/latest/>, which has relative paths ignored.
+pub(crate) fn cache_directory() -> Option<PathBuf> {
+    let path = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = path("XDG_CACHE_HOME").or_else(|| path("HOME").map(|home| home.join(".cache")))?;
+    Some(caches.join("image-builder"))
 }
 
 /// `SOURCE_DATE_EPOCH`, in seconds. See <https://reproducible-builds.org/specs/source-date-epoch/>.

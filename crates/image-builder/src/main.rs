@@ -13,6 +13,7 @@ mod exit;
 mod looking;
 mod output;
 mod planning;
+mod published;
 mod report;
 mod rewrite;
 mod secrets;

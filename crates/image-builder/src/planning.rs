@@ -8,19 +8,57 @@ use planner::source::{self, Comparison, Opened};
 use planner::{Planned, Request, Selection};
 
 use crate::arguments::TreeArguments;
-use crate::environment;
 use crate::exit::{Refused, Stop};
+use crate::{environment, published};
+
+/// What a source tree is compared with.
+#[derive(Debug, Clone)]
+pub(crate) enum Against {
+    /// A side of its history.
+    History(Comparison),
+    /// What the registry shows.
+    Published,
+}
+
+/// What the flags compare it with.
+pub(crate) fn against(arguments: &TreeArguments) -> anyhow::Result<Against> {
+    if arguments.since_published {
+        return Ok(Against::Published);
+    }
+    comparison(arguments).map(Against::History)
+}
+
+/// Reads the source tree and plans it.
+pub(crate) fn planned(arguments: &TreeArguments, against: Against) -> anyhow::Result<(Opened, Planned)> {
+    match against {
+        Against::History(comparison) => {
+            let opened = open(arguments, comparison)?;
+            let planned = plan(arguments, &opened)?;
+            Ok((opened, planned))
+        }
+        Against::Published => {
+            // Any base does, as long as it is there.
+            let options = options(arguments, Comparison::parse("HEAD")?)?;
+            let opened = source::open(&options)?;
+            let planned = published::plan(&opened, &options, &request(arguments))?;
+            Ok((opened, planned))
+        }
+    }
+}
 
 /// Reads the source tree that the flags name.
 pub(crate) fn open(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<Opened> {
-    let options = source::Options {
+    Ok(source::open(&options(arguments, comparison)?)?)
+}
+
+fn options(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<source::Options> {
+    Ok(source::Options {
         start: start(arguments.root.as_deref())?,
         comparison,
         untracked: arguments.untracked,
         with_ignored: arguments.with_ignored.clone(),
         build_number: arguments.build_number,
-    };
-    Ok(source::open(&options)?)
+    })
 }
 
 /// Where the source tree is looked for: `--root`, or the current directory.
@@ -70,5 +108,6 @@ pub(crate) fn request(arguments: &TreeArguments) -> Request {
         allow_orphan: arguments.allow_orphan.clone(),
         allow_frontend: arguments.frontends.allowed(),
         rebuild: arguments.rebuild,
+        adopt: arguments.adopt,
     }
 }

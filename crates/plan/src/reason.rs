@@ -44,4 +44,28 @@ pub enum Reason {
         /// Target of the layer that is final now.
         to: String,
     },
+    /// Nothing has its name in the registry (`--since-published`, as the two below).
+    NotPublished {
+        /// The moving tag as a full reference.
+        reference: String,
+    },
+    /// What is published was made from other inputs.
+    InputsChanged {
+        /// Its build tag, where it tells one.
+        published: Option<String>,
+        /// What differs since the commit of that build: below the source tree's root, sorted. Empty where the history does not
+        /// have that commit, or where it shows no difference.
+        paths: Vec<String>,
+        /// Fields of the descriptor that differ since then, sorted.
+        fields: Vec<String>,
+    },
+    /// A layer that it needs was published again since it was built.
+    ParentMoved {
+        /// The layer's path; for one that only the registry has, its full reference.
+        layer: String,
+        /// Build tag that it was built on; `None` where it does not tell one.
+        from: Option<String>,
+        /// Build tag that the layer has now.
+        to: String,
+    },
 }

@@ -7,10 +7,10 @@ use plan::{BuildId, Reason, Unbuilt};
 use crate::config::Config;
 use crate::difference::{self, Difference};
 use crate::finding::Findings;
-use crate::request::{Request, Selection};
+use crate::flags::{Flags, Judged};
+use crate::request::Request;
 use crate::survey::{ProductName, Survey, layers_in};
 use crate::tree::Tree;
-use crate::{Problem, suggest};
 
 /// What is built, with reasons, and what changed and builds nothing.
 #[derive(Debug, Default)]
@@ -45,16 +45,6 @@ enum State {
     Known(Difference),
 }
 
-/// Whether, and by which flag, a layer counts as changed.
-enum Judged {
-    /// No flag speaks of it: what differs decides.
-    Compared,
-    /// A flag says that it changed.
-    Forced(String),
-    /// A flag says that it did not.
-    Unchanged(String),
-}
-
 /// Finds what is built.
 pub(crate) fn affected(
     (now, tree): (&Survey, &Tree),
@@ -84,8 +74,22 @@ pub(crate) fn affected(
         .collect();
 
     let comparison = Comparison { now, base, flags, science, compat };
-    let mut reasons: Vec<Vec<Reason>> =
-        (0..now.side.science.len()).map(|layer| comparison.own_reasons(layer)).collect();
+    let own = (0..now.side.science.len()).map(|layer| comparison.own_reasons(layer)).collect();
+    let mut affected =
+        spread(now, own, config, |product, layer, stack| comparison.product_reasons(product, layer, stack));
+    affected.unbuilt.extend(comparison.unbuilt(&affected));
+    affected.unbuilt.sort();
+    affected
+}
+
+/// Adds to the layers that are built for their own sake what follows from them: all that depends on them, and products.
+/// Products that are held are not built.
+pub(crate) fn spread(
+    now: &Survey,
+    mut reasons: Vec<Vec<Reason>>,
+    config: &Config,
+    product_reasons: impl Fn(&ProductName, usize, &[usize]) -> Vec<Reason>,
+) -> Affected {
     let marked: Vec<bool> = reasons.iter().map(|reasons| !reasons.is_empty()).collect();
     let planned = now.graph.with_descendants(&marked);
     let id = |layer: usize| BuildId(now.side.science[layer].path().to_owned());
@@ -98,11 +102,8 @@ pub(crate) fn affected(
     let mut affected = Affected { science: reasons, ..Affected::default() };
     for (product, layer, top) in now.products() {
         let stack = now.stack(top);
-        let mut reasons = comparison.product_reasons(product, layer, &stack);
-        let mut parents: Vec<usize> =
-            stack.iter().flat_map(|compat| layers_in(&now.compat_needs[*compat])).chain([layer]).collect();
-        parents.sort_unstable();
-        parents.dedup();
+        let mut reasons = product_reasons(product, layer, &stack);
+        let mut parents = parents_of_product(now, layer, &stack);
         parents.retain(|parent| planned[*parent]);
         reasons.extend(parents.into_iter().map(|parent| Reason::ParentRebuilt { via: id(parent) }));
         reasons.sort();
@@ -119,9 +120,14 @@ pub(crate) fn affected(
         }
         affected.compat.insert(product.clone(), CompatBuild { science: layer, stack, reasons });
     }
-    affected.unbuilt.extend(comparison.unbuilt(&affected));
-    affected.unbuilt.sort();
     affected
+}
+
+/// The science layers that a product's compat image needs: the final one, and those that fragments copy from.
+pub(crate) fn parents_of_product(now: &Survey, layer: usize, stack: &[usize]) -> Vec<usize> {
+    let copied = stack.iter().flat_map(|compat| layers_in(&now.compat_needs[*compat]));
+    let parents: BTreeSet<usize> = copied.chain([layer]).collect();
+    parents.into_iter().collect()
 }
 
 struct Comparison<'a> {
@@ -335,58 +341,4 @@ impl Comparison<'_> {
         }
         deleted
     }
-}
-
-/// The flags that speak of directories, which all have to be layers.
-struct Flags<'a> {
-    selection: &'a Selection,
-    included: Vec<&'a str>,
-    ignored: Vec<&'a str>,
-}
-
-impl<'a> Flags<'a> {
-    fn new(request: &'a Request, tree: &Tree, findings: &mut Findings) -> Self {
-        let included = match &request.selection {
-            Selection::Include(directories) => layers(directories, "--include", tree, findings),
-            Selection::Changed | Selection::All => Vec::new(),
-        };
-        let ignored = layers(&request.ignore, "--ignore", tree, findings);
-        Self { selection: &request.selection, included, ignored }
-    }
-
-    fn judge(&self, path: &str) -> Judged {
-        if self.ignored.binary_search(&path).is_ok() {
-            return Judged::Unchanged(format!("--ignore {path} treats it as unchanged"));
-        }
-        match self.selection {
-            Selection::Changed => Judged::Compared,
-            Selection::All => Judged::Forced("--all".to_owned()),
-            Selection::Include(_) if self.included.binary_search(&path).is_ok() => {
-                Judged::Forced(format!("--include {path}"))
-            }
-            Selection::Include(_) => Judged::Unchanged("--include names other layers only".to_owned()),
-        }
-    }
-}
-
-/// Directories as they were typed, as paths of layers, sorted.
-fn layers<'a>(directories: &'a [String], flag: &str, tree: &Tree, findings: &mut Findings) -> Vec<&'a str> {
-    let mut known: Vec<&str> = tree.layers.iter().map(|files| files.path.as_str()).collect();
-    known.sort_unstable();
-    let mut layers = Vec::new();
-    for directory in directories {
-        let path = directory.trim_start_matches("./").trim_end_matches('/');
-        if known.binary_search(&path).is_ok() {
-            layers.push(path);
-            continue;
-        }
-        let problem =
-            Problem::in_flags("no-such-layer", format!("{flag} {directory} is no layer of this source tree"));
-        findings.refuse(problem.help(match suggest::closest(path, known.iter().copied()) {
-            Some(closest) => format!("did you mean {closest}?"),
-            None => "name a directory that holds a sciserver-image.json, such as science/nist".to_owned(),
-        }));
-    }
-    layers.sort_unstable();
-    layers
 }

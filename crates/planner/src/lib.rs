@@ -1,7 +1,7 @@
 //! Source tree → plan.
 //!
 //! [`source`] reads a directory and its git repository into [`tree::Inputs`]; everything else is pure: text and
-//! values in, values out. [`plan()`] is the one entry.
+//! values in, values out. [`plan()`] is the one entry, [`published::plan`] that for what a registry shows.
 //!
 //! Invariant: nothing but `source` opens a file, asks the time or the environment, or knows git. So a plan can be
 //! tested as data, is the same to the byte for the same inputs, and is safe on a stranger's pull request.
@@ -21,6 +21,7 @@ pub mod explain;
 mod finding;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
+mod flags;
 mod graph;
 mod guidelines;
 mod identity;
@@ -32,6 +33,7 @@ mod orphans;
 pub mod picture;
 pub mod pin;
 pub mod problem;
+pub mod published;
 mod reference;
 pub mod request;
 pub mod schema;
@@ -47,11 +49,12 @@ use std::collections::BTreeMap;
 
 use plan::{BuildId, ComparedWith, Context, FORMAT_VERSION, Plan, Warning};
 
-use crate::affected::affected;
+use crate::affected::{Affected, affected};
 use crate::assemble::Naming;
 use crate::config::Config;
 use crate::finding::Findings;
 use crate::layers::Reader;
+use crate::published::Undecided;
 use crate::survey::Survey;
 use crate::tree::{Base, Inputs, Tree};
 
@@ -73,6 +76,8 @@ pub struct Planned {
     pub graph: LayerGraph,
     /// The configuration that holds: that of the right-hand side.
     pub config: Config,
+    /// With [`published::plan`]: what somebody has to decide; nothing of it is in the plan. Sorted.
+    pub undecided: Vec<Undecided>,
 }
 
 /// Plans what to build.
@@ -89,7 +94,29 @@ pub fn plan(inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>>
     orphans::check(&now, &base, &config, request, &mut findings);
     guidelines::check(&now, &config, &mut findings);
     let affected = affected((&now, &inputs.now), &base, request, &config, &mut findings);
+    drop(reader);
+    let outcome = Outcome { now, config, repo, affected, undecided: Vec::new(), findings };
+    finish(outcome, inputs, request, compared_with(&inputs.base, &request.selection))
+}
 
+/// What was understood, and decided of it.
+struct Outcome {
+    now: Survey,
+    config: Config,
+    repo: String,
+    affected: Affected,
+    undecided: Vec<Undecided>,
+    findings: Findings,
+}
+
+/// The plan of what was decided, unless something is wrong.
+fn finish(
+    outcome: Outcome,
+    inputs: &Inputs,
+    request: &Request,
+    compared_with: ComparedWith,
+) -> Result<Planned, Vec<Problem>> {
+    let Outcome { now, config, repo, affected, undecided, findings } = outcome;
     let findings = findings.sorted();
     if !findings.problems.is_empty() {
         return Err(findings.problems);
@@ -100,7 +127,7 @@ pub fn plan(inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>>
     let plan = Plan {
         format_version: FORMAT_VERSION.to_owned(),
         revision: inputs.revision.clone(),
-        compared_with: compared_with(&inputs.base, &request.selection),
+        compared_with,
         platform: config.platform.clone(),
         label_prefix: config.label_prefix.clone(),
         builds,
@@ -108,7 +135,7 @@ pub fn plan(inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>>
         warnings: warnings(findings.warnings),
         repo,
     };
-    Ok(Planned { plan, contexts, graph: LayerGraph::of(&now), config })
+    Ok(Planned { plan, contexts, graph: LayerGraph::of(&now), config, undecided })
 }
 
 /// The layers of a tree and what stands on what.

@@ -1,5 +1,7 @@
 //! Products that would be lost: gone from the tree, without a compat, or published again without what they had.
 
+use std::collections::BTreeMap;
+
 use crate::Problem;
 use crate::config::Config;
 use crate::finding::Findings;
@@ -22,10 +24,7 @@ pub(crate) fn check(
             && !now.in_doubt(product)
             && let Some(problem) = loss(now, base, product, layer)
         {
-            findings.refuse(problem.help(format!(
-                "keep it, or give it up on purpose: list \"{name}\" under `retired` in image-builder.toml, or \
-                 pass --allow-orphan {name}"
-            )));
+            findings.refuse(problem.help(given_up_by(&name)));
         }
     }
 }
@@ -52,9 +51,44 @@ fn loss(now: &Survey, base: &Survey, product: &ProductName, was_final: usize) ->
             format!("{product} would be orphaned: its final layer {} has no compat any more", layer.path());
         return Some(layer.problem("compat", "orphan", message));
     }
+    downgrade(now, is_final, product, old_target)
+}
+
+/// Refuses products whose final layer neither is nor stands on the one that what is published was made from: that layer's
+/// target is given by product.
+pub(crate) fn check_published(
+    now: &Survey,
+    before: &BTreeMap<ProductName, String>,
+    config: &Config,
+    request: &Request,
+    findings: &mut Findings,
+) {
+    for (product, layer, _) in now.products() {
+        let name = product.to_string();
+        let given_up = config.retired.contains(&name) || request.allow_orphan.contains(&name);
+        if let Some(target) = before.get(product)
+            && !given_up
+            && let Some(problem) = downgrade(now, layer, product, target)
+        {
+            findings.refuse(problem.help(given_up_by(&name)));
+        }
+    }
+}
+
+fn given_up_by(name: &str) -> String {
+    format!(
+        "keep it, or give it up on purpose: list \"{name}\" under `retired` in image-builder.toml, or \
+         pass --allow-orphan {name}"
+    )
+}
+
+/// The product would be published again without what its old final layer had in it.
+fn downgrade(now: &Survey, is_final: usize, product: &ProductName, old_target: &str) -> Option<Problem> {
+    let kept = now.layer_of_target(old_target);
     if now.chains.unknown[is_final] || stands_on(now, is_final, product, old_target, kept) {
         return None;
     }
+    let layer = &now.side.science[is_final];
     let message = format!(
         "{product} would silently lose what {old_target} had in it: its final layer is {} now, which does not stand on it",
         layer.path()

@@ -15,6 +15,8 @@ pub struct Request {
     pub allow_frontend: Vec<String>,
     /// `--rebuild N`: appended to build tags as `-rN`.
     pub rebuild: Option<u64>,
+    /// `--adopt`: published images that do not tell what they were made from count as made from what the tree holds.
+    pub adopt: bool,
 }
 
 /// What counts as changed.

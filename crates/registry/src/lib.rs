@@ -5,6 +5,7 @@
 //! HTTP registries and certificates are given to it ([`Options`]). Only a 404 means "not there".
 
 mod blob;
+mod cache;
 mod credentials;
 mod error;
 mod helper;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use plan::ImageName;
 use reqwest::Method;
 use sha2::{Digest, Sha256};
 
+use crate::cache::Cache;
 use crate::credentials::DockerConfig;
 use crate::error::{Error, ErrorKind, status_error};
 use crate::manifest::{self, Image, Manifest};
@@ -65,6 +67,7 @@ pub struct Registry {
     wire: Arc<Wire>,
     retry_for: Duration,
     page: usize,
+    cache: Option<Arc<Cache>>,
 }
 
 impl fmt::Debug for Registry {
@@ -80,13 +83,20 @@ impl Registry {
     /// When the HTTP client cannot be set up.
     pub fn new(options: Options) -> Result<Self, Error> {
         let (retry_for, page) = (options.retry_for, options.page.max(1));
-        Ok(Self { wire: Arc::new(Wire::new(options)?), retry_for, page })
+        Ok(Self { wire: Arc::new(Wire::new(options)?), retry_for, page, cache: None })
     }
 
     /// The same way, for a caller who tries again by itself.
     #[must_use]
     pub fn without_retries(&self) -> Self {
         Self { retry_for: Duration::ZERO, ..self.clone() }
+    }
+
+    /// The same way, which keeps configurations of images in a directory and looks there first. The directory is made when it
+    /// is needed and is safe to delete; where it cannot be used, nothing is kept.
+    #[must_use]
+    pub fn with_cache(&self, directory: PathBuf) -> Self {
+        Self { cache: Some(Arc::new(Cache::new(directory))), ..self.clone() }
     }
 
     /// The digest that a tag, or a digest, names now; `None` when it is not there. Of an image for several
@@ -254,11 +264,17 @@ impl Registry {
 
     async fn config(&self, image: &ImageName, digest: &str) -> Result<manifest::Config, Error> {
         let what = format!("configuration of {image}");
+        if let Some(body) = self.cache.as_ref().and_then(|cache| cache.get(digest, CONFIG_LIMIT)) {
+            return manifest::read_config(&body, &image.to_string());
+        }
         let answer = self.get(image, format!("blobs/{digest}"), "*/*", CONFIG_LIMIT, &what).await?;
         if answer.status == 404 {
             return Err(missing(image, digest));
         }
         expect_digest(image, Some(digest), &sha256(&answer.body))?;
+        if let Some(cache) = &self.cache {
+            cache.put(digest, &answer.body);
+        }
         manifest::read_config(&answer.body, &image.to_string())
     }
 
@@ -338,7 +354,7 @@ fn with_tag(image: &ImageName, tag: &str) -> ImageName {
     ImageName { tag: Some(tag.to_owned()), digest: None, has_tag: true, ..image.clone() }
 }
 
-fn sha256(body: &[u8]) -> String {
+pub(crate) fn sha256(body: &[u8]) -> String {
     hex(&Sha256::digest(body))
 }
 

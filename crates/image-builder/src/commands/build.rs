@@ -17,10 +17,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::plan as planned_text;
 use crate::arguments::{BuildArguments, Builder, Format, Progress, TreeArguments};
 use crate::exit::Stop;
+use crate::planning::Against;
 use crate::report::progress::Face;
 use crate::report::summary;
 use crate::report::words::{Paint, list, short_commit};
-use crate::{difference, environment, exit, output, planning, report, secrets, signals};
+use crate::{difference, environment, exit, output, planning, published, report, secrets, signals};
 
 /// How many uncommitted files or differences are worth naming.
 const NAMED: usize = 10;
@@ -33,14 +34,11 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
             .into());
     }
     let (opened, planned) = match &arguments.run.plan {
-        None => {
-            let opened = planning::open(&arguments.tree, planning::comparison(&arguments.tree)?)?;
-            let planned = planning::plan(&arguments.tree, &opened)?;
-            (opened, planned)
-        }
+        None => planning::planned(&arguments.tree, planning::against(&arguments.tree)?)?,
         Some(file) => plan_of_file(&arguments.tree, file)?,
     };
     show(&planned.plan, arguments)?;
+    published::settled(&planned)?;
     if arguments.run.dryrun {
         return Ok(exit::DONE);
     }
@@ -69,12 +67,11 @@ fn plan_of_file(tree: &TreeArguments, file: &Path) -> anyhow::Result<(Opened, Pl
     let mut wanted = planning::read(file)?;
     // Another minor version says the same in the fields that this program knows.
     FORMAT_VERSION.clone_into(&mut wanted.format_version);
-    let comparison = match &tree.reference {
-        Some(_) => planning::comparison(tree)?,
-        None => comparison_of(&wanted)?,
+    let against = match (&tree.reference, tree.since_published) {
+        (None, false) => against_of(&wanted)?,
+        _ => planning::against(tree)?,
     };
-    let opened = planning::open(tree, comparison)?;
-    let planned = planning::plan(tree, &opened)?;
+    let (opened, planned) = planning::planned(tree, against)?;
     if planned.plan == wanted {
         return Ok((opened, planned));
     }
@@ -92,24 +89,21 @@ fn plan_of_file(tree: &TreeArguments, file: &Path) -> anyhow::Result<(Opened, Pl
 }
 
 /// What a plan says it compared, as it could be asked for again.
-fn comparison_of(plan: &Plan) -> anyhow::Result<Comparison> {
+fn against_of(plan: &Plan) -> anyhow::Result<Against> {
     let base = match &plan.compared_with {
         ComparedWith::Commit(commit) => commit,
         // The flags `--all` and `--include` have to be given again: a plan file chooses nothing.
-        ComparedWith::Empty | ComparedWith::All | ComparedWith::Include => return Ok(Comparison::default()),
-        ComparedWith::Published => {
-            return Err(Stop::usage(
-                "the plan was compared with what is published, which may have moved since",
-            )
-            .help("build without --plan")
-            .into());
+        ComparedWith::Empty | ComparedWith::All | ComparedWith::Include => {
+            return Ok(Against::History(Comparison::default()));
         }
+        // What moved there since is a difference like any other.
+        ComparedWith::Published => return Ok(Against::Published),
     };
     let text = match &plan.revision.dirty {
         Some(_) => base.clone(),
         None => format!("{base}..{}", plan.revision.commit),
     };
-    Ok(Comparison::parse(&text)?)
+    Ok(Against::History(Comparison::parse(&text)?))
 }
 
 /// What can be planned and shown, but not built.

@@ -1,4 +1,5 @@
-//! `image-builder explain`: why a layer or product is in the plan, or is not. Touches nothing.
+//! `image-builder explain`: why a layer or product is in the plan, or is not. Touches nothing, but asks the registry with
+//! `--since-published`.
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use planner::subject::{self, Subject, Unknown};
 
 use crate::arguments::TreeArguments;
 use crate::exit::Stop;
-use crate::{escape, exit, output, planning, report};
+use crate::{escape, exit, output, planning, published, report};
 
 /// `image-builder explain`
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ pub(crate) struct ExplainArguments {
     ///
     /// What the plan does not build is not in the file, unless it changed.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["root", "reference", "ignore", "include", "all", "untracked",
-        "with_ignored", "allow_orphan", "build_number", "rebuild"])]
+        "with_ignored", "allow_orphan", "build_number", "rebuild", "since_published", "adopt"])]
     plan: Option<PathBuf>,
     /// Say more: all files and all chains
     #[arg(short, long)]
@@ -46,16 +47,16 @@ enum ExplainFormat {
 
 /// Explains.
 pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<u8> {
-    let (plan, graph, knowledge) = match &arguments.plan {
+    let (plan, graph, knowledge, settled) = match &arguments.plan {
         Some(file) => {
             let plan = planning::read(file)?;
             let graph = explain::graph_of(&plan);
-            (plan, graph, Knowledge::PlanOnly)
+            (plan, graph, Knowledge::PlanOnly, Ok(()))
         }
         None => {
-            let opened = planning::open(&arguments.tree, planning::comparison(&arguments.tree)?)?;
-            let planned = planning::plan(&arguments.tree, &opened)?;
-            (planned.plan, planned.graph, Knowledge::Tree)
+            let (_, planned) = planning::planned(&arguments.tree, planning::against(&arguments.tree)?)?;
+            let settled = published::settled(&planned);
+            (planned.plan, planned.graph, Knowledge::Tree, settled)
         }
     };
     let subjects: Vec<Subject> = arguments
@@ -75,6 +76,7 @@ pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<u8> {
         }
     };
     output::data(&text).context("cannot write to stdout")?;
+    settled?;
     Ok(exit::DONE)
 }
 

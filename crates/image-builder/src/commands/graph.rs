@@ -14,7 +14,7 @@ use crate::arguments::TreeArguments;
 use crate::exit::Refused;
 use crate::report::graph as drawing;
 use crate::report::words::Paint;
-use crate::{exit, output, planning};
+use crate::{exit, output, planning, published};
 
 /// `image-builder graph`
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(crate) struct GraphArguments {
     /// How the graph is drawn
     #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
     format: GraphFormat,
-    /// Mark what the plan touches; also on with --ref, --include, --ignore and --all
+    /// Mark what the plan touches; also on with --ref, --include, --ignore, --all and --since-published
     #[arg(long)]
     planned: bool,
     /// Only what these stand on, and what stands on them
@@ -63,17 +63,19 @@ pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
     let tree = &arguments.tree;
     let asks_for_plan = arguments.planned
         || tree.all
+        || tree.since_published
         || tree.reference.is_some()
         || !tree.include.is_empty()
         || !tree.ignore.is_empty();
-    // Without a plan no base is needed, which a shallow clone may lack.
-    let comparison = if asks_for_plan { planning::comparison(tree)? } else { Comparison::parse("HEAD")? };
-    let opened = planning::open(tree, comparison)?;
+    let mut settled = Ok(());
     let (graph, touched) = if asks_for_plan {
-        let planned = planning::plan(tree, &opened)?;
+        let (_, planned) = planning::planned(tree, planning::against(tree)?)?;
         let touched = drawing::touched(&planned.plan, &planned.graph);
+        settled = published::settled(&planned);
         (planned.graph, Some(touched))
     } else {
+        // Without a plan no base is needed, which a shallow clone may lack.
+        let opened = planning::open(tree, Comparison::parse("HEAD")?)?;
         (planner::graph(&opened.inputs.now, &planning::request(tree)).map_err(Refused)?, None)
     };
     let graph = if arguments.layer.is_empty() {
@@ -102,5 +104,6 @@ pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
         }
         None => output::data(&text).context("cannot write to stdout")?,
     }
+    settled?;
     Ok(exit::DONE)
 }

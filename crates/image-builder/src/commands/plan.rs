@@ -4,13 +4,13 @@ use anyhow::Context as _;
 use plan::Plan;
 
 use crate::arguments::{Format, ShowArguments, TreeArguments};
-use crate::{escape, exit, output, planning, report};
+use crate::{escape, exit, output, planning, published, report};
 
 /// Plans and shows.
 pub(crate) fn run(tree: &TreeArguments, show: &ShowArguments) -> anyhow::Result<u8> {
-    let opened = planning::open(tree, planning::comparison(tree)?)?;
-    let planned = planning::plan(tree, &opened)?;
+    let (_, planned) = planning::planned(tree, planning::against(tree)?)?;
     self::show(&planned.plan, show)?;
+    published::settled(&planned)?;
     Ok(exit::DONE)
 }
 

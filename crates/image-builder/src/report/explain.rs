@@ -111,6 +111,13 @@ fn push_obstacle(out: &mut String, plan: &Plan, obstacle: &Obstacle, indent: &st
         Obstacle::Quiet { changed, why } if changed.iter().all(|changed| changed.starts_with("rel/")) => {
             escape(why).into_owned()
         }
+        // An image in the registry.
+        Obstacle::Quiet { changed, why }
+            if changed.iter().all(|changed| below_repo(plan, changed) != changed) =>
+        {
+            let names: Vec<&str> = changed.iter().map(|changed| below_repo(plan, changed)).collect();
+            format!("{}: {}", list(&names), escape(why))
+        }
         Obstacle::Quiet { changed, why } => format!("changed: {}: {}", names(changed), escape(why)),
         Obstacle::Unchanged => unchanged(plan),
         Obstacle::NoParentBuilt { needs } if needs.is_empty() => {

@@ -91,6 +91,7 @@ fn nothing(plan: &Plan, verbose: u8) -> String {
         (ComparedWith::Empty | ComparedWith::All, _) => {
             "nothing to build: the source tree has no layers\n".to_owned()
         }
+        (ComparedWith::Published, 0) => "nothing to build: all is published as it is here\n".to_owned(),
         (_, 0) => format!("nothing to build: no layer changed {since}\n"),
         (_, layers) => {
             let more = if verbose == 0 { " (-v tells what)" } else { "" };
@@ -136,6 +137,12 @@ fn push_reason(out: &mut String, reason: &Reason, verbose: u8) {
                 push_lines(out, paths);
             }
         }
+        Reason::InputsChanged { paths, .. } => {
+            out.push_str(&format!("      {}\n", sentence(reason)));
+            if verbose > 1 {
+                push_lines(out, paths);
+            }
+        }
         reason => out.push_str(&format!("      {}\n", sentence(reason))),
     }
 }
@@ -149,6 +156,29 @@ pub(super) fn sentence(reason: &Reason) -> String {
         Reason::DescriptorChanged { fields } => format!("changed in the descriptor: {}", list(fields)),
         Reason::ParentRebuilt { via } => format!("needs {}, which is built", escape(&via.0)),
         Reason::CompatChanged { layers, .. } => format!("changed in its compat stack: {}", list(layers)),
+        Reason::NotPublished { .. } => "nothing is published under its name".to_owned(),
+        Reason::InputsChanged { published, paths, fields } => {
+            let what = match published {
+                Some(tag) => format!("what is published, {}, was made from other inputs", escape(tag)),
+                None => "what is published was made from other inputs".to_owned(),
+            };
+            match (paths.is_empty(), fields.is_empty()) {
+                (true, true) => what,
+                (false, true) => format!("{what}; changed since: {}", short_list(paths)),
+                (true, false) => format!("{what}; changed since in the descriptor: {}", list(fields)),
+                (false, false) => format!(
+                    "{what}; changed since: {}, and in the descriptor {}",
+                    short_list(paths),
+                    list(fields)
+                ),
+            }
+        }
+        Reason::ParentMoved { layer, from, to } => match from {
+            Some(from) => {
+                format!("was built on {} as of {}, which is {} now", escape(layer), escape(from), escape(to))
+            }
+            None => format!("was built before {} was, which is {} now", escape(layer), escape(to)),
+        },
         Reason::FinalChanged { from: None, to } => {
             format!("the product is new; its final layer is {}", escape(to))
         }

@@ -11,6 +11,7 @@ mod inert;
 mod inspect;
 mod pin;
 mod plan;
+mod published;
 mod refused;
 mod served;
 mod streams;

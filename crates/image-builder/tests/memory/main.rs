@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use support::{Run, Tree};
 
 #[path = "../command/support.rs"]
-#[expect(dead_code, reason = "the tests of the command use more of it")]
 mod support;
 
 /// What a run of the binary may take; a hang is a defect too.
@@ -48,6 +47,43 @@ fn descriptors_that_would_take_all_memory() {
     let (run, peak) = measured(&tree, &["plan"]);
     assert!(run.code == Some(2) && run.stderr.contains("error: "), "one GiB: {:.2000}", run.stderr);
     assert!(peak < 64 * 1024, "one GiB: {peak} KiB");
+}
+
+/// The registry of a large source tree, read with nothing in the cache.
+#[test]
+fn what_is_published_of_many_products_takes_two_questions_an_image() {
+    let products = testbed::scale::quick_or_long(50, 1000);
+    let mut tree = Tree::new();
+    tree.write_all(
+        "//- /compat/batch/Dockerfile\nCMD [\"/bin/sh\"]\n//- /compat/batch/sciserver-image.json\n{}\n",
+    );
+    for number in 0..products {
+        tree.write_all(&format!(
+            "//- /science/p{number}/Dockerfile\nFROM docker.io/library/debian:12\nCOPY data /\n\
+             //- /science/p{number}/data\n{number}\n//- /science/p{number}/sciserver-image.json\n\
+             {{\"image\": \"p{number}\", \"version\": \"1.0\", \"compat\": \"batch\"}}\n"
+        ));
+    }
+    tree.commit();
+    let shelf = testbed::registry::Shelf::start();
+    let repo = format!("{}/x", shelf.address());
+    let all = tree.run(&["plan", "--all", "--format", "json", "--repo", &repo]).code(0);
+    assert!(shelf.publish(&all.stdout, &[]).is_empty());
+
+    let plan = ["plan", "--since-published", "--repo", &repo];
+    let mut figures = serde_json::json!({"products": products});
+    for (cache, most) in [("cold", 4 * products), ("warm", 2 * products)] {
+        let (began, before) = (Instant::now(), shelf.connections());
+        let (run, peak) = measured(&tree, &plan);
+        let took = began.elapsed();
+        assert!(run.stdout.contains("nothing to build"), "{}{}", run.stdout, run.stderr);
+        assert_eq!(shelf.asked().len(), most, "{cache}");
+        assert!(shelf.connections() - before <= 32, "{cache}: {}", shelf.connections() - before);
+        assert!(peak < 100 * 1024, "{cache}: {peak} KiB");
+        figures[cache] = serde_json::json!({"seconds": took.as_secs_f64(), "peak_kib": peak});
+    }
+    println!("{figures}");
+    testbed::scale::record("since-published", &figures);
 }
 
 /// Runs the binary and asks the system for its peak memory, in KiB.

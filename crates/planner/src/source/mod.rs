@@ -22,6 +22,7 @@ mod error;
 mod history;
 mod layers;
 mod listing;
+mod recorded;
 mod repository;
 mod revision;
 mod rules;
@@ -38,6 +39,7 @@ use plan::Revision;
 
 pub use comparison::Comparison;
 pub use error::{ErrorKind, SourceError};
+pub use recorded::recorded;
 pub use touched::{Touched, touched};
 
 use crate::tree::{Base, Inputs, Tree};

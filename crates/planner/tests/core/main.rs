@@ -2,16 +2,20 @@
 
 mod changes;
 mod compat;
+mod convergence;
 mod costs;
 mod explain;
 mod graphs;
 mod guidelines;
 mod image_tests;
+mod inputs;
 mod properties;
+mod published;
 mod references;
 mod refusals;
 mod sample;
 mod scale;
+mod world;
 
 use std::fmt::Write as _;
 
@@ -74,5 +78,14 @@ fn reason_text(reason: &Reason) -> String {
             format!("compat {}: {}", layers.join(", "), paths.join(", "))
         }
         Reason::FinalChanged { from, to } => format!("final {} => {to}", from.as_deref().unwrap_or("none")),
+        Reason::NotPublished { reference } => format!("absent {reference}"),
+        Reason::InputsChanged { published, paths, fields } => format!(
+            "inputs since {}: {}",
+            published.as_deref().unwrap_or("?"),
+            [&paths[..], fields].concat().join(", ")
+        ),
+        Reason::ParentMoved { layer, from, to } => {
+            format!("moved {layer} {} => {to}", from.as_deref().unwrap_or("?"))
+        }
     }
 }

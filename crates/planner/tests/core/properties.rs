@@ -11,27 +11,27 @@ use proptest::prelude::*;
 
 /// A science layer; other layers are meant by their place in the list, and come before it.
 #[derive(Debug, Clone)]
-struct Layer {
+pub(super) struct Layer {
     image: usize,
     version: u8,
     base: Option<usize>,
     copies: BTreeSet<usize>,
-    compat: Option<usize>,
-    changed: bool,
+    pub(super) compat: Option<usize>,
+    pub(super) changed: bool,
 }
 
 /// A compat layer, with what it includes and copies from.
 #[derive(Debug, Clone)]
-struct Compat {
+pub(super) struct Compat {
     includes: BTreeSet<usize>,
-    copy: Option<usize>,
-    changed: bool,
+    pub(super) copy: Option<usize>,
+    pub(super) changed: bool,
 }
 
 #[derive(Debug, Clone)]
-struct Model {
-    layers: Vec<Layer>,
-    compats: Vec<Compat>,
+pub(super) struct Model {
+    pub(super) layers: Vec<Layer>,
+    pub(super) compats: Vec<Compat>,
 }
 
 /// What a layer does with the image of its base: most begin one of their own, some go on with it.
@@ -45,7 +45,7 @@ enum Image {
     Wild(usize, u8),
 }
 
-fn models() -> impl Strategy<Value = Model> {
+pub(super) fn models() -> impl Strategy<Value = Model> {
     let image = prop_oneof![
         4 => Just(Image::Own),
         4 => (0..2u8).prop_map(|version_up| Image::Continue { version_up }),
@@ -101,12 +101,12 @@ fn models() -> impl Strategy<Value = Model> {
 }
 
 /// Names in another order than the list's.
-fn name(index: usize) -> String {
+pub(super) fn name(index: usize) -> String {
     format!("l{}", (index * 7919) % 10_007)
 }
 
 impl Model {
-    fn sci(&self, layer: usize) -> String {
+    pub(super) fn sci(&self, layer: usize) -> String {
         format!("sci/{}:{}.0", name(layer), self.layers[layer].version)
     }
 
@@ -114,7 +114,7 @@ impl Model {
         format!("i{}:{}.0", self.layers[layer].image, self.layers[layer].version)
     }
 
-    fn tree(&self, changes: bool) -> Tree {
+    pub(super) fn tree(&self, changes: bool) -> Tree {
         let mut files = BTreeMap::new();
         let mut add = |path: String, text: String| files.insert(path, (Mode::File, text));
         for (index, layer) in self.layers.iter().enumerate() {
@@ -159,7 +159,7 @@ impl Model {
         fixture::compare(self.tree(true), self.tree(false))
     }
 
-    fn needs(&self, layer: usize) -> BTreeSet<usize> {
+    pub(super) fn needs(&self, layer: usize) -> BTreeSet<usize> {
         self.layers[layer].base.into_iter().chain(self.layers[layer].copies.iter().copied()).collect()
     }
 
@@ -168,7 +168,7 @@ impl Model {
     }
 
     /// Layers of which no other of the same product stands on them.
-    fn finals(&self) -> BTreeMap<String, Vec<usize>> {
+    pub(super) fn finals(&self) -> BTreeMap<String, Vec<usize>> {
         let mut finals: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for layer in 0..self.layers.len() {
             let covered = (0..self.layers.len()).any(|other| {
@@ -182,7 +182,7 @@ impl Model {
     }
 
     /// Codes of the refusals that must come.
-    fn wrong(&self) -> BTreeSet<&'static str> {
+    pub(super) fn wrong(&self) -> BTreeSet<&'static str> {
         let mut wrong = BTreeSet::new();
         if self.finals().values().any(|finals| finals.len() > 1) {
             wrong.insert("several-finals");
@@ -213,7 +213,7 @@ impl Model {
         }
     }
 
-    fn stack(&self, compat: usize) -> BTreeSet<usize> {
+    pub(super) fn stack(&self, compat: usize) -> BTreeSet<usize> {
         let includes = self.compats[compat].includes.iter().flat_map(|include| self.stack(*include));
         includes.chain([compat]).collect()
     }

@@ -1,6 +1,7 @@
 //! `planner::source` on real git histories.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 
+mod checkouts;
 mod comparisons;
 mod conversions;
 mod history;

@@ -1,5 +1,6 @@
 //! A registry of one's own: Debian's `docker-registry` on a free port of 127.0.0.1, gone when dropped.
 
+mod shelf;
 mod token;
 mod view;
 
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::process::Service;
 use crate::proxy::Upstream;
+pub use shelf::Shelf;
 pub use token::{Issued, TokenServer};
 pub use view::View;
 

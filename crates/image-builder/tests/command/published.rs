@@ -1,0 +1,249 @@
+//! `--since-published`: what is asked of the registry, what comes of its answers, and what is kept of them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use testbed::registry::Shelf;
+
+use crate::support::{Run, Tree};
+
+struct Scene {
+    tree: Tree,
+    shelf: Shelf,
+}
+
+impl Scene {
+    /// The sample with all of it published.
+    fn published() -> Self {
+        let scene = Self { tree: Tree::sample(), shelf: Shelf::start() };
+        assert!(scene.publish(&[]).is_empty());
+        assert_eq!(scene.shelf.asked().len(), 4, "what is absent needs no second question");
+        scene
+    }
+
+    /// Publishes what is planned but for what fails, and what needs that; those are returned.
+    fn publish(&self, failing: &[&str]) -> BTreeSet<String> {
+        let repo = self.repo();
+        let plan = self.tree.run(&["plan", "--since-published", "--repo", &repo, "--format", "json"]).code(0);
+        self.shelf.publish(&plan.stdout, failing)
+    }
+
+    fn repo(&self) -> String {
+        format!("{}/x", self.shelf.address())
+    }
+
+    /// A subcommand with `--since-published`.
+    fn run(&self, command: &str, arguments: &[&str]) -> Run {
+        let repo = self.repo();
+        let all = [&[command, "--since-published", "--repo", &repo], arguments].concat();
+        let mut run = self.tree.run(&all);
+        for text in [&mut run.stdout, &mut run.stderr] {
+            *text = text.replace(&repo, "$REPO").replace(&self.shelf.address(), "$HOST");
+        }
+        run
+    }
+
+    /// Builds of the plan, with their reasons.
+    fn builds(&self, arguments: &[&str]) -> String {
+        let plan = self.run("plan", &[&["--format", "json"], arguments].concat()).code(0);
+        let plan: serde_json::Value = serde_json::from_str(&plan.stdout).expect("JSON");
+        assert_eq!(plan["compared_with"], "published");
+        let builds = plan["builds"].as_array().expect("builds").iter();
+        let line = |build: &serde_json::Value| {
+            format!("{} {}\n", build["id"].as_str().expect("an id"), build["reasons"])
+        };
+        builds.map(line).collect()
+    }
+}
+
+#[test]
+fn after_a_good_run_there_is_nothing_to_do_and_after_a_failed_one_what_is_missing() {
+    let mut scene = Scene::published();
+    assert_eq!(scene.builds(&[]), "");
+    let said = scene.run("plan", &[]).code(0).stdout;
+    assert!(said.ends_with("nothing to build: all is published as it is here\n"), "{said}");
+
+    let before = scene.tree.head();
+    scene.tree.write("science/nist-basic/packages.txt", "scipy\n");
+    scene.tree.commit();
+    let missing = scene.publish(&["science/nist-basic-2"]);
+    assert_eq!(missing.into_iter().collect::<Vec<_>>(), ["rel/nist-basic:2.0", "science/nist-basic-2"]);
+    let said = scene.run("plan", &["-v"]).code(0).stdout;
+    let said = said.replace(&scene.tree.head()[..7], "$NOW").replace(&before[..7], "$BEFORE");
+    insta::assert_snapshot!(said, @r"
+    plan for commit $NOW, compared with what is published
+    images are named under $REPO (linux/amd64)
+    change results in final image nist-basic => nist-basic:2.0-3-$NOW, nist-basic:2.0
+
+    builds, in an order in which they could run:
+      science/nist-basic-2 => sci/nist-basic-2:2.0-3-$NOW, sci/nist-basic-2:2.0
+          was built on science/nist-basic as of 1.0-2-$BEFORE, which is 1.0-3-$NOW now
+      rel/nist-basic:2.0 => rel/nist-basic:2.0-3-$NOW, rel/nist-basic:2.0
+          needs science/nist-basic-2, which is built
+          replaced: CMD of common by jupyter
+
+    final plan includes 1 science build and 1 compat build
+    ");
+}
+
+#[test]
+fn an_image_costs_two_questions_and_one_when_its_configuration_is_known() {
+    let scene = Scene::published();
+    assert_eq!(scene.builds(&[]), "");
+    let asked = scene.shelf.asked();
+    assert_eq!(asked.len(), 8, "{asked:#?}");
+    let cached: PathBuf = scene.tree.home().join(".cache/image-builder/configs/sha256");
+    let files = || {
+        fs::read_dir(&cached)
+            .expect("it was made")
+            .flat_map(|part| fs::read_dir(part.expect("a directory").path()).expect("a directory"))
+    };
+    assert_eq!(files().count(), 4);
+    assert_eq!(scene.builds(&[]), "");
+    let asked = scene.shelf.asked();
+    assert!(asked.len() == 4 && asked.iter().all(|line| line.contains("/manifests/")), "{asked:#?}");
+    // What was tampered with is fetched again.
+    for file in files() {
+        fs::write(file.expect("a file").path(), "{}").expect("it is ours");
+    }
+    assert_eq!(scene.builds(&[]), "");
+    assert_eq!(scene.shelf.asked().len(), 8);
+    fs::remove_dir_all(scene.tree.home().join(".cache")).expect("it is ours");
+    assert_eq!(scene.builds(&[]), "");
+    assert_eq!(scene.shelf.asked().len(), 8);
+}
+
+#[test]
+fn any_answer_but_a_404_stops_the_run() {
+    for status in [401, 403, 410] {
+        let scene = Scene::published();
+        scene.shelf.trouble("/v2/x/rel/nist-basic/manifests/2.0", status);
+        for command in ["plan", "build", "graph"] {
+            let run = scene.run(command, &[]).code(5);
+            assert!(run.stderr.contains("what is published cannot be told"), "{}", run.stderr);
+            assert!(run.stderr.contains("$REPO/rel/nist-basic:2.0"), "{}", run.stderr);
+            assert!(run.stderr.contains(&status.to_string()), "{}", run.stderr);
+            assert_eq!(run.stdout, "");
+        }
+    }
+    // A configuration that is gone is no absent image.
+    let scene = Scene::published();
+    let asked = {
+        let _ = scene.builds(&[]);
+        scene.shelf.asked()
+    };
+    let blob = asked.iter().find(|line| line.contains("/blobs/")).expect("it was asked for");
+    scene.shelf.trouble(blob.trim_start_matches("GET "), 404);
+    fs::remove_dir_all(scene.tree.home().join(".cache")).expect("it is ours");
+    assert!(scene.run("plan", &[]).code(5).stderr.contains("404"));
+    // A proxy of the hotel.
+    let scene = Scene { tree: Tree::sample(), shelf: Shelf::start() };
+    let away = "127.0.0.1:1/x";
+    let run = scene.tree.run(&["plan", "--since-published", "--repo", away]).code(5);
+    assert!(run.stderr.contains("127.0.0.1:1"), "{}", run.stderr);
+}
+
+#[test]
+fn connections_are_used_again() {
+    let scene = Scene::published();
+    let before = scene.shelf.connections();
+    assert_eq!(scene.builds(&[]), "");
+    assert!(scene.shelf.connections() - before <= 32, "{} connections", scene.shelf.connections() - before);
+}
+
+#[test]
+fn what_nobody_can_tell_is_shown_and_stops_a_build() {
+    let scene = Scene::published();
+    let mut labels = scene.shelf.labels("x/sci/nist-basic", "1.0").expect("it is published");
+    labels.retain(|key, _| !key.ends_with(".inputs"));
+    let tag = labels.get_mut("org.sciserver.science.nist-basic.version").expect("it was written");
+    "1.0-1-0123456".clone_into(tag);
+    scene.shelf.put("x/sci/nist-basic", "1.0", &labels);
+    let told = "  $REPO/sci/nist-basic:1.0: commit 0123456, from which it was built, is not in this repository\n\
+                error: of a published science image nobody can tell whether it is what the tree holds; they are not \
+                planned by themselves\n";
+    for (command, arguments) in [
+        ("plan", &[][..]),
+        ("plan", &["-v"]),
+        ("build", &[]),
+        ("build", &["--dryrun"]),
+        ("graph", &[]),
+        ("explain", &["nist-basic"]),
+    ] {
+        let run = scene.run(command, arguments).code(5);
+        assert!(run.stderr.contains(told), "{command}: {}", run.stderr);
+        assert!(!run.stdout.is_empty(), "{command}");
+    }
+    let said = scene.run("explain", &["nist-basic"]).code(5).stdout;
+    assert!(
+        said.contains(
+            "  sci/nist-basic:1.0: commit 0123456, from which it was built, is not in this repository\n"
+        ),
+        "{said}"
+    );
+    // What stands on it was built on another one.
+    assert_eq!(scene.builds(&["--adopt"]).lines().count(), 3);
+    assert_eq!(scene.builds(&["--rebuild", "2"]).lines().count(), 4);
+}
+
+#[test]
+fn explain_and_graph_tell_the_same_plan() {
+    let scene = Scene::published();
+    let labels = scene.shelf.labels("x/sci/nist-basic", "1.0").expect("it is published");
+    let moved = labels.into_iter().map(|(key, value)| match key.ends_with("nist-basic.version") {
+        true => (key, format!("{value}-r1")),
+        false => (key, value),
+    });
+    scene.shelf.put("x/sci/nist-basic", "1.0", &moved.collect());
+    let said = scene.run("explain", &["nist-basic:2.0", "science/nist-basic"]).code(0).stdout;
+    insta::assert_snapshot!(said.replace(&scene.tree.head()[..7], "$HASH"), @r"
+    plan for commit $HASH, compared with what is published
+
+    rel/nist-basic:2.0 is built => rel/nist-basic:2.0-2-$HASH, rel/nist-basic:2.0
+      science/nist-basic-2: was built on science/nist-basic as of 1.0-2-$HASH, which is 1.0-2-$HASH-r1 now
+        └─ rel/nist-basic:2.0 is its compat image
+
+    science/nist-basic is not built
+      it is published as it is here
+      it needs no other layer of the tree
+      the compat image on top of it, rel/nist-basic:1.0, is built
+    ");
+    let drawn = scene.run("graph", &[]).code(0).stdout;
+    assert!(drawn.contains("science/nist-basic-2"), "{drawn}");
+}
+
+#[test]
+fn a_saved_plan_is_planned_again_from_what_is_published() {
+    let scene = Scene::published();
+    scene.shelf.remove("x/rel/nist-basic", "2.0");
+    let file = scene.tree.home().join("plan.json");
+    let path = file.display().to_string();
+    let _ = scene.run("plan", &["--out", &path]).code(0);
+    let repo = scene.repo();
+    let build = |more: &[&str]| {
+        let all = [&["build", "--plan", &path, "--repo", &repo, "--dryrun"], more].concat();
+        scene.tree.run(&all)
+    };
+    assert!(build(&[]).code(0).stdout.contains("0 science builds and 1 compat build"));
+    scene.shelf.remove("x/rel/nist-basic", "1.0");
+    let refused = build(&[]).code(2).stderr;
+    assert!(refused.contains("builds[rel/nist-basic:1.0]: not in the file"), "{refused}");
+}
+
+#[test]
+fn a_comparison_with_a_commit_is_another_thing() {
+    let scene = Scene { tree: Tree::sample(), shelf: Shelf::start() };
+    for arguments in [&["--ref", "HEAD"][..], &["--all"], &["--include", "science/nist-basic"]] {
+        let run = scene.run("plan", arguments).code(2);
+        assert!(run.stderr.contains("cannot be used with"), "{}", run.stderr);
+    }
+    let run = scene.tree.run(&["plan", "--adopt"]).code(2);
+    assert!(run.stderr.contains("--since-published"), "{}", run.stderr);
+    assert!(scene.shelf.asked().is_empty());
+    // A tree that is wrong asks for nothing either.
+    scene.tree.write("science/nist-basic-2/Dockerfile", "FROM sci/nothing:1.0\n");
+    let run = scene.run("plan", &[]).code(2);
+    assert!(run.stderr.contains("nothing"), "{}", run.stderr);
+    assert!(scene.shelf.asked().is_empty());
+}

@@ -1,0 +1,135 @@
+//! `--since-published`: what the registry shows → what is missing there, outdated, or built on a parent that moved.
+//!
+//! Three pure steps, between which whoever calls reads what was asked for: [`references`] names the images,
+//! [`commits`] the commits that tell more of them, [`plan`] decides. Knows neither registry nor git. "Published" are
+//! the names that the tree gives; what else the registry has is of no interest.
+//!
+//! An image is as it should be when its own label tells the inputs digest that its layer has now, and when every layer
+//! that it needs still has the build tag that it was built on. Images without that label (the predecessor's, which
+//! tell a build tag only) are compared through the commit in their build tag.
+
+mod affected;
+mod judge;
+mod trail;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plan::ComparedWith;
+
+use crate::config::Config;
+use crate::finding::Findings;
+use crate::layers::Reader;
+use crate::reference::Meaning;
+use crate::survey::{ProductName, Survey};
+use crate::tree::{Inputs, Tree};
+use crate::{Outcome, Planned, Problem, Request, configuration, finish, guidelines, names, orphans};
+
+use self::judge::Judge;
+
+/// What is published under the names that a tree gives, and what is known of where it came from.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    /// By full reference; `None` where the registry has nothing of that name. All that [`references`] names.
+    pub images: BTreeMap<String, Option<Image>>,
+    /// The trees of commits, by the digits that [`commits`] names; `None` where the history does not have such a commit.
+    pub commits: BTreeMap<String, Option<Tree>>,
+}
+
+/// A published image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// What its tag shows.
+    pub digest: String,
+    /// Its labels, the inherited ones too.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A published science image of which nobody can tell whether it is what the tree holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Undecided {
+    /// The layer's path.
+    pub layer: String,
+    /// Its moving tag.
+    pub reference: String,
+    /// Why, as a sentence.
+    pub why: String,
+}
+
+/// The full references of all images that a plan depends on: every science layer, every product, and layers that only
+/// the registry has.
+///
+/// # Errors
+/// Everything that is wrong with the source tree: nobody needs to be asked then.
+pub fn references(inputs: &Inputs, request: &Request) -> Result<BTreeSet<String>, Vec<Problem>> {
+    let mut findings = Findings::default();
+    let side = Surveyed::new(inputs, request, &mut findings);
+    let findings = findings.sorted();
+    if findings.problems.is_empty() { Ok(side.references()) } else { Err(findings.problems) }
+}
+
+/// The commits that tell more of images: 7 to 40 digits each.
+#[must_use]
+pub fn commits(
+    inputs: &Inputs,
+    request: &Request,
+    images: &BTreeMap<String, Option<Image>>,
+) -> BTreeSet<String> {
+    let side = Surveyed::new(inputs, request, &mut Findings::lenient());
+    Judge::new(&side, images, &BTreeMap::new(), request).commits()
+}
+
+/// Plans what is missing. The base of `inputs` is of no interest.
+///
+/// # Errors
+/// Everything that is wrong with the source tree or the request, by file and line.
+pub fn plan(inputs: &Inputs, request: &Request, published: &Published) -> Result<Planned, Vec<Problem>> {
+    let mut findings = Findings::default();
+    let side = Surveyed::new(inputs, request, &mut findings);
+    let judge = Judge::new(&side, &published.images, &published.commits, request);
+    orphans::check_published(&side.now, &judge.finals(), &side.config, request, &mut findings);
+    let (affected, undecided) = affected::affected(&judge, &inputs.now, request, &mut findings);
+    drop(judge);
+    let Surveyed { now, config, repo } = side;
+    let outcome = Outcome { now, config, repo, affected, undecided, findings };
+    finish(outcome, inputs, request, ComparedWith::Published)
+}
+
+/// The tree, understood.
+struct Surveyed {
+    now: Survey,
+    config: Config,
+    repo: String,
+}
+
+impl Surveyed {
+    fn new(inputs: &Inputs, request: &Request, findings: &mut Findings) -> Self {
+        let (config, repo) = configuration(&inputs.now, request, findings);
+        let side = Reader::new(&config, &request.allow_frontend).side(&inputs.now, findings);
+        let now = Survey::new(side, &config, &repo, findings);
+        names::check(&inputs.now, &now, &repo, &inputs.revision, request.rebuild, findings);
+        guidelines::check(&now, &config, findings);
+        Self { now, config, repo }
+    }
+
+    fn references(&self) -> BTreeSet<String> {
+        let layers = (0..self.now.side.science.len()).map(|layer| self.science(layer));
+        let products = self.now.products().map(|(product, _, _)| self.product(product));
+        let needs = self.now.science_needs.iter().chain(&self.now.compat_needs).flatten();
+        let others = needs.filter_map(|need| match &need.meaning {
+            Meaning::Registry { reference, .. } => Some(reference.clone()),
+            _ => None,
+        });
+        layers.chain(products).chain(others).collect()
+    }
+
+    /// The moving tag of a science layer.
+    fn science(&self, layer: usize) -> String {
+        let descriptor = &self.now.side.science[layer].descriptor;
+        format!("{}/sci/{}:{}", self.repo, descriptor.target, descriptor.version)
+    }
+
+    /// The moving tag of a product.
+    fn product(&self, product: &ProductName) -> String {
+        format!("{}/rel/{product}", self.repo)
+    }
+}

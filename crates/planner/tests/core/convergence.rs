@@ -1,0 +1,130 @@
+//! Nights: from any published state the plan is what is missing, a failure leaves what it kept away, and a good run nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plan::BuildId;
+use planner::Request;
+use proptest::prelude::*;
+
+use super::properties::{Model, models, name};
+use super::world::World;
+
+/// What was really built, told by the builds themselves and not by labels.
+#[derive(Debug, Clone)]
+struct Made {
+    /// In which night; also stands for the build tag.
+    night: u64,
+    /// With the changes, or before them.
+    changes: bool,
+    /// The nights of the parents that it was built on.
+    parents: BTreeMap<usize, u64>,
+}
+
+/// By build id.
+type Truth = BTreeMap<String, Made>;
+
+fn science(layer: usize) -> String {
+    format!("science/{}", name(layer))
+}
+
+/// Every build that there can be, parents first: what it needs, and whether a change is in it.
+fn all_builds(model: &Model) -> Vec<(String, BTreeSet<usize>, bool)> {
+    let mut all: Vec<_> = (0..model.layers.len())
+        .map(|layer| (science(layer), model.needs(layer), model.layers[layer].changed))
+        .collect();
+    for (product, finals) in model.finals() {
+        let Some(compat) = model.layers[finals[0]].compat else { continue };
+        let stack = model.stack(compat);
+        let copied = stack.iter().filter_map(|compat| model.compats[*compat].copy);
+        let changed = stack.iter().any(|compat| model.compats[*compat].changed);
+        all.push((format!("rel/{product}"), copied.chain([finals[0]]).collect(), changed));
+    }
+    all
+}
+
+/// What has to be built, by what was really built.
+fn wanted(model: &Model, truth: &Truth, changes: bool) -> BTreeSet<String> {
+    let mut wanted = BTreeSet::new();
+    for (id, needs, changed) in all_builds(model) {
+        let is_good = truth.get(&id).is_some_and(|made| {
+            let text = !changed || made.changes == changes;
+            let parents = needs.iter().all(|need| {
+                !wanted.contains(&science(*need))
+                    && truth.get(&science(*need)).map(|parent| parent.night)
+                        == made.parents.get(need).copied()
+            });
+            text && parents
+        });
+        if !is_good {
+            wanted.insert(id);
+        }
+    }
+    wanted
+}
+
+/// One night: plans, holds the plan against the truth, builds with failures. Returns what is missing after it.
+fn night(
+    (model, number, changes): (&Model, u64, bool),
+    world: &mut World,
+    truth: &mut Truth,
+    failing: &[prop::sample::Index],
+) -> Result<BTreeSet<String>, TestCaseError> {
+    let inputs = world.commit(number, &model.tree(changes));
+    let planned = world.plan(&inputs, &Request::default()).expect("the tree is right");
+    prop_assert!(planned.undecided.is_empty());
+    let found: BTreeSet<String> = planned.plan.builds.iter().map(|build| build.id.0.clone()).collect();
+    prop_assert_eq!(&found, &wanted(model, truth, changes), "night {}", number);
+    prop_assert!(planned.plan.builds.iter().all(|build| !build.reasons.is_empty()));
+    let fails: BTreeSet<BuildId> = failing
+        .iter()
+        .filter(|_| !planned.plan.builds.is_empty())
+        .map(|at| planned.plan.builds[at.index(planned.plan.builds.len())].id.clone())
+        .collect();
+    let missing: BTreeSet<String> =
+        world.build(&planned.plan, &fails).into_iter().map(|BuildId(id)| id).collect();
+    for (id, needs, _) in all_builds(model) {
+        if found.contains(&id) && !missing.contains(&id) {
+            let parents = needs.iter().map(|need| (*need, truth[&science(*need)].night)).collect();
+            truth.insert(id, Made { night: number, changes, parents });
+        }
+    }
+    Ok(missing)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_night_builds_what_is_missing_and_nothing_else(
+        model in models(),
+        first_fails in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        lost in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        second_fails in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        same_commit in any::<bool>(),
+    ) {
+        prop_assume!(model.wrong().is_empty());
+        let (mut world, mut truth) = (World::default(), Truth::new());
+        night((&model, 1, false), &mut world, &mut truth, &first_fails)?;
+        // Tags vanish, as somebody cleans a registry.
+        for at in lost.iter().filter(|_| !world.images.is_empty()).collect::<Vec<_>>() {
+            let Some(tag) = world.images.keys().nth(at.index(world.images.len().max(1))).cloned() else { continue };
+            world.images.remove(&tag);
+            let (_, name) = tag.rsplit_once('/').expect("a path");
+            let is_science = tag.contains("/sci/");
+            let id = match name.split_once(':') {
+                Some((target, _)) if is_science => format!("science/{target}"),
+                _ => format!("rel/{name}"),
+            };
+            truth.remove(&id).expect("it was built");
+        }
+        let missing = night((&model, 2, true), &mut world, &mut truth, &second_fails)?;
+        // Exactly what is missing, whether or not somebody committed in between.
+        prop_assert_eq!(&wanted(&model, &truth, true), &missing);
+        let third = if same_commit { 2 } else { 3 };
+        let missing = night((&model, third, true), &mut world, &mut truth, &[])?;
+        prop_assert!(missing.is_empty());
+        let inputs = world.commit(4, &model.tree(true));
+        let planned = world.plan(&inputs, &Request::default()).expect("the tree is right");
+        prop_assert!(planned.plan.builds.is_empty(), "after a good night");
+    }
+}

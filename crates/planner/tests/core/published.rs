@@ -1,0 +1,303 @@
+//! `--since-published`: one published image after the other against what the tree holds.
+
+use std::collections::BTreeSet;
+
+use plan::BuildId;
+use planner::tree::{Inputs, Tree};
+use planner::{Planned, Request, fixture};
+
+use super::world::{PREFIX, World};
+use super::{short, told};
+
+const REPO: &str = "containers.repo.sciserver.org/compute-images";
+
+const TREE: &str = r#"
+//- /science/base/Dockerfile
+FROM docker.io/library/debian:12
+//- /science/base/sciserver-image.json
+{ "image": "base", "version": "1.0", "compat": null }
+//- /science/tool/Dockerfile
+FROM docker.io/library/debian:12
+//- /science/tool/sciserver-image.json
+{ "image": "tool", "version": "1.0", "compat": null }
+//- /science/leaf/Dockerfile
+FROM sci/base:1.0
+COPY --from=sci/tool:1.0 /t /t
+//- /science/leaf/data
+1
+//- /science/leaf/sciserver-image.json
+{ "image": "leaf", "version": "1.0", "compat": "web" }
+//- /compat/core/Dockerfile
+RUN core
+//- /compat/core/sciserver-image.json
+{}
+//- /compat/web/Dockerfile
+RUN web
+//- /compat/web/sciserver-image.json
+{ "includes": ["core"] }
+"#;
+
+/// A world in which all of a tree was published by its first commit.
+fn published(text: &str) -> (World, Tree) {
+    let mut world = World::default();
+    let tree = fixture::tree(text);
+    let inputs = world.commit(1, &tree);
+    let planned = plan(&world, &inputs, &Request::default());
+    assert!(planned.plan.builds.iter().all(|build| !build.reasons.is_empty()));
+    assert!(world.build(&planned.plan, &BTreeSet::new()).is_empty());
+    (world, tree)
+}
+
+fn plan(world: &World, inputs: &Inputs, request: &Request) -> Planned {
+    world.plan(inputs, request).unwrap_or_else(|problems| panic!("refused:\n{}", told(&problems)))
+}
+
+/// The plan of the second commit, in short, with what is undecided.
+fn second(world: &mut World, text: &str, request: &Request) -> String {
+    let inputs = world.commit(2, &fixture::tree(text));
+    let planned = plan(world, &inputs, request);
+    let undecided =
+        planned.undecided.iter().map(|image| format!("undecided {}: {}\n", image.reference, image.why));
+    let out = short(&planned) + &undecided.collect::<String>();
+    out.replace(REPO, "$REPO")
+}
+
+fn sci(target: &str) -> String {
+    format!("{REPO}/sci/{target}:1.0")
+}
+
+fn version(target: &str) -> String {
+    format!("{PREFIX}.science.{target}.version")
+}
+
+#[test]
+fn nothing_is_planned_when_all_is_published() {
+    let (mut world, _) = published(TREE);
+    assert_eq!(second(&mut world, TREE, &Request::default()), "");
+    // A descriptor's description is no input.
+    let described = TREE.replace(r#""image": "tool","#, r#""image": "tool", "description": "x","#);
+    assert_eq!(second(&mut world, &described, &Request::default()), "");
+}
+
+#[test]
+fn each_reason_tells_what_a_person_needs() {
+    for (from, to, expect) in [
+        (
+            "//- /science/leaf/data\n1",
+            "//- /science/leaf/data\n2",
+            "science/leaf\n    inputs since 1.0-1-0000001: science/leaf/data\n\
+             rel/leaf:1.0 on leaf\n    parent science/leaf\n",
+        ),
+        (
+            r#""image": "leaf", "#,
+            r#""image": "leaf", "args": {"A": "1"}, "#,
+            "science/leaf\n    inputs since 1.0-1-0000001: args\nrel/leaf:1.0 on leaf\n    parent science/leaf\n",
+        ),
+        ("RUN core", "RUN more", "rel/leaf:1.0 on leaf\n    compat core: compat/core/Dockerfile\n"),
+        (r#""compat": "web""#, r#""compat": "core""#, "rel/leaf:1.0 on leaf\n    fields compat\n"),
+        (
+            "COPY --from=sci/tool:1.0 /t /t\n",
+            "",
+            "science/leaf\n    inputs since 1.0-1-0000001: science/leaf/Dockerfile\n\
+             rel/leaf:1.0 on leaf\n    parent science/leaf\n",
+        ),
+    ] {
+        let (mut world, _) = published(TREE);
+        assert!(TREE.contains(from), "{from}");
+        let found = second(&mut world, &TREE.replace(from, to), &Request::default());
+        assert_eq!(found, expect, "{to}");
+    }
+}
+
+#[test]
+fn what_is_absent_is_planned_with_all_that_needs_it() {
+    let (mut world, _) = published(TREE);
+    world.images.remove(&format!("{REPO}/rel/leaf:1.0"));
+    let found = second(&mut world, TREE, &Request::default());
+    assert_eq!(found, "rel/leaf:1.0 on leaf\n    absent $REPO/rel/leaf:1.0\n");
+    world.images.remove(&sci("base"));
+    let found = second(&mut world, TREE, &Request::default());
+    assert_eq!(
+        found,
+        "science/base\n    absent $REPO/sci/base:1.0\nscience/leaf\n    parent science/base\n\
+         rel/leaf:1.0 on leaf\n    parent science/leaf\n    absent $REPO/rel/leaf:1.0\n"
+    );
+}
+
+#[test]
+fn a_parent_that_moved_is_found_through_the_trail() {
+    for (target, path) in [("base", "science/base"), ("tool", "science/tool")] {
+        let (mut world, _) = published(TREE);
+        let labels = world.images.get_mut(&sci(target)).expect("it was built");
+        labels.insert(version(target), "1.0-1-0000001-r1".to_owned());
+        let found = second(&mut world, TREE, &Request::default());
+        assert_eq!(
+            found,
+            format!(
+                "science/leaf\n    moved {path} 1.0-1-0000001 => 1.0-1-0000001-r1\n\
+                 rel/leaf:1.0 on leaf\n    parent science/leaf\n"
+            )
+        );
+    }
+    // The science image of a product: one compat build failed after its science was pushed.
+    let (mut world, tree) = published(TREE);
+    let changed = TREE.replace("//- /science/leaf/data\n1", "//- /science/leaf/data\n2");
+    let inputs = world.commit(2, &fixture::tree(&changed));
+    let planned = plan(&world, &inputs, &Request::default());
+    let missing = world.build(&planned.plan, &BTreeSet::from([BuildId("rel/leaf:1.0".to_owned())]));
+    assert_eq!(missing.len(), 1);
+    let found = second(&mut world, &changed, &Request::default());
+    assert_eq!(found, "rel/leaf:1.0 on leaf\n    moved science/leaf 1.0-1-0000001 => 1.0-2-0000002\n");
+    // The tree goes back: the science image is made again, and the compat image with it.
+    let inputs = world.commit(3, &tree);
+    assert_eq!(plan(&world, &inputs, &Request::default()).plan.builds.len(), 2);
+}
+
+#[test]
+fn a_parent_that_only_the_registry_has_may_move_too() {
+    let (before, rest) = TREE.split_once("//- /science/tool/Dockerfile").expect("it is there");
+    let (_, after) = rest.split_once("//- /science/leaf/Dockerfile").expect("it is there");
+    let text = format!(
+        "{before}//- /science/leaf/Dockerfile{after}//- /image-builder.toml\npublished = [\"tool\"]\n"
+    );
+    let (mut world, _) = published(TREE);
+    assert_eq!(second(&mut world, &text, &Request::default()), "");
+    let labels = world.images.get_mut(&sci("tool")).expect("it was built");
+    labels.insert(version("tool"), "1.0-7-0000007".to_owned());
+    let found = second(&mut world, &text, &Request::default());
+    assert_eq!(
+        found,
+        "science/leaf\n    moved $REPO/sci/tool:1.0 1.0-1-0000001 => 1.0-7-0000007\n\
+         rel/leaf:1.0 on leaf\n    parent science/leaf\n"
+    );
+}
+
+#[test]
+fn images_of_the_predecessor_are_compared_through_their_commit() {
+    let (mut world, _) = published(TREE);
+    world.as_the_predecessor();
+    assert_eq!(second(&mut world, TREE, &Request::default()), "");
+    let changed = TREE
+        .replace("//- /science/leaf/data\n1", "//- /science/leaf/data\n2")
+        .replace("//- /science/tool/Dockerfile\n", "//- /science/tool/Dockerfile\n# x\n");
+    let found = second(&mut world, &changed, &Request::default());
+    assert_eq!(
+        found,
+        "science/tool\n    inputs since 1.0-1-0000001: science/tool/Dockerfile\n\
+         science/leaf\n    parent science/tool\n    inputs since 1.0-1-0000001: science/leaf/data\n\
+         rel/leaf:1.0 on leaf\n    parent science/leaf\n"
+    );
+    let fragment = TREE.replace("RUN web", "RUN else");
+    let found = second(&mut world, &fragment, &Request::default());
+    assert_eq!(found, "rel/leaf:1.0 on leaf\n    compat web: compat/web/Dockerfile\n");
+    // It wrote nothing of what it copied from: a parent that is younger than the image is not in it.
+    let labels = world.images.get_mut(&sci("tool")).expect("it was built");
+    labels.insert(version("tool"), "1.0-9-0000009".to_owned());
+    labels.insert(format!("{PREFIX}.science.tool.buildtime"), "1000.25".to_owned());
+    world.commits.insert(super::world::digits(9), fixture::tree(TREE));
+    let found = second(&mut world, TREE, &Request::default());
+    assert_eq!(
+        found,
+        "science/leaf\n    moved science/tool ? => 1.0-9-0000009\nrel/leaf:1.0 on leaf\n    parent science/leaf\n"
+    );
+}
+
+#[test]
+fn what_nobody_can_tell_is_never_planned_by_itself() {
+    let why_gone = "commit 0000001, from which it was built, is not in this repository";
+    let why_version = "its inputs are told as v9:x, in a version that this image-builder does not know";
+    let why_nothing = "it does not tell from which commit it was built";
+    let why_dirty = "it was built with changes that are in no commit";
+    let tag = version("base");
+    for (label, value, why) in [
+        (None, "", why_gone),
+        (Some(format!("{PREFIX}.science.base.inputs")), "v9:x", why_version),
+        (Some(tag.clone()), "by hand", why_nothing),
+        (Some(tag.clone()), "1.0-1-0000001-dirty-01234567", why_dirty),
+    ] {
+        let (mut world, _) = published(TREE);
+        let mut images = std::mem::take(&mut world.images);
+        let base = images.remove(&sci("base")).expect("it was built");
+        world.images.insert(sci("base"), base);
+        world.as_the_predecessor();
+        // All else is as this program wrote it.
+        world.images.extend(images);
+        let base = world.images.get_mut(&sci("base")).expect("it is there");
+        match &label {
+            Some(label) => {
+                base.insert(label.clone(), value.to_owned());
+            }
+            None => world.commits.clear(),
+        }
+        // What stands on it still tells the build tag that it had.
+        let leaf = world.images.get_mut(&sci("leaf")).expect("it is there");
+        if label.as_ref() == Some(&tag) {
+            let from = leaf.get_mut(&format!("{PREFIX}.science.leaf.from")).expect("it was written");
+            *from = from.replace("\"base:1.0\":\"1.0-1-0000001\"", &format!("\"base:1.0\":\"{value}\""));
+        }
+        let undecided =
+            format!("not science/base ($REPO/sci/base:1.0): {why}\nundecided $REPO/sci/base:1.0: {why}\n");
+        assert_eq!(second(&mut world, TREE, &Request::default()), undecided);
+        let adopt = Request { adopt: true, ..Request::default() };
+        assert_eq!(second(&mut world, TREE, &adopt), "", "{why}");
+        let ignore = Request { ignore: vec!["science/base".to_owned()], ..Request::default() };
+        assert_eq!(
+            second(&mut world, TREE, &ignore),
+            "not science/base ($REPO/sci/base:1.0): --ignore science/base treats it as unchanged\n"
+        );
+        let rebuild = Request { rebuild: Some(3), ..Request::default() };
+        assert!(
+            second(&mut world, TREE, &rebuild)
+                .starts_with("science/base\n    forced --rebuild 3\nscience/leaf\n")
+        );
+    }
+}
+
+#[test]
+fn a_compat_image_that_tells_nothing_is_made_again_unless_it_is_adopted() {
+    let (mut world, _) = published(TREE);
+    let labels = world.images.get_mut(&format!("{REPO}/rel/leaf:1.0")).expect("it was built");
+    labels.retain(|key, _| !key.starts_with(&format!("{PREFIX}.compat.")));
+    let found = second(&mut world, TREE, &Request::default());
+    assert_eq!(found, "rel/leaf:1.0 on leaf\n    inputs since ?: \n");
+    let adopt = Request { adopt: true, ..Request::default() };
+    assert_eq!(second(&mut world, TREE, &adopt), "");
+}
+
+#[test]
+fn a_product_that_is_held_is_left_alone() {
+    let (mut world, _) = published(TREE);
+    let held =
+        format!("{TREE}//- /image-builder.toml\nhold = [\"leaf:1.0\"]\n").replace("RUN web", "RUN else");
+    let found = second(&mut world, &held, &Request::default());
+    assert_eq!(found, "not science/leaf (rel/leaf:1.0): leaf:1.0 is under `hold` in image-builder.toml\n");
+}
+
+#[test]
+fn a_product_is_not_published_without_what_it_had() {
+    let (mut world, _) = published(TREE);
+    // Another layer takes the product over, which does not stand on the old one.
+    let other = TREE
+        .replace(r#"{ "image": "leaf", "version": "1.0""#, r#"{ "image": "leaf", "version": "2.0""#)
+        + "//- /science/new/Dockerfile\nFROM docker.io/library/debian:12\n//- /science/new/sciserver-image.json\n\
+           { \"image\": \"leaf\", \"version\": \"1.0\", \"compat\": \"web\" }\n";
+    let inputs = world.commit(2, &fixture::tree(&other));
+    let refused = told(&world.plan(&inputs, &Request::default()).expect_err("it is refused"));
+    assert!(refused.contains("leaf:1.0 would silently lose what leaf had in it"), "{refused}");
+    let allowed = Request { allow_orphan: vec!["leaf:1.0".to_owned()], ..Request::default() };
+    let planned = plan(&world, &inputs, &allowed);
+    assert!(
+        short(&planned).contains("rel/leaf:1.0 on new\n    parent science/new\n    final leaf => new\n"),
+        "{}",
+        short(&planned)
+    );
+}
+
+#[test]
+fn a_tree_that_is_wrong_asks_for_nothing() {
+    let broken = TREE.replace("FROM sci/base:1.0", "FROM sci/bass:1.0");
+    let problems = World::default()
+        .plan(&planner::fixture::first(&broken), &Request::default())
+        .expect_err("it is refused");
+    assert!(told(&problems).contains("did you mean base?"));
+}

@@ -1,0 +1,115 @@
+//! A registry in memory, and builds that put there what the executor would: labels, inherited and own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plan::label::{self, Field};
+use plan::{Build, BuildId, Kind, Plan, Role, Target};
+use planner::published::{self, Image, Published};
+use planner::tree::{Base, Inputs, Tree};
+use planner::{Planned, Problem, Request};
+
+pub(super) const PREFIX: &str = "org.sciserver";
+
+/// What is published, and the commits that were.
+#[derive(Debug, Clone, Default)]
+pub(super) struct World {
+    /// By moving tag.
+    pub(super) images: BTreeMap<String, BTreeMap<String, String>>,
+    /// By all digits.
+    pub(super) commits: BTreeMap<String, Tree>,
+    /// The hour of the last build.
+    hours: u32,
+}
+
+/// The n-th commit's digits.
+pub(super) fn digits(number: u64) -> String {
+    format!("{number:07x}{}", "c".repeat(33))
+}
+
+impl World {
+    /// The tree as the n-th commit, which history has from now on.
+    pub(super) fn commit(&mut self, number: u64, tree: &Tree) -> Inputs {
+        self.commits.insert(digits(number), tree.clone());
+        let mut revision = planner::fixture::revision();
+        (revision.commit, revision.count) = (digits(number), Some(number));
+        revision.short = revision.commit[..7].to_owned();
+        Inputs { revision, now: tree.clone(), base: Base::Empty }
+    }
+
+    /// Plans as the command does: asks for images, then for commits.
+    pub(super) fn plan(&self, inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>> {
+        let references = published::references(inputs, request)?;
+        let show = |reference: String| {
+            let image = self
+                .images
+                .get(&reference)
+                .map(|labels| Image { digest: format!("sha256:{reference}"), labels: labels.clone() });
+            (reference, image)
+        };
+        let images = references.into_iter().map(show).collect();
+        let commits = published::commits(inputs, request, &images)
+            .into_iter()
+            .map(|digits| {
+                let mut found = self.commits.iter().filter(|(commit, _)| commit.starts_with(&digits));
+                let tree = found.next().map(|(_, tree)| tree.clone());
+                (digits, tree)
+            })
+            .collect();
+        published::plan(inputs, request, &Published { images, commits })
+    }
+
+    /// Carries a plan out. Builds of `failing` fail, and what needs them is skipped; what is missing then is returned.
+    pub(super) fn build(&mut self, plan: &Plan, failing: &BTreeSet<BuildId>) -> BTreeSet<BuildId> {
+        let mut missing = BTreeSet::new();
+        for build in &plan.builds {
+            if failing.contains(&build.id) || build.needs.iter().any(|need| missing.contains(need)) {
+                missing.insert(build.id.clone());
+                continue;
+            }
+            let labels = self.labels(plan, build);
+            self.images.insert(build.moving_tag().to_owned(), labels);
+        }
+        missing
+    }
+
+    fn labels(&mut self, plan: &Plan, build: &Build) -> BTreeMap<String, String> {
+        self.hours += 1;
+        let shown = |target: &Target| match target {
+            Target::Build { id } => {
+                let parent = plan.build(id).expect("it is in the plan");
+                Some((parent.target.clone(), parent.moving_tag().to_owned()))
+            }
+            Target::Layer { reference, target } => Some((target.clone(), reference.clone())),
+            _ => None,
+        };
+        let mut labels = BTreeMap::new();
+        let mut from = BTreeMap::new();
+        for reference in &build.references {
+            let Some((target, moving)) = shown(&reference.target) else { continue };
+            let parent = self.images.get(&moving).unwrap_or_else(|| panic!("{} needs {moving}", build.id));
+            let tag = parent.get(&label::science(PREFIX, &target, Field::Version));
+            let version = moving.rsplit_once(':').expect("a tag").1;
+            from.insert(format!("{target}:{version}"), tag.cloned());
+            if reference.role == Role::Base {
+                labels.clone_from(parent);
+            }
+        }
+        let key = |field| match build.kind {
+            Kind::Science => label::science(PREFIX, &build.target, field),
+            Kind::Compat => label::compat(PREFIX, field),
+        };
+        labels.extend(build.labels.clone());
+        labels.insert(key(Field::BuildTime), format!("{}.5", self.hours));
+        labels.insert(key(Field::From), serde_json::json!({"layers": from, "images": {}}).to_string());
+        labels
+    }
+
+    /// Takes from all images what the predecessor did not write.
+    pub(super) fn as_the_predecessor(&mut self) {
+        for labels in self.images.values_mut() {
+            labels.retain(|key, _| {
+                key.starts_with(PREFIX) && (key.ends_with(".version") || key.ends_with(".buildtime"))
+            });
+        }
+    }
+}

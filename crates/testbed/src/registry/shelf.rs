@@ -1,0 +1,269 @@
+//! A registry in memory that only shows: manifests and configurations, put there by the test. It counts what it is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// How long a connection may be silent.
+const LIMIT: Duration = Duration::from_secs(60);
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// A running registry; it ends when dropped.
+#[derive(Debug)]
+pub struct Shelf {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    connections: AtomicUsize,
+    over: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By `repository:tag`.
+    labels: BTreeMap<String, BTreeMap<String, String>>,
+    /// By what is asked for: `/v2/…`.
+    bodies: BTreeMap<String, Vec<u8>>,
+    /// Statuses that are answered whatever there is.
+    troubles: BTreeMap<String, u16>,
+    asked: Vec<String>,
+    builds: u32,
+}
+
+impl Shelf {
+    /// Starts an empty one on a free port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// When there is no such port.
+    #[must_use]
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("127.0.0.1 has a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let shared: Arc<Shared> = Arc::default();
+        let all = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if all.over.load(Ordering::SeqCst) {
+                    break;
+                }
+                all.connections.fetch_add(1, Ordering::SeqCst);
+                let shared = Arc::clone(&all);
+                std::thread::spawn(move || serve(&stream, &shared));
+            }
+        });
+        Self { address, shared, thread: Some(thread) }
+    }
+
+    /// `127.0.0.1:port`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Shows an image with these labels under a tag.
+    pub fn put(&self, repository: &str, tag: &str, labels: &BTreeMap<String, String>) {
+        let config =
+            json!({"os": "linux", "architecture": "amd64", "config": {"Labels": labels}}).to_string();
+        let digest = digest(config.as_bytes());
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": config.len()},
+        });
+        let mut state = self.shared.state();
+        state.bodies.insert(format!("/v2/{repository}/blobs/{digest}"), config.into_bytes());
+        state.bodies.insert(format!("/v2/{repository}/manifests/{tag}"), manifest.to_string().into_bytes());
+        state.labels.insert(format!("{repository}:{tag}"), labels.clone());
+    }
+
+    /// The labels of what a tag shows.
+    #[must_use]
+    pub fn labels(&self, repository: &str, tag: &str) -> Option<BTreeMap<String, String>> {
+        self.shared.state().labels.get(&format!("{repository}:{tag}")).cloned()
+    }
+
+    /// Takes a tag away.
+    pub fn remove(&self, repository: &str, tag: &str) {
+        let mut state = self.shared.state();
+        state.labels.remove(&format!("{repository}:{tag}"));
+        state.bodies.remove(&format!("/v2/{repository}/manifests/{tag}"));
+    }
+
+    /// From now on answers a question, `/v2/…`, with this status.
+    pub fn trouble(&self, target: &str, status: u16) {
+        self.shared.state().troubles.insert(target.to_owned(), status);
+    }
+
+    /// What it was asked since the last time, `GET /v2/…` each.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.state().asked)
+    }
+
+    /// How many connections were made.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Shows what a plan, the JSON of `image-builder plan`, would push, with the labels that its images would have. Builds of
+    /// `failing` fail, and what needs them is skipped; those are returned.
+    ///
+    /// # Panics
+    /// When that is no plan for this registry.
+    pub fn publish(&self, plan: &str, failing: &[&str]) -> BTreeSet<String> {
+        let plan: Value = serde_json::from_str(plan).expect("a plan is JSON");
+        let prefix = text(&plan["label_prefix"]).to_owned();
+        let builds = plan["builds"].as_array().expect("a plan has builds");
+        let by_id: BTreeMap<&str, &Value> = builds.iter().map(|build| (text(&build["id"]), build)).collect();
+        let mut missing = BTreeSet::new();
+        for build in builds {
+            let id = text(&build["id"]);
+            let needs = build["needs"].as_array().expect("a list");
+            if failing.contains(&id) || needs.iter().any(|need| missing.contains(text(need))) {
+                missing.insert(id.to_owned());
+                continue;
+            }
+            let labels = self.labels_of(build, &by_id, &prefix);
+            for tag in build["tags"].as_array().expect("a list") {
+                let (repository, tag) = self.below(text(tag));
+                self.put(&repository, &tag, &labels);
+            }
+        }
+        missing
+    }
+
+    /// Inherited labels, the plan's, and those that are known when an image is built.
+    fn labels_of(
+        &self,
+        build: &Value,
+        by_id: &BTreeMap<&str, &Value>,
+        prefix: &str,
+    ) -> BTreeMap<String, String> {
+        let (mut labels, mut layers) = (BTreeMap::new(), BTreeMap::new());
+        for reference in build["references"].as_array().expect("a list") {
+            let (moving, target) = match text(&reference["kind"]) {
+                "build" => {
+                    let parent = by_id[text(&reference["id"])];
+                    (text(&parent["tags"][1]), text(&parent["target"]))
+                }
+                "layer" => (text(&reference["reference"]), text(&reference["target"])),
+                _ => continue,
+            };
+            let (repository, tag) = self.below(moving);
+            let parent = self
+                .labels(&repository, &tag)
+                .unwrap_or_else(|| panic!("{} needs {moving}, which is not there", build["id"]));
+            layers.insert(
+                format!("{target}:{tag}"),
+                parent.get(&format!("{prefix}.science.{target}.version")).cloned(),
+            );
+            if reference["role"] == "base" {
+                labels = parent;
+            }
+        }
+        let own = match text(&build["kind"]) {
+            "science" => format!("{prefix}.science.{}", text(&build["target"])),
+            _ => format!("{prefix}.compat"),
+        };
+        let of_plan = build["labels"].as_object().expect("labels");
+        labels.extend(of_plan.iter().map(|(key, value)| (key.clone(), text(value).to_owned())));
+        let mut state = self.shared.state();
+        state.builds += 1;
+        labels.insert(format!("{own}.buildtime"), state.builds.to_string());
+        labels.insert(format!("{own}.from"), json!({"layers": layers, "images": {}}).to_string());
+        labels
+    }
+
+    fn below(&self, reference: &str) -> (String, String) {
+        let ours = reference.strip_prefix(&format!("{}/", self.address)).expect("a name at this registry");
+        let (repository, tag) = ours.rsplit_once(':').expect("a tag");
+        (repository.to_owned(), tag.to_owned())
+    }
+}
+
+impl Drop for Shelf {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::SeqCst);
+        // Wakes the thread, which then sees that it is over.
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, line: &str) -> (u16, Vec<u8>) {
+        let target = line.split(' ').nth(1).unwrap_or_default();
+        let mut state = self.state();
+        state.asked.push(line.trim_end_matches(" HTTP/1.1").to_owned());
+        match (state.troubles.get(target), state.bodies.get(target)) {
+            (Some(status), _) => {
+                (*status, br#"{"errors":[{"code":"TROUBLE","message":"on purpose"}]}"#.to_vec())
+            }
+            (None, Some(body)) => (200, body.clone()),
+            (None, None) => (404, br#"{"errors":[{"code":"MANIFEST_UNKNOWN"}]}"#.to_vec()),
+        }
+    }
+}
+
+/// One connection, to its end.
+fn serve(stream: &TcpStream, shared: &Shared) {
+    if stream.set_read_timeout(Some(LIMIT)).is_err() || stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            match reader.read_line(&mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            let line = line.trim_end().to_owned();
+            if line.is_empty() {
+                break;
+            }
+            lines.push(line);
+        }
+        let Some(first) = lines.first() else { return };
+        let (status, body) = shared.answer(first);
+        let kind = if first.contains("/manifests/") && status == 200 { MANIFEST } else { "application/json" };
+        let head =
+            format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
+        let sent = if first.starts_with("HEAD ") { Vec::new() } else { body };
+        let mut stream = stream;
+        if stream.write_all(&[head.as_bytes(), &sent].concat()).is_err() {
+            return;
+        }
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn digest(body: &[u8]) -> String {
+    Sha256::digest(body).iter().fold("sha256:".to_owned(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes text");
+        text
+    })
+}
