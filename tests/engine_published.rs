@@ -78,3 +78,78 @@ fn a_compat_image_that_failed_is_all_that_the_next_night_builds() {
     );
     assert_eq!(plan(&scene), Vec::<String>::new(), "after a good night");
 }
+
+/// What a random night may change or let fail, with the images that it makes.
+const NAMES: [&str; 6] = ["base", "one", "two", "three", "batch", "web"];
+
+/// Writes the Dockerfile of a layer anew. Its step runs again, and fails where the proxy settings name the layer.
+fn renew(scene: &Scene, name: &str) {
+    let step = format!("RUN echo {} && case \",$no_proxy,\" in *,{name},*) exit 1;; esac\n", unique());
+    let (path, head) = match name {
+        "base" => ("science/base", format!("FROM {BASE}\n")),
+        "one" => ("science/one", "FROM sci/base:1.0\n".to_owned()),
+        "two" => ("science/two", "FROM sci/one:1.0\n".to_owned()),
+        "three" => ("science/three", format!("FROM {BASE}\nCOPY --from=sci/base:1.0 /bin/true /copied\n")),
+        other => (if other == "web" { "compat/web" } else { "compat/batch" }, String::new()),
+    };
+    scene.tree.write(&format!("{path}/Dockerfile"), format!("{head}{step}"));
+}
+
+/// Many nights by chance: layers change, builds fail; each next plan is what is missing, and nothing after a good night.
+#[test]
+fn every_night_goes_on_where_the_one_before_stopped() {
+    let mut scene = Scene::new("nights-by-chance", 0);
+    let seed = testbed::scale::seed();
+    let describe = |image: &str, compat: &str| {
+        format!("{{\"image\": \"{image}\", \"version\": \"1.0\", \"compat\": {compat}}}")
+    };
+    for (name, compat) in [("base", "null"), ("one", "\"batch\""), ("two", "\"web\""), ("three", "\"web\"")] {
+        scene.tree.write(&format!("science/{name}/sciserver-image.json"), describe(name, compat));
+    }
+    scene.tree.write("compat/web/sciserver-image.json", "{\"includes\": [\"batch\"]}");
+    for name in NAMES {
+        renew(&scene, name);
+    }
+    scene.tree.commit();
+    let _ = program(&scene, &[]).run(BOUND).expect_code(0);
+    for number in 0..testbed::scale::quick_or_long(1, 20) {
+        let mut chance = seed.generator(number);
+        assert_eq!(plan(&scene), Vec::<String>::new(), "after a good night");
+        let picked: Vec<&str> = NAMES.into_iter().filter(|_| chance.u8(..3) == 0).collect();
+        for name in &picked {
+            renew(&scene, name);
+        }
+        if !picked.is_empty() {
+            scene.tree.commit();
+        }
+        let failing: Vec<&str> = NAMES.into_iter().filter(|_| chance.u8(..4) == 0).collect();
+        let proxies = serde_json::json!({"proxies": {"default": {"noProxy": failing.join(",")}}});
+        scene.tree.write_docker_config(&proxies.to_string());
+        let planned = plan(&scene);
+        let night = program(&scene, &[]).run(BOUND);
+        let missing: Vec<String> = if planned.is_empty() {
+            Vec::new()
+        } else {
+            let good = |line: &&String| line.ends_with(" built") || line.ends_with(" reused");
+            let bad = done(&scene).iter().filter(|line| !good(line)).map(|line| id(line)).collect::<Vec<_>>();
+            for name in failing.iter().filter(|name| planned.contains(&format!("science/{name}"))) {
+                assert!(bad.contains(&format!("science/{name}")), "{name} was to fail: {}", night.said());
+            }
+            bad
+        };
+        assert_eq!(night.code, Some(if missing.is_empty() { 0 } else { 3 }), "{}", night.said());
+        scene.check();
+        let mut left = plan(&scene);
+        left.sort();
+        assert_eq!(left, missing, "changed {picked:?}, failing {failing:?}: {}", night.said());
+        scene.tree.write_docker_config("{}");
+        let _ = program(&scene, &[]).run(BOUND).expect_code(0);
+        scene.check();
+    }
+    assert_eq!(plan(&scene), Vec::<String>::new(), "after a good night");
+}
+
+/// The id in a line of [`done`].
+fn id(line: &str) -> String {
+    line.split_once(' ').map_or(line, |(id, _)| id).to_owned()
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use plan::label::{self, Field, oci};
 use plan::name::BuildTag;
-use serde::Deserialize;
+use plan::trail::From;
 
 /// An image's labels, the inherited ones too.
 #[derive(Debug, Clone, Copy)]
@@ -116,13 +116,6 @@ impl<'a> Trail<'a> {
         let text = self.get(of, Field::From);
         text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
-}
-
-/// What is read of a `.from` label; the executor defines and writes it.
-#[derive(Debug, Default, Deserialize)]
-struct From {
-    #[serde(default)]
-    layers: BTreeMap<String, Option<String>>,
 }
 
 #[cfg(test)]

@@ -91,8 +91,13 @@ fn night(
     Ok(missing)
 }
 
+/// A few every time, and many in `cargo xtask soak`.
+fn cases() -> u32 {
+    if std::env::var("IMAGE_BUILDER_SOAK").is_ok_and(|value| value == "1") { 1000 } else { 24 }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn each_night_builds_what_is_missing_and_nothing_else(

@@ -104,11 +104,11 @@ fn nothing_else_does() {
         ("//- /science/leaf/noise.log\nx\n", ""),
         (r#""version": "1.0" }"#, r#""version": "1.0", "description": "d", "authors": "a", "url": "u" }"#),
         (r#"{ "image": "leaf", "#, "# a comment\n{ \"image\": \"leaf\",\n "),
-        (r#"{ "image": "base", "#, r#"{ "tests": [["true"]], "image": "base", "#),
+        (r#"{ "image": "base", "#, r#"{ "tests": [{"run": ["true"]}], "image": "base", "#),
         ("r.example.org/x", "q.example.org/y"),
         ("RUN other", "RUN something"),
         ("platform =", "label_prefix = \"org.example\"\nplatform ="),
-        (r#"{ "includes""#, r#"{ "description": "d", "tests": [["true"]], "includes""#),
+        (r#"{ "includes""#, r#"{ "description": "d", "tests": [{"run": ["true"]}], "includes""#),
     ] {
         assert!(TREE.contains(from), "{from}");
         assert_eq!(changed(&TREE.replacen(from, to, 1)), BTreeSet::new(), "{from} => {to}");

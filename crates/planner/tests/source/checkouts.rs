@@ -149,7 +149,9 @@ proptest! {
             let done = Command::new("cp").arg("-a").args([root.join(name), below.join(name)]).status().unwrap();
             assert!(done.success());
         };
-        ["science", "compat"].map(copy);
+        for name in ["science", "compat"] {
+            copy(name);
+        }
         git(&side.path().join("other"), "022", &["init", "--quiet"]);
         git(&side.path().join("other"), "022", &["add", "--all"]);
         git(&side.path().join("other"), "022", &["commit", "--quiet", "--message=x"]);
