@@ -1,7 +1,7 @@
 //! Source tree → plan.
 //!
 //! [`source`] reads a directory and its git repository into [`tree::Inputs`]; everything else is pure: text and
-//! values in, values out. [`plan()`] is the one entry, [`published::plan`] that for what a registry shows.
+//! values in, values out. [`plan()`] is the one entry, [`published::plan()`] that for what a registry shows.
 //!
 //! Invariant: nothing but `source` opens a file, asks the time or the environment, or knows git. So a plan can be
 //! tested as data, is the same to the byte for the same inputs, and is safe on a stranger's pull request.
@@ -76,7 +76,7 @@ pub struct Planned {
     pub graph: LayerGraph,
     /// The configuration that holds: that of the right-hand side.
     pub config: Config,
-    /// With [`published::plan`]: what somebody has to decide; nothing of it is in the plan. Sorted.
+    /// With [`published::plan()`]: what somebody has to decide; nothing of it is in the plan. Sorted.
     pub undecided: Vec<Undecided>,
 }
 

@@ -1,7 +1,7 @@
 //! `--since-published`: what the registry shows → what is missing there, outdated, or built on a parent that moved.
 //!
 //! Three pure steps, between which whoever calls reads what was asked for: [`references`] names the images,
-//! [`commits`] the commits that tell more of them, [`plan`] decides. Knows neither registry nor git. "Published" are
+//! [`commits`] the commits that tell more of them, [`plan()`] decides. Knows neither registry nor git. "Published" are
 //! the names that the tree gives; what else the registry has is of no interest.
 //!
 //! An image is as it should be when its own label tells the inputs digest that its layer has now, and when every layer
