@@ -12,9 +12,11 @@ use crate::commands::explain::ExplainArguments;
 use crate::commands::graph::GraphArguments;
 use crate::commands::inspect::InspectArguments;
 use crate::commands::pin::PinArguments;
+use crate::commands::rebuild::RebuildArguments;
 use crate::commands::verify::VerifyArguments;
 use crate::environment;
 use crate::secrets::Secret;
+use crate::travel::Travels;
 
 /// What `--help` says at its end.
 const AFTER_LONG_HELP: &str = "\
@@ -39,8 +41,8 @@ Exit codes:
   5    the environment: git, engine, registry, disk
   6    conflict: another run holds the lock, a build tag exists with other content, a newer build
        is published
-  7    what was asked does not hold: check, pin --check, diff --check, verify, inspect of
-       an image without a trail
+  7    what was asked does not hold: check, pin --check, diff --check, verify, rebuild,
+       inspect of an image without a trail
   130  interrupted (143: terminated)
   Of several: interrupted, then 5, 6, 3, 4.
 
@@ -87,6 +89,8 @@ pub(crate) enum Command {
     Pin(PinArguments),
     /// Tell what an image was made from: its trail, from the engine or straight from a registry
     Inspect(InspectArguments),
+    /// Make an image again from what it tells of itself, and say whether it came out the same
+    Rebuild(RebuildArguments),
     /// Hold the trail of images against this source tree and what is published
     Verify(VerifyArguments),
     /// Tell what differs inside two images: packages, settings, layers; nothing is run or pulled
@@ -305,6 +309,9 @@ pub(crate) struct RunArguments {
     /// variable NAME is read, or else the file NAME. Needs BuildKit.
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<Secret>,
+    /// What of its definition travels with an image, in a label and, when it is pushed, in an artifact beside it
+    #[arg(long, value_enum, default_value_t = Travels::Full)]
+    pub(crate) spec: Travels,
     /// How progress is shown
     #[arg(long, value_enum, default_value_t = Progress::Auto)]
     pub(crate) progress: Progress,

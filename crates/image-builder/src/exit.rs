@@ -54,6 +54,11 @@ impl Stop {
         Self { code: ENVIRONMENT, message: message.into(), help: None }
     }
 
+    /// Exit code [`DOES_NOT_HOLD`].
+    pub(crate) fn does_not_hold(message: impl Into<String>) -> Self {
+        Self { code: DOES_NOT_HOLD, message: message.into(), help: None }
+    }
+
     /// The same with what to do about it.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }

@@ -18,6 +18,7 @@ mod report;
 mod rewrite;
 mod secrets;
 mod signals;
+mod travel;
 
 use std::borrow::Cow;
 use std::env;

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`name`] and [`mod@reference`] are the words that images are called by, [`document`] and
 //! [`build`] are the plan, [`reason`] says why a build is in it, [`context`] is what a build sends to the
-//! engine, [`label`] names the breadcrumbs that an image carries, and [`trail`] reads them.
+//! engine, [`label`] names the breadcrumbs that an image carries, [`trail`] reads them, and [`spec`] is what travels with it.
 //!
 //! Invariant: this crate imports no other crate of the workspace and does no input or output.
 
@@ -15,6 +15,7 @@ mod misleading;
 pub mod name;
 pub mod reason;
 pub mod reference;
+pub mod spec;
 pub mod trail;
 
 pub use build::{Build, BuildContext, BuildId, Kind, Reference, Role, Shadowed, Span, Target};
@@ -25,4 +26,5 @@ pub use misleading::misleads;
 pub use name::{BuildTag, Name, NameError, Version};
 pub use reason::Reason;
 pub use reference::{ImageName, ImageNameError};
+pub use spec::Spec;
 pub use trail::Trail;

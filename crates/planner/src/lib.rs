@@ -39,6 +39,7 @@ pub mod request;
 pub mod schema;
 mod scripts;
 pub mod source;
+pub mod spec;
 mod stack;
 pub mod subject;
 mod suggest;

@@ -1,5 +1,6 @@
 //! An OCI distribution client as far as image-builder needs one: which digest a reference names, what an
-//! image's configuration says, which tags there are, what a blob holds, and one more tag for an image.
+//! image's configuration says, which tags there are, what a blob holds, and one more tag for an image; and the
+//! artifacts that refer to one.
 //!
 //! Knows neither plans nor engines, and reads no environment: the docker configuration's directory, plain
 //! HTTP registries and certificates are given to it ([`Options`]). Only a 404 means "not there".
@@ -11,6 +12,7 @@ mod error;
 mod helper;
 mod login;
 mod manifest;
+mod referrers;
 mod registry;
 mod retry;
 mod wire;
@@ -19,5 +21,6 @@ pub use blob::Blob;
 pub use credentials::{Credential, DockerConfig};
 pub use error::{Error, ErrorKind};
 pub use manifest::{Image, Layer};
+pub use referrers::Referrer;
 pub use registry::{Options, Registry};
 pub use retry::{Again, Attempt, GivenUp, Waits, retry};

@@ -23,7 +23,7 @@ use crate::retry::{Again, Waits, retry};
 use crate::wire::{Access, Answer, Request, Wire};
 
 /// The largest manifest that is read; registries take 4 MiB (distribution-spec, "Pushing Manifests").
-const MANIFEST_LIMIT: usize = 4 << 20;
+pub(crate) const MANIFEST_LIMIT: usize = 4 << 20;
 /// The largest configuration that is read, in bytes.
 const CONFIG_LIMIT: usize = 16 << 20;
 /// The largest page of tags that is read, in bytes.
@@ -64,8 +64,8 @@ impl Default for Options {
 /// The way to all registries. Clones share logins and connections.
 #[derive(Clone)]
 pub struct Registry {
-    wire: Arc<Wire>,
-    retry_for: Duration,
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) retry_for: Duration,
     page: usize,
     cache: Option<Arc<Cache>>,
 }
@@ -279,7 +279,7 @@ impl Registry {
     }
 
     /// The manifest's bytes, digest and media type.
-    async fn get_manifest(
+    pub(crate) async fn get_manifest(
         &self,
         image: &ImageName,
         reference: &str,
@@ -324,7 +324,7 @@ impl Registry {
         )
     }
 
-    async fn get(
+    pub(crate) async fn get(
         &self,
         image: &ImageName,
         path: String,
@@ -346,7 +346,7 @@ impl Registry {
 }
 
 /// What names the manifest in an address: the digest before the tag.
-fn reference(image: &ImageName) -> &str {
+pub(crate) fn reference(image: &ImageName) -> &str {
     image.digest.as_deref().or(image.tag.as_deref()).unwrap_or("latest")
 }
 
@@ -378,7 +378,7 @@ fn expect_digest(image: &ImageName, expected: Option<&str>, found: &str) -> Resu
     }
 }
 
-fn missing(image: &ImageName, part: &str) -> Error {
+pub(crate) fn missing(image: &ImageName, part: &str) -> Error {
     let what = if part == reference(image) { image.to_string() } else { format!("{part} of {image}") };
     status_error(404, &image.registry, &what, "", None)
 }

@@ -21,7 +21,7 @@ use crate::planning::Against;
 use crate::report::progress::Face;
 use crate::report::summary;
 use crate::report::words::{Paint, list, short_commit};
-use crate::{difference, environment, exit, output, planning, published, report, secrets, signals};
+use crate::{difference, environment, exit, output, planning, published, report, secrets, signals, travel};
 
 /// How many uncommitted files or differences are worth naming.
 const NAMED: usize = 10;
@@ -177,6 +177,10 @@ fn named(files: &[String]) -> String {
 /// Hands the plan to the executor, shows what happens, and returns the exit code.
 fn carry_out(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> anyhow::Result<u8> {
     let options = options(arguments, opened, planned)?;
+    let mut planned = planned.clone();
+    let (tree, request) = (&opened.inputs.now, planning::request(&arguments.tree));
+    travel::label(&mut planned.plan, tree, &request, arguments.run.spec);
+    let planned = &planned;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -212,6 +216,11 @@ async fn run_and_show(
     };
     let code = match ended {
         Ok(result) => {
+            if signals.code().is_none() {
+                let source = (&opened.inputs.now, &planning::request(&arguments.tree));
+                let config = &options.docker_config;
+                travel::attach(config, &planned.plan, source, &result, arguments.run.spec).await;
+            }
             summarise(arguments.run.progress, &result, shown.result_path.as_deref());
             match signals.code() {
                 Some(code) if !result.success => code,

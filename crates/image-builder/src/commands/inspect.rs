@@ -7,9 +7,11 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use plan::{ImageName, Trail};
 
+use crate::exit::Stop;
 use crate::looking::{LookArguments, Looker, Place, Seen, block_on};
 use crate::report::inspect::{self as report, Inspection};
-use crate::{escape, exit, output};
+use crate::report::spec as report_spec;
+use crate::{escape, exit, output, travel};
 
 /// How long foreign bases are asked for their labels.
 const BASES: Duration = Duration::from_secs(15);
@@ -25,6 +27,9 @@ pub(crate) struct InspectArguments {
     reference: String,
     #[command(flatten)]
     look: LookArguments,
+    /// Print the build spec that travelled with the image: Dockerfile, descriptors of the chain, commit, exact bases
+    #[arg(long)]
+    spec: bool,
     /// Tell every label, with who wrote it
     #[arg(short, long)]
     verbose: bool,
@@ -45,6 +50,9 @@ enum InspectFormat {
 /// Looks at one image.
 pub(crate) fn run(arguments: &InspectArguments) -> anyhow::Result<u8> {
     let looker = Looker::new(&arguments.look)?;
+    if arguments.spec {
+        return spec(arguments, &looker);
+    }
     let inspection = block_on(inspect(&looker, &arguments.reference))?;
     let text = match arguments.format {
         InspectFormat::Text => report::text(&inspection, arguments.verbose, output::stdout_paint()),
@@ -55,6 +63,30 @@ pub(crate) fn run(arguments: &InspectArguments) -> anyhow::Result<u8> {
     };
     output::data(&text).context("cannot write to stdout")?;
     Ok(if inspection.trail.is_some() { exit::DONE } else { exit::DOES_NOT_HOLD })
+}
+
+/// Prints what travelled with the image.
+fn spec(arguments: &InspectArguments, looker: &Looker) -> anyhow::Result<u8> {
+    let found = block_on(async {
+        let seen = looker.look(&arguments.reference).await?;
+        match Trail::read(&seen.labels, Some(&looker.config.label_prefix)) {
+            Some(trail) => travel::find(looker, &seen, &trail).await,
+            None => Ok(None),
+        }
+    })?;
+    let Some(found) = found else {
+        let message = format!("no build spec travelled with {}", arguments.reference);
+        return Err(Stop::does_not_hold(message).into());
+    };
+    let text = match arguments.format {
+        InspectFormat::Text => report_spec::text(&found, output::stdout_paint()),
+        InspectFormat::Json => {
+            let json = serde_json::to_string_pretty(&found.spec).context("cannot write JSON")?;
+            escape::escape_json(&json).into_owned() + "\n"
+        }
+    };
+    output::data(&text).context("cannot write to stdout")?;
+    Ok(exit::DONE)
 }
 
 async fn inspect(looker: &Looker, text: &str) -> anyhow::Result<Inspection> {

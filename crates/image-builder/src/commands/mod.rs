@@ -9,6 +9,7 @@ pub(crate) mod graph;
 pub(crate) mod inspect;
 pub(crate) mod pin;
 mod plan;
+pub(crate) mod rebuild;
 mod schema;
 pub(crate) mod verify;
 
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Some(Command::Explain(arguments)) => explain::run(&arguments),
         Some(Command::Graph(arguments)) => graph::run(&arguments),
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
+        Some(Command::Rebuild(arguments)) => rebuild::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
         Some(Command::Diff(arguments)) => diff::run(&arguments),
         Some(Command::Schema(arguments)) => schema::run(&arguments),

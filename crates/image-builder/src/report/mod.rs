@@ -15,6 +15,7 @@ pub(crate) mod plan;
 pub(crate) mod problems;
 pub(crate) mod progress;
 pub(crate) mod quality;
+pub(crate) mod spec;
 pub(crate) mod summary;
 pub(crate) mod terminal;
 pub(crate) mod verify;

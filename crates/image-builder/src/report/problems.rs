@@ -79,6 +79,11 @@ pub(crate) fn message(text: &str) -> String {
     escape(text).into_owned()
 }
 
+/// Something worth a look that stops nothing, with its line end.
+pub(crate) fn note(text: &str) -> String {
+    format!("note: {}\n", escape(text))
+}
+
 /// A help text, which may have several lines.
 pub(crate) fn help_lines(help: &str) -> String {
     let lines: Vec<_> = help.lines().map(escape).collect();

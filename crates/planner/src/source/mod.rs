@@ -13,6 +13,7 @@
 //!
 //! It does not know what a descriptor or a Dockerfile means.
 
+mod blobs;
 mod commit;
 mod comparison;
 mod contents;
@@ -37,6 +38,7 @@ use std::path::{Path, PathBuf};
 use git2::Oid;
 use plan::Revision;
 
+pub use blobs::blobs;
 pub use comparison::Comparison;
 pub use error::{ErrorKind, SourceError};
 pub use recorded::recorded;

@@ -6,5 +6,6 @@ mod distribution;
 mod helpers;
 mod login;
 mod process;
+mod referrers;
 mod scripted;
 mod tls;

@@ -1,0 +1,350 @@
+//! `image-builder rebuild`: makes an image again from what it tells of itself, and says whether it came out the same.
+//!
+//! The files come from git, at the commit that is recorded, or from the spec that travelled with the image; either way they
+//! are written out as a small source tree and planned from there. Nothing is pushed, and no tag of the repo is touched.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use executor::{BuilderChoice, Options, Relation};
+use plan::spec::Spec;
+use plan::trail::Crumb;
+use plan::{BuildTag, ImageName, Plan, Revision, Target, Trail};
+use planner::Request;
+use planner::source::{self, Comparison};
+use planner::spec::{Outlines, replan};
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::arguments::Progress;
+use crate::exit::Stop;
+use crate::looking::{LookArguments, Looker, Seen, block_on};
+use crate::report::progress::Face;
+use crate::report::spec as report;
+use crate::{environment, exit, output, planning, signals, travel};
+
+/// Where what is made again is named, so that nothing else is.
+const REPO: &str = "localhost/rebuilt";
+/// The largest file that is taken from git.
+const LARGEST: usize = 1 << 30;
+
+/// `image-builder rebuild`
+#[derive(Debug, Args)]
+pub(crate) struct RebuildArguments {
+    /// An image: as docker names it, or sci/… or rel/… of the repo
+    #[arg(value_name = "REF")]
+    reference: String,
+    /// Take the files that travelled with the image, write them to this new directory, and build from there
+    ///
+    /// For who has no source tree. Look at what is there before you say yes.
+    #[arg(long, value_name = "DIR")]
+    from_spec: Option<PathBuf>,
+    /// Build without asking
+    #[arg(long, short)]
+    yes: bool,
+    /// Show what would be built, and build nothing
+    #[arg(long, visible_alias = "dry-run")]
+    dryrun: bool,
+    /// Take nothing from the engine's build cache
+    #[arg(long)]
+    no_cache: bool,
+    /// Allow a `# syntax=` frontend beside docker/dockerfile:1
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        env = "IMAGE_BUILDER_ALLOW_FRONTEND",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    allow_frontend: Vec<String>,
+    #[command(flatten)]
+    look: LookArguments,
+}
+
+/// What is about to be built.
+pub(crate) struct Rebuild {
+    /// The image as it is.
+    pub(crate) seen: Seen,
+    /// `rel/nist-basic 2.0-42-f90dbd6`
+    pub(crate) name: String,
+    /// Where the files come from, for people.
+    pub(crate) origin: String,
+    /// The one build.
+    pub(crate) plan: Plan,
+    /// What it stands on and copies from: the plan's name and the exact one.
+    pub(crate) exact: Vec<(String, String)>,
+}
+
+/// Rebuilds.
+pub(crate) fn run(arguments: &RebuildArguments) -> anyhow::Result<u8> {
+    block_on(rebuild(arguments))
+}
+
+async fn rebuild(arguments: &RebuildArguments) -> anyhow::Result<u8> {
+    let looker = Looker::new(&arguments.look)?;
+    let seen = looker.look(&arguments.reference).await?;
+    let Some(trail) = Trail::read(&seen.labels, Some(&looker.config.label_prefix)) else {
+        return Err(Stop::does_not_hold(format!("{} tells of no build", seen.name)).into());
+    };
+    let top = trail.top().clone();
+    let (tag, recorded, from) = match (top.build_tag(), &top.inputs, &top.from) {
+        (Some(tag), Some(inputs), Some(from)) => (tag, inputs.clone(), from.clone()),
+        _ => {
+            let message =
+                format!("{} does not tell what it was built from, as images of the predecessor", seen.name);
+            return Err(Stop::does_not_hold(message).into());
+        }
+    };
+    let request = Request { allow_frontend: arguments.allow_frontend.clone(), ..Request::default() };
+    let Files { spec, directory, root, origin, _temporary } = match &arguments.from_spec {
+        Some(directory) => travelled(&looker, &seen, &trail, directory).await?,
+        None => from_git(arguments, &trail, &top, &tag, &request)?,
+    };
+    let (mut plan, contexts) = replan(&spec, &directory, &request).map_err(Stop::does_not_hold)?;
+    let inputs = plan.builds[0].context.inputs.clone();
+    if inputs != recorded {
+        let message = format!("these files give other inputs: {inputs}, and the image tells {recorded}");
+        return Err(Stop::does_not_hold(message).into());
+    }
+    let exact = make_exact(&mut plan, &looker, &spec, &from).await?;
+    rename(&mut plan, &top);
+    let name = format!("{} {}", top.repository(), top.version.as_deref().unwrap_or_default());
+    let rebuild = Rebuild { seen, name, origin, plan, exact };
+    output::data(&report::about_to_run(&rebuild, output::stdout_paint()))
+        .context("cannot write to stdout")?;
+    if arguments.dryrun {
+        return Ok(exit::DONE);
+    }
+    if !arguments.yes && !agreed()? {
+        return Ok(exit::DONE);
+    }
+    let options = options(arguments, &looker, root)?;
+    let (code, success) = carry_out(&rebuild.plan, &contexts, &options).await?;
+    if !success {
+        return Ok(code);
+    }
+    let made = ImageName::parse(rebuild.plan.builds[0].build_tag()).context("a tag of our own")?;
+    let Some(made) = looker.on_engine(&made).await? else {
+        return Err(Stop::environment(format!("the engine built {made} and does not have it")).into());
+    };
+    let compared = report::compared(&rebuild, &made, output::stdout_paint());
+    output::data(&compared).context("cannot write to stdout")?;
+    Ok(if made.layers == rebuild.seen.layers { exit::DONE } else { exit::DOES_NOT_HOLD })
+}
+
+/// A source tree of one build, on disk.
+struct Files {
+    spec: Spec,
+    directory: PathBuf,
+    /// Where the run is recorded.
+    root: PathBuf,
+    /// For people.
+    origin: String,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// The files that travelled with the image.
+async fn travelled(looker: &Looker, seen: &Seen, trail: &Trail, directory: &Path) -> anyhow::Result<Files> {
+    let Some(found) = travel::find(looker, seen, trail).await? else {
+        return Err(Stop::does_not_hold(format!("no build spec travelled with {}", seen.name))
+            .help("in a clone of its source tree, leave --from-spec out")
+            .into());
+    };
+    travel::write(&found.spec, directory)?;
+    let directory =
+        directory.canonicalize().with_context(|| format!("cannot open {}", directory.display()))?;
+    let origin = format!("the spec in its {}, written to {}", found.by, directory.display());
+    Ok(Files { spec: found.spec, root: directory.clone(), directory, origin, _temporary: None })
+}
+
+/// The files of the recorded commit, from git's objects: it need not be checked out.
+fn from_git(
+    arguments: &RebuildArguments,
+    trail: &Trail,
+    top: &Crumb,
+    tag: &BuildTag,
+    request: &Request,
+) -> anyhow::Result<Files> {
+    if tag.dirty.is_some() {
+        let message = "it was built from files that were in no commit";
+        return Err(Stop::does_not_hold(message).help("--from-spec takes what travelled with it").into());
+    }
+    let start = planning::start(arguments.look.root.as_deref())?;
+    let comparison = Comparison::parse(&format!("{0}..{0}", tag.hash))?;
+    let opened = source::open(&source::Options { start, comparison, ..source::Options::default() })?;
+    let commit = opened.inputs.revision.commit.clone();
+    let short = commit[..7].to_owned();
+    let revision =
+        Revision { commit, count: Some(tag.count), short: short.clone(), dirty: None, shallow: false };
+    let request = Request { repo: trail.repo.clone(), ..request.clone() };
+    let name = format!("{}:{}", top.repository(), tag.version.as_str());
+    let outlines = Outlines::new(&opened.inputs.now, &request);
+    let Some(outline) = outlines.named(&name, revision) else {
+        return Err(
+            Stop::does_not_hold(format!("commit {short} has no {name}, or it cannot be understood")).into()
+        );
+    };
+    let mut spec = outline.spec;
+    spec.rebuild = tag.rebuild;
+    let ids = outline.context.values().map(|file| file.id.as_str());
+    let mut contents = source::blobs(&opened.root, ids, LARGEST)?;
+    for (path, file) in &outline.context {
+        let Some(bytes) = contents.get(&file.id).cloned().or_else(|| contents.remove(&file.id)) else {
+            return Err(Stop::environment(format!("git does not have {path} of commit {short}"))
+                .help("is it in a submodule? those files are not in this repository")
+                .into());
+        };
+        if bytes.starts_with(b"version https://git-lfs") {
+            return Err(Stop::environment(format!(
+                "{path} is kept by Git LFS, and git has a pointer to it only"
+            ))
+            .help("--from-spec may have it; or check the commit out and build there")
+            .into());
+        }
+        travel::put(&mut spec, path, bytes);
+    }
+    let temporary = tempfile::tempdir().context("cannot make a directory for the files")?;
+    let directory = temporary.path().join("tree");
+    travel::write(&spec, &directory)?;
+    let origin = format!("commit {short} of {}", opened.root.display());
+    Ok(Files { spec, directory, root: opened.root, origin, _temporary: Some(temporary) })
+}
+
+/// Puts the images that were taken in the place of names. Returns both, each once.
+async fn make_exact(
+    plan: &mut Plan,
+    looker: &Looker,
+    spec: &Spec,
+    from: &plan::trail::From,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let mut exact: BTreeMap<String, String> = BTreeMap::new();
+    for reference in &mut plan.builds[0].references {
+        let (name, found) = match &reference.target {
+            Target::Scratch | Target::Build { .. } => continue,
+            Target::Layer { reference, .. } => {
+                (reference.clone(), layer(looker, reference, spec.resolved.get(reference), from).await?)
+            }
+            Target::Pinned { reference } | Target::External { reference } => {
+                let recorded = from.images.get(reference).cloned().flatten();
+                let name = ImageName::parse(reference).context("the spec names an image")?;
+                let digest = recorded.or(name.digest.clone());
+                let found = digest.map_or_else(|| reference.clone(), |digest| name.with_digest(&digest));
+                (reference.clone(), found)
+            }
+        };
+        reference.target = Target::External { reference: found.clone() };
+        exact.insert(name, found);
+    }
+    plan.builds[0].needs.clear();
+    Ok(exact.into_iter().collect())
+}
+
+/// The image of a science layer that was taken, by digest where a registry has it.
+async fn layer(
+    looker: &Looker,
+    reference: &str,
+    resolved: Option<&String>,
+    from: &plan::trail::From,
+) -> anyhow::Result<String> {
+    let name = ImageName::parse(reference).context("the spec names an image")?;
+    let (_, target) = name.repository.rsplit_once('/').unwrap_or(("", &name.repository));
+    let key = format!("{target}:{}", name.tag.as_deref().unwrap_or_default());
+    let Some(Some(build_tag)) = from.layers.get(&key) else {
+        return resolved.cloned().ok_or_else(|| {
+            Stop::does_not_hold(format!("the image does not tell on which build of sci/{key} it was built"))
+                .into()
+        });
+    };
+    let tagged = ImageName { tag: Some(build_tag.clone()), digest: None, has_tag: true, ..name.clone() };
+    let shown = looker.registry.resolve(&tagged).await;
+    if let Ok(Some(digest)) = &shown {
+        return Ok(tagged.with_digest(digest));
+    }
+    if looker.on_engine(&tagged).await?.is_some() {
+        return Ok(tagged.to_string());
+    }
+    shown?;
+    Err(Stop::environment(format!(
+        "{tagged}, which it was built on, is neither in its registry nor on the engine"
+    ))
+    .into())
+}
+
+/// Names that nothing else has.
+fn rename(plan: &mut Plan, top: &Crumb) {
+    for tag in &mut plan.builds[0].tags {
+        let tail = tag.rsplit_once(':').map_or("latest", |(_, tail)| tail);
+        *tag = format!("{REPO}/{}:{tail}", top.repository());
+    }
+    REPO.clone_into(&mut plan.repo);
+}
+
+/// Asks a person.
+fn agreed() -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Stop::usage("nobody can be asked here whether to build that")
+            .help("look at it with --dryrun, then say --yes")
+            .into());
+    }
+    output::tell("build it? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn options(arguments: &RebuildArguments, looker: &Looker, root: PathBuf) -> anyhow::Result<Options> {
+    Ok(Options {
+        push: false,
+        jobs: None,
+        builder: BuilderChoice::Auto,
+        no_cache: arguments.no_cache,
+        pull: false,
+        fail_fast: false,
+        base_repo: None,
+        allow_older: false,
+        root,
+        endpoint: environment::endpoint(arguments.look.host.as_deref(), &looker.docker_config)?,
+        docker_config: looker.docker_config.clone(),
+        insecure: Vec::new(),
+        source_date_epoch: environment::source_date_epoch()?,
+        idle_timeout: Duration::from_secs(30 * 60),
+        build_timeout: Duration::from_secs(12 * 3600),
+        push_timeout: Duration::from_secs(300),
+        engine_wait: Duration::from_secs(30),
+        lock_wait: Duration::from_secs(60),
+        resume: false,
+        skip_tests: true,
+        allow_onbuild: true,
+        secrets: Vec::new(),
+    })
+}
+
+/// Builds; the exit code, and whether there is an image.
+async fn carry_out(
+    plan: &Plan,
+    contexts: &BTreeMap<plan::BuildId, plan::Context>,
+    options: &Options,
+) -> anyhow::Result<(u8, bool)> {
+    let signals = signals::listen().context("cannot listen to signals")?;
+    let (sender, mut events) = unbounded_channel();
+    let mut face = Face::choose(Progress::Auto, 0, 1);
+    let shown = tokio::task::spawn_blocking(move || {
+        while let Some(event) = events.blocking_recv() {
+            let _ = face.event(&event);
+        }
+    });
+    let history = |_: &str| Relation::Unknown;
+    let ended = executor::run(plan, contexts, options, history, sender, signals.cancel.clone()).await;
+    tokio::select! {
+        _ = shown => {}
+        () = signals.late() => {}
+    }
+    let result = ended?;
+    match signals.code() {
+        Some(code) if !result.success => Ok((code, false)),
+        _ => Ok((exit::of_result(&result), result.success)),
+    }
+}

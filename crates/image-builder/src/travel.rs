@@ -1,0 +1,352 @@
+//! The build spec on its way: into the label and the artifact of an image, out of them, and onto disk.
+//!
+//! The label holds what fits beside the other labels; the artifact, which refers to the image in its registry, holds the
+//! context too, up to a bound. That an artifact cannot be attached is told and fails nothing: the image is published, and
+//! the next run that meets it attaches what is missing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Component, Path};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::ValueEnum;
+use executor::{Outcome, RunResult};
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use plan::spec::{ARTIFACT_TYPE, Contents, Spec};
+use plan::{Build, Expect, ImageName, Plan, Target, Trail, label};
+use planner::Request;
+use planner::spec::{Outline, Outlines};
+use planner::tree::Tree;
+use registry::{DockerConfig, ErrorKind, Registry};
+use sha1::{Digest as _, Sha1};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::exit::Stop;
+use crate::looking::{Looker, Seen};
+use crate::output;
+use crate::report::words::count;
+
+/// What all labels of an image may take; the executor refuses more.
+const ALL_LABELS: usize = 16 << 10;
+/// What the spec takes of it at most.
+const LABEL: usize = 10 << 10;
+/// Contents of more bytes than these are not tried to fit into a label.
+const LABEL_CONTENTS: u64 = 64 << 10;
+/// Contents of a context of more bytes than these do not travel.
+const ARTIFACT_CONTENTS: u64 = 4 << 20;
+/// The largest spec that is read.
+const LARGEST: usize = 16 << 20;
+/// Artifacts on their way at a time.
+const AT_ONCE: usize = 8;
+/// So many failures, and the rest is not tried.
+const FAILURES: usize = 3;
+
+/// `--spec`: what of the definition travels with an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Travels {
+    /// Dockerfiles, descriptors and the files of the context
+    Full,
+    /// Dockerfiles and descriptors
+    Definition,
+    /// Nothing
+    None,
+}
+
+/// Puts into every build's labels the spec that fits there. What does not is an empty label, so that none is inherited.
+pub(crate) fn label(plan: &mut Plan, tree: &Tree, request: &Request, travels: Travels) {
+    let outlines = Outlines::new(tree, request);
+    let key = label::spec(&plan.label_prefix);
+    let mut specs = Vec::new();
+    for build in &plan.builds {
+        let room = LABEL.min(ALL_LABELS.saturating_sub(weight(build) + key.len()));
+        let fits = |spec: &Spec| Some(encode(spec)).filter(|text| text.len() <= room);
+        let outline = || outlines.of(plan, build);
+        let full =
+            || Some(fill(outline(), LABEL_CONTENTS)).filter(Spec::is_whole).and_then(|spec| fits(&spec));
+        let definition = || fits(&outline().spec.definition());
+        specs.push(match travels {
+            Travels::Full if plan.revision.dirty.is_none() => full().or_else(definition),
+            Travels::Full | Travels::Definition => definition(),
+            Travels::None => None,
+        });
+    }
+    for (build, spec) in plan.builds.iter_mut().zip(specs) {
+        build.labels.insert(key.clone(), spec.unwrap_or_default());
+    }
+}
+
+/// What a build's labels may weigh, those included that are known only when it is built.
+fn weight(build: &Build) -> usize {
+    let known: usize = build.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let references: usize =
+        build.references.iter().map(|reference| reference.span.end - reference.span.start + 600).sum();
+    let stack: usize = build.compat_stack.iter().map(|name| name.len() + 3).sum();
+    known + references + stack + 1024
+}
+
+/// Reads what a context holds, as git knows it; nothing of it when it is more than `most` bytes in all.
+fn fill(mut outline: Outline, most: u64) -> Spec {
+    let sizes = outline
+        .context
+        .values()
+        .map(|file| fs::symlink_metadata(&file.source).map_or(0, |found| found.len()));
+    if sizes.sum::<u64>() > most {
+        return outline.spec;
+    }
+    for (path, file) in &outline.context {
+        // What git has in another form than the disk does not give the same inputs to who has no git.
+        if matches!(&file.expect, Some(Expect::Sha256(_))) {
+            continue;
+        }
+        let Ok(bytes) = fs::read(&file.source) else { continue };
+        put(&mut outline.spec, path, bytes);
+    }
+    outline.spec
+}
+
+/// Puts contents into a spec, if they are those that git knows.
+pub(crate) fn put(spec: &mut Spec, path: &str, bytes: Vec<u8>) {
+    if let Some(file) = spec.files.get_mut(path)
+        && file.id == blob_id(&bytes)
+    {
+        file.contents = Some(match String::from_utf8(bytes) {
+            Ok(text) => Contents::Text(text),
+            Err(error) => Contents::Base64(STANDARD.encode(error.as_bytes())),
+        });
+    }
+}
+
+/// The id that git gives to contents.
+fn blob_id(bytes: &[u8]) -> String {
+    let digest = Sha1::new().chain_update(format!("blob {}\0", bytes.len())).chain_update(bytes).finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn encode(spec: &Spec) -> String {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(spec.to_json().as_bytes()).expect("memory takes what is written");
+    STANDARD.encode(packed.finish().expect("memory takes what is written"))
+}
+
+fn decode(text: &str) -> anyhow::Result<Spec> {
+    let packed = STANDARD.decode(text).context("it is no base64")?;
+    let mut json = Vec::new();
+    GzDecoder::new(packed.as_slice()).take(LARGEST as u64).read_to_end(&mut json).context("it is no gzip")?;
+    Ok(Spec::from_json(&json)?)
+}
+
+/// Attaches the specs of what a run pushed. What cannot be is told, and fails nothing.
+pub(crate) async fn attach(
+    config: &DockerConfig,
+    plan: &Plan,
+    (tree, request): (&Tree, &Request),
+    result: &RunResult,
+    travels: Travels,
+) {
+    let pushed = |outcome| matches!(outcome, Outcome::Built | Outcome::Reused);
+    let wanted: Vec<usize> = (0..plan.builds.len())
+        .filter(|at| result.push && travels != Travels::None && pushed(result.builds[*at].outcome))
+        .filter(|at| result.builds[*at].digest.is_some())
+        .collect();
+    let registry = registry::Options {
+        config: config.clone(),
+        timeout: Duration::from_secs(15),
+        retry_for: Duration::from_secs(5),
+        ..registry::Options::default()
+    };
+    let Ok(registry) = Registry::new(registry) else { return };
+    let (outlines, free) = (Outlines::new(tree, request), Arc::new(Semaphore::new(AT_ONCE)));
+    let (mut tasks, mut failed) = (JoinSet::new(), Vec::new());
+    for at in wanted {
+        let Ok(turn) = Arc::clone(&free).acquire_owned().await else { break };
+        while let Some(done) = tasks.try_join_next() {
+            failed.extend(done.ok().and_then(Result::err));
+        }
+        if failed.len() >= FAILURES {
+            break;
+        }
+        let build = &plan.builds[at];
+        let Some(image) = by_digest(build, result.builds[at].digest.as_deref()) else { continue };
+        let outline = outlines.of(plan, build);
+        let mut spec = if travels == Travels::Full && plan.revision.dirty.is_none() {
+            fill(outline, ARTIFACT_CONTENTS)
+        } else {
+            outline.spec.definition()
+        };
+        spec.resolved = resolved(plan, result, at);
+        let (registry, known) = (registry.clone(), result.builds[at].outcome == Outcome::Reused);
+        tasks.spawn(async move {
+            let _turn = turn;
+            // Of what was there before the run, most has its spec.
+            if known && !registry.referrers(&image, ARTIFACT_TYPE).await?.is_empty() {
+                return Ok(());
+            }
+            registry.attach(&image, ARTIFACT_TYPE, spec.to_json().into()).await.map(drop)
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        failed.extend(done.ok().and_then(Result::err));
+    }
+    if let Some(first) = failed.first() {
+        output::tell(&crate::report::problems::note(&format!(
+            "the build spec of {} could not be attached, the next run tries again: {first}",
+            count(failed.len(), "image")
+        )));
+    }
+}
+
+fn by_digest(build: &Build, digest: Option<&str>) -> Option<ImageName> {
+    let name = ImageName::parse(build.build_tag()).ok()?;
+    Some(ImageName { tag: None, digest: Some(digest?.to_owned()), ..name })
+}
+
+/// What a build's references were, as far as the run tells exact images with digests.
+fn resolved(plan: &Plan, result: &RunResult, at: usize) -> BTreeMap<String, String> {
+    let references: Vec<&Target> = plan.builds[at]
+        .references
+        .iter()
+        .map(|reference| &reference.target)
+        .filter(|target| !matches!(target, Target::Scratch))
+        .collect();
+    let exact = &result.builds[at].from;
+    let mut resolved = BTreeMap::new();
+    for (place, target) in references.iter().enumerate() {
+        let told = exact.get(place).filter(|_| exact.len() == references.len());
+        match target {
+            Target::Build { id } => {
+                let parent = plan.builds.iter().position(|build| build.id == *id);
+                let parent = parent.and_then(|parent| {
+                    let digest = result.builds[parent].digest.as_deref();
+                    Some((
+                        plan.builds[parent].moving_tag(),
+                        by_digest(&plan.builds[parent], digest)?.to_string(),
+                    ))
+                });
+                resolved.extend(parent.map(|(name, exact)| (name.to_owned(), exact)));
+            }
+            Target::Layer { reference, .. }
+            | Target::Pinned { reference }
+            | Target::External { reference } => {
+                let told = told.filter(|exact| exact.contains('@'));
+                resolved.extend(told.map(|exact| (reference.clone(), exact.clone())));
+            }
+            Target::Scratch => {}
+        }
+    }
+    resolved
+}
+
+/// A spec that came with an image.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    pub(crate) spec: Spec,
+    /// `label` or `artifact`.
+    pub(crate) by: &'static str,
+}
+
+/// Looks for the spec of an image: in its label, and where that lacks something, in what refers to the image.
+pub(crate) async fn find(looker: &Looker, seen: &Seen, trail: &Trail) -> anyhow::Result<Option<Carried>> {
+    let text = seen.labels.get(&label::spec(&trail.prefix)).filter(|text| !text.is_empty());
+    let fits = |spec: &Spec| trail.top().inputs.as_ref() == Some(&spec.inputs);
+    let labelled = text.and_then(|text| decode(text).ok()).filter(fits);
+    let labelled = labelled.map(|spec| Carried { spec, by: "label" });
+    let (Some(digest), false) = (&seen.digest, labelled.as_ref().is_some_and(|found| found.spec.is_whole()))
+    else {
+        return Ok(labelled);
+    };
+    let image = ImageName { tag: None, digest: Some(digest.clone()), ..seen.name.clone() };
+    match artifact(looker, &image, fits).await {
+        Ok(Some(spec)) => Ok(Some(Carried { spec, by: "artifact" })),
+        Ok(None) => Ok(labelled),
+        Err(error) if labelled.is_none() && error.kind != ErrorKind::Connection => Err(error.into()),
+        Err(_) => Ok(labelled),
+    }
+}
+
+async fn artifact(
+    looker: &Looker,
+    image: &ImageName,
+    fits: impl Fn(&Spec) -> bool,
+) -> Result<Option<Spec>, registry::Error> {
+    for found in looker.registry.referrers(image, ARTIFACT_TYPE).await?.iter().take(FAILURES) {
+        let Some(json) = looker.registry.artifact(image, &found.digest, LARGEST).await? else { continue };
+        if let Some(spec) = Spec::from_json(&json).ok().filter(&fits) {
+            return Ok(Some(spec));
+        }
+    }
+    Ok(None)
+}
+
+/// Writes the files of a spec below a directory, which must be empty or not there yet.
+pub(crate) fn write(spec: &Spec, directory: &Path) -> anyhow::Result<()> {
+    let shown = directory.display();
+    if directory.read_dir().is_ok_and(|mut found| found.next().is_some()) {
+        return Err(Stop::usage(format!("{shown} is not empty")).help("name a new directory").into());
+    }
+    let absent: Vec<&str> = spec
+        .files
+        .iter()
+        .filter(|(_, file)| file.contents.is_none())
+        .map(|(path, _)| path.as_str())
+        .collect();
+    if let [first, ..] = absent.as_slice() {
+        return Err(Stop::usage(format!(
+            "{} did not travel with the image, {first} among them",
+            count(absent.len(), "file")
+        ))
+        .help("in a clone of its source tree, `image-builder rebuild REF` needs nothing but the commit")
+        .into());
+    }
+    check_paths(spec)?;
+    let failed = |path: &str| format!("cannot write {shown}/{path}");
+    for (path, file) in &spec.files {
+        let to = directory.join(path);
+        fs::create_dir_all(to.parent().unwrap_or(directory)).with_context(|| failed(path))?;
+        let bytes = match &file.contents {
+            Some(Contents::Text(text)) => text.clone().into_bytes(),
+            Some(Contents::Base64(text)) => STANDARD.decode(text).with_context(|| failed(path))?,
+            None => continue,
+        };
+        if file.mode == "120000" {
+            symlink(std::ffi::OsString::from(String::from_utf8_lossy(&bytes).into_owned()), &to)
+                .with_context(|| failed(path))?;
+            continue;
+        }
+        fs::write(&to, bytes).with_context(|| failed(path))?;
+        let mode = if file.mode == "100755" { 0o755 } else { 0o644 };
+        fs::set_permissions(&to, fs::Permissions::from_mode(mode)).with_context(|| failed(path))?;
+    }
+    fs::write(directory.join("spec.json"), spec.to_json() + "\n").with_context(|| failed("spec.json"))?;
+    Ok(())
+}
+
+/// Whoever may push can write a spec: nothing of it may leave the directory, by its path or through a link.
+fn check_paths(spec: &Spec) -> Result<(), Stop> {
+    for path in spec.files.keys() {
+        let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        let is_link = |above: &str| spec.files.get(above).is_some_and(|file| file.mode == "120000");
+        let through = path
+            .match_indices('/')
+            .any(|(at, _)| spec.files.contains_key(&path[..at]) || is_link(&path[..at]));
+        let known =
+            ["science/", "compat/"].iter().any(|root| path.starts_with(root)) || path == "image-builder.toml";
+        if !plain || through || !known || path.contains('\0') || path.contains("//") || path.contains("/./") {
+            return Err(Stop::usage(format!("the spec holds a file that no source tree can have: {path:?}"))
+                .help("do not trust this image"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "travel_tests.rs"]
+mod tests;

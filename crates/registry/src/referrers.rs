@@ -1,0 +1,268 @@
+//! Artifacts that refer to an image: attaching one, listing them, reading one.
+//!
+//! Follows the OCI distribution specification, "Listing Referrers" and "Pushing Manifests with Subject". Where a registry
+//! has no such list, it is an index of ours under the tag `sha256-{hex}`, which has no lock: so it is read again after
+//! it was written, and written again when somebody else wrote in between.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use plan::ImageName;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::error::{Error, ErrorKind, status_error};
+use crate::registry::{MANIFEST_LIMIT, Registry, missing, reference, sha256};
+use crate::retry::{Waits, retry};
+use crate::wire::{Access, Answer, Request};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// The content of what is empty.
+const NOTHING: &[u8] = b"{}";
+
+/// How often a list that others write too is written.
+const ROUNDS: usize = 6;
+/// The longest wait between two rounds, in milliseconds.
+const PAUSE: u64 = 400;
+
+/// Of this process, one writes such a list at a time.
+static LISTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// An artifact that refers to an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referrer {
+    /// Digest of its manifest.
+    pub digest: String,
+    /// What it is.
+    pub artifact_type: String,
+}
+
+impl Registry {
+    /// Attaches an artifact of one layer to an image, which is named by its digest or tag. Returns the artifact's digest:
+    /// the same for the same bytes, so that doing it again changes nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no such image; [`ErrorKind::Protocol`] when others write the list of
+    /// artifacts all the time; and what every request can meet.
+    pub async fn attach(
+        &self,
+        image: &ImageName,
+        artifact_type: &str,
+        layer: Bytes,
+    ) -> Result<String, Error> {
+        let Some((subject, subject_digest, subject_type)) =
+            self.get_manifest(image, reference(image)).await?
+        else {
+            return Err(missing(image, reference(image)));
+        };
+        let (layer_digest, layer_size) = (sha256(&layer), layer.len());
+        self.upload(image, Bytes::from_static(NOTHING)).await?;
+        self.upload(image, layer).await?;
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": artifact_type,
+            "config": {"mediaType": EMPTY, "digest": sha256(NOTHING), "size": NOTHING.len()},
+            "layers": [{"mediaType": artifact_type, "digest": layer_digest, "size": layer_size}],
+            "subject": {"mediaType": subject_type, "digest": subject_digest, "size": subject.len()},
+        })
+        .to_string();
+        let (digest, size) = (sha256(manifest.as_bytes()), manifest.len());
+        let answer = self.put_manifest(image, &digest, MANIFEST, manifest.into()).await?;
+        if answer.header("oci-subject").is_none() {
+            let entry = json!({
+                "mediaType": MANIFEST, "digest": digest, "size": size, "artifactType": artifact_type,
+            });
+            self.list(image, &subject_digest, entry).await?;
+        }
+        Ok(digest)
+    }
+
+    /// The artifacts of a type that refer to an image, which is named by its digest.
+    ///
+    /// # Errors
+    /// What every request can meet.
+    pub async fn referrers(&self, image: &ImageName, artifact_type: &str) -> Result<Vec<Referrer>, Error> {
+        let subject = reference(image);
+        let what = format!("artifacts of {image}");
+        let path = format!("referrers/{subject}");
+        let index = match self.get(image, path, INDEX, MANIFEST_LIMIT, &what).await {
+            Ok(answer) if answer.status != 404 => Some(answer.body),
+            // Registries of before have no such address, and say so in several ways.
+            Ok(_) | Err(Error { kind: ErrorKind::Refused(_), .. }) => {
+                self.get_manifest(image, &tag_of(subject)).await?.map(|(body, ..)| body)
+            }
+            Err(error) => return Err(error),
+        };
+        let entries = index.as_deref().map(entries).unwrap_or_default();
+        let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+        let all = entries.iter().map(|entry| Referrer {
+            digest: text(entry, "digest"),
+            artifact_type: text(entry, "artifactType"),
+        });
+        Ok(all.filter(|found| found.artifact_type == artifact_type && !found.digest.is_empty()).collect())
+    }
+
+    /// The one layer of an artifact in an image's repository, at most `limit` bytes; `None` when it is not there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Protocol`] when it has another form, or more bytes; and what every request can meet.
+    pub async fn artifact(
+        &self,
+        image: &ImageName,
+        digest: &str,
+        limit: usize,
+    ) -> Result<Option<Bytes>, Error> {
+        let Some((body, ..)) = self.get_manifest(image, digest).await? else { return Ok(None) };
+        let manifest: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let what = format!("artifact {digest} of {}", image.name());
+        let Some(layer) = manifest["layers"][0]["digest"].as_str() else {
+            return Err(Error::new(ErrorKind::Protocol, format!("{what} has no layer")));
+        };
+        let answer = self.get(image, format!("blobs/{layer}"), "*/*", limit, &what).await?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        if sha256(&answer.body) != layer {
+            return Err(Error::new(ErrorKind::Protocol, format!("{what}: its layer has another digest")));
+        }
+        Ok(Some(answer.body))
+    }
+
+    /// Brings a blob into an image's repository, unless it is there.
+    async fn upload(&self, image: &ImageName, blob: Bytes) -> Result<(), Error> {
+        let digest = sha256(&blob);
+        let what = format!("blob {digest} of {}", image.name());
+        let head =
+            self.change(image, Method::HEAD, format!("blobs/{digest}"), Vec::new(), Bytes::new(), &what);
+        if head.await?.status != 404 {
+            return Ok(());
+        }
+        let begin = Method::POST;
+        let begun =
+            self.change(image, begin, "blobs/uploads/".to_owned(), Vec::new(), Bytes::new(), &what).await?;
+        let to = begun.header("location").and_then(|location| below(location, &image.repository));
+        let Some(to) = to else {
+            let message = format!("{what}: {} names no place for an upload that can be used", image.registry);
+            return Err(Error::new(ErrorKind::Protocol, message));
+        };
+        let path = format!("{to}{}digest={digest}", if to.contains('?') { '&' } else { '?' });
+        let headers = vec![("content-type", "application/octet-stream".to_owned())];
+        let done = self.change(image, Method::PUT, path, headers, blob, &what).await?;
+        if done.status == 404 {
+            return Err(status_error(404, &image.registry, &what, "the upload is gone", None));
+        }
+        Ok(())
+    }
+
+    async fn put_manifest(
+        &self,
+        image: &ImageName,
+        to: &str,
+        media_type: &str,
+        body: Bytes,
+    ) -> Result<Answer, Error> {
+        let what = format!("{to} of {}", image.name());
+        let headers = vec![("content-type", media_type.to_owned())];
+        let answer = self.change(image, Method::PUT, format!("manifests/{to}"), headers, body, &what).await?;
+        if answer.status == 404 {
+            return Err(status_error(404, &image.registry, &what, "", None));
+        }
+        Ok(answer)
+    }
+
+    /// Enters an artifact into the list of a registry that keeps none itself.
+    async fn list(&self, image: &ImageName, subject: &str, entry: Value) -> Result<(), Error> {
+        let tag = tag_of(subject);
+        let _turn = LISTS.lock().await;
+        for round in 0..ROUNDS {
+            let mut all = match self.get_manifest(image, &tag).await? {
+                Some((body, ..)) => entries(&body),
+                None => Vec::new(),
+            };
+            if all.iter().any(|known| known["digest"] == entry["digest"]) {
+                return Ok(());
+            }
+            if round > 0 {
+                // Two that write at once write again at different times.
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(1..PAUSE))).await;
+            }
+            all.push(entry.clone());
+            let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": all}).to_string();
+            self.put_manifest(image, &tag, INDEX, index.into()).await?;
+        }
+        match self.get_manifest(image, &tag).await? {
+            Some((body, ..)) if entries(&body).iter().any(|known| known["digest"] == entry["digest"]) => {
+                Ok(())
+            }
+            _ => Err(Error::new(
+                ErrorKind::Protocol,
+                format!("{}:{tag}: others write this list of artifacts all the time", image.name()),
+            )),
+        }
+    }
+
+    /// A request that changes something, and may be made again.
+    async fn change(
+        &self,
+        image: &ImageName,
+        method: Method,
+        path: String,
+        headers: Vec<(&'static str, String)>,
+        body: Bytes,
+        what: &str,
+    ) -> Result<Answer, Error> {
+        let request =
+            Request { image, access: Access::Push, method, path, headers, body, limit: MANIFEST_LIMIT };
+        let attempt = |_| self.wire.send(&request, what);
+        let done = retry(Waits::within(self.retry_for), attempt, Error::again, |_, _, _| ()).await;
+        done.map_err(|given_up| Error {
+            message: format!("{}{given_up}", given_up.error.message),
+            ..given_up.error
+        })
+    }
+}
+
+/// The tag under which the artifacts of an image are listed where a registry does not do it.
+fn tag_of(digest: &str) -> String {
+    digest.replacen(':', "-", 1)
+}
+
+/// The entries of an index, as they are.
+fn entries(index: &[u8]) -> Vec<Value> {
+    let index: Value = serde_json::from_slice(index).unwrap_or_default();
+    index["manifests"].as_array().cloned().unwrap_or_default()
+}
+
+/// What stands behind `/v2/{repository}/` in an address, which may be whole or begin with a slash.
+fn below<'a>(location: &'a str, repository: &str) -> Option<&'a str> {
+    let (_, below) = location.split_once(&format!("/v2/{repository}/"))?;
+    below.starts_with("blobs/uploads/").then_some(below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_goes_on_in_its_own_repository_only() {
+        for (location, expect) in [
+            ("/v2/a/b/blobs/uploads/1?_state=x", Some("blobs/uploads/1?_state=x")),
+            ("http://127.0.0.1:5000/v2/a/b/blobs/uploads/1", Some("blobs/uploads/1")),
+            ("/v2/a/other/blobs/uploads/1", None),
+            ("/v2/a/b/manifests/latest", None),
+            ("https://elsewhere.example/x", None),
+        ] {
+            assert_eq!(below(location, "a/b"), expect, "{location}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_none_is_empty() {
+        assert_eq!(entries(b"nonsense"), Vec::<Value>::new());
+        assert_eq!(entries(br#"{"manifests": [{"digest": "sha256:1"}]}"#).len(), 1);
+        assert_eq!(tag_of("sha256:ab"), "sha256-ab");
+    }
+}

@@ -1,0 +1,74 @@
+//! Artifacts that refer to an image: on a registry without a list of its own, and on one that has it.
+
+use bytes::Bytes;
+use registry::{ErrorKind, Options, Registry};
+
+use crate::process::{OCI_IMAGE, Process, sha256};
+use crate::scripted::{Reply, Server};
+
+const TYPE: &str = "application/vnd.test.one+json";
+
+fn client() -> Registry {
+    Registry::new(Options::default()).expect("a client")
+}
+
+#[tokio::test]
+async fn artifacts_are_listed_under_a_tag_where_the_registry_has_no_list() {
+    let process = Process::open();
+    let registry = client();
+    let (digest, _) = process.push_image("a/b:1", OCI_IMAGE, "{}").await;
+    let image = process.name(&format!("a/b@{digest}"));
+    assert_eq!(registry.referrers(&image, TYPE).await, Ok(Vec::new()));
+    let first = registry.attach(&image, TYPE, Bytes::from_static(b"{\"n\":1}")).await.expect("attached");
+    let again = registry.attach(&image, TYPE, Bytes::from_static(b"{\"n\":1}")).await;
+    assert_eq!(again, Ok(first.clone()), "the same bytes are the same artifact");
+    // Several at once, of another type too: none is lost.
+    let others = (2..6).map(|n| {
+        let (registry, image) = (registry.clone(), image.clone());
+        let of = if n == 5 { "application/vnd.test.other" } else { TYPE };
+        tokio::spawn(async move { registry.attach(&image, of, Bytes::from(format!("{{\"n\":{n}}}"))).await })
+    });
+    for other in others.collect::<Vec<_>>() {
+        other.await.expect("no panic").expect("attached");
+    }
+    let found = registry.referrers(&image, TYPE).await.expect("a list");
+    assert_eq!((found.len(), &found[0].digest), (4, &first));
+    assert_eq!(registry.artifact(&image, &first, 100).await, Ok(Some(Bytes::from_static(b"{\"n\":1}"))));
+    assert_eq!(
+        registry.artifact(&image, &first, 3).await.map_err(|error| error.kind),
+        Err(ErrorKind::Protocol)
+    );
+    assert_eq!(registry.resolve(&process.name("a/b:1")).await, Ok(Some(digest)), "the image is as it was");
+    let tags = registry.tags(&process.name("a/b")).await.expect("tags");
+    assert_eq!(tags, ["1".to_owned(), image.digest.expect("a digest").replace(':', "-")]);
+}
+
+#[tokio::test]
+async fn nothing_is_attached_to_an_image_that_is_not_there() {
+    let process = Process::open();
+    let nowhere = process.name(&format!("a/b@{}", sha256(b"none")));
+    let error = client().attach(&nowhere, TYPE, Bytes::from_static(b"{}")).await.expect_err("no image");
+    assert_eq!(error.kind, ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_registry_that_keeps_the_list_is_asked_for_it() {
+    let list = r#"{"schemaVersion":2,"manifests":[
+        {"digest":"sha256:1","artifactType":"application/vnd.test.one+json"},{"digest":"sha256:2"}, 7]}"#;
+    let server = Server::start(move |_, _, asked| match asked.line.split_once(" /v2/a/") {
+        Some(("GET", path)) if path.starts_with("referrers/sha256:") => Some(Reply::new(200).body(list)),
+        Some(("GET", path)) if path.starts_with("manifests/") => {
+            let body = r#"{"schemaVersion":2,"config":{"digest":"sha256:c"},"layers":[]}"#;
+            Some(Reply::new(200).header("content-type", OCI_IMAGE).body(body))
+        }
+        Some(("HEAD", _)) => Some(Reply::new(200)),
+        Some(("PUT", _)) => Some(Reply::new(201).header("oci-subject", "sha256:x")),
+        _ => Some(Reply::new(500)),
+    });
+    let image = server.name(&format!("a@{}", sha256(b"x")));
+    let found = client().referrers(&image, TYPE).await.expect("a list");
+    assert_eq!(found.iter().map(|found| found.digest.as_str()).collect::<Vec<_>>(), ["sha256:1"]);
+    client().attach(&server.name("a:1"), TYPE, Bytes::from_static(b"{}")).await.expect("attached");
+    let puts: Vec<String> = server.lines().into_iter().filter(|line| line.starts_with("PUT ")).collect();
+    assert_eq!(puts.len(), 1, "no list of ours is written: {puts:?}");
+}
