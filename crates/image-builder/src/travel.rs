@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
-use executor::{Outcome, RunResult};
+use executor::{Failure, Outcome, RunResult};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -153,6 +153,11 @@ pub(crate) async fn attach(
     travels: Travels,
 ) {
     let pushed = |outcome| matches!(outcome, Outcome::Built | Outcome::Reused);
+    // A registry that takes no pushes is not asked for more; what is missing is attached by the next run.
+    let failed = |failure| !matches!(failure, None | Some(Failure::Build));
+    if result.builds.iter().any(|build| failed(build.failure)) {
+        return;
+    }
     let wanted: Vec<usize> = (0..plan.builds.len())
         .filter(|at| result.push && travels != Travels::None && pushed(result.builds[*at].outcome))
         .filter(|at| result.builds[*at].digest.is_some())

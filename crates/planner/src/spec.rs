@@ -53,7 +53,7 @@ impl<'a> Outlines<'a> {
     #[must_use]
     pub fn of(&self, plan: &Plan, build: &Build) -> Outline {
         let tag = build.build_tag().rsplit_once(':').and_then(|(_, tag)| plan::BuildTag::parse(tag));
-        let mut outline = self.outline(build.kind, build.id.clone(), plan.revision.clone());
+        let mut outline = self.outline(build.kind, &build.id, plan.revision.clone());
         outline.spec.rebuild = tag.and_then(|tag| tag.rebuild);
         outline.spec.inputs.clone_from(&build.context.inputs);
         outline.spec.dockerfile.clone_from(&build.dockerfile);
@@ -76,10 +76,10 @@ impl<'a> Outlines<'a> {
             let layer = science.find(|layer| is_meant(&layer.descriptor))?;
             (Kind::Science, BuildId(layer.path().to_owned()))
         };
-        Some(self.outline(kind, id, revision))
+        Some(self.outline(kind, &id, revision))
     }
 
-    fn outline(&self, kind: Kind, id: BuildId, revision: Revision) -> Outline {
+    fn outline(&self, kind: Kind, id: &BuildId, revision: Revision) -> Outline {
         let mut outline = Outline {
             spec: Spec {
                 format_version: FORMAT_VERSION.to_owned(),
@@ -111,7 +111,7 @@ impl<'a> Outlines<'a> {
                 }
             }
             Kind::Compat => {
-                let product = self.survey.products().find(|(name, ..)| product_id(name) == id);
+                let product = self.survey.products().find(|(name, ..)| product_id(name) == *id);
                 if let Some((_, science, top)) = product {
                     below.push(science);
                     for index in self.survey.stack(top) {

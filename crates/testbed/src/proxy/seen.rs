@@ -56,14 +56,16 @@ impl Seen {
         self.header("authorization").is_some() || self.header("x-registry-auth").is_some()
     }
 
-    /// `(repository, tag or digest)` where upstream accepted a manifest: what the registry holds from then on.
+    /// `(repository, tag)` where upstream accepted a manifest: what the registry holds from then on. What refers to an image,
+    /// by digest or in the list `sha256-…`, is no tag of one.
     #[must_use]
     pub fn written_tag(&self) -> Option<(&str, &str)> {
         let accepted = self.upstream_status.is_some_and(|status| (200..300).contains(&status));
         if self.method != "PUT" || !accepted {
             return None;
         }
-        self.path.strip_prefix("/v2/")?.split_once("/manifests/")
+        let written = self.path.strip_prefix("/v2/")?.split_once("/manifests/");
+        written.filter(|(_, tag)| !tag.starts_with("sha256"))
     }
 }
 

@@ -93,8 +93,22 @@ impl View {
     pub fn tags(&self, repository: &str) -> Vec<String> {
         let mut tags =
             strings(&self.ask("GET", &format!("/v2/{repository}/tags/list"), &[], b"").json()["tags"]);
+        // Lists of artifacts that refer to an image stand among the tags of a registry without such lists.
+        tags.retain(|tag| !tag.starts_with("sha256-"));
         tags.sort();
         tags
+    }
+
+    /// The artifacts that refer to an image, by the digests of their manifests.
+    ///
+    /// # Panics
+    /// When their list is none.
+    #[must_use]
+    pub fn referrers(&self, repository: &str, digest: &str) -> Vec<String> {
+        let list = self.manifest(repository, &digest.replace(':', "-"));
+        let entries = list.map(|list| list.json()["manifests"].clone()).unwrap_or_default();
+        let digests = entries.as_array().into_iter().flatten().filter_map(|entry| entry["digest"].as_str());
+        digests.map(str::to_owned).collect()
     }
 
     /// The digest of what a tag names; `None` when it is not there.
