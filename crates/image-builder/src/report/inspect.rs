@@ -3,6 +3,7 @@
 //! The document is published data: field names are fixed, a new field is a minor change of [`FORMAT_VERSION`], and a
 //! reader ignores fields that it does not know.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -401,7 +402,12 @@ fn push_labels(out: &mut String, inspection: &Inspection, verbose: bool, paint: 
     if verbose {
         out.push_str(&format!("\n{}\n", paint.bold("labels")));
         for label in &inspection.labels {
-            let value = escape(&label.value);
+            // It is long, and packed.
+            let is_spec = label.key.ends_with(".spec") && label.value.len() > 100;
+            let value = match is_spec {
+                true => Cow::Owned(format!("({} bytes, which --spec unpacks)", label.value.len())),
+                false => escape(&label.value),
+            };
             out.push_str(&format!(
                 "  {}={value}\n    {}\n",
                 escape(&label.key),
