@@ -15,13 +15,15 @@ use crate::dockerfile;
 use crate::engine::{
     Builder, Engine, EngineError, EngineErrorKind, Flavour, docker_credentials, is_full, login_key,
 };
+use crate::failing::{self, Numbers};
 use crate::labels::{self, Moment};
 use crate::onbuild;
 use crate::options::Options;
 use crate::prepare::Prepared;
 use crate::progress::{Heard, Progress};
-use crate::result::{Failure, TestResult};
+use crate::result::{Comparison, FailedAt, Failure, TestResult, Within};
 use crate::session;
+use crate::weigh::Weight;
 
 /// How often the bytes of a context are told.
 const TICK: Duration = Duration::from_millis(500);
@@ -33,6 +35,8 @@ pub(crate) struct Made {
     pub size: Option<u64>,
     /// Whether an earlier run made it.
     pub resumed: bool,
+    /// Beside what its moving tag showed on the engine.
+    pub compared: Option<Comparison>,
 }
 
 /// Why there is no image.
@@ -52,6 +56,8 @@ pub(crate) enum Told {
     /// A test of the image begins: what is run.
     TestStarted(String),
     TestFinished(TestResult),
+    /// The build fails here; why comes with its end.
+    FailedAt(FailedAt),
 }
 
 /// All that an image is made from.
@@ -90,23 +96,32 @@ pub(crate) async fn build(
         tell(Told::Notice(format!("{}: {triggers}", job.build.id)));
     }
     let limit = options.build_timeout;
-    let sending = request.send(engine, Context::clone(context), options, tell);
+    let sending = request.send(job, Context::clone(context), tell);
     // What nobody listens to any more ends on the engine.
     let endless = |_| Err(engine_failure(EngineError::endless("the build", limit)));
     tokio::time::timeout(limit, sending).await.unwrap_or_else(endless)
 }
 
-/// Gives an image both of its tags.
+/// Gives an image both of its tags. What they showed before is looked at unless it `is_pushed`: then the registry's
+/// word counts.
 pub(crate) async fn publish_locally(
     build: &Build,
     image_id: &str,
     engine: &Engine,
+    is_pushed: bool,
 ) -> Result<Made, BuildFailure> {
+    // It is for people only: an engine that cannot tell it is no reason to fail.
+    let earlier = if is_pushed { None } else { engine.inspect(build.moving_tag()).await.ok() };
     for tag in &build.tags {
         engine.tag(image_id, tag).await.map_err(engine_failure)?;
     }
     match engine.inspect(build.build_tag()).await.map_err(engine_failure)? {
-        Some(local) => Ok(Made { image_id: local.id, size: local.size, resumed: false }),
+        Some(local) => {
+            let earlier = earlier.map(|earlier| earlier.as_ref().and_then(Weight::unpacked));
+            let compared = earlier.zip(Weight::unpacked(&local));
+            let compared = compared.map(|(earlier, new)| new.beside(earlier.as_ref(), Within::Engine));
+            Ok(Made { image_id: local.id, size: local.size, resumed: false, compared })
+        }
         None => Err(BuildFailure {
             failure: Failure::Environment,
             message: format!("the engine built {image_id} and does not have it"),
@@ -209,11 +224,11 @@ impl Request {
 
     async fn send(
         &self,
-        engine: &Engine,
+        job: &Job<'_>,
         context: Context,
-        run: &Options,
         tell: &mut (dyn FnMut(Told) + Send),
     ) -> Result<String, BuildFailure> {
+        let (engine, run) = (job.engine, job.options);
         let map = |pairs: &BTreeMap<String, String>| pairs.clone().into_iter().collect::<HashMap<_, _>>();
         let mut options = BuildImageOptionsBuilder::default()
             .dockerfile(context::DOCKERFILE)
@@ -248,6 +263,14 @@ impl Request {
         let ended = listen(answers, &sent, run.idle_timeout, &mut progress, tell).await;
         for heard in progress.rest() {
             tell(Told::Heard(heard));
+        }
+        if let Err(error) = &ended {
+            let numbers = match engine.builder {
+                Builder::BuildKit => Numbers::Layers,
+                Builder::Classic => Numbers::Instructions,
+            };
+            let place = failing::place(job.build, numbers, progress.failing(), &error.message);
+            place.into_iter().for_each(|place| tell(Told::FailedAt(place)));
         }
         // The answers are dropped, and with them the body: the context has ended, or ends now.
         let sending = context.end.await;

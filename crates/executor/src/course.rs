@@ -64,7 +64,7 @@ impl<'a> Course<'a> {
         result.digest = Some(digest.to_owned());
         result.tags = vec![tag.clone()];
         result.pushed = vec![tag];
-        self.finished(build, None, Vec::new(), at)
+        self.finished(build, at)
     }
 
     /// Takes a build's end in.
@@ -85,21 +85,22 @@ impl<'a> Course<'a> {
                 result.image_id = Some(made.image_id);
                 result.size = made.size;
                 result.tags = planned.tags.clone();
+                result.compared = made.compared;
                 self.schedule.finish(build, Ended::Built);
                 self.publish.built(build);
-                vec![self.finished(build, None, Vec::new(), at)]
+                vec![self.finished(build, at)]
             }
             Err(failure) => {
                 result.outcome = Outcome::Failed;
                 result.failure = Some(failure.failure);
-                result.error = Some(failure.message.clone());
-                let mut events = vec![self.finished(build, Some(failure.message), log_tail, at)];
+                result.error = Some(failure.message);
+                result.log_tail = log_tail;
+                let mut events = vec![self.finished(build, at)];
                 for descendant in self.schedule.finish(build, Ended::Failed) {
-                    let why = format!("{} failed", planned.id);
                     let result = &mut self.results[descendant];
                     result.outcome = Outcome::Skipped;
-                    result.error = Some(why.clone());
-                    events.push(self.finished(descendant, Some(why), Vec::new(), at));
+                    result.error = Some(format!("{} failed", planned.id));
+                    events.push(self.finished(descendant, at));
                 }
                 self.give_pushes_up(build, &format!("{} was not built", planned.id), None);
                 events
@@ -156,7 +157,7 @@ impl<'a> Course<'a> {
         cancelled
             .map(|build| {
                 self.results[build].outcome = Outcome::Cancelled;
-                self.finished(build, None, Vec::new(), at)
+                self.finished(build, at)
             })
             .collect()
     }
@@ -176,9 +177,19 @@ impl<'a> Course<'a> {
         }
     }
 
-    fn finished(&self, build: usize, error: Option<String>, log_tail: Vec<String>, at: f64) -> Event {
-        let BuildResult { outcome, seconds, .. } = self.results[build];
-        Event::BuildFinished { id: self.plan.builds[build].id.clone(), outcome, seconds, error, log_tail, at }
+    /// The event of a build's end, as its result tells it.
+    fn finished(&self, build: usize, at: f64) -> Event {
+        let result = &self.results[build];
+        Event::BuildFinished {
+            id: result.id.clone(),
+            outcome: result.outcome,
+            seconds: result.seconds,
+            error: result.error.clone(),
+            log_tail: result.log_tail.clone(),
+            failed_at: result.failed_at.clone(),
+            log: result.log.clone(),
+            at,
+        }
     }
 }
 
@@ -199,6 +210,9 @@ pub(crate) fn unstarted(build: &Build) -> BuildResult {
         seconds: 0.0,
         log: None,
         tests: Vec::new(),
+        failed_at: None,
+        log_tail: Vec::new(),
+        compared: None,
     }
 }
 

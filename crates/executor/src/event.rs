@@ -5,7 +5,7 @@
 use plan::{BuildId, Kind};
 use serde::{Deserialize, Serialize};
 
-use crate::result::{Outcome, RunResult};
+use crate::result::{FailedAt, Outcome, RunResult};
 
 /// Something that happened in a run. Times are seconds since the run began.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,6 +82,12 @@ pub enum Event {
         error: Option<String>,
         /// The last lines of its log, when it failed.
         log_tail: Vec<String>,
+        /// The instruction at which it failed, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed_at: Option<FailedAt>,
+        /// Where its log is, if it was begun.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<String>,
         /// When.
         at: f64,
     },

@@ -15,6 +15,7 @@ pub mod endpoint;
 mod engine;
 pub mod error;
 pub mod event;
+mod failing;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod images;
@@ -44,10 +45,11 @@ mod secrets;
 mod session;
 mod sweep;
 mod trial;
+mod weigh;
 mod work;
 
 pub use error::{RunError, RunErrorKind};
 pub use event::Event;
 pub use options::{BuildSecret, BuilderChoice, Options, Relation};
-pub use result::{BuildResult, Failure, Outcome, RunResult, TestResult};
+pub use result::{BuildResult, Comparison, FailedAt, Failure, Outcome, RunResult, TestResult, Within};
 pub use run::run;

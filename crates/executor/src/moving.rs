@@ -7,7 +7,7 @@
 //! that second look; the next run sets the tag right.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use plan::label::{self, Field, oci};
 use plan::{Build, BuildTag, ImageName, Kind, Plan};
@@ -18,6 +18,7 @@ use crate::options::Relation;
 use crate::publish::{Move, decide_move, is_newer};
 use crate::push::PushFailure;
 use crate::result::Failure;
+use crate::weigh::Weight;
 
 /// So many newer runs at the same moment are given way to.
 const ROUNDS: usize = 20;
@@ -52,6 +53,8 @@ pub(crate) struct MovingTag<'a> {
     pub registry: &'a Registry,
     /// The build tags that were there before the first change of ours, once there may have been one.
     pub before: Mutex<Option<BTreeSet<String>>>,
+    /// What the tag showed at the first look of all.
+    pub earlier: OnceLock<Option<Weight>>,
 }
 
 impl MovingTag<'_> {
@@ -131,6 +134,7 @@ impl MovingTag<'_> {
     async fn look(&self) -> Result<Option<Shown>, PushFailure> {
         let shown = self.registry.image(&self.name()?, &self.plan.platform).await?;
         let (build, prefix) = (self.build, &self.plan.label_prefix);
+        self.earlier.get_or_init(|| shown.as_ref().map(Weight::stored));
         Ok(shown.map(|image| read_shown(build.kind, &build.target, prefix, image.digest, &image.labels)))
     }
 

@@ -32,6 +32,9 @@ pub(crate) struct Progress {
     cached: BTreeSet<String>,
     /// Output without its line end yet, by vertex; the classic builder's is that of "".
     open_lines: BTreeMap<String, Vec<u8>>,
+    /// Vertices that began and did not end, with their names.
+    open_steps: BTreeMap<String, String>,
+    failed_step: Option<String>,
     last_step: String,
     image_id: Option<String>,
 }
@@ -62,6 +65,14 @@ impl Progress {
             .collect()
     }
 
+    /// The step that failed, when the build did: the one that the engine calls so, or else the one that it was at.
+    pub(crate) fn failing(&self) -> Option<&str> {
+        let mut open = self.open_steps.values();
+        let only = open.next().filter(|_| open.next().is_none());
+        let last = Some(&self.last_step).filter(|step| !step.is_empty());
+        self.failed_step.as_ref().or(only).or(last).map(String::as_str)
+    }
+
     /// The id of the image, once the engine told it.
     pub(crate) fn image_id(&self) -> Option<&str> {
         self.image_id.as_deref()
@@ -71,11 +82,21 @@ impl Progress {
         if self.started.len() > MOST_STEPS {
             self.started.clear();
             self.cached.clear();
+            self.open_steps.clear();
         }
         if self.open_lines.len() > MOST_STEPS {
             heard.extend(self.rest());
         }
         for vertex in status.vertexes {
+            // Where one fails, others are ended for that.
+            if !vertex.error.is_empty() && !vertex.error.contains("context canceled") {
+                self.failed_step.get_or_insert_with(|| vertex.name.clone());
+            }
+            if vertex.completed.is_some() {
+                self.open_steps.remove(&vertex.digest);
+            } else if vertex.started.is_some() {
+                self.open_steps.insert(vertex.digest.clone(), vertex.name.clone());
+            }
             if vertex.cached && self.cached.insert(vertex.digest.clone()) {
                 self.started.insert(vertex.digest.clone());
                 heard.push(Heard::Step { name: vertex.name, cached: true });
@@ -93,10 +114,17 @@ impl Progress {
     }
 
     fn classic_line(&mut self, line: String) -> Option<Heard> {
-        // Docker: `Step 2/5 : RUN x`, ` ---> Using cache`; podman: `STEP 2/5: RUN x`, `--> Using cache 0a1b…`.
-        let step = line.strip_prefix("Step ").or_else(|| line.strip_prefix("STEP "));
+        // Docker: `Step 2/5 : RUN x`, ` ---> Using cache`; podman: `STEP 2/5: RUN x`, `--> Using cache 0a1b…`, and of
+        // several stages `[1/2] STEP 2/5: RUN x`.
+        let stage = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once("] "))
+            .filter(|(_, rest)| rest.starts_with("STEP "));
+        let (stage, rest) =
+            stage.map_or((String::new(), line.as_str()), |(stage, rest)| (format!("{stage} "), rest));
+        let step = rest.strip_prefix("Step ").or_else(|| rest.strip_prefix("STEP "));
         if let Some((number, instruction)) = step.and_then(|rest| rest.split_once(':')) {
-            self.last_step = format!("[{}] {}", number.trim(), instruction.trim());
+            self.last_step = format!("[{stage}{}] {}", number.trim(), instruction.trim());
             return Some(Heard::Step { name: self.last_step.clone(), cached: false });
         }
         if line.trim_start_matches([' ', '-', '>']).starts_with("Using cache") {
@@ -169,6 +197,10 @@ mod tests {
                 line("open"),
             ]
         );
+        assert_eq!(progress.failing(), Some("[2/3] COPY a b"));
+        let heard = progress.hear(classic("[1/2] STEP 2/5: RUN x\n[1/2] no step\n"));
+        assert_eq!(heard, [step("[1/2 2/5] RUN x", false), line("[1/2] no step")]);
+        assert_eq!(progress.failing(), Some("[1/2 2/5] RUN x"));
     }
 
     #[test]
@@ -204,6 +236,29 @@ mod tests {
             [step("[1/2] RUN x", false), line("a"), line("bc"), line("d"), step("[1/2] RUN x", true),]
         );
         assert_eq!(progress.rest(), []);
+    }
+
+    #[test]
+    fn the_step_that_failed_is_the_one_that_was_not_ended_for_it() {
+        let vertex = |digest: &str, error: Option<&str>| Vertex {
+            digest: digest.into(),
+            name: format!("[{digest}/2] RUN x"),
+            started: Some(Default::default()),
+            completed: error.map(|_| Default::default()),
+            error: error.unwrap_or_default().into(),
+            ..Vertex::default()
+        };
+        let mut progress = Progress::default();
+        let mut hear = |vertexes| {
+            let aux = BuildInfoAux::BuildKit(StatusResponse { vertexes, ..StatusResponse::default() });
+            progress.hear(BuildInfo { aux: Some(aux), ..BuildInfo::default() });
+            progress.failing().map(str::to_owned)
+        };
+        assert_eq!(hear(vec![]), None);
+        assert_eq!(hear(vec![vertex("1", None)]).as_deref(), Some("[1/2] RUN x"), "it is the only one");
+        assert_eq!(hear(vec![vertex("2", None)]), None);
+        let ended = vertex("1", Some("context canceled"));
+        assert_eq!(hear(vec![ended, vertex("2", Some("exit code: 1"))]).as_deref(), Some("[2/2] RUN x"));
     }
 
     #[test]

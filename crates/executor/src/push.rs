@@ -4,6 +4,7 @@
 //! with a manifest, so trying again is done here; each attempt first looks whether the one before got through. `moving`
 //! knows the moving tags.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use plan::ImageName;
@@ -14,6 +15,7 @@ use crate::engine::{Engine, EngineError};
 use crate::redact::Redactor;
 use crate::result::Failure;
 use crate::retry;
+use crate::weigh::Weight;
 
 /// Why a tag is not in the registry.
 #[derive(Debug, Clone)]
@@ -74,6 +76,8 @@ pub(crate) struct BuildTagPush<'a> {
     pub renewed: OnceCell<Credential>,
     /// Who has to know of it.
     pub redactor: &'a Redactor,
+    /// What the registry shows of the image, once it does.
+    pub stored: OnceLock<Weight>,
 }
 
 impl BuildTagPush<'_> {
@@ -84,7 +88,7 @@ impl BuildTagPush<'_> {
         // Somebody may have been faster, or an attempt before this one got through without our hearing of it.
         if let Some(shown) = self.registry.image(&name, self.platform).await? {
             return if is_ours(&shown, self.image_id) {
-                Ok(shown.digest)
+                Ok(self.shown(shown))
             } else {
                 Err(PushFailure::new(
                     Failure::Conflict,
@@ -121,10 +125,15 @@ impl BuildTagPush<'_> {
             return Err(PushFailure::new(Failure::Push, text));
         };
         if is_ours(&shown, self.image_id) || told == Some(shown.digest.as_str()) {
-            return Ok(shown.digest);
+            return Ok(self.shown(shown));
         }
         let digest = shown.digest;
         Err(PushFailure::new(Failure::Push, format!("{name} shows {digest}, which is not what was pushed")))
+    }
+
+    fn shown(&self, image: registry::Image) -> String {
+        self.stored.get_or_init(|| Weight::stored(&image));
+        image.digest
     }
 
     /// What the registry asks to wait now, if it does.

@@ -2,11 +2,13 @@
 //!
 //! Published data, with a version of its own; rules as for the plan.
 
-use plan::{BuildId, Kind};
+use plan::{BuildId, Kind, Plan};
 use serde::{Deserialize, Serialize};
 
+use crate::course::unstarted;
+
 /// The version that is written.
-pub const FORMAT_VERSION: &str = "1.0";
+pub const FORMAT_VERSION: &str = "1.1";
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,25 @@ pub struct RunResult {
     pub error: Option<String>,
     /// In the plan's order.
     pub builds: Vec<BuildResult>,
+}
+
+impl RunResult {
+    /// Of a run of this plan that has not begun: no success, and no build is done.
+    #[must_use]
+    pub fn unbegun(plan: &Plan) -> Self {
+        Self {
+            format_version: FORMAT_VERSION.to_owned(),
+            run: String::new(),
+            commit: plan.revision.commit.clone(),
+            repo: plan.repo.clone(),
+            push: false,
+            success: false,
+            started: 0.0,
+            seconds: 0.0,
+            error: None,
+            builds: plan.builds.iter().map(unstarted).collect(),
+        }
+    }
 }
 
 /// How one build ended.
@@ -67,6 +88,57 @@ pub struct BuildResult {
     /// How the image's own tests ended, in the order in which they ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<TestResult>,
+    /// The instruction at which it failed, where that is known. Since format version 1.1, as what follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<FailedAt>,
+    /// The last lines of its log, when it failed; to be escaped before they are shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_tail: Vec<String>,
+    /// The image beside the one that its moving tag showed before, where both are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Comparison>,
+}
+
+/// The instruction at which a build failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedAt {
+    /// The file below the source tree's root in which it is written, of a compat build that of the fragment. Absent
+    /// where it is generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Its first line in that file, or in the plan's `dockerfile` when it is generated; counted from 1.
+    pub line: u32,
+    /// As it is written, line ends included; the beginning of a long one.
+    pub instruction: String,
+}
+
+/// An image beside the one that its moving tag showed before the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Where that tag was looked at, and so what sizes mean.
+    pub within: Within,
+    /// What it showed, a digest or the engine's id. Absent when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<String>,
+    /// Bytes of the earlier image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_size: Option<u64>,
+    /// Bytes of the new one, counted in the same way.
+    pub size: u64,
+    /// Layers of the new one.
+    pub layers: usize,
+    /// How many of them the earlier one has as well: nobody who has it needs to fetch them.
+    pub shared: usize,
+}
+
+/// Where two images were compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Within {
+    /// In the registry: bytes as they are stored there, compressed.
+    Registry,
+    /// On the engine: bytes as it tells them, unpacked.
+    Engine,
 }
 
 /// How one test of an image ended.

@@ -89,6 +89,7 @@ mod tests {
             shadowed: vec![],
             tests: Vec::new(),
             secrets: Vec::new(),
+            origins: Vec::new(),
             dockerfile: String::new(),
         }
     }

@@ -9,13 +9,13 @@ use registry::Registry;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
-use crate::course::{is_success, unstarted};
+use crate::course::is_success;
 use crate::engine::Engine;
 use crate::mark::Mark;
 use crate::prepare::{QUESTIONS, check, prepare, registry_error};
 use crate::record::Record;
 use crate::redact::Redactor;
-use crate::result::{FORMAT_VERSION, seconds};
+use crate::result::seconds;
 use crate::schedule::positions;
 use crate::sweep::{self, Swept};
 use crate::work::{Surroundings, work};
@@ -173,15 +173,9 @@ async fn set_up(
 /// The result of a run that has done nothing yet.
 fn blank(plan: &Plan, options: &Options, run: &str, started: SystemTime) -> RunResult {
     RunResult {
-        format_version: FORMAT_VERSION.to_owned(),
         run: run.to_owned(),
-        commit: plan.revision.commit.clone(),
-        repo: plan.repo.clone(),
         push: options.push,
-        success: false,
         started: seconds(started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
-        seconds: 0.0,
-        error: None,
-        builds: plan.builds.iter().map(unstarted).collect(),
+        ..RunResult::unbegun(plan)
     }
 }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -28,10 +28,11 @@ use crate::publish::Push;
 use crate::push::{self, BuildTagPush, PushFailure};
 use crate::record::{Log, Record};
 use crate::redact::Redactor;
-use crate::result::{self, BuildResult, Failure, Outcome, TestResult};
+use crate::result::{self, BuildResult, FailedAt, Failure, Outcome, TestResult};
 use crate::resume;
 use crate::sweep;
 use crate::trial::Trial;
+use crate::weigh::{Scales, Seen};
 use crate::{Event, Options, Relation};
 
 /// All that a run's builds and pushes look at.
@@ -78,12 +79,14 @@ enum Done {
         build: usize,
         made: Result<Made, BuildFailure>,
         tests: Vec<TestResult>,
+        failed_at: Option<FailedAt>,
         log_tail: Vec<String>,
         seconds: f64,
     },
     Push {
         push: Push,
         pushed: Result<String, PushFailure>,
+        seen: Seen,
         seconds: f64,
     },
 }
@@ -98,6 +101,7 @@ pub(crate) async fn work(around: &Surroundings<'_>, cancel: &CancellationToken, 
         (around.speak)(course.reuse(*position, digest, at()));
     }
     let mut work: Work<'_> = FuturesUnordered::new();
+    let mut scales = Scales::default();
     loop {
         while let Some(build) = course.next_build() {
             let stands = |parent: &usize| course.results[*parent].outcome == Outcome::Reused;
@@ -119,15 +123,19 @@ pub(crate) async fn work(around: &Surroundings<'_>, cancel: &CancellationToken, 
             },
         };
         let failed = match done {
-            Some(Done::Build { build, made, tests, log_tail, seconds }) => {
+            Some(Done::Build { build, made, tests, failed_at, log_tail, seconds }) => {
                 let failed = made.is_err();
                 course.results[build].tests = tests;
+                course.results[build].failed_at = failed_at.filter(|_| failed);
                 course.results[build].from = made_from(around, build);
                 course.built(build, made, log_tail, seconds, at()).into_iter().for_each(around.speak);
                 failed
             }
-            Some(Done::Push { push, pushed, seconds }) => {
+            Some(Done::Push { push, pushed, seen, seconds }) => {
                 let failed = pushed.is_err();
+                if let Some(compared) = scales.take(push.build(), seen) {
+                    course.results[push.build()].compared = Some(compared);
+                }
                 (around.speak)(course.pushed(push, pushed, seconds));
                 failed
             }
@@ -163,14 +171,16 @@ async fn do_build(around: &Surroundings<'_>, position: usize, resume: bool) -> D
         failure: Failure::Environment,
         message: format!("the build's log cannot be written: {error}"),
     };
-    let mut tests = Vec::new();
+    let (mut tests, mut failed_at) = (Vec::new(), None);
     let (made, log_tail) = match around.record.log(position, &planned.id) {
         Err(error) => (Err(no_log(error)), Vec::new()),
         Ok(mut log) => {
             let mut log_error = None;
             let mut tell = |told| {
-                if let Told::TestFinished(test) = &told {
-                    tests.push(test.clone());
+                match &told {
+                    Told::TestFinished(test) => tests.push(test.clone()),
+                    Told::FailedAt(place) => failed_at = Some(place.clone()),
+                    _ => {}
                 }
                 if let Err(error) = tell(around, &planned.id, &mut log, told) {
                     log_error.get_or_insert(error);
@@ -190,7 +200,8 @@ async fn do_build(around: &Surroundings<'_>, position: usize, resume: bool) -> D
             (made, log.tail())
         }
     };
-    Done::Build { build: position, made, tests, log_tail, seconds: result::seconds(began.elapsed()) }
+    let seconds = result::seconds(began.elapsed());
+    Done::Build { build: position, made, tests, failed_at, log_tail, seconds }
 }
 
 /// Takes what stands already, or builds; first of all the engine has to be there, which may have been started anew.
@@ -210,7 +221,7 @@ async fn make(
     {
         // That run may have left the tests out, and they can be other ones now.
         test(around, position, build.build_tag(), tell).await?;
-        let made = build::publish_locally(build, &local.id, engine).await?;
+        let made = build::publish_locally(build, &local.id, engine, options.push).await?;
         return Ok(Made { resumed: true, ..made });
     }
     let unfinished = sweep::unfinished(around.mark, position);
@@ -218,7 +229,7 @@ async fn make(
     let made = async {
         let image_id = build::build(&job, &unfinished, tell).await?;
         test(around, position, &unfinished, tell).await?;
-        build::publish_locally(build, &image_id, engine).await
+        build::publish_locally(build, &image_id, engine, options.push).await
     }
     .await;
     // A name that stays for now is taken away at the end of the run, or by the next one.
@@ -282,6 +293,10 @@ fn tell(around: &Surroundings<'_>, id: &BuildId, log: &mut Log, told: Told) -> s
             )?;
             (around.speak)(Event::TestFinished { id: id.clone(), test, passed, error, seconds });
         }
+        Told::FailedAt(FailedAt { file, line, .. }) => {
+            let file = file.as_deref().unwrap_or("the generated Dockerfile");
+            own(log, &format!("=> failed at {file}:{line}"))?;
+        }
     }
     Ok(())
 }
@@ -315,7 +330,7 @@ async fn do_push(
     // Each attempt begins with a look of its own, so the whole attempt is made again and not its requests.
     let registry = &around.registry.without_retries();
     let bound = around.options.push_timeout;
-    let pushed = match push {
+    let (pushed, seen) = match push {
         Push::BuildTag(_) => {
             let host = plan::ImageName::parse(tag).map_or_else(|_| String::new(), |name| name.registry);
             let build_tag = BuildTagPush {
@@ -330,12 +345,14 @@ async fn do_push(
                 config: &around.options.docker_config,
                 renewed: OnceCell::new(),
                 redactor: around.redactor,
+                stored: OnceLock::new(),
             };
             let attempt = async |attempt| {
                 around.engine_is_up().await.map_err(|gone| PushFailure::new(gone.failure, gone.message))?;
                 build_tag.push(attempt).await
             };
-            push::persist(bound, attempt, told).await
+            let pushed = push::persist(bound, attempt, told).await;
+            (pushed, build_tag.stored.into_inner().map_or(Seen::Nothing, Seen::New))
         }
         Push::MovingTag(_) => {
             let moving = MovingTag {
@@ -346,12 +363,14 @@ async fn do_push(
                 allow_older: around.options.allow_older,
                 registry,
                 before: Mutex::new(None),
+                earlier: OnceLock::new(),
             };
-            push::persist(bound, |_| moving.push(), told).await
+            let pushed = push::persist(bound, |_| moving.push(), told).await;
+            (pushed, moving.earlier.into_inner().map_or(Seen::Nothing, Seen::Earlier))
         }
     };
     if pushed.is_err() {
         around.redactor.learn(around.registry.secrets());
     }
-    Done::Push { push, pushed, seconds: result::seconds(began.elapsed()) }
+    Done::Push { push, pushed, seen, seconds: result::seconds(began.elapsed()) }
 }

@@ -15,6 +15,7 @@ use crate::commands::pin::PinArguments;
 use crate::commands::rebuild::RebuildArguments;
 use crate::commands::verify::VerifyArguments;
 use crate::environment;
+use crate::run_files::RunFiles;
 use crate::secrets::Secret;
 use crate::travel::Travels;
 
@@ -224,6 +225,8 @@ pub(crate) struct BuildArguments {
     pub(crate) show: ShowArguments,
     #[command(flatten)]
     pub(crate) run: RunArguments,
+    #[command(flatten)]
+    pub(crate) files: RunFiles,
 }
 
 /// How a plan is carried out.
@@ -408,7 +411,7 @@ mod tests {
             "--dryrun",
         ]);
         assert!(arguments.command.is_none());
-        let BuildArguments { tree, show, run } = arguments.build;
+        let BuildArguments { tree, show, run, .. } = arguments.build;
         assert_eq!(show.verbose, 2);
         assert_eq!(tree.ignore, ["science/a", "science/b"]);
         assert_eq!(tree.include, ["science/c", "science/d"]);

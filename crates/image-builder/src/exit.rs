@@ -189,6 +189,9 @@ mod tests {
                     seconds: 0.0,
                     log: None,
                     tests: Vec::new(),
+                    failed_at: None,
+                    log_tail: Vec::new(),
+                    compared: None,
                 })
                 .collect(),
         }

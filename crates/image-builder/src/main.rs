@@ -16,6 +16,7 @@ mod planning;
 mod published;
 mod report;
 mod rewrite;
+mod run_files;
 mod secrets;
 mod signals;
 mod travel;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ImageTest, Reason};
+use crate::{ImageTest, Origin, Reason};
 
 /// The name of a build in its plan: a science layer's path (`science/nist`), or a product
 /// (`rel/nist-basic:2.0`).
@@ -72,6 +72,9 @@ pub struct Build {
     /// Ids of the secrets that its instructions mount, sorted; their values are nowhere in a plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+    /// The instructions of `dockerfile`, in order, and where each was written. Since format version 1.1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<Origin>,
     /// The Dockerfile's text, before references are replaced by exact images.
     pub dockerfile: String,
 }

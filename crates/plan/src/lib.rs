@@ -1,8 +1,9 @@
 //! The data that the planner and the executor share, and nothing else.
 //!
 //! Reading order: [`name`] and [`mod@reference`] are the words that images are called by, [`document`] and
-//! [`build`] are the plan, [`reason`] says why a build is in it, [`context`] is what a build sends to the
-//! engine, [`label`] names the breadcrumbs that an image carries, [`trail`] reads them, and [`spec`] is what travels with it.
+//! [`build`] are the plan, [`origin`] leads from its Dockerfiles back to files, [`reason`] says why a build is in
+//! it, [`context`] is what a build sends to the engine, [`label`] names the breadcrumbs that an image carries,
+//! [`trail`] reads them, and [`spec`] is what travels with it.
 //!
 //! Invariant: this crate imports no other crate of the workspace and does no input or output.
 
@@ -13,6 +14,7 @@ pub mod image_test;
 pub mod label;
 mod misleading;
 pub mod name;
+pub mod origin;
 pub mod reason;
 pub mod reference;
 pub mod spec;
@@ -24,6 +26,7 @@ pub use document::{ComparedWith, FORMAT_VERSION, Plan, PlanFormatError, Revision
 pub use image_test::{ImageTest, TestAction};
 pub use misleading::misleads;
 pub use name::{BuildTag, Name, NameError, Version};
+pub use origin::{Origin, Written};
 pub use reason::Reason;
 pub use reference::{ImageName, ImageNameError};
 pub use spec::Spec;

@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use plan::label::{self, Field, oci};
 use plan::name::build_tag;
 use plan::{
-    Build, BuildContext, BuildId, Context, Entry, EntryKind, Expect, Kind, Reason, Reference, Revision, Role,
-    Span, Target,
+    Build, BuildContext, BuildId, Context, Entry, EntryKind, Expect, Kind, Origin, Reason, Reference,
+    Revision, Role, Span, Target,
 };
 
 use crate::affected::{Affected, CompatBuild, product_id};
 use crate::config::Config;
 use crate::inputs;
 use crate::layers::{CompatLayer, ScienceLayer};
+use crate::origins;
 use crate::reference::Meaning;
 use crate::scripts;
 use crate::stack::{self, Overlay};
@@ -94,6 +95,11 @@ impl Assembly<'_> {
             shadowed: Vec::new(),
             tests: scripts::planned(&layer.files, &descriptor.tests).collect(),
             secrets: layer.dockerfile.iter().flat_map(|file| file.secrets.iter().cloned()).collect(),
+            origins: layer
+                .dockerfile
+                .iter()
+                .flat_map(|file| origins::of_layer(layer.path(), &file.instructions, 0))
+                .collect(),
             dockerfile: layer.files.dockerfile.as_ref().map(|file| file.text.clone()).unwrap_or_default(),
         };
         let entries = layer.context().map(|file| entry(&file.path, file)).collect();
@@ -111,7 +117,7 @@ impl Assembly<'_> {
             .collect();
         let top = layers.last().copied().expect("a stack has at least the layer on its top");
         let overlay = Overlay::new(&layers);
-        let (dockerfile, references) = self.generated(product, compat);
+        let (dockerfile, references, origins) = self.generated(product, compat);
         let platform = &self.naming.config.platform;
         let inputs = inputs::compat(self.survey, below, &compat.stack, &overlay, platform);
         let tags = self.tags("rel", product.image.as_str(), product.version.as_str());
@@ -146,6 +152,7 @@ impl Assembly<'_> {
                 .flat_map(|layer| scripts::planned(&layer.files, &layer.descriptor.tests))
                 .collect(),
             secrets: mounted.into_iter().collect(),
+            origins,
             dockerfile,
         };
         let entries = overlay.files.iter().map(|(path, (_, file))| entry(path, file)).collect();
@@ -153,7 +160,11 @@ impl Assembly<'_> {
     }
 
     /// The Dockerfile of a compat build: the science image, the fragments of the stack, the image's own name.
-    fn generated(&self, product: &ProductName, compat: &CompatBuild) -> (String, Vec<Reference>) {
+    fn generated(
+        &self,
+        product: &ProductName,
+        compat: &CompatBuild,
+    ) -> (String, Vec<Reference>, Vec<Origin>) {
         let below = &self.survey.side.science[compat.science];
         let base =
             self.moving_tag("sci", below.descriptor.target.as_str(), below.descriptor.version.as_str());
@@ -162,6 +173,7 @@ impl Assembly<'_> {
         text.push_str(&base);
         text.push('\n');
         let mut references = vec![Reference { role: Role::Base, span, target: self.layer(compat.science) }];
+        let mut origins = vec![origins::generated("FROM", 1)];
         for index in &compat.stack {
             let layer = &self.survey.side.compat[*index];
             let (Some(file), Some(fragment)) = (&layer.files.dockerfile, &layer.fragment) else { continue };
@@ -171,14 +183,16 @@ impl Assembly<'_> {
                 let span = Span { start: shift(need.span.start), end: shift(need.span.end) };
                 references.push(self.reference(need, span));
             }
+            origins.extend(origins::of_layer(layer.path(), &fragment.instructions, origins::lines(&text)));
             text.push_str(&file.text[fragment.start..]);
             if !text.ends_with('\n') {
                 text.push('\n');
             }
         }
+        origins.push(origins::generated("ENV", origins::lines(&text) + 1));
         let variable = &self.naming.config.image_variable;
         text.push_str(&format!("ENV {variable}={}:{}\n", product.image, self.build_tag(below)));
-        (text, references)
+        (text, references, origins)
     }
 
     fn reference(&self, need: &Need, span: Span) -> Reference {

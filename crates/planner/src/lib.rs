@@ -29,6 +29,7 @@ mod inputs;
 mod jsonc;
 mod layers;
 mod names;
+mod origins;
 mod orphans;
 pub mod picture;
 pub mod pin;

@@ -271,7 +271,7 @@ impl<'a> Run<'a> {
             let resumed = standing.is_some();
             let image = standing.unwrap_or_else(|| self.make(build, outside));
             outside.engines[self.engine].insert(planned.build_tag().to_owned(), image.digest);
-            Ok(Made { image_id: image.id, size: None, resumed })
+            Ok(Made { image_id: image.id, size: None, resumed, compared: None })
         };
         let failed = made.is_err();
         self.course.built(build, made, Vec::new(), 0.0, 0.0);

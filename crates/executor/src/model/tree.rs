@@ -200,6 +200,7 @@ fn blank(target: String) -> Build {
         compat_stack: Vec::new(),
         shadowed: Vec::new(),
         secrets: Vec::new(),
+        origins: Vec::new(),
         tests: Vec::new(),
         dockerfile: String::new(),
     }

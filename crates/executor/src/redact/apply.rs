@@ -2,7 +2,7 @@
 //! programs go on working with them.
 
 use super::Redactor;
-use crate::result::{BuildResult, RunResult, TestResult};
+use crate::result::{BuildResult, FailedAt, RunResult, TestResult};
 use crate::{Event, RunError};
 
 impl Redactor {
@@ -18,9 +18,10 @@ impl Redactor {
             | Event::Pushed { .. } => event,
             Event::Notice { message } => Event::Notice { message: self.text(&message) },
             Event::Step { id, name, cached } => Event::Step { id, name: self.text(&name), cached },
-            Event::BuildFinished { id, outcome, seconds, error, log_tail, at } => {
+            Event::BuildFinished { id, outcome, seconds, error, log_tail, failed_at, log, at } => {
                 let error = error.map(|error| self.text(&error));
-                Event::BuildFinished { id, outcome, seconds, error, log_tail, at }
+                let failed_at = failed_at.map(|place| self.place(place));
+                Event::BuildFinished { id, outcome, seconds, error, log_tail, failed_at, log, at }
             }
             Event::TestStarted { id, test } => Event::TestStarted { id, test: self.text(&test) },
             Event::TestFinished { id, test, passed, error, seconds } => {
@@ -46,13 +47,21 @@ impl Redactor {
             };
             tests.into_iter().map(test).collect()
         };
-        let build =
-            |build: BuildResult| BuildResult { error: text(build.error), tests: tests(build.tests), ..build };
+        let build = |build: BuildResult| BuildResult {
+            error: text(build.error),
+            tests: tests(build.tests),
+            failed_at: build.failed_at.map(|place| self.place(place)),
+            ..build
+        };
         RunResult {
             error: text(result.error),
             builds: result.builds.into_iter().map(build).collect(),
             ..result
         }
+    }
+
+    fn place(&self, place: FailedAt) -> FailedAt {
+        FailedAt { instruction: self.text(&place.instruction), ..place }
     }
 
     /// An error as it may be told.

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use executor::{BuilderChoice, Event, Options, Relation, RunErrorKind};
+use executor::{BuilderChoice, Event, Options, Relation, RunErrorKind, RunResult};
 use plan::{ComparedWith, FORMAT_VERSION, Plan};
 use planner::Planned;
 use planner::source::{self, Buildable, Comparison, Opened};
@@ -46,10 +46,17 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
     if arguments.run.push {
         refuse_dirty_push(arguments, &opened, &planned.plan)?;
     }
-    if planned.plan.builds.is_empty() {
+    let (plan, files) = (&planned.plan, &arguments.files);
+    if plan.builds.is_empty() {
+        files
+            .end(plan, &RunResult { push: arguments.run.push, success: true, ..RunResult::unbegun(plan) })?;
         return Ok(exit::DONE);
     }
-    carry_out(arguments, &opened, &planned)
+    files.begin(plan, arguments.run.push)?;
+    carry_out(arguments, &opened, &planned).inspect_err(|error| {
+        // What stopped it is told already; that this could not be written is not worth more.
+        let _ = files.fail(plan, arguments.run.push, &format!("{error:#}"));
+    })
 }
 
 /// The plan goes to stdout, unless that is where the events go.
@@ -65,13 +72,19 @@ fn show(plan: &Plan, arguments: &BuildArguments) -> anyhow::Result<()> {
 /// Plans again what a plan file says it compared, and refuses unless the same plan comes out.
 fn plan_of_file(tree: &TreeArguments, file: &Path) -> anyhow::Result<(Opened, Planned)> {
     let mut wanted = planning::read(file)?;
-    // Another minor version says the same in the fields that this program knows.
+    // Another minor version says the same in the fields that this program knows, and an older one knew fewer.
     FORMAT_VERSION.clone_into(&mut wanted.format_version);
+    let knows_origins = wanted.builds.iter().any(|build| !build.origins.is_empty());
     let against = match (&tree.reference, tree.since_published) {
         (None, false) => against_of(&wanted)?,
         _ => planning::against(tree)?,
     };
     let (opened, planned) = planning::planned(tree, against)?;
+    if !knows_origins {
+        for (build, own) in wanted.builds.iter_mut().zip(&planned.plan.builds) {
+            build.origins.clone_from(&own.origins);
+        }
+    }
     if planned.plan == wanted {
         return Ok((opened, planned));
     }
@@ -198,7 +211,7 @@ async fn run_and_show(
     options: &Options,
 ) -> anyhow::Result<u8> {
     let signals = signals::listen().context("cannot listen to signals")?;
-    let face = Face::choose(arguments.run.progress, arguments.show.verbose, planned.plan.builds.len());
+    let face = Face::choose(arguments.run.progress, arguments.show.verbose, &planned.plan);
     let (sender, events) = unbounded_channel();
     // A thread of its own: a terminal or a pipe that takes its time must not hold up the builds.
     let shown = thread::spawn(move || show_events(face, events));
@@ -214,37 +227,45 @@ async fn run_and_show(
         // Who was asked to stop does not wait for a reader that takes nothing.
         () = signals.late() => Shown::nothing(),
     };
-    let code = match ended {
+    let file = shown.result_path.as_deref();
+    let told = |result: &RunResult| {
+        summarise(arguments.run.progress, result, &planned.plan, file);
+        arguments.files.end(&planned.plan, result)
+    };
+    let (code, kept) = match ended {
         Ok(result) => {
             if signals.code().is_none() {
                 let source = (&opened.inputs.now, &planning::request(&arguments.tree));
                 let config = &options.docker_config;
                 travel::attach(config, &planned.plan, source, &result, arguments.run.spec).await;
             }
-            summarise(arguments.run.progress, &result, shown.result_path.as_deref());
+            let kept = told(&result);
             match signals.code() {
-                Some(code) if !result.success => code,
-                _ => exit::of_result(&result),
+                Some(code) if !result.success => (code, kept),
+                _ => (exit::of_result(&result), kept),
             }
         }
         Err(error) => {
-            if let Some(result) = error.result() {
-                summarise(arguments.run.progress, result, shown.result_path.as_deref());
-            }
+            let kept = match error.result() {
+                Some(result) => told(result),
+                None => arguments.files.fail(&planned.plan, arguments.run.push, &error.to_string()),
+            };
             let interrupted = match error.kind() {
                 RunErrorKind::Interrupted => Some(signals.code().unwrap_or(exit::INTERRUPTED)),
                 _ => signals.code(),
             };
             let error = anyhow::Error::new(error);
-            match interrupted {
-                None => return Err(error),
-                Some(code) => {
-                    output::tell(&exit::text(&error, output::stderr_paint()));
-                    code
-                }
-            }
+            let code = interrupted.unwrap_or_else(|| exit::of_error(&error));
+            output::tell(&exit::text(&error, output::stderr_paint()));
+            (code, kept)
         }
     };
+    if let Err(error) = kept {
+        if code == exit::DONE {
+            return Err(error);
+        }
+        output::tell(&exit::text(&error, output::stderr_paint()));
+    }
     match shown.written {
         Err(error) if code == exit::DONE => Err(error).context("cannot write to stdout"),
         _ => Ok(code),
@@ -279,7 +300,7 @@ fn show_events(mut face: Face, mut events: UnboundedReceiver<Event>) -> Shown {
     shown
 }
 
-fn summarise(progress: Progress, result: &executor::RunResult, path: Option<&str>) {
+fn summarise(progress: Progress, result: &RunResult, plan: &Plan, file: Option<&str>) {
     let wanted = match progress {
         Progress::Auto | Progress::Tty | Progress::Plain => true,
         Progress::Quiet => !result.success,
@@ -287,7 +308,7 @@ fn summarise(progress: Progress, result: &executor::RunResult, path: Option<&str
     };
     if wanted {
         let paint: Paint = output::stderr_paint();
-        output::tell(&format!("\n{}", summary::text(result, path, paint)));
+        output::tell(&format!("\n{}", summary::text(result, plan, file, paint)));
     }
 }
 

@@ -3,22 +3,30 @@
 //! Nothing in here opens a file or asks the engine; all that others wrote goes through [`crate::escape`].
 
 pub(crate) mod diff;
+pub(crate) mod columns;
 pub(crate) mod excerpt;
 pub(crate) mod explain;
+pub(crate) mod failed;
 pub(crate) mod findings;
 pub(crate) mod graph;
 pub(crate) mod inspect;
 pub(crate) mod json;
+pub(crate) mod junit;
+pub(crate) mod markdown;
+pub(crate) mod path;
 pub(crate) mod pin;
 pub(crate) mod plain;
 pub(crate) mod plan;
 pub(crate) mod problems;
 pub(crate) mod progress;
 pub(crate) mod quality;
+#[cfg(test)]
+pub(crate) mod sample;
 pub(crate) mod spec;
 pub(crate) mod summary;
 pub(crate) mod terminal;
 pub(crate) mod verify;
+pub(crate) mod watch;
 pub(crate) mod words;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use executor::{Event, Outcome};
 
+use super::failed;
 use super::words::{Paint, count, duration};
 use crate::escape::{escape, escape_output};
 
@@ -27,7 +28,7 @@ pub(crate) fn lines(event: &Event, verbose: u8, paint: Paint) -> String {
         }
         Event::Output { id, line } if verbose > 1 => output_line(&id.0, line),
         Event::Output { .. } => String::new(),
-        Event::BuildFinished { id, outcome, seconds, error, log_tail, .. } => {
+        Event::BuildFinished { id, outcome, seconds, error, log_tail, failed_at, log, .. } => {
             let mut out: String = log_tail.iter().map(|line| output_line(&id.0, line)).collect();
             out.push_str(&format!("{}: {}", escape(&id.0), outcome_words(*outcome, paint)));
             match outcome {
@@ -41,6 +42,14 @@ pub(crate) fn lines(event: &Event, verbose: u8, paint: Paint) -> String {
                 out.push_str(&format!(": {}", escape(error)));
             }
             out.push('\n');
+            if let Some(failed) = failed_at {
+                let first = failed.instruction.lines().next().unwrap_or_default();
+                let instruction = escape_output(first);
+                out.push_str(&format!("{}: at {}: {instruction}\n", escape(&id.0), failed::place(failed)));
+            }
+            if let (Outcome::Failed, Some(log)) = (outcome, log) {
+                out.push_str(&format!("{}: whole log: {}\n", escape(&id.0), escape(log)));
+            }
             out
         }
         Event::TestStarted { id, test } => format!("{}: test {}\n", escape(&id.0), escape(test)),
@@ -90,6 +99,7 @@ fn output_line(id: &str, line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use executor::FailedAt;
     use plan::{BuildId, Kind};
 
     use super::*;
@@ -119,6 +129,8 @@ mod tests {
                 seconds: 34.2,
                 error: None,
                 log_tail: Vec::new(),
+                failed_at: None,
+                log: None,
                 at: 35.0,
             },
             Event::PushStarted { id: id(), tag: tag.clone() },
@@ -130,6 +142,12 @@ mod tests {
                 seconds: 3.0,
                 error: Some("`RUN make` exited with 2".to_owned()),
                 log_tail: vec!["cc x.c".to_owned(), "error".to_owned()],
+                failed_at: Some(FailedAt {
+                    file: Some("compat/web/Dockerfile".to_owned()),
+                    line: 7,
+                    instruction: "RUN make \\\n  install".to_owned(),
+                }),
+                log: Some("runs/r/001.log".to_owned()),
                 at: 40.0,
             },
             Event::BuildFinished {
@@ -138,6 +156,8 @@ mod tests {
                 seconds: 0.0,
                 error: Some("science/a failed".to_owned()),
                 log_tail: Vec::new(),
+                failed_at: None,
+                log: None,
                 at: 40.0,
             },
         ]
@@ -146,7 +166,7 @@ mod tests {
     #[test]
     fn a_run_reads_as_a_log() {
         let told: String = run().iter().map(|event| lines(event, 0, Paint::Plain)).collect();
-        insta::assert_snapshot!(told, @"
+        insta::assert_snapshot!(told, @r"
         run 20261120T120000Z-1: 1 build, 2 at a time, on Docker 26.1.5 with buildkit
         science/nist: build started
         science/nist: [2/5] RUN true (cached)
@@ -157,6 +177,8 @@ mod tests {
         science/nist: | cc x.c
         science/nist: | error
         science/nist: failed after 3.0 s: `RUN make` exited with 2
+        science/nist: at compat/web/Dockerfile:7: RUN make \
+        science/nist: whole log: runs/r/001.log
         science/nist: skipped: science/a failed
         ");
     }

@@ -32,6 +32,7 @@ fn build(id: &str, kind: Kind, image: &str, version: &str, target: &str, reasons
         shadowed: Vec::new(),
         tests: Vec::new(),
         secrets: Vec::new(),
+        origins: Vec::new(),
         dockerfile: "FROM scratch\n".to_owned(),
     }
 }

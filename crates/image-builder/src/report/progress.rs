@@ -3,6 +3,7 @@
 use std::io;
 
 use executor::Event;
+use plan::Plan;
 
 use super::terminal::{self, Terminal};
 use super::words::Paint;
@@ -31,16 +32,16 @@ pub(crate) enum Face {
 }
 
 impl Face {
-    /// The one that the flag asks for. `builds` is the number of builds, for what is told about it.
-    pub(crate) fn choose(progress: Progress, verbose: u8, builds: usize) -> Self {
+    /// The one that the flag asks for, of a plan's run.
+    pub(crate) fn choose(progress: Progress, verbose: u8, plan: &Plan) -> Self {
         let paint = output::stderr_paint();
         let live = output::stderr_is_live();
         match progress {
             Progress::Auto | Progress::Tty if live => {
-                Self::Terminal(Box::new(Terminal::new(builds, verbose, paint)))
+                Self::Terminal(Box::new(Terminal::new(plan, verbose, paint)))
             }
             Progress::Tty => {
-                output::tell(&terminal::no_terminal(builds));
+                output::tell(&terminal::no_terminal(plan.builds.len()));
                 Self::Plain { verbose, paint }
             }
             Progress::Auto | Progress::Plain => Self::Plain { verbose, paint },

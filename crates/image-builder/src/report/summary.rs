@@ -1,43 +1,136 @@
-//! How a run ended, for people: each build's outcome and names, then one sentence.
+//! How a run ended, for people: a table of the builds, what went wrong, the names that were given, then one sentence.
 
-use executor::{BuildResult, Outcome, RunResult};
+use std::collections::HashMap;
 
-use super::plain::outcome_words;
+use executor::{BuildResult, Comparison, Outcome, RunResult, Within};
+use plan::Plan;
+
+use super::columns::{Colour, plain, table};
+use super::watch::slowest_words;
 use super::words::{Paint, count, duration, size};
+use super::{failed, path};
 use crate::escape::escape;
 
-/// The text for stderr. `path` is where `result.json` is.
-pub(crate) fn text(result: &RunResult, path: Option<&str>, paint: Paint) -> String {
+/// The text for stderr. `file` is where `result.json` is.
+pub(crate) fn text(result: &RunResult, plan: &Plan, file: Option<&str>, paint: Paint) -> String {
     let mut out = String::new();
     // What stopped the run as a whole is told by itself, as the command's last word; builds that it kept from
     // beginning have nothing to tell.
-    let begun = |build: &&BuildResult| result.error.is_none() || build.outcome != Outcome::Cancelled;
-    for build in result.builds.iter().filter(begun) {
-        push_build(&mut out, build, paint);
+    let begun =
+        result.error.is_none() || result.builds.iter().any(|build| build.outcome != Outcome::Cancelled);
+    if begun {
+        out.push_str(&rows(result, paint));
+        out.push('\n');
+        for build in failed::builds(result) {
+            out.push_str(&failed::text(build, paint));
+            out.push('\n');
+        }
+        let names: String = result.builds.iter().filter_map(names).collect();
+        if !names.is_empty() {
+            out.push_str(&format!("{names}\n"));
+        }
     }
-    out.push_str(&closing(result, paint));
-    if let Some(path) = path {
-        out.push_str(&format!("result: {}, logs beside it\n", escape(path)));
+    out.push_str(&format!("{}\n", closing(result, paint)));
+    if let Some(slowest) = slowest(result, plan) {
+        out.push_str(&format!("{slowest}\n"));
+    }
+    if let Some(file) = file {
+        out.push_str(&format!("result: {}, logs beside it\n", escape(file)));
     }
     out
 }
 
-fn push_build(out: &mut String, build: &BuildResult, paint: Paint) {
-    let words = match is_kept(build) {
-        true => paint.red("reused, moving tag not set"),
-        false => outcome_words(build.outcome, paint),
-    };
-    out.push_str(&format!("{}: {words}", paint.bold(&escape(&build.id.0))));
-    if matches!(build.outcome, Outcome::Built | Outcome::PushFailed) && !is_kept(build) {
-        out.push_str(&format!(" in {}", duration(build.seconds)));
-        if let Some(bytes) = build.size {
-            out.push_str(&format!(", {}", size(bytes)));
+fn rows(result: &RunResult, paint: Paint) -> String {
+    let tested = result.builds.iter().any(|build| !build.tests.is_empty());
+    let head = ["build", "outcome", "time", "size", "change", "layers", "tests"];
+    let columns = if tested { head.len() } else { head.len() - 1 };
+    let dim = |text: &str| (text.to_owned(), Paint::dim as Colour);
+    let mut rows: Vec<Vec<(String, Colour)>> = vec![head[..columns].iter().map(|text| dim(text)).collect()];
+    for build in &result.builds {
+        let (outcome, colour) = outcome(build);
+        let mut row: Vec<(String, Colour)> = vec![
+            (escape(&build.id.0).into_owned(), Paint::bold),
+            (outcome.to_owned(), colour),
+            (time(build), plain),
+            (build.size.map(size).unwrap_or_default(), plain),
+            (build.compared.as_ref().map(change).unwrap_or_default(), plain),
+            (build.compared.as_ref().map(layers).unwrap_or_default(), plain),
+            (tests(build), plain),
+        ];
+        row.truncate(columns);
+        rows.push(row);
+    }
+    let mut out = table(&rows, &[2, 3, 4], paint);
+    if let Some(legend) = legend(result) {
+        out.push_str(&format!("{}\n", paint.dim(&format!("change and layers: {legend}"))));
+    }
+    out
+}
+
+/// What the changes of a run mean.
+pub(crate) fn legend(result: &RunResult) -> Option<&'static str> {
+    let within = result.builds.iter().find_map(|build| Some(build.compared.as_ref()?.within))?;
+    Some(match within {
+        Within::Registry => {
+            "beside what the moving tag showed in the registry, compressed as it is stored there"
         }
+        Within::Engine => "beside what the moving tag showed on this engine",
+    })
+}
+
+/// How a build ended, in a word or two.
+pub(crate) fn outcome(build: &BuildResult) -> (&'static str, Colour) {
+    match build.outcome {
+        _ if is_kept(build) => ("reused, moving tag not set", Paint::red),
+        Outcome::Built => ("built", Paint::green),
+        Outcome::Reused => ("reused", Paint::green),
+        Outcome::Failed => ("failed", Paint::red),
+        Outcome::PushFailed => ("built, not pushed", Paint::red),
+        Outcome::Skipped => ("skipped", Paint::yellow),
+        Outcome::Cancelled => ("cancelled", Paint::yellow),
     }
-    if let Some(error) = &build.error {
-        out.push_str(&format!(": {}", escape(error)));
+}
+
+/// How long a build took, if it ran.
+pub(crate) fn time(build: &BuildResult) -> String {
+    if build.seconds > 0.0 { duration(build.seconds) } else { String::new() }
+}
+
+/// `+1.5 MB`, `-3.0 kB`, `same size`, `new`.
+pub(crate) fn change(compared: &Comparison) -> String {
+    let Some(earlier) = compared.earlier_size else { return "new".to_owned() };
+    match compared.size.checked_sub(earlier) {
+        Some(0) => "same size".to_owned(),
+        Some(more) => format!("+{}", size(more)),
+        None => format!("-{}", size(earlier - compared.size)),
     }
-    out.push('\n');
+}
+
+/// `14, 9 kept`: how many of an image's layers whoever has the earlier one has already.
+pub(crate) fn layers(compared: &Comparison) -> String {
+    match &compared.earlier {
+        None => compared.layers.to_string(),
+        Some(_) if compared.shared == compared.layers => format!("{}, all kept", compared.layers),
+        Some(_) => format!("{}, {} kept", compared.layers, compared.shared),
+    }
+}
+
+/// `3 passed`, `1 of 3 failed`.
+pub(crate) fn tests(build: &BuildResult) -> String {
+    let failed = build.tests.iter().filter(|test| !test.passed).count();
+    match build.tests.len() {
+        0 => String::new(),
+        all if failed == 0 => format!("{all} passed"),
+        all => format!("{failed} of {all} failed"),
+    }
+}
+
+/// The names that an image has now, under its build's.
+fn names(build: &BuildResult) -> Option<String> {
+    if build.tags.is_empty() {
+        return None;
+    }
+    let mut out = format!("{}\n", escape(&build.id.0));
     for tag in &build.tags {
         let pushed = if build.pushed.contains(tag) { " (pushed)" } else { "" };
         out.push_str(&format!("    {}{pushed}\n", escape(tag)));
@@ -45,9 +138,7 @@ fn push_build(out: &mut String, build: &BuildResult, paint: Paint) {
     if let Some(digest) = &build.digest {
         out.push_str(&format!("    {}\n", escape(digest)));
     }
-    if let (Outcome::Failed, Some(log)) = (build.outcome, &build.log) {
-        out.push_str(&format!("    log: {}\n", escape(log)));
-    }
+    Some(out)
 }
 
 /// Whether the registry had the build tag before, and the moving tag could not follow: then no image was made.
@@ -55,8 +146,17 @@ fn is_kept(build: &BuildResult) -> bool {
     build.outcome == Outcome::PushFailed && build.image_id.is_none()
 }
 
+/// The builds that made the run as long as it was, where it was more than one.
+pub(crate) fn slowest(result: &RunResult, plan: &Plan) -> Option<String> {
+    let seconds: HashMap<_, _> = result.builds.iter().map(|build| (&build.id, build.seconds)).collect();
+    let seconds: Vec<f64> =
+        plan.builds.iter().map(|build| seconds.get(&build.id).copied().unwrap_or_default()).collect();
+    let (path, total) = path::slowest(&path::needs(plan), &seconds);
+    (path.len() > 1).then(|| slowest_words(&path, total, |at| &plan.builds[at].id))
+}
+
 /// One sentence: what became of the whole.
-fn closing(result: &RunResult, paint: Paint) -> String {
+pub(crate) fn closing(result: &RunResult, paint: Paint) -> String {
     let kept = result.builds.iter().filter(|build| is_kept(build)).count();
     let of =
         |outcome| result.builds.iter().filter(|build| build.outcome == outcome && !is_kept(build)).count();
@@ -65,7 +165,7 @@ fn closing(result: &RunResult, paint: Paint) -> String {
             1 => "the one build was".to_owned(),
             n => format!("all {n} builds were"),
         };
-        return format!("{} {builds} already in the registry\n", paint.green("reused:"));
+        return format!("{} {builds} already in the registry", paint.green("reused:"));
     }
     let parts: Vec<String> = [
         (of(Outcome::Built), "built"),
@@ -82,7 +182,7 @@ fn closing(result: &RunResult, paint: Paint) -> String {
     .collect();
     let verdict = if result.success { paint.green("done") } else { paint.red("not done") };
     format!(
-        "{verdict} in {}: of {}, {}\n",
+        "{verdict} in {}: of {}, {}",
         duration(result.seconds),
         count(result.builds.len(), "build"),
         if parts.is_empty() { "none was begun".to_owned() } else { parts.join(", ") }
@@ -90,93 +190,5 @@ fn closing(result: &RunResult, paint: Paint) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use plan::{BuildId, Kind};
-
-    use super::*;
-
-    fn build(id: &str, outcome: Outcome) -> BuildResult {
-        let built = matches!(outcome, Outcome::Built | Outcome::Reused);
-        let tags = vec![format!("localhost:5000/x/{id}:1.0-2-abcdef0"), format!("localhost:5000/x/{id}:1.0")];
-        BuildResult {
-            id: BuildId(id.to_owned()),
-            kind: Kind::Science,
-            outcome,
-            error: (outcome == Outcome::Failed).then(|| "`RUN make` exited with 2".to_owned()),
-            failure: None,
-            tags: if built { tags.clone() } else { Vec::new() },
-            image_id: None,
-            size: Some(333_000_000),
-            digest: built.then(|| "sha256:0123".to_owned()),
-            pushed: if built { tags } else { Vec::new() },
-            from: Vec::new(),
-            seconds: 34.0,
-            log: Some("run/a.log".to_owned()),
-            tests: Vec::new(),
-        }
-    }
-
-    fn result(success: bool, builds: Vec<BuildResult>) -> RunResult {
-        RunResult {
-            format_version: "1.0".to_owned(),
-            run: "r".to_owned(),
-            commit: "0".repeat(40),
-            repo: "localhost:5000/x".to_owned(),
-            push: true,
-            success,
-            started: 0.0,
-            seconds: 80.0,
-            error: None,
-            builds,
-        }
-    }
-
-    #[test]
-    fn each_build_then_a_sentence() {
-        let result = result(
-            false,
-            vec![
-                build("sci/a", Outcome::Built),
-                build("sci/b", Outcome::Failed),
-                build("rel/b:1.0", Outcome::Skipped),
-            ],
-        );
-        insta::assert_snapshot!(text(&result, Some(".image-builder/runs/r/result.json"), Paint::Plain), @"
-        sci/a: built in 34 s, 333.0 MB
-            localhost:5000/x/sci/a:1.0-2-abcdef0 (pushed)
-            localhost:5000/x/sci/a:1.0 (pushed)
-            sha256:0123
-        sci/b: failed: `RUN make` exited with 2
-            log: run/a.log
-        rel/b:1.0: skipped
-        not done in 1 min 20 s: of 3 builds, 1 built, 1 failed, 1 skipped
-        result: .image-builder/runs/r/result.json, logs beside it
-        ");
-    }
-
-    #[test]
-    fn what_was_reused_is_not_said_to_be_built() {
-        let kept = BuildResult {
-            error: Some("sci/a:1.0 shows a newer build".to_owned()),
-            ..build("sci/a", Outcome::PushFailed)
-        };
-        let made = BuildResult { image_id: Some("sha256:1".to_owned()), ..kept.clone() };
-        insta::assert_snapshot!(text(&result(false, vec![kept, made]), None, Paint::Plain), @"
-        sci/a: reused, moving tag not set: sci/a:1.0 shows a newer build
-        sci/a: built, not pushed in 34 s, 333.0 MB: sci/a:1.0 shows a newer build
-        not done in 1 min 20 s: of 2 builds, 1 built but not pushed, 1 reused without moving tag
-        ");
-    }
-
-    #[test]
-    fn reuse_of_everything_is_said() {
-        let all = result(true, vec![build("sci/a", Outcome::Reused), build("sci/b", Outcome::Reused)]);
-        assert!(
-            text(&all, None, Paint::Plain).ends_with("reused: all 2 builds were already in the registry\n")
-        );
-        let some = result(true, vec![build("sci/a", Outcome::Reused), build("sci/b", Outcome::Built)]);
-        assert!(
-            text(&some, None, Paint::Plain).ends_with("done in 1 min 20 s: of 2 builds, 1 built, 1 reused\n")
-        );
-    }
-}
+#[path = "summary_tests.rs"]
+mod tests;

@@ -29,6 +29,8 @@ pub(super) struct Line {
     pub(super) text: String,
     /// Of the first line that has text, counted from 1.
     pub(super) number: u32,
+    /// Of the last line that belongs to it, the end of a heredoc included.
+    pub(super) end: u32,
     /// For each byte of `text`, where it stands in the file.
     offsets: Vec<usize>,
 }
@@ -134,7 +136,7 @@ pub(super) fn read(text: &str) -> Lines {
         if first.trim_start().is_empty() || is_comment(first) {
             continue;
         }
-        let mut line = Line { text: String::new(), number: rest.number, offsets: Vec::new() };
+        let mut line = Line { text: String::new(), number: rest.number, end: 0, offsets: Vec::new() };
         let mut continuation = push(&mut line, &first[indent..], at + indent, escape);
         while let Some(open_at) = continuation {
             let Some((at, next)) = rest.next() else {
@@ -166,6 +168,7 @@ pub(super) fn read(text: &str) -> Lines {
                 }
             }
         }
+        line.end = rest.number;
         lines.lines.push(line);
     }
     lines

@@ -45,6 +45,8 @@ pub struct Instruction {
     pub arguments: String,
     /// Where it begins.
     pub line: u32,
+    /// Its last line: that of a continuation, or the end of a heredoc.
+    pub end: u32,
 }
 
 /// The Dockerfile of a science layer.
@@ -168,6 +170,7 @@ fn instructions(lines: &lines::Lines) -> Vec<Instruction> {
         keyword: line.keyword().to_ascii_uppercase(),
         arguments: flags::read(line, line.after_keyword()).rest_text(line).to_owned(),
         line: line.number,
+        end: line.end,
     };
     lines.lines.iter().map(instruction).collect()
 }

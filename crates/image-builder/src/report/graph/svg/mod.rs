@@ -23,7 +23,7 @@ use self::chart::{Card, CardKind, Chart, LINE, Style};
 use self::letters::{NAME, NOTE};
 use self::picture::{Area, Picture, Points, Stroke, n, picture};
 use super::Touched;
-use crate::escape::escape;
+use crate::escape::{escape, escape_xml as xml};
 
 /// Pixels around everything.
 const MARGIN: f64 = 24.0;
@@ -269,24 +269,6 @@ fn legend(out: &mut String, graph: &LayerGraph, touched: Option<&Touched>, width
         x += own;
     }
     y + 12.0
-}
-
-/// Text between tags or in quotes. Control characters are gone already; what XML cannot hold at all is replaced.
-fn xml(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' => out.push('\n'),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

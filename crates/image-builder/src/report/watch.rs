@@ -1,0 +1,284 @@
+//! What a person sees of a run while it goes on: events → lines of text, as many as there is room for.
+//!
+//! Pure: it is told the time and the size of the terminal. [`super::terminal`] draws what comes out.
+
+use std::collections::{BTreeMap, HashMap};
+
+use executor::{Event, Outcome};
+use plan::{BuildId, Plan};
+
+use super::columns::{fit, pad};
+use super::path;
+use super::words::{Paint, count, duration, list, size};
+use crate::escape::{escape, escape_output};
+
+/// Lines that tell who waits, however much room there is.
+const MOST_WAITING: usize = 8;
+
+/// Where a build stands.
+#[derive(Debug, Clone, PartialEq)]
+enum State {
+    Waiting,
+    /// Since when, and what it does.
+    Building(f64, String),
+    Over(Outcome),
+}
+
+#[derive(Debug)]
+struct Watched {
+    id: BuildId,
+    state: State,
+    /// A push on its way: since when, and of which tag.
+    push: Option<(f64, String)>,
+    seconds: f64,
+    steps: Steps,
+}
+
+/// The steps of one build, by name, and whether each came from the cache.
+#[derive(Debug, Default)]
+struct Steps(BTreeMap<String, bool>);
+
+impl Steps {
+    fn hear(&mut self, name: &str, cached: bool) {
+        // Loading a definition or a context, exporting, and our own words are no instructions.
+        if name.starts_with('[') && !name.starts_with("[internal]") {
+            *self.0.entry(name.to_owned()).or_default() |= cached;
+        }
+    }
+
+    /// `5 of 7 steps cached`, once there is one.
+    fn words(&self) -> Option<String> {
+        let cached = self.cached();
+        (cached > 0).then(|| format!("{cached} of {} cached", count(self.0.len(), "step")))
+    }
+
+    fn cached(&self) -> usize {
+        self.0.values().filter(|cached| **cached).count()
+    }
+}
+
+/// A run as it stands.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    builds: Vec<Watched>,
+    positions: HashMap<BuildId, usize>,
+    needs: Vec<Vec<usize>>,
+    jobs: usize,
+    pushed: usize,
+    paint: Paint,
+}
+
+impl Watch {
+    /// Nothing has begun.
+    pub(crate) fn new(plan: &Plan, paint: Paint) -> Self {
+        let watched = |id: &BuildId| Watched {
+            id: id.clone(),
+            state: State::Waiting,
+            push: None,
+            seconds: 0.0,
+            steps: Steps::default(),
+        };
+        let builds: Vec<Watched> = plan.builds.iter().map(|build| watched(&build.id)).collect();
+        let positions = builds.iter().enumerate().map(|(at, build)| (build.id.clone(), at)).collect();
+        Self { builds, positions, needs: path::needs(plan), jobs: 1, pushed: 0, paint }
+    }
+
+    /// Takes an event in; `now` is in seconds.
+    pub(crate) fn event(&mut self, event: &Event, now: f64) {
+        if let Event::RunStarted { jobs, .. } = event {
+            self.jobs = *jobs;
+        }
+        match event {
+            Event::BuildStarted { id, .. } => {
+                self.change(id, |build| build.state = State::Building(now, "starting".to_owned()));
+            }
+            Event::ContextSent { id, bytes } => {
+                self.say(id, format!("context: {} sent", size(*bytes)));
+            }
+            Event::Step { id, name, cached } => {
+                self.change(id, |build| build.steps.hear(name, *cached));
+                self.say(id, escape_output(name).into_owned());
+            }
+            Event::TestStarted { id, test } => self.say(id, format!("test {}", escape(test))),
+            Event::BuildFinished { id, outcome, seconds, .. } => self.change(id, |build| {
+                build.state = State::Over(*outcome);
+                build.seconds = *seconds;
+            }),
+            Event::PushStarted { id, tag } => {
+                self.change(id, |build| build.push = Some((now, format!("pushing {}", escape(tag)))));
+            }
+            Event::PushRetried { id, tag, attempts, wait, .. } => {
+                let words =
+                    format!("pushing {}, {attempts} failed, next in {}", escape(tag), duration(*wait));
+                self.change(id, |build| {
+                    build.push = Some((build.push.as_ref().map_or(now, |(since, _)| *since), words));
+                });
+            }
+            Event::Pushed { id, .. } => {
+                self.pushed += 1;
+                self.change(id, |build| build.push = None);
+            }
+            Event::PushFailed { id, .. } => self.change(id, |build| build.push = None),
+            Event::RunStarted { .. }
+            | Event::Notice { .. }
+            | Event::Resolved { .. }
+            | Event::Output { .. }
+            | Event::TestFinished { .. }
+            | Event::RunFinished { .. } => {}
+        }
+    }
+
+    /// What is told of a build's cache when it is over: `, 5 of 7 steps cached`.
+    pub(crate) fn cached(&self, id: &BuildId) -> String {
+        let build = self.positions.get(id).map(|at| &self.builds[*at]);
+        build.and_then(|build| build.steps.words()).map_or_else(String::new, |words| format!(", {words}"))
+    }
+
+    fn change(&mut self, id: &BuildId, change: impl FnOnce(&mut Watched)) {
+        if let Some(at) = self.positions.get(id) {
+            change(&mut self.builds[*at]);
+        }
+    }
+
+    fn say(&mut self, id: &BuildId, words: String) {
+        self.change(id, |build| {
+            if let State::Building(_, said) = &mut build.state {
+                *said = words;
+            }
+        });
+    }
+
+    /// The live lines: what runs, who waits for what, how far it all is. Each is shorter than `width`, and there are
+    /// fewer than `height`.
+    pub(crate) fn lines(&self, now: f64, width: usize, height: usize) -> Vec<String> {
+        // A line that fills a terminal to its end may become two.
+        let width = width.saturating_sub(1).max(20);
+        let foot = self.foot(now, width);
+        let room = height.saturating_sub(foot.len() + 1);
+        let mut lines = self.running(now, width);
+        if lines.len() > room {
+            let hidden = lines.len() - room.saturating_sub(1);
+            lines.truncate(room.saturating_sub(1));
+            lines.push(self.paint.dim(&fit(&format!("  … and {hidden} more run"), width)));
+        }
+        let left = room.saturating_sub(lines.len()).min(MOST_WAITING);
+        lines.extend(self.waiting(width, left));
+        lines.extend(foot);
+        lines
+    }
+
+    fn running(&self, now: f64, width: usize) -> Vec<String> {
+        let spinner = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'][(now.max(0.0) * 5.0) as usize % 10];
+        let ids = self.id_width(width);
+        let mut lines = Vec::new();
+        for build in &self.builds {
+            let mut line = |since: f64, words: &str, cached: Option<String>| {
+                let right = [cached, Some(duration(now - since))].into_iter().flatten();
+                let right = right.collect::<Vec<_>>().join("  ");
+                let middle = width.saturating_sub(4 + ids + 2 + right.chars().count());
+                lines.push(format!(
+                    "{spinner} {} {}  {}",
+                    self.paint.bold(&pad(&escape(&build.id.0), ids)),
+                    pad(words, middle),
+                    self.paint.dim(&right)
+                ));
+            };
+            if let State::Building(since, words) = &build.state {
+                line(*since, words, build.steps.words());
+            }
+            if let Some((since, words)) = &build.push {
+                line(*since, words, None);
+            }
+        }
+        lines
+    }
+
+    /// Who waits for what, in the plan's order, in at most so many lines.
+    fn waiting(&self, width: usize, most: usize) -> Vec<String> {
+        let ids = self.id_width(width);
+        let waiting: Vec<usize> = self.all(|state| *state == State::Waiting).collect();
+        let shown = if waiting.len() > most { most.saturating_sub(1) } else { waiting.len() };
+        let line = |at: &usize| {
+            let missing: Vec<&str> = self.needs[*at]
+                .iter()
+                .filter(|need| !self.is_there(**need))
+                .map(|need| self.builds[*need].id.0.as_str())
+                .collect();
+            let why = match missing.as_slice() {
+                [] => format!("waits for a place: {} at a time", self.jobs),
+                missing => format!("waits for {}", list(missing)),
+            };
+            let why = fit(&why, width.saturating_sub(ids + 3));
+            self.paint.dim(&format!("  {} {why}", pad(&escape(&self.builds[*at].id.0), ids)))
+        };
+        let mut lines: Vec<String> = waiting[..shown].iter().map(line).collect();
+        if waiting.len() > shown && most > 0 {
+            lines.push(self.paint.dim(&fit(&format!("  … and {} more wait", waiting.len() - shown), width)));
+        }
+        lines
+    }
+
+    fn foot(&self, now: f64, width: usize) -> Vec<String> {
+        let of = |wanted: Outcome| self.all(|state| *state == State::Over(wanted)).count();
+        let over = self.all(|state| matches!(state, State::Over(_))).count();
+        let steps: usize = self.builds.iter().map(|build| build.steps.0.len()).sum();
+        let cached: usize = self.builds.iter().map(|build| build.steps.cached()).sum();
+        let parts = [
+            (of(Outcome::Reused), "reused"),
+            (of(Outcome::Failed), "failed"),
+            (of(Outcome::Skipped), "skipped"),
+            (self.all(|state| matches!(state, State::Building(..))).count(), "running"),
+            (self.builds.iter().filter(|build| build.push.is_some()).count(), "pushing"),
+            (self.all(|state| *state == State::Waiting).count(), "waiting"),
+            (self.pushed, "tags pushed"),
+        ];
+        let mut words = vec![format!("{over} of {} done", count(self.builds.len(), "build"))];
+        words.extend(parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
+        if cached > 0 {
+            words.push(format!("{cached} of {} cached", count(steps, "step")));
+        }
+        words.insert(1, duration(now));
+        let mut lines = vec![fit(&words.join(", "), width)];
+        let seconds: Vec<f64> = self
+            .builds
+            .iter()
+            .map(|build| match build.state {
+                State::Building(since, _) => (now - since).max(0.001),
+                State::Waiting | State::Over(_) => build.seconds,
+            })
+            .collect();
+        let (path, total) = path::slowest(&self.needs, &seconds);
+        if path.len() > 1 {
+            lines.push(fit(&slowest_words(&path, total, |at| &self.builds[at].id), width));
+        }
+        lines
+    }
+
+    fn all(&self, is: impl Fn(&State) -> bool) -> impl Iterator<Item = usize> {
+        (0..self.builds.len()).filter(move |at| is(&self.builds[*at].state))
+    }
+
+    /// Whether what needs it may begin.
+    fn is_there(&self, build: usize) -> bool {
+        let State::Over(outcome) = self.builds[build].state else { return false };
+        matches!(outcome, Outcome::Built | Outcome::Reused | Outcome::PushFailed)
+    }
+
+    /// As much as the longest id takes, and no more than a third of a line.
+    fn id_width(&self, width: usize) -> usize {
+        let longest = self.builds.iter().map(|build| escape(&build.id.0).chars().count()).max();
+        longest.unwrap_or(0).min(width / 3)
+    }
+}
+
+/// `slowest path: a → b → c, 3 min 05 s`; of a long one its beginning and end.
+pub(crate) fn slowest_words<'a>(path: &[usize], total: f64, id: impl Fn(usize) -> &'a BuildId) -> String {
+    let names: Vec<String> = path.iter().map(|at| escape(&id(*at).0).into_owned()).collect();
+    let names = match names.as_slice() {
+        [first, .., before, last] if names.len() > 4 => {
+            format!("{first} → {} more → {before} → {last}", names.len() - 3)
+        }
+        names => names.join(" → "),
+    };
+    format!("slowest path: {} for {names}", duration(total))
+}
