@@ -46,11 +46,15 @@ pub(crate) fn table(rows: &[Vec<(String, Colour)>], right: &[usize], paint: Pain
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].0.width()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
+    // A column that nobody fills takes no room.
     let mut out = String::new();
     for row in rows {
         let mut line = String::new();
         let mut blank = 0;
         for (column, (text, colour)) in row.iter().enumerate() {
+            if widths[column] == 0 {
+                continue;
+            }
             let missing = widths[column] - text.width();
             let before = if right.contains(&column) { missing } else { 0 };
             line.push_str(&" ".repeat(blank + before));

@@ -167,7 +167,31 @@ mod tests {
         plan.builds[2].tests = vec![test("compat/jupyter")];
         let document = text(&result, &plan);
         roxmltree::Document::parse(&document).expect("XML");
-        insta::assert_snapshot!(document, @"");
+        insta::assert_snapshot!(document, @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="image-builder" tests="6" failures="1" errors="0" skipped="2" time="80.000">
+          <testsuite name="image-builder" tests="6" failures="1" errors="0" skipped="2" time="80.000" timestamp="2026-11-20T12:00:00">
+            <testcase classname="build" name="science/base" time="0.000"/>
+            <testcase classname="build" name="science/sky" time="34.000"/>
+            <testcase classname="science/sky" name="python3 -c &#39;import astropy&#39;" time="0.500"/>
+            <testcase classname="build" name="rel/sky:1.0" file="compat/jupyter/Dockerfile" time="3.000">
+              <failure message="executor failed running [/bin/sh -c make | tee `log` &lt;x&gt;]: exit code: 2">at compat/jupyter/Dockerfile:9
+             9 | RUN make \
+            10 |     | tee `log` &lt;x&gt;
+
+        cc x.c
+        ```\x1b[31m ]]&gt; error\u{202e}
+        whole log: .image-builder/runs/20261120-120000-0a1b2c/003-rel-sky-1.0.log</failure>
+            </testcase>
+            <testcase classname="rel/sky:1.0" name="true" time="0.000">
+              <skipped message="it was not run"/>
+            </testcase>
+            <testcase classname="build" name="rel/sea:1.0" time="0.000">
+              <skipped message="rel/sky:1.0 failed"/>
+            </testcase>
+          </testsuite>
+        </testsuites>
+        "#);
     }
 
     #[test]

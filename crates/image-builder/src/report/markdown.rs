@@ -6,7 +6,7 @@ use executor::{BuildResult, Outcome, RunResult};
 use plan::Plan;
 
 use super::failed;
-use super::summary::{change, closing, layers, legend, outcome, slowest, tests, time};
+use super::summary::{change, closing, layers, legend, outcome, slowest, tests, time, why_skipped};
 use super::words::{Paint, short_commit, size};
 use crate::escape::{escape, escape_output};
 
@@ -53,7 +53,10 @@ fn table(result: &RunResult) -> String {
         let compared = build.compared.as_ref();
         let mut cells = vec![
             code(&escape(&build.id.0)),
-            format!("{sign}{}", outcome(build).0),
+            match why_skipped(build) {
+                why if why.is_empty() => format!("{sign}{}", outcome(build).0),
+                why => format!("{sign}{}: {}", outcome(build).0, code(&why)),
+            },
             time(build),
             build.size.map(size).unwrap_or_default(),
             compared.map(change).unwrap_or_default(),
@@ -158,7 +161,57 @@ mod tests {
     #[test]
     fn a_page_for_a_merge_request() {
         let (plan, result) = sample::run();
-        insta::assert_snapshot!(text(&result, &plan), @"");
+        insta::assert_snapshot!(text(&result, &plan), @r"
+        ## ❌ image-builder: not done in 1 min 20 s: of 4 builds, 1 built, 1 reused, 1 failed, 1 skipped
+
+        Commit `abcdef0`, pushed to `registry.example.org/x`, `linux/amd64`.
+
+        ### `rel/sky:1.0` failed
+
+        ```text
+        executor failed running [/bin/sh -c make | tee `log` <x>]: exit code: 2
+        ```
+
+        At `compat/jupyter/Dockerfile:9`:
+
+        ```dockerfile
+        RUN make \
+            | tee `log` <x>
+        ```
+
+        <details><summary>The last lines of its log</summary>
+
+        ````text
+        cc x.c
+        ```\x1b[31m ]]> error\u{202e}
+        ````
+
+        </details>
+
+        Whole log: `.image-builder/runs/20261120-120000-0a1b2c/003-rel-sky-1.0.log`
+
+        | build | outcome | time | size | change | layers | tests |
+        | --- | --- | ---: | ---: | ---: | --- | --- |
+        | `science/base` | ♻️ reused |  | 333.0 MB |  |  |  |
+        | `science/sky` | ✅ built | 34 s | 333.0 MB | +12.3 MB | 14, 9 kept | 1 passed |
+        | `rel/sky:1.0` | ❌ failed | 3.0 s |  |  |  |  |
+        | `rel/sea:1.0` | ⏭️ skipped: `rel/sky:1.0 failed` |  |  |  |  |  |
+
+        Change and layers: beside what the moving tag showed in the registry, compressed as it is stored there.
+
+        The slowest path: 37 s for `science/sky` → `rel/sky:1.0`.
+
+        <details><summary>Names</summary>
+
+        - `registry.example.org/x/sci/base:1.0-2-abcdef0`
+        - `registry.example.org/x/sci/base:1.0`
+          `sha256:0123`
+        - `registry.example.org/x/sci/sky:1.0-2-abcdef0`
+        - `registry.example.org/x/sci/sky:1.0`
+          `sha256:0123`
+
+        </details>
+        ");
     }
 
     #[test]
@@ -166,7 +219,19 @@ mod tests {
         let build = sample::planned("science/a", &[]);
         let mut result = sample::result(false, vec![sample::ended(&build, Outcome::Cancelled)]);
         (result.error, result.push) = (Some("no engine\nhere".to_owned()), false);
-        insta::assert_snapshot!(text(&result, &sample::plan(vec![build])), @"");
+        insta::assert_snapshot!(text(&result, &sample::plan(vec![build])), @r"
+        ## ❌ image-builder: not done in 1 min 20 s: of 1 build, 1 cancelled
+
+        ```text
+        no engine\nhere
+        ```
+
+        Commit `abcdef0`, not pushed; named under `registry.example.org/x`, `linux/amd64`.
+
+        | build | outcome | time | size | change | layers |
+        | --- | --- | ---: | ---: | ---: | --- |
+        | `science/a` | ⏭️ cancelled |  |  |  |  |
+        ");
     }
 
     #[test]

@@ -42,13 +42,13 @@ pub(crate) fn text(result: &RunResult, plan: &Plan, file: Option<&str>, paint: P
 
 fn rows(result: &RunResult, paint: Paint) -> String {
     let tested = result.builds.iter().any(|build| !build.tests.is_empty());
-    let head = ["build", "outcome", "time", "size", "change", "layers", "tests"];
-    let columns = if tested { head.len() } else { head.len() - 1 };
+    let head =
+        ["build", "outcome", "time", "size", "change", "layers", if tested { "tests" } else { "" }, ""];
     let dim = |text: &str| (text.to_owned(), Paint::dim as Colour);
-    let mut rows: Vec<Vec<(String, Colour)>> = vec![head[..columns].iter().map(|text| dim(text)).collect()];
+    let mut rows: Vec<Vec<(String, Colour)>> = vec![head.map(dim).to_vec()];
     for build in &result.builds {
         let (outcome, colour) = outcome(build);
-        let mut row: Vec<(String, Colour)> = vec![
+        rows.push(vec![
             (escape(&build.id.0).into_owned(), Paint::bold),
             (outcome.to_owned(), colour),
             (time(build), plain),
@@ -56,9 +56,8 @@ fn rows(result: &RunResult, paint: Paint) -> String {
             (build.compared.as_ref().map(change).unwrap_or_default(), plain),
             (build.compared.as_ref().map(layers).unwrap_or_default(), plain),
             (tests(build), plain),
-        ];
-        row.truncate(columns);
-        rows.push(row);
+            (why_skipped(build), Paint::dim),
+        ]);
     }
     let mut out = table(&rows, &[2, 3, 4], paint);
     if let Some(legend) = legend(result) {
@@ -123,6 +122,12 @@ pub(crate) fn tests(build: &BuildResult) -> String {
         all if failed == 0 => format!("{all} passed"),
         all => format!("{failed} of {all} failed"),
     }
+}
+
+/// What kept a build from beginning.
+pub(crate) fn why_skipped(build: &BuildResult) -> String {
+    let error = build.error.as_deref().filter(|_| build.outcome == Outcome::Skipped);
+    error.map(|error| escape(error).into_owned()).unwrap_or_default()
 }
 
 /// The names that an image has now, under its build's.

@@ -6,7 +6,33 @@ use super::*;
 #[test]
 fn a_table_what_went_wrong_the_names_and_a_sentence() {
     let (plan, result) = sample::run();
-    insta::assert_snapshot!(text(&result, &plan, Some(".image-builder/runs/r/result.json"), Paint::Plain), @"");
+    insta::assert_snapshot!(text(&result, &plan, Some(".image-builder/runs/r/result.json"), Paint::Plain), @r"
+    build         outcome   time      size    change  layers      tests
+    science/base  reused          333.0 MB
+    science/sky   built     34 s  333.0 MB  +12.3 MB  14, 9 kept  1 passed
+    rel/sky:1.0   failed   3.0 s
+    rel/sea:1.0   skipped                                                   rel/sky:1.0 failed
+    change and layers: beside what the moving tag showed in the registry, compressed as it is stored there
+
+    rel/sky:1.0 failed: executor failed running [/bin/sh -c make | tee `log` <x>]: exit code: 2
+      at compat/jupyter/Dockerfile:9
+         9 | RUN make \
+        10 |     | tee `log` <x>
+      whole log: .image-builder/runs/20261120-120000-0a1b2c/003-rel-sky-1.0.log
+
+    science/base
+        registry.example.org/x/sci/base:1.0-2-abcdef0 (pushed)
+        registry.example.org/x/sci/base:1.0 (pushed)
+        sha256:0123
+    science/sky
+        registry.example.org/x/sci/sky:1.0-2-abcdef0 (pushed)
+        registry.example.org/x/sci/sky:1.0 (pushed)
+        sha256:0123
+
+    not done in 1 min 20 s: of 4 builds, 1 built, 1 reused, 1 failed, 1 skipped
+    slowest path: 37 s for science/sky → rel/sky:1.0
+    result: .image-builder/runs/r/result.json, logs beside it
+    ");
 }
 
 #[test]
@@ -18,7 +44,17 @@ fn what_was_reused_is_not_said_to_be_built() {
     };
     let made = BuildResult { image_id: Some("sha256:1".to_owned()), seconds: 34.0, ..kept.clone() };
     let plan = sample::plan(vec![build]);
-    insta::assert_snapshot!(text(&result(false, vec![kept, made]), &plan, None, Paint::Plain), @"");
+    insta::assert_snapshot!(text(&result(false, vec![kept, made]), &plan, None, Paint::Plain), @"
+    build      outcome                     time  size  change  layers
+    science/a  reused, moving tag not set
+    science/a  built, not pushed           34 s
+
+    science/a could not be pushed: sci/a:1.0 shows a newer build
+
+    science/a could not be pushed: sci/a:1.0 shows a newer build
+
+    not done in 1 min 20 s: of 2 builds, 1 built but not pushed, 1 reused without moving tag
+    ");
 }
 
 #[test]

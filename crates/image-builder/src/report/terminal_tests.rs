@@ -72,7 +72,16 @@ fn watch(more: usize) -> Watch {
 #[test]
 fn what_runs_what_waits_for_what_and_how_far_it_is() {
     let lines = watch(0).lines(99.0, 100, 40);
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @"
+    ⠴ science/base     pushing sci/base:1.0-42-f90dbd6: 1 failed, again in 2.0 s            1 min 05 s
+    ⠴ science/numerics [3/3] RUN pip install --no-cache-dir -r /requ…  2 of 3 steps cached  1 min 05 s
+    ⠴ science/fonts    context: 12.4 MB sent                                                1 min 39 s
+      science/spectra  waits for science/numerics and science/fonts
+      science/alone    waits for a place: 2 at a time
+      rel/spectra:1.0  waits for science/spectra
+    1 of 6 builds done, 1 min 39 s, 2 running, 1 pushing, 3 waiting, 3 of 5 steps cached
+    slowest path: 1 min 39 s for science/base → science/numerics
+    ");
 }
 
 #[test]
@@ -84,7 +93,16 @@ fn a_small_terminal_shows_what_there_is_room_for() {
             assert!(line.chars().count() < width.max(21), "{width}: {line:?}");
         }
     }
-    insta::assert_snapshot!(watch(30).lines(99.0, 60, 9).join("\n"), @"");
+    insta::assert_snapshot!(watch(30).lines(99.0, 60, 9).join("\n"), @"
+    ⠴ science/base     pushing sci/base:1.0-42-f9…  1 min 05 s
+    ⠴ science/numerics [3/3] RUN pip install --no…  1 min 05 s
+    ⠴ science/fonts    context: 12.4 MB sent        1 min 39 s
+      science/spectra  waits for science/numerics and science/…
+      science/alone    waits for a place: 2 at a time
+      … and 31 more wait
+    1 of 36 builds done, 1 min 39 s, 2 running, 1 pushing, 33 …
+    slowest path: 1 min 39 s for science/base → science/numeri…
+    ");
 }
 
 #[test]
@@ -101,7 +119,7 @@ fn a_run_at_its_end_waits_for_nothing() {
     }
     let tag = String::new();
     watch.event(&Event::PushFailed { id: id("science/base"), tag, error: "403".to_owned() }, 100.0);
-    insta::assert_snapshot!(watch.lines(100.0, 100, 40).join("\n"), @"");
+    insta::assert_snapshot!(watch.lines(100.0, 100, 40).join("\n"), @"6 of 6 builds done, 1 min 40 s, 1 reused, 1 failed, 2 skipped, 3 of 5 steps cached");
     assert_eq!(watch.cached(&id("science/numerics")), ", 2 of 3 steps cached");
     assert_eq!(watch.cached(&id("science/alone")), "");
 }
@@ -129,5 +147,13 @@ fn what_is_over_stands_above_the_live_lines() {
         log: Some("runs/r/002.log".to_owned()),
         at: 13.0,
     });
-    insta::assert_snapshot!(screen.contents(), @"");
+    insta::assert_snapshot!(screen.contents(), @"
+    science/a: built in 12 s, 1 of 1 step cached
+    science/b: | make: no
+    science/b: failed after 1.0 s: exit code: 1
+    science/b: at line 1 of the Dockerfile, which is generated: FROM x
+    science/b: whole log: runs/r/002.log
+    2 of 2 builds done, 5.0 s, 1 failed, 1 of 1 step cached
+    slowest path: 13 s for science/a → science/b
+    ");
 }

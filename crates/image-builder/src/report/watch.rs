@@ -65,6 +65,7 @@ pub(crate) struct Watch {
     needs: Vec<Vec<usize>>,
     jobs: usize,
     pushed: usize,
+    repo: String,
     paint: Paint,
 }
 
@@ -80,7 +81,15 @@ impl Watch {
         };
         let builds: Vec<Watched> = plan.builds.iter().map(|build| watched(&build.id)).collect();
         let positions = builds.iter().enumerate().map(|(at, build)| (build.id.clone(), at)).collect();
-        Self { builds, positions, needs: path::needs(plan), jobs: 1, pushed: 0, paint }
+        Self {
+            builds,
+            positions,
+            needs: path::needs(plan),
+            jobs: 1,
+            pushed: 0,
+            repo: plan.repo.clone(),
+            paint,
+        }
     }
 
     /// Takes an event in; `now` is in seconds.
@@ -105,11 +114,12 @@ impl Watch {
                 build.seconds = *seconds;
             }),
             Event::PushStarted { id, tag } => {
-                self.change(id, |build| build.push = Some((now, format!("pushing {}", escape(tag)))));
+                let words = format!("pushing {}", self.short(tag));
+                self.change(id, |build| build.push = Some((now, words)));
             }
             Event::PushRetried { id, tag, attempts, wait, .. } => {
-                let words =
-                    format!("pushing {}, {attempts} failed, next in {}", escape(tag), duration(*wait));
+                let again = duration(*wait);
+                let words = format!("pushing {}: {attempts} failed, again in {again}", self.short(tag));
                 self.change(id, |build| {
                     build.push = Some((build.push.as_ref().map_or(now, |(since, _)| *since), words));
                 });
@@ -134,6 +144,12 @@ impl Watch {
         build.and_then(|build| build.steps.words()).map_or_else(String::new, |words| format!(", {words}"))
     }
 
+    /// A tag without the repo, which is the same for all.
+    fn short(&self, tag: &str) -> String {
+        let short = tag.strip_prefix(&self.repo).and_then(|rest| rest.strip_prefix('/'));
+        escape(short.unwrap_or(tag)).into_owned()
+    }
+
     fn change(&mut self, id: &BuildId, change: impl FnOnce(&mut Watched)) {
         if let Some(at) = self.positions.get(id) {
             change(&mut self.builds[*at]);
@@ -156,7 +172,9 @@ impl Watch {
         let foot = self.foot(now, width);
         let room = height.saturating_sub(foot.len() + 1);
         let mut lines = self.running(now, width);
-        if lines.len() > room {
+        if room == 0 {
+            lines.clear();
+        } else if lines.len() > room {
             let hidden = lines.len() - room.saturating_sub(1);
             lines.truncate(room.saturating_sub(1));
             lines.push(self.paint.dim(&fit(&format!("  … and {hidden} more run"), width)));
@@ -184,7 +202,7 @@ impl Watch {
                 ));
             };
             if let State::Building(since, words) = &build.state {
-                line(*since, words, build.steps.words());
+                line(*since, words, build.steps.words().filter(|_| width >= 80));
             }
             if let Some((since, words)) = &build.push {
                 line(*since, words, None);
