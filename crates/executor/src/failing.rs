@@ -26,9 +26,8 @@ pub(crate) fn place(build: &Build, numbers: Numbers, step: Option<&str>, message
         let (_, behind) = message.split_once("building at STEP \"")?;
         by_text(build, behind.split_once("\": ").map_or(behind, |(text, _)| text))
     };
-    let origin = by_line(build, message)
-        .or_else(|| said())
-        .or_else(|| by_step(build, numbers, &Step::read(step?)?))?;
+    let origin =
+        by_line(build, message).or_else(said).or_else(|| by_step(build, numbers, &Step::read(step?)?))?;
     Some(FailedAt {
         file: origin.written.as_ref().map(|written| written.file.clone()),
         line: origin.written.as_ref().map_or(origin.first, |written| written.line),

@@ -79,7 +79,7 @@ pub(crate) enum Command {
     /// Print the plan and touch nothing, as `--dryrun` does
     Plan(PlanArguments),
     /// Plan and build, as without a subcommand
-    Build(BuildArguments),
+    Build(Box<BuildArguments>),
     /// Tell why a layer or product is in the plan, or is not
     Explain(ExplainArguments),
     /// Draw the layers and what stands on what

@@ -1,4 +1,4 @@
-//! How a run ended, for people: a table of the builds, what went wrong, the names that were given, then one sentence.
+//! How a run ended, for people: a table of the builds, the names that were given, what went wrong, then one sentence.
 
 use std::collections::HashMap;
 
@@ -21,13 +21,14 @@ pub(crate) fn text(result: &RunResult, plan: &Plan, file: Option<&str>, paint: P
     if begun {
         out.push_str(&rows(result, paint));
         out.push('\n');
-        for build in failed::builds(result) {
-            out.push_str(&failed::text(build, paint));
-            out.push('\n');
-        }
         let names: String = result.builds.iter().filter_map(names).collect();
         if !names.is_empty() {
             out.push_str(&format!("{names}\n"));
+        }
+        // What has to be looked at stands where the eye is: at the end.
+        for build in failed::builds(result) {
+            out.push_str(&failed::text(build, paint));
+            out.push('\n');
         }
     }
     out.push_str(&format!("{}\n", closing(result, paint)));
@@ -68,8 +69,9 @@ fn rows(result: &RunResult, paint: Paint) -> String {
 
 /// What the changes of a run mean.
 pub(crate) fn legend(result: &RunResult) -> Option<&'static str> {
-    let within = result.builds.iter().find_map(|build| Some(build.compared.as_ref()?.within))?;
-    Some(match within {
+    let mut compared = result.builds.iter().filter_map(|build| build.compared.as_ref());
+    let compared = compared.find(|compared| compared.earlier.is_some())?;
+    Some(match compared.within {
         Within::Registry => {
             "beside what the moving tag showed in the registry, compressed as it is stored there"
         }

@@ -4,7 +4,7 @@ use super::super::sample::{self, compared, ended, planned, result};
 use super::*;
 
 #[test]
-fn a_table_what_went_wrong_the_names_and_a_sentence() {
+fn a_table_the_names_what_went_wrong_and_a_sentence() {
     let (plan, result) = sample::run();
     insta::assert_snapshot!(text(&result, &plan, Some(".image-builder/runs/r/result.json"), Paint::Plain), @r"
     build         outcome   time      size    change  layers      tests
@@ -14,12 +14,6 @@ fn a_table_what_went_wrong_the_names_and_a_sentence() {
     rel/sea:1.0   skipped                                                   rel/sky:1.0 failed
     change and layers: beside what the moving tag showed in the registry, compressed as it is stored there
 
-    rel/sky:1.0 failed: executor failed running [/bin/sh -c make | tee `log` <x>]: exit code: 2
-      at compat/jupyter/Dockerfile:9
-         9 | RUN make \
-        10 |     | tee `log` <x>
-      whole log: .image-builder/runs/20261120-120000-0a1b2c/003-rel-sky-1.0.log
-
     science/base
         registry.example.org/x/sci/base:1.0-2-abcdef0 (pushed)
         registry.example.org/x/sci/base:1.0 (pushed)
@@ -28,6 +22,12 @@ fn a_table_what_went_wrong_the_names_and_a_sentence() {
         registry.example.org/x/sci/sky:1.0-2-abcdef0 (pushed)
         registry.example.org/x/sci/sky:1.0 (pushed)
         sha256:0123
+
+    rel/sky:1.0 failed: executor failed running [/bin/sh -c make | tee `log` <x>]: exit code: 2
+      at compat/jupyter/Dockerfile:9
+         9 | RUN make \
+        10 |     | tee `log` <x>
+      whole log: .image-builder/runs/20261120-120000-0a1b2c/003-rel-sky-1.0.log
 
     not done in 1 min 20 s: of 4 builds, 1 built, 1 reused, 1 failed, 1 skipped
     slowest path: 37 s for science/sky → rel/sky:1.0
