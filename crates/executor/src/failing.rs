@@ -309,7 +309,10 @@ mod tests {
             check(COMPAT, Numbers::Layers, "exporting", message, expect);
         }
         // A name over two lines is one line in what is sent.
-        check("FROM x/\\\ny\nRUN a\n", Numbers::Layers, "", "parse error line 3: no", None);
+        let mut over_lines = build("FROM x/\\\ny\nRUN a\n");
+        assert!(place(&over_lines, Numbers::Layers, None, "parse error line 3: no").is_some());
+        over_lines.references[0].span.end += 2;
+        assert_eq!(place(&over_lines, Numbers::Layers, None, "parse error line 3: no"), None);
     }
 
     #[test]
