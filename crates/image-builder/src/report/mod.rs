@@ -2,8 +2,8 @@
 //!
 //! Nothing in here opens a file or asks the engine; all that others wrote goes through [`crate::escape`].
 
-pub(crate) mod diff;
 pub(crate) mod columns;
+pub(crate) mod diff;
 pub(crate) mod excerpt;
 pub(crate) mod explain;
 pub(crate) mod failed;
