@@ -330,7 +330,7 @@ async fn carry_out(
 ) -> anyhow::Result<(u8, bool)> {
     let signals = signals::listen().context("cannot listen to signals")?;
     let (sender, mut events) = unbounded_channel();
-    let mut face = Face::choose(Progress::Auto, 0, 1);
+    let mut face = Face::choose(Progress::Auto, 0, plan);
     let shown = tokio::task::spawn_blocking(move || {
         while let Some(event) = events.blocking_recv() {
             let _ = face.event(&event);
