@@ -76,7 +76,7 @@ fn table(found: &BTreeMap<String, Value>, minutes: u64, day: &str) -> String {
         "Run of {day}, {minutes} minutes, Docker Engine of Debian, on one machine:\n\n| what | figures |\n| --- | --- |\n"
     );
     for (name, value) in found {
-        text.push_str(&format!("| {} | {} |\n", name.replace('-', " "), words(value)));
+        text.push_str(&format!("| {} | {} |\n", name.replace(['-', '_'], " "), words(value)));
     }
     text
 }
@@ -91,8 +91,20 @@ fn words(value: &Value) -> String {
         }
         Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(", "),
         Value::String(text) => text.replace('|', "\\|"),
+        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
+            (Some(count), _) => thousands(count),
+            (None, Some(measured)) => format!("{measured:.2}"),
+            _ => number.to_string(),
+        },
         other => other.to_string(),
     }
+}
+
+/// A count with its digits in groups of three.
+fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    groups.collect::<Vec<_>>().join(",")
 }
 
 fn replace(page: &str, table: &str) -> Result<String> {
@@ -116,7 +128,10 @@ mod tests {
     fn figures_go_where_the_page_has_room_for_them() {
         let found = BTreeMap::from([
             ("push-matrix".to_owned(), serde_json::json!({"cells": 144, "right": 144})),
-            ("kills".to_owned(), serde_json::json!({"tool": 300, "violations": []})),
+            (
+                "kills_of".to_owned(),
+                serde_json::json!({"tool": 1_234_300, "violations": [], "seconds": 0.4321}),
+            ),
         ]);
         let table = table(&found, 12, "2026-01-02");
         let page = replace(&format!("a\n{BEGIN}\nold\n{END}\nb\n"), &table).unwrap();
@@ -124,7 +139,7 @@ mod tests {
             page,
             format!(
                 "a\n{BEGIN}\nRun of 2026-01-02, 12 minutes, Docker Engine of Debian, on one machine:\n\n\
-                 | what | figures |\n| --- | --- |\n| kills | tool 300 · violations  |\n\
+                 | what | figures |\n| --- | --- |\n| kills of | seconds 0.43 · tool 1,234,300 · violations  |\n\
                  | push matrix | cells 144 · right 144 |\n{END}\nb\n"
             )
         );
