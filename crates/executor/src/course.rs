@@ -213,6 +213,7 @@ pub(crate) fn unstarted(build: &Build) -> BuildResult {
         failed_at: None,
         log_tail: Vec::new(),
         compared: None,
+        moved: Vec::new(),
     }
 }
 

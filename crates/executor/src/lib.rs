@@ -11,6 +11,7 @@ pub mod contents;
 pub mod context;
 mod course;
 mod dockerfile;
+mod drift;
 pub mod endpoint;
 mod engine;
 pub mod error;
@@ -50,6 +51,6 @@ mod work;
 
 pub use error::{RunError, RunErrorKind};
 pub use event::Event;
-pub use options::{BuildSecret, BuilderChoice, Options, Relation};
+pub use options::{BuildSecret, BuilderChoice, Drift, Options, Relation};
 pub use result::{BuildResult, Comparison, FailedAt, Failure, Outcome, RunResult, TestResult, Within};
 pub use run::run;

@@ -54,6 +54,20 @@ pub struct Options {
     pub allow_onbuild: bool,
     /// What builds may read, and no image keeps.
     pub secrets: Vec<BuildSecret>,
+    /// What becomes of packages that moved since what moving tags show.
+    pub drift: Drift,
+}
+
+/// What becomes of packages that are not those of the image that a moving tag shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Drift {
+    /// Nobody looks.
+    #[default]
+    Ignore,
+    /// They are told.
+    Show,
+    /// They are told, and fail a science image of which nothing changed itself.
+    Forbid,
 }
 
 /// A secret that builds may mount, as `RUN --mount=type=secret,id=…` does.

@@ -2,6 +2,7 @@
 //!
 //! Published data, with a version of its own; rules as for the plan.
 
+use inside::Move;
 use plan::{BuildId, Kind, Plan};
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,9 @@ pub struct BuildResult {
     /// The image beside the one that its moving tag showed before, where both are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared: Option<Comparison>,
+    /// Packages that are not those of the image that the moving tag showed before, where that was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<Move>,
 }
 
 /// The instruction at which a build failed.
@@ -183,6 +187,8 @@ pub enum Failure {
     Build,
     /// A push, for good.
     Push,
+    /// Packages moved that must not.
+    Drift,
     /// The build tag is taken, or a newer build is published.
     Conflict,
     /// Engine, registry or disk.

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use crate::course::is_success;
+use crate::drift::Watch;
 use crate::engine::Engine;
 use crate::mark::Mark;
 use crate::prepare::{QUESTIONS, check, prepare, registry_error};
@@ -71,6 +72,8 @@ pub async fn run(
     };
     let error = match outcome {
         Ok(Some((engine, registry, prepared, jobs))) => {
+            let idle = options.idle_timeout;
+            let watch = Watch::new(options.drift, plan, &prepared, &engine, &registry, idle);
             let surroundings = Surroundings {
                 plan,
                 contexts,
@@ -86,6 +89,7 @@ pub async fn run(
                 clock,
                 jobs,
                 mark: &mark,
+                watch: &watch,
                 engine_gone: AtomicBool::new(false),
             };
             work(&surroundings, &cancel, &mut result.builds).await;

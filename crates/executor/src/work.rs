@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::build::{self, BuildFailure, Job, Made, Told};
 use crate::course::{Course, tag_of};
+use crate::drift::Watch;
 use crate::engine::Engine;
 use crate::mark::Mark;
 use crate::moving::MovingTag;
@@ -53,6 +54,8 @@ pub(crate) struct Surroundings<'a> {
     pub jobs: usize,
     /// Ours, on what is on the engine for the time being.
     pub mark: &'a Mark,
+    /// On packages that move.
+    pub watch: &'a Watch<'a>,
     /// Whether the engine went away and was waited for in vain: nothing else waits for it again.
     pub engine_gone: AtomicBool,
 }
@@ -126,6 +129,7 @@ pub(crate) async fn work(around: &Surroundings<'_>, cancel: &CancellationToken, 
             Some(Done::Build { build, made, tests, failed_at, log_tail, seconds }) => {
                 let failed = made.is_err();
                 course.results[build].tests = tests;
+                course.results[build].moved = around.watch.take(build);
                 course.results[build].failed_at = failed_at.filter(|_| failed);
                 course.results[build].from = made_from(around, build);
                 course.built(build, made, log_tail, seconds, at()).into_iter().for_each(around.speak);
@@ -221,6 +225,7 @@ async fn make(
     {
         // That run may have left the tests out, and they can be other ones now.
         test(around, position, build.build_tag(), tell).await?;
+        around.watch.check(position, build.build_tag(), tell).await?;
         let made = build::publish_locally(build, &local.id, engine, options.push).await?;
         return Ok(Made { resumed: true, ..made });
     }
@@ -229,6 +234,7 @@ async fn make(
     let made = async {
         let image_id = build::build(&job, &unfinished, tell).await?;
         test(around, position, &unfinished, tell).await?;
+        around.watch.check(position, &unfinished, tell).await?;
         build::publish_locally(build, &image_id, engine, options.push).await
     }
     .await;

@@ -14,6 +14,7 @@ use crate::commands::inspect::InspectArguments;
 use crate::commands::pin::PinArguments;
 use crate::commands::rebuild::RebuildArguments;
 use crate::commands::verify::VerifyArguments;
+use crate::drift::DriftArguments;
 use crate::environment;
 use crate::run_files::RunFiles;
 use crate::secrets::Secret;
@@ -42,10 +43,10 @@ Exit codes:
   5    the environment: git, engine, registry, disk
   6    conflict: another run holds the lock, a build tag exists with other content, a newer build
        is published
-  7    what was asked does not hold: check, pin --check, diff --check, verify, rebuild,
-       inspect of an image without a trail
+  7    what was asked does not hold: check, pin --check, diff --check, --forbid-drift, verify,
+       rebuild, inspect of an image without a trail
   130  interrupted (143: terminated)
-  Of several: interrupted, then 5, 6, 3, 4.
+  Of several: interrupted, then 5, 6, 3, 4, 7.
 
 Data goes to stdout, everything else to stderr.";
 
@@ -315,6 +316,8 @@ pub(crate) struct RunArguments {
     /// What of its definition travels with an image, in a label and, when it is pushed, in an artifact beside it
     #[arg(long, value_enum, default_value_t = Travels::Full)]
     pub(crate) spec: Travels,
+    #[command(flatten)]
+    pub(crate) drift: DriftArguments,
     /// How progress is shown
     #[arg(long, value_enum, default_value_t = Progress::Auto)]
     pub(crate) progress: Progress,

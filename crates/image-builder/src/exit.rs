@@ -108,6 +108,7 @@ pub(crate) fn of_result(result: &RunResult) -> u8 {
         (Failure::Conflict, CONFLICT),
         (Failure::Build, BUILD),
         (Failure::Push, PUSH),
+        (Failure::Drift, DOES_NOT_HOLD),
     ]
     .into_iter()
     .find_map(|(kind, code)| failed(kind).then_some(code))
@@ -192,6 +193,7 @@ mod tests {
                     failed_at: None,
                     log_tail: Vec::new(),
                     compared: None,
+                    moved: Vec::new(),
                 })
                 .collect(),
         }
@@ -199,11 +201,13 @@ mod tests {
 
     #[test]
     fn of_several_failures_the_order_of_the_specification_decides() {
-        use Failure::{Build, Conflict, Environment, Push};
+        use Failure::{Build, Conflict, Drift, Environment, Push};
         for (failures, expect) in [
             (vec![], DONE),
             (vec![None, None], DONE),
             (vec![Some(Push)], PUSH),
+            (vec![None, Some(Drift)], DOES_NOT_HOLD),
+            (vec![Some(Drift), Some(Push)], PUSH),
             (vec![Some(Push), Some(Build)], BUILD),
             (vec![Some(Build), Some(Conflict), None], CONFLICT),
             (vec![Some(Conflict), Some(Push), Some(Environment), Some(Build)], ENVIRONMENT),

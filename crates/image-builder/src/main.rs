@@ -7,6 +7,7 @@
 mod arguments;
 mod commands;
 mod difference;
+mod drift;
 mod environment;
 mod escape;
 mod exit;

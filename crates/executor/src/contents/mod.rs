@@ -174,6 +174,21 @@ impl Reader {
         }
     }
 
+    /// What a registry shows for a name; `None` when it is not there.
+    pub(crate) async fn published(&self, name: &str) -> Result<Option<Image>, RunError> {
+        let image = ImageName::parse(name).map_err(|error| RunError::refused(error.to_string()))?;
+        self.in_registry(&image, name).await.map_err(registry_error)
+    }
+
+    /// What so many of the lowest layers of two images hold.
+    pub(crate) async fn lowest(&self, images: [(&Image, usize); 2]) -> Result<[Contents; 2], RunError> {
+        self.fetch(&images.map(|(image, _)| (image, 0))).await?;
+        Ok(images.map(|(image, layers)| {
+            let stack = self.stack(image, 0);
+            inside::contents(&refer(&stack[..layers.min(stack.len())]))
+        }))
+    }
+
     async fn on_engine(&self, engine: &Engine, name: &str) -> Result<Option<Image>, EngineError> {
         let Some(configuration) = engine.configuration(name).await? else { return Ok(None) };
         let (id, configuration) = configuration;
@@ -255,11 +270,15 @@ impl Reader {
         }
         // What the engine gave need not come from a registry.
         blobs.retain(|digest, _| self.known(digest).is_none());
-        futures_util::stream::iter(blobs)
-            .map(|(digest, (name, blob))| async move {
-                let image = ImageName::parse(name).map_err(|error| RunError::refused(error.to_string()))?;
-                let layer = self.layer(&image, blob).await?;
-                self.remember(digest.to_owned(), layer);
+        let mut missing = Vec::new();
+        for (digest, (name, blob)) in blobs {
+            let image = ImageName::parse(name).map_err(|error| RunError::refused(error.to_string()))?;
+            missing.push((digest.to_owned(), image, blob.clone()));
+        }
+        futures_util::stream::iter(missing)
+            .map(|(digest, image, blob)| async move {
+                let layer = self.layer(&image, &blob).await?;
+                self.remember(digest, layer);
                 Ok::<(), RunError>(())
             })
             .buffer_unordered(AT_ONCE)

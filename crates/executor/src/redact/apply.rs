@@ -1,6 +1,8 @@
 //! Where texts stand in what a run says. Names, tags and digests come from the plan or a registry, and stay as they are:
 //! programs go on working with them.
 
+use inside::Move;
+
 use super::Redactor;
 use crate::result::{BuildResult, FailedAt, RunResult, TestResult};
 use crate::{Event, RunError};
@@ -51,12 +53,25 @@ impl Redactor {
             error: text(build.error),
             tests: tests(build.tests),
             failed_at: build.failed_at.map(|place| self.place(place)),
+            moved: build.moved.into_iter().map(|one| self.moved(one)).collect(),
             ..build
         };
         RunResult {
             error: text(result.error),
             builds: result.builds.into_iter().map(build).collect(),
             ..result
+        }
+    }
+
+    /// What an image tells of its packages may hold what it should not.
+    fn moved(&self, one: Move) -> Move {
+        let texts = |texts: Vec<String>| texts.iter().map(|text| self.text(text)).collect();
+        Move {
+            place: self.text(&one.place),
+            name: self.text(&one.name),
+            from: texts(one.from),
+            to: texts(one.to),
+            ..one
         }
     }
 

@@ -19,8 +19,8 @@ use crate::arguments::{BuildArguments, Builder, Format, Progress, TreeArguments}
 use crate::exit::Stop;
 use crate::planning::Against;
 use crate::report::progress::Face;
-use crate::report::summary;
 use crate::report::words::{Paint, list, short_commit};
+use crate::report::{moved, summary};
 use crate::{difference, environment, exit, output, planning, published, report, secrets, signals, travel};
 
 /// How many uncommitted files or differences are worth naming.
@@ -308,6 +308,7 @@ fn summarise(progress: Progress, result: &RunResult, plan: &Plan, file: Option<&
     };
     if wanted {
         let paint: Paint = output::stderr_paint();
+        output::tell(&moved::text(result, paint));
         output::tell(&format!("\n{}", summary::text(result, plan, file, paint)));
     }
 }
@@ -356,5 +357,6 @@ fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> an
         skip_tests: run.skip_tests,
         allow_onbuild: run.allow_onbuild,
         secrets: secrets::read(&run.secret)?,
+        drift: run.drift.wanted(run.push && fresh),
     })
 }

@@ -318,6 +318,7 @@ fn options(arguments: &RebuildArguments, looker: &Looker, root: PathBuf) -> anyh
         resume: false,
         skip_tests: true,
         allow_onbuild: true,
+        drift: executor::Drift::Ignore,
         secrets: Vec::new(),
     })
 }

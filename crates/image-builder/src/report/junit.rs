@@ -104,7 +104,7 @@ fn verdict(build: &BuildResult, result: &RunResult) -> Verdict {
         Outcome::Failed | Outcome::PushFailed => {
             let element = match build.failure {
                 Some(Failure::Environment) => "error",
-                Some(Failure::Build | Failure::Push | Failure::Conflict) | None => "failure",
+                Some(Failure::Build | Failure::Push | Failure::Conflict | Failure::Drift) | None => "failure",
             };
             Verdict::Bad(element, error.unwrap_or_else(|| outcome(build).0.to_owned()), details(build))
         }

@@ -13,6 +13,7 @@ pub(crate) mod inspect;
 pub(crate) mod json;
 pub(crate) mod junit;
 pub(crate) mod markdown;
+pub(crate) mod moved;
 pub(crate) mod path;
 pub(crate) mod pin;
 pub(crate) mod plain;

@@ -79,6 +79,7 @@ pub(crate) fn ended(build: &Build, outcome: Outcome) -> BuildResult {
         failed_at: None,
         log_tail: Vec::new(),
         compared: None,
+        moved: Vec::new(),
     }
 }
 

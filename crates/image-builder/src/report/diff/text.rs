@@ -73,7 +73,8 @@ fn head(side: &Side, paint: Paint) -> String {
     format!("{}  {}", escape(&side.image), paint.dim(&parts.join(", ")))
 }
 
-fn counted(moves: &[Move]) -> String {
+/// `3 changed, 1 new`
+pub(crate) fn counted(moves: &[Move]) -> String {
     let kind = |one: &Move| match (one.from.is_empty(), one.to.is_empty()) {
         (true, _) => "new",
         (_, true) => "gone",
@@ -89,7 +90,7 @@ fn counted(moves: &[Move]) -> String {
 }
 
 /// Packages by ecosystem and place, indented.
-fn moves(moves: &[Move], indent: usize, paint: Paint) -> String {
+pub(crate) fn moves(moves: &[Move], indent: usize, paint: Paint) -> String {
     let mut out = String::new();
     let blank = " ".repeat(indent);
     for group in moves.chunk_by(|a, b| (a.ecosystem, &a.place) == (b.ecosystem, &b.place)) {

@@ -1,0 +1,235 @@
+//! Packages that moved: a fresh image beside the one that its moving tag shows, before anybody else can have it.
+//!
+//! Reads both images where they are, see `contents`. A move that a science layer took over from the layer that it stands on is that
+//! layer's: it is judged there. What a layer is answerable for is what its own instructions bring, the external base that they
+//! stand on included.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use inside::{Contents, Move, Setting};
+use plan::label::{self, Field};
+use plan::{Build, ImageName, Kind, Plan, Reason, Role, Target, trail};
+use registry::Registry;
+
+use crate::build::{BuildFailure, Told};
+use crate::contents::{Image, Reader, Whence};
+use crate::engine::Engine;
+use crate::error::RunError;
+use crate::options::Drift;
+use crate::prepare::Prepared;
+use crate::progress::Heard;
+use crate::result::Failure;
+
+/// How many moves an error names.
+const NAMED: usize = 5;
+
+/// What looks at packages in one run.
+pub(crate) struct Watch<'a> {
+    plan: &'a Plan,
+    prepared: &'a Prepared,
+    engine: &'a Engine,
+    reader: Reader,
+    wanted: Drift,
+    moved: Mutex<BTreeMap<usize, Vec<Move>>>,
+}
+
+/// What moved in one image.
+struct Moved {
+    /// Since the one that the moving tag shows.
+    all: Vec<Move>,
+    /// Of that, what its parent did not bring.
+    own: Vec<Move>,
+    /// Records in either image that could not be read.
+    unread: Vec<String>,
+}
+
+impl<'a> Watch<'a> {
+    /// `idle`: how long the engine may be silent while it gives an image.
+    pub(crate) fn new(
+        wanted: Drift,
+        plan: &'a Plan,
+        prepared: &'a Prepared,
+        engine: &'a Engine,
+        registry: &Registry,
+        idle: Duration,
+    ) -> Self {
+        let platform = Some(plan.platform.clone());
+        let reader = Reader::new(Some(engine.clone()), registry.clone(), platform, idle);
+        Self { plan, prepared, engine, reader, wanted, moved: Mutex::default() }
+    }
+
+    /// Looks at a fresh image, before it has its tags; the error is drift that is forbidden, or cannot be ruled out.
+    pub(crate) async fn check(
+        &self,
+        position: usize,
+        image: &str,
+        tell: &mut (dyn FnMut(Told) + Send),
+    ) -> Result<(), BuildFailure> {
+        if self.wanted == Drift::Ignore {
+            return Ok(());
+        }
+        let build = &self.plan.builds[position];
+        let forbidden = self.wanted == Drift::Forbid && build.kind == Kind::Science && !is_explained(build);
+        let moved = match self.look(build, image).await {
+            Ok(Some(moved)) => moved,
+            // What was never published cannot have moved.
+            Ok(None) => return Ok(()),
+            Err(message) if forbidden => {
+                let message = format!("what moved in it cannot be told (--forbid-drift): {message}");
+                return Err(BuildFailure { failure: Failure::Environment, message });
+            }
+            Err(message) => {
+                tell(Told::Notice(format!("{}: what moved in it cannot be told: {message}", build.id)));
+                return Ok(());
+            }
+        };
+        for record in &moved.unread {
+            tell(Told::Notice(format!("{}: whether packages moved cannot be told from /{record}", build.id)));
+        }
+        for one in &moved.all {
+            tell(Told::Heard(Heard::Line(format!("moved: {}", words(one)))));
+        }
+        let verdict = match moved.own.is_empty() || !forbidden {
+            true => Ok(()),
+            false => Err(BuildFailure { failure: Failure::Drift, message: message(build, &moved.own) }),
+        };
+        if !moved.all.is_empty() {
+            self.moved.lock().unwrap_or_else(PoisonError::into_inner).insert(position, moved.all);
+        }
+        verdict
+    }
+
+    /// What moved in a build that was looked at, for its result.
+    pub(crate) fn take(&self, position: usize) -> Vec<Move> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner).remove(&position).unwrap_or_default()
+    }
+
+    async fn look(&self, build: &Build, image: &str) -> Result<Option<Moved>, String> {
+        let told = |error: RunError| error.to_string();
+        let Some(old) = self.reader.published(build.moving_tag()).await.map_err(told)? else {
+            return Ok(None);
+        };
+        let new = self.reader.find(image, Whence::Engine).await.map_err(told)?;
+        let compared = self.reader.compare(&old, &new).await.map_err(told)?;
+        let [before, after] = &compared.contents;
+        let all = inside::moves(&before.packages, &after.packages);
+        let unread = [before, after].into_iter().flat_map(|contents: &Contents| &contents.unread);
+        let mut unread: Vec<String> = unread.map(|unread| unread.path.clone()).collect();
+        unread.sort();
+        unread.dedup();
+        let inherited = match all.is_empty() {
+            true => Vec::new(),
+            false => self.inherited(build, &old, &new).await.map_err(told)?,
+        };
+        let own = all.iter().filter(|one| !inherited.contains(one)).cloned().collect();
+        Ok(Some(Moved { all, own, unread }))
+    }
+
+    /// What moved in the science layer that a build stands on, between the two images that were stood on. Nothing, where the
+    /// earlier one is not known or not there any more.
+    async fn inherited(&self, build: &Build, old: &Image, new: &Image) -> Result<Vec<Move>, RunError> {
+        let Some(base) = build.references.iter().find(|reference| reference.role == Role::Base) else {
+            return Ok(Vec::new());
+        };
+        let key = match &base.target {
+            Target::Build { id } => self
+                .plan
+                .builds
+                .iter()
+                .find(|parent| parent.id == *id)
+                .map(|parent| (parent.target.clone(), parent.version.clone())),
+            Target::Layer { reference, target } => {
+                let version = ImageName::parse(reference).ok().and_then(|name| name.tag);
+                version.map(|version| (target.clone(), version))
+            }
+            Target::Pinned { .. } | Target::External { .. } | Target::Scratch => None,
+        };
+        let Some((target, version)) = key else { return Ok(Vec::new()) };
+        let Some(exact) = self.prepared.exact(self.plan, base, self.engine) else { return Ok(Vec::new()) };
+        let standing =
+            self.engine.inspect(&exact).await.map_err(|error| RunError::environment(error.message))?;
+        let now = standing.map(|parent| parent.layers).unwrap_or_default();
+        let before = match self.earlier_parent(build, old, &format!("{target}:{version}"), &target) {
+            Some(name) => self.reader.published(&name).await?.map(|parent| parent.configuration.layers),
+            None => None,
+        };
+        let before = before.unwrap_or_default();
+        // A parent is known by its layers, which are the lowest of its child.
+        if before.is_empty()
+            || !old.configuration.layers.starts_with(&before)
+            || !new.configuration.layers.starts_with(&now)
+        {
+            return Ok(Vec::new());
+        }
+        if before == now {
+            return Ok(Vec::new());
+        }
+        let [before, after] = self.reader.lowest([(old, before.len()), (new, now.len())]).await?;
+        Ok(inside::moves(&before.packages, &after.packages))
+    }
+
+    /// The image that a published one was built on, as its own label tells: by build tag, which never changes.
+    fn earlier_parent(&self, build: &Build, old: &Image, key: &str, target: &str) -> Option<String> {
+        let prefix = &self.plan.label_prefix;
+        let label = match build.kind {
+            Kind::Science => label::science(prefix, &build.target, Field::From),
+            Kind::Compat => label::compat(prefix, Field::From),
+        };
+        let text = old.configuration.settings.get(&Setting::Label(label))?;
+        let from: trail::From = serde_json::from_str(text).ok()?;
+        let tag = from.layers.get(key)?.as_ref()?;
+        Some(format!("{}/sci/{target}:{tag}", self.plan.repo))
+    }
+}
+
+/// Whether something of the layer itself changed: then its packages may.
+fn is_explained(build: &Build) -> bool {
+    build.reasons.iter().any(|reason| {
+        matches!(reason, Reason::NewLayer | Reason::FileChanged { .. } | Reason::DescriptorChanged { .. })
+    })
+}
+
+fn message(build: &Build, moves: &[Move]) -> String {
+    let named: Vec<String> = moves.iter().take(NAMED).map(words).collect();
+    let more = match moves.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more, see its log"),
+    };
+    let tag = build.moving_tag();
+    format!(
+        "packages moved since what {tag} shows, and nothing of the layer did (--forbid-drift): {}{more}",
+        named.join(", ")
+    )
+}
+
+/// `python numpy 1.26.4 → 2.0.0`
+fn words(one: &Move) -> String {
+    let versions = |versions: &[String]| match versions {
+        [] => "none".to_owned(),
+        some => some.join(" and "),
+    };
+    let Move { ecosystem, name, from, to, .. } = one;
+    format!("{ecosystem} {name} {} → {}", versions(from), versions(to))
+}
+
+#[cfg(test)]
+mod tests {
+    use inside::Ecosystem;
+
+    use super::*;
+
+    #[test]
+    fn moves_read_as_words() {
+        let one = |from: &[&str], to: &[&str]| Move {
+            ecosystem: Ecosystem::Python,
+            place: "opt/v".to_owned(),
+            name: "numpy".to_owned(),
+            from: from.iter().map(|version| (*version).to_owned()).collect(),
+            to: to.iter().map(|version| (*version).to_owned()).collect(),
+        };
+        assert_eq!(words(&one(&["1"], &["2"])), "python numpy 1 → 2");
+        assert_eq!(words(&one(&[], &["1", "2"])), "python numpy none → 1 and 2");
+    }
+}

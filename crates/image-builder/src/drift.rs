@@ -1,0 +1,31 @@
+//! The flags that ask which packages moved, and what they come to.
+
+use clap::Args;
+use executor::Drift;
+
+/// Whether packages may move without the layer's files.
+#[derive(Debug, Args)]
+pub(crate) struct DriftArguments {
+    /// Show the packages that moved since what each moving tag shows in the registry
+    ///
+    /// Both images are read for that, from the engine and the registry. --push with --rebuild shows them without being asked.
+    #[arg(long)]
+    show_drift: bool,
+    /// Fail a science image, before anything of it is published, whose packages moved although nothing of its layer changed
+    ///
+    /// Exit code 7. What moved in the layer that it stands on is judged there; an external base is a part of what stands on it.
+    #[arg(long)]
+    forbid_drift: bool,
+}
+
+impl DriftArguments {
+    /// What the executor is asked for. A rebuild is made for the sake of fresh packages: who publishes it wants to know.
+    pub(crate) fn wanted(&self, publishes_rebuild: bool) -> Drift {
+        match self {
+            Self { forbid_drift: true, .. } => Drift::Forbid,
+            Self { show_drift: true, .. } => Drift::Show,
+            _ if publishes_rebuild => Drift::Show,
+            _ => Drift::Ignore,
+        }
+    }
+}
