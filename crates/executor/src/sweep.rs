@@ -17,6 +17,10 @@ const UNFINISHED: &str = "image-builder.invalid/unfinished";
 const BEFORE: Duration = Duration::from_secs(30);
 const AFTER: Duration = Duration::from_secs(5);
 
+/// How often images are listed before that is given up, and the pause between.
+const LISTINGS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(300);
+
 /// The age at which a container of a run elsewhere is taken for left behind: no test may take that long.
 const OLD_CONTAINER: Duration = Duration::from_secs(2 * 3600);
 /// The same for an image's name.
@@ -58,7 +62,7 @@ async fn sweep(engine: &Engine, at_most: Duration, chosen: Chosen<'_>) -> Swept 
 
 async fn all(engine: &Engine, chosen: Chosen<'_>, swept: &mut Swept) -> Result<(), EngineError> {
     let containers = engine.our_containers().await?;
-    let names = engine.unfinished_names().await?;
+    let names = engine.names_told_at_last().await?;
     if containers.is_empty() && names.is_empty() {
         return Ok(());
     }
@@ -88,6 +92,18 @@ impl Engine {
         let options = RemoveImageOptionsBuilder::default().noprune(true).build();
         self.ask(self.quick.remove_image(name, Some(options), None)).await?;
         Ok(())
+    }
+
+    /// The same names, asked for again when that fails: podman 4.3 gives no list at all while an image is being taken away,
+    /// which builds that were just ended still do.
+    async fn names_told_at_last(&self) -> Result<Vec<(String, Mark)>, EngineError> {
+        for _ in 1..LISTINGS {
+            if let Ok(names) = self.unfinished_names().await {
+                return Ok(names);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.unfinished_names().await
     }
 
     /// The names of unfinished images, of all runs of this program.
