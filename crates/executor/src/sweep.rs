@@ -40,49 +40,76 @@ pub(crate) struct Swept {
 
 /// Takes away what runs that are over left. What cannot be taken away now stays for the next run.
 pub(crate) async fn earlier(engine: &Engine) -> Swept {
-    let over = |mark: &Mark, age, limit| mark.is_over(age, limit);
-    sweep(engine, BEFORE, &over).await
+    sweep(engine, BEFORE, Whose::Over).await
 }
 
 /// Takes away what this run still has. None of its builds runs any more.
 pub(crate) async fn own(engine: &Engine, own: &Mark) -> Swept {
-    sweep(engine, AFTER, &|mark: &Mark, _, _| mark == own).await
+    sweep(engine, AFTER, Whose::Own(own)).await
 }
 
-type Chosen<'a> = &'a (dyn Fn(&Mark, Option<Duration>, Duration) -> bool + Send + Sync);
+/// Whose things are taken away.
+#[derive(Clone, Copy)]
+enum Whose<'a> {
+    /// Of runs that have ended.
+    Over,
+    Own(&'a Mark),
+}
 
-async fn sweep(engine: &Engine, at_most: Duration, chosen: Chosen<'_>) -> Swept {
+async fn sweep(engine: &Engine, at_most: Duration, whose: Whose<'_>) -> Swept {
     let mut swept = Swept::default();
-    let done = tokio::time::timeout(at_most, all(engine, chosen, &mut swept)).await;
+    let all = async {
+        // Containers first: they use the machine, and an image that they run on keeps its name.
+        let stopped = containers(engine, whose, &mut swept.containers).await;
+        let unnamed = names(engine, whose, &mut swept.names).await;
+        stopped.and(unnamed)
+    };
+    let done = tokio::time::timeout(at_most, all).await;
     if let Ok(Err(error)) = done {
         tracing::debug!(%error, "what was left on the engine stays for now");
     }
     swept
 }
 
-async fn all(engine: &Engine, chosen: Chosen<'_>, swept: &mut Swept) -> Result<(), EngineError> {
+async fn containers(engine: &Engine, whose: Whose<'_>, removed: &mut usize) -> Result<(), EngineError> {
     let containers = engine.our_containers().await?;
-    let names = engine.names_told_at_last().await?;
-    if containers.is_empty() && names.is_empty() {
-        return Ok(());
-    }
-    let now = engine.time().await?;
+    let now = now(engine, whose, containers.is_empty()).await?;
     for container in containers {
-        if chosen(&container.mark, age(now, container.created), OLD_CONTAINER)
-            && engine.remove_container(&container.id).await.is_ok()
-        {
-            swept.containers += 1;
-        }
-    }
-    for (name, mark) in names {
-        let tagged = engine.tagged(&name).await?;
-        if chosen(&mark, tagged.and_then(|tagged| age(now, tagged)), OLD_NAME)
-            && engine.remove_name(&name).await.is_ok()
-        {
-            swept.names += 1;
+        let chosen = match whose {
+            Whose::Own(own) => container.mark == *own,
+            Whose::Over => container.mark.is_over(age(now, container.created), OLD_CONTAINER),
+        };
+        if chosen && engine.remove_container(&container.id).await.is_ok() {
+            *removed += 1;
         }
     }
     Ok(())
+}
+
+async fn names(engine: &Engine, whose: Whose<'_>, removed: &mut usize) -> Result<(), EngineError> {
+    let names = engine.names_told_at_last().await?;
+    let now = now(engine, whose, names.is_empty()).await?;
+    for (name, mark) in names {
+        let chosen = match whose {
+            Whose::Own(own) => mark == *own,
+            Whose::Over => {
+                let tagged = engine.tagged(&name).await?;
+                mark.is_over(tagged.and_then(|tagged| age(now, tagged)), OLD_NAME)
+            }
+        };
+        if chosen && engine.remove_name(&name).await.is_ok() {
+            *removed += 1;
+        }
+    }
+    Ok(())
+}
+
+/// The engine's time, where the age of anything has to be known.
+async fn now(engine: &Engine, whose: Whose<'_>, nothing: bool) -> Result<Option<i64>, EngineError> {
+    match whose {
+        Whose::Over if !nothing => engine.time().await,
+        _ => Ok(None),
+    }
 }
 
 impl Engine {
