@@ -72,8 +72,9 @@ impl Record {
     /// Writes `result.json`: whole or not at all.
     pub(crate) fn write(&self, result: &RunResult) -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        serde_json::to_writer_pretty(&mut file, result)?;
-        file.write_all(b"\n")?;
+        // What builds printed is in there, and a result is looked at in terminals too.
+        let json = serde_json::to_string_pretty(result)?;
+        writeln!(file, "{}", plan::escape_json(&json))?;
         file.as_file().sync_all()?;
         file.persist(self.directory.join("result.json")).map_err(|error| error.error)?;
         File::open(&self.directory)?.sync_all()

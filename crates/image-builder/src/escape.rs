@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use plan::misleads;
+pub(crate) use plan::escape_json;
+use plan::{is_marked_command, misleads};
 
 /// One piece of a line: what comes back has no line end, no control character and no CI command.
 ///
@@ -42,28 +43,6 @@ pub(crate) fn escape_output(line: &str) -> Cow<'_, str> {
     escape(line.trim_end_matches(['\r', '\n']))
 }
 
-/// A JSON text: what would mislead or be obeyed is written as `\u….` inside its strings, so that a JSON reader
-/// sees the same data.
-#[must_use]
-pub(crate) fn escape_json(json: &str) -> Cow<'_, str> {
-    if !json.contains("##") && !json.chars().any(misleads) && !json.contains('\x7f') {
-        return Cow::Borrowed(json);
-    }
-    let mut out = String::with_capacity(json.len() + 16);
-    for (at, c) in json.char_indices() {
-        // Outside of strings JSON has neither these characters nor a `#`.
-        if c == '\x7f' || misleads(c) || (c == '#' && is_marked_command(&json[at..])) {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                out.push_str(&format!("\\u{unit:04x}"));
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    Cow::Owned(out)
-}
-
 /// Text between tags or in quotes of XML. Control characters are escaped before; what XML cannot hold at all is replaced.
 #[must_use]
 pub(crate) fn escape_xml(text: &str) -> String {
@@ -87,13 +66,6 @@ fn is_safe(text: &str) -> bool {
     !text.chars().any(|c| c.is_ascii_control() || misleads(c))
         && !text.contains("##")
         && !text.trim_start().starts_with("::")
-}
-
-fn is_marked_command(text: &str) -> bool {
-    text.strip_prefix("##").is_some_and(|rest| {
-        let word = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
-        rest[word..].starts_with('[')
-    })
 }
 
 #[cfg(test)]
@@ -127,15 +99,5 @@ mod tests {
     #[test]
     fn output_lines_lose_their_end_only() {
         assert_eq!(escape_output("50%\r100%\r\n"), "50%\\r100%");
-    }
-
-    #[test]
-    fn json_keeps_its_meaning() {
-        let data = serde_json::json!({"a\u{202e}": "\u{1b}[0m \u{9b} ##vso[x] \u{e0041} \u{7f} ## ok"});
-        let text = data.to_string();
-        let shown = escape_json(&text);
-        assert!(!shown.chars().any(|c| c.is_control() || misleads(c)), "{shown}");
-        assert!(!shown.contains("##vso["), "{shown}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), data);
     }
 }

@@ -24,7 +24,7 @@ pub use build::{Build, BuildContext, BuildId, Kind, Reference, Role, Shadowed, S
 pub use context::{Context, Entry, EntryKind, Expect};
 pub use document::{ComparedWith, FORMAT_VERSION, Plan, PlanFormatError, Revision, Unbuilt, Warning};
 pub use image_test::{ImageTest, TestAction};
-pub use misleading::misleads;
+pub use misleading::{escape_json, is_marked_command, misleads};
 pub use name::{BuildTag, Name, NameError, Version};
 pub use origin::{Origin, Written};
 pub use reason::Reason;
