@@ -119,10 +119,14 @@ fn a_plan_file_chooses_nothing() {
     std::fs::write(&edited, text.replace("debian:12.5", "evil:12.5")).unwrap();
     let run = tree.run(&["build", "--plan", edited.to_str().unwrap()]).code(2);
     assert!(run.stderr.contains("builds[science/nist-basic].dockerfile: "), "{}", run.stderr);
-    // A later minor version of the format, with a field more.
-    let later = text.replacen("\"format_version\": \"1.0\",", "\"format_version\": \"1.7\", \"new\": 1,", 1);
-    std::fs::write(&edited, later).unwrap();
-    tree.run(&["build", "--plan", edited.to_str().unwrap()]).code(5);
+    // Another minor version of the format, with a field more.
+    let version = format!("\"format_version\": \"{}\",", plan::FORMAT_VERSION);
+    for minor in ["1.0", "1.7"] {
+        let other = text.replacen(&version, &format!("\"format_version\": \"{minor}\", \"new\": 1,"), 1);
+        assert_ne!(other, text);
+        std::fs::write(&edited, other).unwrap();
+        tree.run(&["build", "--plan", edited.to_str().unwrap()]).code(5);
+    }
     // Another tree.
     tree.write("science/nist-basic/packages.txt", "astropy\n");
     tree.run(&["build", "--plan", file]).code(2);
