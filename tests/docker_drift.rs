@@ -1,11 +1,9 @@
 //! `--forbid-drift` and `--show-drift`, on a real engine and a real registry: what may move, and what may not.
 
-use std::fs;
 use std::time::Duration;
 
 use plan::ImageName;
 use registry::Registry;
-use serde_json::Value;
 use testbed::command::{Outcome, Program};
 use testbed::tree::{BASE, Tree};
 
@@ -64,13 +62,6 @@ impl Scene {
             shown
         })
     }
-
-    /// The latest `result.json`.
-    fn result(&self) -> Value {
-        let runs = fs::read_dir(self.tree.root().join(".image-builder/runs")).expect("runs are kept");
-        let latest = runs.map(|run| run.expect("a run").path()).max().expect("there was one");
-        serde_json::from_slice(&fs::read(latest.join("result.json")).expect("a result")).expect("JSON")
-    }
 }
 
 #[test]
@@ -85,7 +76,7 @@ fn packages_move_only_with_their_layer() {
     assert!(refused.stderr.contains("dpkg numpy 1."), "{}", refused.said());
     assert!(refused.stderr.contains("packages moved in science/base: 1 changed"), "{}", refused.said());
     assert_eq!(scene.shown(), before, "nothing is published");
-    let result = scene.result();
+    let result = scene.tree.last_result();
     assert_eq!(result["builds"][0]["failure"], "drift", "{result:#}");
     assert_eq!(
         (&result["builds"][0]["outcome"], &result["builds"][1]["outcome"]),
@@ -102,7 +93,7 @@ fn packages_move_only_with_their_layer() {
             shown.said()
         );
     }
-    let moved = &scene.result()["builds"][1]["moved"];
+    let moved = &scene.tree.last_result()["builds"][1]["moved"];
     assert_eq!((&moved[0]["ecosystem"], &moved[0]["name"]), (&"dpkg".into(), &"numpy".into()), "{moved}");
 
     // A file of the base changed: its packages may move, and those of what stands on it with them.

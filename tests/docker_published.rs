@@ -28,22 +28,6 @@ fn plan(scene: &Scene) -> Vec<String> {
     builds.map(|build| build["id"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// What a run did, by its last result.
-fn done(scene: &Scene) -> Vec<String> {
-    let runs = std::fs::read_dir(scene.tree.root().join(".image-builder/runs")).expect("there were runs");
-    let mut runs: Vec<_> = runs.map(|run| run.expect("a run").path()).collect();
-    runs.sort();
-    let last = runs.last().expect("there was a run").join("result.json");
-    let result: Value = serde_json::from_slice(&std::fs::read(last).expect("a result")).expect("JSON");
-    let builds = result["builds"].as_array().expect("builds").iter();
-    let line = |build: &Value| {
-        format!("{} {}", build["id"].as_str().unwrap_or("?"), build["outcome"].as_str().unwrap_or("?"))
-    };
-    let mut done: Vec<String> = builds.map(line).collect();
-    done.sort();
-    done
-}
-
 #[test]
 fn a_compat_image_that_failed_is_all_that_the_next_night_builds() {
     let mut scene = Scene::new("since-published", 2);
@@ -69,7 +53,7 @@ fn a_compat_image_that_failed_is_all_that_the_next_night_builds() {
     scene.tree.write_docker_config("{}");
     assert_eq!(plan(&scene), ["rel/leaf-1:1.0"], "{}", night.said());
     let _ = program(&scene, &[]).run(BOUND).expect_code(0);
-    assert_eq!(done(&scene), ["rel/leaf-1:1.0 built"]);
+    assert_eq!(scene.tree.last_outcomes(), ["rel/leaf-1:1.0 built"]);
     scene.check();
     assert_eq!(
         scene.view.digest(&science, "1.0"),
@@ -131,7 +115,13 @@ fn every_night_goes_on_where_the_one_before_stopped() {
             Vec::new()
         } else {
             let good = |line: &&String| line.ends_with(" built") || line.ends_with(" reused");
-            let bad = done(&scene).iter().filter(|line| !good(line)).map(|line| id(line)).collect::<Vec<_>>();
+            let bad = scene
+                .tree
+                .last_outcomes()
+                .iter()
+                .filter(|line| !good(line))
+                .map(|line| id(line))
+                .collect::<Vec<_>>();
             for name in failing.iter().filter(|name| planned.contains(&format!("science/{name}"))) {
                 assert!(bad.contains(&format!("science/{name}")), "{name} was to fail: {}", night.said());
             }

@@ -31,18 +31,6 @@ fn run(tree: &Tree, repo: &str, arguments: &[&str]) -> Program {
     Program::new(env!("CARGO_BIN_EXE_image-builder"), tree).args(["--all", "--repo", repo]).args(arguments)
 }
 
-/// `result.json` of the only run of a tree.
-fn result(tree: &Tree) -> serde_json::Value {
-    let mut runs: Vec<_> = std::fs::read_dir(tree.root().join(".image-builder/runs"))
-        .expect("there was a run")
-        .flatten()
-        .map(|run| run.path())
-        .collect();
-    runs.sort();
-    let text = std::fs::read_to_string(runs.last().expect("there was a run").join("result.json"));
-    serde_json::from_str(&text.expect("a result is written")).expect("it is whole")
-}
-
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -75,7 +63,7 @@ fn a_failure_is_told_at_the_line_of_its_fragment() {
                 &format!("  {at}\n    3 | RUN echo before && \\\n    4 |     echo on the way && exit 7\n"),
             ],
         );
-        let result = result(&tree);
+        let result = tree.last_result();
         let failed = &result["builds"][1];
         assert_eq!(failed["failed_at"]["file"], "compat/web/Dockerfile", "{failed}");
         assert_eq!(failed["failed_at"]["line"], 3, "{failed}");
@@ -140,7 +128,7 @@ fn an_image_is_shown_beside_what_its_moving_tag_showed() {
         let arguments: &[&str] = if push { &["--push"] } else { &[] };
         let first = run(&tree, &repo, arguments).run(BOUND).expect_code(0);
         says(&first, &["build        outcome", " new  "]);
-        let shown = result(&tree)["builds"][1].clone();
+        let shown = tree.last_result()["builds"][1].clone();
         assert_eq!(shown["compared"]["earlier"], serde_json::Value::Null, "{shown}");
 
         tree.change("compat/web/Dockerfile", "RUN echo web > /web && head -c 100000 /dev/urandom > /more\n");
@@ -150,7 +138,7 @@ fn an_image_is_shown_beside_what_its_moving_tag_showed() {
         if std::env::var("IMAGE_BUILDER_TEST_ENGINE").is_ok_and(|engine| engine != "podman") {
             says(&second, &["same size"]);
         }
-        let compared = &result(&tree)["builds"][1]["compared"];
+        let compared = &tree.last_result()["builds"][1]["compared"];
         let earlier = if push { &shown["digest"] } else { &shown["image_id"] };
         assert_eq!(&compared["earlier"], earlier, "{compared}");
         let number = |name: &str| compared[name].as_u64().unwrap_or_else(|| panic!("{name} in {compared}"));
@@ -159,7 +147,7 @@ fn an_image_is_shown_beside_what_its_moving_tag_showed() {
         if push {
             assert_eq!(
                 View::new(&registry()).digest(&format!("{name}/rel/sky"), "1.0"),
-                result(&tree)["builds"][1]["digest"].as_str().map(str::to_owned)
+                tree.last_result()["builds"][1]["digest"].as_str().map(str::to_owned)
             );
         }
     }

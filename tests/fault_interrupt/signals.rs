@@ -73,10 +73,7 @@ fn row_32_a_running_build_is_ended_and_told() {
         let outcome = running.wait(BOUND).expect_code(code);
         assert!(sent.elapsed() < SOON);
         assert!(outcome.stderr.contains("cancelled"), "{}", outcome.stderr);
-        let runs = std::fs::read_dir(tree.root().join(".image-builder/runs")).expect("there was a run");
-        let run = runs.flatten().next().expect("there was a run").path();
-        let text = std::fs::read_to_string(run.join("result.json")).expect("the result is written");
-        let result: serde_json::Value = serde_json::from_str(&text).expect("it is whole");
+        let result = tree.last_result();
         assert_eq!(result["builds"][0]["outcome"], "cancelled", "{result}");
     }
 }

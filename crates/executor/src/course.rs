@@ -195,26 +195,7 @@ impl<'a> Course<'a> {
 
 /// The result of a build of which nothing was done yet.
 pub(crate) fn unstarted(build: &Build) -> BuildResult {
-    BuildResult {
-        id: build.id.clone(),
-        kind: build.kind,
-        outcome: Outcome::Cancelled,
-        error: None,
-        failure: None,
-        tags: Vec::new(),
-        image_id: None,
-        size: None,
-        digest: None,
-        pushed: Vec::new(),
-        from: Vec::new(),
-        seconds: 0.0,
-        log: None,
-        tests: Vec::new(),
-        failed_at: None,
-        log_tail: Vec::new(),
-        compared: None,
-        moved: Vec::new(),
-    }
+    BuildResult::new(build.id.clone(), build.kind, Outcome::Cancelled)
 }
 
 /// The full reference that a push sets.

@@ -170,13 +170,14 @@ fn real_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// `20261120-145310-0a1b2c`: sorts by time, and differs between machines that share a directory.
+/// `20261120-145310-042-0a1b2c`: sorts by time, to the millisecond, and differs between machines that share a directory.
 fn name(now: SystemTime, process: u32, attempt: u32) -> String {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let time = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since.min(LAST_TIME)).to_string();
+    let time = humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since.min(LAST_TIME)).to_string();
     let digits: String = time.chars().filter(char::is_ascii_digit).collect();
+    let (day, time, millis) = (&digits[..8], &digits[8..14], &digits[14..]);
     let hash = Sha256::digest(format!("{} {process} {attempt}", since.as_nanos()));
-    format!("{}-{}-{:02x}{:02x}{:02x}", &digits[..8], &digits[8..], hash[0], hash[1], hash[2])
+    format!("{day}-{time}-{millis}-{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2])
 }
 
 /// The last second that RFC 3339 can say.
@@ -215,8 +216,12 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let first = Record::create(root.path(), now).unwrap();
         let second = Record::create(root.path(), now).unwrap();
-        assert!(first.run.starts_with("20231114-221320-"), "{}", first.run);
+        assert!(first.run.starts_with("20231114-221320-000-"), "{}", first.run);
         assert_ne!(first.run, second.run);
+        for millis in 1..100 {
+            let next = Record::create(root.path(), now + Duration::from_millis(millis)).unwrap();
+            assert!(next.run > first.run && next.run > second.run, "{} is to sort behind", next.run);
+        }
         let ignore = fs::read_to_string(root.path().join(".image-builder/.gitignore")).unwrap();
         assert_eq!(ignore, "*\n");
     }

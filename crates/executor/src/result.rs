@@ -103,6 +103,33 @@ pub struct BuildResult {
     pub moved: Vec<Move>,
 }
 
+impl BuildResult {
+    /// A build that came to this, and nothing more to tell of it.
+    #[must_use]
+    pub fn new(id: BuildId, kind: Kind, outcome: Outcome) -> Self {
+        Self {
+            id,
+            kind,
+            outcome,
+            error: None,
+            failure: None,
+            tags: Vec::new(),
+            image_id: None,
+            size: None,
+            digest: None,
+            pushed: Vec::new(),
+            from: Vec::new(),
+            seconds: 0.0,
+            log: None,
+            tests: Vec::new(),
+            failed_at: None,
+            log_tail: Vec::new(),
+            compared: None,
+            moved: Vec::new(),
+        }
+    }
+}
+
 /// The instruction at which a build failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedAt {

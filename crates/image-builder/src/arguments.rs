@@ -185,7 +185,6 @@ pub(crate) struct ShowArguments {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// `image-builder plan`
 /// Who may read a Dockerfile. Shared by all that read a source tree.
 #[derive(Debug, Args)]
 pub(crate) struct FrontendArguments {
@@ -209,6 +208,7 @@ impl FrontendArguments {
     }
 }
 
+/// `image-builder plan`
 #[derive(Debug, Args)]
 pub(crate) struct PlanArguments {
     #[command(flatten)]

@@ -164,7 +164,7 @@ mod tests {
 
     fn result(failures: &[Option<Failure>]) -> RunResult {
         RunResult {
-            format_version: "1.0".to_owned(),
+            format_version: executor::result::FORMAT_VERSION.to_owned(),
             run: "r".to_owned(),
             commit: "0".repeat(40),
             repo: "localhost:5000/x".to_owned(),
@@ -175,25 +175,10 @@ mod tests {
             error: None,
             builds: failures
                 .iter()
-                .map(|failure| BuildResult {
-                    id: BuildId("science/a".to_owned()),
-                    kind: Kind::Science,
-                    outcome: if failure.is_some() { Outcome::Failed } else { Outcome::Built },
-                    error: None,
-                    failure: *failure,
-                    tags: Vec::new(),
-                    image_id: None,
-                    size: None,
-                    digest: None,
-                    pushed: Vec::new(),
-                    from: Vec::new(),
-                    seconds: 0.0,
-                    log: None,
-                    tests: Vec::new(),
-                    failed_at: None,
-                    log_tail: Vec::new(),
-                    compared: None,
-                    moved: Vec::new(),
+                .map(|failure| {
+                    let outcome = if failure.is_some() { Outcome::Failed } else { Outcome::Built };
+                    let built = BuildResult::new(BuildId("science/a".to_owned()), Kind::Science, outcome);
+                    BuildResult { failure: *failure, ..built }
                 })
                 .collect(),
         }

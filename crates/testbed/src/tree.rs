@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use git2::{IndexAddOption, Repository, Signature, Time};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// The base image of the trees here; the engine's mirror has it.
@@ -187,6 +188,35 @@ impl Tree {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "git {}: {said}", arguments.join(" "));
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// `result.json` of the latest run in this tree, by the names of runs, which sort by time.
+    ///
+    /// # Panics
+    ///
+    /// When there was no run, or the latest left no whole result.
+    #[must_use]
+    pub fn last_result(&self) -> Value {
+        let runs = fs::read_dir(self.root().join(".image-builder/runs")).expect("there were runs");
+        let latest = runs.map(|run| run.expect("a run").path()).max().expect("there was a run");
+        let text = fs::read(latest.join("result.json")).expect("a result is written");
+        serde_json::from_slice(&text).expect("it is whole")
+    }
+
+    /// What that run did, sorted: `science/base built`.
+    ///
+    /// # Panics
+    ///
+    /// As `last_result`.
+    #[must_use]
+    pub fn last_outcomes(&self) -> Vec<String> {
+        let result = self.last_result();
+        let text = |build: &Value, key: &str| build[key].as_str().expect("a text").to_owned();
+        let builds = result["builds"].as_array().expect("builds").iter();
+        let mut outcomes: Vec<String> =
+            builds.map(|build| format!("{} {}", text(build, "id"), text(build, "outcome"))).collect();
+        outcomes.sort();
+        outcomes
     }
 
     /// Writes docker's configuration into the home, such as `registry::docker_config` makes it.

@@ -19,7 +19,7 @@ use planner::source::{self, Comparison};
 use planner::spec::{Outlines, replan};
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::arguments::Progress;
+use crate::arguments::{FrontendArguments, Progress};
 use crate::exit::Stop;
 use crate::looking::{LookArguments, Looker, Seen, block_on};
 use crate::report::progress::Face;
@@ -51,15 +51,8 @@ pub(crate) struct RebuildArguments {
     /// Take nothing from the engine's build cache
     #[arg(long)]
     no_cache: bool,
-    /// Allow a `# syntax=` frontend beside docker/dockerfile:1
-    #[arg(
-        long,
-        value_name = "IMAGE",
-        env = "IMAGE_BUILDER_ALLOW_FRONTEND",
-        hide_env_values = true,
-        value_delimiter = ','
-    )]
-    allow_frontend: Vec<String>,
+    #[command(flatten)]
+    frontends: FrontendArguments,
     #[command(flatten)]
     look: LookArguments,
 }
@@ -98,7 +91,7 @@ async fn rebuild(arguments: &RebuildArguments) -> anyhow::Result<u8> {
             return Err(Stop::does_not_hold(message).into());
         }
     };
-    let request = Request { allow_frontend: arguments.allow_frontend.clone(), ..Request::default() };
+    let request = Request { allow_frontend: arguments.frontends.allowed(), ..Request::default() };
     let Files { spec, directory, root, origin, _temporary } = match &arguments.from_spec {
         Some(directory) => travelled(&looker, &seen, &trail, directory).await?,
         None => from_git(arguments, &trail, &top, &tag, &request)?,

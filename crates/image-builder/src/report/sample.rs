@@ -62,24 +62,12 @@ pub(crate) fn ended(build: &Build, outcome: Outcome) -> BuildResult {
     let there = matches!(outcome, Outcome::Built | Outcome::Reused);
     let tags = if there { build.tags.clone() } else { Vec::new() };
     BuildResult {
-        id: build.id.clone(),
-        kind: build.kind,
-        outcome,
-        error: None,
-        failure: None,
         tags: tags.clone(),
         image_id: there.then(|| "sha256:1d".to_owned()),
         size: there.then_some(333_000_000),
         digest: there.then(|| "sha256:0123".to_owned()),
         pushed: tags,
-        from: Vec::new(),
-        seconds: 0.0,
-        log: None,
-        tests: Vec::new(),
-        failed_at: None,
-        log_tail: Vec::new(),
-        compared: None,
-        moved: Vec::new(),
+        ..BuildResult::new(build.id.clone(), build.kind, outcome)
     }
 }
 

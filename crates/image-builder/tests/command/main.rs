@@ -14,6 +14,7 @@ mod plan;
 mod published;
 mod refused;
 mod served;
+mod server;
 mod streams;
 mod support;
 mod verify;

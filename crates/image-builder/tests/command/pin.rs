@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
+use crate::server::{Request, Server};
 use crate::support::{Run, Tree};
 
 /// What is shown: what stands for `repository:tag`; all else is not there.
@@ -21,32 +20,23 @@ enum Answer {
     Login(char),
 }
 
-/// A registry that answers HEAD on manifests, over plain HTTP, and remembers who asked. It ends when dropped.
+/// A registry that answers HEAD on manifests, over plain HTTP, and remembers who asked.
 struct Registry {
-    address: SocketAddr,
+    server: Server,
     shown: Shown,
     asked: Arc<Mutex<Vec<(String, String)>>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Registry {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("bound");
         let (shown, asked) = (Shown::default(), Arc::<Mutex<Vec<(String, String)>>>::default());
         let (seen, remember) = (Arc::clone(&shown), Arc::clone(&asked));
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
-                let Some((line, authorization)) = head(&stream) else { continue };
-                if line == "END" {
-                    break;
-                }
-                let _ = answer(&stream, &line, &authorization, &seen.lock().expect("nobody panics with it"));
-                remember.lock().expect("nobody panics with it").push((line, authorization));
-            }
+        let server = Server::start(move |stream, request| {
+            let _ = answer(stream, &request, &seen.lock().expect("nobody panics with it"));
+            let asked = (request.line, request.authorization);
+            remember.lock().expect("nobody panics with it").push(asked);
         });
-        Self { address, shown, asked, thread: Some(thread) }
+        Self { server, shown, asked }
     }
 
     fn show(&self, image: &str, answer: Answer) {
@@ -66,46 +56,18 @@ impl Registry {
     }
 
     fn text(&self, run: &str) -> String {
-        run.replace(&self.address.to_string(), "$REGISTRY")
+        run.replace(&self.server.address.to_string(), "$REGISTRY")
     }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        if let Ok(mut stream) = TcpStream::connect(self.address) {
-            let _ = stream.write_all(b"END\r\n\r\n");
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// The first line of a request, and who asks.
-fn head(stream: &TcpStream) -> Option<(String, String)> {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-    let first = lines.next()?;
-    let first = first.strip_suffix(" HTTP/1.1").unwrap_or(&first).to_owned();
-    let mut authorization = String::new();
-    for line in lines.take_while(|line| !line.is_empty()) {
-        if let Some((name, value)) = line.split_once(": ")
-            && name.eq_ignore_ascii_case("authorization")
-        {
-            value.clone_into(&mut authorization);
-        }
-    }
-    Some((first, authorization))
 }
 
 fn answer(
     mut stream: &TcpStream,
-    line: &str,
-    authorization: &str,
+    request: &Request,
     shown: &BTreeMap<String, Answer>,
 ) -> std::io::Result<()> {
-    let image = line.trim_start_matches("HEAD /v2/").replace("/manifests/", ":");
+    let image = request.line.trim_start_matches("HEAD /v2/").replace("/manifests/", ":");
     let reply = match shown.get(&image) {
-        Some(Answer::Login(_)) if authorization.is_empty() => {
+        Some(Answer::Login(_)) if request.authorization.is_empty() => {
             "401 Unauthorized\r\nwww-authenticate: Basic realm=\"here\"".to_owned()
         }
         Some(Answer::Digest(digit) | Answer::Login(digit)) => format!(
@@ -128,7 +90,7 @@ const DOCKERFILE: &str = "science/a/Dockerfile";
 fn tree(registry: &Registry, dockerfile: &str) -> Tree {
     let tree = Tree::new();
     tree.write("science/a/sciserver-image.json", "{\"image\": \"a\", \"compat\": null}\n");
-    tree.write(DOCKERFILE, dockerfile.replace("$REGISTRY", &registry.address.to_string()));
+    tree.write(DOCKERFILE, dockerfile.replace("$REGISTRY", &registry.server.address.to_string()));
     tree.git(&["add", "--all"]);
     tree
 }
@@ -285,7 +247,8 @@ fn credentials_are_those_of_a_build_and_show_nowhere() {
     registry.show("debian:12", Answer::Login('a'));
     let tree = tree(&registry, "FROM $REGISTRY/debian:12\n");
     tree.run(&["pin", "--check"]).code(5);
-    let config = format!("{{\"auths\": {{\"{}\": {{\"auth\": \"bWU6c2VjcmV0\"}}}}}}", registry.address);
+    let config =
+        format!("{{\"auths\": {{\"{}\": {{\"auth\": \"bWU6c2VjcmV0\"}}}}}}", registry.server.address);
     tree.write_docker_config(&config);
     let run = tree.run(&["pin"]).code(0);
     assert!(text(&registry, &tree).contains(&digest('a')));

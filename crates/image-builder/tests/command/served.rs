@@ -1,51 +1,40 @@
 //! A registry in memory: images made of labels, over plain HTTP, and a count of all bytes that it sent.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+
+use crate::server::Server;
 
 /// What is served: paths behind `/v2/` with media type and body.
 type Served = Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>;
 
-/// It ends when dropped.
 pub(crate) struct Registry {
-    address: SocketAddr,
+    server: Server,
     served: Served,
     sent: Arc<AtomicUsize>,
     asked: Arc<Mutex<Vec<String>>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Registry {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("bound");
         let (served, sent) = (Served::default(), Arc::<AtomicUsize>::default());
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let (ours, count, remember) = (Arc::clone(&served), Arc::clone(&sent), Arc::clone(&asked));
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
-                let Some(line) = request(&stream) else { continue };
-                if line == "END" {
-                    break;
-                }
-                let bytes = answer(&stream, &line, &ours.lock().expect("nobody panics with it"));
-                count.fetch_add(bytes.unwrap_or_default(), Ordering::Relaxed);
-                remember.lock().expect("nobody panics with it").push(line);
-            }
+        let server = Server::start(move |stream, request| {
+            let bytes = answer(stream, &request.line, &ours.lock().expect("nobody panics with it"));
+            count.fetch_add(bytes.unwrap_or_default(), Ordering::Relaxed);
+            remember.lock().expect("nobody panics with it").push(request.line);
         });
-        Self { address, served, sent, asked, thread: Some(thread) }
+        Self { server, served, sent, asked }
     }
 
     pub(crate) fn host(&self) -> String {
-        self.address.to_string()
+        self.server.address.to_string()
     }
 
     /// Shows an image of two layers, 500 MB each, that are not there, under `repository:tag`. Returns its digest.
@@ -88,29 +77,10 @@ impl Registry {
     }
 }
 
-impl Drop for Registry {
-    fn drop(&mut self) {
-        if let Ok(mut stream) = TcpStream::connect(self.address) {
-            let _ = stream.write_all(b"END\r\n\r\n");
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 /// `sha256:…` of bytes.
 pub(crate) fn digest(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
-}
-
-/// The first line of a request.
-fn request(stream: &TcpStream) -> Option<String> {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-    let first = lines.next()?;
-    for _ in lines.take_while(|line| !line.is_empty()) {}
-    Some(first.strip_suffix(" HTTP/1.1").unwrap_or(&first).to_owned())
 }
 
 fn answer(
