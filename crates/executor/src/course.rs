@@ -12,7 +12,8 @@ use crate::push::PushFailure;
 use crate::result::{BuildResult, Failure, Outcome};
 use crate::schedule::{Ended, Schedule, State};
 
-/// Pushes at a time.
+/// Pushes at a time, at least: as many as builds where those are more, so that they keep up. How many layers it
+/// uploads at once, an engine decides for all pushes together.
 const PUSHES: usize = 4;
 
 /// A run on its way.
@@ -39,7 +40,7 @@ impl<'a> Course<'a> {
             plan,
             push,
             schedule: Schedule::new(needs, jobs),
-            publish: Publish::new(needs, PUSHES),
+            publish: Publish::new(needs, jobs.max(PUSHES)),
             results,
         }
     }

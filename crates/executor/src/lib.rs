@@ -44,6 +44,8 @@ pub mod run;
 mod schedule;
 mod secrets;
 mod session;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 mod sweep;
 mod trial;
 mod weigh;

@@ -2,7 +2,11 @@
 //!
 //! Pure: knows positions in a plan, nothing of engines, time or tasks. `run` asks [`Schedule::start`] for work
 //! and reports back how each piece ended.
+//!
+//! What has the longest way below it starts first (Graham's bound for such lists: at most 2 - 1/jobs times the best).
+//! How long builds take is not known before they ran, so a way is as long as it has builds.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use plan::Plan;
@@ -45,8 +49,10 @@ pub(crate) struct Schedule {
     missing: Vec<usize>,
     /// For each build those that need it.
     children: Vec<Vec<usize>>,
-    /// Waiting builds of which nothing is missing.
-    ready: BTreeSet<usize>,
+    /// For each build how many builds the longest way has that begins with it.
+    ways: Vec<usize>,
+    /// Waiting builds of which nothing is missing, those with the longest way first, then in the plan's order.
+    ready: BTreeSet<(Reverse<usize>, usize)>,
     running: usize,
     jobs: usize,
 }
@@ -60,12 +66,19 @@ impl Schedule {
                 children[*parent].push(build);
             }
         }
+        let mut ways = vec![1; needs.len()];
+        for build in (0..needs.len()).rev() {
+            let below = children[build].iter().map(|child| ways[*child]).max();
+            ways[build] += below.unwrap_or(0);
+        }
         let missing: Vec<usize> = needs.iter().map(Vec::len).collect();
-        let ready = (0..needs.len()).filter(|build| missing[*build] == 0).collect();
+        let free = (0..needs.len()).filter(|build| missing[*build] == 0);
+        let ready = free.map(|build| (Reverse(ways[build]), build)).collect();
         Self {
             states: vec![State::Waiting; needs.len()],
             missing,
             children,
+            ways,
             ready,
             running: 0,
             jobs: jobs.max(1),
@@ -78,12 +91,12 @@ impl Schedule {
         self.release_children(build);
     }
 
-    /// Takes the first build, in the plan's order, that may start now.
+    /// Takes the build that may start now and has the longest way below it.
     pub(crate) fn start(&mut self) -> Option<usize> {
         if self.running >= self.jobs {
             return None;
         }
-        let build = *self.ready.first()?;
+        let (_, build) = *self.ready.first()?;
         self.set(build, State::Running);
         Some(build)
     }
@@ -125,7 +138,7 @@ impl Schedule {
         for child in self.children[build].clone() {
             self.missing[child] -= 1;
             if self.missing[child] == 0 && self.states[child] == State::Waiting {
-                self.ready.insert(child);
+                self.ready.insert((Reverse(self.ways[child]), child));
             }
         }
     }
@@ -154,7 +167,7 @@ impl Schedule {
             State::Cancelled => matches!(from, State::Waiting | State::Running),
         };
         assert!(allowed, "build {build} cannot go from {from:?} to {to:?}");
-        self.ready.remove(&build);
+        self.ready.remove(&(Reverse(self.ways[build]), build));
         self.running += usize::from(to == State::Running);
         self.running -= usize::from(from == State::Running);
         self.states[build] = to;
@@ -206,6 +219,12 @@ mod tests {
                 started.push(build);
             }
             assert!(running.len() <= jobs, "{} builds at once, {jobs} allowed", running.len());
+            let is_there = |build: &usize| matches!(schedule.state(*build), State::Built | State::Reused);
+            let could_start = |build: &usize| {
+                schedule.state(*build) == State::Waiting && needs[*build].iter().all(is_there)
+            };
+            let idle = (0..needs.len()).find(could_start).filter(|_| running.len() < jobs);
+            assert_eq!(idle, None, "it could start, and {} of {jobs} slots are free", jobs - running.len());
             if running.is_empty() {
                 break;
             }
@@ -258,6 +277,14 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_way_starts_first() {
+        // 0 and 1 alone, 2 ← 3 ← 4, 5 ← 6
+        let needs = vec![vec![], vec![], vec![], vec![2], vec![3], vec![], vec![5]];
+        assert_eq!(drive(&needs, 1, &BTreeSet::new(), &[0]).1, [2, 3, 5, 0, 1, 4, 6]);
+        assert_eq!(drive(&needs, 2, &BTreeSet::new(), &[0]).1, [2, 5, 3, 0, 1, 4, 6]);
+    }
+
+    #[test]
     fn what_is_reused_never_runs_and_lets_children_start() {
         let mut schedule = Schedule::new(&[vec![], vec![0], vec![1]], 4);
         schedule.reuse(0);
@@ -304,15 +331,54 @@ mod tests {
         fn graph()(rows in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..4), 1..60))
             -> Vec<Vec<usize>>
         {
-            rows.iter().enumerate().map(|(build, row)| {
-                let parents: BTreeSet<usize> =
-                    row.iter().filter(|_| build > 0).map(|index| index.index(build.max(1))).collect();
-                parents.into_iter().collect()
-            }).collect()
+            backwards(&rows)
         }
     }
 
+    fn backwards(rows: &[Vec<prop::sample::Index>]) -> Vec<Vec<usize>> {
+        let parents = |(build, row): (usize, &Vec<prop::sample::Index>)| {
+            let parents: BTreeSet<usize> =
+                row.iter().filter(|_| build > 0).map(|index| index.index(build.max(1))).collect();
+            parents.into_iter().collect()
+        };
+        rows.iter().enumerate().map(parents).collect()
+    }
+
+    /// The longest way that begins with a build, by looking at all of them.
+    fn longest_way(needs: &[Vec<usize>], build: usize) -> usize {
+        let children = (build + 1..needs.len()).filter(|child| needs[*child].contains(&build));
+        1 + children.map(|child| longest_way(needs, child)).max().unwrap_or(0)
+    }
+
     proptest! {
+        /// Of all that could start, nothing has a longer way than what does. That no slot is idle meanwhile, `drive` asserts.
+        #[test]
+        fn what_starts_has_the_longest_way(
+            needs in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..3), 1..14)
+                .prop_map(|rows| backwards(&rows)),
+            jobs in 1_usize..6,
+            picks in prop::collection::vec(any::<usize>(), 1..20),
+        ) {
+            let mut schedule = Schedule::new(&needs, jobs);
+            let mut running = Vec::new();
+            for pick in picks.iter().cycle() {
+                loop {
+                    let is_built = |build: &usize| schedule.state(*build) == State::Built;
+                    let is_ready = |build: &usize| {
+                        schedule.state(*build) == State::Waiting && needs[*build].iter().all(is_built)
+                    };
+                    let best = (0..needs.len()).filter(is_ready).map(|build| longest_way(&needs, build)).max();
+                    let Some(build) = schedule.start() else { break };
+                    prop_assert_eq!(Some(longest_way(&needs, build)), best);
+                    running.push(build);
+                }
+                if running.is_empty() {
+                    break;
+                }
+                schedule.finish(running.swap_remove(pick % running.len()), Ended::Built);
+            }
+        }
+
         /// Invariant 7 of the house, and that parents come first.
         #[test]
         fn failures_are_contained(
