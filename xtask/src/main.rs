@@ -1,8 +1,9 @@
-//! The house's own tool: `cargo xtask demo`, `test`, `check` and `engine`.
+//! The house's own tool: `cargo xtask demo`, `test`, `check`, `bench` and `engine`.
 //!
 //! It knows machines (packages, processes, bridges) and the command line of image-builder, not its libraries: what the
 //! demonstration shows is what a user would see.
 
+mod bench;
 mod check;
 mod demo;
 mod engine;
@@ -71,6 +72,10 @@ enum Command {
         #[arg(long, default_value_t = 8)]
         minutes: u64,
     },
+    /// How fast it is, beside git, docker and skopeo in the same run; writes BENCHMARKS.md.
+    Bench(bench::Asked),
+    /// How near the scheduler comes to the best possible run, with up to thousands of slots, over a virtual clock.
+    Simulate(bench::simulate::Asked),
     /// A private engine with a registry, for work by hand.
     Engine {
         #[command(subcommand)]
@@ -125,6 +130,8 @@ fn run(command: Command) -> Result<()> {
         Command::Check { advisories: true } => check::run(Advisories::Ask),
         Command::Check { advisories: false } => check::run(Advisories::Leave),
         Command::Fuzz { target, minutes } => fuzz::run(&target, minutes),
+        Command::Bench(asked) => bench::run(&asked),
+        Command::Simulate(asked) => bench::simulate::run(&asked),
         Command::Engine { action } => match action {
             Action::Up { engine } => engine::command_up(engine),
             Action::Down { engine, purge } => engine::command_down(engine, purge),

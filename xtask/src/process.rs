@@ -225,7 +225,8 @@ fn bail_after(child: &mut Child) {
     }
 }
 
-fn signal(target: &str, name: &str) {
+/// Sends a signal, by its name, to a process or (`-` in front) a group.
+pub(crate) fn signal(target: &str, name: &str) {
     quiet(Command::new("sh").args(["-c", &format!("kill -{name} {target}")]));
 }
 

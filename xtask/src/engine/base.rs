@@ -47,6 +47,22 @@ impl Client {
     }
 }
 
+/// An engine and a registry that the variables of the tests name; `None` when they do not.
+pub(crate) fn given(kind: Kind) -> Result<Option<State>> {
+    let names = ["IMAGE_BUILDER_TEST_HOST", "IMAGE_BUILDER_TEST_REGISTRY"];
+    let [Some(host), Some(registry)] =
+        names.map(|name| env::var(name).ok().filter(|value| !value.is_empty()))
+    else {
+        return Ok(None);
+    };
+    let state = State { host, registry, ..State::new(kind.name()) };
+    if !Client::new(&state).answers() {
+        bail!("no engine answers at {}, which {} names", state.host, names[0]);
+    }
+    println!("using the engine at {} and the registry {} as they are", state.host, state.registry);
+    Ok(Some(state))
+}
+
 /// An engine and a registry that somebody else runs: named by the variables of the tests, or `DOCKER_HOST`.
 pub(crate) fn reachable(kind: Kind) -> Result<State> {
     let help = "private engines need root: run `cargo xtask` as root, or name a running engine and a registry that it may push to \

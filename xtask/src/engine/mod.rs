@@ -62,6 +62,11 @@ impl Session {
         Ok(Self { kind, state, keep: false })
     }
 
+    /// The engine and registry that the variables of the tests name, left as they are; `None` when they name none.
+    pub(crate) fn given(kind: Kind) -> Result<Option<Self>> {
+        Ok(base::given(kind)?.map(|state| Self { kind, state, keep: true }))
+    }
+
     /// Where it listens.
     pub(crate) fn state(&self) -> &State {
         &self.state

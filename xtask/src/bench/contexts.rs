@@ -1,0 +1,114 @@
+//! Contexts on their way to an engine: one large file, and many small ones, against the docker client.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::process::Command;
+use std::time::SystemTime;
+
+use anyhow::Result;
+
+use crate::bench::Bench;
+use crate::bench::docker::Docker;
+use crate::bench::measure::{Side, in_turns, peak_mib, timed};
+use crate::bench::page::{Bound, Row, Section};
+use crate::bench::trees::SourceTree;
+use crate::process;
+
+/// Both sides need the room of the context several times over.
+const ROUNDS: usize = 3;
+const LAYER: &str = "science/large";
+const DESCRIPTOR: &str = "{\"image\": \"large\", \"version\": \"1.0\", \"compat\": null}\n";
+/// Everything is sent; the copy is in the engine's cache after the first time.
+const DOCKERFILE: &str = "FROM scratch\nCOPY data /data/\n";
+
+/// One file of a gigabyte, then 20,000 small ones.
+pub(crate) fn section(bench: &Bench, docker: &Docker) -> Result<Section> {
+    let (mib, files) = (bench.scale.pick(1024, 64), bench.scale.pick(20_000, 2_000));
+    let large = compare(bench, docker, &format!("one file of {mib} MiB"), |data| one_file(data, mib))?;
+    let small = compare(bench, docker, &format!("{files} small files"), |data| many_files(data, files))?;
+    Ok(Section {
+        title: "Contexts".to_owned(),
+        about: format!(
+            "The whole run for one layer whose context is large, against `docker build` of the same files. {}.",
+            docker.describe()?
+        ),
+        rows: vec![large.bound(Bound::Mib(64.0)), small],
+        notes: vec![
+            "Ours reads git's index for the plan, then every byte once, checked against the digest of the plan as it is sent. The docker client \
+             sends what is newer than what the engine kept of an earlier build; here all of it is newer. The steps themselves come from the \
+             engine's cache on both sides."
+                .to_owned(),
+        ],
+    })
+}
+
+fn compare(bench: &Bench, docker: &Docker, case: &str, fill: impl Fn(&Path) -> Result<()>) -> Result<Row> {
+    let files = [("Dockerfile", DOCKERFILE), ("sciserver-image.json", DESCRIPTOR)];
+    let files = files.map(|(name, text)| (format!("{LAYER}/{name}"), text.to_owned()));
+    let tree = SourceTree::of_files(&files)?;
+    let data = tree.root().join(LAYER).join("data");
+    fs::create_dir_all(&data)?;
+    fill(&data)?;
+    age(&data)?;
+    // Contents made by chance are not worth compressing.
+    process::read(tree.git().args(["-c", "core.compression=0", "add", "--all"]))?;
+    process::read(tree.git().args(["-c", "commit.gpgSign=false", "commit", "--quiet", "--message=data"]))?;
+    let copy = tempfile::Builder::new().prefix("image-builder-bench-").tempdir()?;
+    process::read(Command::new("cp").args(["-r", "--reflink=auto"]).arg(&data).arg(copy.path()))?;
+    process::write(&copy.path().join("Dockerfile"), DOCKERFILE)?;
+    let ours = || {
+        let mut command = bench.command();
+        docker.surround(&mut command);
+        command.arg("--root").arg(tree.root()).args(["--all", "--repo", &docker.repo()]);
+        command
+    };
+    let sides = vec![
+        Side::program("image-builder --all", ours),
+        Side::new("docker build", || {
+            touch(&copy.path().join("data"), SystemTime::now())?;
+            timed(&mut docker.build(copy.path(), "large"))
+        }),
+    ];
+    let measured = in_turns(sides, bench.rounds.min(ROUNDS))?;
+    let peak = peak_mib(&mut ours())?;
+    Ok(Row::of(case, &measured[0], Some(&measured[1])).peak(peak).bound(Bound::Ratio(1.0)))
+}
+
+/// As if they had been there for an hour: git reads again what is as young as its index.
+fn age(directory: &Path) -> Result<()> {
+    touch(directory, SystemTime::now() - std::time::Duration::from_secs(3600))
+}
+
+fn touch(directory: &Path, time: SystemTime) -> Result<()> {
+    for entry in walkdir::WalkDir::new(directory) {
+        let entry = entry?;
+        if entry.file_type().is_file() {
+            File::options().write(true).open(entry.path())?.set_modified(time)?;
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that no two blocks share.
+fn one_file(directory: &Path, mib: usize) -> Result<()> {
+    let mut file = BufWriter::new(File::create(directory.join("large.bin"))?);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..mib * 1024 * 1024 / 8 {
+        // Marsaglia's xorshift.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        file.write_all(&state.to_le_bytes())?;
+    }
+    file.flush()?;
+    Ok(())
+}
+
+fn many_files(directory: &Path, count: usize) -> Result<()> {
+    for number in 0..count {
+        let path = directory.join(format!("{:03}/{number:05}.txt", number / 100));
+        process::write(&path, &format!("file {number}\n").repeat(1 + number % 40))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! The docker client as the other side: which one builds with BuildKit, on which engine, and what is removed in the end.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::engine::{Session, State};
+use crate::{place, process};
+
+/// The last client that builds with BuildKit by itself; later ones need the plugin buildx.
+const BY_ITSELF: u32 = 20;
+
+/// An engine with its registry, and the client that speaks to it.
+pub(crate) struct Docker {
+    session: Session,
+    client: PathBuf,
+    buildkit: bool,
+    home: TempDir,
+}
+
+impl Docker {
+    /// Of an engine that is up.
+    pub(crate) fn new(session: Session) -> Result<Self> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let clients: Vec<_> =
+            env::split_paths(&path).map(|dir| dir.join("docker")).filter(|file| file.is_file()).collect();
+        let found = clients.iter().find(|client| has_buildkit(client));
+        let client = found.or(clients.first()).context("there is no docker client")?.clone();
+        let home = tempfile::Builder::new().prefix("image-builder-bench-home-").tempdir()?;
+        Ok(Self { session, client, buildkit: found.is_some(), home })
+    }
+
+    /// Where engine and registry are.
+    pub(crate) fn state(&self) -> &State {
+        self.session.state()
+    }
+
+    /// Under which everything here is named.
+    pub(crate) fn repo(&self) -> String {
+        format!("{}/image-builder-bench", self.state().registry)
+    }
+
+    /// The client, without anybody's settings.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.client);
+        self.surround(&mut command);
+        command.env("DOCKER_BUILDKIT", if self.buildkit { "1" } else { "0" });
+        command
+    }
+
+    /// `docker build` of a directory.
+    pub(crate) fn build(&self, directory: &Path, name: &str) -> Command {
+        let mut command = self.command();
+        command.args(["build", "--quiet", "--tag"]).arg(self.name(name)).arg(directory);
+        command
+    }
+
+    /// The full name of an image of this side.
+    pub(crate) fn name(&self, name: &str) -> String {
+        format!("{}/docker/{name}", self.repo())
+    }
+
+    /// The other client of BuildKit, where the root of the modern engine has it.
+    pub(crate) fn bake(&self) -> Option<Command> {
+        let root = place::engine(&self.state().name).join("root");
+        let plugin = root.join("usr/libexec/docker/cli-plugins/docker-buildx");
+        let plugin =
+            if plugin.is_file() { plugin } else { root.join("usr/lib/docker/cli-plugins/docker-buildx") };
+        if !plugin.is_file() {
+            return None;
+        }
+        // Its C library is that of its root, which can be newer than ours.
+        let mut command = Command::new(root.join("lib64/ld-linux-x86-64.so.2"));
+        command.arg("--library-path").arg(root.join("usr/lib/x86_64-linux-gnu")).arg(plugin).arg("bake");
+        self.surround(&mut command);
+        Some(command)
+    }
+
+    /// Engine and home for any of the sides.
+    pub(crate) fn surround(&self, command: &mut Command) {
+        command.env("DOCKER_HOST", &self.state().host).env_remove("DOCKER_CONTEXT");
+        command.env("DOCKER_API_VERSION", "1.41").env("HOME", self.home.path());
+        command.env("DOCKER_CONFIG", self.home.path()).env("XDG_CACHE_HOME", self.home.path().join("cache"));
+    }
+
+    /// Both versions and the builder, for the page.
+    pub(crate) fn describe(&self) -> Result<String> {
+        let format = "client {{.Client.Version}}, engine {{.Server.Version}}";
+        let versions = process::read(self.command().args(["version", "--format", format]))?;
+        let builder =
+            if self.buildkit { "BuildKit" } else { "the classic builder, as the client has no buildx" };
+        Ok(format!("Docker {}; docker build uses {builder}", versions.trim()))
+    }
+
+    /// Removes the images that were made; what somebody else has stays.
+    pub(crate) fn clean(&self) -> Result<()> {
+        let listed =
+            process::read(self.command().args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]))?;
+        let ours: Vec<&str> = listed.lines().filter(|name| name.starts_with(&self.repo())).collect();
+        for names in ours.chunks(50) {
+            process::read(self.command().args(["image", "rm", "--force"]).args(names))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        if let Err(error) = self.clean() {
+            eprintln!("images of the benchmark are left: {error:#}");
+        }
+    }
+}
+
+fn has_buildkit(client: &Path) -> bool {
+    let by_itself = process::read(Command::new(client).arg("--version")).is_ok_and(|text| {
+        let version =
+            text.split_whitespace().nth(2).and_then(|version| version.split('.').next()?.parse().ok());
+        version.is_some_and(|major: u32| major <= BY_ITSELF)
+    });
+    by_itself || process::quiet(Command::new(client).args(["buildx", "version"]))
+}
+
+/// The engine that is named by the variables of the tests, or one of our own.
+pub(crate) fn start(kind: crate::engine::Kind) -> Result<Docker> {
+    if kind == crate::engine::Kind::Podman {
+        bail!("builds are compared on Docker's engines");
+    }
+    Docker::new(Session::given(kind)?.map_or_else(|| Session::start(kind), Ok)?)
+}

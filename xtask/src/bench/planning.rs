@@ -1,0 +1,141 @@
+//! Plans against git itself: the floor that no tool gets below, and a git process for each layer.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::bench::measure::{Side, in_turns, peak_mib, timed};
+use crate::bench::page::{Bound, Row, Section};
+use crate::bench::trees::{Change, Shape, SourceTree};
+use crate::bench::{Bench, Scale};
+
+const TWO_ROOTS: [&str; 3] = ["--", "science", "compat"];
+/// A process for each layer is slow: it is not run as often.
+const FEW: usize = 3;
+
+/// One layer changed.
+pub(crate) fn plans(bench: &Bench) -> Result<Section> {
+    let size = match bench.scale {
+        Scale::Full => 1000,
+        Scale::Quick => 100,
+    };
+    let mut rows = Vec::new();
+    for (shape, name) in
+        [(Shape::Mix, "mix"), (Shape::Chains, "chains of 10"), (Shape::Wide, "one base, all others on it")]
+    {
+        let tree = SourceTree::new(shape, size, 100, Change::OneLayer)?;
+        rows.push(against_git(bench, &tree, &format!("{size} layers, {name}"), Against::WorkingTree)?);
+        if shape == Shape::Mix {
+            rows.push(against_git(
+                bench,
+                &tree,
+                &format!("{size} layers, {name}, two commits"),
+                Against::Commits,
+            )?);
+            rows.push(a_process_per_layer(bench, &tree, size)?);
+        }
+    }
+    let long = SourceTree::new(Shape::Mix, size, bench.scale.pick(5000, 500), Change::OneLayer)?;
+    let case = format!("{size} layers, mix, {} commits", bench.scale.pick(5000, 500));
+    rows.push(against_git(bench, &long, &case, Against::WorkingTree)?);
+    drop(long);
+    let quiet = SourceTree::new(Shape::Mix, size, 100, Change::Outside)?;
+    let nothing =
+        against_git(bench, &quiet, &format!("{size} layers, mix, nothing to do"), Against::WorkingTree)?;
+    rows.push(nothing.bound(Bound::Milliseconds(50.0)));
+    Ok(Section {
+        title: "Planning".to_owned(),
+        about: "One layer of a source tree changed in the last commit: `image-builder --dryrun` against `git diff --name-only HEAD^` of the \
+                same comparison, which only names the files, and against a `git diff` process for each layer. Six files a layer, \
+                100 commits unless told otherwise, files and objects in the machine's cache."
+            .to_owned(),
+        rows,
+        notes: vec![
+            "git compares two trees and is done. A plan reads every descriptor and Dockerfile besides, since it has to know who stands on what \
+             changed, and it counts the commits, since build tags hold their number."
+                .to_owned(),
+        ],
+    })
+}
+
+/// The curve.
+pub(crate) fn growth(bench: &Bench) -> Result<Section> {
+    let sizes: &[usize] = match bench.scale {
+        Scale::Full => &[10, 100, 1000, 10_000],
+        Scale::Quick => &[10, 100],
+    };
+    let mut rows = Vec::new();
+    for size in sizes {
+        let tree = SourceTree::new(Shape::Mix, *size, 100, Change::OneLayer)?;
+        let row = against_git(bench, &tree, &format!("{size} layers"), Against::WorkingTree)?;
+        let row = row.peak(peak_mib(&mut plan(bench, tree.root(), Against::WorkingTree))?);
+        rows.push(if *size == 10_000 {
+            row.bound(Bound::Milliseconds(1000.0)).bound(Bound::Mib(256.0))
+        } else {
+            row
+        });
+    }
+    let each = rows.last().zip(rows.first()).map(|(last, first)| {
+        let layers = (sizes[sizes.len() - 1] - sizes[0]) as f64;
+        (last.ours.median_ms - first.ours.median_ms) / layers * 1000.0
+    });
+    let notes = each.map(|each| format!("Each further layer costs {each:.0} µs.")).into_iter().collect();
+    Ok(Section {
+        title: "Growth".to_owned(),
+        about: "The same with more and more layers.".to_owned(),
+        rows,
+        notes,
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Against {
+    WorkingTree,
+    Commits,
+}
+
+fn against_git(bench: &Bench, tree: &SourceTree, case: &str, against: Against) -> Result<Row> {
+    let (ours, git) = match against {
+        Against::WorkingTree => ("image-builder --dryrun", "git diff --name-only HEAD^"),
+        Against::Commits => ("image-builder --dryrun --ref HEAD^..HEAD", "git diff --name-only HEAD^ HEAD"),
+    };
+    let sides = vec![
+        Side::program(ours, || plan(bench, tree.root(), against)),
+        Side::program(git, || {
+            let mut command = tree.git();
+            command.args(["diff", "--name-only", "HEAD^"]);
+            if let Against::Commits = against {
+                command.arg("HEAD");
+            }
+            command.args(TWO_ROOTS);
+            command
+        }),
+    ];
+    let measured = in_turns(sides, bench.rounds)?;
+    Ok(Row::of(case, &measured[0], Some(&measured[1])).bound(Bound::Ratio(3.0)))
+}
+
+fn a_process_per_layer(bench: &Bench, tree: &SourceTree, size: usize) -> Result<Row> {
+    let sides = vec![
+        Side::program("image-builder --dryrun", || plan(bench, tree.root(), Against::WorkingTree)),
+        Side::new("git diff, a process per layer", || {
+            let mut all = std::time::Duration::ZERO;
+            for layer in tree.layers() {
+                all += timed(tree.git().args(["diff", "--name-only", "HEAD^", "--"]).arg(&layer))?;
+            }
+            Ok(all)
+        }),
+    ];
+    let measured = in_turns(sides, bench.rounds.min(FEW))?;
+    Ok(Row::of(format!("{size} layers, mix"), &measured[0], Some(&measured[1])).bound(Bound::Faster(100.0)))
+}
+
+fn plan(bench: &Bench, root: &Path, against: Against) -> Command {
+    let mut command = bench.command();
+    command.arg("--root").arg(root).arg("--dryrun");
+    if let Against::Commits = against {
+        command.args(["--ref", "HEAD^..HEAD"]);
+    }
+    command
+}
