@@ -4,6 +4,8 @@
 //! which the client walks a directory. None of the three is documented in full; the table of the tests was taken
 //! from a client.
 
+use std::sync::OnceLock;
+
 use regex::Regex;
 
 use crate::Problem;
@@ -17,6 +19,9 @@ const MAX_PATTERNS: usize = 2_000;
 
 /// The longest pattern, in bytes: as long as a path can be.
 const MAX_LENGTH: usize = 4_096;
+
+/// A pattern up to this long, in bytes, and without a class always makes an expression: none is too large for it.
+const SURE: usize = 128;
 
 /// How many problems of one file are told.
 const MAX_PROBLEMS: usize = 50;
@@ -43,7 +48,33 @@ enum Matcher {
     Prefix(String),
     /// Behind a `**` at the beginning.
     Suffix(String),
-    Regex(Regex),
+    Expression(Expression),
+}
+
+/// A regular expression that is made when something is held against it: most layers of a tree are not built, and nobody asks what
+/// of them would be sent.
+#[derive(Debug, Clone)]
+struct Expression {
+    text: String,
+    made: OnceLock<Regex>,
+}
+
+impl Expression {
+    /// Of a pattern. One that may be too large is made at once.
+    fn new(text: String, pattern: &str) -> Result<Self, String> {
+        let expression = Self { text, made: OnceLock::new() };
+        if pattern.len() > SURE || pattern.contains('[') {
+            let made = Regex::new(&expression.text);
+            let made = made.map_err(|_| "make it simpler: it is too large".to_owned())?;
+            expression.made.get_or_init(|| made);
+        }
+        Ok(expression)
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        let make = || Regex::new(&self.text).expect("a short pattern makes an expression");
+        self.made.get_or_init(make).is_match(path)
+    }
 }
 
 /// Reads a `.dockerignore`.
@@ -153,7 +184,7 @@ impl Pattern {
             Matcher::Suffix(suffix) => {
                 path.ends_with(suffix.as_str()) || suffix.strip_prefix('/').is_some_and(|whole| path == whole)
             }
-            Matcher::Regex(regex) => regex.is_match(path),
+            Matcher::Expression(expression) => expression.matches(path),
         }
     }
 }
@@ -213,7 +244,7 @@ impl Matcher {
             return Ok(matcher);
         }
         regex.push('$');
-        Regex::new(&regex).map(Self::Regex).map_err(|_| "make it simpler: it is too large".to_owned())
+        Expression::new(regex, text).map(Self::Expression)
     }
 }
 

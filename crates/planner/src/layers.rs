@@ -31,7 +31,7 @@ pub(crate) struct ScienceLayer {
     pub(crate) descriptor: descriptor::Science,
     /// `None` when there is none, or none that can be read.
     pub(crate) dockerfile: Option<Dockerfile>,
-    ignore: Option<Ignore>,
+    ignore: Option<Arc<Ignore>>,
 }
 
 /// A compat layer whose descriptor could be read.
@@ -41,7 +41,7 @@ pub(crate) struct CompatLayer {
     pub(crate) descriptor: descriptor::CompatLayer,
     /// `None` when there is none, or none that can be read.
     pub(crate) fragment: Option<Fragment>,
-    ignore: Option<Ignore>,
+    ignore: Option<Arc<Ignore>>,
 }
 
 impl ScienceLayer {
@@ -52,7 +52,7 @@ impl ScienceLayer {
 
     /// What a build is sent, besides the Dockerfile.
     pub(crate) fn context(&self) -> impl Iterator<Item = &TreeFile> {
-        context(&self.files, self.ignore.as_ref(), &[DESCRIPTOR, DOCKERFILE])
+        context(&self.files, self.ignore.as_deref(), &[DESCRIPTOR, DOCKERFILE])
     }
 
     /// A problem at a field of the descriptor; where that has its default, at the image's name.
@@ -79,7 +79,7 @@ impl CompatLayer {
 
     /// What a build is sent of it.
     pub(crate) fn context(&self) -> impl Iterator<Item = &TreeFile> {
-        context(&self.files, self.ignore.as_ref(), &NOT_IN_COMPAT)
+        context(&self.files, self.ignore.as_deref(), &NOT_IN_COMPAT)
     }
 }
 
@@ -136,7 +136,11 @@ pub(crate) struct Reader<'a> {
     allowed_frontends: &'a [String],
     /// By address: the `Arc`s are those of both trees, which outlive this.
     read: HashMap<*const LayerFiles, Understood>,
+    ignores: Ignores,
 }
+
+/// Ignore files that were understood, by their text: in many trees, layers have the same one.
+type Ignores = HashMap<String, Arc<Ignore>>;
 
 #[derive(Clone)]
 enum Layer {
@@ -155,7 +159,7 @@ struct Understood {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(config: &'a Config, allowed_frontends: &'a [String]) -> Self {
-        Self { config, allowed_frontends, read: HashMap::new() }
+        Self { config, allowed_frontends, read: HashMap::new(), ignores: Ignores::new() }
     }
 
     /// Understands a tree, as far as it can be, and tells what cannot.
@@ -167,9 +171,12 @@ impl<'a> Reader<'a> {
         for files in layers {
             let read = self.read.entry(Arc::as_ptr(files)).or_insert_with(|| {
                 let mut findings = Findings::default();
+                let ignore = ignore(files.ignore_file.as_ref(), &mut self.ignores, &mut findings);
                 let (layer, guidelines) = match files.kind {
-                    Kind::Science => self::science(files, self.config, self.allowed_frontends, &mut findings),
-                    Kind::Compat => self::compat(files, &mut findings),
+                    Kind::Science => {
+                        self::science(files, ignore, self.config, self.allowed_frontends, &mut findings)
+                    }
+                    Kind::Compat => self::compat(files, ignore, &mut findings),
                 };
                 Understood { layer, findings, guidelines }
             });
@@ -210,6 +217,7 @@ fn missing_dockerfile(files: &LayerFiles, tree: &Tree, findings: &mut Findings) 
 
 fn science(
     files: &Arc<LayerFiles>,
+    ignore: Option<Arc<Ignore>>,
     config: &Config,
     allowed: &[String],
     findings: &mut Findings,
@@ -231,7 +239,6 @@ fn science(
             }
         }
     });
-    let ignore = ignore(files.ignore_file.as_ref(), findings);
     if let Some(descriptor) = &descriptor {
         findings.problems.extend(scripts::problems(files, descriptor.tests()));
     }
@@ -247,7 +254,11 @@ fn science(
     (layer, guidelines)
 }
 
-fn compat(files: &Arc<LayerFiles>, findings: &mut Findings) -> (Layer, Vec<Problem>) {
+fn compat(
+    files: &Arc<LayerFiles>,
+    ignore: Option<Arc<Ignore>>,
+    findings: &mut Findings,
+) -> (Layer, Vec<Problem>) {
     let (descriptor, problems, guidelines) = descriptor::compat(&files.descriptor);
     findings.problems.extend(problems);
     let fragment = files.dockerfile.as_ref().and_then(|file| match dockerfile::fragment(file) {
@@ -257,7 +268,6 @@ fn compat(files: &Arc<LayerFiles>, findings: &mut Findings) -> (Layer, Vec<Probl
             None
         }
     });
-    let ignore = ignore(files.ignore_file.as_ref(), findings);
     if let Some(descriptor) = &descriptor {
         findings.problems.extend(scripts::problems(files, descriptor.tests()));
     }
@@ -270,9 +280,17 @@ fn compat(files: &Arc<LayerFiles>, findings: &mut Findings) -> (Layer, Vec<Probl
     (layer, guidelines)
 }
 
-fn ignore(file: Option<&SourceFile>, findings: &mut Findings) -> Option<Ignore> {
-    match dockerignore::parse(file?) {
-        Ok(ignore) => Some(ignore),
+fn ignore(file: Option<&SourceFile>, known: &mut Ignores, findings: &mut Findings) -> Option<Arc<Ignore>> {
+    let file = file?;
+    if let Some(known) = known.get(&file.text) {
+        return Some(Arc::clone(known));
+    }
+    match dockerignore::parse(file) {
+        Ok(ignore) => {
+            let ignore = Arc::new(ignore);
+            known.insert(file.text.clone(), Arc::clone(&ignore));
+            Some(ignore)
+        }
         Err(problems) => {
             findings.problems.extend(problems);
             None
