@@ -45,6 +45,13 @@ pub(crate) struct Wanted<'a> {
     pub environment: Vec<String>,
 }
 
+impl Wanted<'_> {
+    /// The name of the container.
+    pub(crate) fn name(&self) -> String {
+        format!("{NAME}{}-{}", self.mark, self.number)
+    }
+}
+
 /// How a container ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ended {
@@ -94,8 +101,7 @@ impl Engine {
             host_config: Some(host),
             ..ContainerCreateBody::default()
         };
-        let name = format!("{NAME}{}-{}", wanted.mark, wanted.number);
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let options = CreateContainerOptionsBuilder::default().name(&wanted.name()).build();
         Ok(self.ask(self.quick.create_container(Some(options), body)).await?.id)
     }
 
@@ -146,7 +152,7 @@ impl Engine {
         Ok(Ended { code: state.exit_code.unwrap_or(-1), out_of_memory: state.oom_killed.unwrap_or_default() })
     }
 
-    /// Ends a container, if it runs, and takes it away with what it wrote.
+    /// Ends a container, by id or name, if it runs, and takes it away with what it wrote.
     pub(crate) async fn remove_container(&self, container: &str) -> Result<(), EngineError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         self.ask(self.quick.remove_container(container, Some(options))).await

@@ -18,7 +18,7 @@ use crate::record::Record;
 use crate::redact::Redactor;
 use crate::result::seconds;
 use crate::schedule::positions;
-use crate::sweep::{self, Swept};
+use crate::sweep::{self, Own, Swept};
 use crate::work::{Surroundings, work};
 use crate::{Event, Options, Relation, RunError, RunResult, lock, record, secrets};
 
@@ -63,7 +63,7 @@ pub async fn run(
     };
     let record = Record::create(&options.root, started).map_err(disk)?;
     let mut result = blank(plan, options, &record.run, started);
-    let mark = Mark::of_run(&record.run);
+    let own = Own::new(Mark::of_run(&record.run));
 
     let outcome = tokio::select! {
         biased;
@@ -88,12 +88,12 @@ pub async fn run(
                 redactor: &redactor,
                 clock,
                 jobs,
-                mark: &mark,
+                own: &own,
                 watch: &watch,
                 engine_gone: AtomicBool::new(false),
             };
             work(&surroundings, &cancel, &mut result.builds).await;
-            sweep::own(&engine, &mark).await;
+            sweep::own(&engine, &own).await;
             None
         }
         Ok(None) => None,

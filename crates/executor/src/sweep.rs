@@ -1,13 +1,15 @@
 //! Takes away what runs left on the engine for the time being: containers of tests, and the names of images that were
 //! not finished. Only what carries a mark of this program, of this run or of one that is over. Nothing is ever pruned.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
+use futures_util::{StreamExt as _, stream};
 
 use crate::container::age;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, EngineErrorKind};
 use crate::mark::Mark;
 
 /// The repository of names that an image has until its tests have passed. No registry can have it: see RFC 2606.
@@ -15,10 +17,10 @@ const UNFINISHED: &str = "image-builder.invalid/unfinished";
 
 /// How long cleaning up may take, before a run begins and when it ends.
 const BEFORE: Duration = Duration::from_secs(30);
-const AFTER: Duration = Duration::from_secs(5);
+const AFTER: Duration = Duration::from_secs(7);
 
-/// How often images are listed before that is given up, and the pause between.
-const LISTINGS: u32 = 5;
+/// How many things are taken away at once at the end of a run, and the pause before what is left is tried again.
+const AT_ONCE: usize = 8;
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// The age at which a container of a run elsewhere is taken for left behind: no test may take that long.
@@ -38,66 +40,126 @@ pub(crate) struct Swept {
     pub names: usize,
 }
 
-/// Takes away what runs that are over left. What cannot be taken away now stays for the next run.
-pub(crate) async fn earlier(engine: &Engine) -> Swept {
-    sweep(engine, BEFORE, Whose::Over).await
+/// Something on the engine for the time being. Containers come first: they use the machine, and an image that they run on
+/// keeps its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Thing {
+    /// A container, by its name.
+    Container(String),
+    /// The name of an unfinished image.
+    Name(String),
+}
+
+/// What this run has on the engine for the time being. It is noted before the engine is asked for it, so that it is known
+/// here whatever ends the run: an engine's lists are slow where there is much, and podman's fail while images go away.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub mark: Mark,
+    things: Mutex<BTreeSet<Thing>>,
+}
+
+impl Own {
+    pub(crate) fn new(mark: Mark) -> Self {
+        Self { mark, things: Mutex::default() }
+    }
+
+    /// It may be there from now on.
+    pub(crate) fn note(&self, thing: Thing) {
+        self.things.lock().unwrap_or_else(PoisonError::into_inner).insert(thing);
+    }
+
+    /// It is not there any more.
+    pub(crate) fn forget(&self, thing: &Thing) {
+        self.things.lock().unwrap_or_else(PoisonError::into_inner).remove(thing);
+    }
+
+    fn things(&self) -> BTreeSet<Thing> {
+        self.things.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes it away now; what cannot be stays noted.
+    pub(crate) async fn remove(&self, engine: &Engine, thing: &Thing) -> Result<(), EngineError> {
+        let removed = match thing {
+            Thing::Container(name) => engine.remove_container(name).await,
+            Thing::Name(name) => engine.remove_name(name).await,
+        };
+        match removed {
+            Err(error) if error.kind != EngineErrorKind::NotFound => Err(error),
+            _ => {
+                self.forget(thing);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Takes away what this run still has. None of its builds runs any more.
-pub(crate) async fn own(engine: &Engine, own: &Mark) -> Swept {
-    sweep(engine, AFTER, Whose::Own(own)).await
+pub(crate) async fn own(engine: &Engine, own: &Own) {
+    let all = async {
+        loop {
+            let (containers, names): (Vec<_>, Vec<_>) =
+                own.things().into_iter().partition(|thing| matches!(thing, Thing::Container(_)));
+            if containers.is_empty() && names.is_empty() {
+                return Ok(());
+            }
+            for things in [containers, names] {
+                let removals = stream::iter(&things).map(|thing| own.remove(engine, thing));
+                let mut removals = removals.buffer_unordered(AT_ONCE);
+                while let Some(removed) = removals.next().await {
+                    // An engine that is gone is not waited for.
+                    if let Err(error) = removed
+                        && error.kind == EngineErrorKind::Lost
+                    {
+                        return Err(error);
+                    }
+                }
+            }
+            if !own.things().is_empty() {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    };
+    match tokio::time::timeout(AFTER, all).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "what this run has on the engine stays for the next one"),
+        Err(_) => tracing::debug!(left = ?own.things(), "no time to take away what is on the engine"),
+    }
 }
 
-/// Whose things are taken away.
-#[derive(Clone, Copy)]
-enum Whose<'a> {
-    /// Of runs that have ended.
-    Over,
-    Own(&'a Mark),
-}
-
-async fn sweep(engine: &Engine, at_most: Duration, whose: Whose<'_>) -> Swept {
+/// Takes away what runs that are over left. What cannot be taken away now stays for the next run.
+pub(crate) async fn earlier(engine: &Engine) -> Swept {
     let mut swept = Swept::default();
     let all = async {
-        // Containers first: they use the machine, and an image that they run on keeps its name.
-        let stopped = containers(engine, whose, &mut swept.containers).await;
-        let unnamed = names(engine, whose, &mut swept.names).await;
+        let stopped = containers(engine, &mut swept.containers).await;
+        let unnamed = names(engine, &mut swept.names).await;
         stopped.and(unnamed)
     };
-    let done = tokio::time::timeout(at_most, all).await;
+    let done = tokio::time::timeout(BEFORE, all).await;
     if let Ok(Err(error)) = done {
         tracing::debug!(%error, "what was left on the engine stays for now");
     }
     swept
 }
 
-async fn containers(engine: &Engine, whose: Whose<'_>, removed: &mut usize) -> Result<(), EngineError> {
+async fn containers(engine: &Engine, removed: &mut usize) -> Result<(), EngineError> {
     let containers = engine.our_containers().await?;
-    let now = now(engine, whose, containers.is_empty()).await?;
+    let now = now(engine, containers.is_empty()).await?;
     for container in containers {
-        let chosen = match whose {
-            Whose::Own(own) => container.mark == *own,
-            Whose::Over => container.mark.is_over(age(now, container.created), OLD_CONTAINER),
-        };
-        if chosen && engine.remove_container(&container.id).await.is_ok() {
+        let over = container.mark.is_over(age(now, container.created), OLD_CONTAINER);
+        if over && engine.remove_container(&container.id).await.is_ok() {
             *removed += 1;
         }
     }
     Ok(())
 }
 
-async fn names(engine: &Engine, whose: Whose<'_>, removed: &mut usize) -> Result<(), EngineError> {
-    let names = engine.names_told_at_last().await?;
-    let now = now(engine, whose, names.is_empty()).await?;
+async fn names(engine: &Engine, removed: &mut usize) -> Result<(), EngineError> {
+    let names = engine.unfinished_names().await?;
+    let now = now(engine, names.is_empty()).await?;
     for (name, mark) in names {
-        let chosen = match whose {
-            Whose::Own(own) => mark == *own,
-            Whose::Over => {
-                let tagged = engine.tagged(&name).await?;
-                mark.is_over(tagged.and_then(|tagged| age(now, tagged)), OLD_NAME)
-            }
-        };
-        if chosen && engine.remove_name(&name).await.is_ok() {
+        let tagged = engine.tagged(&name).await?;
+        let over = mark.is_over(tagged.and_then(|tagged| age(now, tagged)), OLD_NAME);
+        if over && engine.remove_name(&name).await.is_ok() {
             *removed += 1;
         }
     }
@@ -105,11 +167,8 @@ async fn names(engine: &Engine, whose: Whose<'_>, removed: &mut usize) -> Result
 }
 
 /// The engine's time, where the age of anything has to be known.
-async fn now(engine: &Engine, whose: Whose<'_>, nothing: bool) -> Result<Option<i64>, EngineError> {
-    match whose {
-        Whose::Over if !nothing => engine.time().await,
-        _ => Ok(None),
-    }
+async fn now(engine: &Engine, nothing: bool) -> Result<Option<i64>, EngineError> {
+    if nothing { Ok(None) } else { engine.time().await }
 }
 
 impl Engine {
@@ -119,18 +178,6 @@ impl Engine {
         let options = RemoveImageOptionsBuilder::default().noprune(true).build();
         self.ask(self.quick.remove_image(name, Some(options), None)).await?;
         Ok(())
-    }
-
-    /// The same names, asked for again when that fails: podman 4.3 gives no list at all while an image is being taken away,
-    /// which builds that were just ended still do.
-    async fn names_told_at_last(&self) -> Result<Vec<(String, Mark)>, EngineError> {
-        for _ in 1..LISTINGS {
-            if let Ok(names) = self.unfinished_names().await {
-                return Ok(names);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        self.unfinished_names().await
     }
 
     /// The names of unfinished images, of all runs of this program.

@@ -14,10 +14,10 @@ use plan::{Build, ImageTest, TestAction};
 use crate::build::{BuildFailure, Told};
 use crate::container::{Ended, MEMORY, Wanted};
 use crate::engine::{Engine, EngineError, EngineErrorKind};
-use crate::mark::Mark;
 use crate::printed::{From, Printed};
 use crate::progress::Heard;
 use crate::result::{Failure, TestResult, seconds};
+use crate::sweep::{Own, Thing};
 
 /// How long output may still come when its container has ended: what a process wrote before is on its way.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Where and as what tests are run.
 pub(crate) struct Trial<'a> {
     pub engine: &'a Engine,
-    pub mark: &'a Mark,
+    pub own: &'a Own,
     pub build: &'a Build,
     /// The position of the build in its plan.
     pub position: usize,
@@ -94,20 +94,20 @@ impl Trial<'_> {
             TestAction::Run(words) => words.clone(),
             TestAction::Script { .. } => vec![format!("/{script}")],
         };
-        let container = self
-            .engine
-            .create(&Wanted {
-                image,
-                mark: self.mark,
-                number: &number,
-                command: &command,
-                network: test.network,
-                user: test.user.as_deref(),
-                environment: if test.network { self.proxies.clone() } else { Vec::new() },
-            })
-            .await?;
+        let wanted = Wanted {
+            image,
+            mark: &self.own.mark,
+            number: &number,
+            command: &command,
+            network: test.network,
+            user: test.user.as_deref(),
+            environment: if test.network { self.proxies.clone() } else { Vec::new() },
+        };
+        let noted = Thing::Container(wanted.name());
+        self.own.note(noted.clone());
+        let container = self.engine.create(&wanted).await?;
         let ended = self.in_container(&container, &script, test, tell).await;
-        match self.engine.remove_container(&container).await {
+        match self.own.remove(self.engine, &noted).await {
             // What became of the test counts for more; the end of the run tries again.
             Err(error) if error.kind == EngineErrorKind::Lost && ended.is_ok() => Err(error),
             _ => ended,

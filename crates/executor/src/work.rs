@@ -21,7 +21,6 @@ use crate::build::{self, BuildFailure, Job, Made, Told};
 use crate::course::{Course, tag_of};
 use crate::drift::Watch;
 use crate::engine::Engine;
-use crate::mark::Mark;
 use crate::moving::MovingTag;
 use crate::prepare::Prepared;
 use crate::progress::Heard;
@@ -31,7 +30,7 @@ use crate::record::{Log, Record};
 use crate::redact::Redactor;
 use crate::result::{self, BuildResult, FailedAt, Failure, Outcome, TestResult};
 use crate::resume;
-use crate::sweep;
+use crate::sweep::{self, Own, Thing};
 use crate::trial::Trial;
 use crate::weigh::{Scales, Seen};
 use crate::{Event, Options, Relation};
@@ -52,8 +51,8 @@ pub(crate) struct Surroundings<'a> {
     pub redactor: &'a Redactor,
     pub clock: Instant,
     pub jobs: usize,
-    /// Ours, on what is on the engine for the time being.
-    pub mark: &'a Mark,
+    /// What is on the engine for the time being.
+    pub own: &'a Own,
     /// On packages that move.
     pub watch: &'a Watch<'a>,
     /// Whether the engine went away and was waited for in vain: nothing else waits for it again.
@@ -229,7 +228,9 @@ async fn make(
         let made = build::publish_locally(build, &local.id, engine, options.push).await?;
         return Ok(Made { resumed: true, ..made });
     }
-    let unfinished = sweep::unfinished(around.mark, position);
+    let unfinished = sweep::unfinished(&around.own.mark, position);
+    let name = Thing::Name(unfinished.clone());
+    around.own.note(name.clone());
     let job = Job { plan, build, context: &around.contexts[&build.id], options, prepared, engine };
     let made = async {
         let image_id = build::build(&job, &unfinished, tell).await?;
@@ -240,7 +241,7 @@ async fn make(
     .await;
     // A name that stays for now is taken away at the end of the run, or by the next one.
     if !matches!(&made, Err(failure) if failure.failure == Failure::Environment) {
-        let _ = engine.remove_name(&unfinished).await;
+        let _ = around.own.remove(engine, &name).await;
     }
     made
 }
@@ -258,7 +259,7 @@ async fn test(
     let proxies = around.options.docker_config.proxies(&around.options.endpoint.host);
     let trial = Trial {
         engine: around.engine,
-        mark: around.mark,
+        own: around.own,
         build: &around.plan.builds[position],
         position,
         proxies: proxies.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
