@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
+use bollard::models::RegistryServiceConfig;
 use bollard::query_parameters::{CreateImageOptionsBuilder, PushImageOptionsBuilder, TagImageOptionsBuilder};
 use futures_util::{Stream, StreamExt};
 use plan::ImageName;
-use registry::Credential;
+use registry::{Credential, DockerConfig};
 
 use crate::endpoint::{self, Endpoint};
 use crate::error::RunError;
@@ -43,6 +44,8 @@ pub(crate) struct Engine {
     pub(crate) platform: String,
     /// Processors.
     pub(crate) processors: Option<usize>,
+    /// The registries that it takes for insecure, where it says.
+    insecure: Option<Vec<String>>,
 }
 
 /// What builds.
@@ -173,6 +176,24 @@ impl From<bollard::errors::Error> for EngineError {
     }
 }
 
+/// Names and ranges of addresses that an engine takes for insecure; `None` where it does not say, as podman's service.
+pub(crate) fn insecure(told: RegistryServiceConfig) -> Option<Vec<String>> {
+    // Docker's engine names its own hub at least.
+    let indexes = told.index_configs.filter(|indexes| !indexes.is_empty())?;
+    let named = indexes.into_iter().filter(|(_, index)| index.secure == Some(false)).map(|(name, _)| name);
+    let mut all: Vec<String> = named.chain(told.insecure_registry_cidrs.unwrap_or_default()).collect();
+    all.sort();
+    Some(all)
+}
+
+/// A configuration with these registries as the insecure ones, where they are told.
+pub(crate) fn with_insecure(config: &DockerConfig, insecure: Option<Vec<String>>) -> DockerConfig {
+    match insecure {
+        Some(names) => config.clone().with_trust(config.trust().clone().with_insecure(names)),
+        None => config.clone(),
+    }
+}
+
 /// Whether the operating system's words for a full disk are in a text.
 pub(crate) fn is_full(text: &str) -> bool {
     text.to_ascii_lowercase().contains("no space left on device")
@@ -230,7 +251,8 @@ impl Engine {
             Flavour::Docker => "Docker Engine",
             Flavour::Podman => "Podman",
         };
-        let processors = within(patience, docker.info()).await.map_err(unreachable)?.ncpu;
+        let info = within(patience, docker.info()).await.map_err(unreachable)?;
+        let processors = info.ncpu;
         Ok(Self {
             long: docker.clone().with_timeout(LONG),
             quick: docker,
@@ -240,7 +262,13 @@ impl Engine {
             name: format!("{product} {}", version.version.as_deref().unwrap_or("of an unknown version")),
             platform: format!("{os}/{}", version.arch.as_deref().unwrap_or("amd64")),
             processors: processors.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0),
+            insecure: info.registry_config.and_then(insecure),
         })
+    }
+
+    /// A configuration that trusts registries as this engine does, which pushes to them and pulls from them.
+    pub(crate) fn trusting(&self, config: &DockerConfig) -> DockerConfig {
+        with_insecure(config, self.insecure.clone())
     }
 
     /// Makes one request whose answer is due at once. bollard's own limit ends where an answer begins; this one, where it ends.
@@ -450,6 +478,25 @@ mod tests {
         ] {
             assert_eq!(capabilities(&components, api, os), expect, "{components:?} {api:?} {os}");
         }
+    }
+
+    #[test]
+    fn an_engine_tells_which_registries_are_insecure() {
+        // As 20.10 answers.
+        let told = serde_json::json!({
+            "AllowNondistributableArtifactsCIDRs": [],
+            "InsecureRegistryCIDRs": ["127.0.0.0/8", "10.0.0.0/8"],
+            "IndexConfigs": {
+                "docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": true, "Official": true},
+                "r.example:5000": {"Name": "r.example:5000", "Mirrors": [], "Secure": false, "Official": false}
+            },
+            "Mirrors": []
+        });
+        let read = |told| insecure(serde_json::from_value(told).expect("an answer"));
+        let expect = ["10.0.0.0/8", "127.0.0.0/8", "r.example:5000"].map(str::to_owned).to_vec();
+        assert_eq!(read(told), Some(expect));
+        // As podman 4.3 does.
+        assert_eq!(read(serde_json::json!({"IndexConfigs": null, "InsecureRegistryCIDRs": null})), None);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use registry::DockerConfig;
+
 use crate::RunError;
 use crate::endpoint::{self, Endpoint};
-use crate::engine::{EngineError, EngineErrorKind, with_algorithm};
+use crate::engine::{self, EngineError, EngineErrorKind, with_algorithm};
 
 /// An image that an engine has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,4 +66,14 @@ pub async fn look(
         layers: inspected.root_fs.and_then(|root| root.layers).unwrap_or_default(),
         repo_digests: inspected.repo_digests.unwrap_or_default(),
     }))
+}
+
+/// A configuration that trusts registries as an engine does; as it is where the engine does not say, or not within `patience`.
+pub async fn trusting(endpoint: &Endpoint, config: &DockerConfig, patience: Duration) -> DockerConfig {
+    let Ok(docker) = endpoint::connect(endpoint, patience) else { return config.clone() };
+    let told = match tokio::time::timeout(patience, docker.info()).await {
+        Ok(Ok(info)) => info.registry_config.and_then(engine::insecure),
+        _ => None,
+    };
+    engine::with_insecure(config, told)
 }

@@ -30,10 +30,8 @@ pub struct Options {
     pub root: PathBuf,
     /// The engine.
     pub endpoint: Endpoint,
-    /// Credentials and proxies.
+    /// Credentials, proxies, and how registries are trusted; a Docker engine's own word on that goes before.
     pub docker_config: DockerConfig,
-    /// Registry hosts that speak plain HTTP.
-    pub insecure: Vec<String>,
     /// Unix time that stands in for the present in labels and contexts.
     pub source_date_epoch: Option<i64>,
     /// How long a build or push may be silent before it counts as failed.

@@ -125,8 +125,7 @@ async fn set_up(
     let engine = Engine::connect(&options.endpoint, options.builder, options.idle_timeout).await?;
     secrets::refuse_uncarried(&options.secrets, &engine)?;
     let registry = Registry::new(registry::Options {
-        config: options.docker_config.clone(),
-        insecure: options.insecure.clone(),
+        config: engine.trusting(&options.docker_config),
         timeout: options.idle_timeout.min(QUESTION),
         retry_for: options.push_timeout.min(QUESTIONS),
         ..registry::Options::default()

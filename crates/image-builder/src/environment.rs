@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use executor::endpoint::{Endpoint, EndpointRequest};
-use registry::DockerConfig;
+use registry::{DockerConfig, Trust};
 
 use crate::exit::Stop;
 
@@ -34,6 +34,17 @@ pub(crate) fn docker_config_directory() -> Option<PathBuf> {
     path("DOCKER_CONFIG").or_else(|| path("HOME").map(|home| home.join(".docker")))
 }
 
+/// The docker client's configuration, and what this machine's docker and podman are told of registries: below
+/// `XDG_CONFIG_HOME`, else `.config` of the home directory, and below `/etc`.
+///
+/// # Errors
+/// A file that is not what docker or podman write.
+pub(crate) fn docker_config() -> anyhow::Result<DockerConfig> {
+    let own = directory("XDG_CONFIG_HOME", ".config");
+    let trust = Trust::load(&own.into_iter().chain(["/etc".into()]).collect::<Vec<_>>())?;
+    Ok(DockerConfig::load(docker_config_directory().as_deref())?.with_trust(trust))
+}
+
 /// The engine that a flag, the environment or the docker configuration names.
 ///
 /// # Errors
@@ -53,9 +64,13 @@ pub(crate) fn endpoint(host: Option<&str>, config: &DockerConfig) -> anyhow::Res
 /// Where what can be fetched again is kept: `image-builder` in `XDG_CACHE_HOME`, else in `.cache` of the home directory.
 /// See <https://specifications.freedesktop.org/basedir-spec/latest/>, which has relative paths ignored.
 pub(crate) fn cache_directory() -> Option<PathBuf> {
+    Some(directory("XDG_CACHE_HOME", ".cache")?.join("image-builder"))
+}
+
+/// A directory of the user's, by its variable or where it lies in the home directory.
+fn directory(variable: &str, in_home: &str) -> Option<PathBuf> {
     let path = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let caches = path("XDG_CACHE_HOME").or_else(|| path("HOME").map(|home| home.join(".cache")))?;
-    Some(caches.join("image-builder"))
+    path(variable).or_else(|| path("HOME").map(|home| home.join(in_home)))
 }
 
 /// `SOURCE_DATE_EPOCH`, in seconds. See <https://reproducible-builds.org/specs/source-date-epoch/>.

@@ -113,7 +113,7 @@ impl Looker {
         if let Some(Err(rule)) = repo.as_deref().map(config::check_repo) {
             return Err(Stop::usage("--repo is no repo").help(format!("give {rule}")).into());
         }
-        let docker_config = DockerConfig::load(environment::docker_config_directory().as_deref())?;
+        let docker_config = environment::docker_config()?;
         let registry = Registry::new(registry::Options {
             config: docker_config.clone(),
             retry_for: Duration::from_secs(30),

@@ -85,7 +85,7 @@ fn read(
     if references.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let config = registry::DockerConfig::load(environment::docker_config_directory().as_deref())?;
+    let config = environment::docker_config()?;
     let options = registry::Options { config, retry_for: PATIENCE, ..registry::Options::default() };
     let mut registry = Registry::new(options)?;
     if let Some(directory) = environment::cache_directory() {

@@ -19,6 +19,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind};
 use crate::helper;
+use crate::trust::Trust;
 
 /// The name under which the docker client keeps its login for Docker Hub.
 const HUB: &str = "https://index.docker.io/v1/";
@@ -92,6 +93,7 @@ pub struct DockerConfig {
     file: File,
     helper_path: Option<OsString>,
     helper_timeout: Duration,
+    trust: Trust,
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -125,7 +127,12 @@ struct Proxy {
 
 impl Default for DockerConfig {
     fn default() -> Self {
-        Self { file: File::default(), helper_path: None, helper_timeout: Duration::from_secs(30) }
+        Self {
+            file: File::default(),
+            helper_path: None,
+            helper_timeout: Duration::from_secs(30),
+            trust: Trust::default(),
+        }
     }
 }
 
@@ -190,6 +197,19 @@ impl DockerConfig {
     pub fn with_helper_timeout(mut self, timeout: Duration) -> Self {
         self.helper_timeout = timeout;
         self
+    }
+
+    /// The same with how registries are trusted, which is not in `config.json`.
+    #[must_use]
+    pub fn with_trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// How registries are trusted.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// The docker context that is in use, where one was chosen.

@@ -2,8 +2,8 @@
 //! image's configuration says, which tags there are, what a blob holds, and one more tag for an image; and the
 //! artifacts that refer to one.
 //!
-//! Knows neither plans nor engines, and reads no environment: the docker configuration's directory, plain
-//! HTTP registries and certificates are given to it ([`Options`]). Only a 404 means "not there".
+//! Knows neither plans nor engines, and reads no environment: the directories of the docker configuration
+//! ([`DockerConfig`], [`Trust`]) are given to it. Only a 404 means "not there".
 
 mod blob;
 mod cache;
@@ -15,6 +15,8 @@ mod manifest;
 mod referrers;
 mod registry;
 mod retry;
+mod tags;
+mod trust;
 mod wire;
 
 pub use blob::Blob;
@@ -24,3 +26,4 @@ pub use manifest::{Image, Layer};
 pub use referrers::Referrer;
 pub use registry::{Options, Registry};
 pub use retry::{Again, Attempt, GivenUp, Waits, retry};
+pub use trust::{Trust, is_loopback};

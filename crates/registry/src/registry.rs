@@ -4,7 +4,6 @@
 //! Follows the OCI distribution specification. Only a 404 means that something is not there; every other
 //! failure is an error.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,20 +25,14 @@ use crate::wire::{Access, Answer, Request, Wire};
 pub(crate) const MANIFEST_LIMIT: usize = 4 << 20;
 /// The largest configuration that is read, in bytes.
 const CONFIG_LIMIT: usize = 16 << 20;
-/// The largest page of tags that is read, in bytes.
-const TAGS_LIMIT: usize = 64 << 20;
 /// An index may name an index; so many are followed.
 const DEPTH: usize = 4;
 
 /// How registries are reached.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Who we are.
+    /// Who we are, and how registries are trusted.
     pub config: DockerConfig,
-    /// Registries that speak plain HTTP, `host:port`. `localhost` and loopback addresses always do.
-    pub insecure: Vec<String>,
-    /// Certificates that are trusted besides the system's, each a PEM file's contents.
-    pub certificates: Vec<Vec<u8>>,
     /// How long one request may take, its answer included.
     pub timeout: Duration,
     /// How long a question that the registry did not answer is put again, where that may help; changes are made once.
@@ -52,8 +45,6 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             config: DockerConfig::default(),
-            insecure: Vec::new(),
-            certificates: Vec::new(),
             timeout: Duration::from_secs(60),
             retry_for: Duration::ZERO,
             page: 1000,
@@ -66,7 +57,7 @@ impl Default for Options {
 pub struct Registry {
     pub(crate) wire: Arc<Wire>,
     pub(crate) retry_for: Duration,
-    page: usize,
+    pub(crate) page: usize,
     cache: Option<Arc<Cache>>,
 }
 
@@ -80,10 +71,10 @@ impl Registry {
     /// Opens no connection yet.
     ///
     /// # Errors
-    /// When the HTTP client cannot be set up.
+    /// None by now: what can be wrong with certificates is found when a registry needs them.
     pub fn new(options: Options) -> Result<Self, Error> {
         let (retry_for, page) = (options.retry_for, options.page.max(1));
-        Ok(Self { wire: Arc::new(Wire::new(options)?), retry_for, page, cache: None })
+        Ok(Self { wire: Arc::new(Wire::new(options)), retry_for, page, cache: None })
     }
 
     /// The same way, for a caller who tries again by itself.
@@ -220,48 +211,6 @@ impl Registry {
         }
     }
 
-    /// All tags of a repository, sorted; none when the repository is not there. The tag and digest of
-    /// `repository` do not count.
-    ///
-    /// # Errors
-    /// What every request can meet.
-    pub async fn tags(&self, repository: &ImageName) -> Result<Vec<String>, Error> {
-        #[derive(serde::Deserialize)]
-        struct Page {
-            tags: Option<Vec<String>>,
-        }
-        let what = format!("tags of {}", repository.name());
-        let first = format!("tags/list?n={}", self.page);
-        let mut tags = BTreeSet::new();
-        let mut next = Some(first);
-        while let Some(path) = next {
-            let answer = self.get(repository, path, "application/json", TAGS_LIMIT, &what).await?;
-            if answer.status == 404 && tags.is_empty() {
-                return Ok(Vec::new());
-            }
-            if answer.status == 404 {
-                return Err(status_error(404, &repository.registry, &what, "on a later page", None));
-            }
-            let page: Page = serde_json::from_slice(&answer.body).map_err(|_| {
-                Error::new(ErrorKind::Protocol, format!("{what}: {} gave no list", repository.registry))
-            })?;
-            let (before, page) = (tags.len(), page.tags.unwrap_or_default());
-            let (length, last) = (page.len(), page.last().cloned());
-            tags.extend(page);
-            // `Link` is how a registry says that there is more. Some leave it out on a full page, and some
-            // know no pages at all and give everything again: a page that brings nothing new is the end.
-            next = match (link(&answer), last) {
-                _ if tags.len() == before => None,
-                (Some(query), _) => Some(format!("tags/list?{query}")),
-                (None, Some(last)) if length >= self.page => {
-                    Some(format!("tags/list?n={}&last={last}", self.page))
-                }
-                _ => None,
-            };
-        }
-        Ok(tags.into_iter().collect())
-    }
-
     async fn config(&self, image: &ImageName, digest: &str) -> Result<manifest::Config, Error> {
         let what = format!("configuration of {image}");
         if let Some(body) = self.cache.as_ref().and_then(|cache| cache.get(digest, CONFIG_LIMIT)) {
@@ -383,38 +332,9 @@ pub(crate) fn missing(image: &ImageName, part: &str) -> Error {
     status_error(404, &image.registry, &what, "", None)
 }
 
-/// The query of the next page (RFC 8288); the address before it is the registry's own affair and stays ours.
-fn link(answer: &Answer) -> Option<String> {
-    let value = answer.header("link")?;
-    value.split(',').find_map(|link| {
-        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let next = parameters.split(';').any(|parameter| {
-            matches!(parameter.trim().to_ascii_lowercase().as_str(), "rel=\"next\"" | "rel=next")
-        });
-        next.then(|| target.split_once('?').map(|(_, query)| query.to_owned())).flatten()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn links_are_read() {
-        for (value, expect) in [
-            ("</v2/a/tags/list?n=2&last=b>; rel=\"next\"", Some("n=2&last=b")),
-            ("<https://r.example/v2/a/tags/list?last=b&n=2>; rel=next", Some("last=b&n=2")),
-            ("</first>; rel=\"first\", </v2/a/tags/list?last=c>; REL=\"next\"", Some("last=c")),
-            ("</v2/a/tags/list?n=2>; rel=\"prev\"", None),
-            ("</v2/a/tags/list>; rel=\"next\"", None),
-            ("garbage", None),
-        ] {
-            let mut headers = reqwest::header::HeaderMap::new();
-            headers.insert("link", value.parse().expect("a header"));
-            let answer = Answer { status: 200, headers, body: Bytes::new() };
-            assert_eq!(link(&answer).as_deref(), expect, "{value}");
-        }
-    }
 
     #[test]
     fn a_digest_goes_before_a_tag() {

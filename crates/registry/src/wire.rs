@@ -4,11 +4,11 @@
 //! and the token server's own answer, and a retry has to know all three, so the requests are made here,
 //! over the HTTP client that it uses too. Nothing is tried again here, but for one new login after a 401.
 
+mod reach;
 mod stream;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
@@ -16,12 +16,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use plan::ImageName;
 use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Method, RequestBuilder, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use crate::credentials::Credential;
 use crate::error::{Error, ErrorKind, plain, said, status_error};
 use crate::login::{self, Authorization, Challenge};
 use crate::registry::Options;
+use crate::trust::is_loopback;
+use crate::wire::reach::{Reach, Way};
 
 /// What a login has to allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,37 +74,22 @@ type Scope = (String, String, Access);
 /// The way to all registries, with the logins that are still good.
 pub(crate) struct Wire {
     options: Options,
-    /// For this machine: no proxy, and no need for certificates, which a bare machine may lack.
-    near: Client,
-    /// For the rest of the world, made when first needed.
-    far: OnceLock<Client>,
+    reach: Reach,
     challenges: Mutex<BTreeMap<String, Challenge>>,
     credentials: Mutex<BTreeMap<String, Credential>>,
     authorizations: Mutex<BTreeMap<Scope, Authorization>>,
 }
 
 impl Wire {
-    pub(crate) fn new(options: Options) -> Result<Self, Error> {
-        // The HTTP client takes the process's provider and panics without one; a second one is refused,
-        // which leaves the first in place.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let near = Client::builder()
-            .user_agent(user_agent())
-            .connect_timeout(options.timeout)
-            .no_proxy()
-            .tls_certs_only([])
-            .build()
-            .map_err(|cause| {
-                Error::new(ErrorKind::Connection, format!("no HTTP client: {}", root(&cause)))
-            })?;
-        Ok(Self {
+    pub(crate) fn new(options: Options) -> Self {
+        let reach = Reach::new(options.config.trust().clone(), options.timeout);
+        Self {
             options,
-            near,
-            far: OnceLock::new(),
+            reach,
             challenges: Mutex::default(),
             credentials: Mutex::default(),
             authorizations: Mutex::default(),
-        })
+        }
     }
 
     /// Sends a request, logged in where the registry asks for it. `what` names its subject in errors.
@@ -138,8 +125,7 @@ impl Wire {
         what: &str,
     ) -> Result<Answer, Error> {
         let registry = &request.image.registry;
-        let builder = self.prepared(request, authorization)?.timeout(self.options.timeout);
-        let response = builder.send().await.map_err(|cause| self.unreachable(&cause, registry, what))?;
+        let response = self.dispatch(request, authorization, what, Some(self.options.timeout)).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         tracing::debug!(method = %request.method, host = host(registry), path = request.path, status, "registry");
         let body =
@@ -147,16 +133,59 @@ impl Wire {
         Ok(Answer { status, headers, body })
     }
 
+    /// Sends a request the way its registry is reached, and finds that out where it is not certain. `limit` is that of the whole
+    /// answer.
+    async fn dispatch(
+        &self,
+        request: &Request<'_>,
+        authorization: Option<&Authorization>,
+        what: &str,
+        limit: Option<Duration>,
+    ) -> Result<Response, Error> {
+        let registry = &request.image.registry;
+        let host = host(registry);
+        let known = self.reach.way(host).await;
+        let send = async |way| {
+            let builder = self.prepared(request, authorization, way)?;
+            let builder = limit.into_iter().fold(builder, RequestBuilder::timeout);
+            Ok::<_, Error>(builder.send().await)
+        };
+        let sent = send(known.way).await?;
+        let other = match &sent {
+            _ if known.certain => None,
+            // That is how servers of TLS answer those who do not speak it.
+            Ok(response) if known.way == Way::Plain && response.status() == StatusCode::BAD_REQUEST => {
+                Some(Way::Unchecked)
+            }
+            Ok(_) => {
+                self.reach.settle(host, known.way);
+                None
+            }
+            Err(cause) if known.way == Way::Unchecked && cause.is_connect() && !cause.is_timeout() => {
+                Some(Way::Plain)
+            }
+            Err(_) => None,
+        };
+        if let Some(other) = other
+            && let Ok(response) = send(other).await?
+        {
+            self.reach.settle(host, other);
+            return Ok(response);
+        }
+        sent.map_err(|cause| self.unreachable(&cause, registry, what))
+    }
+
     /// A request with its address, headers and login, and no time limit yet.
     fn prepared(
         &self,
         request: &Request<'_>,
         authorization: Option<&Authorization>,
+        way: Way,
     ) -> Result<RequestBuilder, Error> {
         let host = host(&request.image.registry);
-        let scheme = if self.is_plain(host) { "http" } else { "https" };
-        let url = format!("{scheme}://{host}/v2/{}/{}", request.image.repository, request.path);
-        let mut builder = self.client(host)?.request(request.method.clone(), url).body(request.body.clone());
+        let url = format!("{}://{host}/v2/{}/{}", way.scheme(), request.image.repository, request.path);
+        let client = self.reach.client(host, way)?;
+        let mut builder = client.request(request.method.clone(), url).body(request.body.clone());
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
@@ -202,15 +231,16 @@ impl Wire {
         let what = format!("a token for {scope}");
         let broken = |why: &str| Error::new(ErrorKind::Protocol, format!("{registry}'s token server {why}"));
         let mut url = Url::parse(realm).map_err(|_| broken("has no address that can be read"))?;
-        let server = url.host_str().unwrap_or_default().to_owned();
+        let name = url.host_str().unwrap_or_default();
+        let server = url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
+        let way = self.reach.way(host(registry)).await.way;
         // A registry that speaks TLS must not make us send a password in the clear.
-        if url.scheme() != "https"
-            && !(url.scheme() == "http" && (self.is_plain(host(registry)) || is_near(&server)))
+        if url.scheme() != "https" && !(url.scheme() == "http" && (way == Way::Plain || is_loopback(&server)))
         {
             return Err(broken("is not reached by https"));
         }
         let ask = login::token_request(service, scope, credential);
-        let client = self.client(&server)?;
+        let client = self.reach.client_of_tokens(&server, url.scheme(), (host(registry), way))?;
         let mut builder = if ask.post {
             let form = form(&ask.fields);
             client.post(url).header("content-type", "application/x-www-form-urlencoded").body(form)
@@ -284,38 +314,6 @@ impl Wire {
         secrets
     }
 
-    fn client(&self, host: &str) -> Result<&Client, Error> {
-        if is_near(host) {
-            return Ok(&self.near);
-        }
-        if let Some(client) = self.far.get() {
-            return Ok(client);
-        }
-        let mut certificates = Vec::new();
-        for pem in &self.options.certificates {
-            // What holds no certificate is read as an empty list.
-            let read = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
-            if read.is_empty() {
-                return Err(Error::new(ErrorKind::Connection, "a certificate that was given is not PEM"));
-            }
-            certificates.extend(read);
-        }
-        let client = Client::builder()
-            .user_agent(user_agent())
-            .connect_timeout(self.options.timeout)
-            .tls_certs_merge(certificates)
-            .build()
-            .map_err(|cause| {
-                Error::new(ErrorKind::Connection, format!("no TLS: {}", root(&cause)))
-                    .help("install ca-certificates, or name a file of them in SSL_CERT_FILE")
-            })?;
-        Ok(self.far.get_or_init(|| client))
-    }
-
-    fn is_plain(&self, host: &str) -> bool {
-        is_near(host) || self.options.insecure.iter().any(|insecure| insecure == host)
-    }
-
     fn unreachable(&self, cause: &reqwest::Error, host: &str, what: &str) -> Error {
         if cause.is_timeout() {
             let message = format!("{what}: no answer from {host} within {:?}", self.options.timeout);
@@ -327,15 +325,7 @@ impl Wire {
             ErrorKind::Connection
         };
         let why = root(cause);
-        let help = if why.contains("certificate") {
-            format!(
-                "if it is {host} indeed, add its certificate to the system's, or to a file that SSL_CERT_FILE names"
-            )
-        } else {
-            format!(
-                "is {host} the right name, and does it run; plain http is spoken to loopback addresses only"
-            )
-        };
+        let help = self.reach.advice(host, &why);
         let error = Error::new(kind, format!("{what}: cannot talk to {host}: {why}")).help(help);
         Error { nobody: cause.is_connect(), ..error }
     }
@@ -370,15 +360,6 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Result<Bytes, Un
 /// Where a registry is reached: Docker Hub's images live at another name than its own.
 fn host(registry: &str) -> &str {
     if registry == "docker.io" || registry == "index.docker.io" { "registry-1.docker.io" } else { registry }
-}
-
-/// Whether a host, with or without a port, is this machine: such registries speak plain HTTP, as for docker.
-fn is_near(host: &str) -> bool {
-    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.split(':').next().unwrap_or(host),
-    };
-    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn form(fields: &[(&str, &str)]) -> String {
@@ -426,23 +407,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn this_machine_is_known() {
-        for near in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.8.9.1", "[::1]:5000", "[::1]"] {
-            assert!(is_near(near), "{near}");
-        }
-        for far in [
-            "r.example",
-            "localhost.example:5000",
-            "10.0.0.1:5000",
-            "[fe80::1]:5000",
-            "127.0.0.1.example",
-            "",
-        ] {
-            assert!(!is_near(far), "{far}");
-        }
-    }
 
     #[test]
     fn waits_are_asked_for_in_seconds_or_by_date() {

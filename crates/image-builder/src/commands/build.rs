@@ -25,6 +25,8 @@ use crate::{difference, environment, exit, output, planning, published, report, 
 
 /// How many uncommitted files or differences are worth naming.
 const NAMED: usize = 10;
+/// How long the engine has to say once more which registries it trusts.
+const QUICK: Duration = Duration::from_secs(10);
 
 /// Plans; then, unless it is a dry run, builds.
 pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
@@ -204,6 +206,15 @@ fn carry_out(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> 
     code
 }
 
+/// How the run trusted its registry, which the engine decides, but for those on this machine.
+async fn trusting(options: &Options, repo: &str) -> registry::DockerConfig {
+    let asks = options.push && !registry::is_loopback(repo.split('/').next().unwrap_or_default());
+    match asks {
+        false => options.docker_config.clone(),
+        true => executor::images::trusting(&options.endpoint, &options.docker_config, QUICK).await,
+    }
+}
+
 async fn run_and_show(
     arguments: &BuildArguments,
     opened: &Opened,
@@ -236,8 +247,8 @@ async fn run_and_show(
         Ok(result) => {
             if signals.code().is_none() {
                 let source = (&opened.inputs.now, &planning::request(&arguments.tree));
-                let config = &options.docker_config;
-                travel::attach(config, &planned.plan, source, &result, arguments.run.spec).await;
+                let config = trusting(options, &planned.plan.repo).await;
+                travel::attach(&config, &planned.plan, source, &result, arguments.run.spec).await;
             }
             let kept = told(&result);
             match signals.code() {
@@ -327,8 +338,7 @@ fn relation(root: &Path, ours: &str, other: &str) -> Relation {
 fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> anyhow::Result<Options> {
     let run = &arguments.run;
     let fresh = arguments.tree.rebuild.is_some();
-    let config_directory = environment::docker_config_directory();
-    let docker_config = registry::DockerConfig::load(config_directory.as_deref())?;
+    let docker_config = environment::docker_config()?;
     let endpoint = environment::endpoint(run.host.as_deref(), &docker_config)?;
     Ok(Options {
         push: run.push,
@@ -346,7 +356,6 @@ fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> an
         root: opened.root.clone(),
         endpoint,
         docker_config,
-        insecure: Vec::new(),
         source_date_epoch: environment::source_date_epoch()?,
         idle_timeout: Duration::from(run.idle_timeout),
         build_timeout: Duration::from(run.build_timeout),

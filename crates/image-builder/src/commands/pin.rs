@@ -106,10 +106,8 @@ fn resolve(questions: BTreeSet<ImageName>) -> anyhow::Result<Digests> {
     if questions.is_empty() {
         return Ok(Digests::new());
     }
-    let config_directory = environment::docker_config_directory();
-    let config = registry::DockerConfig::load(config_directory.as_deref())?;
     let options = registry::Options {
-        config,
+        config: environment::docker_config()?,
         retry_for: std::time::Duration::from_secs(60),
         ..registry::Options::default()
     };

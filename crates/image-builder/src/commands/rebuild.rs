@@ -301,7 +301,6 @@ fn options(arguments: &RebuildArguments, looker: &Looker, root: PathBuf) -> anyh
         root,
         endpoint: environment::endpoint(arguments.look.host.as_deref(), &looker.docker_config)?,
         docker_config: looker.docker_config.clone(),
-        insecure: Vec::new(),
         source_date_epoch: environment::source_date_epoch()?,
         idle_timeout: Duration::from_secs(30 * 60),
         build_timeout: Duration::from_secs(12 * 3600),

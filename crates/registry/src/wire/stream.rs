@@ -49,9 +49,9 @@ impl Wire {
         what: &str,
     ) -> Result<Response, Error> {
         let registry = &request.image.registry;
-        let sending = self.prepared(request, authorization)?.send();
+        let sending = self.dispatch(request, authorization, what, None);
         match tokio::time::timeout(self.options.timeout, sending).await {
-            Ok(response) => response.map_err(|cause| self.unreachable(&cause, registry, what)),
+            Ok(response) => response,
             Err(_) => Err(self.silent(registry, what)),
         }
     }

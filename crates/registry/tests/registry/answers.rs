@@ -256,6 +256,24 @@ async fn tags_come_in_pages_of_every_sort() {
 }
 
 #[tokio::test]
+async fn pages_without_end_are_refused() {
+    let page = |number: usize, next: usize| {
+        let body = serde_json::json!({"name": "r", "tags": [number.to_string()]}).to_string();
+        Reply::new(200)
+            .body(&body)
+            .header("link", &format!("</v2/r/tags/list?n=1&last={next}>; rel=\"next\""))
+    };
+    let circle = Server::start(move |_, before, _| Some(page(before % 3, before % 3)));
+    let endless = Server::start(move |_, before, _| Some(page(before, before)));
+    for (server, why, most) in [(&circle, "in a circle", 4), (&endless, "more than 1000 pages", 1000)] {
+        let error = client(DockerConfig::default()).tags(&server.name("r")).await.expect_err(why);
+        assert_eq!(error.kind, ErrorKind::Protocol);
+        assert!(error.message.contains(why), "{error}");
+        assert_eq!(server.lines().len(), most, "{why}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_without_end_is_not_kept() {
     let long = "x".repeat(5 << 20);
     let server = Server::start(move |_, _, _| Some(Reply::new(200).body(&long)));
@@ -303,12 +321,17 @@ fn patient(seconds: u64) -> Registry {
 #[tokio::test]
 async fn a_question_is_put_again_where_that_may_help() {
     type Script = fn(usize) -> Option<Reply>;
-    let scripts: [(&str, Script); 4] = [
+    let scripts: [(&str, Script); 5] = [
         ("a status", |before| (before > 0).then(found).or_else(|| Some(Reply::new(503)))),
         ("two of them", |before| Some(if before > 1 { found() } else { Reply::new(408) })),
         ("no answer", |before| (before > 0).then(found)),
         ("a wait", |before| {
             Some(if before > 0 { found() } else { Reply::new(429).header("retry-after", "1") })
+        }),
+        ("a wait by date", |before| {
+            // To the second: from one to two of them away.
+            let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(2));
+            Some(if before > 0 { found() } else { Reply::new(429).header("retry-after", &date) })
         }),
     ];
     for (what, script) in scripts {
@@ -316,7 +339,8 @@ async fn a_question_is_put_again_where_that_may_help() {
         let server = Server::start(move |_, before, _| script(before));
         let shown = patient(20).resolve(&server.name("a:1")).await;
         assert_eq!(shown, Ok(Some(sha256(b"x"))), "{what}");
-        assert!(what != "a wait" || began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+        let asked = Duration::from_secs(u64::from(what == "a wait"));
+        assert!(began.elapsed() >= asked, "{what}: {:?}", began.elapsed());
     }
 }
 
@@ -340,6 +364,17 @@ async fn asking_has_an_end_and_the_last_answer_is_told() {
     assert_eq!(error.kind, ErrorKind::Server(502));
     assert!(
         error.message.contains("failed, 502") && error.message.contains(&format!(", after {asked} attempts"))
+    );
+
+    let server = Server::start(|_, _, _| {
+        let far = std::time::SystemTime::now() + Duration::from_secs(3600);
+        Some(Reply::new(429).header("retry-after", &httpdate::fmt_http_date(far)))
+    });
+    let error = patient(2).resolve(&server.name("a:1")).await.expect_err("busy");
+    assert_eq!((server.lines().len(), error.kind), (1, ErrorKind::RateLimited));
+    assert!(
+        error.message.contains("asks to wait") && error.message.ends_with("which is too long"),
+        "{error}"
     );
 
     let server = Server::start(|_, _, _| Some(Reply::new(503).header("retry-after", "3600")));

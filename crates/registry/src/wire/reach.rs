@@ -1,0 +1,256 @@
+//! How a registry is reached: with TLS, with TLS that nobody checks, or plain; and the HTTP clients for that.
+//!
+//! The rules are dockerd's ("Insecure registries", "Verify repository client with certificates"): TLS that is checked, but for
+//! loopback addresses and what is named as insecure, where unchecked TLS and plain HTTP will do. What is named is asked by TLS
+//! first. A loopback address is asked plainly first, which is what nearly all of them speak, unless it has certificates
+//! of its own in `certs.d`: those are checked.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, ClientBuilder, Identity};
+
+use super::{lock, root, user_agent};
+use crate::error::{Error, ErrorKind};
+use crate::trust::{Certificates, Trust, is_loopback};
+
+/// The manner in which a registry is talked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Way {
+    /// HTTP.
+    Plain,
+    /// TLS.
+    Checked,
+    /// TLS with whatever certificate.
+    Unchecked,
+}
+
+impl Way {
+    pub(super) fn scheme(self) -> &'static str {
+        match self {
+            Self::Plain => "http",
+            Self::Checked | Self::Unchecked => "https",
+        }
+    }
+}
+
+/// The way to one registry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    pub(super) way: Way,
+    /// Whether an answer has shown it, or no other is allowed.
+    pub(super) certain: bool,
+}
+
+/// The ways to all registries, by their `host` or `host:port`.
+pub(super) struct Reach {
+    trust: Trust,
+    timeout: Duration,
+    ways: Mutex<BTreeMap<String, Known>>,
+    clients: Mutex<BTreeMap<(String, Way), Client>>,
+}
+
+impl Reach {
+    /// Opens no connection and no file yet.
+    pub(super) fn new(trust: Trust, timeout: Duration) -> Self {
+        // The HTTP client takes the process's provider and panics without one; a second one is refused,
+        // which leaves the first in place.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self { trust, timeout, ways: Mutex::default(), clients: Mutex::default() }
+    }
+
+    pub(super) async fn way(&self, host: &str) -> Known {
+        if let Some(known) = lock(&self.ways).get(host) {
+            return *known;
+        }
+        let known = if is_loopback(host) {
+            match self.trust.has_certificates(host) {
+                true => Known { way: Way::Checked, certain: true },
+                false => Known { way: Way::Plain, certain: false },
+            }
+        } else if self.trust.is_insecure(host).await {
+            Known { way: Way::Unchecked, certain: false }
+        } else {
+            Known { way: Way::Checked, certain: true }
+        };
+        *lock(&self.ways).entry(host.to_owned()).or_insert(known)
+    }
+
+    /// From now on a registry is reached this way.
+    pub(super) fn settle(&self, host: &str, way: Way) {
+        lock(&self.ways).insert(host.to_owned(), Known { way, certain: true });
+    }
+
+    pub(super) fn client(&self, host: &str, way: Way) -> Result<Client, Error> {
+        let mut clients = lock(&self.clients);
+        if let Some(client) = clients.get(&(host.to_owned(), way)) {
+            return Ok(client.clone());
+        }
+        let client = self.make(host, way)?;
+        clients.insert((host.to_owned(), way), client.clone());
+        Ok(client)
+    }
+
+    /// The client for a registry's token server, which shares the registry's certificates unless it has its own.
+    pub(super) fn client_of_tokens(
+        &self,
+        server: &str,
+        scheme: &str,
+        (registry, way): (&str, Way),
+    ) -> Result<Client, Error> {
+        match way {
+            _ if scheme == "http" => self.client(server, Way::Plain),
+            _ if self.trust.has_certificates(server) => self.client(server, Way::Checked),
+            Way::Checked | Way::Unchecked => self.client(registry, way),
+            Way::Plain if is_loopback(server) => self.client(server, Way::Unchecked),
+            Way::Plain => self.client(server, Way::Checked),
+        }
+    }
+
+    fn make(&self, host: &str, way: Way) -> Result<Client, Error> {
+        let own = match way {
+            Way::Plain => Certificates::default(),
+            Way::Checked | Way::Unchecked => self.trust.certificates(host)?,
+        };
+        let mut authorities = Vec::new();
+        for (file, pem) in &own.authorities {
+            // What holds no certificate is read as an empty list.
+            let read = Certificate::from_pem_bundle(pem).unwrap_or_default();
+            if read.is_empty() {
+                let message = format!("{} holds no certificate in PEM", file.display());
+                return Err(Error::new(ErrorKind::Credentials, message));
+            }
+            authorities.extend(read);
+        }
+        let identity = match &own.identity {
+            None => None,
+            Some((file, pem)) => Some(Identity::from_pem(pem).map_err(|_| {
+                let message = format!("{} and its key are no certificate and key in PEM", file.display());
+                Error::new(ErrorKind::Credentials, message)
+            })?),
+        };
+        let begun = || {
+            let builder = Client::builder().user_agent(user_agent()).connect_timeout(self.timeout);
+            let builder = if is_loopback(host) { builder.no_proxy() } else { builder };
+            match &identity {
+                Some(identity) => builder.identity(identity.clone()),
+                None => builder,
+            }
+        };
+        // A bare machine may lack the system's certificates, which not everybody needs.
+        let without_the_system = || begun().tls_certs_only(authorities.clone());
+        let built = match way {
+            Way::Plain if is_loopback(host) => without_the_system().build(),
+            Way::Plain => begun().build().or_else(|_| without_the_system().build()),
+            Way::Unchecked => unchecked(without_the_system()).build(),
+            Way::Checked if authorities.is_empty() => begun().build(),
+            Way::Checked => {
+                begun().tls_certs_merge(authorities.clone()).build().or_else(|_| without_the_system().build())
+            }
+        };
+        built.map_err(|cause| {
+            Error::new(ErrorKind::Credentials, format!("no TLS to {host}: {}", root(&cause)))
+                .help("install ca-certificates, or name a file of them in SSL_CERT_FILE")
+        })
+    }
+
+    /// What to do about a host that cannot be talked to, `why` being the innermost cause.
+    pub(super) fn advice(&self, host: &str, why: &str) -> String {
+        let places = self.trust.places(host);
+        let place = places.iter().find(|place| place.is_dir()).or(places.first());
+        let place = |file: &str| match place {
+            Some(place) => place.join(file).display().to_string(),
+            None => format!("docker's certs.d/{host}/{file}"),
+        };
+        let looked = match places.as_slice() {
+            [] => String::new(),
+            _ if self.trust.has_certificates(host) => {
+                " (there are certificates for it, and none of them fits)".to_owned()
+            }
+            places => {
+                let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
+                format!(" (none is there; looked for {})", places.join(", "))
+            }
+        };
+        if why.contains("not valid for name") || why.contains("NotValidForName") {
+            return format!("its certificate is for other names than {host}: use one of these");
+        }
+        if why.contains("expired") || why.contains("Expired") || why.contains("NotValidYet") {
+            return "its certificate is out of date, or this machine's clock is wrong".to_owned();
+        }
+        if why.contains("certificate") && !why.contains("alert") {
+            return format!(
+                "if it is {host} indeed, put the certificate of its authority into {}{looked}, among the system's, or into a \
+                 file that SSL_CERT_FILE names, which stands for the system's",
+                place("ca.crt")
+            );
+        }
+        if why.contains("fatal alert") {
+            return format!(
+                "if it wants a certificate of ours, put it and its key into {} and {}{looked}",
+                place("client.cert"),
+                place("client.key")
+            );
+        }
+        let plain = "plain http is spoken to loopback addresses, and to what insecure-registries of docker's daemon.json or \
+                     podman's registries.conf names";
+        if why.contains("InvalidContentType") {
+            return format!("it does not speak TLS; {plain}");
+        }
+        format!("is {host} the right name, and does it run; {plain}")
+    }
+}
+
+fn unchecked(builder: ClientBuilder) -> ClientBuilder {
+    builder.tls_danger_accept_invalid_certs(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn checked_tls_is_left_only_where_that_is_allowed() {
+        let trust = Trust::default().with_insecure(["r.example:5000".to_owned()]);
+        let reach = Reach::new(trust, Duration::from_secs(1));
+        for (host, way, certain) in [
+            ("r.example", Way::Checked, true),
+            ("r.example:5000", Way::Unchecked, false),
+            ("127.0.0.1:5000", Way::Plain, false),
+        ] {
+            let known = reach.way(host).await;
+            assert_eq!((known.way, known.certain), (way, certain), "{host}");
+        }
+        reach.settle("127.0.0.1:5000", Way::Unchecked);
+        assert_eq!(reach.way("127.0.0.1:5000").await.way, Way::Unchecked);
+    }
+
+    #[test]
+    fn advice_says_which_file_was_looked_for() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let trust = Trust::load(&[directory.path().to_owned()]).expect("nothing there");
+        let reach = Reach::new(trust, Duration::from_secs(1));
+        let said = |why| {
+            reach.advice("r.example:5000", why).replace(&directory.path().display().to_string(), "/etc")
+        };
+        let unknown = said("invalid peer certificate: UnknownIssuer");
+        assert!(
+            unknown.contains("into /etc/docker/certs.d/r.example:5000/ca.crt (none is there"),
+            "{unknown}"
+        );
+        assert!(unknown.contains("SSL_CERT_FILE"), "{unknown}");
+        for (why, expect) in [
+            (
+                "invalid peer certificate: certificate not valid for name \"x\"",
+                "for other names than r.example:5000",
+            ),
+            ("invalid peer certificate: certificate expired: verification time", "out of date"),
+            ("received fatal alert: CertificateRequired", "/etc/docker/certs.d/r.example:5000/client.key"),
+            ("received corrupt message of type InvalidContentType", "does not speak TLS"),
+            ("tcp connect error", "the right name"),
+        ] {
+            assert!(said(why).contains(expect), "{why}: {}", said(why));
+        }
+    }
+}
