@@ -48,6 +48,11 @@ Exit codes:
   130  interrupted (143: terminated)
   Of several: interrupted, then 5, 6, 3, 4, 7.
 
+Registries:
+  Logins are those of `docker login`. Authorities and client certificates come from certs.d, and the
+  names of insecure registries from daemon.json, below /etc/docker and ~/.config/docker (podman's:
+  containers). SSL_CERT_FILE names a file that stands for the system's authorities.
+
 Data goes to stdout, everything else to stderr.";
 
 const AFTER_HELP: &str = "`--help` says more, with examples and exit codes.";

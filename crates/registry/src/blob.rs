@@ -13,9 +13,6 @@ use crate::error::{Error, ErrorKind};
 use crate::registry::Registry;
 use crate::wire::{Access, Request, Wire};
 
-/// The largest configuration that is read, in bytes.
-const CONFIG_LIMIT: u64 = 16 << 20;
-
 /// A blob on its way.
 pub struct Blob {
     wire: Arc<Wire>,
@@ -82,17 +79,9 @@ impl Registry {
     /// The bytes of an image's configuration, by its digest.
     ///
     /// # Errors
-    /// As [`Registry::blob`], and [`ErrorKind::Protocol`] when it is too long to be one.
+    /// [`ErrorKind::NotFound`] when it is not there, [`ErrorKind::Protocol`] when it is too long to be one, and what every
+    /// request can meet.
     pub async fn configuration(&self, image: &ImageName, digest: &str) -> Result<Vec<u8>, Error> {
-        let mut blob = self.blob(image, digest).await?;
-        let mut bytes = Vec::new();
-        while let Some(piece) = blob.piece().await? {
-            if (bytes.len() + piece.len()) as u64 > CONFIG_LIMIT {
-                let message = format!("{}: more than {CONFIG_LIMIT} bytes", blob.what);
-                return Err(Error::new(ErrorKind::Protocol, message));
-            }
-            bytes.extend_from_slice(&piece);
-        }
-        Ok(bytes)
+        Ok(self.config_bytes(image, digest).await?.into())
     }
 }

@@ -125,7 +125,8 @@ impl Registry {
         for _ in 0..DEPTH {
             match manifest::read_manifest(&body, &image.to_string())? {
                 Manifest::Image { config, layers } => {
-                    let settings = self.config(image, &config).await?;
+                    let bytes = self.config_bytes(image, &config).await?;
+                    let settings = manifest::read_config(&bytes, &image.to_string())?;
                     let (platform, created) = (settings.platform(), settings.created.clone());
                     let diff_ids = settings.diff_ids();
                     let (labels, env) = settings.into_settings();
@@ -211,10 +212,11 @@ impl Registry {
         }
     }
 
-    async fn config(&self, image: &ImageName, digest: &str) -> Result<manifest::Config, Error> {
+    /// A configuration, from the cache where it has it.
+    pub(crate) async fn config_bytes(&self, image: &ImageName, digest: &str) -> Result<Bytes, Error> {
         let what = format!("configuration of {image}");
         if let Some(body) = self.cache.as_ref().and_then(|cache| cache.get(digest, CONFIG_LIMIT)) {
-            return manifest::read_config(&body, &image.to_string());
+            return Ok(body);
         }
         let answer = self.get(image, format!("blobs/{digest}"), "*/*", CONFIG_LIMIT, &what).await?;
         if answer.status == 404 {
@@ -224,7 +226,7 @@ impl Registry {
         if let Some(cache) = &self.cache {
             cache.put(digest, &answer.body);
         }
-        manifest::read_config(&answer.body, &image.to_string())
+        Ok(answer.body)
     }
 
     /// The manifest's bytes, digest and media type.

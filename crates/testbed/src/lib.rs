@@ -1,7 +1,7 @@
 //! Faults on cue, for tests only: what stands between the parts, breaks them, and tells in which order things happened.
 //!
 //! - [`proxy`]: between us and a registry, an engine and a registry, or us and an engine; faults by rule, a trace of all requests.
-//! - [`registry`]: a private `docker-registry` (open, password, tokens that end soon), stopped and restarted; [`registry::Shelf`], one in
+//! - [`registry`]: a private `docker-registry` (open, password, tokens that end soon; [`registry::Secure`] adds TLS), stopped and restarted; [`registry::Shelf`], one in
 //!   memory that only shows; [`registry::View`] says what any registry holds.
 //! - [`engine`]: a private `dockerd`, killed and restarted with its data, on a small disk (root). [`leftovers`]: what a run left.
 //! - [`tree`]: source trees with a history. [`command`]: a program in an environment of its own, bounded, killed on cue.

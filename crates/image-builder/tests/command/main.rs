@@ -13,6 +13,7 @@ mod pin;
 mod plan;
 mod published;
 mod refused;
+mod registries;
 mod served;
 mod server;
 mod streams;

@@ -1,5 +1,6 @@
 //! A registry of one's own: Debian's `docker-registry` on a free port of 127.0.0.1, gone when dropped.
 
+mod secure;
 mod shelf;
 mod token;
 mod view;
@@ -14,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::process::Service;
 use crate::proxy::Upstream;
+pub use secure::{Clients, Secure};
 pub use shelf::Shelf;
 pub use token::{Issued, TokenServer};
 pub use view::View;
@@ -81,14 +83,7 @@ impl PrivateRegistry {
     }
 
     fn run(&mut self, read_only: bool) {
-        let (path, address) = (self.directory.path().display(), &self.address);
-        let text = format!(
-            "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
-             storage:\n  filesystem: {{rootdirectory: '{path}/data'}}\n  delete: {{enabled: true}}\n  \
-             maintenance: {{uploadpurging: {{enabled: false}}, readonly: {{enabled: {read_only}}}}}\n\
-             http: {{addr: '{address}'}}\n{}",
-            self.settings
-        );
+        let text = self.configuration(&format!("addr: '{}'", self.address), read_only);
         let file = self.directory.path().join("registry.yml");
         fs::write(&file, text).expect("a file");
         let mut command = Command::new("docker-registry");
@@ -99,6 +94,18 @@ impl PrivateRegistry {
             crate::http::ask(&upstream, "GET", "/v2/", &[], b"").is_ok()
         });
         self.service = Some(service);
+    }
+
+    /// What `docker-registry` is told; `http` is how it listens.
+    fn configuration(&self, http: &str, read_only: bool) -> String {
+        let path = self.directory.path().display();
+        format!(
+            "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
+             storage:\n  filesystem: {{rootdirectory: '{path}/data'}}\n  delete: {{enabled: true}}\n  \
+             maintenance: {{uploadpurging: {{enabled: false}}, readonly: {{enabled: {read_only}}}}}\n\
+             http: {{{http}}}\n{}",
+            self.settings
+        )
     }
 
     /// `127.0.0.1:port`.

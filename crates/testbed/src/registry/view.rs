@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 
+use super::shelf::digest as sha256;
 use super::token::{Signer, TokenServer};
 use crate::http::{self, Response};
 use crate::proxy::Upstream;
@@ -11,6 +12,9 @@ use crate::proxy::Upstream;
 /// Every kind of manifest that images have.
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json";
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// Looks into one registry.
 #[derive(Debug, Clone)]
@@ -164,6 +168,27 @@ impl View {
         let target = format!("/v2/{repository}/manifests/{tag}");
         let answer = self.ask("PUT", &target, &[("Content-Type", media_type)], body);
         assert_eq!(answer.status, 201, "{target}: {}", answer.text());
+    }
+
+    /// Pushes an image without layers, with this configuration; the whole way of a push. Returns its digest.
+    ///
+    /// # Panics
+    /// When the registry refuses it.
+    pub fn put_image(&self, repository: &str, tag: &str, config: &str) -> String {
+        let start = self.ask("POST", &format!("/v2/{repository}/blobs/uploads/"), &[], b"");
+        assert_eq!(start.status, 202, "{}", start.text());
+        let location = start.header("location").expect("where to go on");
+        let target = &location[location.find("/v2/").expect("an address of the registry")..];
+        let digest = sha256(config.as_bytes());
+        let end = self.ask("PUT", &format!("{target}&digest={digest}"), &[], config.as_bytes());
+        assert_eq!(end.status, 201, "{}", end.text());
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
+            "config": {"mediaType": CONFIG, "digest": digest, "size": config.len()},
+        })
+        .to_string();
+        self.put_manifest(repository, tag, MANIFEST, manifest.as_bytes());
+        sha256(manifest.as_bytes())
     }
 
     /// Deletes a manifest by its digest, with all its tags.
