@@ -12,6 +12,7 @@ mod dockerignore;
 mod fragments;
 pub mod mistakes;
 mod names;
+mod rpmdb;
 mod tree;
 
 /// One fuzz target.
@@ -24,7 +25,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "descriptor", body: descriptor::body },
     Target { name: "dockerfile", body: dockerfile::body },
     Target { name: "fragments", body: fragments::body },
@@ -33,6 +34,7 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "answer", body: answer::body },
     Target { name: "dockerignore", body: dockerignore::body },
     Target { name: "tree", body: tree::body },
+    Target { name: "rpmdb", body: rpmdb::body },
 ];
 
 /// Runs the body of one target.

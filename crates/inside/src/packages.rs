@@ -13,6 +13,8 @@ pub enum Ecosystem {
     Dpkg,
     /// Alpine.
     Apk,
+    /// Red Hat, Fedora, SUSE and what comes from them.
+    Rpm,
     /// Whatever wrote a `.dist-info` or `.egg-info`: pip, conda, Debian's packages of Python modules.
     Python,
     /// conda and what reads its environments.
@@ -28,6 +30,7 @@ impl Ecosystem {
         match self {
             Self::Dpkg => "dpkg",
             Self::Apk => "apk",
+            Self::Rpm => "rpm",
             Self::Python => "python",
             Self::Conda => "conda",
             Self::R => "r",

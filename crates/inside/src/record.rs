@@ -9,8 +9,12 @@ pub(crate) enum Record {
     Dpkg,
     /// `lib/apk/db/installed`.
     Apk,
-    /// Any of rpm's databases.
+    /// `rpmdb.sqlite`, rpm's database since 4.16.
     Rpm,
+    /// What was not yet written into it: SQLite's log or journal beside it.
+    RpmLog,
+    /// A database in one of rpm's other forms.
+    RpmOther(&'static str),
     /// `METADATA` of a `.dist-info`, `PKG-INFO` of an `.egg-info`.
     Python,
     /// `conda-meta/*.json`.
@@ -29,9 +33,13 @@ impl Record {
             ["lib", "apk", "db", "installed"] | ["usr", "lib", "apk", "db", "installed"] => Some(Self::Apk),
             ["var", "lib", "rpm", name]
             | ["usr", "lib", "sysimage", "rpm", name]
-            | ["usr", "share", "rpm", name] => {
-                matches!(name, "Packages" | "Packages.db" | "rpmdb.sqlite").then_some(Self::Rpm)
-            }
+            | ["usr", "share", "rpm", name] => match name {
+                "rpmdb.sqlite" => Some(Self::Rpm),
+                "rpmdb.sqlite-wal" | "rpmdb.sqlite-journal" => Some(Self::RpmLog),
+                "Packages" => Some(Self::RpmOther("Berkeley DB")),
+                "Packages.db" => Some(Self::RpmOther("ndb")),
+                _ => None,
+            },
             [.., "conda-meta", name] => name.ends_with(".json").then_some(Self::Conda),
             [.., "site-packages" | "dist-packages", name] => {
                 name.ends_with(".egg-info").then_some(Self::Python)
@@ -56,7 +64,8 @@ impl Record {
         match self {
             Self::Dpkg => Some(Ecosystem::Dpkg),
             Self::Apk => Some(Ecosystem::Apk),
-            Self::Rpm => None,
+            Self::Rpm => Some(Ecosystem::Rpm),
+            Self::RpmLog | Self::RpmOther(_) => None,
             Self::Python => Some(Ecosystem::Python),
             Self::Conda => Some(Ecosystem::Conda),
             Self::R => Some(Ecosystem::R),
@@ -78,7 +87,7 @@ impl Record {
             found
         };
         match self {
-            Self::Dpkg | Self::Apk | Self::Rpm => "",
+            Self::Dpkg | Self::Apk | Self::Rpm | Self::RpmLog | Self::RpmOther(_) => "",
             Self::Python => behind(&["site-packages", "dist-packages"]),
             Self::Conda => behind(&["conda-meta"]).trim_end_matches("conda-meta").trim_end_matches('/'),
             Self::R => behind(&["library", "site-library"]),
@@ -107,6 +116,11 @@ mod tests {
             ("lib/apk/db/installed", Some((Record::Apk, ""))),
             ("usr/lib/apk/db/installed", Some((Record::Apk, ""))),
             ("var/lib/rpm/rpmdb.sqlite", Some((Record::Rpm, ""))),
+            ("usr/lib/sysimage/rpm/rpmdb.sqlite", Some((Record::Rpm, ""))),
+            ("var/lib/rpm/rpmdb.sqlite-wal", Some((Record::RpmLog, ""))),
+            ("var/lib/rpm/rpmdb.sqlite-shm", None),
+            ("var/lib/rpm/Packages", Some((Record::RpmOther("Berkeley DB"), ""))),
+            ("usr/lib/sysimage/rpm/Packages.db", Some((Record::RpmOther("ndb"), ""))),
             ("var/lib/rpm/Name", None),
             ("usr/local/lib/python3.11/site-packages/a-1.dist-info/METADATA", Some((Record::Python, python))),
             ("usr/local/lib/python3.11/site-packages/a-1.dist-info/RECORD", None),

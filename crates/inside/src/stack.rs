@@ -128,7 +128,7 @@ mod tests {
             Entry::File(&two.0, &two.1),
             Entry::File("opt/conda/conda-meta/x-1-0.json", r#"{"name": "x", "version": "1"}"#),
             Entry::File("srv/lib/python3/site-packages/s-1.egg-info", "Name: s\nVersion: 1\n"),
-            Entry::File("var/lib/rpm/rpmdb.sqlite", "SQLite format 3"),
+            Entry::File("var/lib/rpm/Packages", "old"),
         ]);
         let newer = python("a", "2");
         let top = layer(&[
@@ -144,12 +144,12 @@ mod tests {
             show(&[&base]).replace(place, "PLACE"),
             "dpkg  curl 1\ndpkg  libc6 1\npython PLACE a 1\npython PLACE b 1\n\
              python srv/lib/python3/site-packages s 1\nconda opt/conda x 1\n\
-             unread var/lib/rpm/rpmdb.sqlite: rpm's databases are not read"
+             unread var/lib/rpm/Packages: rpm's older form of a database, Berkeley DB, is not read"
         );
         assert_eq!(
             show(&[&base, &top]).replace(place, "PLACE"),
             "dpkg  curl 1\ndpkg  libc6 2\npython PLACE a 2\npython PLACE b 1\nconda opt/conda y 1\n\
-             unread var/lib/rpm/rpmdb.sqlite: rpm's databases are not read"
+             unread var/lib/rpm/Packages: rpm's older form of a database, Berkeley DB, is not read"
         );
     }
 

@@ -13,7 +13,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("testbed", &["plan"]),
     ("image-builder", &["plan", "planner", "registry", "executor", "inside"]),
     ("xtask", &[]),
-    ("fuzzing", &["plan", "planner", "executor"]),
+    ("fuzzing", &["plan", "planner", "executor", "inside"]),
     ("image-builder-fuzz", &["fuzzing"]),
 ];
 

@@ -1,10 +1,10 @@
 //! dpkg's status file (dpkg(1), deb-control(5)).
 
-use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 use std::ops::ControlFlow;
 
 use super::Named;
+use super::architecture::by_name;
 use super::fields::stanzas;
 
 const FIELDS: [&str; 4] = ["Package", "Version", "Architecture", "Status"];
@@ -20,30 +20,13 @@ pub(super) fn read(reader: impl BufRead) -> io::Result<Result<Vec<Named>, String
         }
         ControlFlow::Continue(())
     })?;
-    let native = native(&found);
-    let named = found.into_iter().map(|(named, architecture)| match architecture.as_str() {
-        "" | "all" => named,
-        own if Some(own) == native.as_deref() => named,
-        foreign => Named { name: format!("{}:{foreign}", named.name), ..named },
-    });
-    Ok(Ok(named.collect()))
+    Ok(Ok(by_name(found)))
 }
 
 /// `want flag state`: what is only remembered is not there. Distroless images leave the field out.
 fn is_installed(status: Option<&str>) -> bool {
     let state = status.map(|status| status.rsplit(' ').next().unwrap_or_default());
     !matches!(state, Some("not-installed" | "config-files"))
-}
-
-/// The architecture of most packages.
-fn native(found: &[(Named, String)]) -> Option<String> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for (_, architecture) in
-        found.iter().filter(|(_, architecture)| !matches!(architecture.as_str(), "" | "all"))
-    {
-        *counts.entry(architecture).or_default() += 1;
-    }
-    counts.into_iter().max_by_key(|(_, count)| *count).map(|(architecture, _)| architecture.to_owned())
 }
 
 #[cfg(test)]

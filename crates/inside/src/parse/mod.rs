@@ -1,13 +1,17 @@
 //! The text of a record → the packages that it tells of.
 //!
-//! Pure but for reading on: records are read line by line, and of each only what names a package is kept.
+//! Records are read as they come, line by line, and of each only what names a package is kept. One has to be read in any
+//! order, rpm's, and is laid by for that long.
 
 mod apk;
+mod architecture;
 mod conda;
 mod dpkg;
 mod fields;
 mod python;
 mod r;
+mod rpm;
+mod sqlite;
 
 use std::io::{self, BufRead};
 
@@ -25,7 +29,9 @@ pub(crate) fn record(record: Record, reader: impl BufRead) -> io::Result<Result<
     match record {
         Record::Dpkg => dpkg::read(reader),
         Record::Apk => apk::read(reader),
-        Record::Rpm => Ok(Err("rpm's databases are not read".to_owned())),
+        Record::Rpm => rpm::read(reader),
+        Record::RpmLog => rpm::read_log(reader),
+        Record::RpmOther(form) => Ok(Err(format!("rpm's older form of a database, {form}, is not read"))),
         Record::Python => python::read(reader),
         Record::Conda => conda::read(reader),
         Record::R => r::read(reader),

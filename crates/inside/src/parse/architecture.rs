@@ -1,0 +1,31 @@
+//! Which names have to tell an architecture: those of packages that are not made for that of most.
+
+use std::collections::BTreeMap;
+
+use super::Named;
+
+/// Packages with their architectures, by the names that tell them apart: `name`, and `name:architecture` for a foreign one.
+pub(super) fn by_name(found: Vec<(Named, String)>) -> Vec<Named> {
+    let native = native(&found);
+    let named = found.into_iter().map(|(named, architecture)| {
+        if is_any(&architecture) || Some(&architecture) == native.as_ref() {
+            return named;
+        }
+        Named { name: format!("{}:{architecture}", named.name), ..named }
+    });
+    named.collect()
+}
+
+/// The architecture of most packages.
+fn native(found: &[(Named, String)]) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, architecture) in found.iter().filter(|(_, architecture)| !is_any(architecture)) {
+        *counts.entry(architecture).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(architecture, _)| architecture.to_owned())
+}
+
+/// What dpkg and rpm call a package that runs anywhere, or of which nothing is told.
+fn is_any(architecture: &str) -> bool {
+    matches!(architecture, "" | "all" | "noarch")
+}
