@@ -1,8 +1,8 @@
 //! Artifacts that refer to an image: attaching one, listing them, reading one.
 //!
 //! Follows the OCI distribution specification, "Listing Referrers" and "Pushing Manifests with Subject". Where a registry
-//! has no such list, it is an index of ours under the tag `sha256-{hex}`, which has no lock: so it is read again after
-//! it was written, and written again when somebody else wrote in between.
+//! has no such list, it is an index of ours under the tag `sha256-{hex}`, which has no lock: so it is read again a
+//! while after it was written, and written again when somebody else wrote in between.
 
 use std::time::Duration;
 
@@ -24,8 +24,10 @@ const NOTHING: &[u8] = b"{}";
 
 /// How often a list that others write too is written.
 const ROUNDS: usize = 6;
-/// The longest wait between two rounds, in milliseconds.
-const PAUSE: u64 = 400;
+/// After so long, whoever read the list before it was written has written too.
+const SETTLED: Duration = Duration::from_millis(250);
+/// By how much that is longer at most, in milliseconds.
+const PAUSE: u64 = 250;
 
 /// Of this process, one writes such a list at a time.
 static LISTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -174,34 +176,41 @@ impl Registry {
     }
 
     /// Enters an artifact into the list of a registry that keeps none itself.
+    ///
+    /// No such list can be written only if it is still what one read: who read it before our entry was there, and writes
+    /// after us, takes the entry away. So it counts as entered when it is still there a while later.
     async fn list(&self, image: &ImageName, subject: &str, entry: Value) -> Result<(), Error> {
         let tag = tag_of(subject);
-        let _turn = LISTS.lock().await;
-        for round in 0..ROUNDS {
-            let mut all = match self.get_manifest(image, &tag).await? {
-                Some((body, ..)) => entries(&body),
-                None => Vec::new(),
-            };
-            if all.iter().any(|known| known["digest"] == entry["digest"]) {
+        for _ in 0..ROUNDS {
+            if !self.enter(image, &tag, &entry).await? {
                 return Ok(());
             }
-            if round > 0 {
-                // Two that write at once write again at different times.
-                tokio::time::sleep(Duration::from_millis(fastrand::u64(1..PAUSE))).await;
-            }
-            all.push(entry.clone());
-            let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": all}).to_string();
-            self.put_manifest(image, &tag, INDEX, index.into()).await?;
+            // Two that write at once write again at different times.
+            tokio::time::sleep(SETTLED + Duration::from_millis(fastrand::u64(1..PAUSE))).await;
         }
-        match self.get_manifest(image, &tag).await? {
-            Some((body, ..)) if entries(&body).iter().any(|known| known["digest"] == entry["digest"]) => {
-                Ok(())
-            }
-            _ => Err(Error::new(
+        match self.enter(image, &tag, &entry).await? {
+            false => Ok(()),
+            true => Err(Error::new(
                 ErrorKind::Protocol,
                 format!("{}:{tag}: others write this list of artifacts all the time", image.name()),
             )),
         }
+    }
+
+    /// Writes the list with an entry more, unless it has it; whether it was written.
+    async fn enter(&self, image: &ImageName, tag: &str, entry: &Value) -> Result<bool, Error> {
+        let _turn = LISTS.lock().await;
+        let mut all = match self.get_manifest(image, tag).await? {
+            Some((body, ..)) => entries(&body),
+            None => Vec::new(),
+        };
+        if all.iter().any(|known| known["digest"] == entry["digest"]) {
+            return Ok(false);
+        }
+        all.push(entry.clone());
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": all}).to_string();
+        self.put_manifest(image, tag, INDEX, index.into()).await?;
+        Ok(true)
     }
 
     /// A request that changes something, and may be made again.

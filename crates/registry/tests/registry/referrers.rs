@@ -1,9 +1,12 @@
 //! Artifacts that refer to an image: on a registry without a list of its own, and on one that has it.
 
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use registry::{ErrorKind, Options, Registry};
 
-use crate::process::{OCI_IMAGE, Process, sha256};
+use crate::process::{OCI_IMAGE, OCI_INDEX, Process, sha256};
 use crate::scripted::{Reply, Server};
 
 const TYPE: &str = "application/vnd.test.one+json";
@@ -71,4 +74,70 @@ async fn a_registry_that_keeps_the_list_is_asked_for_it() {
     client().attach(&server.name("a:1"), TYPE, Bytes::from_static(b"{}")).await.expect("attached");
     let puts: Vec<String> = server.lines().into_iter().filter(|line| line.starts_with("PUT ")).collect();
     assert_eq!(puts.len(), 1, "no list of ours is written: {puts:?}");
+}
+
+/// A registry without the referrers API, which keeps the list of one image, and does something before each look at it.
+fn listing(before: impl Fn(usize, &mut Option<String>, Duration) + Send + 'static) -> Server {
+    let state = Mutex::new((None::<String>, 0, Instant::now()));
+    Server::start(move |_, _, asked| {
+        let (list, looks, written) = &mut *state.lock().expect("nobody panics with it");
+        let is_list = asked.line.contains("/manifests/sha256-");
+        match asked.line.split_once(' ') {
+            Some(("GET", path)) if path.contains("/referrers/") => Some(Reply::new(404)),
+            Some(("GET", _)) if is_list => {
+                *looks += 1;
+                before(*looks, list, written.elapsed());
+                Some(match list {
+                    Some(list) => Reply::new(200).header("content-type", OCI_INDEX).body(list),
+                    None => Reply::new(404),
+                })
+            }
+            Some(("GET", _)) => {
+                let body = r#"{"schemaVersion":2,"config":{"digest":"sha256:c"},"layers":[]}"#;
+                Some(Reply::new(200).header("content-type", OCI_IMAGE).body(body))
+            }
+            Some(("PUT", _)) => {
+                if is_list {
+                    (*list, *written) = (Some(asked.body.clone()), Instant::now());
+                }
+                Some(Reply::new(201))
+            }
+            _ => Some(Reply::new(200)),
+        }
+    })
+}
+
+const OTHERS: &str = r#"{"schemaVersion":2,"manifests":[{"digest":"sha256:others"}]}"#;
+
+#[tokio::test]
+async fn an_entry_that_another_machine_wrote_over_is_entered_again() {
+    // The other read the list when it was empty, and writes after us.
+    let server = listing(|look, list, since| {
+        if look == 2 {
+            assert!(since >= Duration::from_millis(250), "it was looked at again after {since:?} already");
+            *list = Some(OTHERS.to_owned());
+        }
+    });
+    let image = server.name("a:1");
+    let ours = client().attach(&image, TYPE, Bytes::from_static(b"{}")).await.expect("attached");
+    let puts: Vec<String> = server
+        .asked()
+        .into_iter()
+        .filter(|asked| asked.line.starts_with("PUT ") && asked.line.contains("/manifests/sha256-"))
+        .map(|asked| asked.body)
+        .collect();
+    assert_eq!(puts.len(), 2, "{puts:?}");
+    let last: serde_json::Value = serde_json::from_str(&puts[1]).expect("an index");
+    let digests: Vec<_> =
+        last["manifests"].as_array().expect("a list").iter().map(|one| &one["digest"]).collect();
+    assert_eq!(digests, ["sha256:others", ours.as_str()]);
+}
+
+#[tokio::test]
+async fn a_list_that_others_write_all_the_time_is_given_up() {
+    let server = listing(|_, list, _| *list = Some(OTHERS.to_owned()));
+    let image = server.name("a:1");
+    let error = client().attach(&image, TYPE, Bytes::from_static(b"{}")).await.expect_err("no end");
+    assert_eq!(error.kind, ErrorKind::Protocol);
+    assert!(error.message.contains("others write this list"), "{error}");
 }
