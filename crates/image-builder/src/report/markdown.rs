@@ -5,9 +5,9 @@
 use executor::{BuildResult, Outcome, RunResult};
 use plan::Plan;
 
-use super::failed;
 use super::summary::{change, closing, layers, legend, outcome, slowest, tests, time, why_skipped};
 use super::words::{Paint, short_commit, size};
+use super::{failed, moved};
 use crate::escape::{escape, escape_output};
 
 /// The page.
@@ -30,6 +30,7 @@ pub(crate) fn text(result: &RunResult, plan: &Plan) -> String {
     if !result.builds.is_empty() {
         out.push_str(&table(result));
     }
+    out.push_str(&moved::markdown(result));
     if let Some(slowest) = slowest(result, plan) {
         out.push_str(&format!("The {}.\n\n", code_ids(&slowest)));
     }
@@ -65,9 +66,7 @@ fn table(result: &RunResult) -> String {
         if tested {
             cells.push(tests(build));
         }
-        // A bar ends a cell even in a code span.
-        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
-        out.push_str(&format!("| {} |\n", cells.join(" | ")));
+        out.push_str(&row(&cells));
     }
     out.push('\n');
     if let Some(legend) = legend(result) {
@@ -122,8 +121,15 @@ fn names(result: &RunResult) -> String {
     format!("<details><summary>Names</summary>\n\n{out}\n</details>\n")
 }
 
+/// A row of a table.
+pub(super) fn row(cells: &[String]) -> String {
+    // A bar ends a cell even in a code span.
+    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
 /// A code span, whatever it holds.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let fence = "`".repeat(longest_run(text) + 1);
     let blank = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
     format!("{fence}{blank}{text}{blank}{fence}")

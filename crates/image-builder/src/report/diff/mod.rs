@@ -12,7 +12,7 @@ use executor::contents::{Compared, Image, Place, Traffic};
 use inside::{Move, Setting};
 use serde::Serialize;
 
-pub(crate) use text::{counted, moves, read, text};
+pub(crate) use text::{counted, kind, moves, read, text};
 
 /// The version of the document.
 const FORMAT_VERSION: &str = "1.0";

@@ -94,10 +94,7 @@ pub(crate) fn moves(moves: &[Move], indent: usize, paint: Paint) -> String {
     let mut out = String::new();
     let blank = " ".repeat(indent);
     for group in moves.chunk_by(|a, b| (a.ecosystem, &a.place) == (b.ecosystem, &b.place)) {
-        let name = match group[0].ecosystem {
-            Ecosystem::R => "R",
-            other => other.as_str(),
-        };
+        let name = kind(group[0].ecosystem);
         let place = match group[0].place.as_str() {
             "" => String::new(),
             place => format!(" in /{}", escape(place)),
@@ -112,6 +109,14 @@ pub(crate) fn moves(moves: &[Move], indent: usize, paint: Paint) -> String {
         }
     }
     out
+}
+
+/// A package manager by its name.
+pub(crate) fn kind(ecosystem: Ecosystem) -> &'static str {
+    match ecosystem {
+        Ecosystem::R => "R",
+        other => other.as_str(),
+    }
 }
 
 fn versions(versions: &[String]) -> String {
