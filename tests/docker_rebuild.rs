@@ -153,3 +153,27 @@ fn what_is_too_large_for_a_label_travels_in_the_artifact_and_nothing_where_that_
     assert!(none.stderr.contains("no build spec travelled with"), "{}", none.said());
     assert!(Path::new(&published.tree.root()).is_dir());
 }
+
+#[test]
+fn what_became_of_a_rebuild_is_written_for_a_merge_request_and_for_ci() {
+    let registry = std::env::var("IMAGE_BUILDER_TEST_REGISTRY").expect("run this by `cargo xtask test`");
+    let tree = Tree::of(&format!(
+        "//- /science/now/Dockerfile\nFROM {BASE}\nRUN cat /proc/sys/kernel/random/uuid > /now\n\
+         //- /science/now/sciserver-image.json\n{{\"image\": \"now\", \"version\": \"1.0\"}}\n"
+    ));
+    let repo = format!("{registry}/rebuilt-{}", unique());
+    run(&tree, &["--all", "--push", "--repo", &repo, "--wait=1m"]).expect_code(0);
+    let reference = format!("{repo}/sci/now:1.0");
+    let files = ["--summary", "summary.md", "--junit", "junit.xml"];
+    let read = |name: &str| fs::read_to_string(tree.root().join(name)).expect("it was written");
+    let again = |flags: &[&str]| run(&tree, &[&["rebuild", &reference, "--yes"], &files[..], flags].concat());
+    again(&[]).expect_code(0);
+    assert!(read("summary.md").starts_with("## ✅ image-builder: "), "{}", read("summary.md"));
+    assert!(read("junit.xml").contains("failures=\"0\""), "{}", read("junit.xml"));
+    // What is not the same any more has failed, whoever reads it.
+    again(&["--no-cache"]).expect_code(7);
+    let (summary, junit) = (read("summary.md"), read("junit.xml"));
+    let why = format!("it did not come out as {reference}: of the layers, the upper 1 of 2 are others");
+    assert!(summary.starts_with("## ❌ image-builder: ") && summary.contains(&why), "{summary}");
+    assert!(junit.contains("failures=\"1\"") && junit.contains(&why), "{junit}");
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use executor::{BuilderChoice, Options, Relation};
+use executor::{BuilderChoice, Options, Outcome, Relation, RunResult};
 use plan::spec::Spec;
 use plan::trail::Crumb;
 use plan::{BuildTag, ImageName, Plan, Revision, Target, Trail};
@@ -24,6 +24,7 @@ use crate::exit::Stop;
 use crate::looking::{LookArguments, Looker, Seen, block_on};
 use crate::report::progress::Face;
 use crate::report::spec as report;
+use crate::run_files::RunFiles;
 use crate::{environment, exit, output, planning, signals, travel};
 
 /// Where what is made again is named, so that nothing else is.
@@ -55,6 +56,8 @@ pub(crate) struct RebuildArguments {
     frontends: FrontendArguments,
     #[command(flatten)]
     look: LookArguments,
+    #[command(flatten)]
+    files: RunFiles,
 }
 
 /// What is about to be built.
@@ -115,17 +118,49 @@ async fn rebuild(arguments: &RebuildArguments) -> anyhow::Result<u8> {
         return Ok(exit::DONE);
     }
     let options = options(arguments, &looker, root)?;
-    let (code, success) = carry_out(&rebuild.plan, &contexts, &options).await?;
-    if !success {
-        return Ok(code);
+    arguments.files.begin(&rebuild.plan, false)?;
+    let ended = build_and_compare(&rebuild, &contexts, &options, &looker).await;
+    let kept = match &ended {
+        Ok(Ended { result, .. }) => arguments.files.end(&rebuild.plan, result),
+        Err(error) => arguments.files.fail(&rebuild.plan, false, &format!("{error:#}")),
+    };
+    let code = ended?.code;
+    kept.map(|()| code)
+}
+
+/// What became of it.
+struct Ended {
+    code: u8,
+    result: RunResult,
+}
+
+/// Builds, and holds the image that came out against the one that there was.
+async fn build_and_compare(
+    rebuild: &Rebuild,
+    contexts: &BTreeMap<plan::BuildId, plan::Context>,
+    options: &Options,
+    looker: &Looker,
+) -> anyhow::Result<Ended> {
+    let Ended { code, mut result } = carry_out(&rebuild.plan, contexts, options).await?;
+    if !result.success {
+        return Ok(Ended { code, result });
     }
     let made = ImageName::parse(rebuild.plan.builds[0].build_tag()).context("a tag of our own")?;
     let Some(made) = looker.on_engine(&made).await? else {
         return Err(Stop::environment(format!("the engine built {made} and does not have it")).into());
     };
-    let compared = report::compared(&rebuild, &made, output::stdout_paint());
+    let compared = report::compared(rebuild, &made, output::stdout_paint());
     output::data(&compared).context("cannot write to stdout")?;
-    Ok(if made.layers == rebuild.seen.layers { exit::DONE } else { exit::DOES_NOT_HOLD })
+    let Some(difference) = report::difference(&rebuild.seen, &made) else {
+        return Ok(Ended { code: exit::DONE, result });
+    };
+    result.success = false;
+    for build in &mut result.builds {
+        build.outcome = Outcome::Failed;
+        build.error =
+            Some(format!("it did not come out as {}: of the layers, {difference}", rebuild.seen.name));
+    }
+    Ok(Ended { code: exit::DOES_NOT_HOLD, result })
 }
 
 /// A source tree of one build, on disk.
@@ -315,12 +350,12 @@ fn options(arguments: &RebuildArguments, looker: &Looker, root: PathBuf) -> anyh
     })
 }
 
-/// Builds; the exit code, and whether there is an image.
+/// Builds; the exit code goes with the result.
 async fn carry_out(
     plan: &Plan,
     contexts: &BTreeMap<plan::BuildId, plan::Context>,
     options: &Options,
-) -> anyhow::Result<(u8, bool)> {
+) -> anyhow::Result<Ended> {
     let signals = signals::listen().context("cannot listen to signals")?;
     let (sender, mut events) = unbounded_channel();
     let mut face = Face::choose(Progress::Auto, 0, plan);
@@ -336,8 +371,9 @@ async fn carry_out(
         () = signals.late() => {}
     }
     let result = ended?;
-    match signals.code() {
-        Some(code) if !result.success => Ok((code, false)),
-        _ => Ok((exit::of_result(&result), result.success)),
-    }
+    let code = match signals.code() {
+        Some(code) if !result.success => code,
+        _ => exit::of_result(&result),
+    };
+    Ok(Ended { code, result })
 }

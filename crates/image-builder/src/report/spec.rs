@@ -70,27 +70,30 @@ pub(crate) fn about_to_run(rebuild: &Rebuild, paint: Paint) -> String {
     out
 }
 
+/// What differs in the layers of an image that was made again; `None` when nothing does.
+pub(crate) fn difference(was: &Seen, is: &Seen) -> Option<String> {
+    let (was, is) = (&was.layers, &is.layers);
+    let same = was.iter().zip(is).take_while(|(was, is)| was == is).count();
+    if was == is {
+        None
+    } else if was.len() == is.len() {
+        Some(format!("the upper {} of {} are others", was.len() - same, was.len()))
+    } else {
+        Some(format!("{} now, {} then, and the lowest {same} are the same", is.len(), was.len()))
+    }
+}
+
 /// How the rebuilt image compares.
 pub(crate) fn compared(rebuild: &Rebuild, made: &Seen, paint: Paint) -> String {
-    let (was, is) = (&rebuild.seen.layers, &made.layers);
-    let same = was.iter().zip(is).take_while(|(was, is)| was == is).count();
-    let layers = if was == is {
-        format!("{} the same, {}", paint.green("layers:"), count(is.len(), "layer"))
-    } else if was.len() == is.len() {
-        let other = was.len() - same;
-        format!("{} the upper {other} of {} are others", paint.yellow("layers:"), count(was.len(), "layer"))
-    } else {
-        format!(
-            "{} {} now, {} then, and the lowest {same} are the same",
-            paint.yellow("layers:"),
-            is.len(),
-            was.len()
-        )
+    let difference = difference(&rebuild.seen, made);
+    let layers = match &difference {
+        None => format!("{} the same, {}", paint.green("layers:"), count(made.layers.len(), "layer")),
+        Some(difference) => format!("{} {difference}", paint.yellow("layers:")),
     };
     let tag = rebuild.plan.builds[0].build_tag();
     let inputs = paint.green("inputs:");
     let mut out = format!("{inputs} the same\n{layers}\nbuilt as {}\n", escape(tag));
-    if was != is {
+    if difference.is_some() {
         out.push_str(
             "  times of files differ in what RUN writes; packages are as new as their sources were today\n",
         );
