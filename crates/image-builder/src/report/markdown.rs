@@ -30,10 +30,10 @@ pub(crate) fn text(result: &RunResult, plan: &Plan) -> String {
     if !result.builds.is_empty() {
         out.push_str(&table(result));
     }
-    out.push_str(&moved::markdown(result));
     if let Some(slowest) = slowest(result, plan) {
         out.push_str(&format!("The {}.\n\n", code_ids(&slowest)));
     }
+    out.push_str(&moved::markdown(result));
     out.push_str(&names(result));
     format!("{}\n", out.trim_end())
 }

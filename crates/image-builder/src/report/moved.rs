@@ -1,6 +1,6 @@
 //! The packages that moved in a run, for people: what each image has that the published one had not.
 
-use executor::RunResult;
+use executor::{BuildResult, RunResult};
 use inside::Move;
 
 use super::diff;
@@ -18,8 +18,14 @@ const OPEN: usize = 12;
 /// The text for stderr, below the summary; empty when nothing moved, or nobody looked.
 pub(crate) fn text(result: &RunResult, paint: Paint) -> String {
     let mut out = String::new();
-    for build in result.builds.iter().filter(|build| !build.moved.is_empty()) {
-        let title = format!("packages moved in {}: {}", escape(&build.id.0), diff::counted(&build.moved));
+    for (build, earlier) in builds(result) {
+        let id = escape(&build.id.0);
+        if let Some(earlier) = earlier {
+            let title = format!("packages moved in {id}: the same as in {}", escape(&earlier.id.0));
+            out.push_str(&format!("\n{}\n", paint.bold(&title)));
+            continue;
+        }
+        let title = format!("packages moved in {id}: {}", diff::counted(&build.moved));
         out.push_str(&format!("\n{}\n", paint.bold(&title)));
         let shown = &build.moved[..build.moved.len().min(SHOWN)];
         out.push_str(&diff::moves(shown, 2, paint));
@@ -32,48 +38,58 @@ pub(crate) fn text(result: &RunResult, paint: Paint) -> String {
 
 /// The same as a table in Markdown, folded when it is long.
 pub(crate) fn markdown(result: &RunResult) -> String {
-    let all: Vec<(&str, &Move)> = result
-        .builds
-        .iter()
-        .flat_map(|build| build.moved.iter().map(|one| (build.id.0.as_str(), one)))
-        .collect();
-    if all.is_empty() {
+    let (mut rows, mut moves) = (Vec::new(), Vec::new());
+    let builds = builds(result);
+    for (build, earlier) in &builds {
+        let mut image = code(&escape(&build.id.0));
+        if let Some(earlier) = earlier {
+            let same = format!("the same as in {}", code(&escape(&earlier.id.0)));
+            rows.push([image, same, String::new(), String::new(), String::new()]);
+            continue;
+        }
+        for one in &build.moved {
+            rows.push(cells(std::mem::take(&mut image), one));
+        }
+        moves.extend(build.moved.iter().cloned());
+    }
+    if rows.is_empty() {
         return String::new();
     }
-    let images = all.chunk_by(|(a, _), (b, _)| a == b).count();
-    let moves: Vec<Move> = all.iter().map(|(_, one)| (*one).clone()).collect();
-    let title = match images {
+    let title = match builds.len() {
         1 => format!("Packages moved: {}", diff::counted(&moves)),
         images => format!("Packages moved in {images} images: {}", diff::counted(&moves)),
     };
     let mut table = "| image | kind | package | before | now |\n| --- | --- | --- | --- | --- |\n".to_owned();
-    let mut last = "";
-    for (id, one) in all.iter().take(ROWS) {
-        let image = if *id == last { String::new() } else { code(&escape(id)) };
-        last = id;
-        let place = match one.place.as_str() {
-            "" => String::new(),
-            place => format!(" in {}", code(&format!("/{}", escape(place)))),
-        };
-        let versions = |versions: &[String], none: &str| match versions {
-            [] => none.to_owned(),
-            some => code(&escape(&some.join(", "))),
-        };
-        table.push_str(&row(&[
-            image,
-            format!("{}{place}", diff::kind(one.ecosystem)),
-            code(&escape(&one.name)),
-            versions(&one.from, "new"),
-            versions(&one.to, "gone"),
-        ]));
+    table.extend(rows.iter().take(ROWS).map(|cells| row(cells)));
+    if rows.len() > ROWS {
+        table.push_str(&format!("\nAnd {} more, in {}.\n", rows.len() - ROWS, code("result.json")));
     }
-    if all.len() > ROWS {
-        table.push_str(&format!("\nAnd {} more, in {}.\n", all.len() - ROWS, code("result.json")));
-    }
-    match all.len() > OPEN {
+    match rows.len() > OPEN {
         true => format!("<details><summary>{title}</summary>\n\n{table}\n</details>\n\n"),
         false => format!("### {title}\n\n{table}\n"),
     }
+}
+
+/// A row: the image where it begins, and a package.
+fn cells(image: String, one: &Move) -> [String; 5] {
+    let place = match one.place.as_str() {
+        "" => String::new(),
+        place => format!(" in {}", code(&format!("/{}", escape(place)))),
+    };
+    let versions = |versions: &[String], none: &str| match versions {
+        [] => none.to_owned(),
+        some => code(&escape(&some.join(", "))),
+    };
+    let kind = format!("{}{place}", diff::kind(one.ecosystem));
+    [image, kind, code(&escape(&one.name)), versions(&one.from, "new"), versions(&one.to, "gone")]
+}
+
+/// Every build in which packages moved, and one before it in which just the same did: what moves in a layer moves in all that
+/// stand on it.
+fn builds(result: &RunResult) -> Vec<(&BuildResult, Option<&BuildResult>)> {
+    let moved: Vec<&BuildResult> = result.builds.iter().filter(|build| !build.moved.is_empty()).collect();
+    let earlier = |at: usize| moved[..at].iter().find(|earlier| earlier.moved == moved[at].moved).copied();
+    (0..moved.len()).map(|at| (moved[at], earlier(at))).collect()
 }
 
 #[cfg(test)]
@@ -106,8 +122,12 @@ mod tests {
             one(Ecosystem::R, "ggplot2".to_owned(), "", "3.5"),
             one(Ecosystem::Rpm, "a".to_owned(), "1", ""),
         ];
+        let as_well = result.builds[1].moved.clone();
+        result.builds[2].moved = as_well;
+        let as_before = "packages moved in rel/sky:1.0: the same as in science/sky\n";
+        assert!(text(&result, Paint::Plain).ends_with(as_before));
         insta::assert_snapshot!(markdown(&result), @r"
-        ### Packages moved in 2 images: 2 changed, 1 new, 1 gone
+        ### Packages moved in 3 images: 2 changed, 1 new, 1 gone
 
         | image | kind | package | before | now |
         | --- | --- | --- | --- | --- |
@@ -115,7 +135,9 @@ mod tests {
         |  | python in `/opt/v` | `` num\|py` `` | `1.26.4` | `2.0.0, 2.1.0` |
         | `science/sky` | R | `ggplot2` | new | `3.5` |
         |  | rpm | `a` | `1` | gone |
+        | `rel/sky:1.0` | the same as in `science/sky` |  |  |  |
         ");
+        result.builds[2].moved.clear();
         result.builds[1].moved =
             (0..240).map(|n| one(Ecosystem::Dpkg, format!("lib{n:03}"), "1", "2")).collect();
         let long = markdown(&result);
