@@ -36,7 +36,7 @@ fn document() -> Document {
             "config": {
                 "Env": ["PATH=/usr/bin:/bin", "GONE=1", "SAME=1", "EMPTIED=x"], "User": "idies",
                 "Cmd": ["/bin/sh"], "ExposedPorts": {"8888/tcp": {}},
-                "Labels": {"org.sciserver.science.nist.version": "2.0-7-0a1b2c3", "long": "x".repeat(100)}
+                "Labels": {"org.sciserver.science.nist.version": "2.0-7-0a1b2c3", "long": "x".repeat(100), "org.sciserver.spec": format!("H4sI{}", "x".repeat(100))}
             },
             "rootfs": {"diff_ids": ["sha256:base", "sha256:old", "sha256:older"]},
             "history": [
@@ -54,7 +54,7 @@ fn document() -> Document {
             "config": {
                 "Env": ["PATH=/opt/conda/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SAME=1", "EMPTIED="],
                 "User": "idies", "Cmd": ["/bin/bash", "-l"], "ExposedPorts": {"80/tcp": {}},
-                "Labels": {"org.sciserver.science.nist.version": "2.0-8-4d5e6f7", "long": "y".repeat(100)}
+                "Labels": {"org.sciserver.science.nist.version": "2.0-8-4d5e6f7", "long": "y".repeat(100), "org.sciserver.spec": format!("H4sI{}", "y".repeat(90))}
             },
             "rootfs": {"diff_ids": ["sha256:base", "sha256:new"]},
         }),
@@ -122,10 +122,11 @@ fn a_person_reads_what_came_what_went_and_what_changed() {
       + port 80/tcp
       - port 8888/tcp
 
-    labels: 2 differences
+    labels: 3 differences
       ~ long                                xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
                                           → yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…
       ~ org.sciserver.science.nist.version  2.0-7-0a1b2c3 → 2.0-8-4d5e6f7
+      ~ org.sciserver.spec                  (packed, 104 bytes) → (packed, 94 bytes)
 
     layers: 1 shared, 30.0 MB
       -    5.0 MB  RUN pip install numpy==1.26.4

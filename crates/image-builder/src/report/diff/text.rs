@@ -145,7 +145,11 @@ fn line(
     let blank = " ".repeat(indent);
     let name = escape(name);
     let pad = " ".repeat(width.saturating_sub(name.width()));
-    let short = |text: &str| shortened(&escape(text));
+    let short = |text: &str| match text.len() {
+        // gzip in base64, as the build spec in its label: nobody reads that.
+        bytes if bytes > LONGEST && text.starts_with("H4sI") => format!("(packed, {bytes} bytes)"),
+        _ => shortened(&escape(text)),
+    };
     let value = |text: &str| if text.is_empty() { String::new() } else { format!("{pad}  {}", short(text)) };
     match (from, to) {
         (None, to) => {
