@@ -109,7 +109,7 @@ fn level_word(level: Level) -> &'static str {
 
 fn sentence(problem: &Problem) -> String {
     match &problem.help {
-        Some(help) => format!("{}. {help}", problem.message),
+        Some(help) => format!("{}; {help}", problem.message),
         None => problem.message.clone(),
     }
 }

@@ -34,7 +34,7 @@ fn sarif_names_rules_places_and_levels() {
             {
               "level": "error",
               "message": {
-                "text": "--repo \"x\" is no repo. give a registry host with a path, as in registry.example.org/images: lower case, without tag"
+                "text": "--repo \"x\" is no repo; give a registry host with a path, as in registry.example.org/images: lower case, without tag"
               },
               "partialFingerprints": {
                 "imageBuilder/v1": "23af0d08c0fc061cf347d49a9ff95339"
@@ -60,7 +60,7 @@ fn sarif_names_rules_places_and_levels() {
                 }
               ],
               "message": {
-                "text": "docker.io/library/debian:12 is not pinned by digest: the tag can be moved to another image. `image-builder pin` asks the registry, and writes the digest behind the tag"
+                "text": "docker.io/library/debian:12 is not pinned by digest: the tag can be moved to another image; `image-builder pin` asks the registry, and writes the digest behind the tag"
               },
               "partialFingerprints": {
                 "imageBuilder/v1": "8a04bf811162a5ec8bcd06095adf130c"
@@ -86,7 +86,7 @@ fn sarif_names_rules_places_and_levels() {
                 }
               ],
               "message": {
-                "text": "docker.io/library/debian:12 is not pinned by digest: the tag can be moved to another image. `image-builder pin` asks the registry, and writes the digest behind the tag"
+                "text": "docker.io/library/debian:12 is not pinned by digest: the tag can be moved to another image; `image-builder pin` asks the registry, and writes the digest behind the tag"
               },
               "partialFingerprints": {
                 "imageBuilder/v1": "a33e1161f0b60317fab123e199d63b66"
@@ -112,7 +112,7 @@ fn sarif_names_rules_places_and_levels() {
                 }
               ],
               "message": {
-                "text": "unknown field \"verison\". did you mean \"version\"? fields of your own begin with \"x-\""
+                "text": "unknown field \"verison\"; did you mean \"version\"? fields of your own begin with \"x-\""
               },
               "partialFingerprints": {
                 "imageBuilder/v1": "568fe7e787997032c0d890ed207c6664"
@@ -200,7 +200,7 @@ fn gitlab_gets_a_list_of_issues() {
     [
       {
         "check_name": "repo",
-        "description": "--repo \"x\" is no repo. give a registry host with a path, as in registry.example.org/images: lower case, without tag",
+        "description": "--repo \"x\" is no repo; give a registry host with a path, as in registry.example.org/images: lower case, without tag",
         "fingerprint": "23af0d08c0fc061cf347d49a9ff95339",
         "location": {
           "lines": {
@@ -212,7 +212,7 @@ fn gitlab_gets_a_list_of_issues() {
       },
       {
         "check_name": "from-unpinned",
-        "description": "docker.io/library/debian:12 is not pinned by digest: the tag can be moved to another image. `image-builder pin` asks the registry, and writes the digest behind the tag",
+        "description": "docker.io/library/debian:12 is not pinned by digest: the tag can be moved to another image; `image-builder pin` asks the registry, and writes the digest behind the tag",
         "fingerprint": "8a04bf811162a5ec8bcd06095adf130c",
         "location": {
           "lines": {
@@ -224,7 +224,7 @@ fn gitlab_gets_a_list_of_issues() {
       },
       {
         "check_name": "from-unpinned",
-        "description": "docker.io/library/debian:12 is not pinned by digest: the tag can be moved to another image. `image-builder pin` asks the registry, and writes the digest behind the tag",
+        "description": "docker.io/library/debian:12 is not pinned by digest: the tag can be moved to another image; `image-builder pin` asks the registry, and writes the digest behind the tag",
         "fingerprint": "a33e1161f0b60317fab123e199d63b66",
         "location": {
           "lines": {
@@ -236,7 +236,7 @@ fn gitlab_gets_a_list_of_issues() {
       },
       {
         "check_name": "descriptor-field",
-        "description": "unknown field \"verison\". did you mean \"version\"? fields of your own begin with \"x-\"",
+        "description": "unknown field \"verison\"; did you mean \"version\"? fields of your own begin with \"x-\"",
         "fingerprint": "568fe7e787997032c0d890ed207c6664",
         "location": {
           "lines": {

@@ -194,7 +194,7 @@ fn reports_name_files_below_the_repository() {
     [
       {
         "check_name": "from-unpinned",
-        "description": "docker.io/library/debian:12.5 is not pinned by digest: the tag can be moved to another image. `image-builder pin` asks the registry, and writes the digest behind the tag",
+        "description": "docker.io/library/debian:12.5 is not pinned by digest: the tag can be moved to another image; `image-builder pin` asks the registry, and writes the digest behind the tag",
         "fingerprint": "d60303ef1007a42e6f4319755a1be19f",
         "location": {
           "lines": {
