@@ -3,6 +3,7 @@
 
 mod deaths;
 mod disks;
+mod insecure;
 mod kills;
 mod parents;
 mod restarts;

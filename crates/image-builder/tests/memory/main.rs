@@ -3,10 +3,11 @@
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::{Run, Tree};
+use testbed::registry::{Auth, PrivateRegistry};
 
 #[path = "../command/support.rs"]
 mod support;
@@ -52,7 +53,7 @@ fn descriptors_that_would_take_all_memory() {
 /// The registry of a large source tree, read with nothing in the cache.
 #[test]
 fn what_is_published_of_many_products_takes_two_questions_an_image() {
-    let products = testbed::scale::quick_or_long(50, 1000);
+    let products = testbed::scale::quick_or_long(50_u32, 1000);
     let mut tree = Tree::new();
     tree.write_all(
         "//- /compat/batch/Dockerfile\nCMD [\"/bin/sh\"]\n//- /compat/batch/sciserver-image.json\n{}\n",
@@ -70,20 +71,61 @@ fn what_is_published_of_many_products_takes_two_questions_an_image() {
     let all = tree.run(&["plan", "--all", "--format", "json", "--repo", &repo]).code(0);
     assert!(shelf.publish(&all.stdout, &[]).is_empty());
 
-    let plan = ["plan", "--since-published", "--repo", &repo];
+    // A manifest and a configuration for each of two images, and no configuration when it is known: the tags of a product's two
+    // images move apart, so that neither tells of the other.
     let mut figures = serde_json::json!({"products": products});
-    for (cache, most) in [("cold", 4 * products), ("warm", 2 * products)] {
-        let (began, before) = (Instant::now(), shelf.connections());
-        let (run, peak) = measured(&tree, &plan);
-        let took = began.elapsed();
-        assert!(run.stdout.contains("nothing to build"), "{}{}", run.stdout, run.stderr);
+    for (cache, most) in [("cold", 4 * products as usize), ("warm", 2 * products as usize)] {
+        let before = shelf.connections();
+        figures[cache] = since_published(&tree, &repo);
         assert_eq!(shelf.asked().len(), most, "{cache}");
         assert!(shelf.connections() - before <= 32, "{cache}: {}", shelf.connections() - before);
-        assert!(peak < 100 * 1024, "{cache}: {peak} KiB");
-        figures[cache] = serde_json::json!({"seconds": took.as_secs_f64(), "peak_kib": peak});
+    }
+    if testbed::scale::quick_or_long(false, true) {
+        let registry = PrivateRegistry::start(Auth::None);
+        for (repository, tag) in (0..products)
+            .flat_map(|number| ["sci", "rel"].map(|of| format!("x/{of}/p{number}")))
+            .map(|name| (name, "1.0"))
+        {
+            let labels = shelf.labels(&repository, tag).expect("it is published");
+            let config =
+                serde_json::json!({"os": "linux", "architecture": "amd64", "config": {"Labels": labels}});
+            registry.view().put_image(&repository, tag, &config.to_string());
+        }
+        let repo = format!("{}/x", registry.address());
+        for cache in ["docker_registry_cold", "docker_registry_warm"] {
+            figures[cache] = since_published(&tree, &repo);
+        }
+        let skopeo = skopeo(&repo).as_secs_f64() * f64::from(products);
+        figures["skopeo_of_products_seconds"] = skopeo.into();
+        figures["skopeo_over_cold"] =
+            (skopeo / figures["docker_registry_cold"]["seconds"].as_f64().expect("a number")).into();
     }
     println!("{figures}");
     testbed::scale::record("since-published", &figures);
+}
+
+/// A plan in which nothing is to be built, and what it took.
+fn since_published(tree: &Tree, repo: &str) -> serde_json::Value {
+    let began = Instant::now();
+    let (run, peak) = measured(tree, &["plan", "--since-published", "--repo", repo]);
+    let took = began.elapsed();
+    assert!(run.stdout.contains("nothing to build"), "{}{}", run.stdout, run.stderr);
+    assert!(peak < 100 * 1024, "{peak} KiB");
+    serde_json::json!({"seconds": took.as_secs_f64(), "peak_kib": peak})
+}
+
+/// What `skopeo inspect` takes for one product: its process, one manifest, one configuration.
+fn skopeo(repo: &str) -> Duration {
+    let (began, of) = (Instant::now(), 20);
+    for number in 0..of {
+        let image = format!("docker://{repo}/rel/p{number}:1.0");
+        let said = Command::new("skopeo")
+            .args(["inspect", "--no-tags", "--tls-verify=false", &image])
+            .output()
+            .expect("skopeo cannot be run: apt-get install skopeo");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    }
+    began.elapsed() / of
 }
 
 /// Runs the binary and asks the system for its peak memory, in KiB.

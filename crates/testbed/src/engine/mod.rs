@@ -28,12 +28,15 @@ pub struct Options {
     pub disk: Option<u64>,
     /// The registry at `127.0.0.1:port` that it asks for `docker.io/…`.
     pub mirror: Option<String>,
+    /// What it takes for insecure: `host:port`, or ranges.
+    pub insecure: Vec<String>,
 }
 
 impl Default for Options {
     /// All of the disk, and the registry of `cargo xtask test`, which has a busybox.
     fn default() -> Self {
-        Self { disk: None, mirror: std::env::var("IMAGE_BUILDER_TEST_REGISTRY").ok() }
+        let mirror = std::env::var("IMAGE_BUILDER_TEST_REGISTRY").ok();
+        Self { disk: None, mirror, insecure: Vec::new() }
     }
 }
 
@@ -46,6 +49,7 @@ pub struct PrivateEngine {
     cgroup: String,
     disk: Option<Mount>,
     mirror: Option<String>,
+    insecure: Vec<String>,
     directory: TempDir,
 }
 
@@ -60,7 +64,8 @@ impl PrivateEngine {
         let cgroup = format!("testbed-{}", crate::process::unique());
         let directory = TempDir::new().expect("a temporary directory");
         let disk = options.disk.map(mounts::tmpfs);
-        let mut engine = Self { service: None, bridge, cgroup, disk, mirror: options.mirror, directory };
+        let Options { mirror, insecure, .. } = options;
+        let mut engine = Self { service: None, bridge, cgroup, disk, mirror, insecure, directory };
         engine.run();
         engine
     }
@@ -79,6 +84,7 @@ impl PrivateEngine {
         if let Some(mirror) = &self.mirror {
             command.arg(format!("--registry-mirror=http://{mirror}"));
         }
+        command.args(self.insecure.iter().map(|name| format!("--insecure-registry={name}")));
         let mut service = Service::start(&mut command, &self.log_file());
         let upstream = self.upstream();
         let answers = || {
