@@ -1,6 +1,7 @@
 //! What the registry shows of the images that a tree names, for `--since-published`: asks, and has the planner decide.
 //!
-//! Nothing is pulled: one manifest for each image, and one configuration where the cache does not have it.
+//! Nothing is pulled: one manifest for each image, and one configuration where the cache does not have it. Less does not tell:
+//! registries show labels in configurations only, and of a product the science tag and the final one move by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
