@@ -184,10 +184,17 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Whether something of the layer itself changed: then its packages may.
+/// Whether something of the layer itself changed, or the base that it names moved and is followed: then its packages may.
 fn is_explained(build: &Build) -> bool {
     build.reasons.iter().any(|reason| {
-        matches!(reason, Reason::NewLayer | Reason::FileChanged { .. } | Reason::DescriptorChanged { .. })
+        matches!(
+            reason,
+            Reason::NewLayer
+                | Reason::FileChanged { .. }
+                | Reason::DescriptorChanged { .. }
+                | Reason::InputsChanged { .. }
+                | Reason::BaseMoved { .. }
+        )
     })
 }
 

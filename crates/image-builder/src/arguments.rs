@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::check::CheckArguments;
+use crate::commands::coverage::CoverageArguments;
 use crate::commands::diff::DiffArguments;
 use crate::commands::explain::ExplainArguments;
 use crate::commands::graph::GraphArguments;
 use crate::commands::inspect::InspectArguments;
 use crate::commands::pin::PinArguments;
 use crate::commands::rebuild::RebuildArguments;
+use crate::commands::stale::StaleArguments;
 use crate::commands::verify::VerifyArguments;
 use crate::drift::DriftArguments;
 use crate::environment;
@@ -31,6 +33,8 @@ Examples:
   image-builder build --plan plan.json   build exactly what was reviewed, or refuse
   image-builder build --all --push --repo registry.example.org/me/test
   image-builder --since-published --push build what is missing in the registry, every night
+  image-builder coverage --compat jupyter which products carry the jupyter of this tree
+  image-builder stale --plan --rebuild 7  what to build since bases moved in their registries
   image-builder explain science/nist     why it is in the plan, or is not
   image-builder graph --format svg --out layers.svg
 
@@ -44,7 +48,7 @@ Exit codes:
   6    conflict: another run holds the lock, a build tag exists with other content, a newer build
        is published
   7    what was asked does not hold: check, pin --check, diff --check, --forbid-drift, verify,
-       rebuild, inspect of an image without a trail
+       coverage --strict, rebuild, inspect of an image without a trail
   130  interrupted (143: terminated)
   Of several: interrupted, then 5, 6, 3, 4, 7.
 
@@ -100,6 +104,10 @@ pub(crate) enum Command {
     Rebuild(RebuildArguments),
     /// Hold the trail of images against this source tree and what is published
     Verify(VerifyArguments),
+    /// Tell which products carry the compat stack of this tree, and since when the others do not
+    Coverage(CoverageArguments),
+    /// Tell which published layers are made from external bases that moved since; --plan follows them
+    Stale(StaleArguments),
     /// Tell what differs inside two images: packages, settings, layers; nothing is run or pulled
     Diff(DiffArguments),
     /// Print the JSON Schema of a descriptor

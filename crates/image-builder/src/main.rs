@@ -5,6 +5,8 @@
 //! never see the terminal or the environment; what they need from there is read in [`environment`] and handed in.
 
 mod arguments;
+mod asking;
+mod bases;
 mod commands;
 mod difference;
 mod drift;

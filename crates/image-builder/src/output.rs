@@ -6,6 +6,10 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt};
 use std::path::Path;
 
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::escape::escape_json;
 use crate::report::words::Paint;
 
 /// Writes data. A reader that went away (`image-builder plan | head -1`, a closed terminal) is no error.
@@ -29,6 +33,15 @@ fn is_hung_up(error: &io::Error) -> bool {
         stream.and_then(|stream| stream.metadata()).is_ok_and(|found| found.file_type().is_char_device())
     };
     error.raw_os_error() == Some(EIO) && is_device()
+}
+
+/// A document for stdout: indented JSON with a line end, safe to print.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub(crate) fn json(document: &impl Serialize) -> anyhow::Result<String> {
+    let json = serde_json::to_string_pretty(document).context("cannot write JSON")?;
+    Ok(escape_json(&json).into_owned() + "\n")
 }
 
 /// Tells a person something. There is nobody to tell that it could not be told.

@@ -9,7 +9,7 @@ use planner::{Planned, Request, Selection};
 
 use crate::arguments::TreeArguments;
 use crate::exit::{Refused, Stop};
-use crate::{environment, published};
+use crate::{bases, environment, published};
 
 /// What a source tree is compared with.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub(crate) enum Against {
     History(Comparison),
     /// What the registry shows.
     Published,
+    /// What registries show of the images of other makers below that.
+    Bases,
 }
 
 /// What the flags compare it with.
@@ -34,6 +36,11 @@ pub(crate) fn planned(arguments: &TreeArguments, against: Against) -> anyhow::Re
         Against::History(comparison) => {
             let opened = open(arguments, comparison)?;
             let planned = plan(arguments, &opened)?;
+            Ok((opened, planned))
+        }
+        Against::Bases => {
+            let opened = open(arguments, Comparison::parse("HEAD")?)?;
+            let planned = bases::plan(&opened, &request(arguments))?;
             Ok((opened, planned))
         }
         Against::Published => {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Build;
 
 /// The version that is written. Readers accept every minor version of the same major.
-pub const FORMAT_VERSION: &str = "1.1";
+pub const FORMAT_VERSION: &str = "1.2";
 
 /// A plan: what to build, in an order in which it could run, and why.
 ///
@@ -65,6 +65,9 @@ pub enum ComparedWith {
     Include,
     /// `--since-published`: what the registry shows.
     Published,
+    /// `stale --plan`: what registries show of the images of other makers that published layers are made from. Since
+    /// format version 1.2.
+    Bases,
 }
 
 impl From<String> for ComparedWith {
@@ -74,6 +77,7 @@ impl From<String> for ComparedWith {
             "all" => Self::All,
             "include" => Self::Include,
             "published" => Self::Published,
+            "bases" => Self::Bases,
             _ => Self::Commit(text),
         }
     }
@@ -93,6 +97,7 @@ impl std::fmt::Display for ComparedWith {
             Self::All => "all",
             Self::Include => "include",
             Self::Published => "published",
+            Self::Bases => "bases",
         })
     }
 }

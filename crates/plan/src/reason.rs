@@ -68,4 +68,14 @@ pub enum Reason {
         /// Build tag that the layer has now.
         to: String,
     },
+    /// The tag of an image of another maker that it is made from shows another digest by now (`stale`). Since format
+    /// version 1.2.
+    BaseMoved {
+        /// The full reference, `docker.io/library/debian:12`.
+        image: String,
+        /// Digest that what is published was made from.
+        from: String,
+        /// Digest that the tag shows.
+        to: String,
+    },
 }

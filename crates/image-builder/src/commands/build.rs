@@ -113,6 +113,7 @@ fn against_of(plan: &Plan) -> anyhow::Result<Against> {
         }
         // What moved there since is a difference like any other.
         ComparedWith::Published => return Ok(Against::Published),
+        ComparedWith::Bases => return Ok(Against::Bases),
     };
     let text = match &plan.revision.dirty {
         Some(_) => base.clone(),
@@ -349,7 +350,8 @@ fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> an
             Builder::Classic => BuilderChoice::Classic,
         },
         no_cache: run.no_cache || fresh,
-        pull: run.pull || fresh,
+        // What was planned since a base moved is not built on an old copy of it.
+        pull: run.pull || fresh || planned.plan.compared_with == ComparedWith::Bases,
         fail_fast: run.fail_fast,
         base_repo: environment::given(run.base_repo.as_deref()).or_else(|| planned.config.base_repo.clone()),
         allow_older: run.allow_older,

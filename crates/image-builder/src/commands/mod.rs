@@ -3,6 +3,7 @@
 mod build;
 pub(crate) mod check;
 mod completions;
+pub(crate) mod coverage;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod graph;
@@ -11,6 +12,7 @@ pub(crate) mod pin;
 mod plan;
 pub(crate) mod rebuild;
 mod schema;
+pub(crate) mod stale;
 pub(crate) mod verify;
 
 use crate::arguments::{Arguments, Command};
@@ -31,6 +33,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
         Some(Command::Rebuild(arguments)) => rebuild::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
+        Some(Command::Coverage(arguments)) => coverage::run(&arguments),
+        Some(Command::Stale(arguments)) => stale::run(&arguments),
         Some(Command::Diff(arguments)) => diff::run(&arguments),
         Some(Command::Schema(arguments)) => schema::run(&arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments),

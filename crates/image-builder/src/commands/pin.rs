@@ -3,7 +3,6 @@
 //! Nothing is written unless every digest that is needed is known. `--check` writes nothing at all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -11,18 +10,13 @@ use plan::ImageName;
 use planner::pin::{self, ExternalImage};
 use planner::source;
 use planner::tree::Tree;
-use registry::Registry;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use super::check::OnDiskArguments;
-use crate::exit::{Refused, Stop};
+use crate::exit::Refused;
+use crate::looking::block_on;
 use crate::report::pin::{self as report, Digests, State};
 use crate::rewrite::{self, Change};
-use crate::{environment, exit, output};
-
-/// Questions at a time.
-const AT_ONCE: usize = 16;
+use crate::{asking, exit, output};
 
 /// `image-builder pin`
 #[derive(Debug, Args)]
@@ -101,56 +95,13 @@ fn changes(tree: &Tree, states: &[(&ExternalImage, State)]) -> Vec<Change> {
     rewrite::by_file(edits).into_iter().map(change).collect()
 }
 
-/// Asks the registries, with the credentials that a build has.
+/// Asks the registries.
 fn resolve(questions: BTreeSet<ImageName>) -> anyhow::Result<Digests> {
     if questions.is_empty() {
         return Ok(Digests::new());
     }
-    let options = registry::Options {
-        config: environment::docker_config()?,
-        retry_for: std::time::Duration::from_secs(60),
-        ..registry::Options::default()
-    };
-    let registry = Registry::new(options)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the threads that ask registries")?;
-    let digests = runtime.block_on(ask(registry, questions));
-    runtime.shutdown_background();
-    digests
-}
-
-async fn ask(registry: Registry, questions: BTreeSet<ImageName>) -> anyhow::Result<Digests> {
-    let free = Arc::new(Semaphore::new(AT_ONCE));
-    let mut tasks = JoinSet::new();
-    for image in questions {
-        let (registry, free) = (registry.clone(), Arc::clone(&free));
-        tasks.spawn(async move {
-            let _turn = free.acquire_owned().await;
-            let answer = registry.resolve(&image).await;
-            (image, answer)
-        });
-    }
-    let (mut digests, mut failed) = (Digests::new(), BTreeMap::new());
-    while let Some(done) = tasks.join_next().await {
-        let (image, answer) = done.context("a question to a registry ended without an answer")?;
-        match answer {
-            Ok(digest) => {
-                digests.insert(image.to_string(), digest);
-            }
-            Err(error) => {
-                failed.insert(image.to_string(), error);
-            }
-        }
-    }
-    let mut failed = failed.into_values();
-    let Some(first) = failed.next() else { return Ok(digests) };
-    // Often one registry is away, and one cause is behind them all.
-    let more = failed.len();
-    let error = anyhow::Error::new(first);
-    Err(match more {
-        0 => error,
-        more => error.context(Stop::environment(format!("{} images could not be asked for", more + 1))),
-    })
+    let registry = asking::registry()?;
+    let (digests, failed) = block_on(async { asking::digests(&registry, questions).await })?;
+    asking::refuse(failed)?;
+    Ok(digests)
 }

@@ -175,6 +175,7 @@ fn unchanged(plan: &Plan) -> String {
         ComparedWith::Commit(commit) => format!("nothing in it changed since {}", short_commit(commit)),
         ComparedWith::Include => "it is not among the layers of --include".to_owned(),
         ComparedWith::Published => "it is published as it is here".to_owned(),
+        ComparedWith::Bases => "no base that moved is below it".to_owned(),
         ComparedWith::Empty | ComparedWith::All => "a flag treats it as unchanged".to_owned(),
     }
 }

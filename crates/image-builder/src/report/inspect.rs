@@ -5,13 +5,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::{Duration, UNIX_EPOCH};
 
 use plan::trail::{Crumb, Known, What, Writer};
 use plan::{Kind, Trail};
 use serde::Serialize;
 
-use super::words::{Paint, count, list, size};
+use super::words::{Paint, count, list, rfc3339, size};
 use crate::escape::escape;
 use crate::looking::{Place, Seen};
 
@@ -274,13 +273,6 @@ fn by(
             }
         }
     }
-}
-
-/// Years from 1970 to 9999, which is what the format can say.
-fn rfc3339(seconds: f64) -> Option<String> {
-    const LAST: f64 = 253_402_300_799.0;
-    let seconds = (0.0..=LAST).contains(&seconds).then_some(seconds as u64)?;
-    Some(humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string())
 }
 
 /// `2026-11-21 13:05:11 UTC`

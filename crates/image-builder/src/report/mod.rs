@@ -3,6 +3,7 @@
 //! Nothing in here opens a file or asks the engine; all that others wrote goes through [`crate::escape`].
 
 pub(crate) mod columns;
+pub(crate) mod coverage;
 pub(crate) mod diff;
 pub(crate) mod excerpt;
 pub(crate) mod explain;
@@ -24,6 +25,7 @@ pub(crate) mod quality;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod spec;
+pub(crate) mod stale;
 pub(crate) mod summary;
 pub(crate) mod terminal;
 pub(crate) mod verify;

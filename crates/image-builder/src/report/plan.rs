@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use plan::{Build, ComparedWith, Kind, Plan, Reason};
 
-use super::words::{Paint, count, list, short_commit, short_list};
+use super::words::{Paint, count, list, short_commit, short_digest, short_list};
 use crate::escape::escape;
 
 /// The text for stdout. `verbose` is how often `-v` was given.
@@ -70,6 +70,7 @@ pub(super) fn header(plan: &Plan, paint: Paint) -> String {
         ComparedWith::All => "every layer (--all)".to_owned(),
         ComparedWith::Include => "the layers of --include".to_owned(),
         ComparedWith::Published => "compared with what is published".to_owned(),
+        ComparedWith::Bases => "for bases that moved".to_owned(),
     };
     let mut out = format!("{}\n", paint.dim(&format!("plan for {now}, {base}")));
     out.push_str(&format!(
@@ -85,6 +86,7 @@ fn nothing(plan: &Plan, verbose: u8) -> String {
         ComparedWith::Empty | ComparedWith::All => "here: the source tree has no layers".to_owned(),
         ComparedWith::Include => "among those of --include".to_owned(),
         ComparedWith::Published => "since what is published".to_owned(),
+        ComparedWith::Bases => "below what is published".to_owned(),
     };
     let layers: BTreeSet<&str> = plan.unbuilt.iter().map(|unbuilt| unbuilt.layer.as_str()).collect();
     match (&plan.compared_with, layers.len()) {
@@ -92,6 +94,9 @@ fn nothing(plan: &Plan, verbose: u8) -> String {
             "nothing to build: the source tree has no layers\n".to_owned()
         }
         (ComparedWith::Published, 0) => "nothing to build: all is published as it is here\n".to_owned(),
+        (ComparedWith::Bases, _) => {
+            "nothing to build: no base moved that published layers follow\n".to_owned()
+        }
         (_, 0) => format!("nothing to build: no layer changed {since}\n"),
         (_, layers) => {
             let more = if verbose == 0 { " (-v tells what)" } else { "" };
@@ -179,6 +184,9 @@ pub(super) fn sentence(reason: &Reason) -> String {
             }
             None => format!("was built before {} was, which is {} now", escape(layer), escape(to)),
         },
+        Reason::BaseMoved { image, from, to } => {
+            format!("{} moved from {} to {}", escape(image), short_digest(from), short_digest(to))
+        }
         Reason::FinalChanged { from: None, to } => {
             format!("the product is new; its final layer is {}", escape(to))
         }

@@ -5,7 +5,7 @@ use planner::Identity;
 use planner::source::{Relation, Touched};
 use serde::Serialize;
 
-use super::words::{Paint, count, short_commit};
+use super::words::{Paint, count, day, short_commit};
 use crate::escape::escape;
 
 /// The version of the document.
@@ -205,11 +205,8 @@ fn tree(crumb: &Crumb, facts: &Facts, since: Outcome) -> Claim {
 
 fn name_commit(touched: &Touched) -> String {
     let summary = touched.summary.chars().take(60).collect::<String>();
-    let day = u64::try_from(touched.time).ok().map(|seconds| {
-        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds.min(253_402_300_799));
-        humantime::format_rfc3339_seconds(time).to_string()[..10].to_owned()
-    });
-    format!("{} \"{summary}\" ({})", short_commit(&touched.commit), day.unwrap_or_default())
+    let day = day(touched.time as f64).unwrap_or_default();
+    format!("{} \"{summary}\" ({day})", short_commit(&touched.commit))
 }
 
 /// Whether what it was built on is what is published.

@@ -1,6 +1,9 @@
 //! Numbers, lists, commits and times as people read them; and colour, where it is wanted.
 
 use std::borrow::Cow;
+use std::time::{Duration, UNIX_EPOCH};
+
+use plan::Revision;
 
 use crate::escape::escape;
 
@@ -34,6 +37,32 @@ pub(crate) fn short_commit(commit: &str) -> Cow<'_, str> {
         Some(short) if commit.len() == 40 => Cow::Borrowed(short),
         _ => escape(commit),
     }
+}
+
+/// The commit that a tree is of, and whether there is more than that in it.
+pub(crate) fn as_of(revision: &Revision) -> String {
+    let more = if revision.dirty.is_some() { " with uncommitted changes" } else { "" };
+    format!("{}{more}", escape(&revision.short))
+}
+
+/// The algorithm and the first twelve digits of a digest; anything else as it is.
+pub(crate) fn short_digest(digest: &str) -> Cow<'_, str> {
+    match digest.strip_prefix("sha256:").and_then(|hex| hex.get(..12)) {
+        Some(_) if digest.len() == 71 => escape(&digest[..19]),
+        _ => escape(digest),
+    }
+}
+
+/// A moment, in Unix time, as RFC 3339 has it: whole seconds, UTC. Nothing before 1970 and after 9999.
+pub(crate) fn rfc3339(seconds: f64) -> Option<String> {
+    const LAST: f64 = 253_402_300_799.0;
+    let seconds = (0.0..=LAST).contains(&seconds).then_some(seconds as u64)?;
+    Some(humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string())
+}
+
+/// Its day, `2026-11-21`.
+pub(crate) fn day(seconds: f64) -> Option<String> {
+    rfc3339(seconds).map(|text| text[..10].to_owned())
 }
 
 /// `0.4 s`, `34 s`, `2 min 05 s`, `1 h 02 min`.

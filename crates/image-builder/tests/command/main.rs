@@ -4,6 +4,7 @@
 mod bad_inputs;
 mod build;
 mod check;
+mod coverage;
 mod diagnostics;
 mod explain;
 mod graph;
@@ -16,6 +17,7 @@ mod refused;
 mod registries;
 mod served;
 mod server;
+mod stale;
 mod streams;
 mod support;
 mod verify;

@@ -19,7 +19,7 @@ use super::trail::{BuiltOn, Of, Origin, Trail};
 use super::{Image, Surveyed};
 
 /// Versions of the inputs digest that this program can compute begin so.
-const KNOWN_INPUTS: &str = "v1:";
+pub(super) const KNOWN_INPUTS: &str = "v1:";
 
 /// What is known of all images.
 pub(super) struct Judge<'a> {
@@ -60,11 +60,11 @@ impl<'a> Judge<'a> {
         Self { side, images, history, adopt: request.adopt, rebuild: request.rebuild }
     }
 
-    fn now(&self) -> &'a Survey {
+    pub(super) fn now(&self) -> &'a Survey {
         &self.side.now
     }
 
-    fn trail(&self, reference: &str) -> Option<Trail<'a>> {
+    pub(super) fn trail(&self, reference: &str) -> Option<Trail<'a>> {
         let image = self.images.get(reference)?.as_ref()?;
         Some(Trail { prefix: &self.side.config.label_prefix, labels: &image.labels })
     }
@@ -157,7 +157,7 @@ impl<'a> Judge<'a> {
     }
 
     /// What the commit of an image held; why not, where that cannot be told.
-    fn then(&self, trail: Trail<'_>, of: Of<'_>) -> Result<(String, &Side), String> {
+    pub(super) fn then(&self, trail: Trail<'_>, of: Of<'_>) -> Result<(String, &Side), String> {
         match trail.origin(of) {
             Origin::Untold => Err("it does not tell from which commit it was built".to_owned()),
             Origin::Dirty => Err("it was built with changes that are in no commit".to_owned()),
@@ -199,7 +199,7 @@ impl<'a> Judge<'a> {
     }
 
     /// What differs in a compat stack since a commit.
-    fn stack_difference(&self, then: &Side, layer: usize, stack: &[usize]) -> Vec<Reason> {
+    pub(super) fn stack_difference(&self, then: &Side, layer: usize, stack: &[usize]) -> Vec<Reason> {
         let now = self.now();
         let mut reasons = Vec::new();
         let (mut layers, mut paths) = (Vec::new(), Vec::new());
@@ -317,7 +317,7 @@ impl<'a> Judge<'a> {
         inputs::science(self.now(), index, &self.side.config.platform)
     }
 
-    fn compat_inputs(&self, layer: usize, stack: &[usize]) -> String {
+    pub(super) fn compat_inputs(&self, layer: usize, stack: &[usize]) -> String {
         let now = self.now();
         let layers: Vec<&CompatLayer> = stack.iter().map(|compat| &*now.side.compat[*compat]).collect();
         let overlay = Overlay::new(&layers);

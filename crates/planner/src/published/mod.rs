@@ -7,14 +7,19 @@
 //! An image is as it should be when its own label tells the inputs digest that its layer has now, and when every layer
 //! that it needs still has the build tag that it was built on. Images without that label (the predecessor's, which
 //! tell a build tag only) are compared through the commit in their build tag.
+//!
+//! [`coverage`] and [`stale`] ask the same images two other questions.
 
 mod affected;
+pub mod coverage;
 mod judge;
+pub mod stale;
 mod trail;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use plan::ComparedWith;
+use serde::Serialize;
 
 use crate::config::Config;
 use crate::finding::Findings;
@@ -25,6 +30,7 @@ use crate::tree::{Inputs, Tree};
 use crate::{Outcome, Planned, Problem, Request, configuration, finish, guidelines, names, orphans};
 
 use self::judge::Judge;
+use self::trail::{Of, Trail};
 
 /// What is published under the names that a tree gives, and what is known of where it came from.
 #[derive(Debug, Clone, Default)]
@@ -61,10 +67,7 @@ pub struct Undecided {
 /// # Errors
 /// Everything that is wrong with the source tree: nobody needs to be asked then.
 pub fn references(inputs: &Inputs, request: &Request) -> Result<BTreeSet<String>, Vec<Problem>> {
-    let mut findings = Findings::default();
-    let side = Surveyed::new(inputs, request, &mut findings);
-    let findings = findings.sorted();
-    if findings.problems.is_empty() { Ok(side.references()) } else { Err(findings.problems) }
+    Ok(Surveyed::sound(inputs, request)?.references())
 }
 
 /// The commits that tell more of images: 7 to 40 digits each.
@@ -94,7 +97,32 @@ pub fn plan(inputs: &Inputs, request: &Request, published: &Published) -> Result
     finish(outcome, inputs, request, ComparedWith::Published)
 }
 
+/// The build that a published image tells of itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Build {
+    /// What the tag shows.
+    pub digest: String,
+    /// Its build tag, where it tells one.
+    pub build_tag: Option<String>,
+    /// When it was built: Unix time in seconds.
+    pub built: Option<f64>,
+    /// Its inputs digest; none on images of the predecessor.
+    pub inputs: Option<String>,
+}
+
+impl Build {
+    fn of(image: &Image, trail: Trail<'_>, of: Of<'_>) -> Self {
+        Self {
+            digest: image.digest.clone(),
+            build_tag: trail.build_tag(of).map(str::to_owned),
+            built: trail.build_time(of),
+            inputs: trail.inputs(of).map(str::to_owned),
+        }
+    }
+}
+
 /// The tree, understood.
+#[derive(Debug)]
 struct Surveyed {
     now: Survey,
     config: Config,
@@ -109,6 +137,14 @@ impl Surveyed {
         names::check(&inputs.now, &now, &repo, &inputs.revision, request.rebuild, findings);
         guidelines::check(&now, &config, findings);
         Self { now, config, repo }
+    }
+
+    /// As [`Surveyed::new`], of a tree in which nothing is wrong.
+    fn sound(inputs: &Inputs, request: &Request) -> Result<Self, Vec<Problem>> {
+        let mut findings = Findings::default();
+        let side = Self::new(inputs, request, &mut findings);
+        let findings = findings.sorted();
+        if findings.problems.is_empty() { Ok(side) } else { Err(findings.problems) }
     }
 
     fn references(&self) -> BTreeSet<String> {

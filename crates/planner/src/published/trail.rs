@@ -112,7 +112,8 @@ impl<'a> Trail<'a> {
         last.split_once(':').map(|(target, _)| target).filter(|_| is_ours)
     }
 
-    fn from(&self, of: Of<'_>) -> From {
+    /// What an image was made from; nothing where it does not tell.
+    pub(super) fn from(&self, of: Of<'_>) -> From {
         let text = self.get(of, Field::From);
         text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }

@@ -42,7 +42,7 @@ pub use blobs::blobs;
 pub use comparison::Comparison;
 pub use error::{ErrorKind, SourceError};
 pub use recorded::recorded;
-pub use touched::{Touched, touched};
+pub use touched::{Since, Touched, first_touched, touched};
 
 use crate::tree::{Base, Inputs, Tree};
 

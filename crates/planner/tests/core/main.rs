@@ -4,6 +4,7 @@ mod changes;
 mod compat;
 mod convergence;
 mod costs;
+mod coverage;
 mod explain;
 mod graphs;
 mod guidelines;
@@ -15,6 +16,7 @@ mod references;
 mod refusals;
 mod sample;
 mod scale;
+mod stale;
 mod world;
 
 use std::fmt::Write as _;
@@ -84,6 +86,7 @@ fn reason_text(reason: &Reason) -> String {
             published.as_deref().unwrap_or("?"),
             [&paths[..], fields].concat().join(", ")
         ),
+        Reason::BaseMoved { image, from, to } => format!("base {image} {from} => {to}"),
         Reason::ParentMoved { layer, from, to } => {
             format!("moved {layer} {} => {to}", from.as_deref().unwrap_or("?"))
         }

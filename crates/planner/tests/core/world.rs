@@ -17,6 +17,8 @@ pub(super) struct World {
     pub(super) images: BTreeMap<String, BTreeMap<String, String>>,
     /// By all digits.
     pub(super) commits: BTreeMap<String, Tree>,
+    /// Digests that tags of other makers show, by full reference.
+    pub(super) bases: BTreeMap<String, String>,
     /// The hour of the last build.
     hours: u32,
 }
@@ -38,7 +40,13 @@ impl World {
 
     /// Plans as the command does: asks for images, then for commits.
     pub(super) fn plan(&self, inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>> {
-        let references = published::references(inputs, request)?;
+        let images = self.shown(published::references(inputs, request)?);
+        let commits = self.held(published::commits(inputs, request, &images));
+        published::plan(inputs, request, &Published { images, commits })
+    }
+
+    /// What the registry shows for moving tags.
+    pub(super) fn shown(&self, references: BTreeSet<String>) -> BTreeMap<String, Option<Image>> {
         let show = |reference: String| {
             let image = self
                 .images
@@ -46,16 +54,17 @@ impl World {
                 .map(|labels| Image { digest: format!("sha256:{reference}"), labels: labels.clone() });
             (reference, image)
         };
-        let images = references.into_iter().map(show).collect();
-        let commits = published::commits(inputs, request, &images)
-            .into_iter()
-            .map(|digits| {
-                let mut found = self.commits.iter().filter(|(commit, _)| commit.starts_with(&digits));
-                let tree = found.next().map(|(_, tree)| tree.clone());
-                (digits, tree)
-            })
-            .collect();
-        published::plan(inputs, request, &Published { images, commits })
+        references.into_iter().map(show).collect()
+    }
+
+    /// What commits hold, by some of their digits.
+    pub(super) fn held(&self, commits: BTreeSet<String>) -> BTreeMap<String, Option<Tree>> {
+        let find = |digits: String| {
+            let mut found = self.commits.iter().filter(|(commit, _)| commit.starts_with(&digits));
+            let tree = found.next().map(|(_, tree)| tree.clone());
+            (digits, tree)
+        };
+        commits.into_iter().map(find).collect()
     }
 
     /// Carries a plan out. Builds of `failing` fail, and what needs them is skipped; what is missing then is returned.
@@ -84,7 +93,12 @@ impl World {
         };
         let mut labels = BTreeMap::new();
         let mut from = BTreeMap::new();
+        let mut images = BTreeMap::new();
         for reference in &build.references {
+            if let Target::External { reference } = &reference.target {
+                let pinned = reference.split_once('@').map(|(_, digest)| digest.to_owned());
+                images.insert(reference.clone(), pinned.or_else(|| self.bases.get(reference).cloned()));
+            }
             let Some((target, moving)) = shown(&reference.target) else { continue };
             let parent = self.images.get(&moving).unwrap_or_else(|| panic!("{} needs {moving}", build.id));
             let tag = parent.get(&label::science(PREFIX, &target, Field::Version));
@@ -100,7 +114,7 @@ impl World {
         };
         labels.extend(build.labels.clone());
         labels.insert(key(Field::BuildTime), format!("{}.5", self.hours));
-        labels.insert(key(Field::From), serde_json::json!({"layers": from, "images": {}}).to_string());
+        labels.insert(key(Field::From), serde_json::json!({"layers": from, "images": images}).to_string());
         labels
     }
 

@@ -7,4 +7,5 @@ mod conversions;
 mod history;
 mod hostile;
 mod layers;
+mod touched;
 mod working_tree;

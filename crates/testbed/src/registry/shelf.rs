@@ -82,9 +82,12 @@ impl Shelf {
             "schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
             "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": config.len()},
         });
+        let manifest = manifest.to_string().into_bytes();
+        let of_manifest = self::digest(&manifest);
         let mut state = self.shared.state();
         state.bodies.insert(format!("/v2/{repository}/blobs/{digest}"), config.into_bytes());
-        state.bodies.insert(format!("/v2/{repository}/manifests/{tag}"), manifest.to_string().into_bytes());
+        state.bodies.insert(format!("/v2/{repository}/manifests/{of_manifest}"), manifest.clone());
+        state.bodies.insert(format!("/v2/{repository}/manifests/{tag}"), manifest);
         state.labels.insert(format!("{repository}:{tag}"), labels.clone());
     }
 
@@ -92,6 +95,13 @@ impl Shelf {
     #[must_use]
     pub fn labels(&self, repository: &str, tag: &str) -> Option<BTreeMap<String, String>> {
         self.shared.state().labels.get(&format!("{repository}:{tag}")).cloned()
+    }
+
+    /// The digest that a tag shows.
+    #[must_use]
+    pub fn digest(&self, repository: &str, tag: &str) -> Option<String> {
+        let state = self.shared.state();
+        state.bodies.get(&format!("/v2/{repository}/manifests/{tag}")).map(|manifest| digest(manifest))
     }
 
     /// Takes a tag away.
@@ -152,7 +162,7 @@ impl Shelf {
         by_id: &BTreeMap<&str, &Value>,
         prefix: &str,
     ) -> BTreeMap<String, String> {
-        let (mut labels, mut layers) = (BTreeMap::new(), BTreeMap::new());
+        let (mut labels, mut layers, mut images) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for reference in build["references"].as_array().expect("a list") {
             let (moving, target) = match text(&reference["kind"]) {
                 "build" => {
@@ -160,6 +170,11 @@ impl Shelf {
                     (text(&parent["tags"][1]), text(&parent["target"]))
                 }
                 "layer" => (text(&reference["reference"]), text(&reference["target"])),
+                "external" => {
+                    let name = text(&reference["reference"]);
+                    images.insert(name.to_owned(), self.digest_of(name));
+                    continue;
+                }
                 _ => continue,
             };
             let (repository, tag) = self.below(moving);
@@ -183,8 +198,18 @@ impl Shelf {
         let mut state = self.shared.state();
         state.builds += 1;
         labels.insert(format!("{own}.buildtime"), state.builds.to_string());
-        labels.insert(format!("{own}.from"), json!({"layers": layers, "images": {}}).to_string());
+        labels.insert(format!("{own}.from"), json!({"layers": layers, "images": images}).to_string());
         labels
+    }
+
+    /// What an image of another maker is: by its digest, else what its tag shows here; nothing where it lies elsewhere.
+    fn digest_of(&self, reference: &str) -> Option<String> {
+        if let Some((_, digest)) = reference.split_once('@') {
+            return Some(digest.to_owned());
+        }
+        let here = reference.starts_with(&format!("{}/", self.address));
+        let (repository, tag) = here.then(|| self.below(reference))?;
+        self.digest(&repository, &tag)
     }
 
     fn below(&self, reference: &str) -> (String, String) {
@@ -247,8 +272,13 @@ fn serve(stream: &TcpStream, shared: &Shared) {
         let Some(first) = lines.first() else { return };
         let (status, body) = shared.answer(first);
         let kind = if first.contains("/manifests/") && status == 200 { MANIFEST } else { "application/json" };
+        let shown = match kind {
+            MANIFEST => format!("Docker-Content-Digest: {}\r\n", digest(&body)),
+            _ => String::new(),
+        };
+        let length = body.len();
         let head =
-            format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
+            format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{shown}Content-Length: {length}\r\n\r\n");
         let sent = if first.starts_with("HEAD ") { Vec::new() } else { body };
         let mut stream = stream;
         if stream.write_all(&[head.as_bytes(), &sent].concat()).is_err() {

@@ -1,0 +1,83 @@
+//! `image-builder coverage`: which products carry the compat stack that the tree has now, and since when the others do not.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use planner::Request;
+use planner::published::coverage::{Coverage, State};
+use planner::source::{self, Comparison, Since};
+
+use crate::arguments::{Format, FrontendArguments};
+use crate::exit::Refused;
+use crate::report::coverage::{self as report, Told};
+use crate::{environment, exit, output, planning, published};
+
+/// `image-builder coverage`
+#[derive(Debug, Args)]
+pub(crate) struct CoverageArguments {
+    /// Ask only for this compat layer, with what it includes: its name or path
+    ///
+    /// Then only products count that have it in their compat stack.
+    #[arg(long, value_name = "LAYER")]
+    compat: Option<String>,
+    /// Fail, exit 7, unless every product carries it; those under `hold` do not count
+    #[arg(long)]
+    strict: bool,
+    /// The source tree: a directory with science/ and compat/
+    ///
+    /// Default: the nearest one from the current directory upwards.
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Registry host and path under which images are named
+    ///
+    /// Goes before `repo` of image-builder.toml.
+    #[arg(long, value_name = "REPO", env = "IMAGE_BUILDER_REPO", hide_env_values = true)]
+    repo: Option<String>,
+    #[command(flatten)]
+    frontends: FrontendArguments,
+    /// How it is told
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// Tells.
+pub(crate) fn run(arguments: &CoverageArguments) -> anyhow::Result<u8> {
+    let start = planning::start(arguments.root.as_deref())?;
+    let options =
+        source::Options { start, comparison: Comparison::parse("HEAD")?, ..source::Options::default() };
+    let opened = source::open(&options)?;
+    let request = Request {
+        repo: environment::given(arguments.repo.as_deref()),
+        allow_frontend: arguments.frontends.allowed(),
+        ..Request::default()
+    };
+    let coverage = Coverage::new(&opened.inputs, &request, arguments.compat.as_deref()).map_err(Refused)?;
+    let images = published::read(coverage.references(), &published::configuration(&opened))?;
+    let commits = source::recorded(&options, &opened.inputs.now, &coverage.commits(&images))?;
+    let products = coverage.judge(&images, &commits);
+    let asked = |state: &State| match state {
+        State::Behind { paths, commit: Some(commit), .. } if !paths.is_empty() => {
+            Some(Since { commit: commit.clone(), paths: paths.clone() })
+        }
+        _ => None,
+    };
+    let questions: BTreeSet<Since> = products.iter().filter_map(|product| asked(&product.state)).collect();
+    let since = source::first_touched(&opened.root, &opened.inputs.revision.commit, &questions)?;
+    let rows = products
+        .iter()
+        .map(|product| {
+            let since = asked(&product.state).and_then(|question| since.get(&question)?.as_ref());
+            report::Row { product, since }
+        })
+        .collect();
+    let told = Told { repo: coverage.repo(), revision: &opened.inputs.revision, compat: coverage.of(), rows };
+    let text = match arguments.format {
+        Format::Text => report::text(&told, output::stdout_paint()),
+        Format::Json => output::json(&report::document(&told))?,
+    };
+    output::data(&text).context("cannot write to stdout")?;
+    let fails = arguments.strict && !report::holds(&told);
+    Ok(if fails { exit::DOES_NOT_HOLD } else { exit::DONE })
+}

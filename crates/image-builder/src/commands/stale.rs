@@ -1,0 +1,94 @@
+//! `image-builder stale`: which published layers are made from images of other makers that moved since, and with `--plan`
+//! what follows the moves. Builds nothing.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use planner::Request;
+use planner::source::{self, Comparison};
+
+use super::plan as planned_text;
+use crate::arguments::{Format, FrontendArguments, ShowArguments};
+use crate::exit::Stop;
+use crate::report::stale::{self as report, Told};
+use crate::{bases, environment, exit, output, planning, published};
+
+/// `image-builder stale`
+#[derive(Debug, Args)]
+pub(crate) struct StaleArguments {
+    /// Print a plan that follows the moves: the layers and all that depends on them
+    ///
+    /// It is shown as any other plan, and carried out by `build --plan FILE` as --out saved it. A commit that was built
+    /// before needs --rebuild N, for both.
+    #[arg(long)]
+    plan: bool,
+    /// The source tree: a directory with science/ and compat/
+    ///
+    /// Default: the nearest one from the current directory upwards.
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Registry host and path under which images are named
+    ///
+    /// Goes before `repo` of image-builder.toml.
+    #[arg(long, value_name = "REPO", env = "IMAGE_BUILDER_REPO", hide_env_values = true)]
+    repo: Option<String>,
+    /// With --plan: leave the bases of these layers as they are
+    #[arg(long, value_name = "DIR", num_args = 1.., requires = "plan")]
+    ignore: Vec<String>,
+    /// With --plan: give up what a product had
+    #[arg(long, value_name = "IMAGE:VERSION", num_args = 1.., requires = "plan")]
+    allow_orphan: Vec<String>,
+    #[command(flatten)]
+    frontends: FrontendArguments,
+    /// The commit count of build tags, where a shallow clone does not know it
+    #[arg(long, value_name = "N", requires = "plan")]
+    build_number: Option<u64>,
+    /// With --plan: -rN on every build tag, which a commit that was built before needs
+    #[arg(long, value_name = "N", requires = "plan")]
+    rebuild: Option<u64>,
+    #[command(flatten)]
+    show: ShowArguments,
+}
+
+/// Tells, or plans.
+pub(crate) fn run(arguments: &StaleArguments) -> anyhow::Result<u8> {
+    if arguments.show.out.is_some() && !arguments.plan {
+        return Err(Stop::usage("--out saves a plan: it needs --plan").into());
+    }
+    let options = source::Options {
+        start: planning::start(arguments.root.as_deref())?,
+        comparison: Comparison::parse("HEAD")?,
+        build_number: arguments.build_number,
+        ..source::Options::default()
+    };
+    let opened = source::open(&options)?;
+    let request = Request {
+        ignore: arguments.ignore.clone(),
+        repo: environment::given(arguments.repo.as_deref()),
+        allow_orphan: arguments.allow_orphan.clone(),
+        allow_frontend: arguments.frontends.allowed(),
+        rebuild: arguments.rebuild,
+        ..Request::default()
+    };
+    if arguments.plan {
+        let planned = bases::plan(&opened, &request)?;
+        planned_text::show(&planned.plan, &arguments.show)?;
+        return Ok(exit::DONE);
+    }
+    let (layers, failed) = bases::layers(&opened, &request)?;
+    let repo = request.repo.unwrap_or_else(|| published::configuration(&opened).repo);
+    let told = Told { repo: &repo, revision: &opened.inputs.revision, layers: &layers };
+    let text = match arguments.show.format {
+        Format::Text => report::text(&told, arguments.show.verbose > 0, output::stdout_paint()),
+        Format::Json => output::json(&report::document(&told))?,
+    };
+    output::data(&text).context("cannot write to stdout")?;
+    // The others are told; each of these is an error of its own.
+    let mut code = exit::DONE;
+    for error in failed.into_values() {
+        output::tell(&exit::text(&anyhow::Error::new(error), output::stderr_paint()));
+        code = exit::ENVIRONMENT;
+    }
+    Ok(code)
+}
