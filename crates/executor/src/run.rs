@@ -142,7 +142,9 @@ async fn set_up(
         engine: engine.name.clone(),
         builder: engine.builder.as_str().to_owned(),
     });
-    let swept = sweep::earlier(&engine).await;
+    // Neither waits for the other: an engine with many images takes its time to list them.
+    let (swept, prepared) =
+        tokio::join!(sweep::earlier(&engine), prepare(plan, options, &engine, &registry, redactor));
     if swept != Swept::default() {
         let Swept { containers, names } = swept;
         speak(Event::Notice {
@@ -158,7 +160,7 @@ async fn set_up(
             message: format!("--skip-tests: {untested} images have tests that are not run"),
         });
     }
-    let prepared = prepare(plan, options, &engine, &registry, redactor).await?;
+    let prepared = prepared?;
     for message in secrets::missing(plan, &options.secrets, &prepared) {
         speak(Event::Notice { message });
     }

@@ -73,6 +73,9 @@ fn similar_products(now: &Survey, findings: &mut Findings) {
 }
 
 fn folded(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
     name.nfkc().flat_map(char::to_lowercase).nfkc().collect()
 }
 

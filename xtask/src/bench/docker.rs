@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
@@ -12,6 +13,9 @@ use crate::{place, process};
 
 /// The last client that builds with BuildKit by itself; later ones need the plugin buildx.
 const BY_ITSELF: u32 = 20;
+
+/// How long one step of cleaning up may take.
+const CLEANING: Duration = Duration::from_secs(120);
 
 /// An engine with its registry, and the client that speaks to it.
 pub(crate) struct Docker {
@@ -95,13 +99,16 @@ impl Docker {
         Ok(format!("Docker {}; docker build uses {builder}", versions.trim()))
     }
 
-    /// Removes the images that were made; what somebody else has stays.
-    pub(crate) fn clean(&self) -> Result<()> {
-        let listed =
-            process::read(self.command().args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]))?;
+    /// Removes the images that were made, also after an interruption; what somebody else has stays.
+    fn clean(&self) -> Result<()> {
+        let mut list = self.command();
+        list.args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]);
+        let listed = process::ask(&mut list, CLEANING).context("the engine does not list its images")?;
         let ours: Vec<&str> = listed.lines().filter(|name| name.starts_with(&self.repo())).collect();
         for names in ours.chunks(50) {
-            process::read(self.command().args(["image", "rm", "--force"]).args(names))?;
+            let mut remove = self.command();
+            remove.args(["image", "rm", "--force"]).args(names);
+            process::ask(&mut remove, CLEANING).context("the engine does not remove them")?;
         }
         Ok(())
     }

@@ -42,6 +42,7 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
     show(&planned.plan, arguments)?;
     published::settled(&planned)?;
     if arguments.run.dryrun {
+        planning::leave(opened, planned);
         return Ok(exit::DONE);
     }
     refuse_unbuildable(&opened, &planned.plan)?;

@@ -8,9 +8,10 @@ use crate::{escape, exit, output, planning, published, report};
 
 /// Plans and shows.
 pub(crate) fn run(tree: &TreeArguments, show: &ShowArguments) -> anyhow::Result<u8> {
-    let (_, planned) = planning::planned(tree, planning::against(tree)?)?;
+    let (opened, planned) = planning::planned(tree, planning::against(tree)?)?;
     self::show(&planned.plan, show)?;
     published::settled(&planned)?;
+    planning::leave(opened, planned);
     Ok(exit::DONE)
 }
 

@@ -12,6 +12,8 @@ use super::words::{self, Unknown, Value};
 /// the machine's own platform `BUILD…`; here that is the target's too, so that a plan is the same everywhere.
 pub(super) struct Global<'a> {
     given: &'a BTreeMap<String, String>,
+    platform: &'a str,
+    /// By the file.
     declared: BTreeMap<String, Declared<'a>>,
     left: Cell<usize>,
 }
@@ -28,20 +30,22 @@ enum Declared<'a> {
 
 impl<'a> Global<'a> {
     /// What is declared before the first line: `platform` is `os/arch[/variant]`.
-    pub(super) fn new(given: &'a BTreeMap<String, String>, platform: &str) -> Self {
-        let mut parts = platform.splitn(3, '/');
-        let mut part = || parts.next().unwrap_or_default().to_owned();
-        let (os, arch, variant) = (part(), part(), part());
-        let mut declared = BTreeMap::new();
-        for side in ["BUILD", "TARGET"] {
-            for (what, value) in [("PLATFORM", platform), ("OS", &os), ("ARCH", &arch), ("VARIANT", &variant)]
-            {
-                let name = format!("{side}{what}");
-                let value = given.get(&name).map_or(value, String::as_str);
-                declared.insert(name, Declared::Value(Cow::Owned(value.to_owned())));
-            }
-        }
-        Self { given, declared, left: Cell::new(MOST) }
+    pub(super) fn new(given: &'a BTreeMap<String, String>, platform: &'a str) -> Self {
+        Self { given, platform, declared: BTreeMap::new(), left: Cell::new(MOST) }
+    }
+
+    /// The value of a variable that is declared from the start.
+    fn of_platform(&self, name: &str) -> Option<&'a str> {
+        let what = name.strip_prefix("BUILD").or_else(|| name.strip_prefix("TARGET"))?;
+        let mut parts = self.platform.splitn(3, '/');
+        let value = match what {
+            "PLATFORM" => self.platform,
+            "OS" => parts.next().unwrap_or_default(),
+            "ARCH" => parts.nth(1).unwrap_or_default(),
+            "VARIANT" => parts.nth(2).unwrap_or_default(),
+            _ => return None,
+        };
+        Some(self.given.get(name).map_or(value, String::as_str))
     }
 
     /// Takes the arguments of an `ARG` in.
@@ -58,7 +62,7 @@ impl<'a> Global<'a> {
                     Err(Unknown::Unset(other) | Unknown::DependsOn(_, other)) => Declared::DependsOn(other),
                     Err(syntax) => return Err(syntax),
                 },
-                (None, None) if matches!(self.declared.get(name), Some(Declared::Value(_))) => continue,
+                (None, None) if matches!(self.value(name), Value::Known(_)) => continue,
                 (None, None) => Declared::Unset,
             };
             self.declared.insert(name.to_owned(), declared);
@@ -76,13 +80,14 @@ impl<'a> Global<'a> {
         match self.declared.get(name) {
             Some(Declared::Value(value)) => Value::Known(value),
             Some(Declared::DependsOn(other)) => Value::DependsOn(other),
-            Some(Declared::Unset) | None => Value::Unset,
+            Some(Declared::Unset) => Value::Unset,
+            None => self.of_platform(name).map_or(Value::Unset, Value::Known),
         }
     }
 
     /// What to do about a variable that has no value.
     pub(super) fn help(&self, name: &str) -> String {
-        if self.declared.contains_key(name) {
+        if self.declared.contains_key(name) || self.of_platform(name).is_some() {
             format!("give it a default (`ARG {name}=…`), or set it in `args` of sciserver-image.json")
         } else if self.given.contains_key(name) {
             format!("`args` sets it, but FROM sees it only with a line `ARG {name}` before the first FROM")

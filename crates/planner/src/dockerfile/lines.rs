@@ -31,6 +31,8 @@ pub(super) struct Line {
     pub(super) number: u32,
     /// Of the last line that belongs to it, the end of a heredoc included.
     pub(super) end: u32,
+    /// Where the first word stands in `text`.
+    keyword: (usize, usize),
     /// For each byte of `text`, where it stands in the file.
     offsets: Vec<usize>,
 }
@@ -48,21 +50,19 @@ enum Open {
 impl Line {
     /// The first word.
     pub(super) fn keyword(&self) -> &str {
-        &self.text[self.keyword_start()..self.keyword_end()]
+        &self.text[self.keyword.0..self.keyword.1]
     }
 
-    fn keyword_start(&self) -> usize {
-        self.text.len() - self.text.trim_start().len()
-    }
-
-    fn keyword_end(&self) -> usize {
-        let start = self.keyword_start();
-        self.text[start..].find(is_blank).map_or(self.text.len(), |length| start + length)
+    /// Finds the first word, once the text is whole.
+    fn find_keyword(&mut self) {
+        let start = self.text.len() - self.text.trim_start().len();
+        let end = self.text[start..].find(is_blank).map_or(self.text.len(), |length| start + length);
+        self.keyword = (start, end);
     }
 
     /// Where in `text` the second word begins, or its end.
     pub(super) fn after_keyword(&self) -> usize {
-        let end = self.keyword_end();
+        let end = self.keyword.1;
         self.text.len() - self.text[end..].trim_start().len()
     }
 
@@ -136,7 +136,14 @@ pub(super) fn read(text: &str) -> Lines {
         if first.trim_start().is_empty() || is_comment(first) {
             continue;
         }
-        let mut line = Line { text: String::new(), number: rest.number, end: 0, offsets: Vec::new() };
+        let room = first.len();
+        let mut line = Line {
+            text: String::with_capacity(room),
+            number: rest.number,
+            end: 0,
+            keyword: (0, 0),
+            offsets: Vec::with_capacity(room),
+        };
         let mut continuation = push(&mut line, &first[indent..], at + indent, escape);
         while let Some(open_at) = continuation {
             let Some((at, next)) = rest.next() else {
@@ -155,6 +162,7 @@ pub(super) fn read(text: &str) -> Lines {
         if line.text.trim().is_empty() {
             continue;
         }
+        line.find_keyword();
         if can_have_heredocs(&line) {
             for heredoc in words::heredocs(&line.text) {
                 let at = line.offset(heredoc.at);

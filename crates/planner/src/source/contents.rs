@@ -33,7 +33,7 @@ pub(super) fn of(
     listing: &mut Listing,
 ) -> Result<Contents, SourceError> {
     let known = tracked.known.as_ref();
-    let as_on_disk = |id: Oid, text| Contents { id, expect: Expect::GitBlob(id.to_string()), text };
+    let as_on_disk = |id: Oid, text| Contents { id, expect: Expect::GitBlob(disk::hex(id.as_bytes())), text };
     // What git has is what lies on disk: nothing converts it, or its size or id says so.
     let unread = match (file.id, known) {
         (Some(id), Some(known)) if id == known.id => Some(id),

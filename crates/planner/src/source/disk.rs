@@ -31,6 +31,8 @@ pub(super) struct Question<'list> {
     pub(super) path: &'list str,
     /// What the index remembers; `None` makes it read.
     pub(super) remembered: Option<Remembered>,
+    /// The blob that the index has there.
+    pub(super) known: Option<Oid>,
     /// Whether its bytes are wanted, up to this many.
     pub(super) text_limit: Option<u64>,
 }
@@ -62,23 +64,57 @@ pub(super) struct FoundFile {
 }
 
 /// Looks at many paths, in as many threads as the machine runs at once. The answers are in the order of the
-/// questions, which should be sorted.
+/// questions, which should be sorted. Of texts that are one blob to the index and are as it remembers them, only the first is read.
 pub(super) fn look(root: &Path, questions: &[Question<'_>]) -> Result<Vec<Found>, SourceError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
     let share = questions.len().div_ceil(threads).max(64);
-    let look_at = |questions: &[Question<'_>]| {
+    let firsts = firsts(questions);
+    let look_at = |questions: &[Question<'_>], firsts: &[Option<usize>]| {
         let mut directories = Directories { root, real: HashMap::new() };
-        questions.iter().map(|question| look_at(&mut directories, question)).collect::<Result<Vec<_>, _>>()
+        let each = questions.iter().zip(firsts);
+        each.map(|(question, first)| look_at(&mut directories, question, first.is_some()))
+            .collect::<Result<Vec<_>, _>>()
     };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            questions.chunks(share).map(|share| scope.spawn(move || look_at(share))).collect();
+    let mut found = std::thread::scope(|scope| {
+        let workers: Vec<_> = questions
+            .chunks(share)
+            .zip(firsts.chunks(share))
+            .map(|(share, firsts)| scope.spawn(move || look_at(share, firsts)))
+            .collect();
         let mut found = Vec::with_capacity(questions.len());
         for worker in workers {
             found.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
-        Ok(found)
-    })
+        Ok::<_, SourceError>(found)
+    })?;
+    for (at, first) in firsts.iter().enumerate() {
+        let Some(first) = first else { continue };
+        // Only bytes that are that blob: what git has can be other bytes than those on disk.
+        let bytes = match &found[*first] {
+            Found::File(first) if first.id.is_some() && first.id == questions[at].known => {
+                first.bytes.clone()
+            }
+            _ => None,
+        };
+        if let Found::File(file) = &mut found[at]
+            && file.is_remembered
+        {
+            file.bytes = bytes;
+        }
+    }
+    Ok(found)
+}
+
+/// For each text that the index has as the same blob as one before it, that one.
+fn firsts(questions: &[Question<'_>]) -> Vec<Option<usize>> {
+    let mut first_of = HashMap::new();
+    let first = |(at, question): (usize, &Question<'_>)| {
+        let known =
+            question.known.filter(|_| question.text_limit.is_some() && question.remembered.is_some())?;
+        let first = *first_of.entry(known).or_insert(at);
+        (first != at).then_some(first)
+    };
+    questions.iter().enumerate().map(first).collect()
 }
 
 /// Which directories below the root are real ones.
@@ -120,6 +156,7 @@ impl<'run> Directories<'run> {
 fn look_at<'run>(
     directories: &mut Directories<'run>,
     question: &Question<'run>,
+    is_repeated: bool,
 ) -> Result<Found, SourceError> {
     if let Some((directory, _)) = question.path.rsplit_once('/') {
         match directories.way(directory)? {
@@ -129,7 +166,7 @@ fn look_at<'run>(
         }
     }
     let path = directories.root.join(question.path);
-    if let Some(limit) = question.text_limit
+    if let Some(limit) = question.text_limit.filter(|_| !is_repeated)
         && let Some(text) = text(&path, limit, question.remembered)?
     {
         return Ok(Found::File(text));
@@ -272,7 +309,13 @@ fn oid(bytes: &[u8]) -> Oid {
 
 /// Bytes as lower case hex digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }
 
 /// Opens a file that was looked at before, if it is still that one.
@@ -337,6 +380,51 @@ mod tests {
             assert!(matches!(bytes, Err(SourceError::ChangedWhileReading { .. })), "{what}: {bytes:?}");
             assert!(matches!(id, Err(SourceError::ChangedWhileReading { .. })), "{what}: {id:?}");
         }
+    }
+
+    #[test]
+    fn of_texts_that_the_index_has_as_one_blob_only_the_first_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let same = Some(blob_id(b"same"));
+        let question = |name: &'static str, contents: &str, known, is_remembered: bool| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, contents).unwrap();
+            let found = metadata(&path).unwrap().unwrap();
+            let remembered = Remembered {
+                size: u32::try_from(found.len()).unwrap(),
+                inode: 0,
+                changed: (i32::try_from(found.ctime()).unwrap(), 0),
+                modified: (i32::try_from(found.mtime()).unwrap(), 0),
+                racy: !is_remembered,
+            };
+            Question { path: name, remembered: Some(remembered), known, text_limit: Some(100) }
+        };
+        let questions = [
+            question("a", "same", same, true),
+            question("b", "same", same, true),
+            question("c", "other", same, false),
+            // To the index one blob, on disk other bytes: as where git converts line ends.
+            question("d", "converted", Some(blob_id(b"d")), true),
+            question("e", "converted", Some(blob_id(b"d")), true),
+        ];
+        let found = look(directory.path(), &questions).unwrap();
+        let told: Vec<_> = found
+            .iter()
+            .map(|found| match found {
+                Found::File(file) => (file.id, file.bytes.as_deref()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (same, Some(&b"same"[..])),
+                (None, Some(&b"same"[..])),
+                (Some(blob_id(b"other")), None),
+                (Some(blob_id(b"converted")), Some(&b"converted"[..])),
+                (None, None),
+            ]
+        );
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl Reader<'_> {
             Side::Commit { .. } => (PathBuf::new(), None),
         };
         let path = entry.path[directory.len() + 1..].to_owned();
-        TreeFile { path, mode: entry.mode.clone(), id: entry.id.to_string(), source, expect }
+        TreeFile { path, mode: entry.mode.clone(), id: disk::hex(entry.id.as_bytes()), source, expect }
     }
 
     /// The text of a file; `None` with a problem when it has none that may be read.

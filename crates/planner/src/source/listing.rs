@@ -1,5 +1,6 @@
 //! One side of a comparison as a flat list of files, with the ids that git would give to its directories.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -14,6 +15,9 @@ use super::repository::{CONFIG, ROOTS};
 
 /// A path longer than this is refused; Linux could not hold it.
 const MAX_PATH: usize = 4096;
+
+/// Room for git's tree object of a usual layer, in bytes.
+const TREE: usize = 512;
 
 /// A file or link of one side.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,9 +82,18 @@ impl Listing {
 
 /// The entries below a directory, of a sorted list.
 pub(super) fn below<'list>(entries: &'list [Rc<Entry>], directory: &str) -> &'list [Rc<Entry>] {
-    let key = format!("{directory}/");
-    let start = entries.partition_point(|entry| entry.path.as_str() < key.as_str());
-    let length = entries[start..].partition_point(|entry| entry.path.starts_with(&key));
+    let is_before = |entry: &Rc<Entry>| {
+        let (path, directory) = (entry.path.as_bytes(), directory.as_bytes());
+        let head = &path[..path.len().min(directory.len())];
+        match head.cmp(directory) {
+            Ordering::Equal => path.get(directory.len()).is_none_or(|next| *next < b'/'),
+            order => order.is_lt(),
+        }
+    };
+    let is_inside =
+        |entry: &Rc<Entry>| entry.path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
+    let start = entries.partition_point(is_before);
+    let length = entries[start..].partition_point(is_inside);
     &entries[start..start + length]
 }
 
@@ -161,7 +174,7 @@ fn directory_ids(entries: &[Rc<Entry>], gaps: &[String]) -> HashMap<String, Oid>
         while open.last().is_none_or(|last| last.path.len() < directory.len()) {
             let from = open.last().map_or(0, |last| last.path.len() + 1);
             let end = directory[from..].find('/').map_or(directory.len(), |slash| from + slash);
-            open.push(Open { path: &directory[..end], object: Vec::new() });
+            open.push(Open { path: &directory[..end], object: Vec::with_capacity(TREE) });
         }
         if let Some(last) = open.last_mut() {
             let mode = match entry.mode {

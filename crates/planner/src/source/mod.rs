@@ -129,27 +129,39 @@ pub fn open(options: &Options) -> Result<Opened, SourceError> {
 
     let head = revision::head(&own.repository)?;
     let sides = revision::sides(&own.repository, &mut history, head, &options.comparison)?;
-    let right = right(&mut stores, &mut history, head, sides.now, &additions)?;
-
-    let mut now = layers::tree(&stores, &right.listing, right.side)?;
-    let base = match sides.base {
-        None => Base::Empty,
-        Some(base) => {
-            let listing = commit::read(&mut stores, tree_of(&mut history, base)?, Some(&right.listing))?;
-            let side = Side::Commit { other: Some((&right.listing, &now)) };
-            Base::Commit { commit: base.to_string(), tree: layers::tree(&stores, &listing, side)? }
-        }
-    };
-    now.layers.shrink_to_fit();
-
     let commit = sides.now.unwrap_or(head);
     let shallow = revision::is_shallow(&own.repository);
-    let count = if shallow { options.build_number } else { Some(history.count(commit)?) };
+    let (right, now, base, count) = std::thread::scope(|scope| {
+        // The longest walk where a history is long, and it needs nothing of what is read beside it.
+        let counted = (!shallow).then(|| scope.spawn(|| count(&root, commit)));
+        let right = right(&mut stores, &mut history, head, sides.now, &additions)?;
+        let mut now = layers::tree(&stores, &right.listing, right.side)?;
+        let base = match sides.base {
+            None => Base::Empty,
+            Some(base) => {
+                let listing = commit::read(&mut stores, tree_of(&mut history, base)?, Some(&right.listing))?;
+                let side = Side::Commit { other: Some((&right.listing, &now)) };
+                Base::Commit { commit: base.to_string(), tree: layers::tree(&stores, &listing, side)? }
+            }
+        };
+        now.layers.shrink_to_fit();
+        let count = match counted {
+            Some(counted) => Some(counted.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?),
+            None => options.build_number,
+        };
+        Ok::<_, SourceError>((right, now, base, count))
+    })?;
     let id = commit.to_string();
     let short = id[..7].to_owned();
     let revision = Revision { commit: id, count, short, dirty: right.dirty, shallow };
     let inputs = Inputs { revision, now, base };
     Ok(Opened { root, repository: top, inputs, buildable: right.buildable, uncommitted: right.uncommitted })
+}
+
+/// How many commits are reachable from one, that one included.
+fn count(root: &Path, commit: Oid) -> Result<u64, SourceError> {
+    let (git, _) = repository::open_above(root)?;
+    History::of(&git)?.count(commit)
 }
 
 /// A source tree as it lies on disk, compared with nothing.

@@ -28,6 +28,7 @@ pub(super) fn read(stores: &mut Stores, additions: &Additions) -> Result<Listing
         .map(|tracked| Question {
             path: &tracked.path,
             remembered: tracked.known.as_ref().map(|known| known.remembered),
+            known: tracked.known.as_ref().map(|known| known.id),
             text_limit: is_text(&tracked.path).then_some(TEXT_LIMIT as u64),
         })
         .collect();
