@@ -38,14 +38,14 @@ fn descriptors_that_would_take_all_memory() {
     ] {
         tree.write(path, &text);
         tree.commit();
-        let (run, peak) = measured(&tree, &["plan"]);
+        let (run, Used { peak, .. }) = measured(&tree, &["plan"]);
         assert!(run.code == Some(2) && run.stderr.contains("error: "), "{what}: {:.2000}", run.stderr);
         assert!(peak < 64 * 1024, "{what}: {peak} KiB");
     }
     // One GiB that takes no place on the disk; committing it would.
     let tree = Tree::sample();
     File::create(tree.root().join(path)).and_then(|file| file.set_len(1 << 30)).expect("a sparse file");
-    let (run, peak) = measured(&tree, &["plan"]);
+    let (run, Used { peak, .. }) = measured(&tree, &["plan"]);
     assert!(run.code == Some(2) && run.stderr.contains("error: "), "one GiB: {:.2000}", run.stderr);
     assert!(peak < 64 * 1024, "one GiB: {peak} KiB");
 }
@@ -107,11 +107,11 @@ fn what_is_published_of_many_products_takes_two_questions_an_image() {
 /// A plan in which nothing is to be built, and what it took.
 fn since_published(tree: &Tree, repo: &str) -> serde_json::Value {
     let began = Instant::now();
-    let (run, peak) = measured(tree, &["plan", "--since-published", "--repo", repo]);
+    let (run, Used { peak, processor }) = measured(tree, &["plan", "--since-published", "--repo", repo]);
     let took = began.elapsed();
     assert!(run.stdout.contains("nothing to build"), "{}{}", run.stdout, run.stderr);
     assert!(peak < 100 * 1024, "{peak} KiB");
-    serde_json::json!({"seconds": took.as_secs_f64(), "peak_kib": peak})
+    serde_json::json!({"seconds": took.as_secs_f64(), "processor_seconds": processor, "peak_kib": peak})
 }
 
 /// What `skopeo inspect` takes for one product: its process, one manifest, one configuration.
@@ -128,9 +128,17 @@ fn skopeo(repo: &str) -> Duration {
     began.elapsed() / of
 }
 
-/// Runs the binary and asks the system for its peak memory, in KiB.
+/// What a run of the binary took.
+struct Used {
+    /// The most memory, in KiB.
+    peak: i64,
+    /// Seconds of all processors together, which other programs on the machine change little.
+    processor: f64,
+}
+
+/// Runs the binary and asks the system what it used.
 #[expect(clippy::zombie_processes, reason = "`wait` waits for it in its own way")]
-fn measured(tree: &Tree, arguments: &[&str]) -> (Run, i64) {
+fn measured(tree: &Tree, arguments: &[&str]) -> (Run, Used) {
     let home = tree.home();
     let create = |name: &str| File::create(home.join(name)).expect("a file for a stream");
     let child = tree
@@ -139,15 +147,15 @@ fn measured(tree: &Tree, arguments: &[&str]) -> (Run, i64) {
         .stderr(Stdio::from(create("stderr")))
         .spawn()
         .expect("the binary runs");
-    let (status, peak) = wait(&child);
+    let (status, used) = wait(&child);
     let read = |name: &str| fs::read(home.join(name)).expect("what was written");
     let output = std::process::Output { status, stdout: read("stdout"), stderr: read("stderr") };
-    (tree.outcome(&output), peak)
+    (tree.outcome(&output), used)
 }
 
 /// Waits for a process as `wait4` does, which also says what it used.
 #[expect(unsafe_code, reason = "the standard library waits without asking for the usage")]
-fn wait(child: &Child) -> (std::process::ExitStatus, i64) {
+fn wait(child: &Child) -> (std::process::ExitStatus, Used) {
     let id = libc::pid_t::try_from(child.id()).expect("a process id");
     let start = Instant::now();
     let mut ended = false;
@@ -159,7 +167,9 @@ fn wait(child: &Child) -> (std::process::ExitStatus, i64) {
         let waited = unsafe { libc::wait4(id, &raw mut status, libc::WNOHANG, &raw mut usage) };
         if waited == id {
             assert!(!ended, "it had to be ended after {PATIENCE:?}");
-            return (std::process::ExitStatus::from_raw(status), usage.ru_maxrss);
+            let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+            let processor = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+            return (std::process::ExitStatus::from_raw(status), Used { peak: usage.ru_maxrss, processor });
         }
         assert_eq!(waited, 0, "waiting failed");
         if start.elapsed() > PATIENCE && !ended {
