@@ -7,7 +7,6 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -17,13 +16,11 @@ use crate::registry::sha256;
 #[derive(Debug)]
 pub(crate) struct Cache {
     directory: PathBuf,
-    /// Names of files that are being written.
-    number: AtomicU64,
 }
 
 impl Cache {
     pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory, number: AtomicU64::new(0) }
+        Self { directory }
     }
 
     /// What has this digest; no more than `limit` bytes are read.
@@ -33,7 +30,8 @@ impl Cache {
         (body.len() <= limit && sha256(&body) == digest).then(|| Bytes::from(body))
     }
 
-    /// Keeps what has this digest. Readers see all of it or nothing.
+    /// Keeps what has this digest. Who reads it half-written finds another digest, and so nothing: no second name and no renaming is
+    /// needed, which would take most of the time.
     pub(crate) fn put(&self, digest: &str, body: &[u8]) {
         let Some(file) = self.file(digest) else { return };
         if let Err(error) = self.write(&file, body) {
@@ -42,21 +40,18 @@ impl Cache {
     }
 
     fn write(&self, file: &Path, body: &[u8]) -> io::Result<()> {
-        let directory = file.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let number = self.number.fetch_add(1, Ordering::Relaxed);
-        let unfinished = directory.join(format!(".{}-{number}", std::process::id()));
-        // One of a run that was killed and had our number; nobody reads it.
-        let _ = fs::remove_file(&unfinished);
-        let written = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&unfinished)
-            .and_then(|mut out| out.write_all(body))
-            .and_then(|()| fs::rename(&unfinished, file));
+        let open = || File::options().write(true).create(true).truncate(true).mode(0o600).open(file);
+        let opened = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let directory = file.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
+                DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+                open()
+            }
+            opened => opened,
+        };
+        let written = opened?.write_all(body);
         if written.is_err() {
-            let _ = fs::remove_file(&unfinished);
+            let _ = fs::remove_file(file);
         }
         written
     }
@@ -94,7 +89,7 @@ mod tests {
         cache.put(&digest, body);
         assert_eq!(cache.get(&digest, 100).as_deref(), Some(&body[..]));
         let left = fs::read_dir(file.parent().expect("a directory")).expect("it is there").count();
-        assert_eq!(left, 1, "nothing unfinished is left");
+        assert_eq!(left, 1, "nothing else is left");
     }
 
     #[test]

@@ -92,6 +92,8 @@ fn what_is_published_of_many_products_takes_two_questions_an_image() {
             registry.view().put_image(&repository, tag, &config.to_string());
         }
         let repo = format!("{}/x", registry.address());
+        // The same configurations as before.
+        fs::remove_dir_all(tree.home().join(".cache")).expect("it was written");
         for cache in ["docker_registry_cold", "docker_registry_warm"] {
             figures[cache] = since_published(&tree, &repo);
         }
