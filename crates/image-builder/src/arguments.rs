@@ -32,11 +32,16 @@ Examples:
   image-builder plan --format json --out plan.json
   image-builder build --plan plan.json   build exactly what was reviewed, or refuse
   image-builder build --all --push --repo registry.example.org/me/test
-  image-builder --since-published --push build what is missing in the registry, every night
-  image-builder coverage --compat jupyter which products carry the jupyter of this tree
+  image-builder --since-published --push  build what is missing in the registry, every night
+  image-builder coverage --compat jupyter  which products carry the jupyter of this tree
   image-builder stale --plan --rebuild 7  what to build since bases moved in their registries
   image-builder explain science/nist     why it is in the plan, or is not
   image-builder graph --format svg --out layers.svg
+  image-builder check --fix              what is wrong, and mend what needs no thought
+  image-builder inspect rel/nist:1.0     what a published image was made from
+  image-builder verify rel/nist:1.0      whether it is what this tree gives
+  image-builder diff sci/nist:1.0-41-0a1b2c3 sci/nist:1.0 --from registry
+  image-builder rebuild rel/nist:1.0     make it again, and say whether it came out the same
 
 Exit codes:
   0    done, also when there was nothing to do
@@ -403,6 +408,19 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn every_example_of_the_help_can_be_run() {
+        let (examples, _) = AFTER_LONG_HELP.split_once("\n\n").expect("they stand first");
+        // What stands further in goes on with the line above.
+        let commands: Vec<&str> = examples.lines().filter_map(|line| line.strip_prefix("  image-")).collect();
+        assert!(commands.len() >= 15, "{commands:?}");
+        for command in commands {
+            let (command, _) = command.split_once("  ").unwrap_or((command, ""));
+            let parsed = Arguments::try_parse_from(command.split_whitespace());
+            assert!(parsed.is_ok(), "image-{command}: {}", parsed.expect_err("it is none"));
+        }
     }
 
     #[test]
