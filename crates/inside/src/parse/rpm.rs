@@ -165,6 +165,14 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_not_kept_in_memory_tells_the_same() {
+        let mut large = database();
+        let small = show(read(&large[..]));
+        large.resize(IN_MEMORY + (1 << 20), 0);
+        assert_eq!(show(read(&large[..])), small);
+    }
+
+    #[test]
     fn what_is_no_database_says_so() {
         let whole = database();
         let mut circle = whole.clone();
