@@ -55,6 +55,14 @@ pub(crate) fn plans(bench: &Bench) -> Result<Section> {
             "git compares two trees and is done. A plan reads every descriptor and Dockerfile besides, since it has to know who stands on what \
              changed, and it counts the commits, since build tags hold their number."
                 .to_owned(),
+            "Between two commits git opens the few directories that differ, and nothing else; a plan reads all layers all the same, so \
+             it cannot be near that. Where the second commit is HEAD it also looks whether it is what lies on disk, since then it could be built."
+                .to_owned(),
+            "Where the time goes (callgrind, 1,000 layers): about as long in the kernel, which is asked about 7,000 paths and opens 2,000 texts on as many \
+             threads as there are processors, as outside of it. Of what is outside, git's index takes 13 %, most of that its checksum; looking at files and texts \
+             11 %, Dockerfiles 11 %, descriptors 10 %, both sides as a whole (names, graph, finals, stacks) 9 %, git's trees 5 %; a fifth of all is memory \
+             taken and given back."
+                .to_owned(),
         ],
     })
 }

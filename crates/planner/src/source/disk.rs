@@ -141,7 +141,7 @@ impl<'run> Directories<'run> {
             None => Way::Open,
         };
         let way = match above {
-            Way::Open => match metadata(&self.root.join(directory))? {
+            Way::Open => match metadata(&below(self.root, directory))? {
                 Some(found) if found.is_symlink() => Way::Link(directory),
                 Some(found) if found.is_dir() => Way::Open,
                 _ => Way::Missing,
@@ -165,7 +165,7 @@ fn look_at<'run>(
             Way::Missing => return Ok(Found::Nothing),
         }
     }
-    let path = directories.root.join(question.path);
+    let path = below(directories.root, question.path);
     if let Some(limit) = question.text_limit.filter(|_| !is_repeated)
         && let Some(text) = text(&path, limit, question.remembered)?
     {
@@ -309,13 +309,20 @@ fn oid(bytes: &[u8]) -> Oid {
 
 /// Bytes as lower case hex digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-    let mut text = String::with_capacity(bytes.len() * 2);
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = Vec::with_capacity(bytes.len() * 2);
     for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 15));
+        text.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
-    text
+    String::from_utf8(text).expect("digits are ASCII")
+}
+
+/// A path below a root, made in one piece: there are many of them.
+pub(super) fn below(root: &Path, path: &str) -> PathBuf {
+    let mut full = PathBuf::with_capacity(root.as_os_str().len() + 1 + path.len());
+    full.push(root);
+    full.push(path);
+    full
 }
 
 /// Opens a file that was looked at before, if it is still that one.

@@ -182,7 +182,7 @@ impl Reader<'_> {
 
     fn file(&self, directory: &str, entry: &Entry) -> TreeFile {
         let (source, expect) = match self.side {
-            Side::Disk => (self.stores.root().join(&entry.path), entry.expect.clone()),
+            Side::Disk => (disk::below(self.stores.root(), &entry.path), entry.expect.clone()),
             Side::Commit { .. } => (PathBuf::new(), None),
         };
         let path = entry.path[directory.len() + 1..].to_owned();
