@@ -83,7 +83,7 @@ pub(crate) fn affected(
 }
 
 /// Adds to the layers that are built for their own sake what follows from them: all that depends on them, and products.
-/// Products that are held are not built.
+/// Products that are held are not built, nor are their own layers: what a rollback set back stays there.
 pub(crate) fn spread(
     now: &Survey,
     mut reasons: Vec<Vec<Reason>>,
@@ -91,36 +91,73 @@ pub(crate) fn spread(
     product_reasons: impl Fn(&ProductName, usize, &[usize]) -> Vec<Reason>,
 ) -> Affected {
     let marked: Vec<bool> = reasons.iter().map(|reasons| !reasons.is_empty()).collect();
-    let planned = now.graph.with_descendants(&marked);
+    let held: Vec<bool> = (0..marked.len()).map(|layer| is_held(now, layer, config)).collect();
+    let planned = now.graph.with_free_descendants(&marked, &held);
+    // What would be built if nothing were held.
+    let touched = now.graph.with_descendants(&marked);
     let id = |layer: usize| BuildId(now.side.science[layer].path().to_owned());
+    let mut unbuilt = Vec::new();
     for (layer, reasons) in reasons.iter_mut().enumerate() {
-        let parents = now.graph.parents(layer).iter().filter(|parent| planned[**parent]);
+        let counts = if held[layer] { &touched } else { &planned };
+        let parents = now.graph.parents(layer).iter().filter(|parent| counts[**parent]);
         reasons.extend(parents.map(|parent| Reason::ParentRebuilt { via: id(*parent) }));
         reasons.sort();
+        if held[layer] && !reasons.is_empty() {
+            let changed: BTreeSet<String> =
+                std::mem::take(reasons).into_iter().flat_map(what_changed).collect();
+            let (layer, product) = (id(layer).0, now.product_of(layer));
+            unbuilt.push(Unbuilt { layer, changed: changed.into_iter().collect(), why: why_held(&product) });
+        }
     }
 
-    let mut affected = Affected { science: reasons, ..Affected::default() };
+    let mut affected = Affected { science: reasons, unbuilt, ..Affected::default() };
     for (product, layer, top) in now.products() {
         let stack = now.stack(top);
         let mut reasons = product_reasons(product, layer, &stack);
+        let is_held = config.hold.contains(&product.to_string());
         let mut parents = parents_of_product(now, layer, &stack);
-        parents.retain(|parent| planned[*parent]);
+        parents.retain(|parent| if is_held { touched[*parent] } else { planned[*parent] });
         reasons.extend(parents.into_iter().map(|parent| Reason::ParentRebuilt { via: id(parent) }));
         reasons.sort();
         if reasons.is_empty() {
             continue;
         }
-        if config.hold.contains(&product.to_string()) {
+        if is_held {
             affected.unbuilt.push(Unbuilt {
                 layer: now.side.science[layer].path().to_owned(),
                 changed: vec![product_id(product).0],
-                why: format!("{product} is under `hold` in image-builder.toml"),
+                why: why_held(product),
             });
             continue;
         }
         affected.compat.insert(product.clone(), CompatBuild { science: layer, stack, reasons });
     }
     affected
+}
+
+/// Whether a science layer belongs to a product that is held.
+pub(crate) fn is_held(now: &Survey, layer: usize, config: &Config) -> bool {
+    !config.hold.is_empty() && config.hold.contains(&now.product_of(layer).to_string())
+}
+
+fn why_held(product: &ProductName) -> String {
+    format!("{product} is under `hold` in image-builder.toml")
+}
+
+/// What a layer that is not built would be built for.
+fn what_changed(reason: Reason) -> Vec<String> {
+    match reason {
+        Reason::Forced { flag } => vec![flag],
+        Reason::NewLayer => vec!["the whole layer".to_owned()],
+        Reason::FileChanged { paths } | Reason::CompatChanged { paths, .. } => paths,
+        Reason::DescriptorChanged { fields } => fields,
+        Reason::ParentRebuilt { via } => vec![via.0],
+        Reason::FinalChanged { to, .. } => vec![to],
+        Reason::NotPublished { reference } => vec![reference],
+        Reason::InputsChanged { paths, fields, .. } => [paths, fields].concat(),
+        Reason::ParentMoved { layer, .. } => vec![layer],
+        Reason::BaseMoved { image, .. } => vec![image],
+    }
 }
 
 /// The science layers that a product's compat image needs: the final one, and those that fragments copy from.

@@ -39,11 +39,17 @@ impl Graph {
 
     /// The marked nodes and all that need one of them, directly or not.
     pub(crate) fn with_descendants(&self, marked: &[bool]) -> Vec<bool> {
-        let mut reached = marked.to_vec();
+        self.with_free_descendants(marked, &vec![false; marked.len()])
+    }
+
+    /// The same without blocked ones, and without what only those lead to.
+    pub(crate) fn with_free_descendants(&self, marked: &[bool], blocked: &[bool]) -> Vec<bool> {
+        let mut reached: Vec<bool> =
+            marked.iter().zip(blocked).map(|(marked, blocked)| *marked && !blocked).collect();
         let mut open: Vec<usize> = (0..reached.len()).filter(|node| reached[*node]).collect();
         while let Some(node) = open.pop() {
             for child in &self.children[node] {
-                if !std::mem::replace(&mut reached[*child], true) {
+                if !blocked[*child] && !std::mem::replace(&mut reached[*child], true) {
                     open.push(*child);
                 }
             }
@@ -150,6 +156,12 @@ mod tests {
         let graph = Graph::new(vec![vec![], vec![0], vec![1, 0, 1], vec![]]);
         assert_eq!(graph.with_descendants(&[false, true, false, false]), [false, true, true, false]);
         assert_eq!(graph.with_descendants(&[true, false, false, false]), [true, true, true, false]);
+        let second = [false, true, false, false];
+        assert_eq!(
+            graph.with_free_descendants(&[true, true, false, false], &second),
+            [true, false, true, false]
+        );
+        assert_eq!(graph.with_free_descendants(&second, &second), [false; 4]);
         assert_eq!(graph.parents(2), [0, 1]);
     }
 

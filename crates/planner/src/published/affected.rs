@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use plan::{Reason, Unbuilt};
 
-use crate::affected::{Affected, spread};
+use crate::affected::{Affected, is_held, spread};
 use crate::finding::Findings;
 use crate::flags::{Flags, Judged};
 use crate::request::Request;
@@ -34,6 +34,8 @@ pub(super) fn affected(
                 unbuilt.push(Unbuilt { layer: path.to_owned(), changed: vec![reference], why });
             }
             (Verdict::Build(reason), Judged::Compared | Judged::Forced(_)) => reasons.push(reason),
+            // Nobody has to decide of what stays as it is.
+            (Verdict::Undecided(_), _) if is_held(now, index, &judge.side.config) => {}
             (Verdict::Undecided(why), Judged::Compared | Judged::Forced(_)) => {
                 undecided.push(Undecided { layer: path.to_owned(), reference, why });
             }

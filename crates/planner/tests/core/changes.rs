@@ -281,11 +281,23 @@ fn flags_say_what_counts_as_changed() {
 fn a_held_product_is_not_built() {
     let now = format!("{TREE}//- /image-builder.toml\nhold = [\"sky:1.0\"]\n").replace("Vega", "Deneb");
     insta::assert_snapshot!(planned(&now, TREE, &Request::default()), @r"
-    science/sky
-        files science/sky/catalogue.txt
-    science/sky-more
-        parent science/sky
+    not science/sky (science/sky/catalogue.txt): sky:1.0 is under `hold` in image-builder.toml
     not science/sky-more (rel/sky:1.0): sky:1.0 is under `hold` in image-builder.toml
+    not science/sky-more (science/sky): sky:1.0 is under `hold` in image-builder.toml
+    ");
+}
+
+#[test]
+fn what_stands_on_a_held_layer_goes_on_with_what_is_published() {
+    let other = format!(
+        "{TREE}//- /image-builder.toml\nhold = [\"sky:1.0\"]\n//- /science/above/Dockerfile\nFROM sci/sky:1.0\n\
+         //- /science/above/sciserver-image.json\n{{\"image\": \"above\", \"compat\": null}}\n"
+    );
+    let now = other.replace("Vega", "Deneb");
+    insta::assert_snapshot!(planned(&now, &other, &Request::default()), @r"
+    not science/sky (science/sky/catalogue.txt): sky:1.0 is under `hold` in image-builder.toml
+    not science/sky-more (rel/sky:1.0): sky:1.0 is under `hold` in image-builder.toml
+    not science/sky-more (science/sky): sky:1.0 is under `hold` in image-builder.toml
     ");
 }
 
