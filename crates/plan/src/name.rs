@@ -174,6 +174,19 @@ impl BuildTag {
     }
 }
 
+impl fmt::Display for BuildTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.version, self.count, self.hash)?;
+        if let Some(dirty) = &self.dirty {
+            write!(f, "-dirty-{dirty}")?;
+        }
+        match self.rebuild {
+            Some(rebuild) => write!(f, "-r{rebuild}"),
+            None => Ok(()),
+        }
+    }
+}
+
 fn is_hex(text: &str) -> bool {
     text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -244,6 +257,7 @@ mod tests {
             let parsed = BuildTag::parse(&tag).expect("our own tags parse");
             assert_eq!((parsed.count, parsed.hash.as_str()), (42, "f90dbd6"));
             assert_eq!((parsed.dirty.as_deref(), parsed.rebuild), (dirty, rebuild));
+            assert_eq!(parsed.to_string(), tag);
         }
         for no in [
             "2.0",

@@ -1,12 +1,13 @@
 //! An OCI distribution client as far as image-builder needs one: which digest a reference names, what an
-//! image's configuration says, which tags there are, what a blob holds, and one more tag for an image; and the
-//! artifacts that refer to one.
+//! image's configuration says, which tags there are, what a blob holds, and one more tag for an image; the artifacts that
+//! refer to one; and all of these copied from one repository to another.
 //!
 //! Knows neither plans nor engines, and reads no environment: the directories of the docker configuration
 //! ([`DockerConfig`], [`Trust`]) are given to it. Only a 404 means "not there".
 
 mod blob;
 mod cache;
+mod copy;
 mod credentials;
 mod error;
 mod helper;
@@ -20,6 +21,7 @@ mod trust;
 mod wire;
 
 pub use blob::Blob;
+pub use copy::{Brought, Stored};
 pub use credentials::{Credential, DockerConfig};
 pub use error::{Error, ErrorKind};
 pub use manifest::{Image, Layer};

@@ -77,7 +77,7 @@ pub(crate) struct TokenRequest<'a> {
     pub(crate) post: bool,
 }
 
-/// The request for a token of this scope.
+/// The request for a token of these scopes, which stand in one text with a blank between them.
 pub(crate) fn token_request<'a>(
     service: Option<&'a str>,
     scope: &'a str,
@@ -87,7 +87,11 @@ pub(crate) fn token_request<'a>(
     if let Some(service) = service {
         fields.push(("service", service));
     }
-    fields.push(("scope", scope));
+    match credential {
+        // OAuth 2 has one list of them (RFC 6749, section 3.3), the older way one field for each.
+        Credential::IdentityToken(_) => fields.push(("scope", scope)),
+        _ => fields.extend(scope.split(' ').map(|scope| ("scope", scope))),
+    }
     match credential {
         Credential::Anonymous => TokenRequest { fields, basic: None, post: false },
         Credential::Basic { user, password } => {

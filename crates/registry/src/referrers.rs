@@ -11,6 +11,7 @@ use plan::ImageName;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::copy::Stored;
 use crate::error::{Error, ErrorKind, status_error};
 use crate::registry::{MANIFEST_LIMIT, Registry, missing, reference, sha256};
 use crate::retry::{Waits, retry};
@@ -87,6 +88,45 @@ impl Registry {
     /// # Errors
     /// What every request can meet.
     pub async fn referrers(&self, image: &ImageName, artifact_type: &str) -> Result<Vec<Referrer>, Error> {
+        let entries = self.list_of(image).await?;
+        let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+        let all = entries.iter().map(|entry| Referrer {
+            digest: text(entry, "digest"),
+            artifact_type: text(entry, "artifactType"),
+        });
+        Ok(all.filter(|found| found.artifact_type == artifact_type && !found.digest.is_empty()).collect())
+    }
+
+    /// Digests of all artifacts that refer to an image, which is named by its digest.
+    ///
+    /// # Errors
+    /// What every request can meet.
+    pub async fn all_referrers(&self, image: &ImageName) -> Result<Vec<String>, Error> {
+        let entries = self.list_of(image).await?;
+        Ok(entries.iter().filter_map(|entry| entry["digest"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// Stores an artifact by its digest, and enters it into the list of those that refer to an image, which is named by its digest and
+    /// need not be there yet. What it needs must be there.
+    ///
+    /// # Errors
+    /// As [`Registry::attach`], but for the image.
+    pub async fn refer(&self, image: &ImageName, artifact: &Stored) -> Result<(), Error> {
+        let by_digest = ImageName { tag: None, digest: Some(artifact.digest.clone()), ..image.clone() };
+        if self.store(&by_digest, artifact).await? {
+            return Ok(());
+        }
+        let mut entry = json!({
+            "mediaType": artifact.media_type, "digest": artifact.digest, "size": artifact.body.len(),
+        });
+        if let Some(artifact_type) = &artifact.artifact_type {
+            entry["artifactType"] = json!(artifact_type);
+        }
+        self.list(image, reference(image), entry).await
+    }
+
+    /// The list of what refers to an image: the registry's own, or that under a tag.
+    async fn list_of(&self, image: &ImageName) -> Result<Vec<Value>, Error> {
         let subject = reference(image);
         let what = format!("artifacts of {image}");
         let path = format!("referrers/{subject}");
@@ -98,13 +138,7 @@ impl Registry {
             }
             Err(error) => return Err(error),
         };
-        let entries = index.as_deref().map(entries).unwrap_or_default();
-        let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-        let all = entries.iter().map(|entry| Referrer {
-            digest: text(entry, "digest"),
-            artifact_type: text(entry, "artifactType"),
-        });
-        Ok(all.filter(|found| found.artifact_type == artifact_type && !found.digest.is_empty()).collect())
+        Ok(index.as_deref().map(entries).unwrap_or_default())
     }
 
     /// The one layer of an artifact in an image's repository, at most `limit` bytes; `None` when it is not there.
@@ -142,14 +176,7 @@ impl Registry {
         if head.await?.status != 404 {
             return Ok(());
         }
-        let begin = Method::POST;
-        let begun =
-            self.change(image, begin, "blobs/uploads/".to_owned(), Vec::new(), Bytes::new(), &what).await?;
-        let to = begun.header("location").and_then(|location| below(location, &image.repository));
-        let Some(to) = to else {
-            let message = format!("{what}: {} names no place for an upload that can be used", image.registry);
-            return Err(Error::new(ErrorKind::Protocol, message));
-        };
+        let to = self.begin_upload(image, &digest).await?;
         let path = format!("{to}{}digest={digest}", if to.contains('?') { '&' } else { '?' });
         let headers = vec![("content-type", "application/octet-stream".to_owned())];
         let done = self.change(image, Method::PUT, path, headers, blob, &what).await?;
@@ -159,7 +186,7 @@ impl Registry {
         Ok(())
     }
 
-    async fn put_manifest(
+    pub(crate) async fn put_manifest(
         &self,
         image: &ImageName,
         to: &str,
@@ -214,7 +241,7 @@ impl Registry {
     }
 
     /// A request that changes something, and may be made again.
-    async fn change(
+    pub(crate) async fn change(
         &self,
         image: &ImageName,
         method: Method,
@@ -246,7 +273,7 @@ fn entries(index: &[u8]) -> Vec<Value> {
 }
 
 /// What stands behind `/v2/{repository}/` in an address, which may be whole or begin with a slash.
-fn below<'a>(location: &'a str, repository: &str) -> Option<&'a str> {
+pub(crate) fn below<'a>(location: &'a str, repository: &str) -> Option<&'a str> {
     let (_, below) = location.split_once(&format!("/v2/{repository}/"))?;
     below.starts_with("blobs/uploads/").then_some(below)
 }

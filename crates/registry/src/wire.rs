@@ -69,7 +69,20 @@ impl Answer {
     }
 }
 
-type Scope = (String, String, Access);
+/// Registry, repository, what is to be allowed there, and another repository that is read besides.
+type Scope = (String, String, Access, Option<String>);
+
+/// Begins the path of a request that mounts a blob, before the blob's digest and `&from={repository}`.
+pub(crate) const MOUNT: &str = "blobs/uploads/?mount=";
+
+impl Request<'_> {
+    /// What its login has to allow. Who mounts a blob must be allowed to read where it comes from.
+    fn scope(&self) -> Scope {
+        let mounted = self.path.strip_prefix(MOUNT).and_then(|rest| rest.split_once("&from="));
+        let other = mounted.map(|(_, repository)| repository.to_owned());
+        (self.image.registry.clone(), self.image.repository.clone(), self.access, other)
+    }
+}
 
 /// The way to all registries, with the logins that are still good.
 pub(crate) struct Wire {
@@ -95,7 +108,7 @@ impl Wire {
     /// Sends a request, logged in where the registry asks for it. `what` names its subject in errors.
     pub(crate) async fn send(&self, request: &Request<'_>, what: &str) -> Result<Answer, Error> {
         let registry = &request.image.registry;
-        let scope = (registry.clone(), request.image.repository.clone(), request.access);
+        let scope = request.scope();
         let authorization = self.authorization(&scope).await?;
         let used = authorization.is_some();
         let mut answer = self.attempt(request, authorization.as_ref(), what).await?;
@@ -201,7 +214,7 @@ impl Wire {
         if let Some(known) = known.filter(|known| known.until.is_none_or(|until| Instant::now() < until)) {
             return Ok(Some(known));
         }
-        let (registry, repository, access) = scope;
+        let (registry, repository, access, other) = scope;
         let Some(challenge) = lock(&self.challenges).get(registry).cloned() else { return Ok(None) };
         let credential = self.credential(registry).await?;
         let authorization = match (&challenge, &credential) {
@@ -212,7 +225,10 @@ impl Wire {
             (Challenge::Basic, _) => return Ok(None),
             (Challenge::Bearer { realm, service }, credential) => {
                 let actions = if *access == Access::Push { "pull,push" } else { "pull" };
-                let wanted = format!("repository:{repository}:{actions}");
+                let mut wanted = format!("repository:{repository}:{actions}");
+                if let Some(other) = other {
+                    wanted.push_str(&format!(" repository:{other}:pull"));
+                }
                 self.token(registry, realm, service.as_deref(), &wanted, credential).await?
             }
         };
@@ -312,6 +328,11 @@ impl Wire {
         let value = lock(&self.authorizations).get(scope).map(|known| known.value.clone());
         secrets.extend(value.and_then(|value| Some(value.split_once(' ')?.1.to_owned())));
         secrets
+    }
+
+    /// How long one answer may take, or a piece of one.
+    pub(crate) fn limit(&self) -> Duration {
+        self.options.timeout
     }
 
     fn unreachable(&self, cause: &reqwest::Error, host: &str, what: &str) -> Error {

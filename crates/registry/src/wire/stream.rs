@@ -1,11 +1,16 @@
-//! An answer that is read as it comes, since nobody wants all of it in memory.
+//! An answer that is read as it comes, and a body that is sent as it comes in, since nobody wants all of it in memory.
+
+use std::pin::pin;
 
 use reqwest::Response;
+use reqwest::header::HeaderMap;
 
-use super::{Answer, Request, Wire, lock, read, retry_after};
+use super::{Request, Scope, Wire, host, lock, read, retry_after};
 use crate::error::{Error, ErrorKind, said, status_error};
 use crate::login;
 
+/// So many time limits the answer to an upload may take once all is sent.
+const LAST: u32 = 10;
 /// The longest text of a failure that is read, in bytes.
 const SAID: usize = 64 << 10;
 
@@ -14,7 +19,7 @@ impl Wire {
     /// is for its head, and later for each piece; the request's own limit of its length does not count.
     pub(crate) async fn open(&self, request: &Request<'_>, what: &str) -> Result<Response, Error> {
         let registry = &request.image.registry;
-        let scope = (registry.clone(), request.image.repository.clone(), request.access);
+        let scope = request.scope();
         let authorization = self.authorization(&scope).await?;
         let used = authorization.is_some();
         let mut response = self.head(request, authorization.as_ref(), what).await?;
@@ -31,15 +36,63 @@ impl Wire {
         if (200..300).contains(&status) {
             return Ok(response);
         }
+        Err(self.refusal(response, (status, &headers), &request.scope(), what).await)
+    }
+
+    /// Sends a body that comes in while it is sent: `feed` brings it, and its failure is the one that counts. A login that is refused
+    /// is forgotten and told, as what was sent cannot be sent again.
+    pub(crate) async fn upload(
+        &self,
+        request: &Request<'_>,
+        body: reqwest::Body,
+        feed: impl Future<Output = Result<(), Error>>,
+        what: &str,
+    ) -> Result<(), Error> {
+        let registry = &request.image.registry;
+        let scope = request.scope();
+        let authorization = self.authorization(&scope).await?;
+        // The upload was begun, so the way there is known.
+        let way = self.reach.way(host(registry)).await.way;
+        let sending = self.prepared(request, authorization.as_ref(), way)?.body(body).send();
+        let (mut sending, mut feed) = (pin!(sending), pin!(feed));
+        let response = tokio::select! {
+            biased;
+            // Before the end of the body: that is a refusal.
+            response = &mut sending => response,
+            fed = &mut feed => {
+                fed?;
+                // It may have much to look through before it answers.
+                match tokio::time::timeout(self.options.timeout * LAST, sending).await {
+                    Ok(response) => response,
+                    Err(_) => return Err(self.silent(registry, what)),
+                }
+            }
+        };
+        let response = response.map_err(|cause| self.unreachable(&cause, registry, what))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        tracing::debug!(host = registry, path = request.path, status, "upload");
+        match status {
+            200..300 => Ok(()),
+            _ => Err(self.refusal(response, (status, &headers), &scope, what).await),
+        }
+    }
+
+    /// What a refusal means.
+    async fn refusal(
+        &self,
+        response: Response,
+        (status, headers): (u16, &HeaderMap),
+        scope: &Scope,
+        what: &str,
+    ) -> Error {
         if status == 401 {
-            self.forget(&scope, true);
+            self.forget(scope, true);
         }
         // What a registry says about it is a courtesy.
         let body = tokio::time::timeout(self.options.timeout, read(response, SAID)).await;
         let body = body.ok().and_then(Result::ok).unwrap_or_default();
-        let answer = Answer { status, headers, body };
-        let said = said(&answer.body, &self.secrets(&scope));
-        Err(status_error(status, registry, what, &said, retry_after(&answer.headers)))
+        let said = said(&body, &self.secrets(scope));
+        status_error(status, &scope.0, what, &said, retry_after(headers))
     }
 
     async fn head(
