@@ -1,6 +1,7 @@
 //! What stops a run as a whole.
 
-use crate::result::RunResult;
+use crate::push::PushFailure;
+use crate::result::{Failure, RunResult};
 
 /// Why a run did not come to its end. What happens to a single build stands in its result instead.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -11,6 +12,19 @@ pub struct RunError {
     list: Vec<String>,
     help: Option<String>,
     result: Option<Box<RunResult>>,
+}
+
+/// A registry that gave no answer.
+pub(crate) fn from_registry(error: registry::Error) -> RunError {
+    RunError { help: error.help, ..RunError::environment(error.message) }
+}
+
+/// What keeps a tag from being looked at.
+pub(crate) fn from_push(failure: PushFailure) -> RunError {
+    match failure.failure {
+        Failure::Conflict => RunError::conflict(failure.message),
+        _ => RunError::environment(failure.message),
+    }
 }
 
 /// What the exit code depends on.

@@ -26,11 +26,96 @@ const ROUNDS: usize = 20;
 /// What a moving tag shows, as far as it matters.
 #[derive(Debug, Clone)]
 pub(crate) struct Shown {
-    digest: String,
+    pub digest: String,
     /// The build tag that the image carries as its own.
-    tag: Option<BuildTag>,
+    pub tag: Option<BuildTag>,
     /// The commit that it was built from, as many digits as are known.
     pub commit: Option<String>,
+}
+
+impl Shown {
+    /// The build tag, or the digest of an image that tells none.
+    pub(crate) fn told(self) -> String {
+        self.tag.map_or(self.digest, |tag| tag.to_string())
+    }
+}
+
+/// Whose moving tag it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub kind: Kind,
+    /// The target of a science layer; of a compat image it is of no interest.
+    pub target: &'a str,
+    /// The full reference with the build tag that it is to show.
+    pub build_tag: &'a str,
+    /// The full reference with the moving tag.
+    pub moving: &'a str,
+    /// First part of the keys of breadcrumbs.
+    pub prefix: &'a str,
+    /// `os/architecture[/variant]`.
+    pub platform: &'a str,
+}
+
+impl<'a> Subject<'a> {
+    /// That of a planned build.
+    pub(crate) fn of(plan: &'a Plan, build: &'a Build) -> Self {
+        Self {
+            kind: build.kind,
+            target: &build.target,
+            build_tag: build.build_tag(),
+            moving: build.moving_tag(),
+            prefix: &plan.label_prefix,
+            platform: &plan.platform,
+        }
+    }
+
+    fn name(&self) -> Result<ImageName, PushFailure> {
+        ImageName::parse(self.moving).map_err(|error| PushFailure::new(Failure::Push, error.to_string()))
+    }
+
+    /// What the moving tag shows now, with the image.
+    pub(crate) async fn look(
+        &self,
+        registry: &Registry,
+    ) -> Result<Option<(Shown, registry::Image)>, PushFailure> {
+        let shown = registry.image(&self.name()?, self.platform).await?;
+        Ok(shown.map(|image| {
+            (read_shown(self.kind, self.target, self.prefix, image.digest.clone(), &image.labels), image)
+        }))
+    }
+
+    /// The build tags that are in its repository. A registry that keeps its list to itself has none to tell.
+    pub(crate) async fn build_tags(&self, registry: &Registry) -> Result<BTreeSet<String>, PushFailure> {
+        let tags = match registry.tags(&self.name()?).await {
+            Ok(tags) => tags,
+            Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Refused(_)) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(tags.into_iter().filter(|tag| BuildTag::parse(tag).is_some()).collect())
+    }
+
+    /// Has it show an image of its repository, by digest.
+    pub(crate) async fn set(&self, registry: &Registry, digest: &str) -> Result<(), PushFailure> {
+        let name = self.name()?;
+        let from = ImageName { digest: Some(digest.to_owned()), ..name.clone() };
+        registry.set_tag(&from, name.tag.as_deref().unwrap_or("latest")).await?;
+        Ok(())
+    }
+
+    /// The digest that it shows now.
+    pub(crate) async fn resolve(&self, registry: &Registry) -> Result<Option<String>, PushFailure> {
+        Ok(registry.resolve(&self.name()?).await?)
+    }
+
+    /// The digest of one of its build tags.
+    pub(crate) async fn resolve_build(
+        &self,
+        registry: &Registry,
+        build_tag: &str,
+    ) -> Result<Option<String>, PushFailure> {
+        let name = ImageName { tag: Some(build_tag.to_owned()), ..self.name()? };
+        Ok(registry.resolve(&name).await?)
+    }
 }
 
 /// A build that the moving tag is to show.
@@ -44,8 +129,7 @@ struct Wanted {
 
 /// The way of one moving tag to one verified build, over all attempts.
 pub(crate) struct MovingTag<'a> {
-    pub plan: &'a Plan,
-    pub build: &'a Build,
+    pub subject: Subject<'a>,
     /// Of the verified build.
     pub digest: &'a str,
     pub history: &'a (dyn Fn(&str) -> Relation + Send + Sync),
@@ -60,9 +144,7 @@ pub(crate) struct MovingTag<'a> {
 impl MovingTag<'_> {
     /// One attempt. Looks first, so that nothing is done twice and nothing is set back.
     pub(crate) async fn push(&self) -> Result<String, PushFailure> {
-        let tag = own_tag(self.build)?;
-        let name = split_tag(self.build.build_tag()).1.to_owned();
-        let wanted = Wanted { digest: self.digest.to_owned(), tag, name };
+        let wanted = self.wanted()?;
         let shown = self.look().await?;
         let known = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let before = match (self.must_move(&wanted, shown.as_ref())?, known) {
@@ -81,12 +163,29 @@ impl MovingTag<'_> {
         Ok(self.digest.to_owned())
     }
 
+    /// What a push would do now, without doing it: whether the tag would be set, and what it shows.
+    pub(crate) async fn judge(&self) -> Result<(bool, Option<Shown>), PushFailure> {
+        let wanted = self.wanted()?;
+        let shown = self.look().await?;
+        let moves = self.must_move(&wanted, shown.as_ref())?;
+        if moves {
+            self.nothing_newer(&self.build_tags().await?, &wanted.tag, shown.as_ref())?;
+        }
+        Ok((moves, shown))
+    }
+
+    fn wanted(&self) -> Result<Wanted, PushFailure> {
+        let tag = own_tag(self.subject.build_tag)?;
+        let name = split_tag(self.subject.build_tag).1.to_owned();
+        Ok(Wanted { digest: self.digest.to_owned(), tag, name })
+    }
+
     /// Looks again after a change, until what is shown can stay.
     async fn settle(&self, ours: Wanted, mut before: BTreeSet<String>) -> Result<(), PushFailure> {
-        let moving = self.build.moving_tag();
+        let moving = self.subject.moving;
         let mut wanted = ours.clone();
         for _ in 0..ROUNDS {
-            let digest = self.registry.resolve(&self.name()?).await?;
+            let digest = self.subject.resolve(self.registry).await?;
             if digest.as_ref() != Some(&wanted.digest) {
                 let Some(shown) = self.look().await? else {
                     let text = format!("the registry confirmed {moving} and does not have it");
@@ -108,8 +207,7 @@ impl MovingTag<'_> {
                 return if wanted.digest == ours.digest { Ok(()) } else { Err(self.overtaken(&wanted)) };
             };
             // Its run may have set the moving tag before us, and we may have set it back: set it right.
-            let name = ImageName { tag: Some(text.clone()), ..self.name()? };
-            if let Some(digest) = self.registry.resolve(&name).await? {
+            if let Some(digest) = self.subject.resolve_build(self.registry, text).await? {
                 wanted = Wanted { digest, tag, name: text.clone() };
                 self.set(&wanted).await?;
             }
@@ -120,32 +218,17 @@ impl MovingTag<'_> {
     }
 
     async fn set(&self, wanted: &Wanted) -> Result<(), PushFailure> {
-        let name = self.name()?;
-        let from = ImageName { digest: Some(wanted.digest.clone()), ..name.clone() };
-        self.registry.set_tag(&from, name.tag.as_deref().unwrap_or("latest")).await?;
-        Ok(())
-    }
-
-    fn name(&self) -> Result<ImageName, PushFailure> {
-        ImageName::parse(self.build.moving_tag())
-            .map_err(|error| PushFailure::new(Failure::Push, error.to_string()))
+        self.subject.set(self.registry, &wanted.digest).await
     }
 
     async fn look(&self) -> Result<Option<Shown>, PushFailure> {
-        let shown = self.registry.image(&self.name()?, &self.plan.platform).await?;
-        let (build, prefix) = (self.build, &self.plan.label_prefix);
-        self.earlier.get_or_init(|| shown.as_ref().map(Weight::stored));
-        Ok(shown.map(|image| read_shown(build.kind, &build.target, prefix, image.digest, &image.labels)))
+        let shown = self.subject.look(self.registry).await?;
+        self.earlier.get_or_init(|| shown.as_ref().map(|(_, image)| Weight::stored(image)));
+        Ok(shown.map(|(shown, _)| shown))
     }
 
-    /// The build tags of this version. A registry that keeps its list to itself has none to tell.
     async fn build_tags(&self) -> Result<BTreeSet<String>, PushFailure> {
-        let tags = match self.registry.tags(&self.name()?).await {
-            Ok(tags) => tags,
-            Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Refused(_)) => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(tags.into_iter().filter(|tag| BuildTag::parse(tag).is_some()).collect())
+        self.subject.build_tags(self.registry).await
     }
 
     /// A newer build whose moving tag is not set yet is on its way.
@@ -165,7 +248,7 @@ impl MovingTag<'_> {
             .filter(|(_, tag)| Some(tag) != judged && self.counts_as_newer(tag, ours))
             .max_by_key(|(_, tag)| (tag.count, tag.rebuild));
         let Some((newer, _)) = newer else { return Ok(()) };
-        let moving = self.build.moving_tag();
+        let moving = self.subject.moving;
         Err(PushFailure::new(
             Failure::Conflict,
             format!(
@@ -180,7 +263,7 @@ impl MovingTag<'_> {
     }
 
     fn overtaken(&self, by: &Wanted) -> PushFailure {
-        let moving = self.build.moving_tag();
+        let moving = self.subject.moving;
         let text = format!(
             "{moving} shows {}, a newer build that came during this push, and is not set back",
             by.name
@@ -191,26 +274,25 @@ impl MovingTag<'_> {
     fn must_move(&self, wanted: &Wanted, shown: Option<&Shown>) -> Result<bool, PushFailure> {
         let commit = shown.and_then(|shown| shown.commit.as_deref());
         let relation = commit.map_or(Relation::Unknown, self.history);
-        must_move(self.build, (&wanted.digest, &wanted.tag), shown, relation, self.allow_older)
+        must_move(self.subject.moving, (&wanted.digest, &wanted.tag), shown, relation, self.allow_older)
     }
 }
 
-/// The build tag of a build.
-pub(crate) fn own_tag(build: &Build) -> Result<BuildTag, PushFailure> {
-    let (_, tag) = split_tag(build.build_tag());
+/// The build tag of a full reference.
+pub(crate) fn own_tag(reference: &str) -> Result<BuildTag, PushFailure> {
+    let (_, tag) = split_tag(reference);
     BuildTag::parse(tag).ok_or_else(|| PushFailure::new(Failure::Push, format!("{tag} is no build tag")))
 }
 
-/// Whether a build's moving tag must be set to show `wanted`, a digest with its build tag; the error says why it may not.
+/// Whether a moving tag must be set to show `wanted`, a digest with its build tag; the error says why it may not.
 pub(crate) fn must_move(
-    build: &Build,
+    moving: &str,
     wanted: (&str, &BuildTag),
     shown: Option<&Shown>,
     relation: Relation,
     allow_older: bool,
 ) -> Result<bool, PushFailure> {
     let before = shown.map(|shown| (shown.digest.as_str(), shown.tag.as_ref()));
-    let moving = build.moving_tag();
     let carries = shown.and_then(|shown| shown.commit.as_deref()).unwrap_or("an unknown commit");
     match decide_move(wanted, before, relation, allow_older) {
         Move::Keep => Ok(false),

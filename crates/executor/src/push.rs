@@ -33,6 +33,15 @@ impl PushFailure {
     }
 }
 
+impl PushFailure {
+    /// Of something that cannot simply be sent again with a new login: then it is done again as a whole, with one.
+    pub(crate) fn of_upload(error: registry::Error) -> Self {
+        let again =
+            if error.kind == registry::ErrorKind::Unauthorized { Again::NewLogin } else { error.again() };
+        Self { again, ..Self::from(error) }
+    }
+}
+
 impl From<registry::Error> for PushFailure {
     fn from(error: registry::Error) -> Self {
         Self { again: error.again(), ..Self::new(Failure::Push, error.message) }
@@ -41,13 +50,13 @@ impl From<registry::Error> for PushFailure {
 
 /// Tries a push until it is through, as long as trying again may help, and no longer than `bound` but for the last attempt
 /// on its way. `told` hears of each failure that another attempt follows, of the attempts so far, and of the wait.
-pub(crate) async fn persist<F>(
+pub(crate) async fn persist<T, F>(
     bound: Duration,
     attempt: impl FnMut(Attempt) -> F,
     mut told: impl FnMut(&str, u32, Duration),
-) -> Result<String, PushFailure>
+) -> Result<T, PushFailure>
 where
-    F: Future<Output = Result<String, PushFailure>>,
+    F: Future<Output = Result<T, PushFailure>>,
 {
     let judge = |failure: &PushFailure| failure.again;
     let told = |failure: &PushFailure, attempts, wait| told(&failure.message, attempts, wait);
@@ -155,7 +164,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn attempts_are_told_as_they_fail_and_at_last() {
         let bound = Duration::from_secs(60);
-        let fails = |again| Err(PushFailure { again, ..PushFailure::new(Failure::Push, "503") });
+        let fails = |again| Err::<(), _>(PushFailure { again, ..PushFailure::new(Failure::Push, "503") });
         for (again, end) in [(Again::Never, "503".to_owned()), (LATER, format!("503, after {} attempts", 8))]
         {
             let (mut told, mut attempts) = (Vec::new(), 0);

@@ -21,7 +21,7 @@ use crate::build::{self, BuildFailure, Job, Made, Told};
 use crate::course::{Course, tag_of};
 use crate::drift::Watch;
 use crate::engine::Engine;
-use crate::moving::MovingTag;
+use crate::moving::{MovingTag, Subject};
 use crate::prepare::Prepared;
 use crate::progress::Heard;
 use crate::publish::Push;
@@ -363,8 +363,7 @@ async fn do_push(
         }
         Push::MovingTag(_) => {
             let moving = MovingTag {
-                plan: around.plan,
-                build: planned,
+                subject: Subject::of(around.plan, planned),
                 digest: digest.as_deref().unwrap_or_default(),
                 history: around.history,
                 allow_older: around.options.allow_older,

@@ -115,8 +115,8 @@ impl Run<'_> {
                     let relation =
                         known.map_or(Relation::Unknown, |shown| self.tree.relation(shown, self.commit));
                     let forced = self.seed.allow_older;
-                    let own = own_tag(planned).expect("the plan was made with good tags");
-                    match must_move(planned, (&digest, &own), shown.as_ref(), relation, forced) {
+                    let own = own_tag(planned.build_tag()).expect("the plan was made with good tags");
+                    match must_move(tag, (&digest, &own), shown.as_ref(), relation, forced) {
                         _ if self.rule == Rule::AlwaysMoves => Next::Go(At::Put),
                         Ok(true) => Next::Go(At::Put),
                         Ok(false) => Next::End(Ok(digest)),

@@ -291,6 +291,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
+/// `sha256:…` of bytes.
 pub(super) fn digest(body: &[u8]) -> String {
     Sha256::digest(body).iter().fold("sha256:".to_owned(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a string takes text");

@@ -170,18 +170,27 @@ impl View {
         assert_eq!(answer.status, 201, "{target}: {}", answer.text());
     }
 
+    /// Uploads a blob, and returns its digest.
+    ///
+    /// # Panics
+    /// When the registry refuses it.
+    pub fn put_blob(&self, repository: &str, blob: &[u8]) -> String {
+        let start = self.ask("POST", &format!("/v2/{repository}/blobs/uploads/"), &[], b"");
+        assert_eq!(start.status, 202, "{}", start.text());
+        let location = start.header("location").expect("where to go on");
+        let target = &location[location.find("/v2/").expect("an address of the registry")..];
+        let digest = sha256(blob);
+        let end = self.ask("PUT", &format!("{target}&digest={digest}"), &[], blob);
+        assert_eq!(end.status, 201, "{}", end.text());
+        digest
+    }
+
     /// Pushes an image without layers, with this configuration; the whole way of a push. Returns its digest.
     ///
     /// # Panics
     /// When the registry refuses it.
     pub fn put_image(&self, repository: &str, tag: &str, config: &str) -> String {
-        let start = self.ask("POST", &format!("/v2/{repository}/blobs/uploads/"), &[], b"");
-        assert_eq!(start.status, 202, "{}", start.text());
-        let location = start.header("location").expect("where to go on");
-        let target = &location[location.find("/v2/").expect("an address of the registry")..];
-        let digest = sha256(config.as_bytes());
-        let end = self.ask("PUT", &format!("{target}&digest={digest}"), &[], config.as_bytes());
-        assert_eq!(end.status, 201, "{}", end.text());
+        let digest = self.put_blob(repository, config.as_bytes());
         let manifest = serde_json::json!({
             "schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
             "config": {"mediaType": CONFIG, "digest": digest, "size": config.len()},

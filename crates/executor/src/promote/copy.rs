@@ -1,0 +1,248 @@
+//! One build on its way: blobs, then what refers to it, then its manifests, the one under the build tag last.
+//!
+//! A blob that the target's registry has in any repository that we know of is mounted from there; what came once is known for
+//! all builds that follow. Each request is made again by itself where that may help, so nothing that is there is sent twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use plan::ImageName;
+use registry::{Brought, ErrorKind, Layer, Registry, Stored};
+use tokio::sync::Semaphore;
+
+use super::{Event, Item, Route, Tally};
+use crate::push::{PushFailure, persist};
+use crate::result::{Failure, seconds};
+
+/// Blobs on their way at a time.
+const BLOBS: usize = 4;
+/// Manifests in one index, and in each other; what has more is no image.
+const MANIFESTS: usize = 1000;
+
+/// The way of many builds from one repo to another.
+pub(super) struct Copier<'a> {
+    route: &'a Route,
+    registry: Registry,
+    speak: &'a (dyn Fn(Event) + Send + Sync),
+    /// Bytes that came through here.
+    streamed: &'a AtomicU64,
+    /// Where in the target's registry a blob is, by its digest.
+    places: Mutex<BTreeMap<String, String>>,
+    /// Of several who want the same blob, one brings it.
+    turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    free: Semaphore,
+}
+
+impl<'a> Copier<'a> {
+    pub(super) fn new(
+        registry: &Registry,
+        route: &'a Route,
+        speak: &'a (dyn Fn(Event) + Send + Sync),
+        streamed: &'a AtomicU64,
+    ) -> Self {
+        Self {
+            route,
+            // Each attempt is one of ours.
+            registry: registry.without_retries(),
+            speak,
+            streamed,
+            places: Mutex::default(),
+            turns: Mutex::default(),
+            free: Semaphore::new(BLOBS),
+        }
+    }
+
+    /// Copies one build, until the target shows it under its build tag.
+    pub(super) async fn copy(&self, item: &Item) -> Result<(), PushFailure> {
+        let began = Instant::now();
+        (self.speak)(Event::CopyStarted { image: item.image.clone(), build_tag: item.build_tag.clone() });
+        let place = |repo: &str| name(&format!("{repo}/{}", item.image));
+        let (from, to) = (place(&self.route.from)?, place(&self.route.to)?);
+        let manifests = self.manifests(&from, &item.digest).await?;
+        let mut tally = Tally::default();
+        self.blobs(item, manifests.iter().flat_map(|stored| &stored.blobs), (&from, &to), &mut tally).await?;
+        self.referrers(item, (&from, &to), &mut tally).await?;
+        let Some((top, listed)) = manifests.split_first() else {
+            return Err(PushFailure::new(Failure::Push, format!("{from} has no manifest")));
+        };
+        for stored in listed.iter().rev() {
+            let to = by_digest(&to, &stored.digest);
+            self.persist(&to.to_string(), async || Ok(self.registry.store(&to, stored).await.map(drop)?))
+                .await?;
+        }
+        let tagged = ImageName { tag: Some(item.build_tag.clone()), ..to };
+        self.persist(&tagged.to_string(), async || self.tag(&tagged, top).await).await?;
+        (self.speak)(Event::Copied {
+            image: item.image.clone(),
+            build_tag: item.build_tag.clone(),
+            digest: item.digest.clone(),
+            blobs: tally,
+            seconds: seconds(began.elapsed()),
+        });
+        Ok(())
+    }
+
+    /// A build's manifest, and behind it all that it lists.
+    async fn manifests(&self, from: &ImageName, digest: &str) -> Result<Vec<Stored>, PushFailure> {
+        let (mut open, mut met) = (vec![digest.to_owned()], BTreeSet::new());
+        let mut manifests: Vec<Stored> = Vec::new();
+        while let Some(digest) = open.pop() {
+            if !met.insert(digest.clone()) {
+                continue;
+            }
+            if met.len() > MANIFESTS {
+                let text = format!("{from}: more than {MANIFESTS} manifests in one image");
+                return Err(PushFailure::new(Failure::Push, text));
+            }
+            let image = by_digest(from, &digest);
+            let what = image.to_string();
+            let stored = self.persist(&what, async || Ok(self.registry.stored(&image).await?));
+            let Some(stored) = stored.await? else {
+                return Err(PushFailure::new(Failure::Push, format!("{image} is not there any more")));
+            };
+            open.extend(stored.manifests.iter().cloned());
+            manifests.push(stored);
+        }
+        Ok(manifests)
+    }
+
+    async fn blobs(
+        &self,
+        item: &Item,
+        blobs: impl Iterator<Item = &Layer>,
+        (from, to): (&ImageName, &ImageName),
+        tally: &mut Tally,
+    ) -> Result<(), PushFailure> {
+        let blobs: BTreeMap<&str, &Layer> = blobs.map(|blob| (blob.digest.as_str(), blob)).collect();
+        let brought = stream::iter(blobs.into_values())
+            .map(async |blob| Ok::<_, PushFailure>((blob, self.blob(blob, from, to).await?)));
+        let mut brought = std::pin::pin!(brought.buffer_unordered(BLOBS));
+        while let Some((blob, brought)) = brought.try_next().await? {
+            let how = match brought {
+                Brought::Found => {
+                    tally.found += 1;
+                    "found"
+                }
+                Brought::Mounted => {
+                    tally.mounted += 1;
+                    "mounted"
+                }
+                Brought::Streamed => {
+                    tally.streamed += 1;
+                    tally.bytes += blob.size;
+                    "streamed"
+                }
+            };
+            let (image, digest) = (item.image.clone(), blob.digest.clone());
+            (self.speak)(Event::Blob { image, digest, bytes: blob.size, how });
+        }
+        Ok(())
+    }
+
+    async fn blob(&self, blob: &Layer, from: &ImageName, to: &ImageName) -> Result<Brought, PushFailure> {
+        let turn = Arc::clone(lock(&self.turns).entry(blob.digest.clone()).or_default());
+        let _turn = turn.lock().await;
+        let _free = self.free.acquire().await;
+        let near = lock(&self.places).get(&blob.digest).cloned();
+        let what = format!("{} of {}", blob.digest, to.name());
+        let brought = self
+            .persist(&what, async || {
+                let came = AtomicU64::new(0);
+                let told = |bytes| {
+                    came.fetch_add(bytes, Ordering::Relaxed);
+                    self.streamed.fetch_add(bytes, Ordering::Relaxed);
+                };
+                let brought = self.registry.bring(blob, from, to, near.as_deref(), told).await;
+                brought.map_err(|error| {
+                    // It comes again.
+                    self.streamed.fetch_sub(came.load(Ordering::Relaxed), Ordering::Relaxed);
+                    PushFailure::of_upload(error)
+                })
+            })
+            .await?;
+        lock(&self.places).insert(blob.digest.clone(), to.repository.clone());
+        Ok(brought)
+    }
+
+    /// What refers to a build, its spec for instance. A registry that does not take such things is told of.
+    async fn referrers(
+        &self,
+        item: &Item,
+        (from, to): (&ImageName, &ImageName),
+        tally: &mut Tally,
+    ) -> Result<(), PushFailure> {
+        let (source, target) = (by_digest(from, &item.digest), by_digest(to, &item.digest));
+        let found = self
+            .persist(&source.to_string(), async || Ok(self.registry.all_referrers(&source).await?))
+            .await?;
+        for digest in found {
+            let artifact = by_digest(from, &digest);
+            let what = artifact.to_string();
+            let stored = self.persist(&what, async || Ok(self.registry.stored(&artifact).await?));
+            let Some(stored) = stored.await? else { continue };
+            self.blobs(item, stored.blobs.iter(), (from, to), tally).await?;
+            let refused = self
+                .persist(&target.to_string(), async || match self.registry.refer(&target, &stored).await {
+                    Ok(()) => Ok(None),
+                    Err(error) if matches!(error.kind, ErrorKind::Refused(_)) => Ok(Some(error.message)),
+                    Err(error) => Err(error.into()),
+                })
+                .await?;
+            if let Some(why) = refused {
+                let message = format!("what refers to {target} could not be copied: {why}");
+                (self.speak)(Event::Note { message });
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores the manifest under the build tag, unless that is taken, and asks what it shows then.
+    async fn tag(&self, to: &ImageName, top: &Stored) -> Result<(), PushFailure> {
+        let taken = |shown: &str| {
+            let text = format!("{to} was pushed by somebody else meanwhile, and is another image ({shown})");
+            PushFailure::new(Failure::Conflict, text)
+        };
+        match self.registry.resolve(to).await? {
+            Some(shown) if shown == top.digest => return Ok(()),
+            Some(shown) => return Err(taken(&shown)),
+            None => {}
+        }
+        self.registry.store(to, top).await?;
+        match self.registry.resolve(to).await? {
+            Some(shown) if shown == top.digest => Ok(()),
+            Some(shown) => Err(taken(&shown)),
+            None => {
+                let text = format!("the registry confirmed {to} and does not have it");
+                Err(PushFailure::new(Failure::Push, text))
+            }
+        }
+    }
+
+    async fn persist<T>(
+        &self,
+        what: &str,
+        attempt: impl AsyncFn() -> Result<T, PushFailure>,
+    ) -> Result<T, PushFailure> {
+        let told = |error: &str, attempts, wait: Duration| {
+            let (what, error, wait) = (what.to_owned(), error.to_owned(), wait.as_secs_f64());
+            (self.speak)(Event::Retry { what, error, attempts, wait });
+        };
+        persist(self.route.push_timeout, |_| attempt(), told).await
+    }
+}
+
+fn name(text: &str) -> Result<ImageName, PushFailure> {
+    ImageName::parse(text).map_err(|error| PushFailure::new(Failure::Push, error.to_string()))
+}
+
+fn by_digest(image: &ImageName, digest: &str) -> ImageName {
+    ImageName { tag: None, digest: Some(digest.to_owned()), ..image.clone() }
+}
+
+/// The maps stay whole whatever happens to who holds them.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,265 @@
+//! Builds of one repo → the same builds in another one: looked up first, copied by build tag, then shown by their moving tags.
+//!
+//! [`survey()`] asks both sides and changes nothing; what it returns says what would be done, and what stands in the way.
+//! [`carry_out`] does it. A build is copied with all that its trail names, so that the trail resolves on the other side too; what that side
+//! has already is left as it is. Moving tags come last, by the same rules as after a build. Needs no engine and knows no
+//! source tree: whoever calls says which names make up a product.
+
+mod carry;
+mod copy;
+mod survey;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use plan::{BuildTag, Kind};
+use serde::Serialize;
+
+use crate::options::Relation;
+
+pub use carry::{Ended, carry_out};
+pub use survey::survey;
+
+/// The version of [`Promotion`] as published data.
+pub const FORMAT_VERSION: &str = "1.0";
+
+/// How a commit, the second, lies to another one, the first.
+pub type History<'a> = &'a (dyn Fn(&str, &str) -> Relation + Send + Sync);
+
+/// From where to where, and how.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The repo that has the builds.
+    pub from: String,
+    /// The repo that is to have them.
+    pub to: String,
+    /// The platform whose labels are read, of an image for several. All are copied.
+    pub platform: String,
+    /// First part of the keys of breadcrumb labels.
+    pub label_prefix: String,
+    /// Move a tag also when it cannot be known whether it shows something newer.
+    pub allow_older: bool,
+    /// Leave out what is not in `from` at all; else that stops everything.
+    pub only_present: bool,
+    /// How long one request is made again, where that may help.
+    pub push_timeout: Duration,
+}
+
+/// What is promoted as one: a product, or an image and version without a compat image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// `nist-basic:2.0`.
+    pub product: String,
+    /// Below the repo, with the moving tag: `rel/nist-basic:2.0`.
+    pub top: String,
+    /// The names that belong to it, and are moved with it: `sci/nist-basic-2:2.0` and so on, `top` too.
+    pub own: BTreeSet<String>,
+}
+
+/// What is to be done, and what became of it.
+///
+/// Published data: `image-builder promote --format json` writes it. Field names are fixed; a new field or state is a minor
+/// change of [`FORMAT_VERSION`], anything else a major one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Promotion {
+    /// [`FORMAT_VERSION`] of the writer.
+    pub format_version: &'static str,
+    /// The repo that has the builds.
+    pub from: String,
+    /// The repo that is to have them.
+    pub to: String,
+    /// What is promoted, `nist-basic:2.0`.
+    pub products: Vec<String>,
+    /// Full names that are not in `from`; nothing is done while there are any.
+    pub missing: Vec<String>,
+    /// What else stands in the way; nothing is done while there is anything.
+    pub conflicts: Vec<String>,
+    /// What whoever promotes should know.
+    pub notes: Vec<String>,
+    /// All builds that the products are made of, parents first.
+    pub images: Vec<Item>,
+}
+
+/// One build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// Below the repo: `sci/nist-basic`.
+    pub image: String,
+    /// Its build tag.
+    pub build_tag: String,
+    /// What that shows.
+    pub digest: String,
+    /// Bytes of its layers as they are stored; null where only `to` has it.
+    pub bytes: Option<u64>,
+    /// Whether it has to be copied, and how that ended.
+    pub state: Copying,
+    /// Its moving tag; null for a build that only comes along.
+    pub moving: Option<Moving>,
+    /// What went wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The commit that it was built from, as many digits as are known.
+    #[serde(skip)]
+    pub(crate) commit: String,
+    /// Positions of what it was made from, each before its own.
+    #[serde(skip)]
+    pub(crate) needs: Vec<usize>,
+}
+
+/// Where the copy of a build stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Copying {
+    /// It is not in `to` yet.
+    ToCopy,
+    /// It was in `to` before.
+    There,
+    /// It is in `to` now.
+    Copied,
+    /// It could not be copied.
+    Failed,
+    /// Nobody began, because of something else.
+    Skipped,
+}
+
+/// A moving tag of `to`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Moving {
+    /// `2.0`.
+    pub tag: String,
+    /// What it shows before: a build tag, or a digest where the image tells none; null where there is no such tag.
+    pub shows: Option<String>,
+    /// Whether it has to be moved, and how that ended.
+    pub state: Move,
+}
+
+/// Where the move of a tag stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Move {
+    /// It shows something else.
+    ToMove,
+    /// It shows the build already.
+    Kept,
+    /// It shows the build now.
+    Moved,
+    /// It was moved, and shows again what it did before, or a newer build, because of something else.
+    PutBack,
+    /// It could not be moved.
+    Failed,
+    /// Nobody began, because of something else.
+    Skipped,
+}
+
+/// What happens on the way. Published data, as [`Promotion`]: `--progress json` writes one a line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The copy of a build began.
+    CopyStarted {
+        /// Below the repo.
+        image: String,
+        /// Its build tag.
+        build_tag: String,
+    },
+    /// A blob is in `to`.
+    Blob {
+        /// Below the repo.
+        image: String,
+        /// The blob's digest.
+        digest: String,
+        /// Its bytes.
+        bytes: u64,
+        /// `found`, `mounted` or `streamed`.
+        how: &'static str,
+    },
+    /// A build is in `to`, and its build tag shows it there.
+    Copied {
+        /// Below the repo.
+        image: String,
+        /// Its build tag.
+        build_tag: String,
+        /// What that shows.
+        digest: String,
+        /// How its blobs came there.
+        blobs: Tally,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// A moving tag of `to` shows its build.
+    Moved {
+        /// The full reference.
+        tag: String,
+        /// The build's tag.
+        build_tag: String,
+        /// What it shows.
+        digest: String,
+    },
+    /// Something failed, and is done again after a wait.
+    Retry {
+        /// What.
+        what: String,
+        /// Why.
+        error: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// Seconds until the next time.
+        wait: f64,
+    },
+    /// Something failed for good.
+    Failed {
+        /// What.
+        what: String,
+        /// Why.
+        error: String,
+    },
+    /// What whoever watches should know.
+    Note {
+        /// As a sentence.
+        message: String,
+    },
+}
+
+/// How the blobs of a build came there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Were there.
+    pub found: usize,
+    /// The registry had them in another repository.
+    pub mounted: usize,
+    /// Came through here.
+    pub streamed: usize,
+    /// Bytes that came through here.
+    pub bytes: u64,
+}
+
+impl Promotion {
+    /// Whether something is to be copied or moved.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        let moved = |item: &Item| item.moving.as_ref().is_none_or(|moving| moving.state != Move::ToMove);
+        self.images.iter().all(|item| item.state != Copying::ToCopy && moved(item))
+    }
+}
+
+impl Item {
+    /// Which sort of image it is, and its own name: the target of a science layer.
+    pub(crate) fn sort(&self) -> (Kind, &str) {
+        sort(&self.image)
+    }
+
+    /// Whether it holds changes that are in no commit.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        BuildTag::parse(&self.build_tag).is_some_and(|tag| tag.dirty.is_some())
+    }
+}
+
+/// Which sort of image `sci/nist` or `rel/nist` is, and its own name.
+pub(crate) fn sort(image: &str) -> (Kind, &str) {
+    match image.split_once('/') {
+        Some(("rel", name)) => (Kind::Compat, name),
+        Some((_, name)) => (Kind::Science, name),
+        None => (Kind::Science, image),
+    }
+}

@@ -1,0 +1,516 @@
+//! A product's moving tags → an earlier build of it, on purpose.
+//!
+//! No registry can set a tag only if it still shows what one saw. So each tag is looked at right before it is set and right after: a build that
+//! came in between is known by its build tag, which stands before its moving tag does, and keeps its place. What was set by us
+//! for the same product is put back then, so that its science image and its compat image stay those of one build.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use plan::trail::What;
+use plan::{BuildTag, ImageName, Kind, Trail};
+use registry::Registry;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{RunError, from_push, from_registry};
+use crate::moving::{Shown, Subject};
+use crate::options::Relation;
+use crate::promote::{History, Move, sort};
+use crate::publish::is_newer;
+use crate::push::{PushFailure, persist};
+use crate::result::Failure;
+
+/// The version of [`Rollback`] as published data.
+pub const FORMAT_VERSION: &str = "1.0";
+
+/// What is rolled back, and how.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// `{repo}`.
+    pub repo: String,
+    /// `nist-basic:2.0`.
+    pub product: String,
+    /// Below the repo, with the moving tag: `rel/nist-basic:2.0`.
+    pub top: String,
+    /// The science layers that belong to the product: `sci/nist-basic-2:2.0` and so on.
+    pub own: BTreeSet<String>,
+    /// The build tag to go back to; `None` for the build before the one that is shown.
+    pub to: Option<BuildTag>,
+    /// Whether no build moves the tags of this product.
+    pub held: bool,
+    /// The platform whose labels are read, of an image for several.
+    pub platform: String,
+    /// First part of the keys of breadcrumb labels.
+    pub label_prefix: String,
+    /// How long one tag is tried again, where that may help.
+    pub push_timeout: Duration,
+}
+
+/// What is to be done, and what became of it.
+///
+/// Published data: `image-builder rollback --format json` writes it. Field names are fixed; a new field or state is a minor
+/// change of [`FORMAT_VERSION`], anything else a major one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rollback {
+    /// [`FORMAT_VERSION`] of the writer.
+    pub format_version: &'static str,
+    /// `{repo}`.
+    pub repo: String,
+    /// `nist-basic:2.0`.
+    pub product: String,
+    /// The build that it goes back to.
+    pub build_tag: String,
+    /// What stands in the way; nothing is done while there is anything.
+    pub conflicts: Vec<String>,
+    /// The moving tags, parents first.
+    pub tags: Vec<Tag>,
+}
+
+/// A moving tag of the product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tag {
+    /// Below the repo, `sci/nist-basic-2:2.0`.
+    pub name: String,
+    /// What it shows before: a build tag, or a digest where the image tells none; null where there is no such tag.
+    pub shows: Option<String>,
+    /// The build tag that it is to show.
+    pub build_tag: String,
+    /// The digest of that.
+    pub digest: String,
+    /// Whether it has to be moved, and how that ended.
+    pub state: Move,
+    /// What went wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What was seen before anything was changed.
+    #[serde(skip)]
+    seen: Seen,
+}
+
+/// What there was of a tag before anything was changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Seen {
+    digest: Option<String>,
+    tag: Option<BuildTag>,
+    commit: Option<String>,
+    build_tags: BTreeSet<String>,
+}
+
+/// A build that one could go back to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Candidate {
+    /// Its build tag.
+    pub build_tag: String,
+    /// The commit that it was built from, as many digits as are known.
+    pub commit: String,
+    /// When it was built: Unix time in seconds, where it tells.
+    pub built: Option<f64>,
+    /// Whether the moving tag shows it.
+    pub shown: bool,
+}
+
+/// What a look says.
+#[derive(Debug, Clone)]
+pub enum Outlook {
+    /// It is clear what is to be done.
+    Clear(Rollback),
+    /// Somebody has to choose a build: why, and among which, the newest first.
+    Unclear(String, Vec<Candidate>),
+}
+
+/// How a rollback ended; what became of each tag stands in the [`Rollback`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// What failed.
+    pub failure: Option<Failure>,
+    /// It was to stop before all was done.
+    pub interrupted: bool,
+}
+
+/// Looks up everything, and changes nothing.
+///
+/// # Errors
+/// When a build or tag that is needed is not there, or a registry gives no answer.
+pub async fn survey(registry: &Registry, wanted: &Wanted, history: History<'_>) -> Result<Outlook, RunError> {
+    let (image, version) = wanted.top.rsplit_once(':').unwrap_or((&wanted.top, ""));
+    let full = format!("{}/{}", wanted.repo, wanted.top);
+    let subject = subject(wanted, image, &full, &full);
+    let Some((shown, _)) = subject.look(registry).await.map_err(from_push)? else {
+        return Err(RunError::environment(format!("{full} is not there")));
+    };
+    let tags = registry.tags(&parse(&full)?).await.map_err(from_registry)?;
+    let builds: Vec<(String, BuildTag)> = tags
+        .iter()
+        .filter_map(|text| Some((text.clone(), BuildTag::parse(text)?)))
+        .filter(|(_, tag)| tag.version.as_str() == version)
+        .collect();
+    let build_tag = match &wanted.to {
+        Some(tag) => tag.to_string(),
+        None => match before(shown.tag.as_ref(), shown.commit.as_deref(), &builds, history) {
+            Ok(tag) => tag,
+            Err(why) => {
+                let found = candidates(registry, wanted, image, &shown, &builds).await?;
+                return Ok(Outlook::Unclear(why, found));
+            }
+        },
+    };
+    let builds = chain(registry, wanted, image, &build_tag).await?;
+    let mut rollback = Rollback {
+        format_version: FORMAT_VERSION,
+        repo: wanted.repo.clone(),
+        product: wanted.product.clone(),
+        build_tag,
+        conflicts: Vec::new(),
+        tags: Vec::new(),
+    };
+    for (image, version, build_tag, digest) in builds {
+        let tag = look(registry, wanted, (&image, &version), (build_tag, digest)).await?;
+        rollback.conflicts.extend(on_its_way(&tag, wanted, history));
+        rollback.tags.push(tag);
+    }
+    Ok(Outlook::Clear(rollback))
+}
+
+fn parse(text: &str) -> Result<ImageName, RunError> {
+    ImageName::parse(text).map_err(|error| RunError::refused(error.to_string()))
+}
+
+fn subject<'a>(wanted: &'a Wanted, image: &'a str, build_tag: &'a str, moving: &'a str) -> Subject<'a> {
+    let (kind, target) = sort(image);
+    Subject { kind, target, build_tag, moving, prefix: &wanted.label_prefix, platform: &wanted.platform }
+}
+
+/// The build before the one that is shown; why not, where that is not clear.
+fn before(
+    shown: Option<&BuildTag>,
+    commit: Option<&str>,
+    builds: &[(String, BuildTag)],
+    history: History<'_>,
+) -> Result<String, String> {
+    let Some(shown) = shown else { return Err("what is shown tells no build tag".to_owned()) };
+    let order = |tag: &BuildTag| (tag.count, tag.rebuild);
+    let earlier: Vec<&(String, BuildTag)> =
+        builds.iter().filter(|(_, tag)| tag != shown && order(tag) <= order(shown)).collect();
+    let Some((text, last)) = earlier.iter().max_by_key(|(_, tag)| order(tag)) else {
+        return Err(format!("there is no build before {shown}"));
+    };
+    let rivals: Vec<&str> = earlier
+        .iter()
+        .filter(|(_, tag)| order(tag) == order(last) || order(tag) == order(shown))
+        .map(|(text, _)| text.as_str())
+        .collect();
+    if rivals.len() > 1 || order(last) == order(shown) {
+        return Err(format!("it is not clear which build came before {shown}"));
+    }
+    match history(commit.unwrap_or(&shown.hash), &last.hash) {
+        Relation::Same | Relation::Ancestor | Relation::Unknown => Ok(text.clone()),
+        Relation::Descendant | Relation::Diverged => {
+            Err(format!("{text} is not in the history of {shown}, which is shown"))
+        }
+    }
+}
+
+/// What there is to choose from, the newest first.
+async fn candidates(
+    registry: &Registry,
+    wanted: &Wanted,
+    image: &str,
+    shown: &Shown,
+    builds: &[(String, BuildTag)],
+) -> Result<Vec<Candidate>, RunError> {
+    let mut sorted: Vec<_> = builds.iter().collect();
+    sorted.sort_by_key(|(_, tag)| std::cmp::Reverse((tag.count, tag.rebuild)));
+    sorted.truncate(MOST);
+    let mut found = Vec::new();
+    for (text, tag) in sorted {
+        let name = parse(&format!("{}/{image}:{text}", wanted.repo))?;
+        let Some(seen) = registry.image(&name, &wanted.platform).await.map_err(from_registry)? else {
+            continue;
+        };
+        let trail = Trail::read(&seen.labels, Some(&wanted.label_prefix));
+        found.push(Candidate {
+            build_tag: text.clone(),
+            commit: tag.hash.clone(),
+            built: trail.and_then(|trail| trail.top().build_time),
+            shown: seen.digest == shown.digest,
+        });
+    }
+    Ok(found)
+}
+
+/// So many builds are told to choose from.
+const MOST: usize = 20;
+
+/// The build and the product's own science layers that it stands on, parents first: repository, version, build tag, digest.
+async fn chain(
+    registry: &Registry,
+    wanted: &Wanted,
+    image: &str,
+    build_tag: &str,
+) -> Result<Vec<(String, String, String, String)>, RunError> {
+    let full = format!("{}/{image}:{build_tag}", wanted.repo);
+    let Some(found) = registry.image(&parse(&full)?, &wanted.platform).await.map_err(from_registry)? else {
+        return Err(RunError::environment(format!("{full} is not there")));
+    };
+    let trail = Trail::read(&found.labels, Some(&wanted.label_prefix));
+    let trail = trail.filter(|trail| {
+        trail.top().repository() == image && trail.top().version.as_deref() == Some(build_tag)
+    });
+    let Some(trail) = trail else {
+        return Err(RunError::environment(format!(
+            "{full} does not tell by its labels that it is this build"
+        )));
+    };
+    let (mut own, mut missing) = (BTreeMap::new(), Vec::new());
+    let mut layers = Vec::new();
+    for step in trail.steps.iter().skip(1) {
+        let What::Build { crumb, .. } = step.what else { continue };
+        let crumb = &trail.crumbs[crumb];
+        let (Some(tag), Kind::Science) = (crumb.build_tag(), crumb.kind) else { continue };
+        let (repository, version) = (crumb.repository(), tag.version.as_str().to_owned());
+        let name = format!("{repository}:{version}");
+        if !wanted.own.contains(&name) || own.insert(name, ()).is_some() {
+            continue;
+        }
+        let full = format!("{}/{repository}:{tag}", wanted.repo);
+        match registry.resolve(&parse(&full)?).await.map_err(from_registry)? {
+            Some(digest) => layers.push((repository, version, tag.to_string(), digest)),
+            None => missing.push(full),
+        }
+    }
+    if !missing.is_empty() {
+        let message = format!("{full} stands on builds that are not there");
+        return Err(RunError::environment(message).with_list(missing));
+    }
+    // Labels tell a trail from the top down.
+    layers.reverse();
+    let version = BuildTag::parse(build_tag).map(|tag| tag.version.as_str().to_owned()).unwrap_or_default();
+    layers.push((image.to_owned(), version, build_tag.to_owned(), found.digest));
+    Ok(layers)
+}
+
+async fn look(
+    registry: &Registry,
+    wanted: &Wanted,
+    (image, version): (&str, &str),
+    (build_tag, digest): (String, String),
+) -> Result<Tag, RunError> {
+    let name = format!("{image}:{version}");
+    let full = format!("{}/{name}", wanted.repo);
+    let subject = subject(wanted, image, &full, &full);
+    let (shown, build_tags) =
+        futures_util::try_join!(subject.look(registry), subject.build_tags(registry)).map_err(from_push)?;
+    let shown = shown.map(|(shown, _)| shown);
+    let is_there = shown.as_ref().is_some_and(|shown| shown.digest == digest);
+    let seen = match &shown {
+        Some(shown) => Seen {
+            digest: Some(shown.digest.clone()),
+            tag: shown.tag.clone(),
+            commit: shown.commit.clone(),
+            build_tags,
+        },
+        None => Seen { build_tags, ..Seen::default() },
+    };
+    Ok(Tag {
+        name,
+        shows: shown.map(Shown::told),
+        build_tag,
+        digest,
+        state: if is_there { Move::Kept } else { Move::ToMove },
+        error: None,
+        seen,
+    })
+}
+
+impl Tag {
+    /// Whether a build tag is of a newer build than the one that was seen.
+    fn is_newer(&self, other: &BuildTag, history: History<'_>) -> bool {
+        let Some(seen) = &self.seen.tag else { return false };
+        let commit = self.seen.commit.as_deref().unwrap_or(&seen.hash);
+        is_newer(other, seen, |hash| history(commit, hash), false)
+    }
+
+    /// The newest build that came since the look, and is newer than what was shown then.
+    fn newcomer(&self, now: &BTreeSet<String>, history: History<'_>) -> Option<BuildTag> {
+        let new = now.difference(&self.seen.build_tags).filter_map(|text| BuildTag::parse(text));
+        // Where nobody knows what was shown, whatever came is newer.
+        let newer = new.filter(|tag| self.seen.tag.is_none() || self.is_newer(tag, history));
+        newer.max_by_key(|tag| (tag.count, tag.rebuild))
+    }
+}
+
+/// A build that is newer than the one that is shown: its run may be setting the tag at this moment.
+fn on_its_way(tag: &Tag, wanted: &Wanted, history: History<'_>) -> Option<String> {
+    if wanted.held || tag.state == Move::Kept {
+        return None;
+    }
+    let newer = tag.seen.build_tags.iter().filter(|text| **text != tag.build_tag);
+    let newer = newer.filter_map(|text| BuildTag::parse(text)).filter(|other| tag.is_newer(other, history));
+    let newest = newer.max_by_key(|tag| (tag.count, tag.rebuild))?;
+    Some(format!(
+        "{}/{} shows {}, and {newest} is in the registry, which is newer or may be: its run may be setting the tag now",
+        wanted.repo,
+        tag.name,
+        tag.shows.as_deref().unwrap_or("nothing"),
+    ))
+}
+
+/// Moves the tags. `moved` hears of each by its full name once the registry shows it, `retry` of what is done again.
+pub async fn carry_out(
+    rollback: &mut Rollback,
+    wanted: &Wanted,
+    registry: &Registry,
+    history: History<'_>,
+    retry: &(dyn Fn(&str, &str, u32, Duration) + Send + Sync),
+    cancel: &CancellationToken,
+) -> Ended {
+    let once = &registry.without_retries();
+    let mut ended = Ended { failure: None, interrupted: false };
+    let mut set = Vec::new();
+    for at in 0..rollback.tags.len() {
+        let tag = &rollback.tags[at];
+        if tag.state == Move::Kept {
+            continue;
+        }
+        if cancel.is_cancelled() {
+            ended.interrupted = true;
+            break;
+        }
+        let full = format!("{}/{}", wanted.repo, tag.name);
+        let told = |error: &str, attempts, wait| retry(&full, error, attempts, wait);
+        let done = persist(wanted.push_timeout, |_| move_one(tag, &full, wanted, once, history), told).await;
+        let tag = &mut rollback.tags[at];
+        match done {
+            Ok(()) => {
+                tag.state = Move::Moved;
+                set.push(at);
+            }
+            Err(failure) => {
+                tag.state = Move::Failed;
+                tag.error = Some(failure.message);
+                ended.failure = Some(failure.failure);
+                break;
+            }
+        }
+    }
+    if ended.failure.is_some() || ended.interrupted {
+        for at in set.into_iter().rev() {
+            put_back(&mut rollback.tags[at], wanted, registry, history).await;
+        }
+        for tag in rollback.tags.iter_mut().filter(|tag| tag.state == Move::ToMove) {
+            tag.state = Move::Skipped;
+        }
+    }
+    ended
+}
+
+/// One attempt at one tag.
+async fn move_one(
+    tag: &Tag,
+    full: &str,
+    wanted: &Wanted,
+    registry: &Registry,
+    history: History<'_>,
+) -> Result<(), PushFailure> {
+    let (image, _) = tag.name.rsplit_once(':').unwrap_or((&tag.name, ""));
+    let subject = subject(wanted, image, full, full);
+    let conflict = |text: String| Err(PushFailure::new(Failure::Conflict, text));
+    let shown = subject.resolve(registry).await?;
+    // An attempt before this one may have got through without our hearing of it.
+    if shown.as_ref() != Some(&tag.digest) {
+        if shown != tag.seen.digest {
+            let text =
+                format!("{full} was set by somebody else during this rollback, and keeps what it shows");
+            return conflict(text);
+        }
+        if let Some(newer) = tag.newcomer(&subject.build_tags(registry).await?, history) {
+            return conflict(format!(
+                "{full} is not set: {newer} came during this rollback, and its run sets the tag"
+            ));
+        }
+        subject.set(registry, &tag.digest).await?;
+    }
+    let newer = tag.newcomer(&subject.build_tags(registry).await?, history);
+    let shown = subject.resolve(registry).await?;
+    match (shown, newer) {
+        (Some(shown), None) if shown == tag.digest => Ok(()),
+        (Some(shown), Some(newer)) if shown == tag.digest => {
+            // Its run may have set the tag before us, and we may have set it back: set it right.
+            if let Some(digest) = subject.resolve_build(registry, &newer.to_string()).await? {
+                subject.set(registry, &digest).await?;
+            }
+            conflict(format!(
+                "{full} shows {newer}, a newer build that came during this rollback, and is not set back"
+            ))
+        }
+        (Some(_), _) => {
+            conflict(format!("{full} was set by a build during this rollback, and keeps what it shows"))
+        }
+        (None, _) => {
+            let text = format!("the registry confirmed {full} and does not have it");
+            Err(PushFailure::new(Failure::Push, text))
+        }
+    }
+}
+
+/// Has a tag that was set show again what it showed before, unless somebody set it meanwhile.
+async fn put_back(tag: &mut Tag, wanted: &Wanted, registry: &Registry, history: History<'_>) {
+    let full = format!("{}/{}", wanted.repo, tag.name);
+    let (image, _) = tag.name.rsplit_once(':').unwrap_or((&tag.name, ""));
+    let subject = subject(wanted, image, &full, &full);
+    let put = async {
+        if subject.resolve(registry).await?.as_ref() != Some(&tag.digest) {
+            return Ok(false);
+        }
+        let newer = tag.newcomer(&subject.build_tags(registry).await?, history);
+        let newer = match newer {
+            Some(newer) => subject.resolve_build(registry, &newer.to_string()).await?,
+            None => None,
+        };
+        let Some(before) = newer.or_else(|| tag.seen.digest.clone()) else { return Ok(false) };
+        subject.set(registry, &before).await?;
+        Ok::<bool, PushFailure>(true)
+    };
+    match put.await {
+        Ok(true) => tag.state = Move::PutBack,
+        // It shows something newer, or there was nothing before.
+        Ok(false) => {}
+        Err(failure) => {
+            tag.error =
+                Some(format!("it shows {}, and could not be put back: {}", tag.build_tag, failure.message));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builds(texts: &[&str]) -> Vec<(String, BuildTag)> {
+        texts.iter().map(|text| ((*text).to_owned(), BuildTag::parse(text).expect("a build tag"))).collect()
+    }
+
+    #[test]
+    fn the_build_before_is_found_or_asked_for() {
+        let all = ["1.0-4-aaaaaaa", "1.0-5-bbbbbbb", "1.0-7-ccccccc", "1.0-7-ccccccc-r2", "1.0-9-ddddddd"];
+        let rivals = ["1.0-5-bbbbbbb", "1.0-5-eeeeeee", "1.0-7-ccccccc"];
+        for (shown, all, relation, expect) in [
+            ("1.0-9-ddddddd", &all[..], Relation::Ancestor, Ok("1.0-7-ccccccc-r2")),
+            ("1.0-7-ccccccc-r2", &all, Relation::Same, Ok("1.0-7-ccccccc")),
+            ("1.0-7-ccccccc", &all, Relation::Unknown, Ok("1.0-5-bbbbbbb")),
+            ("1.0-7-ccccccc", &all, Relation::Diverged, Err("not in the history")),
+            ("1.0-4-aaaaaaa", &all, Relation::Ancestor, Err("no build before")),
+            ("1.0-7-ccccccc", &rivals, Relation::Ancestor, Err("not clear")),
+            ("1.0-5-eeeeeee", &rivals, Relation::Ancestor, Err("not clear")),
+        ] {
+            let shown = BuildTag::parse(shown).expect("a build tag");
+            let found = before(Some(&shown), None, &builds(all), &|_, _| relation);
+            match expect {
+                Ok(expect) => assert_eq!(found.as_deref(), Ok(expect), "{shown} {relation:?}"),
+                Err(expect) => assert!(found.expect_err(expect).contains(expect), "{shown} {relation:?}"),
+            }
+        }
+        assert!(before(None, None, &builds(&all), &|_, _| Relation::Ancestor).is_err());
+    }
+}
