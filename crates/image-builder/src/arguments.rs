@@ -13,7 +13,9 @@ use crate::commands::explain::ExplainArguments;
 use crate::commands::graph::GraphArguments;
 use crate::commands::inspect::InspectArguments;
 use crate::commands::pin::PinArguments;
+use crate::commands::promote::PromoteArguments;
 use crate::commands::rebuild::RebuildArguments;
+use crate::commands::rollback::RollbackArguments;
 use crate::commands::stale::StaleArguments;
 use crate::commands::verify::VerifyArguments;
 use crate::drift::DriftArguments;
@@ -35,6 +37,9 @@ Examples:
   image-builder --since-published --push  build what is missing in the registry, every night
   image-builder coverage --compat jupyter  which products carry the jupyter of this tree
   image-builder stale --plan --rebuild 7  what to build since bases moved in their registries
+  image-builder promote --from registry.example.org/me/test --to registry.example.org/images sky:1.0
+                                         publish what was tested, without building it again
+  image-builder rollback sky:1.0         show the build before again
   image-builder explain science/nist     why it is in the plan, or is not
   image-builder graph --format svg --out layers.svg
   image-builder check --fix              what is wrong, and mend what needs no thought
@@ -115,6 +120,10 @@ pub(crate) enum Command {
     Stale(StaleArguments),
     /// Tell what differs inside two images: packages, settings, layers; nothing is run or pulled
     Diff(DiffArguments),
+    /// Copy builds as they are from one repo to another, and move the tags there: test, look, promote
+    Promote(Box<PromoteArguments>),
+    /// Have the moving tags of a product show an earlier build again
+    Rollback(RollbackArguments),
     /// Print the JSON Schema of a descriptor
     Schema(SchemaArguments),
     /// Print a completion script for a shell

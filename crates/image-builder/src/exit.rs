@@ -54,6 +54,11 @@ impl Stop {
         Self { code: ENVIRONMENT, message: message.into(), help: None }
     }
 
+    /// Exit code [`CONFLICT`].
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self { code: CONFLICT, message: message.into(), help: None }
+    }
+
     /// Exit code [`DOES_NOT_HOLD`].
     pub(crate) fn does_not_hold(message: impl Into<String>) -> Self {
         Self { code: DOES_NOT_HOLD, message: message.into(), help: None }

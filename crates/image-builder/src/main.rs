@@ -16,6 +16,7 @@ mod exit;
 mod looking;
 mod output;
 mod planning;
+mod promotion;
 mod published;
 mod report;
 mod rewrite;

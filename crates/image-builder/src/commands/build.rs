@@ -326,7 +326,8 @@ fn summarise(progress: Progress, result: &RunResult, plan: &Plan, file: Option<&
     }
 }
 
-fn relation(root: &Path, ours: &str, other: &str) -> Relation {
+/// How a commit lies to another one, as the executor asks for it.
+pub(super) fn relation(root: &Path, ours: &str, other: &str) -> Relation {
     match source::relation(root, ours, other) {
         source::Relation::Same => Relation::Same,
         source::Relation::Ancestor => Relation::Ancestor,

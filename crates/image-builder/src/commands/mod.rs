@@ -10,7 +10,9 @@ pub(crate) mod graph;
 pub(crate) mod inspect;
 pub(crate) mod pin;
 mod plan;
+pub(crate) mod promote;
 pub(crate) mod rebuild;
+pub(crate) mod rollback;
 mod schema;
 pub(crate) mod stale;
 pub(crate) mod verify;
@@ -36,6 +38,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Some(Command::Coverage(arguments)) => coverage::run(&arguments),
         Some(Command::Stale(arguments)) => stale::run(&arguments),
         Some(Command::Diff(arguments)) => diff::run(&arguments),
+        Some(Command::Promote(arguments)) => promote::run(&arguments),
+        Some(Command::Rollback(arguments)) => rollback::run(&arguments),
         Some(Command::Schema(arguments)) => schema::run(&arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments),
     }

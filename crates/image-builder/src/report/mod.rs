@@ -21,7 +21,9 @@ pub(crate) mod plain;
 pub(crate) mod plan;
 pub(crate) mod problems;
 pub(crate) mod progress;
+pub(crate) mod promote;
 pub(crate) mod quality;
+pub(crate) mod rollback;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod spec;

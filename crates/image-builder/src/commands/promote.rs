@@ -1,0 +1,376 @@
+//! `image-builder promote`: the builds of one repo, as they are, in another one. Nothing is built again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use executor::promote::{self, Copying, Event, Promotion, Route, Unit};
+use executor::{Failure, Relation};
+use indicatif::{ProgressBar, ProgressStyle};
+use planner::config::{self, Config};
+use planner::{LayerGraph, Request, source};
+use registry::Registry;
+
+use crate::arguments::{Format, Progress};
+use crate::exit::{Refused, Stop};
+use crate::report::problems;
+use crate::report::promote as report;
+use crate::report::words::list;
+use crate::{environment, escape, exit, output, planning, promotion, signals};
+
+/// How often a live line is drawn when nothing happens.
+const TICK: Duration = Duration::from_millis(200);
+
+const EXAMPLES: &str = "\
+Examples:
+  image-builder promote --from registry.example.org/me/test --to registry.example.org/images sky:1.0 --dryrun
+  image-builder promote --from registry.example.org/me/test --to registry.example.org/images sky:1.0
+  image-builder promote --from registry.example.org/images --to mirror.example.net/images
+
+Exit codes: 0 done, also when all was there · 2 usage · 4 a copy failed · 5 something is missing in the source, or a
+registry does not answer · 6 a build tag exists with other content, or something newer is published · 130 interrupted.
+What was copied stays: the same command again does only what is missing.";
+
+/// `image-builder promote`
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct PromoteArguments {
+    /// Products, or other images with their version [default: all of the source tree]
+    #[arg(value_name = "IMAGE:VERSION")]
+    products: Vec<String>,
+    /// The repo that has the builds: a registry host with a path
+    #[arg(long, value_name = "REPO")]
+    from: String,
+    /// The repo that is to have them
+    #[arg(long, value_name = "REPO")]
+    to: String,
+    /// Leave out what is not in --from at all, instead of refusing
+    #[arg(long)]
+    present: bool,
+    /// Look everything up, say what would be done, and change nothing
+    #[arg(long, visible_alias = "dry-run")]
+    dryrun: bool,
+    /// Move a moving tag although what it shows, or a build tag beside it, may be newer
+    #[arg(long)]
+    allow_older: bool,
+    /// How long a request is made again, where that may help
+    ///
+    /// After a status that passes (408, 429, 5xx) or a lost connection. The waits grow, and are at least those that the registry asks for.
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    push_timeout: humantime::Duration,
+    #[command(flatten)]
+    tree: NamesArguments,
+    /// How it is told what is done
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value_t = Progress::Auto)]
+    progress: Progress,
+}
+
+/// The source tree that names products. Shared with `rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct NamesArguments {
+    /// The source tree, which says which layers make up a product
+    ///
+    /// Default: the nearest one from the current directory upwards.
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// The platform whose labels are read, of an image for several [default: that of image-builder.toml, or linux/amd64]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+}
+
+/// A source tree, as far as names are concerned.
+pub(crate) struct Names {
+    pub(crate) root: PathBuf,
+    pub(crate) config: Config,
+    pub(crate) graph: LayerGraph,
+    pub(crate) units: BTreeMap<String, Unit>,
+    pub(crate) platform: String,
+}
+
+impl NamesArguments {
+    /// Reads the tree as it lies on disk.
+    pub(crate) fn read(&self) -> anyhow::Result<Names> {
+        let start = planning::start(self.root.as_deref())?;
+        let on_disk = source::on_disk(&source::Options { start, ..source::Options::default() })?;
+        let graph = planner::graph(&on_disk.tree, &Request::default()).map_err(Refused)?;
+        let config = config::parse(on_disk.tree.config.as_ref()).0;
+        let given = environment::given(self.platform.as_deref());
+        Ok(Names {
+            root: on_disk.root,
+            platform: given.unwrap_or_else(|| config.platform.clone()),
+            units: promotion::units(&graph),
+            graph,
+            config,
+        })
+    }
+}
+
+/// How a commit lies to another one, in the history of the source tree.
+pub(crate) fn history(root: &Path) -> impl Fn(&str, &str) -> Relation + Send + Sync + use<> {
+    let root = root.to_owned();
+    move |ours, other| super::build::relation(&root, ours, other)
+}
+
+/// The way to registries, for commands that write there.
+pub(crate) fn registry(push_timeout: Duration) -> anyhow::Result<Registry> {
+    let config = environment::docker_config()?;
+    let options = registry::Options { config, retry_for: push_timeout, ..registry::Options::default() };
+    let mut registry = Registry::new(options)?;
+    if let Some(directory) = environment::cache_directory() {
+        registry = registry.with_cache(directory.join("configs"));
+    }
+    Ok(registry)
+}
+
+/// Promotes.
+pub(crate) fn run(arguments: &PromoteArguments) -> anyhow::Result<u8> {
+    if arguments.format == Format::Json && arguments.progress == Progress::Json {
+        return Err(Stop::usage("--format json and --progress json both want stdout").into());
+    }
+    let (from, to) = (repo("--from", &arguments.from)?, repo("--to", &arguments.to)?);
+    if from == to {
+        return Err(Stop::usage("--from and --to are the same repo").into());
+    }
+    let names = arguments.tree.read()?;
+    let units = wanted(arguments, &names)?;
+    let route = Route {
+        from,
+        to,
+        platform: names.platform.clone(),
+        label_prefix: names.config.label_prefix.clone(),
+        allow_older: arguments.allow_older,
+        only_present: arguments.present,
+        push_timeout: arguments.push_timeout.into(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads that ask registries")?;
+    let code = runtime.block_on(promote(arguments, &names, &units, &route));
+    runtime.shutdown_background();
+    code
+}
+
+/// A repo that a flag names.
+pub(crate) fn repo(flag: &str, text: &str) -> Result<String, Stop> {
+    match config::check_repo(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(rule) => Err(Stop::usage(format!("{flag} {text:?} is no repo")).help(format!("give {rule}"))),
+    }
+}
+
+/// What is to be promoted; what is held is not.
+fn wanted(arguments: &PromoteArguments, names: &Names) -> Result<Vec<Unit>, Stop> {
+    let is_held = |product: &String| names.config.hold.contains(product);
+    if arguments.products.is_empty() {
+        let held: Vec<&String> = names.units.keys().filter(|product| is_held(product)).collect();
+        if !held.is_empty() {
+            let text = format!("left out, as image-builder.toml has it under `hold`: {}", list(&held));
+            output::tell(&problems::note(&text));
+        }
+        return Ok(names.units.values().filter(|unit| !is_held(&unit.product)).cloned().collect());
+    }
+    let mut units: BTreeMap<String, Unit> = BTreeMap::new();
+    for product in &arguments.products {
+        let unit = promotion::unit(&names.units, product)?;
+        if is_held(product) {
+            return Err(Stop::usage(format!(
+                "{product} is under `hold` in image-builder.toml: nothing moves its tags"
+            ))
+            .help("take it from there first, if it is to move"));
+        }
+        units.insert(product.clone(), unit);
+    }
+    Ok(units.into_values().collect())
+}
+
+async fn promote(
+    arguments: &PromoteArguments,
+    names: &Names,
+    units: &[Unit],
+    route: &Route,
+) -> anyhow::Result<u8> {
+    let signals = signals::listen().context("cannot listen to signals")?;
+    let registry = registry(route.push_timeout)?;
+    let history = history(&names.root);
+    let surveyed = tokio::select! {
+        surveyed = promote::survey(&registry, units, route, &history) => surveyed?,
+        () = signals.cancel.cancelled() => return Ok(signals.code().unwrap_or(exit::INTERRUPTED)),
+    };
+    let mut promotion = surveyed;
+    show(arguments, &promotion)?;
+    if let Some(stop) = in_the_way(&promotion).or_else(|| dirty(names, route, &promotion)) {
+        tell_json(arguments, &promotion)?;
+        return Err(stop.into());
+    }
+    if arguments.dryrun || promotion.is_done() {
+        tell_json(arguments, &promotion)?;
+        return Ok(exit::DONE);
+    }
+    let (began, streamed) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+    let (sender, events) = channel();
+    let face = Face::new(arguments.progress, report::Progress::new(&promotion), Arc::clone(&streamed));
+    // A thread of its own: a terminal or a pipe that takes its time must not hold up the copies.
+    let shown = thread::spawn(move || face.show(&events));
+    let speak = move |event| {
+        // Nobody listens any more when stdout was closed.
+        let _ = sender.send(event);
+    };
+    let ended =
+        promote::carry_out(&mut promotion, route, &registry, &history, (&speak, &streamed), &signals.cancel)
+            .await;
+    drop(speak);
+    let shown = tokio::task::spawn_blocking(move || shown.join());
+    let written = tokio::select! {
+        shown = shown => shown.ok().and_then(Result::ok).unwrap_or(Ok(())),
+        () = signals.late() => Ok(()),
+    };
+    tell_json(arguments, &promotion)?;
+    let code = code(&ended.failures, ended.interrupted.then(|| signals.code().unwrap_or(exit::INTERRUPTED)));
+    if !matches!(arguments.progress, Progress::Json)
+        && (code != exit::DONE || arguments.progress != Progress::Quiet)
+    {
+        let seconds = began.elapsed().as_secs_f64();
+        output::tell(&report::closing(&promotion, seconds, output::stderr_paint()));
+    }
+    if code == exit::DONE {
+        written.context("cannot write to stdout")?;
+    }
+    Ok(code)
+}
+
+/// What is to be done goes to stdout, unless that is where data goes.
+fn show(arguments: &PromoteArguments, promotion: &Promotion) -> anyhow::Result<()> {
+    if arguments.format == Format::Json || arguments.progress == Progress::Json {
+        output::tell(&report::outlook(promotion, output::stderr_paint()));
+        return Ok(());
+    }
+    output::data(&report::outlook(promotion, output::stdout_paint())).context("cannot write to stdout")
+}
+
+fn tell_json(arguments: &PromoteArguments, promotion: &Promotion) -> anyhow::Result<()> {
+    if arguments.format == Format::Json {
+        let json = serde_json::to_string_pretty(promotion).context("cannot write JSON")?;
+        output::data(&(escape::escape_json(&json).into_owned() + "\n")).context("cannot write to stdout")?;
+    }
+    Ok(())
+}
+
+/// What keeps anything from being done, all of it.
+fn in_the_way(promotion: &Promotion) -> Option<Stop> {
+    for text in promotion.missing.iter().chain(&promotion.conflicts) {
+        output::tell(&format!("  {}\n", problems::message(text)));
+    }
+    if !promotion.missing.is_empty() {
+        let message = format!("not all that is to be promoted is in {}; nothing was done", promotion.from);
+        return Some(Stop::environment(message).help(
+            "build and push what is missing, or name the products that are to be promoted; --present leaves out what is not there",
+        ));
+    }
+    if !promotion.conflicts.is_empty() {
+        let message = format!("{} has something else or newer; nothing was done", promotion.to);
+        return Some(Stop::conflict(message).help(
+            "a build tag never changes: build again with --rebuild N, and promote that; for moving tags see --allow-older, \
+             and fetch the whole history (git fetch --unshallow) where commits are not known",
+        ));
+    }
+    None
+}
+
+/// What is in no commit is not to come where everybody takes it for one.
+fn dirty(names: &Names, route: &Route, promotion: &Promotion) -> Option<Stop> {
+    let own = names.config.aliases.iter().chain([&names.config.repo]);
+    if !own.into_iter().any(|own| own.eq_ignore_ascii_case(&route.to)) {
+        return None;
+    }
+    let dirty: Vec<&str> = promotion
+        .images
+        .iter()
+        .filter(|item| item.state == Copying::ToCopy && item.is_dirty())
+        .map(|item| item.build_tag.as_str())
+        .collect();
+    (!dirty.is_empty()).then(|| {
+        Stop::usage(format!("{} was built with changes that are in no commit", list(&dirty)))
+            .help(format!("commit them and build again: {} is the tree's own repo", route.to))
+    })
+}
+
+/// The exit code of what failed; of several the one that stands first in the specification.
+pub(crate) fn code(failures: &[Failure], interrupted: Option<u8>) -> u8 {
+    let order = [(Failure::Environment, exit::ENVIRONMENT), (Failure::Conflict, exit::CONFLICT)];
+    let found = order.into_iter().find(|(failure, _)| failures.contains(failure)).map(|(_, code)| code);
+    interrupted.or(found).unwrap_or(if failures.is_empty() { exit::DONE } else { exit::PUSH })
+}
+
+/// How a promotion is shown while it goes on.
+struct Face {
+    progress: Progress,
+    live: Option<ProgressBar>,
+    state: report::Progress,
+    streamed: Arc<AtomicU64>,
+    began: Instant,
+}
+
+impl Face {
+    fn new(progress: Progress, state: report::Progress, streamed: Arc<AtomicU64>) -> Self {
+        let wants_live = matches!(progress, Progress::Auto | Progress::Tty);
+        let live = (wants_live && output::stderr_is_live()).then(|| {
+            let style =
+                ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is well formed");
+            ProgressBar::new_spinner().with_style(style)
+        });
+        Self { progress, live, state, streamed, began: Instant::now() }
+    }
+
+    /// Shows events until there are no more.
+    fn show(mut self, events: &Receiver<Event>) -> std::io::Result<()> {
+        let mut written = Ok(());
+        loop {
+            match events.recv_timeout(TICK) {
+                Ok(event) => {
+                    let done = self.event(&event);
+                    written = written.and(done);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if let Some(live) = &self.live {
+                let bytes = self.streamed.load(Ordering::Relaxed);
+                live.set_message(self.state.line(bytes, self.began.elapsed().as_secs_f64()));
+                live.tick();
+            }
+        }
+        if let Some(live) = &self.live {
+            live.finish_and_clear();
+        }
+        written
+    }
+
+    fn event(&mut self, event: &Event) -> std::io::Result<()> {
+        self.state.event(event);
+        match self.progress {
+            Progress::Json => {
+                let json = serde_json::to_string(event).expect("an event holds only strings and numbers");
+                return output::data(&format!("{}\n", escape::escape_json(&json)));
+            }
+            Progress::Quiet if !report::is_failure(event) => {}
+            _ => {
+                let text = report::lines(event, output::stderr_paint());
+                match &self.live {
+                    Some(live) => live.suspend(|| output::tell(&text)),
+                    None => output::tell(&text),
+                }
+            }
+        }
+        Ok(())
+    }
+}

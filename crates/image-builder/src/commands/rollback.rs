@@ -1,0 +1,183 @@
+//! `image-builder rollback`: the moving tags of a product show an earlier build again.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use executor::promote::Move;
+use executor::rollback::{self, Candidate, Outlook, Rollback, Wanted};
+use plan::BuildTag;
+
+use super::promote::{self as promoting, Names, NamesArguments};
+use crate::arguments::Format;
+use crate::exit::Stop;
+use crate::report::problems;
+use crate::report::rollback as report;
+use crate::{environment, escape, exit, output, promotion, signals};
+
+const EXAMPLES: &str = "\
+Examples:
+  image-builder rollback sky:1.0 --dryrun                   what the build before is
+  image-builder rollback sky:1.0                            back to it
+  image-builder rollback sky:1.0 --to 1.0-44-0a1b2c3        to that one, also forward again
+
+Exit codes: 0 done, also when the tags show it already · 2 usage, or it is not clear which build is meant · 4 a registry refused ·
+5 something is not there, or a registry does not answer · 6 a build came in between, and keeps its tags · 130 interrupted.";
+
+/// `image-builder rollback`
+///
+/// The science images of the product go with it. Build tags stay as they are. The next build moves the tags forward again, unless the
+/// product is under `hold` in image-builder.toml.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct RollbackArguments {
+    /// A product, or another image with its version
+    #[arg(value_name = "IMAGE:VERSION")]
+    product: String,
+    /// The build to go to [default: the one before what is shown]
+    #[arg(long, value_name = "BUILD_TAG")]
+    to: Option<String>,
+    /// Registry host and path under which images are named
+    ///
+    /// Goes before `repo` of image-builder.toml.
+    #[arg(long, value_name = "REPO", env = "IMAGE_BUILDER_REPO", hide_env_values = true)]
+    repo: Option<String>,
+    /// Look everything up, say what would be done, and change nothing
+    #[arg(long, visible_alias = "dry-run")]
+    dryrun: bool,
+    /// How long one tag is tried again, where that may help
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    push_timeout: humantime::Duration,
+    #[command(flatten)]
+    tree: NamesArguments,
+    /// How it is told
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// Rolls back.
+pub(crate) fn run(arguments: &RollbackArguments) -> anyhow::Result<u8> {
+    let names = arguments.tree.read()?;
+    let unit = promotion::unit(&names.units, &arguments.product)?;
+    let (_, version) = arguments.product.rsplit_once(':').unwrap_or_default();
+    let to = match &arguments.to {
+        None => None,
+        Some(text) => {
+            let tag = BuildTag::parse(text).filter(|tag| tag.version.as_str() == version);
+            Some(tag.ok_or_else(|| {
+                Stop::usage(format!("--to {text:?} is no build tag of {}", arguments.product))
+                    .help(format!("a build tag looks like {version}-42-f90dbd6"))
+            })?)
+        }
+    };
+    let repo = match environment::given(arguments.repo.as_deref()) {
+        Some(repo) => promoting::repo("--repo", &repo)?,
+        None => names.config.repo.clone(),
+    };
+    let wanted = Wanted {
+        repo,
+        product: unit.product,
+        top: unit.top,
+        own: unit.own,
+        to,
+        held: names.config.hold.contains(&arguments.product),
+        platform: names.platform.clone(),
+        label_prefix: names.config.label_prefix.clone(),
+        push_timeout: arguments.push_timeout.into(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads that ask the registry")?;
+    let code = runtime.block_on(roll_back(arguments, &names, &wanted));
+    runtime.shutdown_background();
+    code
+}
+
+async fn roll_back(arguments: &RollbackArguments, names: &Names, wanted: &Wanted) -> anyhow::Result<u8> {
+    let signals = signals::listen().context("cannot listen to signals")?;
+    let registry = promoting::registry(wanted.push_timeout)?;
+    let history = promoting::history(&names.root);
+    let outlook = tokio::select! {
+        outlook = rollback::survey(&registry, wanted, &history) => outlook?,
+        () = signals.cancel.cancelled() => return Ok(signals.code().unwrap_or(exit::INTERRUPTED)),
+    };
+    let mut rollback = match outlook {
+        Outlook::Clear(rollback) => rollback,
+        Outlook::Unclear(why, found) => return unclear(arguments, &why, &found),
+    };
+    if arguments.format == Format::Text {
+        let text = report::outlook(&rollback, output::stdout_paint());
+        output::data(&text).context("cannot write to stdout")?;
+    }
+    if !rollback.conflicts.is_empty() {
+        for text in &rollback.conflicts {
+            output::tell(&format!("  {}\n", problems::message(text)));
+        }
+        tell_json(arguments, &rollback)?;
+        let line = promotion::hold_line(&names.config.hold, &wanted.product);
+        return Err(Stop::conflict(format!("a build of {} may be on its way; nothing was done", wanted.product))
+            .help(format!(
+                "wait for that build; or, if it is the one that was rolled back before, write `{line}` into image-builder.toml, \
+                 so that no build moves these tags, and roll back again"
+            ))
+            .into());
+    }
+    let needed = rollback.tags.iter().any(|tag| tag.state == Move::ToMove);
+    if arguments.dryrun || !needed {
+        if !needed {
+            output::tell("nothing to do: these tags show that build already\n");
+        }
+        tell_json(arguments, &rollback)?;
+        keep(names, wanted, &rollback);
+        return Ok(exit::DONE);
+    }
+    let retry = |what: &str, error: &str, attempts: u32, wait: Duration| {
+        let seconds = crate::report::words::duration(wait.as_secs_f64());
+        let text = format!("{what}: attempt {attempts} failed, the next one in {seconds}: {error}");
+        output::tell(&format!("{}\n", escape::escape(&text)));
+    };
+    let ended =
+        rollback::carry_out(&mut rollback, wanted, &registry, &history, &retry, &signals.cancel).await;
+    output::tell(&report::ended(&rollback, output::stderr_paint()));
+    tell_json(arguments, &rollback)?;
+    let failures: Vec<_> = ended.failure.into_iter().collect();
+    let interrupted = ended.interrupted.then(|| signals.code().unwrap_or(exit::INTERRUPTED));
+    let code = promoting::code(&failures, interrupted);
+    if code == exit::DONE {
+        keep(names, wanted, &rollback);
+    }
+    Ok(code)
+}
+
+/// Tells what keeps the next build from undoing it.
+fn keep(names: &Names, wanted: &Wanted, rollback: &Rollback) {
+    let line = (!wanted.held).then(|| promotion::hold_line(&names.config.hold, &wanted.product));
+    let science = |name: &str| name.starts_with("sci/");
+    let touched = rollback.tags.iter().any(|tag| tag.state != Move::Kept && science(&tag.name));
+    let others = if touched { promotion::standing_on(&names.graph, &wanted.product) } else { Vec::new() };
+    output::tell(&format!(
+        "\n{}",
+        report::hold(&wanted.product, line.as_deref(), &others, output::stderr_paint())
+    ));
+}
+
+fn unclear(arguments: &RollbackArguments, why: &str, found: &[Candidate]) -> anyhow::Result<u8> {
+    if arguments.format == Format::Json {
+        let json =
+            serde_json::json!({"format_version": rollback::FORMAT_VERSION, "unclear": why, "builds": found});
+        let text = serde_json::to_string_pretty(&json).context("cannot write JSON")?;
+        output::data(&(escape::escape_json(&text).into_owned() + "\n")).context("cannot write to stdout")?;
+    } else {
+        output::data(&report::candidates(found, output::stdout_paint())).context("cannot write to stdout")?;
+    }
+    Err(Stop::usage(why).help("choose one: --to BUILD_TAG").into())
+}
+
+fn tell_json(arguments: &RollbackArguments, rollback: &Rollback) -> anyhow::Result<()> {
+    if arguments.format == Format::Json {
+        let json = serde_json::to_string_pretty(rollback).context("cannot write JSON")?;
+        output::data(&(escape::escape_json(&json).into_owned() + "\n")).context("cannot write to stdout")?;
+    }
+    Ok(())
+}
