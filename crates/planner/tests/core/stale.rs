@@ -178,8 +178,8 @@ fn the_plan_names_the_move_and_builds_what_depends_on_it() {
     assert_eq!(
         plan(&mut world, &held, &ignore),
         "science/base\n    base quay.io/tools/uv:1 sha256:b => sha256:c\n\
-         science/leaf\n    parent science/base\n\
          not science/leaf (rel/leaf:1.0): leaf:1.0 is under `hold` in image-builder.toml\n\
+         not science/leaf (science/base): leaf:1.0 is under `hold` in image-builder.toml\n\
          not science/tool (quay.io/tools/uv:1): --ignore science/tool treats it as unchanged\n"
     );
 }
