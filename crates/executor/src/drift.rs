@@ -71,7 +71,8 @@ impl<'a> Watch<'a> {
             return Ok(());
         }
         let build = &self.plan.builds[position];
-        let forbidden = self.wanted == Drift::Forbid && build.kind == Kind::Science && !is_explained(build);
+        let forbidden =
+            self.wanted == Drift::Forbid && build.kind == Kind::Science && !is_explained(&build.reasons);
         let moved = match self.look(build, image).await {
             Ok(Some(moved)) => moved,
             // What was never published cannot have moved.
@@ -185,8 +186,8 @@ impl<'a> Watch<'a> {
 }
 
 /// Whether something of the layer itself changed, or the base that it names moved and is followed: then its packages may.
-fn is_explained(build: &Build) -> bool {
-    build.reasons.iter().any(|reason| {
+fn is_explained(reasons: &[Reason]) -> bool {
+    reasons.iter().any(|reason| {
         matches!(
             reason,
             Reason::NewLayer
@@ -226,6 +227,23 @@ mod tests {
     use inside::Ecosystem;
 
     use super::*;
+
+    #[test]
+    fn packages_may_move_where_the_layer_or_its_base_did() {
+        let text = || "x".to_owned();
+        let rebuilt = Reason::ParentRebuilt { via: plan::BuildId(text()) };
+        let forced = Reason::Forced { flag: text() };
+        for (reason, expect) in [
+            (Reason::FileChanged { paths: vec![text()] }, true),
+            (Reason::InputsChanged { published: None, paths: Vec::new(), fields: Vec::new() }, true),
+            (Reason::BaseMoved { image: text(), from: text(), to: text() }, true),
+            (Reason::ParentMoved { layer: text(), from: None, to: text() }, false),
+            (rebuilt.clone(), false),
+        ] {
+            assert_eq!(is_explained(&[forced.clone(), reason.clone()]), expect, "{reason:?}");
+        }
+        assert!(!is_explained(&[forced, rebuilt]));
+    }
 
     #[test]
     fn moves_read_as_words() {

@@ -139,6 +139,34 @@ fn a_base_that_moved_is_told_once_for_each_layer_and_asked_for_once() {
 }
 
 #[test]
+fn an_index_that_moved_for_another_platform_is_no_move() {
+    let scene = Scene::published();
+    let labels = |text: &str| BTreeMap::from([("contents".to_owned(), text.to_owned())]);
+    let show = |ours: &str, other: &str| {
+        let images = [("amd64", &labels(ours)), ("arm64", &labels(other))];
+        scene.shelf.put_index("os/linux", "12", &images);
+    };
+    let stale = || -> bool {
+        let json = scene.plain(&["stale", "--format", "json"]).code(0).stdout;
+        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        json["stale"] != 0
+    };
+    // What was an image alone is in an index now.
+    show("old", "other");
+    assert!(!stale(), "{}", scene.run(&["stale", "-v"]).stdout);
+    show("new", "other");
+    assert!(stale());
+    // Published again from an index, of which then another platform's image moves, and then ours.
+    let plan = scene.plain(&["stale", "--plan", "--rebuild", "7", "--format", "json"]).code(0);
+    assert!(scene.shelf.publish(&plan.stdout, &[]).is_empty());
+    assert!(!stale());
+    show("new", "moved");
+    assert!(!stale(), "{}", scene.run(&["stale", "-v"]).stdout);
+    show("newer", "moved");
+    assert!(stale());
+}
+
+#[test]
 fn the_plan_follows_the_moves_and_is_planned_again_by_build() {
     let scene = Scene::published();
     let nothing = scene.run(&["stale", "--plan"]).code(0).stdout;

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 /// How long a connection may be silent.
 const LIMIT: Duration = Duration::from_secs(60);
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// A running registry; it ends when dropped.
@@ -89,6 +90,26 @@ impl Shelf {
         state.bodies.insert(format!("/v2/{repository}/manifests/{of_manifest}"), manifest.clone());
         state.bodies.insert(format!("/v2/{repository}/manifests/{tag}"), manifest);
         state.labels.insert(format!("{repository}:{tag}"), labels.clone());
+    }
+
+    /// Shows an index under a tag: for each architecture an image with these labels, which `{tag}-{architecture}` shows too.
+    ///
+    /// # Panics
+    /// Never: what it asks for was put there.
+    pub fn put_index(&self, repository: &str, tag: &str, images: &[(&str, &BTreeMap<String, String>)]) {
+        let mut manifests = Vec::new();
+        for (architecture, labels) in images {
+            let own = format!("{tag}-{architecture}");
+            self.put(repository, &own, labels);
+            let digest = self.digest(repository, &own).expect("it was put there");
+            let platform = json!({"os": "linux", "architecture": architecture});
+            manifests.push(json!({"mediaType": MANIFEST, "digest": digest, "size": 1, "platform": platform}));
+        }
+        let index =
+            json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).to_string().into_bytes();
+        let mut state = self.shared.state();
+        state.bodies.insert(format!("/v2/{repository}/manifests/{}", digest(&index)), index.clone());
+        state.bodies.insert(format!("/v2/{repository}/manifests/{tag}"), index);
     }
 
     /// The labels of what a tag shows.
