@@ -11,7 +11,7 @@ use crate::engine::Kind;
 use crate::process;
 
 /// (program, Debian package).
-const ALWAYS: [(&str, &str); 11] = [
+const ALWAYS: [(&str, &str); 12] = [
     ("docker", "docker.io"),
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
@@ -23,6 +23,7 @@ const ALWAYS: [(&str, &str); 11] = [
     ("git", "git"),
     ("strace", "strace"),
     ("faketime", "faketime"),
+    ("openssl", "openssl"),
 ];
 
 /// Where dpkg notes each step that its database does not hold yet.
