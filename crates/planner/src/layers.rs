@@ -15,6 +15,7 @@ use crate::dockerfile::{self, Dockerfile, Fragment};
 use crate::dockerignore::{self, Ignore};
 use crate::finding::Findings;
 use crate::scripts;
+use crate::shares;
 use crate::tree::{LayerFiles, SourceFile, Tree, TreeFile};
 
 /// The descriptor's name in a layer's directory.
@@ -23,6 +24,9 @@ pub(crate) const DESCRIPTOR: &str = "sciserver-image.json";
 pub(crate) const DOCKERFILE: &str = "Dockerfile";
 /// Files of a compat layer that are no part of its context.
 const NOT_IN_COMPAT: [&str; 4] = [DESCRIPTOR, DOCKERFILE, ".dockerignore", "Dockerfile.dockerignore"];
+
+/// So many are understood faster than a thread starts.
+const SHARE: usize = 16;
 
 /// A science layer whose descriptor could be read.
 #[derive(Debug)]
@@ -135,8 +139,7 @@ pub(crate) struct Reader<'a> {
     config: &'a Config,
     allowed_frontends: &'a [String],
     /// By address: the `Arc`s are those of both trees, which outlive this.
-    read: HashMap<*const LayerFiles, Understood>,
-    ignores: Ignores,
+    read: HashMap<usize, Understood>,
 }
 
 /// Ignore files that were understood, by their text: in many trees, layers have the same one.
@@ -159,7 +162,7 @@ struct Understood {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(config: &'a Config, allowed_frontends: &'a [String]) -> Self {
-        Self { config, allowed_frontends, read: HashMap::new(), ignores: Ignores::new() }
+        Self { config, allowed_frontends, read: HashMap::new() }
     }
 
     /// Understands a tree, as far as it can be, and tells what cannot.
@@ -168,18 +171,9 @@ impl<'a> Reader<'a> {
         let mut layers: Vec<&Arc<LayerFiles>> = tree.layers.iter().collect();
         layers.sort_by(|a, b| a.path.cmp(&b.path));
         findings.problems.extend(tree.problems.iter().cloned());
+        self.understand(&layers);
         for files in layers {
-            let read = self.read.entry(Arc::as_ptr(files)).or_insert_with(|| {
-                let mut findings = Findings::default();
-                let ignore = ignore(files.ignore_file.as_ref(), &mut self.ignores, &mut findings);
-                let (layer, guidelines) = match files.kind {
-                    Kind::Science => {
-                        self::science(files, ignore, self.config, self.allowed_frontends, &mut findings)
-                    }
-                    Kind::Compat => self::compat(files, ignore, &mut findings),
-                };
-                Understood { layer, findings, guidelines }
-            });
+            let read = &self.read[&address(files)];
             findings.extend(read.findings.clone());
             for guideline in &read.guidelines {
                 findings.guideline(self.config, guideline.clone());
@@ -196,6 +190,30 @@ impl<'a> Reader<'a> {
         one_of_each_target(&mut side, findings);
         side
     }
+
+    /// Understands those that were not met before.
+    fn understand(&mut self, layers: &[&Arc<LayerFiles>]) {
+        let new = |files: &&&Arc<LayerFiles>| !self.read.contains_key(&address(files));
+        let new: Vec<&Arc<LayerFiles>> = layers.iter().filter(new).copied().collect();
+        let understood = shares::each(&new, SHARE, Ignores::new, |ignores, share| {
+            share.iter().map(|files| self.understood(files, ignores)).collect::<Vec<_>>()
+        });
+        self.read.extend(new.iter().map(|files| address(files)).zip(understood.into_iter().flatten()));
+    }
+
+    fn understood(&self, files: &Arc<LayerFiles>, ignores: &mut Ignores) -> Understood {
+        let mut findings = Findings::default();
+        let ignore = ignore(files.ignore_file.as_ref(), ignores, &mut findings);
+        let (layer, guidelines) = match files.kind {
+            Kind::Science => self::science(files, ignore, self.config, self.allowed_frontends, &mut findings),
+            Kind::Compat => self::compat(files, ignore, &mut findings),
+        };
+        Understood { layer, findings, guidelines }
+    }
+}
+
+fn address(files: &Arc<LayerFiles>) -> usize {
+    Arc::as_ptr(files).addr()
 }
 
 fn missing_dockerfile(files: &LayerFiles, tree: &Tree, findings: &mut Findings) {

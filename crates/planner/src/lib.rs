@@ -39,6 +39,7 @@ mod reference;
 pub mod request;
 pub mod schema;
 mod scripts;
+mod shares;
 pub mod source;
 pub mod spec;
 mod stack;
@@ -48,6 +49,7 @@ mod survey;
 pub mod tree;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use plan::{BuildId, ComparedWith, Context, FORMAT_VERSION, Plan, Warning};
 
@@ -74,12 +76,20 @@ pub struct Planned {
     pub plan: Plan,
     /// What each build is sent besides its Dockerfile.
     pub contexts: BTreeMap<BuildId, Context>,
-    /// All layers of the right-hand side, built or not.
-    pub graph: LayerGraph,
     /// The configuration that holds: that of the right-hand side.
     pub config: Config,
     /// With [`published::plan()`]: what somebody has to decide; nothing of it is in the plan. Sorted.
     pub undecided: Vec<Undecided>,
+    /// The right-hand side as it was understood. Not taken apart before the plan is.
+    now: Arc<Survey>,
+}
+
+impl Planned {
+    /// All layers of the right-hand side, built or not.
+    #[must_use]
+    pub fn graph(&self) -> LayerGraph {
+        LayerGraph::of(&self.now)
+    }
 }
 
 /// Plans what to build.
@@ -137,7 +147,7 @@ fn finish(
         warnings: warnings(findings.warnings),
         repo,
     };
-    Ok(Planned { plan, contexts, graph: LayerGraph::of(&now), config, undecided })
+    Ok(Planned { plan, contexts, config, undecided, now: Arc::new(now) })
 }
 
 /// The layers of a tree and what stands on what.

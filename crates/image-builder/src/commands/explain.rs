@@ -56,7 +56,8 @@ pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<u8> {
         None => {
             let (_, planned) = planning::planned(&arguments.tree, planning::against(&arguments.tree)?)?;
             let settled = published::settled(&planned);
-            (planned.plan, planned.graph, Knowledge::Tree, settled)
+            let graph = planned.graph();
+            (planned.plan, graph, Knowledge::Tree, settled)
         }
     };
     let subjects: Vec<Subject> = arguments

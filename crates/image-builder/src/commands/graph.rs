@@ -70,9 +70,10 @@ pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
     let mut settled = Ok(());
     let (graph, touched) = if asks_for_plan {
         let (_, planned) = planning::planned(tree, planning::against(tree)?)?;
-        let touched = drawing::touched(&planned.plan, &planned.graph);
+        let graph = planned.graph();
+        let touched = drawing::touched(&planned.plan, &graph);
         settled = published::settled(&planned);
-        (planned.graph, Some(touched))
+        (graph, Some(touched))
     } else {
         // Without a plan no base is needed, which a shallow clone may lack.
         let opened = planning::open(tree, Comparison::parse("HEAD")?)?;

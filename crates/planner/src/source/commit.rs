@@ -83,7 +83,7 @@ fn kind(mode: i32) -> ObjectType {
     }
 }
 
-/// Takes a tree's members up for reading.
+/// Takes a tree's members up for reading: the first comes last, as the next to be taken.
 fn expand(
     store: &Rc<Store>,
     tree: Oid,
@@ -91,6 +91,7 @@ fn expand(
     open: &mut Vec<Todo>,
     listing: &mut Listing,
 ) -> Result<(), SourceError> {
+    let first = open.len();
     for entry in &find_tree(&store.repository, tree)? {
         let mut full = path.as_bytes().to_vec();
         if !path.is_empty() {
@@ -113,6 +114,7 @@ fn expand(
             }
         }
     }
+    open[first..].reverse();
     Ok(())
 }
 

@@ -4,15 +4,22 @@
 use std::collections::HashMap;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use git2::Oid;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
 use super::SourceError;
+use crate::shares;
+
+/// So many paths are looked at faster than a thread starts.
+const SHARE: usize = 64;
 
 /// What git's index remembers of a file's state on disk when its contents were known.
 #[derive(Debug, Clone, Copy)]
@@ -66,27 +73,18 @@ pub(super) struct FoundFile {
 /// Looks at many paths, in as many threads as the machine runs at once. The answers are in the order of the
 /// questions, which should be sorted. Of texts that are one blob to the index and are as it remembers them, only the first is read.
 pub(super) fn look(root: &Path, questions: &[Question<'_>]) -> Result<Vec<Found>, SourceError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-    let share = questions.len().div_ceil(threads).max(64);
+    let opened = directory(root).map_err(|source| SourceError::Io { path: root.to_owned(), source })?;
     let firsts = firsts(questions);
-    let look_at = |questions: &[Question<'_>], firsts: &[Option<usize>]| {
-        let mut directories = Directories { root, real: HashMap::new() };
-        let each = questions.iter().zip(firsts);
-        each.map(|(question, first)| look_at(&mut directories, question, first.is_some()))
-            .collect::<Result<Vec<_>, _>>()
-    };
-    let mut found = std::thread::scope(|scope| {
-        let workers: Vec<_> = questions
-            .chunks(share)
-            .zip(firsts.chunks(share))
-            .map(|(share, firsts)| scope.spawn(move || look_at(share, firsts)))
-            .collect();
-        let mut found = Vec::with_capacity(questions.len());
-        for worker in workers {
-            found.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok::<_, SourceError>(found)
-    })?;
+    let each: Vec<_> = questions.iter().zip(&firsts).collect();
+    let start = || Directories { root, opened: opened.as_fd(), real: HashMap::new() };
+    let answers = shares::each(&each, SHARE, start, |directories, share| {
+        let answers = share.iter().map(|&(question, first)| look_at(directories, question, first.is_some()));
+        answers.collect::<Result<Vec<_>, _>>()
+    });
+    let mut found = Vec::with_capacity(questions.len());
+    for answer in answers {
+        found.extend(answer?);
+    }
     for (at, first) in firsts.iter().enumerate() {
         let Some(first) = first else { continue };
         // Only bytes that are that blob: what git has can be other bytes than those on disk.
@@ -120,6 +118,8 @@ fn firsts(questions: &[Question<'_>]) -> Vec<Option<usize>> {
 /// Which directories below the root are real ones.
 struct Directories<'run> {
     root: &'run Path,
+    /// The root, so that each look has a short way to go.
+    opened: BorrowedFd<'run>,
     real: HashMap<&'run str, Way<'run>>,
 }
 
@@ -141,15 +141,71 @@ impl<'run> Directories<'run> {
             None => Way::Open,
         };
         let way = match above {
-            Way::Open => match metadata(&below(self.root, directory))? {
-                Some(found) if found.is_symlink() => Way::Link(directory),
-                Some(found) if found.is_dir() => Way::Open,
+            Way::Open => match self.state(directory)?.map(|found| found.kind) {
+                Some(FileType::Symlink) => Way::Link(directory),
+                Some(FileType::Directory) => Way::Open,
                 _ => Way::Missing,
             },
             blocked => blocked,
         };
         self.real.insert(directory, way);
         Ok(way)
+    }
+
+    /// As [`metadata`], of a path below the root.
+    fn state(&self, path: &str) -> Result<Option<State>, SourceError> {
+        match rustix::fs::statat(self.opened, path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok(Some(State::from(found))),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(SourceError::Io { path: below(self.root, path), source: error.into() }),
+        }
+    }
+
+    /// As [`open_unfollowed`], of a path below the root.
+    fn open(&self, path: &str) -> Option<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        rustix::fs::openat(self.opened, path, flags, Mode::empty()).ok().map(File::from)
+    }
+}
+
+/// Opens a directory for looks below it.
+fn directory(path: &Path) -> std::io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// What the system says of a path.
+struct State {
+    kind: FileType,
+    mode: u32,
+    length: u64,
+    inode: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl From<&Metadata> for State {
+    fn from(found: &Metadata) -> Self {
+        Self {
+            kind: FileType::from_raw_mode(found.mode()),
+            mode: found.mode(),
+            length: found.len(),
+            inode: found.ino(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        }
+    }
+}
+
+impl From<Stat> for State {
+    fn from(found: Stat) -> Self {
+        Self {
+            kind: FileType::from_raw_mode(found.st_mode),
+            mode: found.st_mode,
+            length: found.st_size.unsigned_abs(),
+            inode: found.st_ino,
+            modified: (found.st_mtime, found.st_mtime_nsec as i64),
+            changed: (found.st_ctime, found.st_ctime_nsec as i64),
+        }
     }
 }
 
@@ -165,47 +221,61 @@ fn look_at<'run>(
             Way::Missing => return Ok(Found::Nothing),
         }
     }
-    let path = below(directories.root, question.path);
+    let path = || below(directories.root, question.path);
     if let Some(limit) = question.text_limit.filter(|_| !is_repeated)
-        && let Some(text) = text(&path, limit, question.remembered)?
+        && let Some(file) = directories.open(question.path)
+        && let Some(text) = text(file, path, limit, question.remembered)?
     {
         return Ok(Found::File(text));
     }
-    let Some(metadata) = metadata(&path)? else { return Ok(Found::Nothing) };
-    if metadata.is_symlink() {
-        let target = std::fs::read_link(&path).map_err(|error| vanished(&path, error))?;
-        return Ok(Found::Link(target.into_os_string().into_vec()));
+    let Some(found) = directories.state(question.path)? else { return Ok(Found::Nothing) };
+    match found.kind {
+        FileType::RegularFile => {}
+        FileType::Symlink => {
+            let path = path();
+            let target = std::fs::read_link(&path).map_err(|error| vanished(&path, error))?;
+            return Ok(Found::Link(target.into_os_string().into_vec()));
+        }
+        _ => return Ok(Found::Nothing),
     }
-    if !metadata.is_file() {
-        return Ok(Found::Nothing);
-    }
-    let is_remembered = question.remembered.is_some_and(|remembered| remembered.holds_for(&metadata));
-    let id = if is_remembered { None } else { Some(digests(&path, &metadata)?.blob) };
+    let is_remembered = question.remembered.is_some_and(|remembered| remembered.holds_for(&found));
+    let id = if is_remembered { None } else { Some(blob_on_disk(&path(), &found)?) };
     Ok(Found::File(FoundFile {
-        executable: is_executable(&metadata),
-        size: metadata.len(),
+        executable: is_executable(&found),
+        size: found.length,
         is_remembered,
         id,
         bytes: None,
     }))
 }
 
-fn is_executable(found: &Metadata) -> bool {
-    found.mode() & 0o100 != 0
+/// The id that a file's bytes have as a blob, if it is still what it was when it was looked at.
+fn blob_on_disk(path: &Path, looked_at: &State) -> Result<Oid, SourceError> {
+    let found =
+        metadata(path)?.filter(|found| (found.ino(), found.len()) == (looked_at.inode, looked_at.length));
+    Ok(digests(path, &found.ok_or_else(|| changed(path))?)?.blob)
 }
 
-/// Reads a text without looking first; `None` when it is no file, or longer than `limit`.
-fn text(path: &Path, limit: u64, remembered: Option<Remembered>) -> Result<Option<FoundFile>, SourceError> {
-    let Ok(mut file) = open_unfollowed(path) else { return Ok(None) };
-    let metadata = file.metadata().map_err(|error| vanished(path, error))?;
-    if !metadata.is_file() || metadata.len() > limit {
+fn is_executable(found: &State) -> bool {
+    found.mode & 0o100 != 0
+}
+
+/// Reads a text; `None` when it is no file, or longer than `limit`.
+fn text(
+    mut file: File,
+    path: impl Fn() -> PathBuf,
+    limit: u64,
+    remembered: Option<Remembered>,
+) -> Result<Option<FoundFile>, SourceError> {
+    let found = State::from(rustix::fs::fstat(&file).map_err(|error| vanished(&path(), error.into()))?);
+    if found.kind != FileType::RegularFile || found.length > limit {
         return Ok(None);
     }
-    let bytes = all_of(&mut file, path, metadata.len())?;
+    let bytes = all_of(&mut file, path, found.length)?;
     Ok(Some(FoundFile {
-        executable: is_executable(&metadata),
-        size: metadata.len(),
-        is_remembered: remembered.is_some_and(|remembered| remembered.holds_for(&metadata)),
+        executable: is_executable(&found),
+        size: found.length,
+        is_remembered: remembered.is_some_and(|remembered| remembered.holds_for(&found)),
         id: Some(blob_id(&bytes)),
         bytes: Some(bytes),
     }))
@@ -213,15 +283,15 @@ fn text(path: &Path, limit: u64, remembered: Option<Remembered>) -> Result<Optio
 
 impl Remembered {
     /// Whether a file is still the one that the index speaks of, as far as its state can tell.
-    fn holds_for(&self, found: &Metadata) -> bool {
-        let nanoseconds = |remembered: u32, found: i64| remembered == 0 || i64::from(remembered) == found;
+    fn holds_for(&self, found: &State) -> bool {
+        let same = |remembered: (i32, u32), found: (i64, i64)| {
+            i64::from(remembered.0) == found.0 && (remembered.1 == 0 || i64::from(remembered.1) == found.1)
+        };
         !self.racy
-            && u64::from(self.size) == found.len() & u64::from(u32::MAX)
-            && i64::from(self.modified.0) == found.mtime()
-            && nanoseconds(self.modified.1, found.mtime_nsec())
-            && i64::from(self.changed.0) == found.ctime()
-            && nanoseconds(self.changed.1, found.ctime_nsec())
-            && (self.inode == 0 || u64::from(self.inode) == found.ino() & u64::from(u32::MAX))
+            && u64::from(self.size) == found.length & u64::from(u32::MAX)
+            && same(self.modified, found.modified)
+            && same(self.changed, found.changed)
+            && (self.inode == 0 || u64::from(self.inode) == found.inode & u64::from(u32::MAX))
     }
 }
 
@@ -236,12 +306,12 @@ pub(super) fn metadata(path: &Path) -> Result<Option<Metadata>, SourceError> {
 
 /// Reads a file that was looked at before.
 pub(super) fn read(path: &Path, looked_at: &Metadata) -> Result<Vec<u8>, SourceError> {
-    all_of(&mut open(path, looked_at)?, path, looked_at.len())
+    all_of(&mut open(path, looked_at)?, || path.to_owned(), looked_at.len())
 }
 
 /// Reads a file that has this many bytes. One more is asked for, so that a single call also sees the end.
-fn all_of(file: &mut File, path: &Path, length: u64) -> Result<Vec<u8>, SourceError> {
-    let length = usize::try_from(length).map_err(|_| changed(path))?;
+fn all_of(file: &mut File, path: impl Fn() -> PathBuf, length: u64) -> Result<Vec<u8>, SourceError> {
+    let length = usize::try_from(length).map_err(|_| changed(&path()))?;
     let (mut bytes, mut filled) = (vec![0; length + 1], 0);
     loop {
         match file.read(&mut bytes[filled..]) {
@@ -252,11 +322,11 @@ fn all_of(file: &mut File, path: &Path, length: u64) -> Result<Vec<u8>, SourceEr
                 }
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(vanished(path, error)),
+            Err(error) => return Err(vanished(&path(), error)),
         }
     }
     bytes.truncate(filled);
-    if filled == length { Ok(bytes) } else { Err(changed(path)) }
+    if filled == length { Ok(bytes) } else { Err(changed(&path())) }
 }
 
 /// The digests of a file's bytes.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use git2::{Index, IndexEntry, IndexEntryExtendedFlag, Oid};
 
 use crate::Problem;
+use crate::shares;
 use crate::tree::Mode;
 
 use super::SourceError;
@@ -17,6 +18,9 @@ use super::repository::{Store, Stores};
 
 /// The bits of an index entry's flags that tell the side of an unresolved merge.
 const STAGE: u16 = 0x3000;
+
+/// An index of more bytes names so many files that it pays to look at them with several threads: each takes about a hundred.
+const LARGE: u64 = 32 << 10;
 
 /// A path that counts, with what git's index says of it.
 pub(super) struct Tracked {
@@ -77,7 +81,11 @@ pub(super) fn tracked(stores: &mut Stores, listing: &mut Listing) -> Result<Vec<
 /// is sorted by bytes and asks nobody.
 fn index(store: &Store) -> Result<(Index, (i64, i64)), SourceError> {
     let path = store.repository.path().join("index");
-    let written = metadata(&path)?.map_or((i64::MIN, 0), |found| (found.mtime(), found.mtime_nsec()));
+    let found = metadata(&path)?;
+    if found.as_ref().is_some_and(|found| found.len() > LARGE) {
+        shares::prepare();
+    }
+    let written = found.map_or((i64::MIN, 0), |found| (found.mtime(), found.mtime_nsec()));
     let index = Index::open(&path)
         .map_err(SourceError::git(format!("cannot read git's index {}", path.display())))?;
     Ok((index, written))

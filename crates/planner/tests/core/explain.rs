@@ -84,8 +84,8 @@ fn short(explanation: &Explanation) -> String {
 }
 
 fn explained(planned: &Planned, name: &str) -> Explanation {
-    let subject = subject::find(name, &planned.graph, Some(&planned.plan)).expect("it is there");
-    explain(&planned.plan, &planned.graph, Knowledge::Tree, &subject)
+    let subject = subject::find(name, &planned.graph(), Some(&planned.plan)).expect("it is there");
+    explain(&planned.plan, &planned.graph(), Knowledge::Tree, &subject)
 }
 
 fn told(planned: &Planned, names: &[&str]) -> String {
