@@ -1,16 +1,19 @@
 //! One build: Dockerfile, labels and context to the engine, steps and lines back, an image in the end.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::BuildImageOptionsBuilder;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use plan::{Build, Context, Plan, Role};
 use registry::Credential;
 
-use crate::context::{self, ContextError};
+use crate::context::fetched::Source;
+use crate::context::{self, ContextError, ContextStream};
 use crate::dockerfile;
 use crate::engine::{
     Builder, Engine, EngineError, EngineErrorKind, Flavour, docker_credentials, is_full, login_key,
@@ -22,7 +25,7 @@ use crate::options::Options;
 use crate::prepare::Prepared;
 use crate::progress::{Heard, Progress};
 use crate::result::{Comparison, FailedAt, Failure, TestResult, Within};
-use crate::session;
+use crate::session::{self, Session};
 use crate::weigh::Weight;
 
 /// How often the bytes of a context are told.
@@ -239,28 +242,29 @@ impl Request {
             .buildargs(&map(&self.args))
             .labels(&map(&self.labels))
             .platform(self.platform.as_deref().unwrap_or_default());
-        // It is open until the build is over.
-        let session = match engine.builder {
-            Builder::BuildKit => Some(
-                session::open(&run.endpoint, &run.secrets, self.credentials.clone())
-                    .await
-                    .map_err(engine_failure)?,
-            ),
-            Builder::Classic => None,
+        let (sent, supply, credentials, body) = match engine.builder {
+            Builder::BuildKit => {
+                let source = Source::new(context, self.dockerfile.clone(), self.mtime);
+                let (sent, source) = (Arc::clone(&source.sent), Arc::new(source));
+                // It is open until the build is over.
+                let opened =
+                    session::open(&run.endpoint, &run.secrets, self.credentials.clone(), Arc::clone(&source));
+                let session = opened.await.map_err(engine_failure)?;
+                options = options.session(&session.id).remote("client-session");
+                (sent, Supply::Fetched(session, source), None, bollard::body_full(Bytes::new()))
+            }
+            Builder::Classic => {
+                let ContextStream { mut chunks, sent, end } =
+                    context::stream(context, self.dockerfile.clone(), self.mtime);
+                let body = futures_util::stream::poll_fn(move |cx| chunks.poll_recv(cx));
+                let credentials = Some(self.credentials.clone());
+                (sent, Supply::Tar(end), credentials, bollard::body_try_stream(body))
+            }
         };
-        if let Some(session) = &session {
-            options = options.session(&session.id);
-        }
-        let mut context = context::stream(context, self.dockerfile.clone(), self.mtime);
-        let sent = std::sync::Arc::clone(&context.sent);
-        let body = futures_util::stream::poll_fn(move |cx| context.chunks.poll_recv(cx));
-        let answers = engine.long.build_image(
-            options.build(),
-            session.is_none().then(|| self.credentials.clone()),
-            Some(bollard::body_try_stream(body)),
-        );
+        let answers = engine.long.build_image(options.build(), credentials, Some(body));
         let mut progress = Progress::default();
         let ended = listen(answers, &sent, run.idle_timeout, &mut progress, tell).await;
+        tell(Told::Sent(sent.load(Ordering::Relaxed)));
         for heard in progress.rest() {
             tell(Told::Heard(heard));
         }
@@ -272,21 +276,36 @@ impl Request {
             let place = failing::place(job.build, numbers, progress.failing(), &error.message);
             place.into_iter().for_each(|place| tell(Told::FailedAt(place)));
         }
-        // The answers are dropped, and with them the body: the context has ended, or ends now.
-        let sending = context.end.await;
-        match sending {
-            Ok(Ok(()) | Err(ContextError::Closed)) => {}
-            Ok(Err(error @ (ContextError::Changed { .. } | ContextError::Path { .. }))) => {
-                return Err(BuildFailure { failure: Failure::Build, message: error.to_string() });
-            }
-            Ok(Err(error @ ContextError::Read { .. })) => {
-                return Err(BuildFailure { failure: Failure::Environment, message: error.to_string() });
-            }
-            Err(panic) => {
-                return Err(BuildFailure { failure: Failure::Environment, message: panic.to_string() });
-            }
-        }
+        // The answers are dropped, and with them a body: the context has ended, or ends now.
+        supply.end().await?;
         image(ended, &progress)
+    }
+}
+
+/// Where a builder has its context from.
+enum Supply {
+    Tar(tokio::task::JoinHandle<Result<(), ContextError>>),
+    Fetched(Session, Arc<Source>),
+}
+
+impl Supply {
+    /// Why the context was not handed over, unless the engine only wanted no more of it.
+    async fn end(self) -> Result<(), BuildFailure> {
+        let environment = |message| BuildFailure { failure: Failure::Environment, message };
+        let failure = match self {
+            Self::Tar(end) => end.await.map_err(|panic| environment(panic.to_string()))?.err(),
+            Self::Fetched(session, source) => {
+                drop(session);
+                source.failure()
+            }
+        };
+        match failure {
+            None | Some(ContextError::Closed) => Ok(()),
+            Some(error @ (ContextError::Changed { .. } | ContextError::Path { .. })) => {
+                Err(BuildFailure { failure: Failure::Build, message: error.to_string() })
+            }
+            Some(error @ ContextError::Read { .. }) => Err(environment(error.to_string())),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A build's context as a tar stream.
+//! A build's context as a tar stream; `fetched` gives the same one to a builder that fetches it file by file.
 //!
 //! The same files make the same bytes: sorted, one constant time, nobody's uid, two modes. Files are streamed
 //! through a bounded channel and never held in memory; each is held against what the planner saw, and one that
@@ -16,6 +16,8 @@ use plan::{Context, Entry, EntryKind, Expect};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 use tokio::sync::mpsc;
+
+pub(crate) mod fetched;
 
 /// 1980-01-01, the earliest time that every archive format can hold.
 pub const CONSTANT_TIME: i64 = 315_532_800;
@@ -124,11 +126,8 @@ pub(crate) fn write_tar(
     let mut checked = CheckedDirectories::default();
     for entry in &context.entries {
         check_path(entry, previous)?;
-        for directory in new_directories(previous, &entry.path) {
-            if context.entries.binary_search_by(|other| other.path.as_str().cmp(directory)).is_ok() {
-                return Err(path_error(&entry.path, "a file has the name of its directory"));
-            }
-            archive.directory(directory)?;
+        for directory in directories(context, previous, entry) {
+            archive.directory(directory?)?;
         }
         match &entry.kind {
             EntryKind::File { executable, expect } => {
@@ -163,6 +162,22 @@ fn check_path(entry: &Entry, previous: Option<&str>) -> Result<(), ContextError>
         return Err(path_error(path, "the files are not sorted"));
     }
     Ok(())
+}
+
+/// Those that come with an entry, unless one has the name of a file.
+fn directories<'a>(
+    context: &'a Context,
+    previous: Option<&str>,
+    entry: &'a Entry,
+) -> impl Iterator<Item = Result<&'a str, ContextError>> {
+    new_directories(previous, &entry.path).map(|directory| {
+        let taken = context.entries.binary_search_by(|other| other.path.as_str().cmp(directory)).is_ok();
+        if taken {
+            Err(path_error(&entry.path, "a file has the name of its directory"))
+        } else {
+            Ok(directory)
+        }
+    })
 }
 
 /// The directories of `path` that were not those of the path before it, outer first. Everything below one
@@ -266,35 +281,29 @@ impl<W: Write> Archive<W> {
     }
 
     fn file(&mut self, entry: &Entry, executable: bool, expect: &Expect) -> Result<(), ContextError> {
-        let read = |source| ContextError::Read { path: entry.path.clone(), source };
-        let changed = || ContextError::Changed { path: entry.path.clone() };
-        // Neither through a link nor waiting for the other end of a pipe.
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(&entry.source)
-            .map_err(
-                |error| if error.raw_os_error() == Some(libc::ELOOP) { changed() } else { read(error) },
-            )?;
-        let metadata = file.metadata().map_err(read)?;
-        if !metadata.is_file() {
-            return Err(changed());
-        }
-        let size = metadata.len();
+        let (file, size) = open(entry)?;
         let mut contents = Hashing::new(&file, expect, size);
         let header = self.header(tar::EntryType::Regular, if executable { 0o755 } else { 0o644 }, size);
         let appended = self.append(header, &entry.path, &mut contents);
-        if let Some(error) = contents.error.take() {
-            return Err(read(error));
+        if let Some(source) = contents.error.take() {
+            return Err(ContextError::Read { path: entry.path.clone(), source });
         }
-        let complete = contents.left == 0;
         appended?;
-        let grown = (&file).read(&mut [0]).map_err(read)? > 0;
-        if !complete || grown || !contents.digest.is(expect) {
-            return Err(changed());
-        }
-        Ok(())
+        contents.finish(entry, expect)
     }
+}
+
+/// Opens a file and tells its size: neither through a link nor waiting for the other end of a pipe.
+fn open(entry: &Entry) -> Result<(File, u64), ContextError> {
+    let read = |source| ContextError::Read { path: entry.path.clone(), source };
+    let changed = || ContextError::Changed { path: entry.path.clone() };
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(&entry.source)
+        .map_err(|error| if error.raw_os_error() == Some(libc::ELOOP) { changed() } else { read(error) })?;
+    let metadata = file.metadata().map_err(read)?;
+    if metadata.is_file() { Ok((file, metadata.len())) } else { Err(changed()) }
 }
 
 /// Hands a file of known size on and hashes what goes by.
@@ -335,6 +344,16 @@ impl<'a> Hashing<'a> {
             Expect::Sha256(_) => ContentDigest::Sha256(Sha256::new()),
         };
         Self { file, left: size, digest, error: None }
+    }
+
+    /// What was read must be all that there is, and what the planner saw.
+    fn finish(mut self, entry: &Entry, expect: &Expect) -> Result<(), ContextError> {
+        let read = |source| ContextError::Read { path: entry.path.clone(), source };
+        let grown = self.file.read(&mut [0]).map_err(read)? > 0;
+        if self.left > 0 || grown || !self.digest.is(expect) {
+            return Err(ContextError::Changed { path: entry.path.clone() });
+        }
+        Ok(())
     }
 }
 

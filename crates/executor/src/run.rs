@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::course::is_success;
 use crate::drift::Watch;
-use crate::engine::Engine;
+use crate::engine::{Engine, Flavour};
 use crate::mark::Mark;
 use crate::prepare::{QUESTIONS, check, prepare, registry_error};
 use crate::record::Record;
@@ -92,7 +92,18 @@ pub async fn run(
                 watch: &watch,
                 engine_gone: AtomicBool::new(false),
             };
-            work(&surroundings, &cancel, &mut result.builds).await;
+            let sweep = async {
+                // An engine with thousands of images takes its time to list them, and no build waits for that. podman's list
+                // fails while images go away, so there it was done before.
+                if engine.flavour == Flavour::Docker {
+                    tokio::select! {
+                        biased;
+                        () = cancel.cancelled() => {}
+                        swept = sweep::earlier(&engine) => tell_swept(swept, &speak),
+                    }
+                }
+            };
+            tokio::join!(work(&surroundings, &cancel, &mut result.builds), sweep);
             sweep::own(&engine, &own).await;
             None
         }
@@ -142,18 +153,10 @@ async fn set_up(
         engine: engine.name.clone(),
         builder: engine.builder.as_str().to_owned(),
     });
-    // Neither waits for the other: an engine with many images takes its time to list them.
-    let (swept, prepared) =
-        tokio::join!(sweep::earlier(&engine), prepare(plan, options, &engine, &registry, redactor));
-    if swept != Swept::default() {
-        let Swept { containers, names } = swept;
-        speak(Event::Notice {
-            message: format!(
-                "took away what runs that did not end left on the engine: {containers} containers of tests, \
-                 {names} names of unfinished images"
-            ),
-        });
+    if engine.flavour == Flavour::Podman {
+        tell_swept(sweep::earlier(&engine).await, speak);
     }
+    let prepared = prepare(plan, options, &engine, &registry, redactor).await;
     let untested = plan.builds.iter().filter(|build| !build.tests.is_empty()).count();
     if options.skip_tests && untested > 0 {
         speak(Event::Notice {
@@ -173,6 +176,18 @@ async fn set_up(
         }
     }
     Ok(Some((engine, registry, prepared, jobs)))
+}
+
+fn tell_swept(swept: Swept, speak: &(dyn Fn(Event) + Send + Sync)) {
+    if swept != Swept::default() {
+        let Swept { containers, names } = swept;
+        speak(Event::Notice {
+            message: format!(
+                "took away what runs that did not end left on the engine: {containers} containers of tests, \
+                 {names} names of unfinished images"
+            ),
+        });
+    }
 }
 
 /// The result of a run that has done nothing yet.

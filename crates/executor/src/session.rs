@@ -1,15 +1,17 @@
-//! The session that BuildKit keeps with us while it builds: it asks, we answer with build secrets and logins.
+//! The session that BuildKit keeps with us while it builds: it asks, we answer with files, build secrets and logins.
 //!
-//! moby's `POST /session` turns its connection around: from then on the engine is the client of three gRPC services
-//! (BuildKit's `session`, `session/secrets` and `session/auth`, and gRPC's health checking). bollard has such a session
-//! of its own, without secrets. Knows nothing of plans; values leave it only when a build asks for them by their id.
+//! moby's `POST /session` turns its connection around: from then on the engine is the client of four gRPC services
+//! (BuildKit's `session/filesync`, `session/secrets` and `session/auth`, and gRPC's health checking). bollard has such a
+//! session of its own, without files and secrets. Knows nothing of plans; values leave it only when a build asks for them by their id.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bollard::auth::DockerCredentials;
+use bollard_buildkit_proto::fsutil::types::Packet;
 use bollard_buildkit_proto::health::health_check_response::ServingStatus;
 use bollard_buildkit_proto::health::health_server::{Health, HealthServer};
 use bollard_buildkit_proto::health::{
@@ -18,6 +20,7 @@ use bollard_buildkit_proto::health::{
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::{Secrets, SecretsServer};
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::{GetSecretRequest, GetSecretResponse};
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::{Auth, AuthServer};
+use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::{FileSync, FileSyncServer};
 use bollard_buildkit_proto::moby::filesync::v1::{
     CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse, GetTokenAuthorityRequest,
     GetTokenAuthorityResponse, VerifyTokenAuthorityRequest, VerifyTokenAuthorityResponse,
@@ -30,8 +33,9 @@ use hyper_util::service::TowerToHyperService;
 use sha2::{Digest, Sha256};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use crate::context::fetched::{Source, Wanted};
 use crate::endpoint::Endpoint;
 use crate::endpoint::dial::dial;
 use crate::engine::{EngineError, EngineErrorKind};
@@ -41,7 +45,8 @@ use crate::options::BuildSecret;
 const OPENING: Duration = Duration::from_secs(30);
 
 /// What the engine may call, as it has to be told.
-const METHODS: [&str; 4] = [
+const METHODS: [&str; 5] = [
+    "/moby.filesync.v1.FileSync/DiffCopy",
     "/grpc.health.v1.Health/Check",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/moby.filesync.v1.Auth/Credentials",
@@ -60,19 +65,21 @@ pub(crate) async fn open(
     endpoint: &Endpoint,
     secrets: &[BuildSecret],
     logins: HashMap<String, DockerCredentials>,
+    source: Arc<Source>,
 ) -> Result<Session, EngineError> {
     let id = fresh_id();
     let lost = |why: &dyn std::fmt::Display| {
         EngineError::new(EngineErrorKind::Lost, format!("the engine opens no session for a build: {why}"))
     };
-    let upgraded = tokio::time::timeout(OPENING, upgrade(endpoint, &id))
+    let upgraded = tokio::time::timeout(OPENING, upgrade(endpoint, &id, &source.key()))
         .await
         .map_err(|_| lost(&"no answer"))?
         .map_err(|error| lost(&error))?;
     let secrets = secrets.iter().map(|secret| (secret.id.clone(), secret.value.clone())).collect();
     let routes = Routes::new(HealthServer::new(Alive))
         .add_service(SecretsServer::new(Kept(secrets)))
-        .add_service(AuthServer::new(Logins(logins)));
+        .add_service(AuthServer::new(Logins(logins)))
+        .add_service(FileSyncServer::new(Files(source)));
     let served = tokio::spawn(async move {
         let service = TowerToHyperService::new(routes);
         let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
@@ -84,7 +91,7 @@ pub(crate) async fn open(
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-async fn upgrade(endpoint: &Endpoint, id: &str) -> Result<hyper::upgrade::Upgraded, Failure> {
+async fn upgrade(endpoint: &Endpoint, id: &str, key: &str) -> Result<hyper::upgrade::Upgraded, Failure> {
     let stream = dial(endpoint).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // Ends with the upgrade, or with the connection.
@@ -95,7 +102,7 @@ async fn upgrade(endpoint: &Endpoint, id: &str) -> Result<hyper::upgrade::Upgrad
         .header(UPGRADE, "h2c")
         .header("X-Docker-Expose-Session-Uuid", id)
         .header("X-Docker-Expose-Session-Name", "image-builder")
-        .header("X-Docker-Expose-Session-Sharedkey", "");
+        .header("X-Docker-Expose-Session-Sharedkey", key);
     for method in METHODS {
         request = request.header("X-Docker-Expose-Session-Grpc-Method", method);
     }
@@ -134,6 +141,35 @@ impl Secrets for Kept {
         Ok(Response::new(GetSecretResponse { data: value.clone() }))
     }
 }
+
+/// What is built from.
+struct Files(Arc<Source>);
+
+#[tonic::async_trait]
+impl FileSync for Files {
+    type DiffCopyStream = Packets;
+    type TarStreamStream = Packets;
+
+    async fn diff_copy(&self, request: Request<Streaming<Packet>>) -> Result<Response<Packets>, Status> {
+        let told = |key: &str| -> Vec<String> {
+            let values = request.metadata().get_all(key).iter();
+            // What cannot be read is a pattern, and so stands for all there is.
+            values.map(|value| value.to_str().unwrap_or("*").to_owned()).collect()
+        };
+        let directory = told("dir-name").pop().unwrap_or_default();
+        let paths = [told("followpaths"), told("include-patterns")].concat();
+        let wanted = Wanted::new(&directory, &paths)
+            .ok_or_else(|| Status::not_found(format!("this build has no directory {directory:?}")))?;
+        let mut packets = Arc::clone(&self.0).serve(wanted, request.into_inner());
+        Ok(Response::new(Box::pin(futures_util::stream::poll_fn(move |cx| packets.poll_recv(cx)))))
+    }
+
+    async fn tar_stream(&self, _: Request<Streaming<Packet>>) -> Result<Response<Packets>, Status> {
+        Err(Status::unimplemented("a session gives its files by DiffCopy"))
+    }
+}
+
+type Packets = Pin<Box<dyn Stream<Item = Result<Packet, Status>> + Send>>;
 
 /// Who we are to registries.
 struct Logins(HashMap<String, DockerCredentials>);

@@ -68,6 +68,11 @@ impl Own {
         self.things.lock().unwrap_or_else(PoisonError::into_inner).insert(thing);
     }
 
+    /// Whether it may be there.
+    pub(crate) fn has(&self, thing: &Thing) -> bool {
+        self.things.lock().unwrap_or_else(PoisonError::into_inner).contains(thing)
+    }
+
     /// It is not there any more.
     pub(crate) fn forget(&self, thing: &Thing) {
         self.things.lock().unwrap_or_else(PoisonError::into_inner).remove(thing);

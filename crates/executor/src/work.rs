@@ -91,6 +91,8 @@ enum Done {
         seen: Seen,
         seconds: f64,
     },
+    /// Something that nobody waits for.
+    Aside,
 }
 
 type Work<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send + 'a>>>;
@@ -127,6 +129,10 @@ pub(crate) async fn work(around: &Surroundings<'_>, cancel: &CancellationToken, 
         let failed = match done {
             Some(Done::Build { build, made, tests, failed_at, log_tail, seconds }) => {
                 let failed = made.is_err();
+                // A name that stays for now is taken away at the end of the run, or by the next one.
+                if !matches!(&made, Err(failure) if failure.failure == Failure::Environment) {
+                    work.push(Box::pin(take_name_away(around, build)));
+                }
                 course.results[build].tests = tests;
                 course.results[build].moved = around.watch.take(build);
                 course.results[build].failed_at = failed_at.filter(|_| failed);
@@ -142,6 +148,7 @@ pub(crate) async fn work(around: &Surroundings<'_>, cancel: &CancellationToken, 
                 (around.speak)(course.pushed(push, pushed, seconds));
                 failed
             }
+            Some(Done::Aside) => false,
             None => true,
         };
         if failed && (around.options.fail_fast || cancel.is_cancelled()) {
@@ -229,21 +236,21 @@ async fn make(
         return Ok(Made { resumed: true, ..made });
     }
     let unfinished = sweep::unfinished(&around.own.mark, position);
-    let name = Thing::Name(unfinished.clone());
-    around.own.note(name.clone());
+    around.own.note(Thing::Name(unfinished.clone()));
     let job = Job { plan, build, context: &around.contexts[&build.id], options, prepared, engine };
-    let made = async {
-        let image_id = build::build(&job, &unfinished, tell).await?;
-        test(around, position, &unfinished, tell).await?;
-        around.watch.check(position, &unfinished, tell).await?;
-        build::publish_locally(build, &image_id, engine, options.push).await
+    let image_id = build::build(&job, &unfinished, tell).await?;
+    test(around, position, &unfinished, tell).await?;
+    around.watch.check(position, &unfinished, tell).await?;
+    build::publish_locally(build, &image_id, engine, options.push).await
+}
+
+/// The name that a build's image had until its tests had passed. What stands on the image does not wait for that.
+async fn take_name_away(around: &Surroundings<'_>, position: usize) -> Done {
+    let name = Thing::Name(sweep::unfinished(&around.own.mark, position));
+    if around.own.has(&name) {
+        let _ = around.own.remove(around.engine, &name).await;
     }
-    .await;
-    // A name that stays for now is taken away at the end of the run, or by the next one.
-    if !matches!(&made, Err(failure) if failure.failure == Failure::Environment) {
-        let _ = around.own.remove(engine, &name).await;
-    }
-    made
+    Done::Aside
 }
 
 /// Runs an image's own tests, unless they are not wanted.

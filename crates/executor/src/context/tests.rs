@@ -35,27 +35,27 @@ fn read_back(bytes: &[u8]) -> Listing {
         .collect()
 }
 
-fn blob(contents: &[u8]) -> Expect {
+pub(super) fn blob(contents: &[u8]) -> Expect {
     let mut hash = Sha1::new_with_prefix(format!("blob {}\0", contents.len()));
     hash.update(contents);
     Expect::GitBlob(lower_hex(&hash.finalize()))
 }
 
-fn file(root: &Path, path: &str, contents: &[u8], executable: bool) -> Entry {
+pub(super) fn file(root: &Path, path: &str, contents: &[u8], executable: bool) -> Entry {
     let source = root.join(path);
     std::fs::create_dir_all(source.parent().unwrap()).unwrap();
     std::fs::write(&source, contents).unwrap();
     Entry { path: path.into(), source, kind: EntryKind::File { executable, expect: blob(contents) } }
 }
 
-fn link(root: &Path, path: &str, target: &str) -> Entry {
+pub(super) fn link(root: &Path, path: &str, target: &str) -> Entry {
     let source = root.join(path);
     std::fs::create_dir_all(source.parent().unwrap()).unwrap();
     symlink(target, &source).unwrap();
     Entry { path: path.into(), source, kind: EntryKind::Symlink { target: target.into() } }
 }
 
-fn sorted(mut entries: Vec<Entry>) -> Context {
+pub(super) fn sorted(mut entries: Vec<Entry>) -> Context {
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     Context { entries }
 }

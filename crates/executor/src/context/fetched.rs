@@ -1,0 +1,357 @@
+//! A context as BuildKit fetches it over a session: it is told all names, and asks for the files that it does not have.
+//!
+//! The protocol is that of fsutil, which BuildKit calls `FileSync/DiffCopy`: a packet for each name with its size, mode and
+//! time, an empty one behind the last; then contents in the order in which they are asked for. The same checks hold as for the
+//! tar, and a file that changed ends the stream with an error. Knows the packets, and nothing of engines or sessions.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bollard_buildkit_proto::fsutil::types::packet::PacketType;
+use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
+use futures_util::{Stream, StreamExt as _};
+use plan::{Context, Entry, EntryKind, Expect};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tonic::Status;
+
+use super::{
+    CheckedDirectories, ContextError, DOCKERFILE, Hashing, check_link, check_path, directories, open,
+};
+
+/// Bytes of a file in one packet, and packets on their way.
+const CHUNK: usize = 128 * 1024;
+const PACKETS_UNDERWAY: usize = 8;
+
+/// Kinds of files, as Go's `fs.FileMode` has them, which is what goes over the wire.
+const MODE_DIRECTORY: u32 = 1 << 31;
+const MODE_SYMLINK: u32 = 1 << 27;
+
+/// The file that only a client needs to read, since it leaves out what it excludes.
+const IGNORED: &str = ".dockerignore";
+
+/// What a session shows of one build.
+#[derive(Debug)]
+pub(crate) struct Source {
+    context: Context,
+    dockerfile: String,
+    mtime: i64,
+    /// Bytes of files handed over so far.
+    pub sent: Arc<AtomicU64>,
+    failure: Mutex<Option<ContextError>>,
+}
+
+/// Which of its two directories is fetched, and what of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The one with nothing but the Dockerfile.
+    Dockerfile,
+    /// All of the context.
+    All,
+    /// These paths of it, with what lies below.
+    Paths(Vec<String>),
+}
+
+impl Wanted {
+    /// What the engine means: the directory's name, and paths that it will look at. To be told of more does no harm, so that
+    /// nothing here has to understand patterns; `.dockerignore` was applied when the context was planned.
+    pub(crate) fn new(directory: &str, paths: &[String]) -> Option<Self> {
+        match directory {
+            "dockerfile" => return Some(Self::Dockerfile),
+            "context" => {}
+            _ => return None,
+        }
+        let paths: Vec<String> =
+            paths.iter().map(|path| path.trim_matches('/').trim_start_matches("./").to_owned()).collect();
+        let is_plain =
+            |path: &String| !path.is_empty() && path != "." && !path.contains(['*', '?', '[', '\\', '%']);
+        if paths.is_empty() || !paths.iter().all(is_plain) {
+            return Some(Self::All);
+        }
+        Some(Self::Paths(paths.into_iter().filter(|path| path != IGNORED).collect()))
+    }
+
+    fn has(&self, path: &str) -> bool {
+        match self {
+            Self::Dockerfile => false,
+            Self::All => true,
+            Self::Paths(paths) => paths.iter().any(|wanted| {
+                path.strip_prefix(wanted.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }),
+        }
+    }
+}
+
+/// A name in a directory that is fetched.
+#[derive(Debug, Clone, Copy)]
+enum Name<'a> {
+    Directory(&'a str),
+    Dockerfile,
+    Entry(&'a Entry),
+}
+
+impl<'a> Name<'a> {
+    fn path(self) -> &'a str {
+        match self {
+            Self::Directory(path) => path,
+            Self::Dockerfile => DOCKERFILE,
+            Self::Entry(entry) => &entry.path,
+        }
+    }
+}
+
+impl Source {
+    pub(crate) fn new(context: Context, dockerfile: String, mtime: i64) -> Self {
+        Self { context, dockerfile, mtime, sent: Arc::default(), failure: Mutex::default() }
+    }
+
+    /// By which an engine finds again what it fetched before. It takes a file that has the same size and time for the same one;
+    /// all have one time here, so the key stands for every byte but those of the Dockerfile, whose time tells it.
+    pub(crate) fn key(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut part = |text: &str| {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        };
+        part("image-builder context 1");
+        part(&self.mtime.to_string());
+        for entry in &self.context.entries {
+            part(&entry.path);
+            match &entry.kind {
+                EntryKind::File { executable, expect } => {
+                    part(if *executable { "program" } else { "file" });
+                    part(match expect {
+                        Expect::GitBlob(hex) | Expect::Sha256(hex) => hex,
+                    });
+                }
+                EntryKind::Symlink { target } => {
+                    part("link");
+                    part(target);
+                }
+            }
+        }
+        super::lower_hex(&hash.finalize())
+    }
+
+    /// Why the context could not be handed over, if so.
+    pub(crate) fn failure(&self) -> Option<ContextError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Hands over what is wanted to one who asks in `requests`.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub(crate) fn serve(
+        self: Arc<Self>,
+        wanted: Wanted,
+        requests: impl Stream<Item = Result<Packet, Status>> + Send + Unpin + 'static,
+    ) -> mpsc::Receiver<Result<Packet, Status>> {
+        let (sender, packets) = mpsc::channel(PACKETS_UNDERWAY);
+        let (asks, asked) = mpsc::unbounded_channel();
+        // Read as they come: who asks does not listen while it is not heard.
+        tokio::spawn(hear(requests, asks));
+        tokio::task::spawn_blocking(move || {
+            let give = |packet| sender.blocking_send(Ok(packet)).map_err(|_| ContextError::Closed);
+            if let Err(error) = self.give(&wanted, asked, &give) {
+                let status = Status::aborted(error.to_string());
+                // Noted first: whoever hears the engine complain looks here for the reason.
+                if !matches!(error, ContextError::Closed) {
+                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
+                let _ = sender.blocking_send(Err(status));
+            }
+        });
+        packets
+    }
+
+    fn give(
+        &self,
+        wanted: &Wanted,
+        mut asked: UnboundedReceiver<Asked>,
+        give: &dyn Fn(Packet) -> Result<(), ContextError>,
+    ) -> Result<(), ContextError> {
+        let names = self.names(wanted)?;
+        let mut checked = CheckedDirectories::default();
+        // Sizes as they were told, of what can be asked for.
+        let mut sizes = Vec::with_capacity(names.len());
+        for name in &names {
+            let stat = self.stat(*name, wanted, &mut checked)?;
+            let is_file = stat.mode & (MODE_DIRECTORY | MODE_SYMLINK) == 0;
+            sizes.push(is_file.then_some(stat.size));
+            give(Packet { stat: Some(stat), ..packet(PacketType::PacketStat) })?;
+        }
+        give(packet(PacketType::PacketStat))?;
+        loop {
+            match asked.blocking_recv() {
+                Some(Asked::File(id)) => {
+                    let at = id as usize;
+                    // Each once: nobody makes this read a file for ever.
+                    let size = sizes.get_mut(at).and_then(Option::take).ok_or(ContextError::Closed)?;
+                    let mut contents = |data: Vec<u8>| {
+                        self.sent.fetch_add(data.len() as u64, Ordering::Relaxed);
+                        give(Packet { id, data, ..packet(PacketType::PacketData) })
+                    };
+                    match names[at] {
+                        Name::Dockerfile => contents(self.dockerfile.clone().into_bytes())?,
+                        Name::Entry(entry) => read(entry, size, &mut contents)?,
+                        Name::Directory(_) => {}
+                    }
+                    give(Packet { id, ..packet(PacketType::PacketData) })?;
+                }
+                Some(Asked::End) => {
+                    // What the engine has of an earlier build is the planned file; the one here must still be that too.
+                    for (name, size) in names.iter().zip(&sizes) {
+                        if let (Name::Entry(entry), Some(size)) = (name, size) {
+                            read(entry, *size, &mut |_| Ok(()))?;
+                        }
+                    }
+                    return give(packet(PacketType::PacketFin));
+                }
+                None => return Err(ContextError::Closed),
+            }
+        }
+    }
+
+    /// All names that are wanted, each directory before what lies in it.
+    fn names(&self, wanted: &Wanted) -> Result<Vec<Name<'_>>, ContextError> {
+        if *wanted == Wanted::Dockerfile {
+            return Ok(vec![Name::Dockerfile]);
+        }
+        // What is wanted can be reached through a link.
+        let links = self.context.entries.iter().any(|entry| matches!(entry.kind, EntryKind::Symlink { .. }));
+        let all = &Wanted::All;
+        let wanted =
+            if links && !matches!(wanted, Wanted::Paths(paths) if paths.is_empty()) { all } else { wanted };
+        let mut names: Vec<Name<'_>> = Vec::new();
+        if wanted.has(DOCKERFILE) {
+            names.push(Name::Dockerfile);
+        }
+        let (mut checked, mut told): (Option<&str>, Option<&str>) = (None, None);
+        for entry in &self.context.entries {
+            check_path(entry, checked)?;
+            checked = Some(&entry.path);
+            if wanted.has(&entry.path) {
+                for directory in directories(&self.context, told, entry) {
+                    names.push(Name::Directory(directory?));
+                }
+                names.push(Name::Entry(entry));
+                told = Some(&entry.path);
+            }
+        }
+        names.sort_by(|one, other| one.path().split('/').cmp(other.path().split('/')));
+        Ok(names)
+    }
+
+    fn stat(
+        &self,
+        name: Name<'_>,
+        wanted: &Wanted,
+        checked: &mut CheckedDirectories,
+    ) -> Result<Stat, ContextError> {
+        let time = self.mtime.saturating_mul(1_000_000_000);
+        let stat = Stat { path: name.path().to_owned(), mod_time: time, ..Stat::default() };
+        Ok(match name {
+            Name::Directory(_) => Stat { mode: MODE_DIRECTORY | 0o755, ..stat },
+            Name::Dockerfile => Stat {
+                mode: 0o644,
+                size: self.dockerfile.len() as i64,
+                mod_time: dockerfile_time(&self.dockerfile, (*wanted != Wanted::Dockerfile).then_some(time)),
+                ..stat
+            },
+            Name::Entry(entry) => {
+                checked.check(entry)?;
+                match &entry.kind {
+                    EntryKind::Symlink { target } => {
+                        check_link(entry, target)?;
+                        let size = target.len() as i64;
+                        Stat { mode: MODE_SYMLINK | 0o777, size, linkname: target.clone(), ..stat }
+                    }
+                    EntryKind::File { executable, .. } => {
+                        let read = |source| ContextError::Read { path: entry.path.clone(), source };
+                        let metadata = entry.source.symlink_metadata().map_err(read)?;
+                        if !metadata.is_file() {
+                            return Err(ContextError::Changed { path: entry.path.clone() });
+                        }
+                        let mode = if *executable { 0o755 } else { 0o644 };
+                        Stat { mode, size: i64::try_from(metadata.len()).unwrap_or(i64::MAX), ..stat }
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// Reads a file that has to be the planned one, of the size that was told, and hands it over in pieces. The last one waits for
+/// the check, so that no engine has all of another file.
+fn read(
+    entry: &Entry,
+    told: i64,
+    give: &mut dyn FnMut(Vec<u8>) -> Result<(), ContextError>,
+) -> Result<(), ContextError> {
+    let EntryKind::File { expect, .. } = &entry.kind else { return Ok(()) };
+    let (file, size) = open(entry)?;
+    if i64::try_from(size) != Ok(told) {
+        return Err(ContextError::Changed { path: entry.path.clone() });
+    }
+    let mut contents = Hashing::new(&file, expect, size);
+    while contents.left > 0 {
+        let mut data = vec![0; CHUNK.min(usize::try_from(contents.left).unwrap_or(CHUNK))];
+        match contents.read_exact(&mut data) {
+            Ok(()) if contents.left == 0 => {
+                contents.finish(entry, expect)?;
+                return give(data);
+            }
+            Ok(()) => give(data)?,
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
+            Err(source) => return Err(ContextError::Read { path: entry.path.clone(), source }),
+        }
+    }
+    contents.finish(entry, expect)
+}
+
+/// A time that changes with the Dockerfile. Within the context, where it can be copied into an image, it is the same to the
+/// second, which is what layers keep.
+fn dockerfile_time(text: &str, within: Option<i64>) -> i64 {
+    let hash = Sha256::digest(text);
+    let number = hash[..8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    match within {
+        Some(second) => second.saturating_add((number % 1_000_000_000) as i64),
+        None => (number >> 2) as i64,
+    }
+}
+
+fn packet(kind: PacketType) -> Packet {
+    Packet { r#type: kind.into(), ..Packet::default() }
+}
+
+/// What the other side says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    File(u32),
+    End,
+}
+
+async fn hear(
+    mut requests: impl Stream<Item = Result<Packet, Status>> + Unpin,
+    asks: mpsc::UnboundedSender<Asked>,
+) {
+    let mut seen = BTreeSet::new();
+    while let Some(Ok(packet)) = requests.next().await {
+        let asked = match packet.r#type() {
+            // No more of them are kept than there are files.
+            PacketType::PacketReq if seen.insert(packet.id) => Asked::File(packet.id),
+            PacketType::PacketFin => Asked::End,
+            _ => return,
+        };
+        if asks.send(asked).is_err() || asked == Asked::End {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
