@@ -1,17 +1,16 @@
 //! Builds against `docker build` in sequence, against the bound that no order gets below, and against `buildx bake`.
 
-use std::cell::RefCell;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::bench::Bench;
 use crate::bench::docker::Docker;
-use crate::bench::measure::{Measured, Side, in_turns, median, timed};
+use crate::bench::measure::{Measured, Side, in_turns, timed};
 use crate::bench::page::{Bound, Row, Section};
 use crate::bench::trees::{SourceTree, name};
 use crate::process;
@@ -27,27 +26,53 @@ const CHAIN: usize = 10;
 pub(crate) fn section(bench: &Bench, docker: &Docker) -> Result<Section> {
     let mut rows = wide(bench, docker)?;
     rows.push(chain(bench, docker)?);
-    let mut notes = vec![
-        "The bound is what `docker build` takes for the base, and two seconds for each wave of leaves: nothing of a client or an engine is \
-         in it but the base. Each round builds everything: the base is never the same."
-            .to_owned(),
+    let notes = [
+        "Each round builds everything: the base is never the same. `docker build` is told the order by the benchmark, which ours has to \
+         find out; it neither plans, labels, looks anything up nor writes logs.",
+        "The bound of single builds is what `docker build` takes for the base and, for each wave of leaves, what it takes for one leaf \
+         alone: no order gets below that with this engine, even if builds beside each other cost each other nothing. The bound of sleeping \
+         counts two seconds for a leaf, as if an engine started and stored containers in no time.",
+        "Beside each other builds do cost each other: an engine needs processors for each container and each image, and here it has few. \
+         `docker build`, as many at once by xargs, shows what the engine can do.",
     ];
-    if docker.bake().is_none() {
-        notes.push(
-            "`docker buildx bake` was not compared: it comes with the modern engine (`cargo xtask bench --only build --engine modern`)."
-                .to_owned(),
-        );
-    }
     Ok(Section {
         title: "Building".to_owned(),
-        about: format!(
-            "One base and {LEAVES} leaves that each wait {} s, and a chain of {CHAIN} small layers. {}.",
-            WAIT.as_secs(),
-            docker.describe()?
-        ),
+        about: format!("{} {}.", what(), docker.describe()?),
         rows,
-        notes,
+        notes: notes.map(str::to_owned).to_vec(),
     })
+}
+
+/// The wide graph beside `docker buildx bake`.
+pub(crate) fn baked(bench: &Bench, docker: &Docker) -> Result<Section> {
+    let graph = Graph { layers: LEAVES + 1, chain: false };
+    let (tree, directory) = (graph.tree()?, graph.directories(docker)?);
+    docker.bake().context("the modern engine comes without docker-buildx")?;
+    let sides = vec![
+        Side::new(format!("image-builder --all --jobs {LEAVES}"), || {
+            ours(bench, docker, &graph, &tree, LEAVES)
+        }),
+        Side::new("docker buildx bake", || bake(docker, &graph, directory.path())),
+    ];
+    let measured = in_turns(sides, bench.rounds.min(5))?;
+    let row = Row::of("wide", &measured[0], Some(&measured[1])).bound(Bound::Ratio(1.0));
+    Ok(Section {
+        title: "Building beside bake".to_owned(),
+        about: format!("The wide graph once more, on an engine that has buildx. {}.", docker.describe()?),
+        rows: vec![row],
+        notes: vec![
+            "`bake` has all layers in one request, so the engine itself knows what stands on what; the base is a named context of each \
+             leaf, and all images are loaded with their tags."
+                .to_owned(),
+        ],
+    })
+}
+
+fn what() -> String {
+    format!(
+        "One base and {LEAVES} leaves that each wait {} s, and a chain of {CHAIN} small layers.",
+        WAIT.as_secs()
+    )
 }
 
 /// The same graph for both sides: layer 0, and the others on it or on each other.
@@ -123,21 +148,12 @@ fn ours(bench: &Bench, docker: &Docker, graph: &Graph, tree: &SourceTree, jobs: 
     timed(command.args(["--jobs", &jobs.to_string()]))
 }
 
-/// `docker build` of one layer after the other. What each took is left in `each`.
-fn in_sequence(
-    docker: &Docker,
-    graph: &Graph,
-    directory: &Path,
-    each: &RefCell<Vec<f64>>,
-) -> Result<Duration> {
+/// `docker build` of one layer after the other.
+fn in_sequence(docker: &Docker, graph: &Graph, directory: &Path) -> Result<Duration> {
     graph.write(docker, directory, 0, &salt()?)?;
     let mut all = Duration::ZERO;
     for layer in 0..graph.layers {
-        let took = timed(&mut docker.build(&directory.join(name(layer)), &name(layer)))?;
-        if layer == 0 {
-            each.borrow_mut().push(took.as_secs_f64() * 1000.0);
-        }
-        all += took;
+        all += timed(&mut docker.build(&directory.join(name(layer)), &name(layer)))?;
     }
     Ok(all)
 }
@@ -145,45 +161,63 @@ fn in_sequence(
 fn wide(bench: &Bench, docker: &Docker) -> Result<Vec<Row>> {
     let graph = Graph { layers: LEAVES + 1, chain: false };
     let (tree, directory) = (graph.tree()?, graph.directories(docker)?);
-    let base = RefCell::new(Vec::new());
-    let command = |jobs: usize| format!("image-builder --all --jobs {jobs}");
-    let few = vec![
-        Side::new(command(8), || ours(bench, docker, &graph, &tree, 8)),
-        Side::new("docker build in sequence", || in_sequence(docker, &graph, directory.path(), &base)),
+    let (graph, tree, directory) = (&graph, &tree, directory.path());
+    let (few, many) = (LEAVES / 2, LEAVES);
+    let ours = |jobs: usize| {
+        let run = move || ours(bench, docker, graph, tree, jobs);
+        Side::new(format!("image-builder --all --jobs {jobs}"), run)
+    };
+    let at_once = |jobs: usize| {
+        Side::new(format!("docker build, {jobs} at once"), move || at_once(docker, graph, directory, jobs))
+    };
+    let alone = |layer: usize| move || alone(docker, graph, directory, layer);
+    let sequence = Side::new("docker build in sequence", || in_sequence(docker, graph, directory));
+    let slow = in_turns(vec![ours(few), sequence], 1)?;
+    let sides = vec![
+        ours(few),
+        at_once(few),
+        ours(many),
+        at_once(many),
+        Side::new("the base alone", alone(0)),
+        Side::new("a leaf alone", alone(1)),
     ];
-    let few = in_turns(few, 1)?;
-    let mut sides = vec![
-        Side::new(command(8), || ours(bench, docker, &graph, &tree, 8)),
-        Side::new(command(16), || ours(bench, docker, &graph, &tree, 16)),
-        Side::new("the base alone", || {
-            graph.write(docker, directory.path(), 0, &salt()?)?;
-            let took = timed(&mut docker.build(&directory.path().join(name(0)), &name(0)))?;
-            base.borrow_mut().push(took.as_secs_f64() * 1000.0);
-            Ok(took)
-        }),
-    ];
-    if let Some(command) = docker.bake() {
-        drop(command);
-        sides.push(Side::new("docker buildx bake", || bake(docker, &graph, directory.path())));
-    }
     let measured = in_turns(sides, bench.rounds.min(5))?;
-    let base = median(&base.borrow());
-    let mut rows = vec![Row::of("wide", &few[0], Some(&few[1]))];
-    for (measured, jobs) in measured.iter().zip([8, 16]) {
-        let waves = LEAVES.div_ceil(jobs) as f64;
-        let bound = base + waves * WAIT.as_secs_f64() * 1000.0;
-        let computed = Measured {
-            side: "computed bound".to_owned(),
-            median_ms: bound,
-            rounds_ms: vec![bound; measured.rounds_ms.len()],
-        };
-        let row = Row::of("wide", measured, Some(&computed));
-        rows.push(if jobs == 8 { row.bound(Bound::Ratio(1.15)) } else { row });
-    }
-    if let Some(bake) = measured.get(3) {
-        rows.push(Row::of("wide", &measured[1], Some(bake)).bound(Bound::Ratio(1.0)));
+    let [ours_few, docker_few, ours_many, docker_many, base, leaf] = &measured[..] else {
+        unreachable!("as many as sides");
+    };
+    let bound = |name: &str, leaf: f64, jobs: usize| {
+        let bound = base.median_ms + LEAVES.div_ceil(jobs) as f64 * leaf;
+        Measured { side: name.to_owned(), median_ms: bound, rounds_ms: vec![bound; base.rounds_ms.len()] }
+    };
+    let mut rows = vec![Row::of("wide", &slow[0], Some(&slow[1]))];
+    for (ours, docker, jobs) in [(ours_few, docker_few, few), (ours_many, docker_many, many)] {
+        let single = bound("bound of single builds", leaf.median_ms, jobs);
+        let row = Row::of("wide", ours, Some(&single));
+        rows.push(if jobs == few { row.bound(Bound::Ratio(1.15)) } else { row });
+        rows.push(Row::of(
+            "wide",
+            ours,
+            Some(&bound("bound of sleeping", WAIT.as_secs_f64() * 1000.0, jobs)),
+        ));
+        rows.push(Row::of("wide", ours, Some(docker)));
     }
     Ok(rows)
+}
+
+/// `docker build` of one layer, which no cache has.
+fn alone(docker: &Docker, graph: &Graph, directory: &Path, layer: usize) -> Result<Duration> {
+    graph.write(docker, directory, 0, &salt()?)?;
+    let base = timed(&mut docker.build(&directory.join(name(0)), &name(0)))?;
+    if layer == 0 { Ok(base) } else { timed(&mut docker.build(&directory.join(name(layer)), &name(layer))) }
+}
+
+/// The base, and then the leaves with so many `docker build` at a time: what a shell does with xargs.
+fn at_once(docker: &Docker, graph: &Graph, directory: &Path, jobs: usize) -> Result<Duration> {
+    let base = alone(docker, graph, directory, 0)?;
+    let names: String = (1..graph.layers).map(|layer| format!("{}\n", name(layer))).collect();
+    let list = directory.join("leaves");
+    process::write(&list, &names)?;
+    Ok(base + timed(&mut docker.build_at_once(directory, &list, jobs))?)
 }
 
 /// The same graph as targets of `bake`, each leaf with the base as a named context.
@@ -207,17 +241,16 @@ fn bake(docker: &Docker, graph: &Graph, directory: &Path) -> Result<Duration> {
     let all: Vec<&String> = targets.keys().collect();
     let text = json!({ "group": { "default": { "targets": all } }, "target": targets });
     process::write(&file, &text.to_string())?;
-    let mut command: Command = docker.bake().expect("it was there a moment ago");
+    let mut command: Command = docker.bake().context("there is no docker-buildx")?;
     timed(command.arg("--file").arg(&file).arg("--progress=quiet"))
 }
 
 fn chain(bench: &Bench, docker: &Docker) -> Result<Row> {
     let graph = Graph { layers: CHAIN, chain: true };
     let (tree, directory) = (graph.tree()?, graph.directories(docker)?);
-    let unused = RefCell::new(Vec::new());
     let sides = vec![
         Side::new("image-builder --all", || ours(bench, docker, &graph, &tree, 4)),
-        Side::new("docker build in sequence", || in_sequence(docker, &graph, directory.path(), &unused)),
+        Side::new("docker build in sequence", || in_sequence(docker, &graph, directory.path())),
     ];
     let measured = in_turns(sides, bench.rounds.min(5))?;
     Ok(Row::of(format!("chain of {CHAIN}"), &measured[0], Some(&measured[1])).bound(Bound::Ratio(1.1)))

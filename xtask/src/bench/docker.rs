@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::engine::{Session, State};
+use crate::engine::{Kind, Session, State};
 use crate::{place, process};
 
 /// The last client that builds with BuildKit by itself; later ones need the plugin buildx.
@@ -59,6 +59,21 @@ impl Docker {
     pub(crate) fn build(&self, directory: &Path, name: &str) -> Command {
         let mut command = self.command();
         command.args(["build", "--quiet", "--tag"]).arg(self.name(name)).arg(directory);
+        command
+    }
+
+    /// `docker build` of directories below this one, which a file lists, so many at a time: what a shell does with xargs.
+    pub(crate) fn build_at_once(&self, directory: &Path, list: &Path, jobs: usize) -> Command {
+        let build = self.build(&directory.join("{}"), "{}");
+        let mut command = Command::new("xargs");
+        command.arg("--arg-file").arg(list).args(["-P", &jobs.to_string(), "-I", "{}"]);
+        command.arg(build.get_program()).args(build.get_args());
+        for (name, value) in build.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         command
     }
 
@@ -131,9 +146,14 @@ fn has_buildkit(client: &Path) -> bool {
     by_itself || process::quiet(Command::new(client).args(["buildx", "version"]))
 }
 
+/// An engine of our own that has `docker-buildx`.
+pub(crate) fn start_modern() -> Result<Docker> {
+    Docker::new(Session::start(Kind::Modern)?)
+}
+
 /// The engine that is named by the variables of the tests, or one of our own.
-pub(crate) fn start(kind: crate::engine::Kind) -> Result<Docker> {
-    if kind == crate::engine::Kind::Podman {
+pub(crate) fn start(kind: Kind) -> Result<Docker> {
+    if kind == Kind::Podman {
         bail!("builds are compared on Docker's engines");
     }
     Docker::new(Session::given(kind)?.map_or_else(|| Session::start(kind), Ok)?)

@@ -53,8 +53,10 @@ enum Part {
     Plan,
     /// Plans of more and more layers.
     Growth,
-    /// Builds against `docker build` and `buildx bake`.
+    /// Builds against `docker build`.
     Build,
+    /// Builds against `docker buildx bake`, on a modern engine of its own.
+    Bake,
     /// Contexts against the docker client.
     Context,
     /// What is published against `skopeo inspect`.
@@ -167,6 +169,7 @@ fn measure(part: Part, bench: &Bench, docker: Option<&docker::Docker>) -> Result
         Part::Plan => planning::plans(bench),
         Part::Growth => planning::growth(bench),
         Part::Build => building::section(bench, docker()?),
+        Part::Bake => building::baked(bench, &docker::start_modern()?),
         Part::Context => contexts::section(bench, docker()?),
         Part::Published => published::section(bench, docker()?),
         Part::Simulate => simulated(bench),
