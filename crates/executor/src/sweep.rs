@@ -82,24 +82,25 @@ impl Own {
         self.things.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes it away now; what cannot be stays noted.
-    pub(crate) async fn remove(&self, engine: &Engine, thing: &Thing) -> Result<(), EngineError> {
+    /// Takes it away now; what cannot be stays noted. Returns whether it was there.
+    pub(crate) async fn remove(&self, engine: &Engine, thing: &Thing) -> Result<bool, EngineError> {
         let removed = match thing {
             Thing::Container(name) => engine.remove_container(name).await,
             Thing::Name(name) => engine.remove_name(name).await,
         };
-        match removed {
-            Err(error) if error.kind != EngineErrorKind::NotFound => Err(error),
-            _ => {
-                self.forget(thing);
-                Ok(())
-            }
-        }
+        let was_there = match removed {
+            Err(error) if error.kind != EngineErrorKind::NotFound => return Err(error),
+            removed => removed.is_ok(),
+        };
+        self.forget(thing);
+        Ok(was_there)
     }
 }
 
 /// Takes away what this run still has. None of its builds runs any more.
 pub(crate) async fn own(engine: &Engine, own: &Own) {
+    // An engine can name an image a moment after nobody listens to its build any more: no name is gone at the first look.
+    let mut looked = BTreeSet::new();
     let all = async {
         loop {
             let (containers, names): (Vec<_>, Vec<_>) =
@@ -108,14 +109,17 @@ pub(crate) async fn own(engine: &Engine, own: &Own) {
                 return Ok(());
             }
             for things in [containers, names] {
-                let removals = stream::iter(&things).map(|thing| own.remove(engine, thing));
+                let removals = stream::iter(&things)
+                    .map(|thing| async move { (thing, own.remove(engine, thing).await) });
                 let mut removals = removals.buffer_unordered(AT_ONCE);
-                while let Some(removed) = removals.next().await {
-                    // An engine that is gone is not waited for.
-                    if let Err(error) = removed
-                        && error.kind == EngineErrorKind::Lost
-                    {
-                        return Err(error);
+                while let Some((thing, removed)) = removals.next().await {
+                    match removed {
+                        // An engine that is gone is not waited for.
+                        Err(error) if error.kind == EngineErrorKind::Lost => return Err(error),
+                        Ok(false) if matches!(thing, Thing::Name(_)) && looked.insert(thing.clone()) => {
+                            own.note(thing.clone());
+                        }
+                        _ => {}
                     }
                 }
             }
