@@ -30,11 +30,26 @@ pub(crate) fn against(arguments: &TreeArguments) -> anyhow::Result<Against> {
     comparison(arguments).map(Against::History)
 }
 
+/// What a plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be looked at.
+    Look,
+    /// To be carried out.
+    Build,
+}
+
 /// Reads the source tree and plans it.
-pub(crate) fn planned(arguments: &TreeArguments, against: Against) -> anyhow::Result<(Opened, Planned)> {
+pub(crate) fn planned(
+    arguments: &TreeArguments,
+    against: Against,
+    purpose: Purpose,
+) -> anyhow::Result<(Opened, Planned)> {
     match against {
         Against::History(comparison) => {
-            let opened = open(arguments, comparison)?;
+            let only_look = purpose == Purpose::Look;
+            let options = source::Options { only_look, ..options(arguments, comparison)? };
+            let opened = source::open(&options)?;
             let planned = plan(arguments, &opened)?;
             Ok((opened, planned))
         }
@@ -65,6 +80,7 @@ fn options(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<
         untracked: arguments.untracked,
         with_ignored: arguments.with_ignored.clone(),
         build_number: arguments.build_number,
+        only_look: false,
     })
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::plan as planned_text;
 use crate::arguments::{BuildArguments, Builder, Format, Progress, TreeArguments};
 use crate::exit::Stop;
-use crate::planning::Against;
+use crate::planning::{Against, Purpose};
 use crate::report::progress::Face;
 use crate::report::words::{Paint, list, short_commit};
 use crate::report::{moved, summary};
@@ -35,9 +35,10 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
             .help("save the plan with --out FILE instead")
             .into());
     }
+    let purpose = if arguments.run.dryrun { Purpose::Look } else { Purpose::Build };
     let (opened, planned) = match &arguments.run.plan {
-        None => planning::planned(&arguments.tree, planning::against(&arguments.tree)?)?,
-        Some(file) => plan_of_file(&arguments.tree, file)?,
+        None => planning::planned(&arguments.tree, planning::against(&arguments.tree)?, purpose)?,
+        Some(file) => plan_of_file(&arguments.tree, file, purpose)?,
     };
     show(&planned.plan, arguments)?;
     published::settled(&planned)?;
@@ -73,7 +74,7 @@ fn show(plan: &Plan, arguments: &BuildArguments) -> anyhow::Result<()> {
 }
 
 /// Plans again what a plan file says it compared, and refuses unless the same plan comes out.
-fn plan_of_file(tree: &TreeArguments, file: &Path) -> anyhow::Result<(Opened, Planned)> {
+fn plan_of_file(tree: &TreeArguments, file: &Path, purpose: Purpose) -> anyhow::Result<(Opened, Planned)> {
     let mut wanted = planning::read(file)?;
     // Another minor version says the same in the fields that this program knows, and an older one knew fewer.
     FORMAT_VERSION.clone_into(&mut wanted.format_version);
@@ -82,7 +83,7 @@ fn plan_of_file(tree: &TreeArguments, file: &Path) -> anyhow::Result<(Opened, Pl
         (None, false) => against_of(&wanted)?,
         _ => planning::against(tree)?,
     };
-    let (opened, planned) = planning::planned(tree, against)?;
+    let (opened, planned) = planning::planned(tree, against, purpose)?;
     if !knows_origins {
         for (build, own) in wanted.builds.iter_mut().zip(&planned.plan.builds) {
             build.origins.clone_from(&own.origins);
@@ -127,6 +128,10 @@ fn against_of(plan: &Plan) -> anyhow::Result<Against> {
 fn refuse_unbuildable(opened: &Opened, plan: &Plan) -> Result<(), Stop> {
     match &opened.buildable {
         Buildable::WorkingTree | Buildable::Head => {}
+        Buildable::Unasked => {
+            return Err(Stop::usage("HEAD was planned to be looked at, not to be built")
+                .help("run it without --dryrun"));
+        }
         Buildable::HeadUnderChanges => {
             return Err(Stop::usage(format!(
                 "HEAD is to be built, but the files on disk differ from it: {}",

@@ -12,6 +12,7 @@ use planner::subject::{self, Subject, Unknown};
 
 use crate::arguments::TreeArguments;
 use crate::exit::Stop;
+use crate::planning::Purpose;
 use crate::{escape, exit, output, planning, published, report};
 
 /// `image-builder explain`
@@ -54,7 +55,8 @@ pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<u8> {
             (plan, graph, Knowledge::PlanOnly, Ok(()))
         }
         None => {
-            let (_, planned) = planning::planned(&arguments.tree, planning::against(&arguments.tree)?)?;
+            let (_, planned) =
+                planning::planned(&arguments.tree, planning::against(&arguments.tree)?, Purpose::Look)?;
             let settled = published::settled(&planned);
             let graph = planned.graph();
             (planned.plan, graph, Knowledge::Tree, settled)

@@ -12,6 +12,7 @@ use planner::source::Comparison;
 use super::explain;
 use crate::arguments::TreeArguments;
 use crate::exit::Refused;
+use crate::planning::Purpose;
 use crate::report::graph as drawing;
 use crate::report::words::Paint;
 use crate::{exit, output, planning, published};
@@ -69,7 +70,7 @@ pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
         || !tree.ignore.is_empty();
     let mut settled = Ok(());
     let (graph, touched) = if asks_for_plan {
-        let (_, planned) = planning::planned(tree, planning::against(tree)?)?;
+        let (_, planned) = planning::planned(tree, planning::against(tree)?, Purpose::Look)?;
         let graph = planned.graph();
         let touched = drawing::touched(&planned.plan, &graph);
         settled = published::settled(&planned);

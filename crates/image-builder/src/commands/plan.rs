@@ -4,11 +4,12 @@ use anyhow::Context as _;
 use plan::Plan;
 
 use crate::arguments::{Format, ShowArguments, TreeArguments};
+use crate::planning::Purpose;
 use crate::{escape, exit, output, planning, published, report};
 
 /// Plans and shows.
 pub(crate) fn run(tree: &TreeArguments, show: &ShowArguments) -> anyhow::Result<u8> {
-    let (opened, planned) = planning::planned(tree, planning::against(tree)?)?;
+    let (opened, planned) = planning::planned(tree, planning::against(tree)?, Purpose::Look)?;
     self::show(&planned.plan, show)?;
     published::settled(&planned)?;
     planning::leave(opened, planned);

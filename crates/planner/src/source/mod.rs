@@ -65,6 +65,9 @@ pub struct Options {
     pub with_ignored: Vec<PathBuf>,
     /// `--build-number N`: the commit count where a shallow clone does not know it.
     pub build_number: Option<u64>,
+    /// Nothing will be built from it: commits are read from git alone, HEAD too, and nobody looks at the working tree
+    /// where it is no side of the comparison.
+    pub only_look: bool,
 }
 
 /// A source tree that was read.
@@ -93,6 +96,8 @@ pub enum Buildable {
     Head,
     /// It is HEAD, and something on disk differs: see [`Opened::uncommitted`].
     HeadUnderChanges,
+    /// It is HEAD, and whether that is on disk was not asked: see [`Options::only_look`].
+    Unasked,
     /// It is another commit.
     OtherCommit {
         /// All digits.
@@ -134,7 +139,12 @@ pub fn open(options: &Options) -> Result<Opened, SourceError> {
     let (right, now, base, count) = std::thread::scope(|scope| {
         // The longest walk where a history is long, and it needs nothing of what is read beside it.
         let counted = (!shallow).then(|| scope.spawn(|| count(&root, commit)));
-        let right = right(&mut stores, &mut history, head, sides.now, &additions)?;
+        let right = match sides.now {
+            Some(commit) if options.only_look || commit != head => {
+                committed(&mut stores, &mut history, head, commit)?
+            }
+            now => on_disk_or_head(&mut stores, &mut history, head, now.is_none().then_some(&additions))?,
+        };
         let mut now = layers::tree(&stores, &right.listing, right.side)?;
         let base = match sides.base {
             None => Base::Empty,
@@ -199,37 +209,46 @@ struct Right {
     dirty: Option<String>,
 }
 
-/// Reads the working tree, HEAD, or another commit. A HEAD that nothing on disk differs from is read from there, so
-/// that it can be built.
-fn right(
+/// Reads a commit from git alone.
+fn committed(
     stores: &mut Stores,
     history: &mut History<'_>,
     head: Oid,
-    now: Option<Oid>,
-    additions: &Additions,
+    commit: Oid,
 ) -> Result<Right, SourceError> {
-    let committed = Side::Commit { other: None };
-    if let Some(commit) = now.filter(|commit| *commit != head) {
-        let listing = commit::read(stores, tree_of(history, commit)?, None)?;
-        let buildable = Buildable::OtherCommit { commit: commit.to_string() };
-        return Ok(Right { listing, side: committed, buildable, uncommitted: Vec::new(), dirty: None });
-    }
-    let nothing = Additions::default();
-    let disk = worktree::read(stores, if now.is_none() { additions } else { &nothing })?;
+    let listing = commit::read(stores, tree_of(history, commit)?, None)?;
+    let buildable = if commit == head {
+        Buildable::Unasked
+    } else {
+        Buildable::OtherCommit { commit: commit.to_string() }
+    };
+    let side = Side::Commit { other: None };
+    Ok(Right { listing, side, buildable, uncommitted: Vec::new(), dirty: None })
+}
+
+/// Reads the working tree with what is added to it, or HEAD: one that nothing on disk differs from is read from there, so
+/// that it can be built.
+fn on_disk_or_head(
+    stores: &mut Stores,
+    history: &mut History<'_>,
+    head: Oid,
+    additions: Option<&Additions>,
+) -> Result<Right, SourceError> {
+    let disk = worktree::read(stores, additions.unwrap_or(&Additions::default()))?;
     let in_head = commit::read(stores, tree_of(history, head)?, Some(&disk))?;
     let differences = uncommitted::differences(&in_head, &disk);
     let uncommitted: Vec<String> = differences.iter().map(|difference| difference.path.to_owned()).collect();
     let dirty = uncommitted::digits(&differences);
-    Ok(match now {
-        None => {
+    Ok(match additions {
+        Some(_) => {
             Right { listing: disk, side: Side::Disk, buildable: Buildable::WorkingTree, uncommitted, dirty }
         }
-        Some(_) if uncommitted.is_empty() => {
+        None if uncommitted.is_empty() => {
             Right { listing: disk, side: Side::Disk, buildable: Buildable::Head, uncommitted, dirty: None }
         }
-        Some(_) => Right {
+        None => Right {
             listing: in_head,
-            side: committed,
+            side: Side::Commit { other: None },
             buildable: Buildable::HeadUnderChanges,
             uncommitted,
             dirty: None,

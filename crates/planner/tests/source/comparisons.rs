@@ -51,6 +51,35 @@ fn the_default_is_the_first_parent_also_of_a_merge() {
 }
 
 #[test]
+fn whoever_only_looks_at_two_commits_never_meets_the_working_tree() {
+    let history = History::small();
+    history.write("science/a/file", "second\n");
+    history.commit("second");
+    let look = |from: &str| Options { only_look: true, ..history.options(from) };
+    let ids = |opened: &planner::source::Opened| -> Vec<String> {
+        let files = |tree: &planner::tree::Tree| {
+            let files = tree.layers.iter().flat_map(|layer| &layer.files);
+            files.map(|file| format!("{} {}", file.path, file.id)).collect::<Vec<_>>()
+        };
+        [files(&opened.inputs.now), files(base(opened))].concat()
+    };
+    let with_files = history.open("HEAD^..HEAD");
+    assert_eq!(with_files.buildable, Buildable::Head);
+    for layer in ["science/a", "compat/c"] {
+        std::fs::remove_dir_all(history.path(layer)).unwrap();
+        std::fs::write(history.path(layer), "no directory").unwrap();
+    }
+
+    let opened = open(&look("HEAD^..HEAD")).unwrap();
+    assert_eq!(opened.buildable, Buildable::Unasked);
+    assert_eq!((&opened.uncommitted, &opened.inputs.revision.dirty), (&vec![], &None));
+    assert_eq!(ids(&opened), ids(&with_files));
+    // A side that is the working tree is read from there all the same.
+    let opened = open(&look("HEAD^")).unwrap();
+    assert_eq!((opened.buildable, opened.inputs.now.layers.len()), (Buildable::WorkingTree, 0));
+}
+
+#[test]
 fn two_commits_are_compared_by_what_they_hold() {
     let history = History::small();
     history.write("science/a/file", "second\n");
