@@ -23,6 +23,7 @@ mod error;
 mod history;
 mod layers;
 mod listing;
+mod look;
 mod recorded;
 mod repository;
 mod revision;

@@ -12,8 +12,9 @@ use crate::tree::Mode;
 
 use super::SourceError;
 use super::commit::{MODE_SUBMODULE, uninitialised};
-use super::disk::{Remembered, metadata};
+use super::disk::metadata;
 use super::listing::{Entry, Listing, checked_path, is_wanted};
+use super::look::Remembered;
 use super::repository::{Store, Stores};
 
 /// The bits of an index entry's flags that tell the side of an unresolved merge.

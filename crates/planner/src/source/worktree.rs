@@ -9,9 +9,10 @@ use crate::tree::Mode;
 use super::SourceError;
 use super::commit::{MAX_LINK, MODE_EXECUTABLE, MODE_LINK, bad_link, blob};
 use super::contents;
-use super::disk::{self, Found, Question};
+use super::disk;
 use super::layers::{TEXT_LIMIT, is_text, linked};
 use super::listing::{Entry, Listing};
+use super::look::{self, Found, Question};
 use super::repository::Stores;
 use super::rules::Rules;
 use super::tracked::{Known, Tracked, tracked};
@@ -32,7 +33,7 @@ pub(super) fn read(stores: &mut Stores, additions: &Additions) -> Result<Listing
             text_limit: is_text(&tracked.path).then_some(TEXT_LIMIT as u64),
         })
         .collect();
-    let found = disk::look(stores.root(), &questions)?;
+    let found = look::look(stores.root(), &questions)?;
     let mut rules = Rules::new(&paths, stores.root());
     for (tracked, found) in paths.iter().zip(found) {
         if let Some(entry) = settle(stores, &mut rules, tracked, found, &mut listing)? {
