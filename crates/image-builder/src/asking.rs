@@ -40,6 +40,20 @@ pub(crate) fn registry() -> anyhow::Result<Registry> {
 pub(crate) async fn each<Q, A, F>(
     questions: impl IntoIterator<Item = Q>,
     ask: impl Fn(Q) -> F,
+    take: impl FnMut(A) -> anyhow::Result<()>,
+) -> anyhow::Result<()>
+where
+    A: Send + 'static,
+    F: Future<Output = A> + Send + 'static,
+{
+    each_of(questions, |_| 1, ask, take).await
+}
+
+/// The same, where a question may be about several images.
+pub(crate) async fn each_of<Q, A, F>(
+    questions: impl IntoIterator<Item = Q>,
+    images: impl Fn(&Q) -> usize,
+    ask: impl Fn(Q) -> F,
     mut take: impl FnMut(A) -> anyhow::Result<()>,
 ) -> anyhow::Result<()>
 where
@@ -48,22 +62,26 @@ where
 {
     let free = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
+    let mut all = 0;
     for question in questions {
+        let images = images(&question);
+        all += images;
         let (free, answer) = (Arc::clone(&free), ask(question));
         tasks.spawn(async move {
             let _turn = free.acquire_owned().await;
-            answer.await
+            (images, answer.await)
         });
     }
-    let mut distance = Distance::new(tasks.len(), output::stderr_is_live());
+    let mut distance = Distance::new(all, output::stderr_is_live());
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             done = tasks.join_next() => {
                 let Some(done) = done else { break };
-                distance.done += 1;
-                take(done.context("a question to a registry ended without an answer")?)?;
+                let (images, answer) = done.context("a question to a registry ended without an answer")?;
+                distance.done += images;
+                take(answer)?;
             }
             _ = ticks.tick() => distance.tell(),
         }

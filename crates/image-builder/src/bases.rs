@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use planner::published::stale::{self, Bases, Layer, Stale};
-use planner::published::{self as planned_from, Image};
+use planner::published::{self as planned_from, Image, References};
 use planner::source::Opened;
 use planner::{Planned, Request};
 
@@ -22,7 +22,7 @@ pub(crate) fn layers(opened: &Opened, request: &Request) -> anyhow::Result<(Vec<
 /// Plans what follows the moves.
 pub(crate) fn plan(opened: &Opened, request: &Request) -> anyhow::Result<Planned> {
     let stale = Stale::new(&opened.inputs, request).map_err(Refused)?;
-    let references = planned_from::references(&opened.inputs, request).map_err(Refused)?;
+    let references = planned_from::references(&opened.inputs, request).map_err(Refused)?.images;
     let (images, bases, failed) = read(opened, &stale, references)?;
     asking::refuse(failed)?;
     let planned = stale.plan(&images, &bases).map_err(Refused)?;
@@ -45,7 +45,7 @@ fn read(
     references: BTreeSet<String>,
 ) -> anyhow::Result<(Images, Bases, Failed)> {
     let config = published::configuration(opened);
-    let images = published::read(references, &config)?;
+    let images = published::read(References { images: references, ..References::default() }, &config)?;
     let questions = stale.questions(&images);
     if questions.is_empty() {
         return Ok((images, Bases::new(), Failed::new()));

@@ -1,17 +1,20 @@
 //! What the registry shows of the images that a tree names, for `--since-published`: asks, and has the planner decide.
 //!
-//! Nothing is pulled: one manifest for each image, and one configuration where the cache does not have it. Less does not tell:
-//! registries show labels in configurations only, and of a product the science tag and the final one move by themselves.
+//! Nothing is pulled: one manifest for each image, and one configuration where the cache does not have it and no product tells
+//! what stands in it. Less does not tell: registries show labels in configurations only, and of a product the science tag and
+//! the final one move by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use plan::ImageName;
 use plan::label::oci;
 use planner::config::{self, Config};
-use planner::published::{self, Image, Published};
+use planner::published::{self, Image, Published, References};
 use planner::source::{self, Opened};
 use planner::{Planned, Request};
+use registry::{Registry, Shown};
 
 use crate::exit::{Refused, Stop};
 use crate::looking::block_on;
@@ -21,9 +24,14 @@ use crate::{asking, environment, output};
 /// Plans what is missing in the registry.
 pub(crate) fn plan(opened: &Opened, options: &source::Options, request: &Request) -> anyhow::Result<Planned> {
     let references = published::references(&opened.inputs, request).map_err(Refused)?;
-    let images = read(references, &configuration(opened))?;
-    let wanted = published::commits(&opened.inputs, request, &images);
-    let commits = source::recorded(options, &opened.inputs.now, &wanted)?;
+    let config = configuration(opened);
+    let mut images = read(references, &config)?;
+    let mut further = published::further(&opened.inputs, request, &images);
+    if !further.images.is_empty() {
+        images.extend(read(References { images: further.images, ..References::default() }, &config)?);
+        further = published::further(&opened.inputs, request, &images);
+    }
+    let commits = source::recorded(options, &opened.inputs.now, &further.commits)?;
     Ok(published::plan(&opened.inputs, request, &Published { images, commits }).map_err(Refused)?)
 }
 
@@ -59,52 +67,90 @@ pub(crate) fn settled(planned: &Planned) -> Result<(), Stop> {
     ))
 }
 
-/// Which labels are kept.
-struct Wanted {
-    prefix: String,
-}
-
-impl Wanted {
-    fn of(&self, labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let is_wanted =
-            |key: &String| key.starts_with(&self.prefix) || key == oci::REVISION || key == oci::BASE_NAME;
-        labels.into_iter().filter(|(key, _)| is_wanted(key)).collect()
-    }
-}
-
 /// Reads what the registry shows for each of these moving tags: a manifest, and a configuration where the cache does not
-/// have it. The first answer that says neither what is there nor that nothing is ends it.
+/// have it. Where a product tells all that is wanted of the science image below it, that image's manifest shows whether it is
+/// the same still. The first answer that says neither what is there nor that nothing is ends it.
 pub(crate) fn read(
-    references: BTreeSet<String>,
+    references: References,
     config: &Config,
 ) -> anyhow::Result<BTreeMap<String, Option<Image>>> {
-    if references.is_empty() {
+    if references.images.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let wanted = Wanted { prefix: format!("{}.", config.label_prefix) };
     let mut registry = asking::registry()?;
     if let Some(directory) = environment::cache_directory() {
         registry = registry.with_cache(directory.join("configs"));
     }
-    let mut names = Vec::with_capacity(references.len());
-    for reference in references {
-        let name = ImageName::parse(&reference).map_err(|error| Stop::usage(error.to_string()))?;
-        names.push((reference, name));
-    }
-    let ask = |(reference, name): (String, ImageName)| {
-        let (registry, platform) = (registry.clone(), config.platform.clone());
-        async move {
-            let answer = registry.image(&name, &platform).await;
-            (reference, answer)
-        }
-    };
+    let reader = Arc::new(Reader {
+        registry,
+        platform: config.platform.clone(),
+        prefix: config.label_prefix.clone(),
+        kept: format!("{}.", config.label_prefix),
+    });
     let mut images = BTreeMap::new();
-    let take = |(reference, answer): (String, Result<Option<registry::Image>, registry::Error>)| {
-        let image = answer.context("what is published cannot be told")?;
-        let image = image.map(|image| Image { digest: image.digest, labels: wanted.of(image.labels) });
-        images.insert(reference, image);
+    let take = |answers: Result<Vec<(String, Option<Image>)>, registry::Error>| {
+        images.extend(answers.context("what is published cannot be told")?);
         Ok(())
     };
-    block_on(asking::each(names, ask, take))?;
+    let ask = |questions: Vec<Question>| Arc::clone(&reader).ask(questions);
+    block_on(asking::each_of(in_order(references)?, Vec::len, ask, take))?;
     Ok(images)
+}
+
+/// An image that is asked for: its full reference, as text and taken apart.
+type Question = (String, ImageName);
+
+/// What is asked one after the other: a product and the science image below it, any other image by itself.
+fn in_order(references: References) -> anyhow::Result<Vec<Vec<Question>>> {
+    let References { images, finals } = references;
+    let below: BTreeSet<&String> = finals.values().collect();
+    let mut questions = Vec::with_capacity(images.len());
+    for reference in images.iter().filter(|reference| !below.contains(reference)) {
+        let together = std::iter::once(reference).chain(finals.get(reference));
+        let named = together.map(|reference| Ok((reference.clone(), ImageName::parse(reference)?)));
+        let named: Result<Vec<Question>, plan::ImageNameError> = named.collect();
+        questions.push(named.map_err(|error| Stop::usage(error.to_string()))?);
+    }
+    Ok(questions)
+}
+
+/// The way to what is published.
+struct Reader {
+    registry: Registry,
+    platform: String,
+    prefix: String,
+    /// What the keys of our labels begin with.
+    kept: String,
+}
+
+impl Reader {
+    async fn ask(
+        self: Arc<Self>,
+        questions: Vec<Question>,
+    ) -> Result<Vec<(String, Option<Image>)>, registry::Error> {
+        let mut answers: Vec<(String, Option<Image>)> = Vec::with_capacity(questions.len());
+        for (reference, name) in questions {
+            let above = answers.last().and_then(|(_, image)| image.as_ref());
+            let below = above.and_then(|above| published::below(above, &reference, &self.prefix));
+            let is_known = |digest: &str| below.as_ref().is_some_and(|below| below.digest == digest);
+            let image = match self.registry.image_unless(&name, &self.platform, is_known).await? {
+                None => None,
+                Some(Shown::Known(_)) => below,
+                Some(Shown::Image(image)) => Some(Image {
+                    digest: image.digest,
+                    labels: self.wanted(image.labels),
+                    is_inherited: false,
+                }),
+            };
+            answers.push((reference, image));
+        }
+        Ok(answers)
+    }
+
+    /// The labels that are kept.
+    fn wanted(&self, labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let others = [oci::REVISION, oci::BASE_NAME, oci::BASE_DIGEST];
+        let is_wanted = |key: &String| key.starts_with(&self.kept) || others.contains(&key.as_str());
+        labels.into_iter().filter(|(key, _)| is_wanted(key)).collect()
+    }
 }

@@ -9,6 +9,12 @@ pub fn science(prefix: &str, target: &str, field: Field) -> String {
     format!("{prefix}.science.{target}.{}", field.as_str())
 }
 
+/// What the keys of all science layers begin with: `{prefix}.science.`.
+#[must_use]
+pub fn of_science(prefix: &str) -> String {
+    format!("{prefix}.science.")
+}
+
 /// `{prefix}.compat.{field}`.
 #[must_use]
 pub fn compat(prefix: &str, field: Field) -> String {

@@ -26,6 +26,6 @@ pub use credentials::{Credential, DockerConfig};
 pub use error::{Error, ErrorKind};
 pub use manifest::{Image, Layer};
 pub use referrers::Referrer;
-pub use registry::{Options, Registry};
+pub use registry::{Options, Registry, Shown};
 pub use retry::{Again, Attempt, GivenUp, Waits, retry};
 pub use trust::{Trust, is_loopback};

@@ -52,6 +52,15 @@ impl Default for Options {
     }
 }
 
+/// What a reference names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// What the caller knows, by digest.
+    Known(String),
+    /// Something else.
+    Image(Image),
+}
+
 /// The way to all registries. Clones share logins and connections.
 #[derive(Clone)]
 pub struct Registry {
@@ -118,9 +127,28 @@ impl Registry {
     /// [`ErrorKind::Platform`] when it exists for other platforms only; [`ErrorKind::NotFound`] when a part
     /// of it is missing; and what every request can meet.
     pub async fn image(&self, image: &ImageName, platform: &str) -> Result<Option<Image>, Error> {
+        match self.image_unless(image, platform, |_| false).await? {
+            Some(Shown::Image(image)) => Ok(Some(image)),
+            Some(Shown::Known(_)) | None => Ok(None),
+        }
+    }
+
+    /// The same, and no more than one request where the caller knows what has the digest that the reference names.
+    ///
+    /// # Errors
+    /// As [`Registry::image`].
+    pub async fn image_unless(
+        &self,
+        image: &ImageName,
+        platform: &str,
+        is_known: impl Fn(&str) -> bool,
+    ) -> Result<Option<Shown>, Error> {
         let Some((mut body, digest, _)) = self.get_manifest(image, reference(image)).await? else {
             return Ok(None);
         };
+        if is_known(&digest) {
+            return Ok(Some(Shown::Known(digest)));
+        }
         let mut manifest_digest = digest.clone();
         for _ in 0..DEPTH {
             match manifest::read_manifest(&body, &image.to_string())? {
@@ -131,7 +159,7 @@ impl Registry {
                     let diff_ids = settings.diff_ids();
                     let (labels, env) = settings.into_settings();
                     let config_digest = config;
-                    return Ok(Some(Image {
+                    return Ok(Some(Shown::Image(Image {
                         digest,
                         manifest_digest,
                         config_digest,
@@ -141,7 +169,7 @@ impl Registry {
                         env,
                         layers,
                         diff_ids,
-                    }));
+                    })));
                 }
                 Manifest::Index(entries) => {
                     let chosen = manifest::choose(&entries, platform, &image.to_string())?;

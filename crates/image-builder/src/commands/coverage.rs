@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use planner::Request;
+use planner::published::References;
 use planner::published::coverage::{Coverage, State};
 use planner::source::{self, Comparison, Since};
 
@@ -54,7 +55,8 @@ pub(crate) fn run(arguments: &CoverageArguments) -> anyhow::Result<u8> {
         ..Request::default()
     };
     let coverage = Coverage::new(&opened.inputs, &request, arguments.compat.as_deref()).map_err(Refused)?;
-    let images = published::read(coverage.references(), &published::configuration(&opened))?;
+    let references = References { images: coverage.references(), ..References::default() };
+    let images = published::read(references, &published::configuration(&opened))?;
     let commits = source::recorded(&options, &opened.inputs.now, &coverage.commits(&images))?;
     let products = coverage.judge(&images, &commits);
     let asked = |state: &State| match state {

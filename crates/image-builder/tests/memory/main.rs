@@ -50,9 +50,10 @@ fn descriptors_that_would_take_all_memory() {
     assert!(peak < 64 * 1024, "one GiB: {peak} KiB");
 }
 
-/// The registry of a large source tree, read with nothing in the cache.
+/// The registry of a large source tree, read with nothing in the cache: first as one run built it, then with the interface
+/// renewed, so that products tell of the science images on which they were built.
 #[test]
-fn what_is_published_of_many_products_takes_two_questions_an_image() {
+fn what_is_published_of_many_products_takes_few_questions() {
     let products = testbed::scale::quick_or_long(50_u32, 1000);
     let mut tree = Tree::new();
     tree.write_all(
@@ -66,52 +67,82 @@ fn what_is_published_of_many_products_takes_two_questions_an_image() {
         ));
     }
     tree.commit();
-    let shelf = testbed::registry::Shelf::start();
-    let repo = format!("{}/x", shelf.address());
-    let all = tree.run(&["plan", "--all", "--format", "json", "--repo", &repo]).code(0);
-    assert!(shelf.publish(&all.stdout, &[]).is_empty());
-
-    // A manifest and a configuration for each of two images, and no configuration when it is known: the tags of a product's two
-    // images move apart, so that neither tells of the other.
     let mut figures = serde_json::json!({"products": products});
-    for (cache, most) in [("cold", 4 * products as usize), ("warm", 2 * products as usize)] {
-        let before = shelf.connections();
-        figures[cache] = since_published(&tree, &repo);
-        assert_eq!(shelf.asked().len(), most, "{cache}");
-        assert!(shelf.connections() - before <= 32, "{cache}: {}", shelf.connections() - before);
-    }
-    if testbed::scale::quick_or_long(false, true) {
-        let registry = PrivateRegistry::start(Auth::None);
-        for (repository, tag) in (0..products)
-            .flat_map(|number| ["sci", "rel"].map(|of| format!("x/{of}/p{number}")))
-            .map(|name| (name, "1.0"))
-        {
-            let labels = shelf.labels(&repository, tag).expect("it is published");
-            let config =
-                serde_json::json!({"os": "linux", "architecture": "amd64", "config": {"Labels": labels}});
-            registry.view().put_image(&repository, tag, &config.to_string());
+    let shelf = testbed::registry::Shelf::start();
+    let real = testbed::scale::quick_or_long(None, Some(())).map(|()| PrivateRegistry::start(Auth::None));
+    let repo = format!("{}/x", shelf.address());
+    for (state, cold) in [("built_at_once", 4), ("interface_renewed", 3)] {
+        if state == "interface_renewed" {
+            tree.write("compat/batch/Dockerfile", "CMD [\"/bin/bash\"]\n");
+            tree.commit();
         }
-        let repo = format!("{}/x", registry.address());
-        // The same configurations as before.
-        fs::remove_dir_all(tree.home().join(".cache")).expect("it was written");
-        for cache in ["docker_registry_cold", "docker_registry_warm"] {
-            figures[cache] = since_published(&tree, &repo);
+        let plan = tree.run(&["plan", "--since-published", "--format", "json", "--repo", &repo]).code(0);
+        assert!(shelf.publish(&plan.stdout, &[]).is_empty());
+        forget(&tree);
+        drop(shelf.asked());
+        // A manifest and a configuration for each of two images, and no configuration when it is known: the tags of a product's
+        // two images move apart, so that neither tells of the other.
+        for (cache, most) in [("cold", cold * products as usize), ("warm", 2 * products as usize)] {
+            let before = shelf.connections();
+            figures[state][cache] = since_published(&tree, &repo);
+            assert_eq!(shelf.asked().len(), most, "{state}, {cache}");
+            assert!(shelf.connections() - before <= 32, "{cache}: {}", shelf.connections() - before);
         }
-        let skopeo = skopeo(&repo).as_secs_f64() * f64::from(products);
-        figures["skopeo_of_products_seconds"] = skopeo.into();
-        figures["skopeo_over_cold"] =
-            (skopeo / figures["docker_registry_cold"]["seconds"].as_f64().expect("a number")).into();
+        if let Some(registry) = &real {
+            figures[format!("docker_registry_{state}")] = on_a_real_one(registry, &shelf, products, &tree);
+        }
     }
     println!("{figures}");
     testbed::scale::record("since-published", &figures);
 }
 
+/// Nothing is in the cache any more.
+fn forget(tree: &Tree) {
+    let cache = tree.home().join(".cache");
+    assert!(!cache.exists() || fs::remove_dir_all(&cache).is_ok());
+}
+
+/// The same images on a real registry: what a plan takes there, and the question about coverage, beside skopeo.
+fn on_a_real_one(
+    registry: &PrivateRegistry,
+    shelf: &testbed::registry::Shelf,
+    products: u32,
+    tree: &Tree,
+) -> serde_json::Value {
+    for repository in (0..products).flat_map(|number| ["sci", "rel"].map(|of| format!("x/{of}/p{number}"))) {
+        let labels = shelf.labels(&repository, "1.0").expect("it is published");
+        let config =
+            serde_json::json!({"os": "linux", "architecture": "amd64", "config": {"Labels": labels}});
+        let digest = registry.view().put_image(&repository, "1.0", &config.to_string());
+        assert_eq!(Some(digest), shelf.digest(&repository, "1.0"), "{repository}");
+    }
+    let repo = format!("{}/x", registry.address());
+    let mut figures = serde_json::json!({});
+    for round in ["first", "second", "third"] {
+        forget(tree);
+        figures["cold"][round] = since_published(tree, &repo);
+        figures["warm"][round] = since_published(tree, &repo);
+        forget(tree);
+        figures["coverage"][round] = measured_json(tree, &["coverage", "--repo", &repo], "products carry");
+    }
+    let skopeo = skopeo(&repo).as_secs_f64() * f64::from(products);
+    figures["skopeo_of_products_seconds"] = skopeo.into();
+    figures["skopeo_over_cold"] =
+        (skopeo / figures["cold"]["second"]["seconds"].as_f64().expect("a number")).into();
+    figures
+}
+
 /// A plan in which nothing is to be built, and what it took.
 fn since_published(tree: &Tree, repo: &str) -> serde_json::Value {
+    measured_json(tree, &["plan", "--since-published", "--repo", repo], "nothing to build")
+}
+
+/// A command that says something, and what it took.
+fn measured_json(tree: &Tree, arguments: &[&str], says: &str) -> serde_json::Value {
     let began = Instant::now();
-    let (run, Used { peak, processor }) = measured(tree, &["plan", "--since-published", "--repo", repo]);
+    let (run, Used { peak, processor }) = measured(tree, arguments);
     let took = began.elapsed();
-    assert!(run.stdout.contains("nothing to build"), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains(says), "{}{}", run.stdout, run.stderr);
     assert!(peak < 100 * 1024, "{peak} KiB");
     serde_json::json!({"seconds": took.as_secs_f64(), "processor_seconds": processor, "peak_kib": peak})
 }

@@ -1,7 +1,7 @@
 //! One published image against what the tree holds: is it there, is it made from this, does it stand on what is
 //! published now.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use plan::Reason;
 
@@ -16,7 +16,7 @@ use crate::survey::{Need, ProductName, Survey};
 use crate::tree::Tree;
 
 use super::trail::{BuiltOn, Of, Origin, Trail};
-use super::{Image, Surveyed};
+use super::{Further, Image, Surveyed};
 
 /// Versions of the inputs digest that this program can compute begin so.
 pub(super) const KNOWN_INPUTS: &str = "v1:";
@@ -65,31 +65,39 @@ impl<'a> Judge<'a> {
     }
 
     pub(super) fn trail(&self, reference: &str) -> Option<Trail<'a>> {
-        let image = self.images.get(reference)?.as_ref()?;
-        Some(Trail { prefix: &self.side.config.label_prefix, labels: &image.labels })
+        self.image(reference).map(|image| self.told_by(image))
     }
 
-    /// The commits of all images that are not known to be as they should.
-    pub(super) fn commits(&self) -> BTreeSet<String> {
-        let mut commits = BTreeSet::new();
-        let mut ask = |trail: Trail<'_>, of: Of<'_>, inputs: &str| {
-            if trail.inputs(of) != Some(inputs)
-                && let Origin::Commit(digits) = trail.origin(of)
-            {
-                commits.insert(digits.to_owned());
+    fn image(&self, reference: &str) -> Option<&'a Image> {
+        self.images.get(reference)?.as_ref()
+    }
+
+    fn told_by(&self, image: &'a Image) -> Trail<'a> {
+        Trail { prefix: &self.side.config.label_prefix, labels: &image.labels }
+    }
+
+    /// The commits of all images that are not known to be as they should. Where that is known by inherited labels only, the
+    /// image itself.
+    pub(super) fn further(&self) -> Further {
+        let mut further = Further::default();
+        let mut ask = |reference: String, of: Of<'_>, inputs: &str| {
+            let Some(image) = self.image(&reference) else { return };
+            let trail = self.told_by(image);
+            match trail.origin(of) {
+                _ if trail.inputs(of) == Some(inputs) => {}
+                _ if image.is_inherited => drop(further.images.insert(reference)),
+                Origin::Commit(digits) => drop(further.commits.insert(digits.to_owned())),
+                Origin::Dirty | Origin::Untold => {}
             }
         };
         for (index, layer) in self.now().side.science.iter().enumerate() {
-            if let Some(trail) = self.trail(&self.side.science(index)) {
-                ask(trail, Of::Science(layer.descriptor.target.as_str()), &self.science_inputs(index));
-            }
+            let of = Of::Science(layer.descriptor.target.as_str());
+            ask(self.side.science(index), of, &self.science_inputs(index));
         }
         for (product, layer, top) in self.now().products() {
-            if let Some(trail) = self.trail(&self.side.product(product)) {
-                ask(trail, Of::Compat, &self.compat_inputs(layer, &self.now().stack(top)));
-            }
+            ask(self.side.product(product), Of::Compat, &self.compat_inputs(layer, &self.now().stack(top)));
         }
-        commits
+        further
     }
 
     /// The target of the final layer that each published product was made from, where it tells.

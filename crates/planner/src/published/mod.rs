@@ -1,16 +1,20 @@
 //! `--since-published`: what the registry shows → what is missing there, outdated, or built on a parent that moved.
 //!
 //! Three pure steps, between which whoever calls reads what was asked for: [`references`] names the images,
-//! [`commits`] the commits that tell more of them, [`plan()`] decides. Knows neither registry nor git. "Published" are
+//! [`further`] the commits that tell more of them, [`plan()`] decides. Knows neither registry nor git. "Published" are
 //! the names that the tree gives; what else the registry has is of no interest.
 //!
 //! An image is as it should be when its own label tells the inputs digest that its layer has now, and when every layer
 //! that it needs still has the build tag that it was built on. Images without that label (the predecessor's, which
 //! tell a build tag only) are compared through the commit in their build tag.
 //!
+//! A product inherits the labels of the science image that it stands on, and tells that image's digest where it was built on a
+//! published one: [`below`] reads the one from the other, so that nobody has to ask for both.
+//!
 //! [`coverage`] and [`stale`] ask the same images two other questions.
 
 mod affected;
+mod below;
 pub mod coverage;
 mod judge;
 pub mod stale;
@@ -29,6 +33,7 @@ use crate::survey::{ProductName, Survey};
 use crate::tree::{Inputs, Tree};
 use crate::{Outcome, Planned, Problem, Request, configuration, finish, guidelines, names, orphans};
 
+pub use self::below::below;
 use self::judge::Judge;
 use self::trail::{Of, Trail};
 
@@ -37,7 +42,7 @@ use self::trail::{Of, Trail};
 pub struct Published {
     /// By full reference; `None` where the registry has nothing of that name. All that [`references`] names.
     pub images: BTreeMap<String, Option<Image>>,
-    /// The trees of commits, by the digits that [`commits`] names; `None` where the history does not have such a commit.
+    /// The trees of commits, by the digits that [`further`] names; `None` where the history does not have such a commit.
     pub commits: BTreeMap<String, Option<Tree>>,
 }
 
@@ -48,6 +53,26 @@ pub struct Image {
     pub digest: String,
     /// Its labels, the inherited ones too.
     pub labels: BTreeMap<String, String>,
+    /// Whether these are only what a product has from it: [`below`].
+    pub is_inherited: bool,
+}
+
+/// What is looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct References {
+    /// Full references of images.
+    pub images: BTreeSet<String>,
+    /// By a product's moving tag, that of its final layer. Both are among `images`.
+    pub finals: BTreeMap<String, String>,
+}
+
+/// What else has to be known before a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Further {
+    /// Commits that tell more of images, 7 to 40 digits each.
+    pub commits: BTreeSet<String>,
+    /// Full references of images whose inherited labels will not do: their own are needed.
+    pub images: BTreeSet<String>,
 }
 
 /// A published science image of which nobody can tell whether it is what the tree holds.
@@ -66,19 +91,15 @@ pub struct Undecided {
 ///
 /// # Errors
 /// Everything that is wrong with the source tree: nobody needs to be asked then.
-pub fn references(inputs: &Inputs, request: &Request) -> Result<BTreeSet<String>, Vec<Problem>> {
+pub fn references(inputs: &Inputs, request: &Request) -> Result<References, Vec<Problem>> {
     Ok(Surveyed::sound(inputs, request)?.references())
 }
 
-/// The commits that tell more of images: 7 to 40 digits each.
+/// What tells more of images. Where it names images, it is asked again with these.
 #[must_use]
-pub fn commits(
-    inputs: &Inputs,
-    request: &Request,
-    images: &BTreeMap<String, Option<Image>>,
-) -> BTreeSet<String> {
+pub fn further(inputs: &Inputs, request: &Request, images: &BTreeMap<String, Option<Image>>) -> Further {
     let side = Surveyed::new(inputs, request, &mut Findings::lenient());
-    Judge::new(&side, images, &BTreeMap::new(), request).commits()
+    Judge::new(&side, images, &BTreeMap::new(), request).further()
 }
 
 /// Plans what is missing. The base of `inputs` is of no interest.
@@ -147,7 +168,7 @@ impl Surveyed {
         if findings.problems.is_empty() { Ok(side) } else { Err(findings.problems) }
     }
 
-    fn references(&self) -> BTreeSet<String> {
+    fn references(&self) -> References {
         let layers = (0..self.now.side.science.len()).map(|layer| self.science(layer));
         let products = self.now.products().map(|(product, _, _)| self.product(product));
         let needs = self.now.science_needs.iter().chain(&self.now.compat_needs).flatten();
@@ -155,7 +176,10 @@ impl Surveyed {
             Meaning::Registry { reference, .. } => Some(reference.clone()),
             _ => None,
         });
-        layers.chain(products).chain(others).collect()
+        let images = layers.chain(products).chain(others).collect();
+        let finals = self.now.products();
+        let finals = finals.map(|(product, layer, _)| (self.product(product), self.science(layer))).collect();
+        References { images, finals }
     }
 
     /// The moving tag of a science layer.

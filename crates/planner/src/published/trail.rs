@@ -88,15 +88,19 @@ impl<'a> Trail<'a> {
 
     /// Which build of a layer the image was built on. `version` is the layer's.
     pub(super) fn built_on(&self, of: Of<'_>, target: &str, version: &str) -> BuiltOn {
-        match self.from(of).layers.remove(&format!("{target}:{version}")) {
-            Some(Some(tag)) => return BuiltOn::Build(tag),
-            Some(None) => return BuiltOn::Nameless,
-            None => {}
+        if let Some(recorded) = self.recorded(of, target, version) {
+            return recorded;
         }
         match self.build_tag(Of::Science(target)) {
             Some(tag) => BuiltOn::Build(tag.to_owned()),
             None => BuiltOn::Untold,
         }
+    }
+
+    /// The same, as far as the image's own build wrote it down.
+    pub(super) fn recorded(&self, of: Of<'_>, target: &str, version: &str) -> Option<BuiltOn> {
+        let tag = self.from(of).layers.remove(&format!("{target}:{version}"))?;
+        Some(tag.map_or(BuiltOn::Nameless, BuiltOn::Build))
     }
 
     /// When a build was made, in Unix time.

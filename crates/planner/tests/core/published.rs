@@ -70,6 +70,53 @@ fn version(target: &str) -> String {
     format!("{PREFIX}.science.{target}.version")
 }
 
+/// How many science images nobody has to ask for, as a product tells what they are.
+fn told_by_products(world: &mut World, text: &str) -> usize {
+    let inputs = world.commit(9, &fixture::tree(text));
+    world.plan_by_products(&inputs, &Request::default()).expect("the tree is sound").1
+}
+
+#[test]
+fn a_product_that_was_built_on_a_published_image_tells_of_it() {
+    let (mut world, _) = published(TREE);
+    assert_eq!(told_by_products(&mut world, TREE), 0, "built in one run, no digest is known");
+    let text = TREE.replace("RUN web", "RUN web 2");
+    let inputs = world.commit(2, &fixture::tree(&text));
+    let compat = plan(&world, &inputs, &Request::default()).plan;
+    assert_eq!(compat.builds.len(), 1);
+    assert!(world.build(&compat, &BTreeSet::new()).is_empty());
+    assert_eq!(told_by_products(&mut world, &text), 1);
+    assert_eq!(second(&mut world, &text, &Request::default()), "");
+    // What changed is told by the image's own labels, which name all of its commit.
+    let changed = text.replace("\n1\n", "\n2\n");
+    assert_eq!(told_by_products(&mut world, &changed), 0);
+    assert!(second(&mut world, &changed, &Request::default()).contains("science/leaf/data"));
+    // The layer below moved on: another image is there, of which the product tells nothing.
+    let mut moved = world.clone();
+    let leaf = moved.images.get_mut(&sci("leaf")).expect("it is published");
+    leaf.insert(version("leaf"), "1.0-3-0000003".to_owned());
+    assert_eq!(told_by_products(&mut moved, &text), 0);
+    assert!(second(&mut moved, &text, &Request::default()).contains("rel/leaf"));
+    // An instruction of a compat layer that writes over what is inherited.
+    let product = format!("{REPO}/rel/leaf:1.0");
+    for (key, value) in [
+        (version("leaf"), "1.0-8-0000008"),
+        (format!("{PREFIX}.science.leaf.inputs"), "v1:sha256:0"),
+        (format!("{PREFIX}.science.leaf.inputs"), "v7:sha256:0"),
+        ("org.opencontainers.image.base.name".to_owned(), "r.example/x/sci/base:1.0"),
+        ("org.opencontainers.image.base.digest".to_owned(), ""),
+    ] {
+        let mut written = world.clone();
+        written.images.get_mut(&product).expect("it is published").insert(key.clone(), value.to_owned());
+        assert_eq!(told_by_products(&mut written, &text), 0, "{key}");
+        assert_eq!(second(&mut written, &text, &Request::default()), "", "{key}");
+    }
+    // The predecessor's images inherit what they tell of a base.
+    let labels = world.images.get_mut(&product).expect("it is published");
+    labels.remove(&format!("{PREFIX}.compat.inputs"));
+    assert_eq!(told_by_products(&mut world, &text), 0);
+}
+
 #[test]
 fn nothing_is_planned_when_all_is_published() {
     let (mut world, _) = published(TREE);

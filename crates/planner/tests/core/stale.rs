@@ -96,7 +96,7 @@ fn told_of(stale: &Stale<'_>, images: &BTreeMap<String, Option<published::Image>
 fn plan(world: &mut World, text: &str, request: &Request) -> String {
     let inputs = world.commit(2, &fixture::tree(text));
     let stale = Stale::new(&inputs, request).expect("the tree is sound");
-    let images = world.shown(published::references(&inputs, request).expect("the tree is sound"));
+    let images = world.shown(published::references(&inputs, request).expect("the tree is sound").images);
     let bases = asked(world, &stale.questions(&images));
     let planned = stale.plan(&images, &bases).unwrap_or_else(|problems| panic!("{}", told(&problems)));
     assert_eq!(planned.plan.compared_with, plan::ComparedWith::Bases);
@@ -192,7 +192,7 @@ fn a_commit_that_was_built_needs_another_number() {
     let check = |rebuild| {
         let request = Request { rebuild, ..Request::default() };
         let stale = Stale::new(&inputs, &request).expect("the tree is sound");
-        let images = world.shown(published::references(&inputs, &request).expect("the tree is sound"));
+        let images = world.shown(published::references(&inputs, &request).expect("the tree is sound").images);
         let bases = asked(&world, &stale.questions(&images));
         built_already(&stale.plan(&images, &bases).expect("a plan").plan, &images)
     };

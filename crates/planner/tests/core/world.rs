@@ -1,8 +1,9 @@
 //! A registry in memory, and builds that put there what the executor would: labels, inherited and own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use plan::label::{self, Field};
+use plan::label::{self, Field, oci};
 use plan::{Build, BuildId, Kind, Plan, Role, Target};
 use planner::published::{self, Image, Published};
 use planner::tree::{Base, Inputs, Tree};
@@ -23,6 +24,13 @@ pub(super) struct World {
     hours: u32,
 }
 
+/// What stands for all of an image here: its labels.
+fn digest_of(labels: &BTreeMap<String, String>) -> String {
+    let mut hasher = DefaultHasher::new();
+    labels.hash(&mut hasher);
+    format!("sha256:{:064x}", hasher.finish())
+}
+
 /// The n-th commit's digits.
 pub(super) fn digits(number: u64) -> String {
     format!("{number:07x}{}", "c".repeat(33))
@@ -38,20 +46,61 @@ impl World {
         Inputs { revision, now: tree.clone(), base: Base::Empty }
     }
 
-    /// Plans as the command does: asks for images, then for commits.
+    /// Plans as the command does: asks for images, then for commits. In every world that a test makes, what products tell of
+    /// science images has to lead to the plan that those images' own labels lead to.
     pub(super) fn plan(&self, inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>> {
-        let images = self.shown(published::references(inputs, request)?);
-        let commits = self.held(published::commits(inputs, request, &images));
+        let planned = self.plan_by_images(inputs, request);
+        match (&planned, self.plan_by_products(inputs, request)) {
+            (Ok(one), Ok((other, _))) => {
+                assert_eq!(one.plan, other.plan);
+                assert_eq!(one.undecided, other.undecided);
+            }
+            (Err(one), Err(other)) => assert_eq!(*one, other),
+            (one, other) => panic!("one plans, the other does not: {one:?} {other:?}"),
+        }
+        planned
+    }
+
+    fn plan_by_images(&self, inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>> {
+        let images = self.shown(published::references(inputs, request)?.images);
+        let commits = self.held(published::further(inputs, request, &images).commits);
         published::plan(inputs, request, &Published { images, commits })
+    }
+
+    /// The same, asking for no labels that a product has from its science image. With how many were taken from there.
+    pub(super) fn plan_by_products(
+        &self,
+        inputs: &Inputs,
+        request: &Request,
+    ) -> Result<(Planned, usize), Vec<Problem>> {
+        let references = published::references(inputs, request)?;
+        let mut images = self.shown(references.images);
+        for (product, science) in &references.finals {
+            let (Some(Some(product)), Some(Some(shown))) = (images.get(product), images.get(science)) else {
+                continue;
+            };
+            let below = published::below(product, science, PREFIX);
+            if let Some(below) = below.filter(|below| below.digest == shown.digest) {
+                images.insert(science.clone(), Some(below));
+            }
+        }
+        let further = published::further(inputs, request, &images);
+        images.extend(self.shown(further.images));
+        let further = published::further(inputs, request, &images);
+        assert!(further.images.is_empty(), "they are asked for once");
+        let taken = images.values().flatten().filter(|image| image.is_inherited).count();
+        let commits = self.held(further.commits);
+        Ok((published::plan(inputs, request, &Published { images, commits })?, taken))
     }
 
     /// What the registry shows for moving tags.
     pub(super) fn shown(&self, references: BTreeSet<String>) -> BTreeMap<String, Option<Image>> {
         let show = |reference: String| {
-            let image = self
-                .images
-                .get(&reference)
-                .map(|labels| Image { digest: format!("sha256:{reference}"), labels: labels.clone() });
+            let image = self.images.get(&reference).map(|labels| Image {
+                digest: digest_of(labels),
+                labels: labels.clone(),
+                is_inherited: false,
+            });
             (reference, image)
         };
         references.into_iter().map(show).collect()
@@ -92,6 +141,7 @@ impl World {
             _ => None,
         };
         let mut labels = BTreeMap::new();
+        let mut base_digest = String::new();
         let mut from = BTreeMap::new();
         let mut images = BTreeMap::new();
         for reference in &build.references {
@@ -102,10 +152,15 @@ impl World {
             let Some((target, moving)) = shown(&reference.target) else { continue };
             let parent = self.images.get(&moving).unwrap_or_else(|| panic!("{} needs {moving}", build.id));
             let tag = parent.get(&label::science(PREFIX, &target, Field::Version));
+            let parent_digest = digest_of(parent);
             let version = moving.rsplit_once(':').expect("a tag").1;
             from.insert(format!("{target}:{version}"), tag.cloned());
             if reference.role == Role::Base {
                 labels.clone_from(parent);
+                // An image of the same run has no digest yet.
+                if matches!(reference.target, Target::Layer { .. }) {
+                    base_digest = parent_digest;
+                }
             }
         }
         let key = |field| match build.kind {
@@ -113,6 +168,7 @@ impl World {
             Kind::Compat => label::compat(PREFIX, field),
         };
         labels.extend(build.labels.clone());
+        labels.insert(oci::BASE_DIGEST.to_owned(), base_digest);
         labels.insert(key(Field::BuildTime), format!("{}.5", self.hours));
         labels.insert(key(Field::From), serde_json::json!({"layers": from, "images": images}).to_string());
         labels

@@ -184,6 +184,7 @@ impl Shelf {
         prefix: &str,
     ) -> BTreeMap<String, String> {
         let (mut labels, mut layers, mut images) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut base_digest = String::new();
         for reference in build["references"].as_array().expect("a list") {
             let (moving, target) = match text(&reference["kind"]) {
                 "build" => {
@@ -208,6 +209,10 @@ impl Shelf {
             );
             if reference["role"] == "base" {
                 labels = parent;
+                // An image of the same run has no digest yet.
+                if reference["kind"] == "layer" {
+                    base_digest = self.digest(&repository, &tag).unwrap_or_default();
+                }
             }
         }
         let own = match text(&build["kind"]) {
@@ -216,6 +221,7 @@ impl Shelf {
         };
         let of_plan = build["labels"].as_object().expect("labels");
         labels.extend(of_plan.iter().map(|(key, value)| (key.clone(), text(value).to_owned())));
+        labels.insert("org.opencontainers.image.base.digest".to_owned(), base_digest);
         let mut state = self.shared.state();
         state.builds += 1;
         labels.insert(format!("{own}.buildtime"), state.builds.to_string());
