@@ -44,7 +44,9 @@ enum Command {
     },
     /// Check, then run every test; the engine tests on two engines of their own.
     Test {
-        /// The engines that the engine tests run on, in this order.
+        /// The engines that the engine tests run on, in this order: all tests on the first, the engine tests on the others.
+        ///
+        /// On podman only those named `engine_*`; those named `docker_*` and `fault_*` are for Docker's engine.
         #[arg(long, value_enum, value_delimiter = ',', default_values = ["debian", "podman"])]
         engine: Vec<suite::Engines>,
         /// Run only what needs no engine.

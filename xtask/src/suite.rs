@@ -55,19 +55,24 @@ pub(crate) fn run(engines: &[Kind]) -> Result<()> {
         close("without an engine; what needs one was not run", start);
         return Ok(());
     };
-    if place::user()? == 0 {
+    let is_root = place::user()? == 0;
+    if is_root && *first != Kind::Podman {
         on(*first, "all tests", &[])?;
     } else {
-        println!(
-            "   skipped: the tests named fault_*, which kill engines of their own, as only root can start them"
-        );
-        let names = targets(|name| !needs_root(name))?;
-        on(*first, "all tests", &[&["--lib", "--bins"], selection(&names).as_slice()].concat())?;
+        if !is_root {
+            println!(
+                "   skipped: the tests named fault_*, which kill engines of their own, as only root can start them"
+            );
+        }
+        if *first == Kind::Podman {
+            println!("   skipped: the tests named docker_* and fault_*, which are for Docker's engine");
+        }
+        let names = targets(|name| fits(name, *first, is_root))?;
+        on(*first, "all tests for it", &[&["--lib", "--bins"], selection(&names).as_slice()].concat())?;
     }
     for kind in others {
-        // What podman's service cannot do (secrets, ONBUILD, an end to builds that nobody listens to) is held on Docker.
-        let docker: &[&str] = if *kind == Kind::Podman { &[] } else { &["--test", "docker_*"] };
-        on(*kind, "engine tests", &[&["--test", "engine_*"], docker].concat())?;
+        let names = targets(|name| needs_engine(name) && !needs_root(name) && fits(name, *kind, is_root))?;
+        on(*kind, "engine tests", &selection(&names))?;
     }
     let names: Vec<_> = engines.iter().map(|kind| kind.name()).collect();
     close(&format!("on {}", names.join(", ")), start);
@@ -109,6 +114,13 @@ fn needs_engine(name: &str) -> bool {
     name.starts_with("engine_") || name.starts_with("docker_") || needs_root(name)
 }
 
+/// Whether a test can run on an engine. What podman's service cannot do (secrets, ONBUILD, an end to builds that nobody listens
+/// to) is held on Docker.
+fn fits(name: &str, kind: Kind, is_root: bool) -> bool {
+    let for_docker = name.starts_with("docker_") || needs_root(name);
+    (kind != Kind::Podman || !for_docker) && (is_root || !needs_root(name))
+}
+
 /// Tests that start, kill and fill engines and registries of their own.
 fn needs_root(name: &str) -> bool {
     name.starts_with("fault_")
@@ -141,5 +153,17 @@ mod tests {
     #[test]
     fn an_engine_asked_for_twice_is_used_once() {
         assert_eq!(expand(&[Engines::Podman, Engines::All]), [Kind::Podman, Kind::Debian, Kind::Modern]);
+    }
+
+    #[test]
+    fn podman_runs_what_is_for_any_engine() {
+        let all = ["command", "engine_run", "docker_stale", "fault_push"];
+        let fit =
+            |kind, is_root| all.into_iter().filter(|name| fits(name, kind, is_root)).collect::<Vec<_>>();
+        assert_eq!(fit(Kind::Debian, true), all);
+        assert_eq!(fit(Kind::Modern, false), ["command", "engine_run", "docker_stale"]);
+        assert_eq!(fit(Kind::Podman, true), ["command", "engine_run"]);
+        assert_eq!(fit(Kind::Podman, false), ["command", "engine_run"]);
+        assert!(targets(|name| needs_engine(name) && fits(name, Kind::Podman, true)).unwrap().len() > 3);
     }
 }
