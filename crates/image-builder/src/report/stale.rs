@@ -1,4 +1,4 @@
-//! Which published layers are made from images of other makers that moved since, for people and as data.
+//! Which published layers and products are made from images of other makers that moved since, for people and as data.
 //!
 //! The text names what moved and what nobody can tell; `-v` all. What `--format json` prints is published data,
 //! [`FORMAT_VERSION`].
@@ -13,7 +13,7 @@ use super::words::{Paint, as_of, count, day, list, short_digest, short_list};
 use crate::escape::escape;
 
 /// Version of the document.
-const FORMAT_VERSION: &str = "1.0";
+const FORMAT_VERSION: &str = "1.1";
 
 /// All that is told.
 pub(crate) struct Told<'a> {
@@ -21,7 +21,7 @@ pub(crate) struct Told<'a> {
     pub(crate) repo: &'a str,
     /// The commit that the tree is of.
     pub(crate) revision: &'a Revision,
-    /// Layers that are made from such images, by path.
+    /// What is made from such images: layers by path, then products.
     pub(crate) layers: &'a [Layer],
 }
 
@@ -115,10 +115,9 @@ fn push_base(out: &mut String, base: &Base, paint: Paint) {
             (paint.dim("?     "), "the published image does not tell which digest it was built on".to_owned())
         }
         State::Unanswered => (paint.red("?     "), "its registry could not be asked".to_owned()),
-        State::NotPublished => (
-            paint.dim("-     "),
-            "nothing is published of this layer; --since-published builds it".to_owned(),
-        ),
+        State::NotPublished => {
+            (paint.dim("-     "), "nothing is published of it; --since-published builds it".to_owned())
+        }
     };
     out.push_str(&format!("  {mark}  {image}{role}\n"));
     if !more.is_empty() {
@@ -131,7 +130,7 @@ fn total(told: &Told<'_>) -> String {
     let stale: Vec<&Layer> = told.layers.iter().filter(|layer| layer.is_stale()).collect();
     let all = told.layers.len();
     if all == 0 {
-        return format!("no science layer names an image of another maker, as of {as_of}\n");
+        return format!("no layer names an image of another maker, as of {as_of}\n");
     }
     if stale.is_empty() {
         let unsure = |base: &Base| matches!(base.state, State::Untold | State::Unanswered);
@@ -140,14 +139,14 @@ fn total(told: &Told<'_>) -> String {
         let have = if all == 1 { "has" } else { "have" };
         return format!(
             "nothing is{known} stale: {} {have} a base of another maker, as of {as_of}\n",
-            count(all, "science layer")
+            all_of(told)
         );
     }
     let verb = if stale.len() == 1 { "is" } else { "are" };
     let mut out = format!(
         "{} of {} with a base of another maker {verb} stale, as of {as_of}\n",
         stale.len(),
-        count(all, "science layer")
+        all_of(told)
     );
     let touched: BTreeSet<&str> = stale
         .iter()
@@ -161,6 +160,19 @@ fn total(told: &Told<'_>) -> String {
         count(products, "compat build")
     ));
     out
+}
+
+/// `2 science layers and 1 product`
+fn all_of(told: &Told<'_>) -> String {
+    let products = told.layers.iter().filter(|layer| layer.layer.starts_with("rel/")).count();
+    let layers = told.layers.len() - products;
+    match (layers, products) {
+        (layers, 0) => count(layers, "science layer"),
+        (0, products) => count(products, "product"),
+        (layers, products) => {
+            format!("{} and {}", count(layers, "science layer"), count(products, "product"))
+        }
+    }
 }
 
 #[cfg(test)]

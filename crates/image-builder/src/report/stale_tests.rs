@@ -110,7 +110,7 @@ fn what_moved_and_what_nobody_can_tell_is_named() {
 
     science/unpublished
       -       docker.io/library/debian:12
-              nothing is published of this layer; --since-published builds it
+              nothing is published of it; --since-published builds it
 
     1 of 7 science layers with a base of another maker is stale, as of 1a2b3c4
     to follow: 3 science builds and 2 compat builds (`image-builder stale --plan`)
@@ -149,10 +149,7 @@ fn where_nothing_moved_one_line_is_enough() {
     assert!(untold.ends_with(
         "nothing is known to be stale: 1 science layer has a base of another maker, as of 1a2b3c4\n"
     ));
-    assert_eq!(
-        check(&[], false, Paint::Plain),
-        "no science layer names an image of another maker, as of 1a2b3c4\n"
-    );
+    assert_eq!(check(&[], false, Paint::Plain), "no layer names an image of another maker, as of 1a2b3c4\n");
 }
 
 #[test]
@@ -161,7 +158,7 @@ fn the_document_has_its_documented_form() {
     let told = Told { repo: "r.example.org/images", revision: &revision(), layers };
     insta::assert_snapshot!(serde_json::to_string_pretty(&document(&told)).expect("JSON"), @r#"
     {
-      "format_version": "1.0",
+      "format_version": "1.1",
       "repo": "r.example.org/images",
       "revision": {
         "commit": "1a2b3c4000000000000000000000000000000000",
@@ -208,4 +205,26 @@ fn the_document_has_its_documented_form() {
       ]
     }
     "#);
+}
+
+#[test]
+fn a_product_that_copies_by_itself_counts_beside_layers() {
+    let moved = || State::Moved { from: digest("a"), to: digest("b") };
+    let same = || State::Same { digest: digest("a") };
+    let tools = "quay.io/tools/uv:1";
+    let both = [
+        layer("science/base", vec![(DEBIAN, Role::Base, same())], &[]),
+        layer("rel/one:1.0", vec![(tools, Role::Copy, moved())], &[]),
+    ];
+    insta::assert_snapshot!(check(&both, false, Paint::Plain), @r"
+    rel/one:1.0  1.0-12-05ea881  built 2025-11-20
+      moved   quay.io/tools/uv:1, copied from
+              was sha256:aaaaaaaaaaaa, its tag shows sha256:bbbbbbbbbbbb now
+
+    1 of 1 science layer and 1 product with a base of another maker is stale, as of 1a2b3c4
+    to follow: 0 science builds and 1 compat build (`image-builder stale --plan`)
+    ");
+    let fine = [layer("rel/one:1.0", vec![(tools, Role::Copy, same())], &[])];
+    let said = check(&fine, false, Paint::Plain);
+    assert_eq!(said, "nothing is stale: 1 product has a base of another maker, as of 1a2b3c4\n");
 }

@@ -130,7 +130,7 @@ fn a_base_that_moved_is_told_once_for_each_layer_and_asked_for_once() {
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(
         (&json["format_version"], &json["stale"], &json["total"]),
-        (&json!("1.0"), &json!(2), &json!(2))
+        (&json!("1.1"), &json!(2), &json!(2))
     );
     let base = &json["layers"][0]["bases"][0];
     assert_eq!((&base["state"], &base["role"]), (&json!("moved"), &json!("base")));

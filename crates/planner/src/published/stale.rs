@@ -1,5 +1,5 @@
-//! Which published science layers are made from images of other makers that moved since, what depends on those layers, and
-//! the plan that follows the moves.
+//! Which published images are made from images of other makers that moved since, what depends on them, and the plan that
+//! follows the moves. A product counts by itself where its compat stack copies from such images.
 //!
 //! Asks nobody: [`Stale::questions`] names the tags, whoever calls brings what registries show for them. An image that
 //! does not tell which digest it was made from is never planned.
@@ -13,6 +13,7 @@ use crate::affected::{parents_of_product, product_id, spread};
 use crate::finding::Findings;
 use crate::flags::{Flags, Judged};
 use crate::reference::Meaning;
+use crate::survey::{Need, ProductName};
 use crate::tree::Inputs;
 use crate::{Outcome, Planned, Problem, Request, finish, orphans};
 
@@ -20,7 +21,7 @@ use super::judge::Judge;
 use super::trail::{Of, Trail};
 use super::{Build, Image, Surveyed};
 
-/// A tree's layers with the images of other makers that they name.
+/// A tree's layers and products with the images of other makers that they name.
 #[derive(Debug)]
 pub struct Stale<'a> {
     inputs: &'a Inputs,
@@ -28,8 +29,35 @@ pub struct Stale<'a> {
     side: Surveyed,
     /// Warnings of the tree.
     findings: Findings,
-    /// By science layer: what it is needed for first, by full reference.
-    externals: Vec<BTreeMap<String, Role>>,
+    /// Science layers, then products.
+    made: Vec<Made>,
+}
+
+/// What is made from images of other makers.
+#[derive(Debug)]
+struct Made {
+    which: Which,
+    /// A science layer's path, or a product's id.
+    id: String,
+    /// Its moving tag as a full reference.
+    reference: String,
+    /// By full reference.
+    externals: BTreeMap<String, External>,
+}
+
+#[derive(Debug)]
+enum Which {
+    Science(usize),
+    Product(ProductName),
+}
+
+/// An image of another maker.
+#[derive(Debug, Clone)]
+struct External {
+    /// What it is needed for first.
+    role: Role,
+    /// The path of the layer that names it.
+    by: String,
 }
 
 /// What a registry shows for a tag.
@@ -45,10 +73,10 @@ pub struct Shown {
 /// What is shown, by reference with tag. What is not in it could not be asked for.
 pub type Bases = BTreeMap<String, Shown>;
 
-/// A science layer that is made from images of other makers.
+/// A science layer or product that is made from images of other makers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Layer {
-    /// Its path.
+    /// A science layer's path; `rel/nist-basic:2.0` of a product whose compat stack names such images.
     pub layer: String,
     /// Its moving tag as a full reference.
     pub reference: String,
@@ -133,22 +161,15 @@ impl<'a> Stale<'a> {
         if !findings.problems.is_empty() {
             return Err(findings.problems);
         }
-        let mut externals = vec![BTreeMap::new(); side.now.side.science.len()];
-        for (layer, needs) in side.now.science_needs.iter().enumerate() {
-            for need in needs {
-                if let Meaning::External { reference } = &need.meaning {
-                    let role = externals[layer].entry(reference.clone()).or_insert(need.role);
-                    *role = need.role.min(*role);
-                }
-            }
-        }
-        Ok(Self { inputs, request, side, findings, externals })
+        let mut made = made(&side);
+        made.retain(|made| !made.externals.is_empty());
+        Ok(Self { inputs, request, side, findings, made })
     }
 
-    /// The full references of the images that are looked at: the moving tags of the layers that name such images.
+    /// The full references of the images that are looked at: the moving tags of what names such images.
     #[must_use]
     pub fn references(&self) -> BTreeSet<String> {
-        self.layers_with_externals().map(|layer| self.side.science(layer)).collect()
+        self.made.iter().map(|made| made.reference.clone()).collect()
     }
 
     /// The tags that are asked about, each once, with the digests that published images were made from.
@@ -158,10 +179,10 @@ impl<'a> Stale<'a> {
         images: &BTreeMap<String, Option<Image>>,
     ) -> BTreeMap<ImageName, BTreeSet<String>> {
         let mut questions: BTreeMap<ImageName, BTreeSet<String>> = BTreeMap::new();
-        for layer in self.layers_with_externals() {
-            let Some((_, trail)) = self.published(layer, images) else { continue };
-            let recorded = trail.from(self.of(layer)).images;
-            for reference in self.externals[layer].keys() {
+        for made in &self.made {
+            let Some((_, trail)) = self.published(made, images) else { continue };
+            let recorded = trail.from(self.of(made)).images;
+            for reference in made.externals.keys() {
                 let Some(image) = ImageName::parse(reference).ok().filter(|image| image.tag.is_some()) else {
                     continue;
                 };
@@ -174,24 +195,32 @@ impl<'a> Stale<'a> {
         questions
     }
 
-    /// Every layer that is made from images of other makers, by path.
+    /// All that is made from images of other makers: layers by path, then products by name.
     #[must_use]
     pub fn layers(&self, images: &BTreeMap<String, Option<Image>>, bases: &Bases) -> Vec<Layer> {
-        let of_layer = |layer: usize| {
-            let published = self.published(layer, images);
-            let states = self.states(layer, images, bases);
+        let of_made = |made: &Made| {
+            let published = self.published(made, images);
+            let states = self.states(made, images, bases);
+            let base = |(image, external, state): (&String, &External, State)| Base {
+                image: image.clone(),
+                role: external.role,
+                state,
+            };
             Layer {
-                layer: self.path(layer),
-                reference: self.side.science(layer),
-                published: published.map(|(image, trail)| Build::of(image, trail, self.of(layer))),
-                bases: states.into_iter().map(|(image, role, state)| Base { image, role, state }).collect(),
-                dependents: self.dependents(layer),
+                layer: made.id.clone(),
+                reference: made.reference.clone(),
+                published: published.map(|(image, trail)| Build::of(image, trail, self.of(made))),
+                bases: states.into_iter().map(base).collect(),
+                dependents: match made.which {
+                    Which::Science(layer) => self.dependents(layer),
+                    Which::Product(_) => Vec::new(),
+                },
             }
         };
-        self.layers_with_externals().map(of_layer).collect()
+        self.made.iter().map(of_made).collect()
     }
 
-    /// Plans the layers below which something moved, and all that depends on them. `images` are all that
+    /// Plans what is made from images that moved, and all that depends on them. `images` are all that
     /// [`super::references`] names.
     ///
     /// # Errors
@@ -207,32 +236,35 @@ impl<'a> Stale<'a> {
         let finals = Judge::new(&self.side, images, &nothing, self.request).finals();
         orphans::check_published(now, &finals, config, self.request, &mut findings);
         let flags = Flags::new(self.request, &self.inputs.now, &mut findings);
-        let mut unbuilt = Vec::new();
+        let mut unbuilt = BTreeSet::new();
         let mut reasons = vec![Vec::new(); now.side.science.len()];
-        for layer in self.layers_with_externals() {
-            let mut leave = |image: String, why: String| {
-                unbuilt.push(Unbuilt { layer: self.path(layer), changed: vec![image], why });
-            };
-            for (image, _, state) in self.states(layer, images, bases) {
-                match (state, flags.judge(now.side.science[layer].path())) {
-                    (State::Moved { .. }, Judged::Unchanged(why)) => leave(image, why),
+        let mut of_products: BTreeMap<&ProductName, Vec<Reason>> = BTreeMap::new();
+        for made in &self.made {
+            for (image, External { by, .. }, state) in self.states(made, images, bases) {
+                let image = image.clone();
+                let why = match (state, flags.judge(by)) {
+                    (State::Moved { .. }, Judged::Unchanged(why)) => why,
                     (State::Moved { from, to }, Judged::Compared | Judged::Forced(_)) => {
-                        reasons[layer].push(Reason::BaseMoved { image, from, to });
+                        let reason = Reason::BaseMoved { image, from, to };
+                        match &made.which {
+                            Which::Science(layer) => reasons[*layer].push(reason),
+                            Which::Product(product) => of_products.entry(product).or_default().push(reason),
+                        }
+                        continue;
                     }
-                    (State::Gone { .. }, _) => {
-                        leave(image, "its registry has no such tag any more".to_owned());
-                    }
+                    (State::Gone { .. }, _) => "its registry has no such tag any more".to_owned(),
                     (State::Untold, _) => {
-                        leave(
-                            image,
-                            "what is published does not tell which digest it was built on".to_owned(),
-                        );
+                        "what is published does not tell which digest it was built on".to_owned()
                     }
-                    _ => {}
-                }
+                    _ => continue,
+                };
+                unbuilt.insert(Unbuilt { layer: by.clone(), changed: vec![image], why });
             }
         }
-        let mut affected = spread(now, reasons, config, |_, _, _| Vec::new());
+        let of_product = |product: &ProductName, _: usize, _: &[usize]| {
+            of_products.get(product).cloned().unwrap_or_default()
+        };
+        let mut affected = spread(now, reasons, config, of_product);
         affected.unbuilt.extend(unbuilt);
         affected.unbuilt.sort();
         let Surveyed { now, config, repo } = self.side;
@@ -240,35 +272,36 @@ impl<'a> Stale<'a> {
         finish(outcome, self.inputs, self.request, ComparedWith::Bases)
     }
 
-    fn layers_with_externals(&self) -> impl Iterator<Item = usize> {
-        (0..self.externals.len()).filter(|layer| !self.externals[*layer].is_empty())
-    }
-
-    fn states(
+    fn states<'m>(
         &self,
-        layer: usize,
+        made: &'m Made,
         images: &BTreeMap<String, Option<Image>>,
         bases: &Bases,
-    ) -> Vec<(String, Role, State)> {
-        let published = self.published(layer, images);
-        let recorded = published.map(|(_, trail)| trail.from(self.of(layer)).images);
-        let externals = self.externals[layer].iter();
+    ) -> Vec<(&'m String, &'m External, State)> {
+        let published = self.published(made, images);
+        let recorded = published.map(|(_, trail)| trail.from(self.of(made)).images);
+        let externals = made.externals.iter();
         externals
-            .map(|(reference, role)| (reference.clone(), *role, state(reference, recorded.as_ref(), bases)))
+            .map(|(reference, external)| (reference, external, state(reference, recorded.as_ref(), bases)))
             .collect()
     }
 
     fn published<'i>(
         &'i self,
-        layer: usize,
+        made: &Made,
         images: &'i BTreeMap<String, Option<Image>>,
     ) -> Option<(&'i Image, Trail<'i>)> {
-        let image = images.get(&self.side.science(layer))?.as_ref()?;
+        let image = images.get(&made.reference)?.as_ref()?;
         Some((image, Trail { prefix: &self.side.config.label_prefix, labels: &image.labels }))
     }
 
-    fn of(&self, layer: usize) -> Of<'_> {
-        Of::Science(self.side.now.side.science[layer].descriptor.target.as_str())
+    fn of(&self, made: &Made) -> Of<'_> {
+        match made.which {
+            Which::Science(layer) => {
+                Of::Science(self.side.now.side.science[layer].descriptor.target.as_str())
+            }
+            Which::Product(_) => Of::Compat,
+        }
     }
 
     fn path(&self, layer: usize) -> String {
@@ -288,6 +321,36 @@ impl<'a> Stale<'a> {
             .map(|other| self.path(other))
             .chain(products.map(|(product, ..)| product_id(product).0))
             .collect()
+    }
+}
+
+/// Every layer and product, with the images of other makers that its own instructions name.
+fn made(side: &Surveyed) -> Vec<Made> {
+    let now = &side.now;
+    let science = now.side.science.iter().enumerate().map(|(layer, science)| {
+        let mut externals = BTreeMap::new();
+        add_externals(&mut externals, &now.science_needs[layer], science.path());
+        let (id, reference) = (science.path().to_owned(), side.science(layer));
+        Made { which: Which::Science(layer), id, reference, externals }
+    });
+    let products = now.products().map(|(product, _, top)| {
+        let mut externals = BTreeMap::new();
+        for compat in now.stack(top) {
+            add_externals(&mut externals, &now.compat_needs[compat], now.side.compat[compat].path());
+        }
+        let (id, reference) = (product_id(product).0, side.product(product));
+        Made { which: Which::Product(product.clone()), id, reference, externals }
+    });
+    science.chain(products).collect()
+}
+
+fn add_externals(externals: &mut BTreeMap<String, External>, needs: &[Need], by: &str) {
+    for need in needs {
+        if let Meaning::External { reference } = &need.meaning {
+            let new = || External { role: need.role, by: by.to_owned() };
+            let external = externals.entry(reference.clone()).or_insert_with(new);
+            external.role = external.role.min(need.role);
+        }
     }
 }
 

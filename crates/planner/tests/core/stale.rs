@@ -138,6 +138,70 @@ fn each_base_is_asked_for_once_and_what_moved_is_told_with_what_depends_on_it() 
 }
 
 #[test]
+fn what_compat_layers_copy_is_watched_for_each_product() {
+    const TREE_OF_COPIES: &str = r#"
+//- /compat/core/Dockerfile
+COPY --from=quay.io/tools/uv:1 /uv /uv
+//- /compat/core/sciserver-image.json
+{}
+//- /compat/web/Dockerfile
+COPY --from=quay.io/tools/uv:1 /uvx /uvx
+//- /compat/web/sciserver-image.json
+{ "includes": ["core"] }
+//- /compat/bare/Dockerfile
+CMD ["true"]
+//- /compat/bare/sciserver-image.json
+{}
+"#;
+    let science = |name: &str, compat: &str| {
+        format!(
+            "//- /science/{name}/Dockerfile\nFROM docker.io/library/debian:12\n//- /science/{name}/sciserver-image.json\n\
+             {{ \"image\": \"{name}\", \"version\": \"1.0\", \"compat\": \"{compat}\" }}\n"
+        )
+    };
+    let text =
+        [TREE_OF_COPIES, &science("one", "web"), &science("two", "core"), &science("three", "bare")].concat();
+    let mut world = published(&text);
+    let science = "science/one base docker.io/library/debian:12: same\nscience/three base docker.io/library/debian:12: same\n\
+                   science/two base docker.io/library/debian:12: same\n";
+    assert_eq!(
+        layers(&mut world, &text),
+        format!("{science}rel/one:1.0 copy {TOOLS}: same\nrel/two:1.0 copy {TOOLS}: same\n")
+    );
+    assert_eq!(plan(&mut world, &text, &Request::default()), "");
+    world.bases.insert(TOOLS.to_owned(), digest("c"));
+    assert_eq!(
+        layers(&mut world, &text),
+        format!(
+            "{science}rel/one:1.0 copy {TOOLS}: moved bb => cc\n  below \nrel/two:1.0 copy {TOOLS}: moved bb => cc\n  below \n"
+        )
+    );
+    let one = format!("rel/one:1.0 on one\n    base {TOOLS} sha256:b => sha256:c\n");
+    let two = format!("rel/two:1.0 on two\n    base {TOOLS} sha256:b => sha256:c\n");
+    assert_eq!(plan(&mut world, &text, &Request::default()), format!("{one}{two}"));
+    let held = format!("{text}//- /image-builder.toml\nhold = [\"two:1.0\"]\n");
+    assert_eq!(
+        plan(&mut world, &held, &Request::default()),
+        format!("{one}not science/two (rel/two:1.0): two:1.0 is under `hold` in image-builder.toml\n")
+    );
+    let ignore = Request { ignore: vec!["compat/core".to_owned()], ..Request::default() };
+    assert_eq!(
+        plan(&mut world, &text, &ignore),
+        format!("not compat/core ({TOOLS}): --ignore compat/core treats it as unchanged\n"),
+        "the lowest that names it decides"
+    );
+    // Built again, there is nothing to follow.
+    let inputs = world.commit(3, &fixture::tree(&text));
+    let request = Request::default();
+    let stale = Stale::new(&inputs, &request).expect("the tree is sound");
+    let images = world.shown(published::references(&inputs, &request).expect("the tree is sound").images);
+    let bases = asked(&world, &stale.questions(&images));
+    let followed = stale.plan(&images, &bases).expect("a plan");
+    assert!(world.build(&followed.plan, &BTreeSet::new()).is_empty());
+    assert_eq!(plan(&mut world, &text, &Request::default()), "");
+}
+
+#[test]
 fn an_index_that_moved_for_other_platforms_only_is_the_same() {
     let mut world = published(TREE);
     let inputs = world.commit(2, &fixture::tree(TREE));
