@@ -47,7 +47,7 @@ impl Scene {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
         runtime.block_on(async {
-            let registry = Registry::new(registry::Options::default()).expect("a client needs no registry");
+            let registry = Registry::new(registry::Options::default());
             let mut shown = Vec::new();
             for layer in ["base", "leaf"] {
                 let name = ImageName::parse(&format!("{}/sci/{layer}", self.repo)).expect("a name");

@@ -13,7 +13,7 @@ use crate::course::is_success;
 use crate::drift::Watch;
 use crate::engine::{Engine, Flavour};
 use crate::mark::Mark;
-use crate::prepare::{QUESTIONS, check, prepare, registry_error};
+use crate::prepare::{QUESTIONS, check, prepare};
 use crate::record::Record;
 use crate::redact::Redactor;
 use crate::result::seconds;
@@ -140,8 +140,7 @@ async fn set_up(
         timeout: options.idle_timeout.min(QUESTION),
         retry_for: options.push_timeout.min(QUESTIONS),
         ..registry::Options::default()
-    })
-    .map_err(registry_error)?;
+    });
     let jobs = options
         .jobs
         .unwrap_or_else(|| engine.processors.map_or(DEFAULT_JOBS, |count| count.min(DEFAULT_JOBS)))

@@ -33,7 +33,7 @@ pub(crate) type Failed = BTreeMap<String, Error>;
 /// The way to registries, with the credentials that a build has.
 pub(crate) fn registry() -> anyhow::Result<Registry> {
     let config = environment::docker_config()?;
-    Ok(Registry::new(registry::Options { config, retry_for: PATIENCE, ..registry::Options::default() })?)
+    Ok(Registry::new(registry::Options { config, retry_for: PATIENCE, ..registry::Options::default() }))
 }
 
 /// Asks every question. Each answer goes to `take` as it comes; what that refuses ends it.

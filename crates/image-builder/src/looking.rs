@@ -118,7 +118,7 @@ impl Looker {
             config: docker_config.clone(),
             retry_for: Duration::from_secs(30),
             ..registry::Options::default()
-        })?;
+        });
         Ok(Self {
             repo: repo.unwrap_or_else(|| config.repo.clone()),
             platform: environment::given(arguments.platform.as_deref())

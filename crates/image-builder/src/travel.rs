@@ -168,7 +168,7 @@ pub(crate) async fn attach(
         retry_for: Duration::from_secs(5),
         ..registry::Options::default()
     };
-    let Ok(registry) = Registry::new(registry) else { return };
+    let registry = Registry::new(registry);
     let (outlines, free) = (Outlines::new(tree, request), Arc::new(Semaphore::new(AT_ONCE)));
     let (mut tasks, mut failed) = (JoinSet::new(), Vec::new());
     for at in wanted {

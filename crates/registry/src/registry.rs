@@ -77,13 +77,11 @@ impl fmt::Debug for Registry {
 }
 
 impl Registry {
-    /// Opens no connection yet.
-    ///
-    /// # Errors
-    /// None by now: what can be wrong with certificates is found when a registry needs them.
-    pub fn new(options: Options) -> Result<Self, Error> {
+    /// Opens no connection yet. What can be wrong with certificates is found when a registry needs them.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
         let (retry_for, page) = (options.retry_for, options.page.max(1));
-        Ok(Self { wire: Arc::new(Wire::new(options)), retry_for, page, cache: None })
+        Self { wire: Arc::new(Wire::new(options)), retry_for, page, cache: None }
     }
 
     /// The same way, for a caller who tries again by itself.

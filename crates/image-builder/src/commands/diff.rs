@@ -10,7 +10,7 @@ use executor::contents::{Reader, Whence};
 
 use crate::looking::{From, LookArguments, Looker, block_on};
 use crate::report::diff::{self as report, Document};
-use crate::{environment, escape, exit, output};
+use crate::{environment, exit, output};
 
 /// How long an engine may be silent while it gives an image: it prepares a layer before it sends the first byte of it.
 const IDLE: Duration = Duration::from_secs(300);
@@ -49,10 +49,7 @@ pub(crate) fn run(arguments: &DiffArguments) -> anyhow::Result<u8> {
     let document = block_on(compare(&looker, &arguments.a, &arguments.b))?;
     let text = match arguments.format {
         DiffFormat::Text => report::text(&document, output::stdout_paint()),
-        DiffFormat::Json => {
-            let json = serde_json::to_string_pretty(&document).context("cannot write JSON")?;
-            escape::escape_json(&json).into_owned() + "\n"
-        }
+        DiffFormat::Json => output::json(&document)?,
     };
     output::data(&text).context("cannot write to stdout")?;
     output::tell(&report::read(&document));

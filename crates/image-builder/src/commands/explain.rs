@@ -13,7 +13,7 @@ use planner::subject::{self, Subject, Unknown};
 use crate::arguments::TreeArguments;
 use crate::exit::Stop;
 use crate::planning::Purpose;
-use crate::{escape, exit, output, planning, published, report};
+use crate::{exit, output, planning, published, report};
 
 /// `image-builder explain`
 #[derive(Debug, Args)]
@@ -73,10 +73,7 @@ pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<u8> {
         ExplainFormat::Text => {
             report::explain::text(&plan, &explanations, arguments.verbose, output::stdout_paint())
         }
-        ExplainFormat::Json => {
-            let json = serde_json::to_string_pretty(&explanations).context("cannot write JSON")?;
-            escape::escape_json(&json).into_owned() + "\n"
-        }
+        ExplainFormat::Json => output::json(&explanations)?,
     };
     output::data(&text).context("cannot write to stdout")?;
     settled?;

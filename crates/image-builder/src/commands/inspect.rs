@@ -11,7 +11,7 @@ use crate::exit::Stop;
 use crate::looking::{LookArguments, Looker, Place, Seen, block_on};
 use crate::report::inspect::{self as report, Inspection};
 use crate::report::spec as report_spec;
-use crate::{escape, exit, output, travel};
+use crate::{exit, output, travel};
 
 /// How long foreign bases are asked for their labels.
 const BASES: Duration = Duration::from_secs(15);
@@ -56,10 +56,7 @@ pub(crate) fn run(arguments: &InspectArguments) -> anyhow::Result<u8> {
     let inspection = block_on(inspect(&looker, &arguments.reference))?;
     let text = match arguments.format {
         InspectFormat::Text => report::text(&inspection, arguments.verbose, output::stdout_paint()),
-        InspectFormat::Json => {
-            let json = serde_json::to_string_pretty(&inspection).context("cannot write JSON")?;
-            escape::escape_json(&json).into_owned() + "\n"
-        }
+        InspectFormat::Json => output::json(&inspection)?,
     };
     output::data(&text).context("cannot write to stdout")?;
     Ok(if inspection.trail.is_some() { exit::DONE } else { exit::DOES_NOT_HOLD })
@@ -80,10 +77,7 @@ fn spec(arguments: &InspectArguments, looker: &Looker) -> anyhow::Result<u8> {
     };
     let text = match arguments.format {
         InspectFormat::Text => report_spec::text(&found, output::stdout_paint()),
-        InspectFormat::Json => {
-            let json = serde_json::to_string_pretty(&found.spec).context("cannot write JSON")?;
-            escape::escape_json(&json).into_owned() + "\n"
-        }
+        InspectFormat::Json => output::json(&found.spec)?,
     };
     output::data(&text).context("cannot write to stdout")?;
     Ok(exit::DONE)

@@ -124,7 +124,7 @@ pub(crate) fn history(root: &Path) -> impl Fn(&str, &str) -> Relation + Send + S
 pub(crate) fn registry(push_timeout: Duration) -> anyhow::Result<Registry> {
     let config = environment::docker_config()?;
     let options = registry::Options { config, retry_for: push_timeout, ..registry::Options::default() };
-    let mut registry = Registry::new(options)?;
+    let mut registry = Registry::new(options);
     if let Some(directory) = environment::cache_directory() {
         registry = registry.with_cache(directory.join("configs"));
     }
@@ -259,8 +259,7 @@ fn show(arguments: &PromoteArguments, promotion: &Promotion) -> anyhow::Result<(
 
 fn tell_json(arguments: &PromoteArguments, promotion: &Promotion) -> anyhow::Result<()> {
     if arguments.format == Format::Json {
-        let json = serde_json::to_string_pretty(promotion).context("cannot write JSON")?;
-        output::data(&(escape::escape_json(&json).into_owned() + "\n")).context("cannot write to stdout")?;
+        output::data(&output::json(promotion)?).context("cannot write to stdout")?;
     }
     Ok(())
 }

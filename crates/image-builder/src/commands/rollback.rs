@@ -166,8 +166,7 @@ fn unclear(arguments: &RollbackArguments, why: &str, found: &[Candidate]) -> any
     if arguments.format == Format::Json {
         let json =
             serde_json::json!({"format_version": rollback::FORMAT_VERSION, "unclear": why, "builds": found});
-        let text = serde_json::to_string_pretty(&json).context("cannot write JSON")?;
-        output::data(&(escape::escape_json(&text).into_owned() + "\n")).context("cannot write to stdout")?;
+        output::data(&output::json(&json)?).context("cannot write to stdout")?;
     } else {
         output::data(&report::candidates(found, output::stdout_paint())).context("cannot write to stdout")?;
     }
@@ -176,8 +175,7 @@ fn unclear(arguments: &RollbackArguments, why: &str, found: &[Candidate]) -> any
 
 fn tell_json(arguments: &RollbackArguments, rollback: &Rollback) -> anyhow::Result<()> {
     if arguments.format == Format::Json {
-        let json = serde_json::to_string_pretty(rollback).context("cannot write JSON")?;
-        output::data(&(escape::escape_json(&json).into_owned() + "\n")).context("cannot write to stdout")?;
+        output::data(&output::json(rollback)?).context("cannot write to stdout")?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use planner::{Identity, Request, identities};
 
 use crate::looking::{From, LookArguments, Looker, Place, block_on};
 use crate::report::verify::{self as report, Facts, Parent, Published, Verdict, Verified};
-use crate::{escape, exit, output, planning};
+use crate::{exit, output, planning};
 
 /// How many commits are named for one build.
 const COMMITS: usize = 3;
@@ -54,11 +54,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> anyhow::Result<u8> {
     let verified = block_on(verify(arguments, &looker, tree))?;
     let text = match arguments.format {
         VerifyFormat::Text => report::text(&verified, output::stdout_paint()),
-        VerifyFormat::Json => {
-            let json =
-                serde_json::to_string_pretty(&report::document(&verified)).context("cannot write JSON")?;
-            escape::escape_json(&json).into_owned() + "\n"
-        }
+        VerifyFormat::Json => output::json(&report::document(&verified))?,
     };
     output::data(&text).context("cannot write to stdout")?;
     let holds = verified.iter().all(Verified::holds);

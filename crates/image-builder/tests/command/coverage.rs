@@ -1,33 +1,13 @@
 //! `coverage`: which products carry the compat stack, with the commit since which the others do not.
 
-use testbed::registry::Shelf;
-
-use crate::support::{Run, Tree};
-
-struct Scene {
-    tree: Tree,
-    shelf: Shelf,
-}
+use crate::shelved::Scene;
+use crate::support::Run;
 
 impl Scene {
-    /// The sample with all of it published.
-    fn published() -> Self {
-        let scene = Self { tree: Tree::sample(), shelf: Shelf::start() };
-        let plan = scene.run(&["plan", "--since-published", "--format", "json"], false).code(0);
-        assert!(scene.shelf.publish(&plan.stdout, &[]).is_empty());
-        let _ = scene.shelf.asked();
-        scene
-    }
-
     fn coverage(&self, arguments: &[&str]) -> Run {
-        self.run(&[&["coverage"], arguments].concat(), true)
-    }
-
-    fn run(&self, arguments: &[&str], shown: bool) -> Run {
-        let repo = format!("{}/x", self.shelf.address());
-        let mut run = self.tree.run(&[arguments, &["--repo", &repo]].concat());
-        for text in [&mut run.stdout, &mut run.stderr].into_iter().filter(|_| shown) {
-            *text = text.replace(&repo, "$REPO").replace(&self.tree.head()[..7], "$HEAD");
+        let mut run = self.command(&[&["coverage"], arguments].concat());
+        for text in [&mut run.stdout, &mut run.stderr] {
+            *text = text.replace(&self.tree.head()[..7], "$HEAD");
         }
         run
     }

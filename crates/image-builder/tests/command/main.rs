@@ -17,6 +17,7 @@ mod refused;
 mod registries;
 mod served;
 mod server;
+mod shelved;
 mod stale;
 mod streams;
 mod support;

@@ -1,47 +1,15 @@
 //! `--since-published`: what is asked of the registry, what comes of its answers, and what is kept of them.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use testbed::registry::Shelf;
-
-use crate::support::{Run, Tree};
-
-struct Scene {
-    tree: Tree,
-    shelf: Shelf,
-}
+use crate::shelved::Scene;
+use crate::support::Run;
 
 impl Scene {
-    /// The sample with all of it published.
-    fn published() -> Self {
-        let scene = Self { tree: Tree::sample(), shelf: Shelf::start() };
-        assert!(scene.publish(&[]).is_empty());
-        assert_eq!(scene.shelf.asked().len(), 4, "what is absent needs no second question");
-        scene
-    }
-
-    /// Publishes what is planned but for what fails, and what needs that; those are returned.
-    fn publish(&self, failing: &[&str]) -> BTreeSet<String> {
-        let repo = self.repo();
-        let plan = self.tree.run(&["plan", "--since-published", "--repo", &repo, "--format", "json"]).code(0);
-        self.shelf.publish(&plan.stdout, failing)
-    }
-
-    fn repo(&self) -> String {
-        format!("{}/x", self.shelf.address())
-    }
-
     /// A subcommand with `--since-published`.
     fn run(&self, command: &str, arguments: &[&str]) -> Run {
-        let repo = self.repo();
-        let all = [&[command, "--since-published", "--repo", &repo], arguments].concat();
-        let mut run = self.tree.run(&all);
-        for text in [&mut run.stdout, &mut run.stderr] {
-            *text = text.replace(&repo, "$REPO").replace(&self.shelf.address(), "$HOST");
-        }
-        run
+        self.command(&[&[command, "--since-published"], arguments].concat())
     }
 
     /// Builds of the plan, with their reasons.
@@ -115,6 +83,40 @@ fn an_image_costs_two_questions_and_one_when_its_configuration_is_known() {
 }
 
 #[test]
+fn a_product_tells_of_the_science_image_that_it_was_built_on() {
+    let mut scene = Scene::published();
+    scene.tree.write("compat/jupyter/Dockerfile", "CMD [\"jupyter-lab\"]\n");
+    scene.tree.commit();
+    assert!(scene.publish(&[]).is_empty());
+    drop(scene.shelf.asked());
+    let asked = |scene: &Scene| {
+        fs::remove_dir_all(scene.tree.home().join(".cache")).expect("it was made");
+        assert_eq!(scene.builds(&[]), "");
+        let asked = scene.shelf.asked();
+        asked.iter().filter(|line| line.contains("/sci/") && line.contains("/blobs/")).count()
+    };
+    assert_eq!(asked(&scene), 0);
+    // What changed is asked for, as only the image itself names its whole commit.
+    scene.tree.write("science/nist-basic-2/data", "more\n");
+    scene.tree.commit();
+    let said = scene.run("plan", &["-vv"]).code(0).stdout;
+    assert!(
+        said.contains("science/nist-basic-2/Dockerfile") || said.contains("science/nist-basic-2/data"),
+        "{said}"
+    );
+    let asked_for: Vec<String> =
+        scene.shelf.asked().into_iter().filter(|line| line.contains("/sci/nist-basic-2/")).collect();
+    assert_eq!(asked_for.len(), 3, "{asked_for:#?}");
+    // The same image under another tag of the same build: the product says nothing of it.
+    let mut labels = scene.shelf.labels("x/sci/nist-basic-2", "2.0").expect("it is published");
+    labels.insert("other".to_owned(), "image".to_owned());
+    scene.shelf.put("x/sci/nist-basic-2", "2.0", &labels);
+    drop(scene.run("plan", &[]).code(0));
+    let asked_for = scene.shelf.asked();
+    assert!(asked_for.iter().any(|line| line.contains("/sci/nist-basic-2/blobs/")), "{asked_for:#?}");
+}
+
+#[test]
 fn any_answer_but_a_404_stops_the_run() {
     for status in [401, 403, 410] {
         let scene = Scene::published();
@@ -138,7 +140,7 @@ fn any_answer_but_a_404_stops_the_run() {
     fs::remove_dir_all(scene.tree.home().join(".cache")).expect("it is ours");
     assert!(scene.run("plan", &[]).code(5).stderr.contains("404"));
     // A proxy of the hotel.
-    let scene = Scene { tree: Tree::sample(), shelf: Shelf::start() };
+    let scene = Scene::sample();
     let away = "127.0.0.1:1/x";
     let run = scene.tree.run(&["plan", "--since-published", "--repo", away]).code(5);
     assert!(run.stderr.contains("127.0.0.1:1"), "{}", run.stderr);
@@ -233,7 +235,7 @@ fn a_saved_plan_is_planned_again_from_what_is_published() {
 
 #[test]
 fn a_comparison_with_a_commit_is_another_thing() {
-    let scene = Scene { tree: Tree::sample(), shelf: Shelf::start() };
+    let scene = Scene::sample();
     for arguments in [&["--ref", "HEAD"][..], &["--all"], &["--include", "science/nist-basic"]] {
         let run = scene.run("plan", arguments).code(2);
         assert!(run.stderr.contains("cannot be used with"), "{}", run.stderr);

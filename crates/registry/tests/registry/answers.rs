@@ -11,7 +11,7 @@ const SECRET: &str = "hunter2+/hunter2";
 
 fn client(config: DockerConfig) -> Registry {
     let timeout = Duration::from_secs(20);
-    Registry::new(Options { config, timeout, page: 2, ..Options::default() }).expect("a client")
+    Registry::new(Options { config, timeout, page: 2, ..Options::default() })
 }
 
 fn entry(server: &Server, entry: &serde_json::Value) -> DockerConfig {
@@ -290,7 +290,7 @@ async fn silence_ends_in_time() {
     let address = listener.local_addr().expect("bound");
     let name = plan::ImageName::parse(&format!("{address}/a:1")).expect("a reference");
     let options = Options { timeout: Duration::from_millis(300), ..Options::default() };
-    let error = Registry::new(options).expect("a client").resolve(&name).await.expect_err("silence");
+    let error = Registry::new(options).resolve(&name).await.expect_err("silence");
     assert_eq!(error.kind, ErrorKind::Connection);
     assert!(error.message.contains("no answer from 127.0.0.1") && error.is_transient(), "{error}");
 }
@@ -315,7 +315,7 @@ async fn the_login_does_not_follow_to_another_host() {
 /// A client that puts a question again for so many seconds.
 fn patient(seconds: u64) -> Registry {
     let (retry_for, timeout) = (Duration::from_secs(seconds), Duration::from_secs(20));
-    Registry::new(Options { retry_for, timeout, ..Options::default() }).expect("a client")
+    Registry::new(Options { retry_for, timeout, ..Options::default() })
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use plan::ImageName;
 use registry::{DockerConfig, ErrorKind, Options, Registry};
 
 fn client() -> Registry {
-    Registry::new(Options { page: 10, ..Options::default() }).expect("a client")
+    Registry::new(Options { page: 10, ..Options::default() })
 }
 
 fn config(architecture: &str, label: &str) -> String {
@@ -134,7 +134,7 @@ async fn many_questions_at_once() {
         crate::process::PASSWORD
     );
     let config = DockerConfig::parse(&text).expect("good");
-    let registry = Registry::new(Options { config, ..Options::default() }).expect("a client");
+    let registry = Registry::new(Options { config, ..Options::default() });
     let mut questions = tokio::task::JoinSet::new();
     for _ in 0..40 {
         let (registry, name) = (registry.clone(), process.name("m:1"));

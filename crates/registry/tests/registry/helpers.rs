@@ -114,7 +114,7 @@ async fn a_helper_opens_a_real_registry_and_is_asked_once() {
     );
     let helpers = Helpers::new(&[("real", &script)]);
     let config = helpers.config(&format!(r#"{{"credHelpers": {{"{}": "real"}}}}"#, process.address()));
-    let registry = Registry::new(Options { config, ..Options::default() }).expect("a client");
+    let registry = Registry::new(Options { config, ..Options::default() });
     assert_eq!(registry.tag(&process.name("a:1"), "2").await, Ok(digest.clone()));
     assert_eq!(registry.resolve(&process.name("a:2")).await, Ok(Some(digest)));
     assert_eq!(std::fs::read_to_string(log.path()).expect("written"), "asked\n");
@@ -125,7 +125,7 @@ async fn a_helper_that_fails_stops_the_request() {
     let process = Process::with_login();
     let helpers = Helpers::new(&[("broken", "exit 1")]);
     let config = helpers.config(r#"{"credsStore": "broken"}"#);
-    let registry = Registry::new(Options { config, ..Options::default() }).expect("a client");
+    let registry = Registry::new(Options { config, ..Options::default() });
     let error = registry.resolve(&process.name("a:1")).await.expect_err("no credential");
     assert_eq!(error.kind, ErrorKind::Credentials);
     assert!(error.message.contains("docker-credential-broken"), "{error}");

@@ -12,7 +12,7 @@ use crate::scripted::{Reply, Server};
 const TYPE: &str = "application/vnd.test.one+json";
 
 fn client() -> Registry {
-    Registry::new(Options::default()).expect("a client")
+    Registry::new(Options::default())
 }
 
 #[tokio::test]

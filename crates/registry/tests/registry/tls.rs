@@ -13,7 +13,7 @@ use crate::process::{OCI_IMAGE, Process};
 fn client(etc: &Path) -> Registry {
     let trust = Trust::load(&[etc.to_owned()]).expect("good files");
     let config = DockerConfig::default().with_trust(trust);
-    Registry::new(Options { config, ..Options::default() }).expect("a client")
+    Registry::new(Options { config, ..Options::default() })
 }
 
 fn write(etc: &TempDir, file: &str, text: impl AsRef<[u8]>) {
