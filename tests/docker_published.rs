@@ -4,10 +4,13 @@
 #[expect(dead_code, reason = "tests of faults use more of it")]
 mod scene;
 
+use std::collections::BTreeMap;
+
 use scene::{BOUND, Scene};
 use serde_json::Value;
 use testbed::command::{Outcome, Program};
 use testbed::process::unique;
+use testbed::proxy::Proxy;
 use testbed::tree::BASE;
 
 /// Docker's proxy settings are no inputs, so the same commit fails with these and is built without.
@@ -142,4 +145,42 @@ fn every_night_goes_on_where_the_one_before_stopped() {
 /// The id in a line of [`done`].
 fn id(line: &str) -> String {
     line.split_once(' ').map_or(line, |(id, _)| id).to_owned()
+}
+
+/// What `--since-published` believes: a product has the labels of the very image whose digest it tells.
+#[test]
+fn a_product_of_an_engine_inherits_the_labels_of_the_image_that_it_names() {
+    let mut scene = Scene::new("inherits", 1);
+    let _ = program(&scene, &[]).run(BOUND).expect_code(0);
+    scene.tree.change("compat/batch/Dockerfile", format!("RUN echo {}\nCMD [\"/bin/sh\"]\n", unique()));
+    let _ = program(&scene, &[]).run(BOUND).expect_code(0);
+    assert_eq!(scene.tree.last_outcomes(), ["rel/leaf-1:1.0 built"]);
+    let [science, product] = ["sci", "rel"].map(|family| format!("{}/{family}/leaf-1", scene.path));
+    let [below, labels] =
+        [&science, &product].map(|name| scene.view.labels(name, "1.0").expect("it was pushed"));
+    let digest = scene.view.digest(&science, "1.0").expect("it was pushed");
+    assert_eq!(labels["org.opencontainers.image.base.digest"], digest);
+    let breadcrumbs = |labels: &BTreeMap<String, String>| -> Vec<(String, String)> {
+        let ours = labels.iter().filter(|(key, _)| key.starts_with("org.sciserver.science."));
+        ours.map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    assert_eq!(breadcrumbs(&labels), breadcrumbs(&below));
+    assert_eq!(breadcrumbs(&labels).len(), 8, "four of each of two layers");
+
+    let proxy = Proxy::tcp(&scene.registry);
+    scene.registry = proxy.address().to_owned();
+    let empty = scene.tree.temporary().join("cache");
+    let planned = program(&scene, &["--dryrun", "--format", "json"])
+        .env("XDG_CACHE_HOME", &empty)
+        .run(BOUND)
+        .expect_code(0);
+    let planned: Value = serde_json::from_str(&planned.stdout).expect("a plan is JSON");
+    assert_eq!(planned["builds"], serde_json::json!([]));
+    let asked = |name: &str| {
+        let trace = proxy.trace();
+        trace.iter().filter(|seen| seen.path.starts_with(&format!("/v2/{name}/"))).count()
+    };
+    assert_eq!((asked(&science), asked(&product)), (1, 2), "{}", proxy.show());
+    std::fs::remove_dir_all(&empty).expect("it was made");
+    scene.nothing_is_left();
 }

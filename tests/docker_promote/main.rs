@@ -1,6 +1,10 @@
-//! `promote` and `rollback` against real registries, with images that were pushed by nobody's engine.
+//! `promote` and `rollback` against real registries, with images that were pushed by nobody's engine, but for [`races`].
 
 mod copies;
 mod faults;
+mod races;
 mod rollbacks;
+#[path = "../support/scene.rs"]
+#[expect(dead_code, reason = "tests of faults use more of it")]
+mod scene;
 mod stock;
