@@ -9,7 +9,7 @@
 //! tell a build tag only) are compared through the commit in their build tag.
 //!
 //! A product inherits the labels of the science image that it stands on, and tells that image's digest where it was built on a
-//! published one: [`below`] reads the one from the other, so that nobody has to ask for both.
+//! published one: [`below()`] reads the one from the other, so that nobody has to ask for both.
 //!
 //! [`coverage`] and [`stale`] ask the same images two other questions.
 
@@ -53,7 +53,7 @@ pub struct Image {
     pub digest: String,
     /// Its labels, the inherited ones too.
     pub labels: BTreeMap<String, String>,
-    /// Whether these are only what a product has from it: [`below`].
+    /// Whether these are only what a product has from it: [`below()`].
     pub is_inherited: bool,
 }
 
