@@ -159,7 +159,7 @@ impl<'run> Directories<'run> {
         }
     }
 
-    /// As [`open_unfollowed`], of a path below the root.
+    /// Opens what is at a path below the root: no link is followed, and nothing that is no file is waited for.
     fn open(&self, path: &str) -> Option<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         rustix::fs::openat(self.opened, path, flags, Mode::empty()).ok().map(File::from)
