@@ -98,6 +98,10 @@ async fn what_is_in_the_list_is_what_is_copied() {
 fn counts(proxy: &Proxy) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for Seen { method, path, .. } in proxy.trace() {
+        // How often the base is looked for depends on what this engine was used for before.
+        if path.contains("busybox") {
+            continue;
+        }
         let path = path.strip_prefix("/v1.").map_or(path.as_str(), |rest| &rest[rest.find('/').unwrap()..]);
         let path = match path.strip_prefix("/images/") {
             Some("json") | None => path,
@@ -135,8 +139,8 @@ async fn an_engine_is_asked_for_what_is_needed_and_no_more() {
         ("POST /build", 3),
         ("POST /images/…/tag", 2 * 3),
         ("DELETE /images/…", 3),
-        // The base at first; then what a build stands on, what its moving tag showed, and what came out.
-        ("GET /images/…/json", 1 + 3 * 3),
+        // What its moving tag showed, and what came out; of those that stand on one of ours, that too.
+        ("GET /images/…/json", 3 * 2 + 2),
     ];
     let expect: BTreeMap<String, usize> = expect.map(|(request, count)| (request.to_owned(), count)).into();
     assert_eq!(counts(&proxy), expect, "{}", proxy.show());
