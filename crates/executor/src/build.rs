@@ -225,6 +225,12 @@ impl Request {
         Ok(())
     }
 
+    /// Whether the engine gave the image that it told its name, which it does at the end of a good build only.
+    async fn named(&self, engine: &Engine, progress: &Progress) -> Option<()> {
+        let found = engine.inspect(&self.tag).await.ok()??;
+        (Some(found.id.as_str()) == progress.image_id()).then_some(())
+    }
+
     async fn send(
         &self,
         job: &Job<'_>,
@@ -264,6 +270,12 @@ impl Request {
         let answers = engine.long.build_image(options.build(), credentials, Some(body));
         let mut progress = Progress::default();
         let ended = listen(answers, &sent, run.idle_timeout, &mut progress, tell).await;
+        let ended = match ended {
+            Err(error) if error.kind == EngineErrorKind::Rest => {
+                self.named(engine, &progress).await.ok_or(error)
+            }
+            ended => ended,
+        };
         tell(Told::Sent(sent.load(Ordering::Relaxed)));
         for heard in progress.rest() {
             tell(Told::Heard(heard));

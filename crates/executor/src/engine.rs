@@ -116,7 +116,13 @@ pub(crate) enum EngineErrorKind {
     Lost,
     /// It has no room left.
     Full,
+    /// Its answer came to a good end, with something behind the last message that is none. So bollard tells a line end
+    /// that comes by itself, which is chance, and also half a message: what was asked for has to be looked at.
+    Rest,
 }
+
+/// What the codec below bollard says where bytes are left that make no message.
+const BYTES_LEFT: &str = "bytes remaining on stream";
 
 impl EngineError {
     pub(crate) fn new(kind: EngineErrorKind, message: impl Into<String>) -> Self {
@@ -148,7 +154,7 @@ impl EngineError {
     /// What it means for a build or push, where `own` is the failure that is not the environment's fault.
     pub(crate) fn failure(&self, own: Failure) -> Failure {
         match self.kind {
-            EngineErrorKind::Lost | EngineErrorKind::Full => Failure::Environment,
+            EngineErrorKind::Lost | EngineErrorKind::Full | EngineErrorKind::Rest => Failure::Environment,
             EngineErrorKind::NotFound | EngineErrorKind::Failed | EngineErrorKind::Silent => own,
         }
     }
@@ -168,6 +174,9 @@ impl From<bollard::errors::Error> for EngineError {
                 format!("the engine answered with status {status_code} and no word why"),
             ),
             Error::DockerResponseServerError { message, .. } => (EngineErrorKind::Failed, message),
+            Error::IOError { err } if err.to_string() == BYTES_LEFT => {
+                (EngineErrorKind::Rest, "the engine's answer ended in the middle of a message".to_owned())
+            }
             other => {
                 (EngineErrorKind::Lost, format!("the engine does not answer as it should: {}", chain(&other)))
             }
@@ -393,13 +402,17 @@ async fn within<T>(
     }
 }
 
-/// The next piece of an answer, within a time.
+/// The next piece of an answer, within a time. What an answer leads to is looked at when it is over, so a rest behind
+/// its last message is its end too.
 pub(crate) async fn next<T>(
     stream: &mut (impl Stream<Item = Result<T, bollard::errors::Error>> + Unpin),
     idle: Duration,
 ) -> Result<Option<T>, EngineError> {
     match tokio::time::timeout(idle, stream.next()).await {
-        Ok(item) => Ok(item.transpose()?),
+        Ok(item) => match item.transpose().map_err(EngineError::from) {
+            Err(error) if error.kind == EngineErrorKind::Rest => Ok(None),
+            item => item,
+        },
         Err(_) => Err(EngineError::silent(idle)),
     }
 }
@@ -464,6 +477,19 @@ pub(crate) fn login_key(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_rest_behind_the_last_message_ends_an_answer() {
+        let rest = || bollard::errors::Error::from(std::io::Error::other(BYTES_LEFT));
+        let lost = || bollard::errors::Error::from(std::io::Error::other("connection reset"));
+        let answer = [Ok("pushed"), Err(rest())];
+        let mut stream = futures_util::stream::iter(answer);
+        let patience = Duration::from_secs(60);
+        assert_eq!(next(&mut stream, patience).await.unwrap(), Some("pushed"));
+        assert_eq!(next(&mut stream, patience).await.unwrap(), None);
+        let mut stream = futures_util::stream::iter([Err::<(), _>(lost())]);
+        assert_eq!(next(&mut stream, patience).await.unwrap_err().kind, EngineErrorKind::Lost);
+    }
 
     #[test]
     fn the_engine_is_known_by_what_it_tells() {

@@ -51,7 +51,7 @@ pub(crate) fn judge(error: &EngineError) -> Again {
         // It hangs at one request; another attempt makes new ones.
         EngineErrorKind::Silent => LATER,
         // It may be starting anew, and each attempt waits for it first.
-        EngineErrorKind::Lost => LATER,
+        EngineErrorKind::Lost | EngineErrorKind::Rest => LATER,
         EngineErrorKind::Failed => judge_words(&error.message),
         EngineErrorKind::NotFound | EngineErrorKind::Full => Again::Never,
     }

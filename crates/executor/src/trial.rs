@@ -127,7 +127,10 @@ impl Trial<'_> {
         let output = self.engine.attach(container).await?;
         if let Err(error) = self.engine.start(container).await {
             return match error.kind {
-                EngineErrorKind::Lost | EngineErrorKind::Silent | EngineErrorKind::Full => Err(error),
+                EngineErrorKind::Lost
+                | EngineErrorKind::Silent
+                | EngineErrorKind::Full
+                | EngineErrorKind::Rest => Err(error),
                 EngineErrorKind::NotFound | EngineErrorKind::Failed => {
                     Ok(Verdict::Failed(format!("it cannot be started: {}", error.message)))
                 }

@@ -64,3 +64,21 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
         runtime.get_or_init(|| make().expect("a runtime")).block_on(work)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words are those of bollard's codec, by which such an end is known: the engine is asked then whether it has the image.
+    #[test]
+    fn a_line_end_that_comes_by_itself_is_known_from_a_lost_engine() {
+        let message = b"{\"aux\":{\"ID\":\"sha256:0f\"}}".to_vec();
+        let heard = |pieces, end| block_on(hear(pieces, end)).image;
+        let image = || Ok("sha256:0f".to_owned());
+        assert_eq!(heard(vec![[&message[..], b"\r\n"].concat()], End::Whole), image());
+        let rest = heard(vec![message.clone(), b"\r\n".to_vec()], End::Whole).unwrap_err();
+        assert!(rest.contains("in the middle of a message"), "{rest}");
+        let lost = heard(vec![message, b"\r\n".to_vec()], End::Cut).unwrap_err();
+        assert!(lost.contains("does not answer as it should"), "{lost}");
+    }
+}
