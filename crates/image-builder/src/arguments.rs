@@ -116,7 +116,7 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Tell which products carry the compat stack of this tree, and since when the others do not
     Coverage(CoverageArguments),
-    /// Tell which published layers are made from external bases that moved since; --plan follows them
+    /// Tell which published images are made from external ones that moved since; --plan follows them
     Stale(StaleArguments),
     /// Tell what differs inside two images: packages, settings, layers; nothing is run or pulled
     Diff(DiffArguments),
