@@ -205,7 +205,7 @@ fn configuration(arguments: &LookArguments) -> anyhow::Result<Config> {
     let start = planning::start(arguments.root.as_deref())?;
     let read = source::on_disk(&source::Options { start, ..source::Options::default() });
     match read {
-        Ok(on_disk) => Ok(config::parse(on_disk.tree.config.as_ref()).0),
+        Ok(on_disk) => Ok(config::parse(on_disk.tree.config.as_deref()).0),
         Err(_) if arguments.root.is_none() => Ok(Config::default()),
         Err(error) => Err(error).context("cannot read --root"),
     }

@@ -37,7 +37,7 @@ pub(crate) fn plan(opened: &Opened, options: &source::Options, request: &Request
 
 /// The configuration of a tree.
 pub(crate) fn configuration(opened: &Opened) -> Config {
-    config::parse(opened.inputs.now.config.as_ref()).0
+    config::parse(opened.inputs.now.config.as_deref()).0
 }
 
 /// Nothing, unless somebody has to decide: then what, on stderr, and an error. A plan is shown before.

@@ -66,7 +66,7 @@ pub(crate) fn take_from_disk(tree: &mut Tree, root: &Path, files: &BTreeSet<Stri
     let mut differ = false;
     for layer in &mut tree.layers {
         let names = [Some(&layer.descriptor), layer.dockerfile.as_ref()];
-        let wanted = |file: &&SourceFile| files.contains(&file.path);
+        let wanted = |file: &&Arc<SourceFile>| files.contains(&file.path);
         if !names.into_iter().flatten().any(|file| wanted(&file)) {
             continue;
         }
@@ -77,7 +77,7 @@ pub(crate) fn take_from_disk(tree: &mut Tree, root: &Path, files: &BTreeSet<Stri
             }
             let text = read(&root.join(&file.path))?;
             differ |= text != file.text;
-            file.text = text;
+            Arc::make_mut(file).text = text;
         }
     }
     Ok(differ)

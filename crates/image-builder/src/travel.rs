@@ -21,10 +21,10 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use plan::spec::{ARTIFACT_TYPE, Contents, Spec};
-use plan::{Build, Expect, ImageName, Plan, Target, Trail, label};
+use plan::{Build, ImageName, Plan, Target, Trail, label};
 use planner::Request;
-use planner::spec::{Outline, Outlines};
-use planner::tree::Tree;
+use planner::spec::{Lacking, Outline, Outlines};
+use planner::tree::{OnDisk, Tree};
 use registry::{DockerConfig, ErrorKind, Registry};
 use sha1::{Digest as _, Sha1};
 use tokio::sync::Semaphore;
@@ -98,16 +98,16 @@ fn fill(mut outline: Outline, most: u64) -> Spec {
     let sizes = outline
         .context
         .values()
-        .map(|file| fs::symlink_metadata(&file.source).map_or(0, |found| found.len()));
+        .map(|lacking| fs::symlink_metadata(&lacking.source).map_or(0, |found| found.len()));
     if sizes.sum::<u64>() > most {
         return outline.spec;
     }
-    for (path, file) in &outline.context {
+    for (path, Lacking { source, file }) in &outline.context {
         // What git has in another form than the disk does not give the same inputs to who has no git.
-        if matches!(&file.expect, Some(Expect::Sha256(_))) {
+        if matches!(&file.on_disk, Some(OnDisk::Sha256(_))) {
             continue;
         }
-        let Ok(bytes) = fs::read(&file.source) else { continue };
+        let Ok(bytes) = fs::read(source) else { continue };
         put(&mut outline.spec, path, bytes);
     }
     outline.spec

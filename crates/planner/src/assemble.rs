@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use plan::label::{self, Field, oci};
 use plan::name::build_tag;
 use plan::{
-    Build, BuildContext, BuildId, Context, Entry, EntryKind, Expect, Kind, Origin, Reason, Reference,
-    Revision, Role, Span, Target,
+    Build, BuildContext, BuildId, Context, Entry, EntryKind, Kind, Origin, Reason, Reference, Revision, Role,
+    Span, Target,
 };
 
 use crate::affected::{Affected, CompatBuild, product_id};
@@ -20,7 +20,7 @@ use crate::reference::Meaning;
 use crate::scripts;
 use crate::stack::{self, Overlay};
 use crate::survey::{Need, ProductName, Survey, layers_in};
-use crate::tree::{Mode, TreeFile};
+use crate::tree::{LayerFiles, Mode, TreeFile};
 
 /// What builds are called by and where they go.
 pub(crate) struct Naming<'a> {
@@ -102,7 +102,7 @@ impl Assembly<'_> {
                 .collect(),
             dockerfile: layer.files.dockerfile.as_ref().map(|file| file.text.clone()).unwrap_or_default(),
         };
-        let entries = layer.context().map(|file| entry(&file.path, file)).collect();
+        let entries = layer.context().map(|file| entry(&file.path, &layer.files, file)).collect();
         (build, Context { entries })
     }
 
@@ -155,7 +155,7 @@ impl Assembly<'_> {
             origins,
             dockerfile,
         };
-        let entries = overlay.files.iter().map(|(path, (_, file))| entry(path, file)).collect();
+        let entries = overlay.files.iter().map(|(path, (layer, file))| entry(path, layer, file)).collect();
         (build, Context { entries })
     }
 
@@ -294,12 +294,11 @@ impl Assembly<'_> {
     }
 }
 
-fn entry(path: &str, file: &TreeFile) -> Entry {
-    let expect = || file.expect.clone().unwrap_or_else(|| Expect::GitBlob(file.id.clone()));
+fn entry(path: &str, layer: &LayerFiles, file: &TreeFile) -> Entry {
     let kind = match &file.mode {
-        Mode::File => EntryKind::File { executable: false, expect: expect() },
-        Mode::Executable => EntryKind::File { executable: true, expect: expect() },
+        Mode::File => EntryKind::File { executable: false, expect: file.expect() },
+        Mode::Executable => EntryKind::File { executable: true, expect: file.expect() },
         Mode::Symlink(target) => EntryKind::Symlink { target: target.clone() },
     };
-    Entry { path: path.to_owned(), source: file.source.clone(), kind }
+    Entry { path: path.to_owned(), source: layer.directory.join(&file.path), kind }
 }

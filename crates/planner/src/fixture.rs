@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plan::{Expect, Kind, Revision};
+use plan::{Kind, Revision};
 use sha1::{Digest, Sha1};
 
-use crate::tree::{Base, Inputs, LayerFiles, Mode, SourceFile, Tree, TreeFile};
+use crate::tree::{Base, BlobId, Inputs, LayerFiles, Mode, OnDisk, SourceFile, Tree, TreeFile};
 
 /// The descriptor's name.
 const DESCRIPTOR: &str = "sciserver-image.json";
@@ -85,7 +85,7 @@ pub fn of_files(files: &BTreeMap<String, (Mode, String)>) -> Tree {
         let text = files.get(&path)?.1.clone();
         Some(SourceFile { path, text })
     };
-    let mut tree = Tree { config: source("image-builder.toml".to_owned()), ..Tree::default() };
+    let mut tree = Tree { config: source("image-builder.toml".to_owned()).map(Arc::new), ..Tree::default() };
     let layers = files.keys().filter_map(|path| path.strip_suffix(DESCRIPTOR)?.strip_suffix('/'));
     for path in layers {
         let kind = if path.starts_with("compat/") { Kind::Compat } else { Kind::Science };
@@ -93,7 +93,7 @@ pub fn of_files(files: &BTreeMap<String, (Mode, String)>) -> Tree {
         let of_layer = files
             .range(inside.clone()..)
             .take_while(|(file, _)| file.starts_with(&inside))
-            .map(|(file, (mode, contents))| tree_file(&file[inside.len()..], file, mode, contents));
+            .map(|(file, (mode, contents))| tree_file(&file[inside.len()..], mode, contents));
         let descriptor = source(format!("{path}/{DESCRIPTOR}")).expect("the layer was found by it");
         let scripts = crate::descriptor::scripts(kind, &descriptor).into_iter().filter_map(|script| {
             let file = format!("{path}/{script}");
@@ -103,11 +103,13 @@ pub fn of_files(files: &BTreeMap<String, (Mode, String)>) -> Tree {
         let layer = LayerFiles {
             kind,
             path: path.to_owned(),
+            directory: PathBuf::from(format!("/tree/{path}")),
             scripts: scripts.collect(),
-            descriptor,
-            dockerfile: source(format!("{path}/Dockerfile")),
+            descriptor: Arc::new(descriptor),
+            dockerfile: source(format!("{path}/Dockerfile")).map(Arc::new),
             ignore_file: source(format!("{path}/Dockerfile.dockerignore"))
-                .or_else(|| source(format!("{path}/.dockerignore"))),
+                .or_else(|| source(format!("{path}/.dockerignore")))
+                .map(Arc::new),
             files: of_layer.collect(),
         };
         tree.layers.push(Arc::new(layer));
@@ -115,19 +117,17 @@ pub fn of_files(files: &BTreeMap<String, (Mode, String)>) -> Tree {
     tree
 }
 
-fn tree_file(path: &str, full: &str, mode: &Mode, contents: &str) -> TreeFile {
+fn tree_file(path: &str, mode: &Mode, contents: &str) -> TreeFile {
     let mut digest = Sha1::new();
     let (text, link) = match mode {
         Mode::Symlink(target) => (target.as_str(), true),
         Mode::File | Mode::Executable => (contents, false),
     };
     digest.update(format!("blob {}\0{text}", text.len()));
-    let id: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     TreeFile {
         path: path.to_owned(),
         mode: mode.clone(),
-        source: PathBuf::from(format!("/tree/{full}")),
-        expect: (!link).then(|| Expect::GitBlob(id.clone())),
-        id,
+        id: BlobId::from(<[u8; 20]>::from(digest.finalize())),
+        on_disk: (!link).then_some(OnDisk::Blob),
     }
 }

@@ -33,7 +33,9 @@ use crate::tree::{Mode, TreeFile};
 pub(crate) fn science(survey: &Survey, layer: usize, platform: &str) -> String {
     let science = &survey.side.science[layer];
     let mut fields = Fields::new("science", platform);
-    fields.list([dockerfile_identity(&science.files).unwrap_or_default()], Fields::field);
+    fields.list([dockerfile_identity(&science.files).unwrap_or_default()], |fields, id| {
+        fields.field(&id);
+    });
     fields.args(&science.descriptor.args);
     fields.references(survey, survey.science_needs[layer].iter());
     fields.files(science.context().map(|file| (file.path.as_str(), file)));
@@ -51,9 +53,8 @@ pub(crate) fn compat(
     let layers: Vec<&CompatLayer> = stack.iter().map(|layer| &*survey.side.compat[*layer]).collect();
     let mut fields = Fields::new("compat", platform);
     fields.field(&layer_name(below));
-    let fragments: Vec<&str> =
-        layers.iter().map(|layer| dockerfile_identity(&layer.files).unwrap_or_default()).collect();
-    fields.list(fragments, Fields::field);
+    let fragments = layers.iter().map(|layer| dockerfile_identity(&layer.files).unwrap_or_default());
+    fields.list(fragments, |fields, id| fields.field(&id));
     fields.args(&stack::args(&layers));
     fields.references(survey, stack.iter().flat_map(|layer| &survey.compat_needs[*layer]));
     fields.files(overlay.files.iter().map(|(path, (_, file))| (*path, *file)));
@@ -117,7 +118,7 @@ impl Fields {
                 Mode::Executable => "100755",
                 Mode::Symlink(_) => "120000",
             });
-            fields.field(&file.id);
+            fields.field(&file.id.to_string());
         });
     }
 

@@ -3,6 +3,7 @@
 //! Does not know how layers relate; see [`crate::survey`]. A layer that both sides hold alike is understood
 //! once.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -93,10 +94,10 @@ pub(crate) fn compat_name(path: &str) -> &str {
 }
 
 /// What identifies a layer's Dockerfile: its contents as git knows them, whatever line ends it has on disk.
-pub(crate) fn dockerfile_identity(files: &LayerFiles) -> Option<&str> {
+pub(crate) fn dockerfile_identity(files: &LayerFiles) -> Option<Cow<'_, str>> {
     let text = files.dockerfile.as_ref()?;
     let file = files.files.binary_search_by(|file| file.path.as_str().cmp(DOCKERFILE));
-    Some(file.map_or(text.text.as_str(), |at| files.files[at].id.as_str()))
+    Some(file.map_or(Cow::Borrowed(text.text.as_str()), |at| files.files[at].id.to_string().into()))
 }
 
 fn context<'a>(
@@ -203,7 +204,7 @@ impl<'a> Reader<'a> {
 
     fn understood(&self, files: &Arc<LayerFiles>, ignores: &mut Ignores) -> Understood {
         let mut findings = Findings::default();
-        let ignore = ignore(files.ignore_file.as_ref(), ignores, &mut findings);
+        let ignore = ignore(files.ignore_file.as_deref(), ignores, &mut findings);
         let (layer, guidelines) = match files.kind {
             Kind::Science => self::science(files, ignore, self.config, self.allowed_frontends, &mut findings),
             Kind::Compat => self::compat(files, ignore, &mut findings),

@@ -8,6 +8,7 @@
 
 mod affected;
 mod assemble;
+mod blob_id;
 mod chain;
 pub mod check;
 pub mod code;
@@ -172,7 +173,7 @@ fn warnings(found: Vec<Problem>) -> Vec<Warning> {
 }
 
 fn configuration(tree: &Tree, request: &Request, findings: &mut Findings) -> (Config, String) {
-    let (config, problems) = config::parse(tree.config.as_ref());
+    let (config, problems) = config::parse(tree.config.as_deref());
     findings.problems.extend(problems);
     let repo = request.repo.clone().unwrap_or_else(|| config.repo.clone());
     if let Some(Err(rule)) = request.repo.as_deref().map(config::check_repo) {

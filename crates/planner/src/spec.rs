@@ -4,7 +4,7 @@
 //! other tree, and gets the same inputs. What files hold is put in by the caller, but for the texts that were read anyway.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plan::spec::{Contents, FORMAT_VERSION, Spec, SpecFile};
@@ -26,7 +26,16 @@ pub struct Outline {
     /// The spec. Files of the context have no contents yet.
     pub spec: Spec,
     /// Those files, by their path in the spec.
-    pub context: BTreeMap<String, TreeFile>,
+    pub context: BTreeMap<String, Lacking>,
+}
+
+/// A file whose contents a spec lacks.
+#[derive(Debug, Clone)]
+pub struct Lacking {
+    /// Absolute path on this machine; meaningless for a commit's.
+    pub source: PathBuf,
+    /// The file.
+    pub file: TreeFile,
 }
 
 /// What a source tree gives for builds, one after the other.
@@ -147,7 +156,7 @@ impl Outline {
 
     fn text(&mut self, file: &SourceFile, known: &[&TreeFile]) {
         let (mode, id) = match known {
-            [file, ..] => (mode(&file.mode), file.id.clone()),
+            [file, ..] => (mode(&file.mode), file.id.to_string()),
             [] => ("100644", String::new()),
         };
         let contents = Some(Contents::Text(file.text.clone()));
@@ -163,11 +172,12 @@ impl Outline {
             let contents = match &file.mode {
                 Mode::Symlink(target) => Some(Contents::Text(target.clone())),
                 Mode::File | Mode::Executable => {
-                    self.context.insert(path.clone(), file.clone());
+                    let source = layer.directory.join(&file.path);
+                    self.context.insert(path.clone(), Lacking { source, file: file.clone() });
                     None
                 }
             };
-            let entry = SpecFile { mode: mode(&file.mode).to_owned(), id: file.id.clone(), contents };
+            let entry = SpecFile { mode: mode(&file.mode).to_owned(), id: file.id.to_string(), contents };
             self.spec.files.insert(path, entry);
         }
     }
@@ -244,7 +254,7 @@ fn tree_of(spec: &Spec, directory: &Path) -> Result<Tree, String> {
         Some(Some(Contents::Text(text))) => Some(SourceFile { path: path.to_owned(), text: text.clone() }),
         _ => None,
     };
-    let mut tree = Tree { config: text("image-builder.toml"), ..Tree::default() };
+    let mut tree = Tree { config: text("image-builder.toml").map(Arc::new), ..Tree::default() };
     let descriptors = spec.files.keys().filter_map(|path| path.strip_suffix(DESCRIPTOR)?.strip_suffix('/'));
     for layer in descriptors {
         let at = |name: &str| format!("{layer}/{name}");
@@ -262,8 +272,8 @@ fn tree_of(spec: &Spec, directory: &Path) -> Result<Tree, String> {
                 ("120000", Some(Contents::Text(target))) => Mode::Symlink(target.clone()),
                 (mode, _) => return Err(format!("{path} has the mode {mode:?}, which is none")),
             };
-            let source = directory.join(path);
-            files.push(TreeFile { path: below.to_owned(), mode, id: file.id.clone(), source, expect: None });
+            let id = file.id.parse().map_err(|error| format!("{path} has the id {:?}: {error}", file.id))?;
+            files.push(TreeFile { path: below.to_owned(), mode, id, on_disk: None });
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
         let descriptor =
@@ -271,9 +281,12 @@ fn tree_of(spec: &Spec, directory: &Path) -> Result<Tree, String> {
         tree.layers.push(Arc::new(LayerFiles {
             kind,
             path: layer.to_owned(),
-            descriptor,
-            dockerfile: text(&at(DOCKERFILE)),
-            ignore_file: text(&at("Dockerfile.dockerignore")).or_else(|| text(&at(".dockerignore"))),
+            directory: directory.join(layer),
+            descriptor: Arc::new(descriptor),
+            dockerfile: text(&at(DOCKERFILE)).map(Arc::new),
+            ignore_file: text(&at("Dockerfile.dockerignore"))
+                .or_else(|| text(&at(".dockerignore")))
+                .map(Arc::new),
             scripts: BTreeMap::new(),
             files,
         }));

@@ -78,7 +78,7 @@ impl Survey {
         let mut science_needs = Vec::with_capacity(side.science.len());
         for (index, layer) in side.science.iter().enumerate() {
             let references = layer.dockerfile.as_ref().map_or(&[][..], |dockerfile| &dockerfile.references);
-            let file = layer.files.dockerfile.as_ref();
+            let file = layer.files.dockerfile.as_deref();
             let (needs, base_unknown) = needs(references, file, Some(index), &catalog, findings);
             unknown[index] = base_unknown || layer.dockerfile.is_none();
             science_needs.push(needs);
@@ -86,7 +86,7 @@ impl Survey {
         let mut compat_needs = Vec::with_capacity(side.compat.len());
         for layer in &side.compat {
             let references = layer.fragment.as_ref().map_or(&[][..], |fragment| &fragment.references);
-            let file = layer.files.dockerfile.as_ref();
+            let file = layer.files.dockerfile.as_deref();
             compat_needs.push(needs(references, file, None, &catalog, findings).0);
         }
         let targets = side

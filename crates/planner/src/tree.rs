@@ -8,6 +8,8 @@ use plan::{Expect, Kind, Revision};
 
 use crate::Problem;
 
+pub use crate::blob_id::BlobId;
+
 /// All that a plan is made from, besides what was asked for.
 #[derive(Debug, Clone)]
 pub struct Inputs {
@@ -37,7 +39,7 @@ pub enum Base {
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
     /// `image-builder.toml`.
-    pub config: Option<SourceFile>,
+    pub config: Option<Arc<SourceFile>>,
     /// Every directory with a descriptor, sorted by path. A layer that both sides hold alike is the same
     /// `Arc`, so that it needs to be understood only once.
     pub layers: Vec<Arc<LayerFiles>>,
@@ -52,12 +54,14 @@ pub struct LayerFiles {
     pub kind: Kind,
     /// Below the source tree's root: `science/nist`.
     pub path: String,
+    /// The same, as an absolute path of this machine; empty where the files are in git alone.
+    pub directory: PathBuf,
     /// `sciserver-image.json`.
-    pub descriptor: SourceFile,
+    pub descriptor: Arc<SourceFile>,
     /// `Dockerfile`, if there is one.
-    pub dockerfile: Option<SourceFile>,
+    pub dockerfile: Option<Arc<SourceFile>>,
     /// `Dockerfile.dockerignore`, else `.dockerignore`, if there is one.
-    pub ignore_file: Option<SourceFile>,
+    pub ignore_file: Option<Arc<SourceFile>>,
     /// The scripts that the descriptor names as tests, by their path below the layer's directory: those that are
     /// files, and could be read.
     pub scripts: BTreeMap<String, SourceFile>,
@@ -75,19 +79,37 @@ pub struct SourceFile {
     pub text: String,
 }
 
-/// A file of which only identity matters.
+/// A file of which only identity matters. A tree has many: what can be told from the rest is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeFile {
     /// Below the layer's directory, with `/`.
     pub path: String,
     /// What git knows of its mode.
     pub mode: Mode,
-    /// The id of its contents as git knows them, in hex.
-    pub id: String,
-    /// Absolute path on this machine; meaningless for the left-hand side.
-    pub source: PathBuf,
+    /// Of its contents as git knows them.
+    pub id: BlobId,
     /// What its contents on disk must be when it is sent; `None` for the left-hand side and for links.
-    pub expect: Option<Expect>,
+    pub on_disk: Option<OnDisk>,
+}
+
+impl TreeFile {
+    /// What whoever sends its contents must find. Where nobody looked at the disk, what git has.
+    #[must_use]
+    pub fn expect(&self) -> Expect {
+        match &self.on_disk {
+            Some(OnDisk::Sha256(digest)) => Expect::Sha256(digest.to_string()),
+            Some(OnDisk::Blob) | None => Expect::GitBlob(self.id.to_string()),
+        }
+    }
+}
+
+/// What the contents of a file are on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OnDisk {
+    /// Those that git knows.
+    Blob,
+    /// Others: git converts line ends, or Git LFS keeps them. SHA-256, in hex.
+    Sha256(Box<str>),
 }
 
 /// The modes that git keeps of a file.

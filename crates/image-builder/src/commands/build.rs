@@ -184,7 +184,7 @@ fn is_own_repo(opened: &Opened, repo: &str) -> bool {
         Base::Empty => None,
     };
     [Some(&opened.inputs.now), base].into_iter().flatten().any(|tree| {
-        let (config, _) = planner::config::parse(tree.config.as_ref());
+        let (config, _) = planner::config::parse(tree.config.as_deref());
         config.aliases.iter().chain([&config.repo]).any(|own| own.eq_ignore_ascii_case(repo))
     })
 }

@@ -102,7 +102,7 @@ impl NamesArguments {
         let start = planning::start(self.root.as_deref())?;
         let on_disk = source::on_disk(&source::Options { start, ..source::Options::default() })?;
         let graph = planner::graph(&on_disk.tree, &Request::default()).map_err(Refused)?;
-        let config = config::parse(on_disk.tree.config.as_ref()).0;
+        let config = config::parse(on_disk.tree.config.as_deref()).0;
         let given = environment::given(self.platform.as_deref());
         Ok(Names {
             root: on_disk.root,

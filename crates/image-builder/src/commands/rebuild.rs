@@ -16,7 +16,7 @@ use plan::trail::Crumb;
 use plan::{BuildTag, ImageName, Plan, Revision, Target, Trail};
 use planner::Request;
 use planner::source::{self, Comparison};
-use planner::spec::{Outlines, replan};
+use planner::spec::{Lacking, Outlines, replan};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::arguments::{FrontendArguments, Progress};
@@ -217,9 +217,9 @@ fn from_git(
     };
     let mut spec = outline.spec;
     spec.rebuild = tag.rebuild;
-    let ids = outline.context.values().map(|file| file.id.as_str());
+    let ids = outline.context.values().map(|lacking| lacking.file.id);
     let mut contents = source::blobs(&opened.root, ids, LARGEST)?;
-    for (path, file) in &outline.context {
+    for (path, Lacking { file, .. }) in &outline.context {
         let Some(bytes) = contents.get(&file.id).cloned().or_else(|| contents.remove(&file.id)) else {
             return Err(Stop::environment(format!("git does not have {path} of commit {short}"))
                 .help("is it in a submodule? those files are not in this repository")

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use git2::Oid;
 
+use crate::tree::BlobId;
+
 use super::SourceError;
 use super::commit::blob;
 use super::repository;
@@ -14,17 +16,17 @@ use super::repository;
 ///
 /// # Errors
 /// [`SourceError`], when the repository cannot be opened.
-pub fn blobs<'a>(
+pub fn blobs(
     root: &Path,
-    ids: impl IntoIterator<Item = &'a str>,
+    ids: impl IntoIterator<Item = BlobId>,
     limit: usize,
-) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
+) -> Result<BTreeMap<BlobId, Vec<u8>>, SourceError> {
     let (git, _) = repository::open_above(root)?;
     let mut found = BTreeMap::new();
     for id in ids {
-        let read = Oid::from_str(id).ok().and_then(|id| blob(&git, id, limit).ok().flatten());
+        let read = Oid::from_bytes(id.as_bytes()).ok().and_then(|id| blob(&git, id, limit).ok().flatten());
         if let Some(bytes) = read {
-            found.insert(id.to_owned(), bytes);
+            found.insert(id, bytes);
         }
     }
     Ok(found)

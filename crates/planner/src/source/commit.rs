@@ -154,7 +154,7 @@ fn submodule(
         mode: Mode::File,
         id: todo.id,
         store: todo.store.number,
-        expect: None,
+        on_disk: None,
         text: None,
     }));
     Ok(())
@@ -185,7 +185,7 @@ fn file(todo: &Todo, listing: &mut Listing) -> Result<(), SourceError> {
         mode,
         id: todo.id,
         store: todo.store.number,
-        expect: None,
+        on_disk: None,
         text: None,
     }));
     Ok(())

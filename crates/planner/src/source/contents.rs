@@ -2,9 +2,9 @@
 //! sent. A file is read no more than is needed to tell.
 
 use git2::Oid;
-use plan::Expect;
 
 use crate::Problem;
+use crate::tree::OnDisk;
 
 use super::SourceError;
 use super::commit::blob;
@@ -20,7 +20,7 @@ use super::tracked::{Known, Tracked};
 /// What a file on disk is in git.
 pub(super) struct Contents {
     pub(super) id: Oid,
-    pub(super) expect: Expect,
+    pub(super) on_disk: OnDisk,
     /// As git has it, where it matters and is another than git's index knows.
     pub(super) text: Option<Vec<u8>>,
 }
@@ -34,7 +34,7 @@ pub(super) fn of(
     listing: &mut Listing,
 ) -> Result<Contents, SourceError> {
     let known = tracked.known.as_ref();
-    let as_on_disk = |id: Oid, text| Contents { id, expect: Expect::GitBlob(disk::hex(id.as_bytes())), text };
+    let as_on_disk = |id: Oid, text| Contents { id, on_disk: OnDisk::Blob, text };
     // What git has is what lies on disk: nothing converts it, or its size or id says so.
     let unread = match (file.id, known) {
         (Some(id), Some(known)) if id == known.id => Some(id),
@@ -56,8 +56,8 @@ pub(super) fn of(
     match (known, file.id) {
         // git's index says unmodified, whatever was done to the bytes on their way.
         (Some(known), _) if file.is_remembered => {
-            let expect = Expect::Sha256(digests(stores, tracked)?.sha256);
-            Ok(Contents { id: known.id, expect, text: None })
+            let on_disk = OnDisk::Sha256(digests(stores, tracked)?.sha256.into());
+            Ok(Contents { id: known.id, on_disk, text: None })
         }
         (_, Some(id)) if !conversion.rewrites() => Ok(as_on_disk(id, file.bytes)),
         _ => rewritten(stores, conversion, tracked, file),
@@ -82,9 +82,8 @@ fn rewritten(
     };
     let converted = conversion.to_git(bytes, known_blob.as_deref());
     let id = disk::blob_id(&converted);
-    let expect =
-        if id == digests.blob { Expect::GitBlob(id.to_string()) } else { Expect::Sha256(digests.sha256) };
-    Ok(Contents { id, expect, text: is_text(&tracked.path).then_some(converted) })
+    let on_disk = if id == digests.blob { OnDisk::Blob } else { OnDisk::Sha256(digests.sha256.into()) };
+    Ok(Contents { id, on_disk, text: is_text(&tracked.path).then_some(converted) })
 }
 
 /// A file that Git LFS keeps: its blob is a pointer.
@@ -102,16 +101,16 @@ fn large(
     };
     if let (Some(known), Some(pointer), true) = (&tracked.known, &pointer, file.is_remembered) {
         // git's index says unmodified, so the pointer tells the contents without reading them.
-        return Ok(Contents { id: known.id, expect: Expect::Sha256(pointer.sha256.clone()), text: None });
+        return Ok(Contents {
+            id: known.id,
+            on_disk: OnDisk::Sha256(pointer.sha256.as_str().into()),
+            text: None,
+        });
     }
     let digests = digests(stores, tracked)?;
     if file.size <= Pointer::MAX as u64 && Pointer::parse(&read(stores, tracked)?).is_some() {
         listing.problems.push(not_pulled(&tracked.path));
-        return Ok(Contents {
-            id: digests.blob,
-            expect: Expect::GitBlob(digests.blob.to_string()),
-            text: None,
-        });
+        return Ok(Contents { id: digests.blob, on_disk: OnDisk::Blob, text: None });
     }
     let now = Pointer { sha256: digests.sha256.clone(), size: file.size };
     let id = match (&tracked.known, pointer) {
@@ -119,7 +118,7 @@ fn large(
         _ if file.size == 0 => digests.blob,
         _ => now.blob_id(),
     };
-    Ok(Contents { id, expect: Expect::Sha256(digests.sha256), text: None })
+    Ok(Contents { id, on_disk: OnDisk::Sha256(digests.sha256.into()), text: None })
 }
 
 /// Finds a pointer of Git LFS that lies on disk in place of its contents.

@@ -10,6 +10,8 @@ use git2::Oid;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
+use crate::tree::BlobId;
+
 use super::SourceError;
 
 /// Looks at a path without following a link; `None` when nothing is there.
@@ -88,6 +90,11 @@ pub(super) fn blob_id(bytes: &[u8]) -> Oid {
 /// The id of a tree object with these contents.
 pub(super) fn tree_id(bytes: &[u8]) -> Oid {
     oid(&Sha1::new_with_prefix(format!("tree {}\0", bytes.len())).chain_update(bytes).finalize())
+}
+
+/// An id as the rest of the planner knows it.
+pub(super) fn public_id(id: Oid) -> BlobId {
+    BlobId::from(<[u8; 20]>::try_from(id.as_bytes()).expect("SHA-1 has 20 bytes"))
 }
 
 fn blob_header(length: u64) -> String {

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use plan::{Expect, Kind};
+use plan::Kind;
 use sha2::{Digest, Sha256};
 
 use crate::Problem;
-use crate::tree::{LayerFiles, Mode, SourceFile, Tree, TreeFile};
+use crate::tree::{LayerFiles, Mode, OnDisk, SourceFile, Tree, TreeFile};
 
 use super::SourceError;
 use super::commit::blob;
@@ -148,6 +148,10 @@ impl Reader<'_> {
         Ok(Some(Arc::new(LayerFiles {
             kind,
             path: directory.to_owned(),
+            directory: match self.side {
+                Side::Disk => disk::below(self.stores.root(), directory),
+                Side::Commit { .. } => PathBuf::new(),
+            },
             descriptor,
             dockerfile,
             ignore_file,
@@ -174,35 +178,40 @@ impl Reader<'_> {
             if matches!(entries[at].mode, Mode::File | Mode::Executable)
                 && let Some(text) = self.text(&entries[at])?
             {
-                scripts.insert(script, text);
+                scripts.insert(script, Arc::unwrap_or_clone(text));
             }
         }
         Ok(scripts)
     }
 
     fn file(&self, directory: &str, entry: &Entry) -> TreeFile {
-        let (source, expect) = match self.side {
-            Side::Disk => (disk::below(self.stores.root(), &entry.path), entry.expect.clone()),
-            Side::Commit { .. } => (PathBuf::new(), None),
+        let on_disk = match self.side {
+            Side::Disk => entry.on_disk.clone(),
+            Side::Commit { .. } => None,
         };
         let path = entry.path[directory.len() + 1..].to_owned();
-        TreeFile { path, mode: entry.mode.clone(), id: disk::hex(entry.id.as_bytes()), source, expect }
+        TreeFile { path, mode: entry.mode.clone(), id: disk::public_id(entry.id), on_disk }
     }
 
     /// The text of a file; `None` with a problem when it has none that may be read.
-    fn text(&mut self, entry: &Entry) -> Result<Option<SourceFile>, SourceError> {
+    fn text(&mut self, entry: &Entry) -> Result<Option<Arc<SourceFile>>, SourceError> {
         let problem = |code, message: &str| Problem::in_file(code, entry.path.clone(), message);
-        let refused = match entry.mode {
-            Mode::Symlink(_) => Err(linked(&entry.path, "this file is a symbolic link")),
-            Mode::File | Mode::Executable => match self.bytes(entry)? {
+        let too_large =
+            || problem("too-large", "this file is larger than 1 MiB").help("it should be text of some lines");
+        let no_text = |_| problem("not-utf8", "this file is not UTF-8").help("save it as UTF-8");
+        let refused = match (&entry.mode, &entry.text) {
+            (Mode::Symlink(_), _) => Err(linked(&entry.path, "this file is a symbolic link")),
+            (_, Some(known)) if known.text.len() <= TEXT_LIMIT => Ok(Arc::clone(known)),
+            (_, Some(_)) => Err(too_large()),
+            (_, None) => match self.bytes(entry)? {
                 Some(bytes) if bytes.len() <= TEXT_LIMIT => String::from_utf8(bytes)
-                    .map_err(|_| problem("not-utf8", "this file is not UTF-8").help("save it as UTF-8")),
-                _ => Err(problem("too-large", "this file is larger than 1 MiB")
-                    .help("it should be text of some lines")),
+                    .map(|text| Arc::new(SourceFile { path: entry.path.clone(), text }))
+                    .map_err(no_text),
+                _ => Err(too_large()),
             },
         };
         match refused {
-            Ok(text) => Ok(Some(SourceFile { path: entry.path.clone(), text })),
+            Ok(text) => Ok(Some(text)),
             Err(problem) => {
                 self.problems.push(problem);
                 Ok(None)
@@ -211,29 +220,26 @@ impl Reader<'_> {
     }
 
     fn bytes(&self, entry: &Entry) -> Result<Option<Vec<u8>>, SourceError> {
-        if let Some(bytes) = &entry.text {
-            return Ok(Some(bytes.clone()));
-        }
         let store = self.stores.get(entry.store);
         let odb = store.repository.odb().map_err(SourceError::git("cannot open git's objects"))?;
-        match (&entry.expect, self.side) {
+        match (&entry.on_disk, self.side) {
             // What is in no commit yet is on disk alone.
-            (Some(expect), Side::Disk) if !odb.exists(entry.id) => self.uncommitted(&entry.path, expect),
+            (Some(on_disk), Side::Disk) if !odb.exists(entry.id) => self.uncommitted(entry, on_disk),
             _ => blob(&store.repository, entry.id, TEXT_LIMIT),
         }
     }
 
-    fn uncommitted(&self, path: &str, expect: &Expect) -> Result<Option<Vec<u8>>, SourceError> {
-        let path = self.stores.root().join(path);
+    fn uncommitted(&self, entry: &Entry, on_disk: &OnDisk) -> Result<Option<Vec<u8>>, SourceError> {
+        let path = self.stores.root().join(&entry.path);
         let changed = || SourceError::ChangedWhileReading { path: path.clone() };
         let looked_at = disk::metadata(&path)?.ok_or_else(changed)?;
         if looked_at.len() > TEXT_LIMIT as u64 {
             return Ok(None);
         }
         let bytes = disk::read(&path, &looked_at)?;
-        let is_planned = match expect {
-            Expect::GitBlob(id) => disk::blob_id(&bytes).to_string() == *id,
-            Expect::Sha256(digest) => disk::hex(&Sha256::digest(&bytes)) == *digest,
+        let is_planned = match on_disk {
+            OnDisk::Blob => disk::blob_id(&bytes) == entry.id,
+            OnDisk::Sha256(digest) => *disk::hex(&Sha256::digest(&bytes)) == **digest,
         };
         if is_planned { Ok(Some(bytes)) } else { Err(changed()) }
     }

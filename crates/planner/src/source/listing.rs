@@ -3,12 +3,12 @@
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use git2::Oid;
-use plan::Expect;
 
 use crate::Problem;
-use crate::tree::Mode;
+use crate::tree::{Mode, OnDisk, SourceFile};
 
 use super::disk::tree_id;
 use super::repository::{CONFIG, ROOTS};
@@ -29,10 +29,10 @@ pub(super) struct Entry {
     pub(super) id: Oid,
     /// The number of the repository that has the blob, if any has.
     pub(super) store: usize,
-    /// What the file on disk must be; `None` in a commit.
-    pub(super) expect: Option<Expect>,
-    /// The contents as git knows them, where they were read anyway.
-    pub(super) text: Option<Vec<u8>>,
+    /// What the file is on disk; `None` in a commit.
+    pub(super) on_disk: Option<OnDisk>,
+    /// The contents as git knows them, where they were read anyway and are text.
+    pub(super) text: Option<Arc<SourceFile>>,
 }
 
 impl Entry {

@@ -1,6 +1,6 @@
 //! What the configuration and the attributes of a repository say of its files on disk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use git2::Repository;
@@ -11,8 +11,8 @@ use super::tracked::Tracked;
 
 /// The rules of every repository that holds files of the tree.
 pub(super) struct Rules<'run> {
-    /// Sorted, with the files that hold attributes among them.
-    paths: &'run [Tracked],
+    /// The numbers of those that have files with attributes in the tree.
+    with_attributes: HashSet<usize>,
     root: &'run Path,
     repositories: HashMap<usize, RepositoryRules>,
 }
@@ -27,8 +27,11 @@ pub(super) struct RepositoryRules {
 }
 
 impl<'run> Rules<'run> {
-    pub(super) fn new(paths: &'run [Tracked], root: &'run Path) -> Self {
-        Self { paths, root, repositories: HashMap::new() }
+    pub(super) fn new(paths: &[Tracked], root: &'run Path) -> Self {
+        let is_attributes = |path: &str| path.rsplit('/').next() == Some(ATTRIBUTES);
+        let with_attributes = paths.iter().filter(|tracked| is_attributes(&tracked.path));
+        let with_attributes = with_attributes.map(|tracked| tracked.store.number).collect();
+        Self { with_attributes, root, repositories: HashMap::new() }
     }
 
     /// The rules of the repository that holds a file.
@@ -38,12 +41,8 @@ impl<'run> Rules<'run> {
             let repository = &tracked.store.repository;
             let config = repository.config().map_err(SourceError::git("cannot read git's configuration"))?;
             let conversions = Conversions::of(&config);
-            let is_attributes = |path: &str| path.rsplit('/').next() == Some(ATTRIBUTES);
             let may_convert = conversions.by_default()
-                || self
-                    .paths
-                    .iter()
-                    .any(|tracked| tracked.store.number == number && is_attributes(&tracked.path))
+                || self.with_attributes.contains(&number)
                 || self.root.ancestors().any(|dir| dir.join(ATTRIBUTES).is_file())
                 || shared_attributes(repository, &config).iter().any(|path| path.is_file());
             let has_modes = config.get_bool("core.filemode").unwrap_or(true);

@@ -147,5 +147,5 @@ fn is_there(root: &Path, path: &str) -> Result<bool, SourceError> {
 /// One entry with the recorded commit's id stands for the files of a submodule, as it does in a commit.
 fn unfetched(listing: &mut Listing, path: String, id: Oid, store: usize) {
     listing.problems.push(uninitialised(&path));
-    listing.entries.push(Rc::new(Entry { path, mode: Mode::File, id, store, expect: None, text: None }));
+    listing.entries.push(Rc::new(Entry { path, mode: Mode::File, id, store, on_disk: None, text: None }));
 }

@@ -1,10 +1,11 @@
 //! The working tree: what git tracks, and what flags add to that, as it is on disk now.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use plan::Expect;
+use git2::Oid;
 
-use crate::tree::Mode;
+use crate::tree::{Mode, OnDisk, SourceFile};
 
 use super::SourceError;
 use super::commit::{MAX_LINK, MODE_EXECUTABLE, MODE_LINK, bad_link, blob};
@@ -35,7 +36,8 @@ pub(super) fn read(stores: &mut Stores, additions: &Additions) -> Result<Listing
         .collect();
     let found = look::look(stores.root(), &questions)?;
     let mut rules = Rules::new(&paths, stores.root());
-    for (tracked, found) in paths.iter().zip(found) {
+    listing.entries.reserve_exact(paths.len());
+    for (tracked, found) in paths.into_iter().zip(found) {
         if let Some(entry) = settle(stores, &mut rules, tracked, found, &mut listing)? {
             listing.entries.push(Rc::new(entry));
         }
@@ -48,12 +50,10 @@ pub(super) fn read(stores: &mut Stores, additions: &Additions) -> Result<Listing
 fn settle(
     stores: &Stores,
     rules: &mut Rules<'_>,
-    tracked: &Tracked,
+    tracked: Tracked,
     found: Found,
     listing: &mut Listing,
 ) -> Result<Option<Entry>, SourceError> {
-    let store = tracked.store.number;
-    let entry = |mode, id, expect, text| Entry { path: tracked.path.clone(), mode, id, store, expect, text };
     match found {
         Found::BehindLink(link) => {
             listing
@@ -64,12 +64,12 @@ fn settle(
         Found::Nothing => Ok(match &tracked.known {
             // A sparse checkout left it out on purpose: it is as git has it, and cannot be sent.
             Some(known) if known.is_sparse => {
-                let expect = Some(Expect::GitBlob(known.id.to_string()));
+                let id = known.id;
                 match known.mode {
-                    MODE_EXECUTABLE => Some(entry(Mode::Executable, known.id, expect, None)),
-                    MODE_LINK => link_in_git(tracked, known)?
-                        .map(|target| entry(Mode::Symlink(target), known.id, None, None)),
-                    _ => Some(entry(Mode::File, known.id, expect, None)),
+                    MODE_EXECUTABLE => Some(entry(tracked, Mode::Executable, id, Some(OnDisk::Blob))),
+                    MODE_LINK => link_in_git(&tracked, known)?
+                        .map(|target| entry(tracked, Mode::Symlink(target), id, None)),
+                    _ => Some(entry(tracked, Mode::File, id, Some(OnDisk::Blob))),
                 }
             }
             _ => None,
@@ -77,7 +77,7 @@ fn settle(
         Found::Link(target) => {
             let id = disk::blob_id(&target);
             match String::from_utf8(target) {
-                Ok(target) => Ok(Some(entry(Mode::Symlink(target), id, None, None))),
+                Ok(target) => Ok(Some(entry(tracked, Mode::Symlink(target), id, None))),
                 Err(_) => {
                     listing.gap(&tracked.path);
                     listing.problems.push(bad_link(&tracked.path));
@@ -86,17 +86,24 @@ fn settle(
             }
         }
         Found::File(file) => {
-            let rules = rules.of(tracked)?;
+            let rules = rules.of(&tracked)?;
             let executable = match &tracked.known {
                 Some(known) if !rules.has_modes => known.mode == MODE_EXECUTABLE,
                 Some(_) => file.executable,
                 None => rules.has_modes && file.executable,
             };
             let mode = if executable { Mode::Executable } else { Mode::File };
-            let contents = contents::of(stores, rules, tracked, file, listing)?;
-            Ok(Some(entry(mode, contents.id, Some(contents.expect), contents.text)))
+            let contents = contents::of(stores, rules, &tracked, file, listing)?;
+            // What is no text is read again by whoever finds that it should be.
+            let text = contents.text.and_then(|bytes| String::from_utf8(bytes).ok());
+            let text = text.map(|text| Arc::new(SourceFile { path: tracked.path.clone(), text }));
+            Ok(Some(Entry { text, ..entry(tracked, mode, contents.id, Some(contents.on_disk)) }))
         }
     }
+}
+
+fn entry(tracked: Tracked, mode: Mode, id: Oid, on_disk: Option<OnDisk>) -> Entry {
+    Entry { path: tracked.path, mode, id, store: tracked.store.number, on_disk, text: None }
 }
 
 /// The target of a link that is not on disk.

@@ -94,7 +94,7 @@ fn two_commits_are_compared_by_what_they_hold() {
     assert_eq!(opened.inputs.revision.count, Some(2));
     assert_eq!((opened.inputs.revision.dirty, opened.uncommitted), (None, vec![]));
     assert_eq!(paths(&opened.inputs.now), ["compat/c", "science/a"]);
-    assert_eq!(file(&opened.inputs.now, "science/a", "file").expect, None);
+    assert_eq!(file(&opened.inputs.now, "science/a", "file").on_disk, None);
 
     let opened = history.open("HEAD~2..");
     assert_eq!(opened.buildable, Buildable::HeadUnderChanges);
@@ -102,13 +102,13 @@ fn two_commits_are_compared_by_what_they_hold() {
     assert_eq!(opened.inputs.revision.dirty, None);
     assert_eq!(paths(&opened.inputs.now), ["compat/c", "science/a", "science/b"]);
     let committed = git2::Oid::hash_object(git2::ObjectType::Blob, b"second\n").unwrap().to_string();
-    assert_eq!(file(&opened.inputs.now, "science/a", "file").id, committed);
+    assert_eq!(file(&opened.inputs.now, "science/a", "file").id.to_string(), committed);
 
     history.write("science/a/file", "second\n");
     let opened = history.open("HEAD~2..HEAD");
     assert_eq!(opened.buildable, Buildable::Head);
-    assert_eq!(file(&opened.inputs.now, "science/a", "file").source, history.path("science/a/file"));
-    assert!(file(&opened.inputs.now, "science/a", "file").expect.is_some());
+    assert_eq!(layer(&opened.inputs.now, "science/a").directory, history.path("science/a"));
+    assert!(file(&opened.inputs.now, "science/a", "file").on_disk.is_some());
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use plan::{Expect, Kind};
-use planner::tree::Mode;
+use plan::Kind;
+use planner::tree::{Mode, OnDisk};
 
 use crate::history::{History, base, file, files, layer, paths, problems};
 
@@ -31,11 +31,11 @@ fn a_layer_is_read_with_its_texts_and_files() {
 
     let run = file(tree, "science/deep/er/a", "bin/run");
     assert_eq!(run.mode, Mode::Executable);
-    assert_eq!(run.source, history.path("science/deep/er/a/bin/run"));
-    assert_eq!(run.expect, Some(Expect::GitBlob(run.id.clone())));
-    assert_eq!(run.id, "1a2485251c33a70432394c93fb89330ef214bfc9");
+    assert_eq!(a.directory, history.path("science/deep/er/a"));
+    assert_eq!(run.on_disk, Some(OnDisk::Blob));
+    assert_eq!(run.id.to_string(), "1a2485251c33a70432394c93fb89330ef214bfc9");
     let link = file(tree, "science/deep/er/a", "link");
-    assert_eq!((&link.mode, &link.expect), (&Mode::Symlink("bin/run".to_owned()), &None));
+    assert_eq!((&link.mode, &link.on_disk), (&Mode::Symlink("bin/run".to_owned()), &None));
 
     history.write("science/deep/er/a/Dockerfile.dockerignore", "other\n");
     history.commit("two");
@@ -61,8 +61,8 @@ fn what_both_sides_hold_alike_is_read_once() {
         assert_eq!(files(layer(base, "science/b")), files(layer(now, "science/b")));
         assert_eq!(file(base, "science/b", "sub/same").id, file(now, "science/b", "sub/same").id);
         assert_ne!(file(base, "science/b", "file").id, file(now, "science/b", "file").id);
-        assert_eq!(file(base, "science/b", "file").expect, None);
-        assert!(file(now, "science/a", "file").expect.is_some());
+        assert_eq!(file(base, "science/b", "file").on_disk, None);
+        assert!(file(now, "science/a", "file").on_disk.is_some());
     }
 }
 

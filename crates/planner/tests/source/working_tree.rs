@@ -35,8 +35,8 @@ fn tracked_files_count_as_they_are_on_disk() {
     assert_eq!(files(layer(now, "science/a")), ["Dockerfile", "file", "sciserver-image.json", "staged"]);
     assert_eq!(files(layer(now, "compat/c")), ["Dockerfile", "sciserver-image.json"]);
     let id = |text: &str| Oid::hash_object(git2::ObjectType::Blob, text.as_bytes()).unwrap().to_string();
-    assert_eq!(file(now, "science/a", "file").id, id("edited\n"));
-    assert_eq!(file(now, "science/a", "staged").id, id("new, and edited\n"));
+    assert_eq!(file(now, "science/a", "file").id.to_string(), id("edited\n"));
+    assert_eq!(file(now, "science/a", "staged").id.to_string(), id("new, and edited\n"));
     assert_eq!(
         opened.uncommitted,
         ["compat/c/file", "science/a/file", "science/a/staged", "science/gone/sciserver-image.json"]
