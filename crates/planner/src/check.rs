@@ -8,9 +8,8 @@ use plan::Revision;
 use crate::config::{Config, Level};
 use crate::finding::Findings;
 use crate::layers::Reader;
-use crate::survey::Survey;
 use crate::tree::{Base, Tree};
-use crate::{Problem, Request, base, configuration, guidelines, names, orphans};
+use crate::{Problem, Request, configuration, guidelines, names, orphans, surveys};
 
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,12 +40,11 @@ pub fn check(now: &Tree, since: Option<&Base>, revision: Option<&Revision>, requ
     let mut findings = Findings::thorough();
     let (config, repo) = configuration(now, request, &mut findings);
     let mut reader = Reader::new(&config, &request.allow_frontend);
-    let survey = Survey::new(reader.side(now, &mut findings), &config, &repo, &mut findings);
+    let (survey, base) = surveys(now, since, &mut reader, &config, &repo, &mut findings);
     let unborn =
         Revision { commit: "0".repeat(40), count: None, short: "0".repeat(7), dirty: None, shallow: true };
     names::check(now, &survey, &repo, revision.unwrap_or(&unborn), request.rebuild, &mut findings);
-    if let Some(since) = since {
-        let base = base(since, &mut reader, &config, &repo, &mut findings);
+    if since.is_some() {
         orphans::check(&survey, &base, &config, request, &mut findings);
     }
     guidelines::check(&survey, &config, &mut findings);

@@ -70,6 +70,9 @@ pub use picture::LayerGraph;
 pub use problem::{Edit, Problem};
 pub use request::{Request, Selection};
 
+/// Of more layers, the two sides of a comparison are looked at by two threads.
+const MANY: usize = 64;
+
 /// A plan with what is needed to carry it out and to show it.
 #[derive(Debug, Clone)]
 pub struct Planned {
@@ -101,8 +104,7 @@ pub fn plan(inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>>
     let mut findings = Findings::default();
     let (config, repo) = configuration(&inputs.now, request, &mut findings);
     let mut reader = Reader::new(&config, &request.allow_frontend);
-    let now = Survey::new(reader.side(&inputs.now, &mut findings), &config, &repo, &mut findings);
-    let base = base(&inputs.base, &mut reader, &config, &repo, &mut findings);
+    let (now, base) = surveys(&inputs.now, Some(&inputs.base), &mut reader, &config, &repo, &mut findings);
     names::check(&inputs.now, &now, &repo, &inputs.revision, request.rebuild, &mut findings);
     orphans::check(&now, &base, &config, request, &mut findings);
     guidelines::check(&now, &config, &mut findings);
@@ -190,18 +192,26 @@ fn configuration(tree: &Tree, request: &Request, findings: &mut Findings) -> (Co
     (config, repo)
 }
 
-/// What the tree is compared with. Nothing of it is refused: it cannot be mended any more.
-fn base(
-    base: &Base,
+/// A tree, and what it is compared with. Of the latter nothing is refused: it cannot be mended any more.
+fn surveys(
+    now: &Tree,
+    base: Option<&Base>,
     reader: &mut Reader<'_>,
     config: &Config,
     repo: &str,
     findings: &mut Findings,
-) -> Survey {
-    let Base::Commit { commit, tree } = base else { return Survey::default() };
+) -> (Survey, Survey) {
+    let side = reader.side(now, findings);
+    let Some(Base::Commit { commit, tree }) = base else {
+        return (Survey::new(side, config, repo, findings), Survey::default());
+    };
     let mut unreadable = Findings::lenient();
-    let side = reader.side(tree, &mut unreadable);
-    let survey = Survey::new(side, config, repo, &mut unreadable);
+    let base_side = reader.side(tree, &mut unreadable);
+    let surveys = shares::both(
+        side.science.len() > MANY,
+        || Survey::new(side, config, repo, findings),
+        || Survey::new(base_side, config, repo, &mut unreadable),
+    );
     let unreadable = unreadable.sorted();
     if let Some(first) = unreadable.problems.first() {
         let mut files: Vec<&str> =
@@ -221,7 +231,7 @@ fn base(
             )),
         );
     }
-    survey
+    surveys
 }
 
 fn compared_with(base: &Base, selection: &Selection) -> ComparedWith {

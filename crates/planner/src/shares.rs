@@ -37,6 +37,19 @@ pub(crate) fn each<Item: Sync, State, Answer: Send>(
     }
 }
 
+/// Does two things, of which none needs the other, at once; one after the other where they are not `worth` a thread. A panic
+/// goes on here.
+pub(crate) fn both<A: Send, B: Send>(
+    worth: bool,
+    first: impl FnOnce() -> A + Send,
+    second: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    match worth.then(pool).flatten() {
+        Some(pool) => pool.join(first, second),
+        None => (first(), second()),
+    }
+}
+
 /// `None` where one thread is all that the machine runs at once, or all that it lets us have.
 fn pool() -> Option<&'static ThreadPool> {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();

@@ -8,7 +8,7 @@ use crate::Problem;
 use crate::tree::Mode;
 
 use super::SourceError;
-use super::listing::{Entry, Listing, checked_path, is_wanted};
+use super::listing::{Entry, Listing, is_wanted};
 use super::repository::{Store, Stores};
 
 /// A link's text is never longer on Linux.
@@ -39,7 +39,7 @@ pub(super) fn read(stores: &mut Stores, tree: Oid, known: Option<&Listing>) -> R
             listing.gap(&todo.path);
             submodule(stores, &todo, known, &mut open, &mut listing)?;
         } else if ObjectType::Tree == kind(todo.mode) {
-            subtree(&todo, known, &mut open, &mut listing)?;
+            subtree(todo, known, &mut open, &mut listing)?;
         } else {
             file(&todo, &mut listing)?;
         }
@@ -101,17 +101,8 @@ fn expand(
         if !is_wanted(&full) {
             continue;
         }
-        match checked_path(&full) {
-            Ok(path) => open.push(Todo {
-                store: Rc::clone(store),
-                path: path.to_owned(),
-                mode: entry.filemode(),
-                id: entry.id(),
-            }),
-            Err(problem) => {
-                listing.gap(&String::from_utf8_lossy(&full));
-                listing.problems.push(*problem);
-            }
+        if let Some(path) = listing.checked(full) {
+            open.push(Todo { store: Rc::clone(store), path, mode: entry.filemode(), id: entry.id() });
         }
     }
     open[first..].reverse();
@@ -120,16 +111,19 @@ fn expand(
 
 /// A directory: taken over from the other side where that has the same.
 fn subtree(
-    todo: &Todo,
+    todo: Todo,
     known: Option<&Listing>,
     open: &mut Vec<Todo>,
     listing: &mut Listing,
 ) -> Result<(), SourceError> {
-    match known.filter(|known| known.directories.get(&todo.path) == Some(&todo.id)) {
-        Some(known) => listing.entries.extend(known.below(&todo.path).iter().cloned()),
-        None => expand(&todo.store, todo.id, &todo.path, open, listing)?,
-    }
-    Ok(())
+    let path = match known {
+        None => todo.path,
+        Some(known) => match listing.take_over(todo.path, todo.id, known) {
+            Ok(()) => return Ok(()),
+            Err(path) => path,
+        },
+    };
+    expand(&todo.store, todo.id, &path, open, listing)
 }
 
 /// A submodule: the tree of the commit that is recorded for it. Where its repository is not there, or lacks that
@@ -146,7 +140,7 @@ fn submodule(
     {
         let top =
             Todo { store: Rc::clone(&store), path: todo.path.clone(), mode: 0o040_000, id: commit.tree_id() };
-        return subtree(&top, known, open, listing);
+        return subtree(top, known, open, listing);
     }
     listing.problems.push(uninitialised(&todo.path));
     listing.entries.push(Rc::new(Entry {

@@ -14,7 +14,7 @@ use crate::tree::{LayerFiles, Mode, OnDisk, SourceFile, Tree, TreeFile};
 use super::SourceError;
 use super::commit::blob;
 use super::disk;
-use super::listing::{Entry, Listing, below, parent};
+use super::listing::{Entry, Listing, parent};
 use super::repository::{CONFIG, DESCRIPTOR, ROOTS, Stores};
 
 /// A text longer than this, in bytes, is refused and not read.
@@ -49,7 +49,7 @@ pub(super) fn tree(stores: &Stores, listing: &Listing, side: Side<'_>) -> Result
     let directories = reader.directories(listing);
     let mut layers = Vec::with_capacity(directories.len());
     for directory in &directories {
-        if let Some(layer) = reader.layer(directory, below(&listing.entries, directory))? {
+        if let Some(layer) = reader.layer(directory, listing)? {
             layers.push(layer);
         }
     }
@@ -114,20 +114,14 @@ impl Reader<'_> {
     }
 
     /// One layer; `None` when its descriptor cannot be read.
-    fn layer(
-        &mut self,
-        directory: &str,
-        entries: &[Rc<Entry>],
-    ) -> Result<Option<Arc<LayerFiles>>, SourceError> {
-        if let Side::Commit { other: Some((other, tree)) } = self.side {
-            let theirs = other.below(directory);
-            let same = theirs.len() == entries.len()
-                && theirs.iter().zip(entries).all(|(a, b)| Rc::ptr_eq(a, b) || a.same(b));
-            let shared = tree.layers.binary_search_by(|layer| layer.path.as_str().cmp(directory));
-            if let (true, Ok(at)) = (same, shared) {
-                return Ok(Some(Arc::clone(&tree.layers[at])));
-            }
+    fn layer(&mut self, directory: &str, listing: &Listing) -> Result<Option<Arc<LayerFiles>>, SourceError> {
+        if let Side::Commit { other: Some((other, tree)) } = self.side
+            && let Ok(at) = tree.layers.binary_search_by(|layer| layer.path.as_str().cmp(directory))
+            && (listing.is_taken_over(directory) || alike(listing.below(directory), other.below(directory)))
+        {
+            return Ok(Some(Arc::clone(&tree.layers[at])));
         }
+        let entries = listing.below(directory);
         let mut text = |name: &str| {
             let path = format!("{directory}/{name}");
             match entries.binary_search_by(|entry| entry.path.as_bytes().cmp(path.as_bytes())) {
@@ -271,6 +265,11 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Whether two lists of files are the same to git.
+fn alike(a: &[Rc<Entry>], b: &[Rc<Entry>]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Rc::ptr_eq(a, b) || a.same(b))
 }
 
 /// The problem of a link where none may be.

@@ -13,7 +13,7 @@ use crate::tree::Mode;
 use super::SourceError;
 use super::commit::{MODE_SUBMODULE, uninitialised};
 use super::disk::metadata;
-use super::listing::{Entry, Listing, checked_path, is_wanted};
+use super::listing::{Entry, Listing, is_wanted};
 use super::look::Remembered;
 use super::repository::{Store, Stores};
 
@@ -50,26 +50,23 @@ pub(super) fn tracked(stores: &mut Stores, listing: &mut Listing) -> Result<Vec<
     while let Some(store) = open.pop() {
         let (index, written) = index(&store)?;
         for entry in index.iter() {
-            let Some(path) = place(&store, &entry, listing) else { continue };
+            let remembered = remembered(&entry, written);
+            let (id, extended) = (entry.id, entry.flags_extended);
             let mode = i32::try_from(entry.mode).unwrap_or_default();
+            let Some(path) = place(&store, entry, listing) else { continue };
             if mode == MODE_SUBMODULE {
                 listing.gap(&path);
                 match stores.submodule(&path)? {
                     Some(submodule) => open.push(submodule),
                     None if is_there(stores.root(), &path)? => {
-                        unfetched(listing, path, entry.id, store.number);
+                        unfetched(listing, path, id, store.number);
                     }
                     None => {}
                 }
                 continue;
             }
-            let extended = IndexEntryExtendedFlag::from_bits_truncate(entry.flags_extended);
-            let known = Known {
-                id: entry.id,
-                mode,
-                remembered: remembered(&entry, written),
-                is_sparse: extended.is_skip_worktree(),
-            };
+            let extended = IndexEntryExtendedFlag::from_bits_truncate(extended);
+            let known = Known { id, mode, remembered, is_sparse: extended.is_skip_worktree() };
             all.push(Tracked { path, store: Rc::clone(&store), known: Some(known) });
         }
     }
@@ -93,33 +90,24 @@ fn index(store: &Store) -> Result<(Index, (i64, i64)), SourceError> {
 }
 
 /// Where an entry is below the source tree's root; `None` when it is not of those that are read.
-fn place(store: &Store, entry: &IndexEntry, listing: &mut Listing) -> Option<String> {
-    let below = entry.path.strip_prefix(store.prefix.as_bytes())?;
-    let full =
-        if store.mount.is_empty() { below.to_vec() } else { [store.mount.as_bytes(), b"/", below].concat() };
+fn place(store: &Store, entry: IndexEntry, listing: &mut Listing) -> Option<String> {
+    let full = if store.prefix.is_empty() && store.mount.is_empty() {
+        entry.path
+    } else {
+        let below = entry.path.strip_prefix(store.prefix.as_bytes())?;
+        let above: &[u8] = if store.mount.is_empty() { b"" } else { b"/" };
+        [store.mount.as_bytes(), above, below].concat()
+    };
     if !is_wanted(&full) {
         return None;
     }
-    match checked_path(&full) {
-        Ok(path) => {
-            if entry.flags & STAGE != 0 {
-                listing.problems.push(
-                    Problem::in_file(
-                        "merge-conflict",
-                        path,
-                        "git has an unresolved merge conflict in this file",
-                    )
-                    .help("resolve it, then git add it"),
-                );
-            }
-            Some(path.to_owned())
-        }
-        Err(problem) => {
-            listing.gap(&String::from_utf8_lossy(&full));
-            listing.problems.push(*problem);
-            None
-        }
+    let path = listing.checked(full)?;
+    if entry.flags & STAGE != 0 {
+        let message = "git has an unresolved merge conflict in this file";
+        let problem = Problem::in_file("merge-conflict", &path, message);
+        listing.problems.push(problem.help("resolve it, then git add it"));
     }
+    Some(path)
 }
 
 /// What the index remembers of a file. One that may have been written in the same tick as the index itself can

@@ -8,7 +8,7 @@ use walkdir::WalkDir;
 
 use crate::Problem;
 
-use super::listing::{Listing, checked_path, is_wanted};
+use super::listing::{Listing, is_wanted};
 use super::repository::{CONFIG, ROOTS, Store, Stores};
 use super::tracked::Tracked;
 use super::{Options, SourceError};
@@ -111,15 +111,11 @@ fn walk(
         };
         let is_dir = file.file_type().is_dir();
         let below = file.path().strip_prefix(stores.root()).expect("the walk began below the root");
-        let path = match checked_path(below.as_os_str().as_encoded_bytes()) {
-            Ok(path) => path.to_owned(),
-            Err(problem) => {
-                listing.problems.push(*problem);
-                if is_dir {
-                    files.skip_current_dir();
-                }
-                continue;
+        let Some(path) = listing.checked(below.as_os_str().as_encoded_bytes().to_vec()) else {
+            if is_dir {
+                files.skip_current_dir();
             }
+            continue;
         };
         if file.file_name() == ".git" {
             if is_dir {

@@ -23,8 +23,11 @@ use super::untracked::{self, Additions};
 pub(super) fn read(stores: &mut Stores, additions: &Additions) -> Result<Listing, SourceError> {
     let mut listing = Listing::default();
     let mut paths = tracked(stores, &mut listing)?;
-    paths.extend(untracked::find(stores, additions, &paths, &mut listing)?);
-    paths.sort_by(|a, b| a.path.cmp(&b.path));
+    let more = untracked::find(stores, additions, &paths, &mut listing)?;
+    if !more.is_empty() {
+        paths.extend(more);
+        paths.sort_by(|a, b| a.path.cmp(&b.path));
+    }
     let questions: Vec<_> = paths
         .iter()
         .map(|tracked| Question {

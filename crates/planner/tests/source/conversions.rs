@@ -56,7 +56,11 @@ fn line_ends_are_those_of_git() {
         history.write("science/a/file", "more\r\ntext\r\n");
         let opened = history.open("HEAD");
         assert_eq!(opened.uncommitted, ["science/a/Dockerfile", "science/a/file"], "{shown}");
-        assert_eq!(file(&opened.inputs.now, "science/a", "file").id.to_string(), blob("more\ntext\n"), "{shown}");
+        assert_eq!(
+            file(&opened.inputs.now, "science/a", "file").id.to_string(),
+            blob("more\ntext\n"),
+            "{shown}"
+        );
         let dockerfile = layer(&opened.inputs.now, "science/a").dockerfile.clone().unwrap();
         assert_eq!(dockerfile.text, "FROM scratch\nUSER 1\n", "{shown}");
     }
