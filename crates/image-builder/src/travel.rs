@@ -4,7 +4,7 @@
 //! context too, up to a bound. That an artifact cannot be attached is told and fails nothing: the image is published, and
 //! the next run that meets it attaches what is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -23,7 +23,7 @@ use flate2::write::GzEncoder;
 use plan::spec::{ARTIFACT_TYPE, Contents, Spec};
 use plan::{Build, ImageName, Plan, Target, Trail, label};
 use planner::Request;
-use planner::spec::{Lacking, Outline, Outlines};
+use planner::spec::{Outline, Outlines};
 use planner::tree::{OnDisk, Tree};
 use registry::{DockerConfig, ErrorKind, Registry};
 use sha1::{Digest as _, Sha1};
@@ -68,7 +68,8 @@ pub(crate) fn label(plan: &mut Plan, tree: &Tree, request: &Request, travels: Tr
     let mut specs = Vec::new();
     for build in &plan.builds {
         let room = LABEL.min(ALL_LABELS.saturating_sub(weight(build) + key.len()));
-        let fits = |spec: &Spec| Some(encode(spec)).filter(|text| text.len() <= room);
+        let fits =
+            |spec: &Spec| (least(spec) <= room).then(|| encode(spec)).filter(|text| text.len() <= room);
         let outline = || outlines.of(plan, build);
         let full =
             || Some(fill(outline(), LABEL_CONTENTS)).filter(Spec::is_whole).and_then(|spec| fits(&spec));
@@ -94,20 +95,20 @@ fn weight(build: &Build) -> usize {
 }
 
 /// Reads what a context holds, as git knows it; nothing of it when it is more than `most` bytes in all.
-fn fill(mut outline: Outline, most: u64) -> Spec {
+fn fill(mut outline: Outline<'_>, most: u64) -> Spec {
     let sizes = outline
         .context
         .values()
-        .map(|lacking| fs::symlink_metadata(&lacking.source).map_or(0, |found| found.len()));
+        .map(|lacking| fs::symlink_metadata(lacking.source()).map_or(0, |found| found.len()));
     if sizes.sum::<u64>() > most {
         return outline.spec;
     }
-    for (path, Lacking { source, file }) in &outline.context {
+    for (path, lacking) in &outline.context {
         // What git has in another form than the disk does not give the same inputs to who has no git.
-        if matches!(&file.on_disk, Some(OnDisk::Sha256(_))) {
+        if matches!(&lacking.file.on_disk, Some(OnDisk::Sha256(_))) {
             continue;
         }
-        let Ok(bytes) = fs::read(source) else { continue };
+        let Ok(bytes) = fs::read(lacking.source()) else { continue };
         put(&mut outline.spec, path, bytes);
     }
     outline.spec
@@ -135,6 +136,13 @@ fn encode(spec: &Spec) -> String {
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     packed.write_all(spec.to_json().as_bytes()).expect("memory takes what is written");
     STANDARD.encode(packed.finish().expect("memory takes what is written"))
+}
+
+/// What [`encode`] makes has this length at least: nothing makes a digest shorter than its twenty bytes. So a context of thousands of
+/// files is not packed only to see that it does not fit.
+fn least(spec: &Spec) -> usize {
+    let ids: BTreeSet<&str> = spec.files.values().map(|file| file.id.as_str()).collect();
+    ids.len().saturating_sub(1) * 20 * 4 / 3
 }
 
 fn decode(text: &str) -> anyhow::Result<Spec> {

@@ -72,6 +72,21 @@ fn travel_label(plan: &mut Plan, tree: &Tree, request: &Request, travels: Travel
     super::label(plan, tree, request, travels);
 }
 
+/// Digests are what nothing can pack; all else in these specs is as like as it can be.
+#[test]
+fn what_is_said_to_be_too_long_unpacked_is_so() {
+    let mut spec = spec();
+    for count in [0, 1, 10, 1_000] {
+        for number in 0..count {
+            let id = blob_id(&usize::to_be_bytes(number));
+            let file = SpecFile { mode: "100644".into(), id, contents: None };
+            spec.files.insert(format!("{number:04}"), file);
+        }
+        let (least, length) = (least(&spec), encode(&spec).len());
+        assert!(least <= length && least + 26 >= count * 26, "{least} {length}");
+    }
+}
+
 #[test]
 fn contents_are_taken_only_if_they_are_what_git_knows() {
     let mut spec = spec();

@@ -22,20 +22,28 @@ use crate::tree::{LayerFiles, Mode, SourceFile, Tree, TreeFile};
 
 /// A spec, and where the contents are that it lacks.
 #[derive(Debug, Clone)]
-pub struct Outline {
+pub struct Outline<'a> {
     /// The spec. Files of the context have no contents yet.
     pub spec: Spec,
     /// Those files, by their path in the spec.
-    pub context: BTreeMap<String, Lacking>,
+    pub context: BTreeMap<String, Lacking<'a>>,
 }
 
 /// A file whose contents a spec lacks.
-#[derive(Debug, Clone)]
-pub struct Lacking {
-    /// Absolute path on this machine; meaningless for a commit's.
-    pub source: PathBuf,
+#[derive(Debug, Clone, Copy)]
+pub struct Lacking<'a> {
+    /// Its layer's directory on this machine, absolute; meaningless for a commit's.
+    directory: &'a Path,
     /// The file.
-    pub file: TreeFile,
+    pub file: &'a TreeFile,
+}
+
+impl Lacking<'_> {
+    /// Where it is on this machine.
+    #[must_use]
+    pub fn source(&self) -> PathBuf {
+        self.directory.join(&self.file.path)
+    }
 }
 
 /// What a source tree gives for builds, one after the other.
@@ -60,7 +68,7 @@ impl<'a> Outlines<'a> {
 
     /// The spec of a build of this tree's plan.
     #[must_use]
-    pub fn of(&self, plan: &Plan, build: &Build) -> Outline {
+    pub fn of(&self, plan: &Plan, build: &Build) -> Outline<'_> {
         let tag = build.build_tag().rsplit_once(':').and_then(|(_, tag)| plan::BuildTag::parse(tag));
         let mut outline = self.outline(build.kind, &build.id, plan.revision.clone());
         outline.spec.rebuild = tag.and_then(|tag| tag.rebuild);
@@ -73,7 +81,7 @@ impl<'a> Outlines<'a> {
     /// The spec of what is published under a name, `sci/nist:1.0` or `rel/nist-basic:2.0`, without what [`replan`] tells:
     /// inputs, Dockerfile and arguments. `None` when the tree has nothing of that name.
     #[must_use]
-    pub fn named(&self, name: &str, revision: Revision) -> Option<Outline> {
+    pub fn named(&self, name: &str, revision: Revision) -> Option<Outline<'_>> {
         let (kind, id) = if name.starts_with("rel/") {
             let mut products = self.survey.products().map(|(product, ..)| product_id(product));
             (Kind::Compat, products.find(|id| id.0 == name)?)
@@ -88,7 +96,7 @@ impl<'a> Outlines<'a> {
         Some(self.outline(kind, &id, revision))
     }
 
-    fn outline(&self, kind: Kind, id: &BuildId, revision: Revision) -> Outline {
+    fn outline(&self, kind: Kind, id: &BuildId, revision: Revision) -> Outline<'_> {
         let mut outline = Outline {
             spec: Spec {
                 format_version: FORMAT_VERSION.to_owned(),
@@ -143,7 +151,7 @@ impl<'a> Outlines<'a> {
     }
 }
 
-impl Outline {
+impl<'a> Outline<'a> {
     /// Descriptor, Dockerfile and ignore file of a layer.
     fn layer(&mut self, files: &LayerFiles) {
         let texts = [Some(&files.descriptor), files.dockerfile.as_ref(), files.ignore_file.as_ref()];
@@ -163,7 +171,7 @@ impl Outline {
         self.spec.files.insert(file.path.clone(), SpecFile { mode: mode.to_owned(), id, contents });
     }
 
-    fn context<'a>(&mut self, layer: &LayerFiles, files: impl Iterator<Item = &'a TreeFile>) {
+    fn context(&mut self, layer: &'a LayerFiles, files: impl Iterator<Item = &'a TreeFile>) {
         for file in files {
             let path = format!("{}/{}", layer.path, file.path);
             if self.spec.files.contains_key(&path) {
@@ -172,8 +180,7 @@ impl Outline {
             let contents = match &file.mode {
                 Mode::Symlink(target) => Some(Contents::Text(target.clone())),
                 Mode::File | Mode::Executable => {
-                    let source = layer.directory.join(&file.path);
-                    self.context.insert(path.clone(), Lacking { source, file: file.clone() });
+                    self.context.insert(path.clone(), Lacking { directory: &layer.directory, file });
                     None
                 }
             };
