@@ -18,6 +18,7 @@ use sha2::Sha256;
 use tokio::sync::mpsc;
 
 pub(crate) mod fetched;
+mod pieces;
 
 /// 1980-01-01, the earliest time that every archive format can hold.
 pub const CONSTANT_TIME: i64 = 315_532_800;

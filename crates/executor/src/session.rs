@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bollard::auth::DockerCredentials;
-use bollard_buildkit_proto::fsutil::types::Packet;
 use bollard_buildkit_proto::health::health_check_response::ServingStatus;
 use bollard_buildkit_proto::health::health_server::{Health, HealthServer};
 use bollard_buildkit_proto::health::{
@@ -20,22 +19,25 @@ use bollard_buildkit_proto::health::{
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::{Secrets, SecretsServer};
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::{GetSecretRequest, GetSecretResponse};
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::{Auth, AuthServer};
-use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::{FileSync, FileSyncServer};
 use bollard_buildkit_proto::moby::filesync::v1::{
     CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse, GetTokenAuthorityRequest,
     GetTokenAuthorityResponse, VerifyTokenAuthorityRequest, VerifyTokenAuthorityResponse,
 };
 use futures_util::Stream;
 use hyper::header::{CONNECTION, HOST, UPGRADE};
+use hyper::rt::{Read, Write};
 use hyper::{Request as HttpRequest, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use sha2::{Digest, Sha256};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 
-use crate::context::fetched::{Source, Wanted};
+mod files;
+mod gathered;
+
+use crate::context::fetched::Source;
 use crate::endpoint::Endpoint;
 use crate::endpoint::dial::dial;
 use crate::engine::{EngineError, EngineErrorKind};
@@ -44,9 +46,12 @@ use crate::options::BuildSecret;
 /// How long an engine may take to open a session.
 const OPENING: Duration = Duration::from_secs(30);
 
+/// What HTTP/2 has room for (RFC 9113, 6.9.1).
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+
 /// What the engine may call, as it has to be told.
 const METHODS: [&str; 5] = [
-    "/moby.filesync.v1.FileSync/DiffCopy",
+    files::DIFF_COPY,
     "/grpc.health.v1.Health/Check",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/moby.filesync.v1.Auth/Credentials",
@@ -79,14 +84,19 @@ pub(crate) async fn open(
     let routes = Routes::new(HealthServer::new(Alive))
         .add_service(SecretsServer::new(Kept(secrets)))
         .add_service(AuthServer::new(Logins(logins)))
-        .add_service(FileSyncServer::new(Files(source)));
-    let served = tokio::spawn(async move {
-        let service = TowerToHyperService::new(routes);
-        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        // The engine ends it as it likes; whether a build failed of it, the build tells.
-        let _ = connection.serve_connection(upgraded, service).await;
-    });
+        .add_service(files::Files(source));
+    let served = tokio::spawn(serve(upgraded, routes));
     Ok(Session { id, _served: AbortOnDropHandle::new(served) })
+}
+
+/// Answers on a connection until the engine ends it, as it likes; whether a build failed of it, the build tells.
+async fn serve(stream: impl Read + Write + Send + Unpin + 'static, routes: Routes) {
+    let mut connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    // h2 ends a connection when small frames wait to be read that are worth more than half of its window, 256 bytes for each. An engine
+    // asks for thousands of files at once, by a frame each; how many can wait, the window of its one stream bounds.
+    connection.initial_connection_window_size(LARGEST_WINDOW);
+    let service = TowerToHyperService::new(routes);
+    let _ = gathered::run(stream, |stream| connection.serve_connection(stream, service)).await;
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -141,35 +151,6 @@ impl Secrets for Kept {
         Ok(Response::new(GetSecretResponse { data: value.clone() }))
     }
 }
-
-/// What is built from.
-struct Files(Arc<Source>);
-
-#[tonic::async_trait]
-impl FileSync for Files {
-    type DiffCopyStream = Packets;
-    type TarStreamStream = Packets;
-
-    async fn diff_copy(&self, request: Request<Streaming<Packet>>) -> Result<Response<Packets>, Status> {
-        let told = |key: &str| -> Vec<String> {
-            let values = request.metadata().get_all(key).iter();
-            // What cannot be read is a pattern, and so stands for all there is.
-            values.map(|value| value.to_str().unwrap_or("*").to_owned()).collect()
-        };
-        let directory = told("dir-name").pop().unwrap_or_default();
-        let paths = [told("followpaths"), told("include-patterns")].concat();
-        let wanted = Wanted::new(&directory, &paths)
-            .ok_or_else(|| Status::not_found(format!("this build has no directory {directory:?}")))?;
-        let mut packets = Arc::clone(&self.0).serve(wanted, request.into_inner());
-        Ok(Response::new(Box::pin(futures_util::stream::poll_fn(move |cx| packets.poll_recv(cx)))))
-    }
-
-    async fn tar_stream(&self, _: Request<Streaming<Packet>>) -> Result<Response<Packets>, Status> {
-        Err(Status::unimplemented("a session gives its files by DiffCopy"))
-    }
-}
-
-type Packets = Pin<Box<dyn Stream<Item = Result<Packet, Status>> + Send>>;
 
 /// Who we are to registries.
 struct Logins(HashMap<String, DockerCredentials>);

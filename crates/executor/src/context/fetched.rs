@@ -5,25 +5,26 @@
 //! tar, and a file that changed ends the stream with an error. Knows the packets, and nothing of engines or sessions.
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bollard_buildkit_proto::fsutil::types::packet::PacketType;
 use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use plan::{Context, Entry, EntryKind, Expect};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::Status;
 
+use super::pieces::{CHUNK, Pieces, packet};
 use super::{
     CheckedDirectories, ContextError, DOCKERFILE, Hashing, check_link, check_path, directories, open,
 };
 
-/// Bytes of a file in one packet, and packets on their way.
-const CHUNK: usize = 128 * 1024;
-const PACKETS_UNDERWAY: usize = 8;
+/// Pieces on their way.
+const PIECES_UNDERWAY: usize = 8;
 
 /// Kinds of files, as Go's `fs.FileMode` has them, which is what goes over the wire.
 const MODE_DIRECTORY: u32 = 1 << 31;
@@ -141,7 +142,7 @@ impl Source {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Hands over what is wanted to one who asks in `requests`.
+    /// Hands over what is wanted to one who asks in `requests`: packets, as gRPC sends them, in pieces that end with a packet.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -149,14 +150,14 @@ impl Source {
         self: Arc<Self>,
         wanted: Wanted,
         requests: impl Stream<Item = Result<Packet, Status>> + Send + Unpin + 'static,
-    ) -> mpsc::Receiver<Result<Packet, Status>> {
-        let (sender, packets) = mpsc::channel(PACKETS_UNDERWAY);
+    ) -> mpsc::Receiver<Result<Bytes, Status>> {
+        let (sender, pieces) = mpsc::channel(PIECES_UNDERWAY);
         let (asks, asked) = mpsc::unbounded_channel();
         // Read as they come: who asks does not listen while it is not heard.
         tokio::spawn(hear(requests, asks));
         tokio::task::spawn_blocking(move || {
-            let give = |packet| sender.blocking_send(Ok(packet)).map_err(|_| ContextError::Closed);
-            if let Err(error) = self.give(&wanted, asked, &give) {
+            let give = |piece| sender.blocking_send(Ok(piece)).map_err(|_| ContextError::Closed);
+            if let Err(error) = self.give(&wanted, asked, Pieces::new(&give)) {
                 let status = Status::aborted(error.to_string());
                 // Noted first: whoever hears the engine complain looks here for the reason.
                 if !matches!(error, ContextError::Closed) {
@@ -165,14 +166,14 @@ impl Source {
                 let _ = sender.blocking_send(Err(status));
             }
         });
-        packets
+        pieces
     }
 
     fn give(
         &self,
         wanted: &Wanted,
         mut asked: UnboundedReceiver<Asked>,
-        give: &dyn Fn(Packet) -> Result<(), ContextError>,
+        mut pieces: Pieces<'_>,
     ) -> Result<(), ContextError> {
         let names = self.names(wanted)?;
         let mut checked = CheckedDirectories::default();
@@ -182,34 +183,50 @@ impl Source {
             let stat = self.stat(*name, wanted, &mut checked)?;
             let is_file = stat.mode & (MODE_DIRECTORY | MODE_SYMLINK) == 0;
             sizes.push(is_file.then_some(stat.size));
-            give(Packet { stat: Some(stat), ..packet(PacketType::PacketStat) })?;
+            pieces.packet(&Packet { stat: Some(stat), ..packet(PacketType::PacketStat) })?;
         }
-        give(packet(PacketType::PacketStat))?;
+        pieces.packet(&packet(PacketType::PacketStat))?;
         loop {
-            match asked.blocking_recv() {
+            let next = match asked.try_recv() {
+                Ok(next) => Some(next),
+                Err(_) => {
+                    pieces.hand_on()?;
+                    asked.blocking_recv()
+                }
+            };
+            match next {
                 Some(Asked::File(id)) => {
                     let at = id as usize;
                     // Each once: nobody makes this read a file for ever.
                     let size = sizes.get_mut(at).and_then(Option::take).ok_or(ContextError::Closed)?;
-                    let mut contents = |data: Vec<u8>| {
-                        self.sent.fetch_add(data.len() as u64, Ordering::Relaxed);
-                        give(Packet { id, data, ..packet(PacketType::PacketData) })
-                    };
                     match names[at] {
-                        Name::Dockerfile => contents(self.dockerfile.clone().into_bytes())?,
-                        Name::Entry(entry) => read(entry, size, &mut contents)?,
+                        Name::Dockerfile => {
+                            let text = self.dockerfile.as_bytes();
+                            pieces.contents(id, text.len(), |space| space.copy_from_slice(text))?;
+                            self.sent.fetch_add(text.len() as u64, Ordering::Relaxed);
+                        }
+                        Name::Entry(entry) => read(entry, size, |contents, count| {
+                            let read = pieces.contents(id, count, |space| contents.read_exact(space))?;
+                            self.sent.fetch_add(count as u64, Ordering::Relaxed);
+                            Ok(read)
+                        })?,
                         Name::Directory(_) => {}
                     }
-                    give(Packet { id, ..packet(PacketType::PacketData) })?;
+                    pieces.packet(&Packet { id, ..packet(PacketType::PacketData) })?;
                 }
                 Some(Asked::End) => {
                     // What the engine has of an earlier build is the planned file; the one here must still be that too.
+                    let mut space = Vec::new();
                     for (name, size) in names.iter().zip(&sizes) {
                         if let (Name::Entry(entry), Some(size)) = (name, size) {
-                            read(entry, *size, &mut |_| Ok(()))?;
+                            read(entry, *size, |contents, count| {
+                                space.resize(CHUNK, 0);
+                                Ok(contents.read_exact(&mut space[..count]))
+                            })?;
                         }
                     }
-                    return give(packet(PacketType::PacketFin));
+                    pieces.packet(&packet(PacketType::PacketFin))?;
+                    return pieces.hand_on();
                 }
                 None => return Err(ContextError::Closed),
             }
@@ -285,12 +302,12 @@ impl Source {
     }
 }
 
-/// Reads a file that has to be the planned one, of the size that was told, and hands it over in pieces. The last one waits for
-/// the check, so that no engine has all of another file.
+/// Reads a file that has to be the planned one, of the size that was told, by so many bytes at a time. Whoever takes them keeps
+/// the last ones back until it is known to be.
 fn read(
     entry: &Entry,
     told: i64,
-    give: &mut dyn FnMut(Vec<u8>) -> Result<(), ContextError>,
+    mut take: impl FnMut(&mut Hashing<'_>, usize) -> Result<io::Result<()>, ContextError>,
 ) -> Result<(), ContextError> {
     let EntryKind::File { expect, .. } = &entry.kind else { return Ok(()) };
     let (file, size) = open(entry)?;
@@ -299,14 +316,10 @@ fn read(
     }
     let mut contents = Hashing::new(&file, expect, size);
     while contents.left > 0 {
-        let mut data = vec![0; CHUNK.min(usize::try_from(contents.left).unwrap_or(CHUNK))];
-        match contents.read_exact(&mut data) {
-            Ok(()) if contents.left == 0 => {
-                contents.finish(entry, expect)?;
-                return give(data);
-            }
-            Ok(()) => give(data)?,
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
+        let count = usize::try_from(contents.left).unwrap_or(CHUNK).min(CHUNK);
+        match take(&mut contents, count)? {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
             Err(source) => return Err(ContextError::Read { path: entry.path.clone(), source }),
         }
     }
@@ -322,10 +335,6 @@ fn dockerfile_time(text: &str, within: Option<i64>) -> i64 {
         Some(second) => second.saturating_add((number % 1_000_000_000) as i64),
         None => (number >> 2) as i64,
     }
-}
-
-fn packet(kind: PacketType) -> Packet {
-    Packet { r#type: kind.into(), ..Packet::default() }
 }
 
 /// What the other side says.

@@ -1,8 +1,11 @@
 //! What an engine is told and given, by the packets.
 
+use std::collections::VecDeque;
 use std::path::Path;
 
+use bytes::Buf as _;
 use futures_util::stream;
+use prost::Message as _;
 
 use super::super::tests::{blob, file, link, sorted};
 use super::*;
@@ -16,7 +19,7 @@ fn source(entries: Vec<Entry>) -> Arc<Source> {
 async fn fetch(source: &Arc<Source>, wanted: Wanted, ask: impl Fn(&Stat) -> bool) -> Fetched {
     let (requests, heard) = mpsc::unbounded_channel();
     let heard = stream::unfold(heard, |mut heard| async { heard.recv().await.map(|next| (Ok(next), heard)) });
-    let mut packets = Arc::clone(source).serve(wanted, Box::pin(heard));
+    let mut packets = Packets::new(Arc::clone(source).serve(wanted, Box::pin(heard)));
     let mut fetched = Fetched::default();
     let (mut open, mut is_named) = (BTreeSet::new(), false);
     while let Some(packet) = packets.recv().await {
@@ -49,6 +52,34 @@ async fn fetch(source: &Arc<Source>, wanted: Wanted, ask: impl Fn(&Stat) -> bool
         }
     }
     fetched
+}
+
+/// Pieces as an engine reads them: a mark that nothing is compressed, a length, a packet.
+struct Packets {
+    pieces: mpsc::Receiver<Result<Bytes, Status>>,
+    read: VecDeque<Packet>,
+}
+
+impl Packets {
+    fn new(pieces: mpsc::Receiver<Result<Bytes, Status>>) -> Self {
+        Self { pieces, read: VecDeque::new() }
+    }
+
+    async fn recv(&mut self) -> Option<Result<Packet, Status>> {
+        while self.read.is_empty() {
+            let mut piece = match self.pieces.recv().await? {
+                Ok(piece) => piece,
+                Err(status) => return Some(Err(status)),
+            };
+            assert!(!piece.is_empty());
+            while !piece.is_empty() {
+                assert_eq!(piece.get_u8(), 0);
+                let length = piece.get_u32() as usize;
+                self.read.push_back(Packet::decode(piece.split_to(length)).unwrap());
+            }
+        }
+        self.read.pop_front().map(Ok)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -115,6 +146,33 @@ async fn all_that_is_asked_for_comes_whole_and_in_an_engines_order() {
 }
 
 #[tokio::test]
+async fn small_files_travel_together_and_one_that_changed_ends_them() {
+    let root = tempfile::tempdir().unwrap();
+    let entries: Vec<Entry> =
+        (0..300).map(|number| file(root.path(), &format!("{number:03}"), b"contents", false)).collect();
+    let pieces = async || {
+        let mut asks: Vec<_> = (0..300)
+            .map(|number| Ok(Packet { id: number + 1, ..super::packet(PacketType::PacketReq) }))
+            .collect();
+        asks.push(Ok(super::packet(PacketType::PacketFin)));
+        let mut given = source(entries.clone()).serve(Wanted::All, stream::iter(asks));
+        let (mut pieces, mut error) = (0, None);
+        while let Some(piece) = given.recv().await {
+            match piece {
+                Ok(_) => pieces += 1,
+                Err(status) => error = Some(status.message().to_owned()),
+            }
+        }
+        (pieces, error)
+    };
+    let (count, error) = pieces().await;
+    // One for each packet would be 900 of them.
+    assert!(count < 300 && error.is_none(), "{count} {error:?}");
+    std::fs::write(root.path().join("200"), "Contents").unwrap();
+    assert_eq!(pieces().await.1.as_deref(), Some("200 changed after the plan was made"));
+}
+
+#[tokio::test]
 async fn what_an_engine_has_already_is_not_sent_and_looked_at_all_the_same() {
     let root = tempfile::tempdir().unwrap();
     let entries = || vec![file(root.path(), "a", b"1", false), file(root.path(), "b", b"22", false)];
@@ -165,10 +223,10 @@ async fn what_no_name_stands_for_and_what_was_given_is_not_given() {
     for ids in [&[7][..], &[1], &[0, 0]] {
         let source = source(vec![file(root.path(), "d/a", b"1", false)]);
         let asks = ids.iter().map(|id| Ok(Packet { id: *id, ..super::packet(PacketType::PacketReq) }));
-        let mut packets = source.serve(Wanted::All, stream::iter(asks.collect::<Vec<_>>()));
+        let mut pieces = source.serve(Wanted::All, stream::iter(asks.collect::<Vec<_>>()));
         let mut last = None;
-        while let Some(packet) = packets.recv().await {
-            last = Some(packet);
+        while let Some(piece) = pieces.recv().await {
+            last = Some(piece);
         }
         assert!(last.unwrap().is_err(), "{ids:?}");
     }
