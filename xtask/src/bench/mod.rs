@@ -8,6 +8,7 @@ mod docker;
 mod measure;
 mod page;
 mod planning;
+mod processors;
 mod published;
 pub(crate) mod simulate;
 mod startup;

@@ -1,0 +1,81 @@
+//! How much of the processors a command has others use: an engine's share of a build, by what Linux counts.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::bench::measure::timed;
+
+/// Of one second, in which Linux counts (`USER_HZ`, proc(5)).
+const TICKS: f64 = 100.0;
+
+/// Processor time that all processes but the command itself had until `after` its start. Then waits for its end.
+pub(crate) fn used_by_others(command: &mut Command, after: Duration) -> Result<Duration> {
+    let before = busy()?;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    thread::sleep(after);
+    let own = own(child.id());
+    let all = busy()?.saturating_sub(before);
+    let status = child.wait()?;
+    if !status.success() {
+        // Once more, for what it says.
+        timed(command)?;
+        bail!("it failed once and not again: {status}");
+    }
+    let own = own.context("it ended before it was looked at")?;
+    Ok(Duration::from_secs_f64(all.saturating_sub(own) as f64 / TICKS))
+}
+
+/// How many processors there are.
+pub(crate) fn count() -> Result<usize> {
+    Ok(thread::available_parallelism()?.get())
+}
+
+/// Ticks that all processors worked since the machine started.
+fn busy() -> Result<u64> {
+    let text = fs::read_to_string("/proc/stat")?;
+    text.lines().next().and_then(worked).context("/proc/stat begins otherwise than expected")
+}
+
+/// Of the line of all processors: what was neither idle nor waiting for a disk. Time of guests is within that of users.
+fn worked(line: &str) -> Option<u64> {
+    let numbers = line.strip_prefix("cpu ")?.split_whitespace().map(|number| number.parse::<u64>().ok());
+    let numbers: Vec<u64> = numbers.collect::<Option<_>>()?;
+    let [user, nice, system, _idle, _io, interrupts, soft_interrupts, ..] = numbers[..] else { return None };
+    Some(user + nice + system + interrupts + soft_interrupts)
+}
+
+/// Ticks of one process and of those of its children that it waited for.
+fn own(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Its name stands in brackets, and may hold anything.
+    let (_, rest) = text.rsplit_once(')')?;
+    rest.split_whitespace().skip(11).take(4).map(|number| number.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_idle_does_not_count() {
+        assert_eq!(worked("cpu  10 20 30 4000 500 6 7 8 9 9"), Some(73));
+        assert_eq!(worked("cpu0 10 20 30 4000 500 6 7 8 9 9"), None);
+        assert_eq!(worked("cpu  10 20"), None);
+    }
+
+    #[test]
+    fn a_process_that_sleeps_uses_next_to_nothing() {
+        let own = own(std::process::id()).expect("it runs");
+        assert!(own < 100 * 3600, "{own} ticks");
+        let shell = || {
+            let mut command = Command::new("sh");
+            command.args(["-c", "exit 3"]);
+            command
+        };
+        assert!(used_by_others(&mut shell(), Duration::from_millis(100)).is_err());
+    }
+}
