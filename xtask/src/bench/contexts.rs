@@ -39,7 +39,7 @@ pub(crate) fn section(bench: &Bench, docker: &Docker) -> Result<Section> {
         notes: vec![
             "Both sides give files to BuildKit as it asks for them. At first all of them: ours in a context that the engine never saw, the docker \
              client from files that are newer than what it kept. Ours reads git's index for the plan, then every byte once, checked against \
-             the digest of the plan as it is sent. Again, with nothing changed, neither sends a file. The copy into the image comes from the \
+             the digest of the plan as it is sent. Again, with nothing changed, neither sends or reads a file. The copy into the image comes from the \
              engine's cache on both sides."
                 .to_owned(),
         ],

@@ -1,8 +1,10 @@
 //! A context as BuildKit fetches it over a session: it is told all names, and asks for the files that it does not have.
 //!
 //! The protocol is that of fsutil, which BuildKit calls `FileSync/DiffCopy`: a packet for each name with its size, mode and
-//! time, an empty one behind the last; then contents in the order in which they are asked for. The same checks hold as for the
-//! tar, and a file that changed ends the stream with an error. Knows the packets, and nothing of engines or sessions.
+//! time, an empty one behind the last; then contents in the order in which they are asked for. What is handed over is checked as for the
+//! tar, and a file that changed ends the stream with an error. A file that is not asked for is not read: what the engine kept under
+//! the key of this context came from a session that checked it, so it is the planned one, whatever became of the one here. Knows the
+//! packets, and nothing of engines or sessions.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -215,16 +217,6 @@ impl Source {
                     pieces.packet(&Packet { id, ..packet(PacketType::PacketData) })?;
                 }
                 Some(Asked::End) => {
-                    // What the engine has of an earlier build is the planned file; the one here must still be that too.
-                    let mut space = Vec::new();
-                    for (name, size) in names.iter().zip(&sizes) {
-                        if let (Name::Entry(entry), Some(size)) = (name, size) {
-                            read(entry, *size, |contents, count| {
-                                space.resize(CHUNK, 0);
-                                Ok(contents.read_exact(&mut space[..count]))
-                            })?;
-                        }
-                    }
                     pieces.packet(&packet(PacketType::PacketFin))?;
                     return pieces.hand_on();
                 }
