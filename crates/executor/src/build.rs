@@ -254,7 +254,7 @@ impl Request {
                 let (sent, source) = (Arc::clone(&source.sent), Arc::new(source));
                 // It is open until the build is over.
                 let opened =
-                    session::open(&run.endpoint, &run.secrets, self.credentials.clone(), Arc::clone(&source));
+                    session::open(&engine.way, &run.secrets, self.credentials.clone(), Arc::clone(&source));
                 let session = opened.await.map_err(engine_failure)?;
                 options = options.session(&session.id).remote("client-session");
                 (sent, Supply::Fetched(session, source), None, bollard::body_full(Bytes::new()))

@@ -6,7 +6,10 @@
 //! is the caller's ([`EndpointRequest`]). Knows nothing of what is asked of an engine.
 
 pub(crate) mod dial;
+mod kept;
 mod ssh;
+#[cfg(test)]
+mod words;
 
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +19,9 @@ use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use registry::DockerConfig;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+
+use dial::Way;
+pub(crate) use kept::{KEEP, Keep};
 
 /// Where the engine of a system listens.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -114,7 +120,8 @@ pub fn resolve(request: &EndpointRequest, config: &DockerConfig) -> Result<Endpo
     }
 }
 
-/// Connects to an engine: checks what can be checked here, and sends nothing yet.
+/// Connects to an engine: checks what can be checked here, and sends nothing yet. Connections are kept for the next
+/// request of this client and its clones, and end with the last of them.
 ///
 /// `timeout` is how long a request may wait for the head of its answer, which for a build is as long as its
 /// context takes to be sent.
@@ -122,33 +129,25 @@ pub fn resolve(request: &EndpointRequest, config: &DockerConfig) -> Result<Endpo
 /// # Errors
 /// A socket that is not there, certificates that cannot be read.
 pub fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Docker, EndpointError> {
-    let seconds = timeout.as_secs().max(1);
-    let host = endpoint.host.as_str();
-    let docker = match (&endpoint.tls, host) {
-        (Some(tls), _) => {
-            Docker::connect_with_ssl(host, &tls.key, &tls.cert, &tls.ca, seconds, API_DEFAULT_VERSION)
-        }
-        (None, host) if host.starts_with("ssh://") => {
-            let target = ssh::Target::parse(host).map_err(|why| bad_host(host, &endpoint.origin, why))?;
-            Docker::connect_with_custom_transport(
-                ssh::transport(target),
-                Some("http://engine"),
-                seconds,
-                API_DEFAULT_VERSION,
-            )
-        }
-        (None, host) if host.starts_with("unix://") => {
-            Docker::connect_with_unix(host, seconds, API_DEFAULT_VERSION)
-        }
-        (None, host) => Docker::connect_with_http(host, seconds, API_DEFAULT_VERSION),
-    };
-    let docker = docker.map_err(|cause| {
+    Ok(client(&way(endpoint)?, timeout, KEEP))
+}
+
+/// The way to an engine.
+pub(crate) fn way(endpoint: &Endpoint) -> Result<Way, EndpointError> {
+    Way::to(endpoint).map_err(|cause| {
         EndpointError::new(
             format!("no engine at {endpoint}: {cause}"),
             "start it, or name another in DOCKER_HOST or by docker context use",
         )
-    })?;
-    Ok(docker.with_request_modifier(|request| for_own_session(url_safe_credentials(request))))
+    })
+}
+
+/// A client with a pool of its own.
+pub(crate) fn client(way: &Way, timeout: Duration, keep: Keep) -> Docker {
+    let (transport, seconds) = (kept::transport(way.clone(), keep), timeout.as_secs().max(1));
+    Docker::connect_with_custom_transport(transport, Some(way.base()), seconds, API_DEFAULT_VERSION)
+        .expect("a transport is taken as it is")
+        .with_request_modifier(|request| for_own_session(url_safe_credentials(request)))
 }
 
 /// bollard opens a session of its own for a build by BuildKit. A build that names ours is asked for as a classic one,

@@ -13,6 +13,7 @@ use futures_util::{Stream, StreamExt};
 use plan::ImageName;
 use registry::{Credential, DockerConfig};
 
+use crate::endpoint::dial::Way;
 use crate::endpoint::{self, Endpoint};
 use crate::error::RunError;
 use crate::options::BuilderChoice;
@@ -32,6 +33,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// An engine that answers.
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
+    pub(crate) way: Way,
     pub(crate) quick: Docker,
     /// How long a request may take whose answer is due at once, see [`Engine::ask`].
     patience: Duration,
@@ -233,10 +235,11 @@ impl Engine {
     ) -> Result<Self, RunError> {
         let patience = idle.min(QUICK);
         let address = endpoint.host.as_str();
-        let docker = endpoint::connect(endpoint, QUICK).map_err(|error| match error.help {
+        let way = endpoint::way(endpoint).map_err(|error| match error.help {
             Some(help) => RunError::environment(error.message).with_help(help),
             None => RunError::environment(error.message),
         })?;
+        let docker = endpoint::client(&way, QUICK, endpoint::KEEP);
         let unreachable = |why: EngineError| {
             RunError::environment(format!("the engine at {address} cannot be used: {why}")).with_help(
                 "is it running, and may you use it? DOCKER_HOST and docker contexts say where it is looked for",
@@ -263,6 +266,7 @@ impl Engine {
         let info = within(patience, docker.info()).await.map_err(unreachable)?;
         let processors = info.ncpu;
         Ok(Self {
+            way,
             long: docker.clone().with_timeout(LONG),
             quick: docker,
             patience,

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bollard::moby::buildkit::v1::StatusResponse;
 use bollard::models::{BuildInfo, BuildInfoAux};
+use bollard_buildkit_proto::moby::buildkit::v1::StatusResponse;
 
 use crate::engine::with_algorithm;
 
@@ -150,8 +150,8 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use bollard::moby::buildkit::v1::{Vertex, VertexLog};
     use bollard::models::ImageId;
+    use bollard_buildkit_proto::moby::buildkit::v1::{Vertex, VertexLog};
 
     use super::*;
 

@@ -38,8 +38,7 @@ mod files;
 mod gathered;
 
 use crate::context::fetched::Source;
-use crate::endpoint::Endpoint;
-use crate::endpoint::dial::dial;
+use crate::endpoint::dial::Way;
 use crate::engine::{EngineError, EngineErrorKind};
 use crate::options::BuildSecret;
 
@@ -67,7 +66,7 @@ pub(crate) struct Session {
 
 /// Opens a session. `logins` are by the names under which engines look them up.
 pub(crate) async fn open(
-    endpoint: &Endpoint,
+    way: &Way,
     secrets: &[BuildSecret],
     logins: HashMap<String, DockerCredentials>,
     source: Arc<Source>,
@@ -76,7 +75,7 @@ pub(crate) async fn open(
     let lost = |why: &dyn std::fmt::Display| {
         EngineError::new(EngineErrorKind::Lost, format!("the engine opens no session for a build: {why}"))
     };
-    let upgraded = tokio::time::timeout(OPENING, upgrade(endpoint, &id, &source.key()))
+    let upgraded = tokio::time::timeout(OPENING, upgrade(way, &id, &source.key()))
         .await
         .map_err(|_| lost(&"no answer"))?
         .map_err(|error| lost(&error))?;
@@ -101,8 +100,8 @@ async fn serve(stream: impl Read + Write + Send + Unpin + 'static, routes: Route
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-async fn upgrade(endpoint: &Endpoint, id: &str, key: &str) -> Result<hyper::upgrade::Upgraded, Failure> {
-    let stream = dial(endpoint).await?;
+async fn upgrade(way: &Way, id: &str, key: &str) -> Result<hyper::upgrade::Upgraded, Failure> {
+    let stream = way.dial().await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // Ends with the upgrade, or with the connection.
     let _driver = tokio::spawn(connection.with_upgrades());

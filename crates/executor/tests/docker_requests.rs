@@ -7,9 +7,9 @@ mod fixture;
 
 use std::collections::BTreeMap;
 
-use executor::{Event, Options, Outcome, Relation};
+use executor::{BuilderChoice, Event, Options, Outcome, Relation};
 use fixture::{Lab, built, external};
-use plan::{BuildId, Context};
+use plan::{Build, BuildId, Context};
 use testbed::proxy::{From, Listen, Proxy, Seen, Upstream};
 
 const MIB: usize = 1024 * 1024;
@@ -144,6 +144,29 @@ async fn an_engine_is_asked_for_what_is_needed_and_no_more() {
     ];
     let expect: BTreeMap<String, usize> = expect.map(|(request, count)| (request.to_owned(), count)).into();
     assert_eq!(counts(&proxy), expect, "{}", proxy.show());
+}
+
+/// Six builds, two at a time, which are pushed: each has a long request or two and some ten short ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runs_requests_share_a_few_connections() {
+    for builder in [BuilderChoice::BuildKit, BuilderChoice::Classic] {
+        let mut lab = Lab::new();
+        let socket = lab.root.path().join("engine.sock");
+        let proxy = Proxy::start(Listen::Unix(socket), Upstream::parse(&lab.host));
+        let base = lab.science("base", external(), "RUN true");
+        let leaf = |number: u8| lab.science(&format!("leaf-{number}"), built(&base), "RUN true");
+        let builds: Vec<Build> = (1..6).map(leaf).collect();
+        let plan = lab.plan([vec![base], builds].concat());
+        let engine = std::mem::replace(&mut lab.host, proxy.address().to_owned());
+        let result = lab.run(&plan, &Options { builder, ..lab.pushing() }).await.unwrap();
+        lab.host = engine;
+        assert!(result.success, "{result:#?}");
+        let trace = proxy.trace();
+        // A session leaves HTTP, and has a connection of its own. They are counted as they come, with or without a request.
+        let sessions = trace.iter().filter(|seen| seen.path.ends_with("/session")).count();
+        let connections = trace.iter().map(|seen| seen.connection).max().unwrap() - sessions;
+        assert!(trace.len() >= 60 && connections <= 10, "{connections} connections for {}", proxy.show());
+    }
 }
 
 #[tokio::test]

@@ -1,27 +1,17 @@
 //! An engine behind ssh: `ssh … docker system dial-stdio` is a connection, as for the docker client.
 //!
 //! bollard's own way needs a socket multiplexer of ssh, and takes a port for a part of the host's name.
-//! Here the user's ssh does everything that its configuration says; connections that are idle are used again.
+//! Here the user's ssh does everything that its configuration says. Knows nothing of requests.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use bollard::BollardRequest;
-use bollard::errors::Error;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Join, ReadBuf};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
-
-/// How long an idle connection is kept for the next request.
-const IDLE: Duration = Duration::from_secs(30);
 
 /// So much of what ssh complains about is kept, in bytes.
 const COMPLAINT: u64 = 4096;
@@ -105,54 +95,6 @@ fn is_word(text: &str) -> bool {
         && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<hyper::Response<hyper::body::Incoming>, Error>> + Send>>;
-
-/// What carries bollard's requests over ssh.
-pub(crate) fn transport(target: Target) -> impl Fn(BollardRequest) -> Answer + Send + Sync {
-    transport_by("ssh", target)
-}
-
-fn transport_by(program: &str, target: Target) -> impl Fn(BollardRequest) -> Answer + Send + Sync + use<> {
-    let connector = Connector { program: program.to_owned(), target: Arc::new(target) };
-    let client = Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .build(connector);
-    move |request| {
-        let client = client.clone();
-        Box::pin(async move { client.request(request).await.map_err(|cause| told(&cause)) })
-    }
-}
-
-/// The client's own words are "client error (SendRequest)"; what ssh said is behind them.
-fn told(error: &hyper_util::client::legacy::Error) -> Error {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    Error::IOError { err: io::Error::other(cause.to_string()) }
-}
-
-#[derive(Clone)]
-struct Connector {
-    program: String,
-    target: Arc<Target>,
-}
-
-impl tower_service::Service<hyper::Uri> for Connector {
-    type Response = TokioIo<Pipe>;
-    type Error = io::Error;
-    type Future = std::future::Ready<io::Result<TokioIo<Pipe>>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: hyper::Uri) -> Self::Future {
-        std::future::ready(Pipe::open(&self.program, &self.target).map(TokioIo::new))
-    }
-}
-
 /// A running ssh, read and written like a socket. Dropped, it ends.
 pub(crate) struct Pipe {
     io: Join<ChildStdout, ChildStdin>,
@@ -232,17 +174,16 @@ impl AsyncWrite for Pipe {
     }
 }
 
-impl Connection for Pipe {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use bollard::{API_DEFAULT_VERSION, Docker};
+    use std::path::Path;
+    use std::time::Duration;
+
+    use bollard::Docker;
+    use futures_util::StreamExt;
 
     use super::*;
+    use crate::endpoint::{KEEP, Way, client};
 
     /// An engine behind a program that stands in for ssh.
     fn engine(directory: &tempfile::TempDir, script: &str) -> Docker {
@@ -256,29 +197,105 @@ mod tests {
             .status();
         assert!(written.expect("sh runs").success());
         let target = Target::parse("ssh://me@lab:2222").expect("good");
-        let transport = transport_by(&path.display().to_string(), target);
-        Docker::connect_with_custom_transport(transport, Some("http://engine"), 60, API_DEFAULT_VERSION)
-            .expect("nothing is opened yet")
+        let way = Way::Ssh { program: path.display().to_string(), target };
+        client(&way, Duration::from_secs(60), KEEP)
+    }
+
+    /// Writes its process and its arguments down, and answers each head with the same. It does not end by itself.
+    fn script(log: &Path, answer: &str) -> String {
+        format!(
+            r#"echo "$$ $@" >> '{}'
+            end="$(printf '\r')"
+            while read -r line; do
+                if [ "$line" = "$end" ]; then printf 'HTTP/1.1 200 OK\r\n{answer}'; fi
+            done
+            exec sleep 60"#,
+            log.display()
+        )
+    }
+
+    const OK: &str = r"content-length: 2\r\n\r\nOK";
+
+    /// The processes of a log, and what follows each.
+    fn asked(log: &Path) -> Vec<(u32, String)> {
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        lines.map(|(id, rest)| (id.parse().expect("a number"), rest.to_owned())).collect()
+    }
+
+    /// One that ended and that nobody has asked for its end yet runs no more.
+    fn runs(id: u32) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+    }
+
+    async fn none_runs(log: &Path) {
+        let end = std::time::Instant::now() + Duration::from_secs(30);
+        while asked(log).iter().any(|(id, _)| runs(*id)) {
+            assert!(std::time::Instant::now() < end, "one of {:?} still runs", asked(log));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     #[tokio::test]
     async fn requests_go_through_ssh_and_connections_are_used_again() {
         let directory = tempfile::tempdir().expect("temporary directory");
         let log = directory.path().join("log");
-        let script = format!(
-            r#"echo "$@" >> '{}'
-            end="$(printf '\r')"
-            while read -r line; do
-                if [ "$line" = "$end" ]; then printf 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK'; fi
-            done"#,
-            log.display()
-        );
-        let docker = engine(&directory, &script);
+        let docker = engine(&directory, &script(&log, OK));
         for _ in 0..3 {
             assert_eq!(docker.ping().await.expect("an answer"), "OK");
         }
-        let asked = std::fs::read_to_string(log).expect("written");
-        assert_eq!(asked, "-o ConnectTimeout=30 -T -l me -p 2222 -- lab docker system dial-stdio\n");
+        let asked = asked(&log);
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        assert_eq!(asked[0].1, "-o ConnectTimeout=30 -T -l me -p 2222 -- lab docker system dial-stdio");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_ssh_outlives_its_client() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let log = directory.path().join("log");
+        let docker = engine(&directory, &script(&log, OK));
+        for _ in 0..5 {
+            for answer in futures_util::future::join_all([docker.ping(), docker.ping(), docker.ping()]).await
+            {
+                assert_eq!(answer.expect("an answer"), "OK");
+            }
+        }
+        // A request that comes while a connection is on its way back opens one more, which then waits too.
+        let count = asked(&log).len();
+        assert!((1..15).contains(&count), "{count} for 15 requests");
+        drop(docker);
+        none_runs(&log).await;
+    }
+
+    #[tokio::test]
+    async fn a_dropped_answer_ends_its_ssh() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let log = directory.path().join("log");
+        let begun = r#"transfer-encoding: chunked\r\n\r\n13\r\n{"stream":"first"}\n\r\n"#;
+        let docker = engine(&directory, &script(&log, begun));
+        let options = bollard::query_parameters::BuildImageOptionsBuilder::default().t("x").build();
+        let body = bollard::body_full(bytes::Bytes::new());
+        let mut answers = Box::pin(docker.build_image(options, None, Some(body)));
+        answers.next().await.expect("a line").expect("a good one");
+        assert!(asked(&log).iter().all(|(id, _)| runs(*id)));
+        drop(answers);
+        none_runs(&log).await;
+        drop(docker);
+    }
+
+    #[test]
+    fn no_ssh_outlives_its_runtime() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let log = directory.path().join("log");
+        let docker = engine(&directory, &script(&log, OK));
+        let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        let first = runtime();
+        assert_eq!(first.block_on(docker.ping()).expect("an answer"), "OK");
+        assert!(runs(asked(&log)[0].0));
+        drop(first);
+        runtime().block_on(none_runs(&log));
+        drop(docker);
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::process::Service;
 use crate::proxy::Upstream;
-pub use secure::{Clients, Secure};
+pub use secure::{Clients, Secure, certificates};
 pub use shelf::Shelf;
 pub use token::{Issued, TokenServer};
 pub use view::View;

@@ -38,9 +38,7 @@ impl Secure {
     #[must_use]
     pub fn start(registry: &PrivateRegistry, clients: Clients) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        authority(directory.path());
-        signed(directory.path(), "server", "subjectAltName=IP:0.0.0.0,IP:127.0.0.1,DNS:localhost");
-        signed(directory.path(), "client", "extendedKeyUsage=clientAuth");
+        certificates(directory.path());
         let listener = TcpListener::bind("127.0.0.1:0").expect("127.0.0.1 has a free port");
         let port = listener.local_addr().expect("it is bound").port();
         drop(listener);
@@ -92,6 +90,17 @@ impl Secure {
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.directory.path().join(name)).expect("it was written")
     }
+}
+
+/// Makes an authority, and certificates of it for a server on this machine and for a client: `ca`, `server` and `client`,
+/// each a `.pem` and a `.key`.
+///
+/// # Panics
+/// When `openssl` cannot be run.
+pub fn certificates(directory: &Path) {
+    authority(directory);
+    signed(directory, "server", "subjectAltName=IP:0.0.0.0,IP:127.0.0.1,DNS:localhost");
+    signed(directory, "client", "extendedKeyUsage=clientAuth");
 }
 
 fn authority(directory: &Path) {
