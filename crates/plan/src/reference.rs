@@ -134,6 +134,11 @@ fn is_host(host: &str) -> bool {
     name.split('.').all(is_label) && port.is_none_or(is_port)
 }
 
+/// `sha256:` and 64 hex digits, as both registries and engines name what they hold.
+pub(crate) fn is_sha256(digest: &str) -> bool {
+    digest.starts_with("sha256:") && is_digest(digest)
+}
+
 fn is_digest(digest: &str) -> bool {
     let Some((algorithm, hex)) = digest.split_once(':') else { return false };
     let digits = match algorithm {

@@ -6,15 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::label::{Field, oci};
+use crate::reference::is_sha256;
 use crate::{BuildTag, ImageName, Kind, Name};
 
 /// The value of a `.from` label: what an image was made from, its base and what it copies from.
 ///
 /// Published data. `{"layers":{"nist-basic:1.0":"1.0-41-0a1b2c3"},"images":{"docker.io/library/debian:12":"sha256:…"}}`;
-/// on a compat image also `"stack":["common","jupyter"]`.
+/// on a compat image also `"stack":["common","jupyter"]`; of a layer that was built in the same run also
+/// `"ids":{"nist-basic:1.0":"sha256:…"}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct From {
     /// `target:version` of every science layer that it needs, with the build tag of the image that was taken;
@@ -25,9 +27,31 @@ pub struct From {
     /// a registry.
     #[serde(default)]
     pub images: BTreeMap<String, Option<String>>,
+    /// The layer that it stands on by `target:version`, where no registry had it yet, with the engine's id of the image that was
+    /// taken. Most engines store images by the digest of their configuration, which a manifest names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "well_formed")]
+    pub ids: BTreeMap<String, String>,
     /// Compat only: names of the layers of the stack, an include before what includes it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stack: Vec<String>,
+}
+
+impl From {
+    /// Notes the id of the image that was taken for a layer, `target:version`. What is no id of an image is left out.
+    pub fn note_id(&mut self, layer: String, id: String) {
+        if is_sha256(&id) {
+            self.ids.insert(layer, id);
+        }
+    }
+}
+
+/// Takes ids as far as they are ids: whatever else stands there hides nothing of the label.
+fn well_formed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let serde_json::Value::Object(ids) = serde_json::Value::deserialize(deserializer)? else {
+        return Ok(BTreeMap::new());
+    };
+    let text = |(layer, id): (String, serde_json::Value)| Some((layer, id.as_str()?.to_owned()));
+    Ok(ids.into_iter().filter_map(text).filter(|(_, id)| is_sha256(id)).collect())
 }
 
 /// What one build wrote.

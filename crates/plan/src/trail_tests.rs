@@ -1,5 +1,7 @@
 //! Trails of images that we, the predecessor and strangers made.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -166,4 +168,63 @@ fn what_is_no_trail_is_none_and_what_is_broken_does_not_hide_the_rest() {
       sci/y 1-1-aaaaaaa Recorded
         copied x:1 Some("1-1-aaaaaaa")
     "#);
+}
+
+#[test]
+fn an_id_is_an_id_or_absent() {
+    let id = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    let wrong =
+        [id("A"), id("a")[1..].to_owned(), id("a") + "a", id("a").replace("256", "512"), String::new()];
+    for value in wrong.iter().map(|id| serde_json::json!(id)).chain([
+        serde_json::json!(null),
+        serde_json::json!(7),
+        serde_json::json!([id("a")]),
+    ]) {
+        let text = serde_json::json!({"layers": {"m:1.0": "1.0-4-aaaaaaa"}, "ids": {"m:1.0": value, "n:1.0": id("b")}});
+        let from: From = serde_json::from_value(text).unwrap();
+        assert_eq!(from.ids, labels(&[("n:1.0", id("b").as_str())]), "{value}");
+        assert_eq!(from.layers.len(), 1, "{value} hides nothing else");
+    }
+    for ids in [serde_json::json!("x"), serde_json::json!(null), serde_json::json!([[]])] {
+        let from: From = serde_json::from_value(serde_json::json!({"stack": ["a"], "ids": ids})).unwrap();
+        assert_eq!((from.ids.len(), from.stack), (0, vec!["a".to_owned()]));
+    }
+    let mut from = From::default();
+    wrong.into_iter().for_each(|wrong| from.note_id("m:1.0".into(), wrong));
+    assert_eq!(serde_json::to_string(&from).unwrap(), r#"{"layers":{},"images":{}}"#);
+    from.note_id("m:1.0".into(), id("a"));
+    let text = serde_json::to_string(&from).unwrap();
+    assert_eq!(text, format!(r#"{{"layers":{{}},"images":{{}},"ids":{{"m:1.0":"{}"}}}}"#, id("a")));
+    assert_eq!(serde_json::from_str::<From>(&text).unwrap(), from);
+}
+
+/// A reader of before this field.
+#[test]
+fn whoever_does_not_know_ids_reads_the_rest() {
+    #[derive(Deserialize)]
+    struct Before {
+        layers: BTreeMap<String, Option<String>>,
+    }
+    let mut from = From::default();
+    from.layers.insert("m:1.0".into(), Some("1.0-4-aaaaaaa".into()));
+    from.note_id("m:1.0".into(), format!("sha256:{}", "a".repeat(64)));
+    let before: Before = serde_json::from_str(&serde_json::to_string(&from).unwrap()).unwrap();
+    assert_eq!(before.layers, from.layers);
+}
+
+proptest! {
+    /// Nothing that stands in a label stops its reader, and what is understood is written and read as the same.
+    #[test]
+    fn what_was_read_is_written_and_read_the_same(
+        ids in "(\\{(\"[a-z:]{0,3}\":(null|[1-9][0-9]{0,2}|\"sha256:[a-f0-9]{64}\"|\"[a-f0-9:]{0,9}\")){0,1}\\}|null|\"x\"|\\[1\\])",
+        tag in proptest::option::of("[a-z0-9-]{0,9}"),
+    ) {
+        let text = format!("{{\"layers\":{{\"m:1\":{}}},\"ids\":{ids}}}", serde_json::json!(tag));
+        let from: From = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(&from.layers["m:1"], &tag);
+        prop_assert!(from.ids.values().all(|id| is_sha256(id)));
+        prop_assert_eq!(from.ids.len(), usize::from(ids.contains("sha256:")));
+        let again: From = serde_json::from_str(&serde_json::to_string(&from).unwrap()).unwrap();
+        prop_assert_eq!(again, from);
+    }
 }
