@@ -132,10 +132,10 @@ impl Reader {
         for (reference, name) in questions {
             let above = answers.last().and_then(|(_, image)| image.as_ref());
             let below = above.and_then(|above| published::below(above, &reference, &self.prefix));
-            let is_known = |digest: &str| below.as_ref().is_some_and(|below| below.digest == digest);
+            let is_known = |digest: &str| below.as_ref().is_some_and(|below| below.is(digest));
             let image = match self.registry.image_unless(&name, &self.platform, is_known).await? {
                 None => None,
-                Some(Shown::Known(_)) => below,
+                Some(Shown::Known(digest)) => below.map(|below| below.shown_as(digest)),
                 Some(Shown::Image(image)) => Some(Image {
                     digest: image.digest,
                     labels: self.wanted(image.labels),

@@ -55,7 +55,7 @@ impl Default for Options {
 /// What a reference names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
-    /// What the caller knows, by digest.
+    /// What the caller knows. The digest is that of the reference, whatever digest the caller knows it by.
     Known(String),
     /// Something else.
     Image(Image),
@@ -131,7 +131,9 @@ impl Registry {
         }
     }
 
-    /// The same, and no more than one request where the caller knows what has the digest that the reference names.
+    /// The same, with its configuration left unread where the caller knows the image by one of the digests that stand for all of
+    /// it: that of the reference, of the platform's manifest, or of the configuration that this names. That is one request, and
+    /// one more for each index on the way.
     ///
     /// # Errors
     /// As [`Registry::image`].
@@ -144,12 +146,13 @@ impl Registry {
         let Some((mut body, digest, _)) = self.get_manifest(image, reference(image)).await? else {
             return Ok(None);
         };
-        if is_known(&digest) {
-            return Ok(Some(Shown::Known(digest)));
-        }
         let mut manifest_digest = digest.clone();
         for _ in 0..DEPTH {
+            if is_known(&manifest_digest) {
+                return Ok(Some(Shown::Known(digest)));
+            }
             match manifest::read_manifest(&body, &image.to_string())? {
+                Manifest::Image { config, .. } if is_known(&config) => return Ok(Some(Shown::Known(digest))),
                 Manifest::Image { config, layers } => {
                     let bytes = self.config_bytes(image, &config).await?;
                     let settings = manifest::read_config(&bytes, &image.to_string())?;

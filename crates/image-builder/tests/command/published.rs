@@ -58,6 +58,12 @@ fn after_a_good_run_there_is_nothing_to_do_and_after_a_failed_one_what_is_missin
 #[test]
 fn an_image_costs_two_questions_and_one_when_its_configuration_is_known() {
     let scene = Scene::published();
+    // Under another digest than the products tell.
+    for (repository, tag) in [("x/sci/nist-basic", "1.0"), ("x/sci/nist-basic-2", "2.0")] {
+        let mut labels = scene.shelf.labels(repository, tag).expect("it is published");
+        labels.insert("other".to_owned(), "image".to_owned());
+        scene.shelf.put(repository, tag, &labels);
+    }
     assert_eq!(scene.builds(&[]), "");
     let asked = scene.shelf.asked();
     assert_eq!(asked.len(), 8, "{asked:#?}");
@@ -80,6 +86,35 @@ fn an_image_costs_two_questions_and_one_when_its_configuration_is_known() {
     fs::remove_dir_all(scene.tree.home().join(".cache")).expect("it is ours");
     assert_eq!(scene.builds(&[]), "");
     assert_eq!(scene.shelf.asked().len(), 8);
+}
+
+#[test]
+fn a_product_tells_of_the_science_image_of_the_same_run() {
+    let scene = Scene::published();
+    let repository = "x/sci/nist-basic-2";
+    let asked = || {
+        let _ = fs::remove_dir_all(scene.tree.home().join(".cache"));
+        assert_eq!(scene.builds(&[]), "");
+        let asked = scene.shelf.asked();
+        asked.into_iter().filter(|line| line.contains(&format!("{repository}/"))).collect::<Vec<_>>()
+    };
+    let of = |asked: &[String]| asked.iter().filter(|line| line.contains("/blobs/")).count();
+    assert_eq!(asked(), [format!("GET /v2/{repository}/manifests/2.0")]);
+    // An index in front of it shows the same configuration for our platform, and its digest is what the tag shows then.
+    let labels = scene.shelf.labels(repository, "2.0").expect("it is published");
+    let mut foreign = labels.clone();
+    foreign.insert("other".to_owned(), "platform".to_owned());
+    scene.shelf.put_index(repository, "2.0", &[("arm64", &foreign), ("amd64", &labels)]);
+    let by_index = asked();
+    assert_eq!((by_index.len(), of(&by_index)), (2, 0), "{by_index:#?}");
+    // Of the configuration for another platform it tells nothing.
+    scene.shelf.put_index(repository, "2.0", &[("arm64", &labels), ("amd64", &foreign)]);
+    let by_index = asked();
+    assert_eq!((by_index.len(), of(&by_index)), (3, 1), "{by_index:#?}");
+    // Nor of another image, though its build tag is the same.
+    scene.shelf.put(repository, "2.0", &foreign);
+    let other = asked();
+    assert_eq!((other.len(), of(&other)), (2, 1), "{other:#?}");
 }
 
 #[test]

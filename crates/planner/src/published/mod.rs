@@ -8,8 +8,8 @@
 //! that it needs still has the build tag that it was built on. Images without that label (the predecessor's, which
 //! tell a build tag only) are compared through the commit in their build tag.
 //!
-//! A product inherits the labels of the science image that it stands on, and tells that image's digest where it was built on a
-//! published one: [`below()`] reads the one from the other, so that nobody has to ask for both.
+//! A product inherits the labels of the science image that it stands on, and tells that image's digest, or that of its
+//! configuration: [`below()`] reads the one from the other, so that nobody has to ask for both.
 //!
 //! [`coverage`] and [`stale`] ask the same images two other questions.
 
@@ -33,7 +33,7 @@ use crate::survey::{ProductName, Survey};
 use crate::tree::{Inputs, Tree};
 use crate::{Outcome, Planned, Problem, Request, configuration, finish, guidelines, names, orphans};
 
-pub use self::below::below;
+pub use self::below::{Below, below};
 use self::judge::Judge;
 use self::trail::{Of, Trail};
 

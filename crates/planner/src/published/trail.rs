@@ -103,6 +103,11 @@ impl<'a> Trail<'a> {
         Some(tag.map_or(BuiltOn::Nameless, BuiltOn::Build))
     }
 
+    /// The id that the image of a layer had on the engine, where no registry had it yet.
+    pub(super) fn id_of(&self, of: Of<'_>, target: &str, version: &str) -> Option<String> {
+        self.from(of).ids.remove(&format!("{target}:{version}"))
+    }
+
     /// When a build was made, in Unix time.
     pub(super) fn build_time(&self, of: Of<'_>) -> Option<f64> {
         self.get(of, Field::BuildTime)?.parse().ok().filter(|time: &f64| time.is_finite())

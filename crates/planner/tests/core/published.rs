@@ -79,7 +79,6 @@ fn told_by_products(world: &mut World, text: &str) -> usize {
 #[test]
 fn a_product_that_was_built_on_a_published_image_tells_of_it() {
     let (mut world, _) = published(TREE);
-    assert_eq!(told_by_products(&mut world, TREE), 0, "built in one run, no digest is known");
     let text = TREE.replace("RUN web", "RUN web 2");
     let inputs = world.commit(2, &fixture::tree(&text));
     let compat = plan(&world, &inputs, &Request::default()).plan;
@@ -115,6 +114,75 @@ fn a_product_that_was_built_on_a_published_image_tells_of_it() {
     let labels = world.images.get_mut(&product).expect("it is published");
     labels.remove(&format!("{PREFIX}.compat.inputs"));
     assert_eq!(told_by_products(&mut world, &text), 0);
+}
+
+/// Writes a field of a label that tells what a product was made from.
+fn tell(world: &mut World, product: &str, field: &str, value: serde_json::Value) {
+    let labels = world.images.get_mut(product).expect("it is published");
+    let from = labels.get_mut(&format!("{PREFIX}.compat.from")).expect("it tells");
+    let mut told: serde_json::Value = serde_json::from_str(from).expect("JSON");
+    told[field] = value;
+    *from = told.to_string();
+}
+
+#[test]
+fn a_product_that_was_built_in_one_run_with_its_science_image_tells_of_it() {
+    let (mut world, _) = published(TREE);
+    let product = format!("{REPO}/rel/leaf:1.0");
+    assert_eq!(world.images[&product]["org.opencontainers.image.base.digest"], "");
+    assert_eq!(told_by_products(&mut world, TREE), 1);
+    assert_eq!(second(&mut world, TREE, &Request::default()), "");
+    let changed = TREE.replace("\n1\n", "\n2\n");
+    assert_eq!(told_by_products(&mut world, &changed), 0);
+    assert!(second(&mut world, &changed, &Request::default()).contains("science/leaf/data"));
+    // Built once more, in equal layers: another label is another configuration.
+    let mut again = world.clone();
+    let leaf = again.images.get_mut(&sci("leaf")).expect("it is published");
+    leaf.insert(format!("{PREFIX}.science.leaf.buildtime"), "1800000000".to_owned());
+    assert_eq!(told_by_products(&mut again, TREE), 0);
+    assert_eq!(second(&mut again, TREE, &Request::default()), "");
+    // Made from other inputs under the same build tag, of which the product knows nothing.
+    let mut other = world.clone();
+    let leaf = other.images.get_mut(&sci("leaf")).expect("it is published");
+    leaf.insert(format!("{PREFIX}.science.leaf.inputs"), "v1:sha256:0".to_owned());
+    assert_eq!(told_by_products(&mut other, TREE), 0);
+    assert!(second(&mut other, TREE, &Request::default()).contains("science/leaf"));
+    // Of another layer, of another version, of nothing, of what is no id; and what an engine says that has other ids.
+    let id = super::world::config_of(&world.images[&sci("leaf")]);
+    for ids in [
+        serde_json::json!({"base:1.0": id}),
+        serde_json::json!({"leaf:2.0": id}),
+        serde_json::json!({}),
+        serde_json::json!(null),
+        serde_json::json!(id),
+        serde_json::json!({"leaf:1.0": null}),
+        serde_json::json!({"leaf:1.0": [id]}),
+        serde_json::json!({"leaf:1.0": id.to_uppercase()}),
+        serde_json::json!({"leaf:1.0": &id[..id.len() - 1]}),
+        serde_json::json!({"leaf:1.0": id.trim_start_matches("sha256:")}),
+        serde_json::json!({"leaf:1.0": format!("sha256:{}", "e".repeat(64))}),
+    ] {
+        let mut written = world.clone();
+        tell(&mut written, &product, "ids", ids.clone());
+        assert_eq!(told_by_products(&mut written, TREE), 0, "{ids}");
+        assert_eq!(second(&mut written, TREE, &Request::default()), "", "{ids}");
+    }
+    // The labels that it has from there still have to be of the build that it tells, and of that base.
+    for (key, value) in [
+        (version("leaf"), "1.0-8-0000008"),
+        ("org.opencontainers.image.base.name".to_owned(), "r.example/x/sci/base:1.0"),
+        // One digest that is told goes before an id: it is of what was taken.
+        ("org.opencontainers.image.base.digest".to_owned(), "sha256:0"),
+    ] {
+        let mut written = world.clone();
+        written.images.get_mut(&product).expect("it is published").insert(key.clone(), value.to_owned());
+        assert_eq!(told_by_products(&mut written, TREE), 0, "{key}");
+    }
+    let mut untold = world.clone();
+    tell(&mut untold, &product, "layers", serde_json::json!({}));
+    assert_eq!(told_by_products(&mut untold, TREE), 0);
+    world.images.get_mut(&product).expect("it is published").remove(&format!("{PREFIX}.compat.inputs"));
+    assert_eq!(told_by_products(&mut world, TREE), 0);
 }
 
 #[test]

@@ -31,6 +31,11 @@ fn digest_of(labels: &BTreeMap<String, String>) -> String {
     format!("sha256:{:064x}", hasher.finish())
 }
 
+/// The digest of its configuration, which is its id on an engine.
+pub(super) fn config_of(labels: &BTreeMap<String, String>) -> String {
+    digest_of(&BTreeMap::from([("config".to_owned(), digest_of(labels))]))
+}
+
 /// The n-th commit's digits.
 pub(super) fn digits(number: u64) -> String {
     format!("{number:07x}{}", "c".repeat(33))
@@ -80,8 +85,10 @@ impl World {
                 continue;
             };
             let below = published::below(product, science, PREFIX);
-            if let Some(below) = below.filter(|below| below.digest == shown.digest) {
-                images.insert(science.clone(), Some(below));
+            let config = config_of(&shown.labels);
+            if let Some(below) = below.filter(|below| below.is(&shown.digest) || below.is(&config)) {
+                let digest = shown.digest.clone();
+                images.insert(science.clone(), Some(below.shown_as(digest)));
             }
         }
         let further = published::further(inputs, request, &images);
@@ -142,8 +149,7 @@ impl World {
         };
         let mut labels = BTreeMap::new();
         let mut base_digest = String::new();
-        let mut from = BTreeMap::new();
-        let mut images = BTreeMap::new();
+        let (mut from, mut ids, mut images) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for reference in &build.references {
             if let Target::External { reference } = &reference.target {
                 let pinned = reference.split_once('@').map(|(_, digest)| digest.to_owned());
@@ -154,12 +160,14 @@ impl World {
             let tag = parent.get(&label::science(PREFIX, &target, Field::Version));
             let parent_digest = digest_of(parent);
             let version = moving.rsplit_once(':').expect("a tag").1;
-            from.insert(format!("{target}:{version}"), tag.cloned());
+            let layer = format!("{target}:{version}");
+            from.insert(layer.clone(), tag.cloned());
             if reference.role == Role::Base {
                 labels.clone_from(parent);
-                // An image of the same run has no digest yet.
-                if matches!(reference.target, Target::Layer { .. }) {
-                    base_digest = parent_digest;
+                // An image of the same run has no digest yet, but an id.
+                match reference.target {
+                    Target::Layer { .. } => base_digest = parent_digest,
+                    _ => drop(ids.insert(layer, config_of(parent))),
                 }
             }
         }
@@ -170,7 +178,8 @@ impl World {
         labels.extend(build.labels.clone());
         labels.insert(oci::BASE_DIGEST.to_owned(), base_digest);
         labels.insert(key(Field::BuildTime), format!("{}.5", self.hours));
-        labels.insert(key(Field::From), serde_json::json!({"layers": from, "images": images}).to_string());
+        let from = serde_json::json!({"layers": from, "images": images, "ids": ids});
+        labels.insert(key(Field::From), from.to_string());
         labels
     }
 

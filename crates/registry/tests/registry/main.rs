@@ -4,6 +4,7 @@
 mod answers;
 mod distribution;
 mod helpers;
+mod known;
 mod login;
 mod process;
 mod referrers;

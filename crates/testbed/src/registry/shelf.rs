@@ -125,6 +125,18 @@ impl Shelf {
         state.bodies.get(&format!("/v2/{repository}/manifests/{tag}")).map(|manifest| digest(manifest))
     }
 
+    /// The digest of the configuration of what a tag shows, which an engine has for an id.
+    ///
+    /// # Panics
+    /// When that is an index.
+    #[must_use]
+    pub fn id(&self, repository: &str, tag: &str) -> Option<String> {
+        let state = self.shared.state();
+        let manifest = state.bodies.get(&format!("/v2/{repository}/manifests/{tag}"))?;
+        let manifest: Value = serde_json::from_slice(manifest).expect("a manifest is JSON");
+        Some(manifest["config"]["digest"].as_str().expect("it has a configuration").to_owned())
+    }
+
     /// Takes a tag away.
     pub fn remove(&self, repository: &str, tag: &str) {
         let mut state = self.shared.state();
@@ -184,7 +196,7 @@ impl Shelf {
         prefix: &str,
     ) -> BTreeMap<String, String> {
         let (mut labels, mut layers, mut images) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut base_digest = String::new();
+        let (mut base_digest, mut ids) = (String::new(), BTreeMap::new());
         for reference in build["references"].as_array().expect("a list") {
             let (moving, target) = match text(&reference["kind"]) {
                 "build" => {
@@ -209,9 +221,11 @@ impl Shelf {
             );
             if reference["role"] == "base" {
                 labels = parent;
-                // An image of the same run has no digest yet.
+                // An image of the same run has no digest yet, but an id.
                 if reference["kind"] == "layer" {
                     base_digest = self.digest(&repository, &tag).unwrap_or_default();
+                } else {
+                    ids.insert(format!("{target}:{tag}"), self.id(&repository, &tag));
                 }
             }
         }
@@ -225,7 +239,8 @@ impl Shelf {
         let mut state = self.shared.state();
         state.builds += 1;
         labels.insert(format!("{own}.buildtime"), state.builds.to_string());
-        labels.insert(format!("{own}.from"), json!({"layers": layers, "images": images}).to_string());
+        let from = json!({"layers": layers, "images": images, "ids": ids});
+        labels.insert(format!("{own}.from"), from.to_string());
         labels
     }
 
