@@ -9,7 +9,7 @@ use bollard::auth::DockerCredentials;
 use bollard::query_parameters::BuildImageOptionsBuilder;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use plan::{Build, Context, Plan, Role};
+use plan::{Build, Context, Plan, Role, Span};
 use registry::Credential;
 
 use crate::context::fetched::Source;
@@ -26,10 +26,14 @@ use crate::prepare::Prepared;
 use crate::progress::{Heard, Progress};
 use crate::result::{Comparison, FailedAt, Failure, TestResult, Within};
 use crate::session::{self, Session};
+use crate::standing;
 use crate::weigh::Weight;
 
 /// How often the bytes of a context are told.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How often an image is built whose base became another one meanwhile.
+const TRIES: usize = 3;
 
 /// An image that has both of its tags.
 #[derive(Debug, Clone)]
@@ -89,20 +93,41 @@ pub(crate) async fn build(
         );
         return Err(BuildFailure { failure: Failure::Build, message });
     }
-    let request = Request::new(job, name)?;
-    request.fetch(job, tell).await.map_err(engine_failure)?;
-    if let Some(triggers) = onbuild::triggers(job).await.map_err(engine_failure)? {
-        if !options.allow_onbuild {
-            let message = format!("{triggers} (--allow-onbuild builds on it all the same)");
-            return Err(BuildFailure { failure: Failure::Build, message });
+    let exact = exact(job);
+    fetch(job, &exact, tell).await.map_err(engine_failure)?;
+    for _ in 0..TRIES {
+        let all = standing::look(job).await.map_err(engine_failure)?;
+        if let Some(triggers) = onbuild::triggers(&all) {
+            if !options.allow_onbuild {
+                let message = format!("{triggers} (--allow-onbuild builds on it all the same)");
+                return Err(BuildFailure { failure: Failure::Build, message });
+            }
+            tell(Told::Notice(format!("{}: {triggers}", job.build.id)));
         }
-        tell(Told::Notice(format!("{}: {triggers}", job.build.id)));
+        let base = standing::base(job, &all);
+        let request = Request::new(job, name, &exact, base.as_ref())?;
+        let limit = options.build_timeout;
+        let sending = request.send(job, Context::clone(context), tell);
+        // What nobody listens to any more ends on the engine.
+        let endless = |_| Err(engine_failure(EngineError::endless("the build", limit)));
+        let image_id = tokio::time::timeout(limit, sending).await.unwrap_or_else(endless)?;
+        match base {
+            Some(base) if !base.is_there(engine).await.map_err(engine_failure)? => {
+                tell(Told::Notice(format!(
+                    "{}: somebody else built {} on this engine meanwhile; it is built again, on that",
+                    job.build.id, base.layer
+                )));
+            }
+            _ => return Ok(image_id),
+        }
     }
-    let limit = options.build_timeout;
-    let sending = request.send(job, Context::clone(context), tell);
-    // What nobody listens to any more ends on the engine.
-    let endless = |_| Err(engine_failure(EngineError::endless("the build", limit)));
-    tokio::time::timeout(limit, sending).await.unwrap_or_else(endless)
+    Err(BuildFailure {
+        failure: Failure::Conflict,
+        message: format!(
+            "what it stands on became another image during each of {TRIES} builds; \
+             is another run at work on this engine?"
+        ),
+    })
 }
 
 /// Gives an image both of its tags. What they showed before is looked at unless it `is_pushed`: then the registry's
@@ -148,39 +173,69 @@ struct Request {
     platform: Option<String>,
     no_cache: bool,
     credentials: HashMap<String, DockerCredentials>,
-    /// Exact images with a digest.
-    exact: Vec<Exact>,
 }
 
-/// An image with a digest that a build needs.
+/// The image that stands in the Dockerfile for a reference.
 struct Exact {
-    name: String,
-    host: String,
+    span: Span,
     role: Role,
+    name: String,
+    /// Where it is fetched from, if it is named by a digest.
+    host: Option<String>,
+}
+
+/// What stands in the Dockerfile for what the plan refers to.
+fn exact(job: &Job<'_>) -> Vec<Exact> {
+    let exact = |reference: &plan::Reference| {
+        let name = job.prepared.exact(job.plan, reference, job.engine)?;
+        let image = plan::ImageName::parse(&name).ok().filter(|image| image.digest.is_some());
+        let host = image.map(|image| image.registry);
+        Some(Exact { span: reference.span, role: reference.role, name, host })
+    };
+    job.build.references.iter().filter_map(exact).collect()
+}
+
+/// Fetches what a stage stands on, so that its configuration is known before anything of it runs. The engine's
+/// builders also know fewer ways to log in than its pull does: what needs a login is fetched before, and found by
+/// its digest then.
+async fn fetch(
+    job: &Job<'_>,
+    exact: &[Exact],
+    tell: &mut (dyn FnMut(Told) + Send),
+) -> Result<(), EngineError> {
+    let Job { options, prepared, engine, plan, .. } = *job;
+    let foreign = plan.platform != engine.platform;
+    for Exact { name, host, role, .. } in exact {
+        let Some(host) = host else { continue };
+        let login = prepared.logins.get(host).unwrap_or(&Credential::Anonymous);
+        let is_wanted = standing::is_stood_on(*role) || *login != Credential::Anonymous;
+        if is_wanted && engine.inspect(name).await?.is_none() {
+            tell(Told::Heard(Heard::Step { name: format!("fetch {name}"), cached: false }));
+            let platform = foreign.then_some(plan.platform.as_str());
+            engine.pull(name, login, platform, options.idle_timeout).await?;
+        }
+    }
+    Ok(())
 }
 
 impl Request {
-    fn new(job: &Job<'_>, name: &str) -> Result<Self, BuildFailure> {
+    fn new(
+        job: &Job<'_>,
+        name: &str,
+        exact: &[Exact],
+        without_digest: Option<&standing::Base>,
+    ) -> Result<Self, BuildFailure> {
         let Job { plan, build, options, prepared, engine, .. } = *job;
         let moment = options
             .source_date_epoch
             .map_or_else(|| Moment::from_clock(SystemTime::now()), Moment::from_epoch);
-        let from = prepared.from(plan, build);
+        let mut from = prepared.from(plan, build);
+        if let Some(standing::Base { layer, id, .. }) = without_digest {
+            from.note_id(layer.clone(), id.clone());
+        }
         let base = labels::Base { name: prepared.base_name(build), digest: prepared.base_digest(build) };
         let labels = labels::complete(build, &plan.label_prefix, &from, base, moment);
-        let mut replacements = Vec::new();
-        let mut exacts = Vec::new();
-        for reference in &build.references {
-            if let Some(exact) = prepared.exact(plan, reference, engine) {
-                if let Ok(image) = plan::ImageName::parse(&exact)
-                    && image.digest.is_some()
-                {
-                    let (name, host) = (exact.clone(), image.registry);
-                    exacts.push(Exact { name, host, role: reference.role });
-                }
-                replacements.push((reference.span, exact));
-            }
-        }
+        let replacements: Vec<_> = exact.iter().map(|exact| (exact.span, exact.name.clone())).collect();
         let text = dockerfile::replace(&build.dockerfile, &replacements)
             .map_err(|message| BuildFailure { failure: Failure::Build, message })?;
         let (dockerfile, labels) = match engine.builder {
@@ -203,26 +258,7 @@ impl Request {
             platform: (foreign || engine.builder == Builder::BuildKit).then(|| plan.platform.clone()),
             no_cache: options.no_cache,
             credentials: credentials.collect(),
-            exact: exacts,
         })
-    }
-
-    /// Fetches what a stage stands on, so that its configuration is known before anything of it runs. The engine's
-    /// builders also know fewer ways to log in than its pull does: what needs a login is fetched before, and found by
-    /// its digest then.
-    async fn fetch(&self, job: &Job<'_>, tell: &mut (dyn FnMut(Told) + Send)) -> Result<(), EngineError> {
-        let Job { options, prepared, engine, plan, .. } = *job;
-        let foreign = plan.platform != engine.platform;
-        for Exact { name, host, role } in &self.exact {
-            let login = prepared.logins.get(host).unwrap_or(&Credential::Anonymous);
-            let is_wanted = onbuild::is_stood_on(*role) || *login != Credential::Anonymous;
-            if is_wanted && engine.inspect(name).await?.is_none() {
-                tell(Told::Heard(Heard::Step { name: format!("fetch {name}"), cached: false }));
-                let platform = foreign.then_some(plan.platform.as_str());
-                engine.pull(name, login, platform, options.idle_timeout).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Whether the engine gave the image that it told its name, which it does at the end of a good build only.

@@ -48,6 +48,7 @@ mod secrets;
 mod session;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
+mod standing;
 mod sweep;
 mod trial;
 mod weigh;

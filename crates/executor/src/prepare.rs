@@ -121,7 +121,11 @@ impl Prepared {
             let digest = format!("sha256:{}", "0".repeat(64));
             let moment = Moment::from_clock(std::time::SystemTime::UNIX_EPOCH);
             let base = labels::Base { name: self.base_name(build), digest: Some(&digest) };
-            let all = labels::complete(build, &plan.label_prefix, &self.from(plan, build), base, moment);
+            let mut from = self.from(plan, build);
+            if let Some(layer) = self.base_without_digest(plan, build) {
+                from.note_id(layer, digest.clone());
+            }
+            let all = labels::complete(build, &plan.label_prefix, &from, base, moment);
             let bytes = labels::bytes(&all) + 16;
             if bytes > labels::MAX_BYTES {
                 let most = labels::MAX_BYTES;
@@ -135,22 +139,21 @@ impl Prepared {
         Ok(())
     }
 
-    /// What a build is made from, for its label.
+    /// What a build is made from, for its label, but for the id of a base without a digest.
     pub(crate) fn from(&self, plan: &Plan, build: &Build) -> From {
         let mut from = From { stack: build.compat_stack.clone(), ..From::default() };
         for reference in &build.references {
             let found = self.found.get(&reference.target);
             match &reference.target {
-                Target::Build { id } => {
-                    if let Some(parent) = self.positions.get(id).map(|position| &plan.builds[*position]) {
-                        let tag = tag_of(parent.build_tag());
-                        from.layers.insert(format!("{}:{}", parent.target, parent.version), tag);
+                target @ Target::Build { id } => {
+                    let parent = self.positions.get(id).map(|position| &plan.builds[*position]);
+                    if let (Some(layer), Some(parent)) = (self.layer(plan, target), parent) {
+                        from.layers.insert(layer, tag_of(parent.build_tag()));
                     }
                 }
-                Target::Layer { reference, target } => {
-                    let version = tag_of(reference).unwrap_or_default();
+                target @ Target::Layer { .. } => {
                     let build_tag = found.and_then(|found| found.version.clone());
-                    from.layers.insert(format!("{target}:{version}"), build_tag);
+                    from.layers.extend(self.layer(plan, target).map(|layer| (layer, build_tag)));
                 }
                 Target::Pinned { reference } | Target::External { reference } => {
                     let digest = found.and_then(|found| found.digest.clone());
@@ -160,6 +163,27 @@ impl Prepared {
             }
         }
         from
+    }
+
+    /// What `.from` labels call a science layer: `target:version`.
+    fn layer(&self, plan: &Plan, target: &Target) -> Option<String> {
+        match target {
+            Target::Build { id } => {
+                let layer = &plan.builds[*self.positions.get(id)?];
+                Some(format!("{}:{}", layer.target, layer.version))
+            }
+            Target::Layer { reference, target } => {
+                Some(format!("{target}:{}", tag_of(reference).unwrap_or_default()))
+            }
+            Target::Pinned { .. } | Target::External { .. } | Target::Scratch => None,
+        }
+    }
+
+    /// The layer that the last stage stands on, where it has no digest: one of this run, or one that only the engine has. Its id on
+    /// the engine tells which image that is.
+    pub(crate) fn base_without_digest(&self, plan: &Plan, build: &Build) -> Option<String> {
+        let base = build.references.iter().find(|reference| reference.role == Role::Base)?;
+        self.layer(plan, &base.target).filter(|_| self.base_digest(build).is_none())
     }
 
     /// What stands in the Dockerfile for a reference; `None` when it stays as it is.

@@ -1,7 +1,7 @@
 //! Whether an image that an earlier run left on the engine is the build that was planned.
 //!
 //! Labels tell inputs and parents by name. A name can have been built twice, so an image counts only if it also
-//! holds its parent's layers: those that the parent has now.
+//! holds its parent's layers: those that the parent has now, and was built on the very image where it tells an id.
 
 use plan::{Build, Plan, Role, Target};
 
@@ -18,8 +18,9 @@ pub(crate) async fn standing(
 ) -> Result<Option<LocalImage>, EngineError> {
     let Some(image) = engine.inspect(build.build_tag()).await? else { return Ok(None) };
     let from = prepared.from(plan, build);
-    if reuse::judge(build, &plan.label_prefix, &image.labels, &from.layers) != Verdict::Reuse
-        || reuse::from(build, &plan.label_prefix, &image.labels) != from
+    let mut told = reuse::from(build, &plan.label_prefix, &image.labels);
+    let ids = std::mem::take(&mut told.ids);
+    if reuse::judge(build, &plan.label_prefix, &image.labels, &from.layers) != Verdict::Reuse || told != from
     {
         return Ok(None);
     }
@@ -30,7 +31,9 @@ pub(crate) async fn standing(
             // What was copied from another image leaves no trace of it.
             _ => None,
         };
-        if !parent.is_some_and(|parent| stands_on(&image.layers, &parent.layers)) {
+        // An image of before ids were told has its layers only.
+        let is_it = |parent: &LocalImage| ids.values().all(|id| *id == parent.id);
+        if !parent.is_some_and(|parent| stands_on(&image.layers, &parent.layers) && is_it(&parent)) {
             return Ok(None);
         }
     }

@@ -139,8 +139,8 @@ async fn an_engine_is_asked_for_what_is_needed_and_no_more() {
         ("POST /build", 3),
         ("POST /images/…/tag", 2 * 3),
         ("DELETE /images/…", 3),
-        // What its moving tag showed, and what came out; of those that stand on one of ours, that too.
-        ("GET /images/…/json", 3 * 2 + 2),
+        // What its moving tag showed, and what came out; of those that stand on one of ours, that before and after.
+        ("GET /images/…/json", 3 * 2 + 2 * 2),
     ];
     let expect: BTreeMap<String, usize> = expect.map(|(request, count)| (request.to_owned(), count)).into();
     assert_eq!(counts(&proxy), expect, "{}", proxy.show());

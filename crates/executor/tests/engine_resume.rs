@@ -6,10 +6,10 @@ mod fixture;
 
 use std::collections::BTreeMap;
 
-use bollard::query_parameters::RemoveImageOptionsBuilder;
+use bollard::query_parameters::{RemoveImageOptionsBuilder, TagImageOptionsBuilder};
 use executor::{Options, Outcome, Relation, RunResult};
-use fixture::{Lab, built, external};
-use plan::{Build, Context, Plan};
+use fixture::{Lab, PREFIX, built, external};
+use plan::{Build, Context, Plan, Target};
 
 const RANDOM: &str = "RUN head -c 8 /dev/urandom > /random";
 
@@ -72,6 +72,53 @@ async fn a_child_of_another_parent_is_not_taken() {
     forget(&lab, &plan.builds[0]).await;
     let third = lab.run(&plan, &resuming(&lab)).await.unwrap();
     assert_eq!(outcomes(&third), [Outcome::Built, Outcome::Built]);
+}
+
+/// The parent is made again of the same layers: what it tells is new, and the child that is there has what it told before.
+#[tokio::test]
+async fn a_child_of_another_image_of_the_same_layers_is_not_taken() {
+    let lab = Lab::new();
+    // Nobody else makes this layer anew in the engine's cache.
+    let a = lab.science("a", external(), &format!("RUN echo {} > /who", lab.repo));
+    let b = lab.science("b", built(&a), RANDOM);
+    let plan = lab.plan(vec![a, b]);
+    let first = lab.run(&plan, &lab.options()).await.unwrap();
+    let layers = async || {
+        let image = lab.docker().inspect_image(plan.builds[0].build_tag()).await.unwrap();
+        image.root_fs.unwrap().layers.unwrap()
+    };
+    let before = layers().await;
+    let mut parent = lab.plan(vec![plan.builds[0].clone()]);
+    parent.builds[0].labels.insert("other".into(), "label".into());
+    let anew = lab.run(&parent, &lab.options()).await.unwrap();
+    assert_ne!(image_ids(&anew)[0], image_ids(&first)[0]);
+    assert_eq!(layers().await, before, "from the cache");
+    let second = lab.run(&plan, &resuming(&lab)).await.unwrap();
+    assert_eq!(outcomes(&second), [Outcome::Reused, Outcome::Built]);
+}
+
+#[tokio::test]
+async fn a_child_of_before_ids_were_told_is_taken() {
+    let lab = Lab::new();
+    let plan = chain(&lab);
+    assert!(lab.run(&plan, &lab.options()).await.unwrap().success);
+    let child = &plan.builds[1];
+    let reference = Target::Layer { reference: child.moving_tag().to_owned(), target: "b".into() };
+    let mut old = lab.science("old", reference, "");
+    let label = format!("{PREFIX}.science.b.from");
+    for (from, outcome) in [
+        (r#"{"layers":{"a:1.0":"1.0-7-0a1b2c3"},"images":{}}"#, Outcome::Reused),
+        (r#"{"layers":{"a:1.0":"1.0-7-0a1b2c3"},"images":{},"ids":{"a:1.0":"x"}}"#, Outcome::Reused),
+        (r#"{"layers":{"a:1.0":"1.0-8-0a1b2c3"},"images":{}}"#, Outcome::Built),
+    ] {
+        old.labels.insert(label.clone(), from.into());
+        assert!(lab.run(&lab.plan(vec![old.clone()]), &lab.options()).await.unwrap().success);
+        let (repository, tag) = child.build_tag().rsplit_once(':').unwrap();
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+        lab.docker().tag_image(old.build_tag(), Some(options)).await.unwrap();
+        let result = lab.run(&plan, &resuming(&lab)).await.unwrap();
+        assert_eq!(outcomes(&result), [Outcome::Reused, outcome], "{from}");
+    }
 }
 
 #[tokio::test]

@@ -55,21 +55,22 @@ async fn a_chain_is_built_tagged_and_labelled() {
         let get = |key: &str| trail.get(key).map(String::as_str);
         assert_eq!(get(&format!("{PREFIX}.science.base.version")), Some("1.0-7-0a1b2c3"));
         assert_eq!(get(&format!("{PREFIX}.compat.version")), Some("child:1.0-7-0a1b2c3"));
-        assert_eq!(
-            get(&format!("{PREFIX}.science.child.from")),
-            Some(r#"{"layers":{"base:1.0":"1.0-7-0a1b2c3"},"images":{}}"#)
-        );
-        assert_eq!(
-            get(&format!("{PREFIX}.compat.from")),
-            Some(r#"{"layers":{"child:1.0":"1.0-7-0a1b2c3"},"images":{}}"#)
-        );
+        for (key, parent, place) in [("science.child.from", "base", 0), ("compat.from", "child", 1)] {
+            let from: serde_json::Value = serde_json::from_str(&trail[&format!("{PREFIX}.{key}")]).unwrap();
+            let id = result.builds[place].image_id.as_deref().unwrap();
+            let layer = format!("{parent}:1.0");
+            let expect =
+                serde_json::json!({"layers": {&layer: "1.0-7-0a1b2c3"}, "images": {}, "ids": {&layer: id}});
+            assert_eq!(from, expect, "{key}");
+        }
         let time: f64 = get(&format!("{PREFIX}.compat.buildtime")).unwrap().parse().unwrap();
         assert!(time >= result.started - 1.0 && time <= result.started + 600.0, "{time}");
         assert_eq!(get(oci::CREATED).unwrap().len(), "2026-11-20T14:53:10Z".len());
         assert_eq!(get(oci::BASE_DIGEST), Some(""), "an image of this run has no digest yet");
         assert_eq!(get(oci::DESCRIPTION), Some("say \"$HOME\" \\ 'twice'\nin two lines"));
         let base = labels(&lab, plan.builds[0].moving_tag()).await;
-        assert!(base[&format!("{PREFIX}.science.base.from")].contains(BASE));
+        let from = &base[&format!("{PREFIX}.science.base.from")];
+        assert!(from.contains(BASE) && !from.contains("ids"), "an external base has a digest: {from}");
         let steps = events.iter().filter(|event| matches!(event, Event::Step { .. })).count();
         assert!(steps >= 3, "{events:#?}");
         assert!(matches!(events.last(), Some(Event::RunFinished { .. })));
@@ -158,6 +159,7 @@ async fn what_is_new_stands_on_what_is_reused() {
     assert_eq!(outcomes(&result), [("science/base", Outcome::Reused), ("science/child", Outcome::Built)]);
     let labels = lab.published(child.build_tag()).await.unwrap().labels;
     assert_eq!(labels[oci::BASE_DIGEST], digest);
+    assert!(!labels[&format!("{PREFIX}.science.child.from")].contains("ids"), "the digest tells it");
     assert!(result.builds[1].from[0].ends_with(&digest));
 }
 

@@ -1,0 +1,58 @@
+//! What a build stands on, as the engine has it right before the build: by which id it is told, and whether that was it.
+//!
+//! A build takes an image by its name, and a name can be given to another image by somebody else on the same engine. What was
+//! looked at before is what was taken if the name shows it afterwards still.
+
+use plan::{Reference, Role};
+
+use crate::build::Job;
+use crate::engine::{Engine, EngineError, LocalImage};
+
+/// Whether a stage stands on an image in this role: then its triggers run.
+pub(crate) fn is_stood_on(role: Role) -> bool {
+    match role {
+        Role::Base | Role::Stage => true,
+        Role::Copy | Role::Mount => false,
+    }
+}
+
+/// An image that a stage stands on.
+pub(crate) struct StoodOn<'a> {
+    pub reference: &'a Reference,
+    /// What stands in the Dockerfile.
+    exact: String,
+    pub image: LocalImage,
+}
+
+/// The layer that the last stage stands on, where it has no digest.
+pub(crate) struct Base {
+    /// `target:version`
+    pub layer: String,
+    pub id: String,
+    exact: String,
+}
+
+/// Looks at all that a build stands on and that is on the engine.
+pub(crate) async fn look<'a>(job: &Job<'a>) -> Result<Vec<StoodOn<'a>>, EngineError> {
+    let mut all = Vec::new();
+    for reference in job.build.references.iter().filter(|reference| is_stood_on(reference.role)) {
+        let Some(exact) = job.prepared.exact(job.plan, reference, job.engine) else { continue };
+        let Some(image) = job.engine.inspect(&exact).await? else { continue };
+        all.push(StoodOn { reference, exact, image });
+    }
+    Ok(all)
+}
+
+/// The base whose id has to tell it.
+pub(crate) fn base(job: &Job<'_>, all: &[StoodOn<'_>]) -> Option<Base> {
+    let layer = job.prepared.base_without_digest(job.plan, job.build)?;
+    let StoodOn { exact, image, .. } = all.iter().find(|one| one.reference.role == Role::Base)?;
+    Some(Base { layer, id: image.id.clone(), exact: exact.clone() })
+}
+
+impl Base {
+    /// Whether its name shows it still.
+    pub(crate) async fn is_there(&self, engine: &Engine) -> Result<bool, EngineError> {
+        Ok(engine.inspect(&self.exact).await?.is_some_and(|image| image.id == self.id))
+    }
+}
