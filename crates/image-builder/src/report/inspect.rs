@@ -15,7 +15,7 @@ use crate::escape::escape;
 use crate::looking::{Place, Seen};
 
 /// The version of the document.
-const FORMAT_VERSION: &str = "1.0";
+const FORMAT_VERSION: &str = "1.1";
 /// So deep a tree is indented; what lies deeper stands below each other.
 const DEPTH: usize = 24;
 
@@ -79,7 +79,7 @@ struct BuildDocument {
     build_time: Option<f64>,
     /// The inputs digest.
     inputs: Option<String>,
-    /// What it was made from: layers with build tags, images with digests.
+    /// What it was made from: layers with build tags, images with digests; since 1.1 the id of a layer of the same run.
     from: Option<plan::trail::From>,
     /// How it is known: `top`, `recorded`, `by-time`, or `foreign`, when its labels came with a foreign base.
     known: &'static str,

@@ -48,7 +48,7 @@ fn the_document_can_be_read_by_a_program() {
     let reference = format!("{}/x/rel/nist@{digest}", registry.host());
     let told = Tree::new().run(&["inspect", &reference, "--from", "registry", "--format", "json"]).code(0);
     let document: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
-    assert_eq!(document["format_version"], "1.0");
+    assert_eq!(document["format_version"], "1.1");
     assert_eq!(document["digest"], digest.as_str());
     assert_eq!(document["trail"]["builds"][1]["name"], "sci/nist");
     assert_eq!(document["trail"]["builds"][0]["from"]["stack"][0], "jupyter");
