@@ -194,7 +194,7 @@ fn the_document_has_its_published_form() {
     let document = inspection(seen(labels), &BTreeMap::new());
     insta::assert_json_snapshot!(document, @r#"
     {
-      "format_version": "1.0",
+      "format_version": "1.1",
       "reference": "registry.example.org/images/rel/sky:2.0",
       "read_from": "registry",
       "digest": "sha256:ab",
