@@ -29,13 +29,14 @@ fn fresh_repo(registry: &str) -> String {
     format!("{registry}/secrets-{}", unique())
 }
 
-/// Prints the secret `key` in every form that busybox can give it, whole and cut over lines.
+/// Prints the secret `key` in every form that busybox can give it, whole and cut over lines. The last line goes another way and may come
+/// before others; its space keeps it from being taken for what stands beside a secret in base64.
 const PRINT: &str = "\
 cat /run/secrets/key; echo; fold -w 5 /run/secrets/key; echo; \
 base64 /run/secrets/key; base64 /run/secrets/key | tr '+/' '-_'; \
 (printf x; cat /run/secrets/key; printf yz) | base64; (printf xy; cat /run/secrets/key) | base64; \
 echo \"{\\\"auth\\\":\\\"$(printf 'user:%s' \"$(cat /run/secrets/key)\" | base64)\\\"}\"; \
-od -An -v -tx1 /run/secrets/key | tr -d ' \\n'; echo; echo \"TOKEN=$(cat /run/secrets/key);\" >&2";
+od -An -v -tx1 /run/secrets/key | tr -d ' \\n'; echo; echo \" TOKEN=$(cat /run/secrets/key);\" >&2";
 
 /// A tree of one layer with this instruction.
 fn tree(instructions: &str) -> Tree {
