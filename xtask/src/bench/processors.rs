@@ -68,14 +68,22 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_sleeps_uses_next_to_nothing() {
-        let own = own(std::process::id()).expect("it runs");
-        assert!(own < 100 * 3600, "{own} ticks");
-        let shell = || {
-            let mut command = Command::new("sh");
-            command.args(["-c", "exit 3"]);
-            command
-        };
-        assert!(used_by_others(&mut shell(), Duration::from_millis(100)).is_err());
+    fn work_is_counted_for_its_process_and_for_the_machine() {
+        let pid = std::process::id();
+        let (before, all_before) = (own(pid).expect("it runs"), busy().expect("Linux tells"));
+        let began = std::time::Instant::now();
+        while own(pid).expect("it runs") < before + 3 {
+            assert!(began.elapsed() < Duration::from_secs(60), "work that nobody counts");
+        }
+        assert!(busy().expect("Linux tells") > all_before);
+        assert_eq!(own(u32::MAX), None);
+    }
+
+    #[test]
+    fn what_fails_is_told() {
+        let mut fails = Command::new("sh");
+        fails.args(["-c", "echo no room >&2; exit 3"]);
+        let error = used_by_others(&mut fails, Duration::from_millis(100)).expect_err("it fails");
+        assert!(error.to_string().contains("no room"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! Connections to an engine that are kept for the next request.
 //!
-//! bollard's own clients dial for each request: with TLS that is a handshake, with ssh a program. Here one pool serves all
-//! requests to an engine, whichever the way. Knows nothing of what is asked.
+//! bollard's own clients dial for each request, which with TLS is a handshake. Here one pool serves all requests to an engine,
+//! whichever the way; with ssh each connection is a program. Knows nothing of what is asked.
 
 use std::future::Future;
 use std::io;
