@@ -1,6 +1,8 @@
 //! JSON as people write it: `#`, `//` and `/* */` comments and trailing commas. Nothing else is tolerated:
 //! a key that stands twice, or anything behind the end, is an error.
 
+use std::borrow::Cow;
+
 use jsonc_parser::ast::{Object, ObjectPropName, Value};
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
@@ -16,14 +18,17 @@ pub(crate) const MAX_PROBLEMS: usize = 50;
 /// How deep lists and objects may go. The parser behind this one recurses.
 const MAX_DEPTH: usize = 64;
 
-/// The text that is parsed: the file's, of equal length, without what the parser does not know.
+/// The text that is parsed: the file's, of equal length, without what the parser does not know. Most have nothing of that.
 ///
 /// # Errors
 /// A file that is too large, or too deep to be read.
-pub(crate) fn prepare(file: &SourceFile) -> Result<String, Problem> {
+pub(crate) fn prepare(file: &SourceFile) -> Result<Cow<'_, str>, Problem> {
     if file.text.len() > MAX_SIZE {
         return Err(Problem::in_file("too-large", &file.path, "the descriptor is larger than 1 MiB")
             .help("a descriptor holds a few names; put data into a file of its own"));
+    }
+    if is_plain(&file.text) {
+        return Ok(Cow::Borrowed(&file.text));
     }
     let mut prepared = String::with_capacity(file.text.len());
     let mut depth = 0_usize;
@@ -88,7 +93,13 @@ pub(crate) fn prepare(file: &SourceFile) -> Result<String, Problem> {
             prepared.push(c);
         }
     }
-    Ok(prepared)
+    Ok(Cow::Owned(prepared))
+}
+
+/// Whether a text certainly holds nothing that the parser does not know, and cannot be too deep.
+fn is_plain(text: &str) -> bool {
+    let opened = text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    opened <= MAX_DEPTH && !text.contains('#') && !text.starts_with('\u{feff}')
 }
 
 #[derive(Clone, Copy)]

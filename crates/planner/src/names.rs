@@ -1,6 +1,7 @@
 //! Names that registries, engines or file systems would take for one another, or refuse.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use plan::Revision;
 use plan::name::{MAX_TAG, build_tag};
@@ -26,18 +27,19 @@ pub(crate) fn check(
 ) {
     similar_paths(tree, findings);
     similar_products(now, findings);
+    let behind_version = build_tag("", revision, rebuild);
     for layer in &now.side.science {
-        too_long(layer, repo, revision, rebuild, findings);
+        too_long(layer, repo, &behind_version, findings);
     }
 }
 
 fn similar_paths(tree: &Tree, findings: &mut Findings) {
-    let mut paths: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for layer in &tree.layers {
-        paths.entry(folded(&layer.path)).or_default().insert(&layer.path);
-    }
-    for alike in paths.values().filter(|alike| alike.len() > 1) {
-        let alike: Vec<&str> = alike.iter().copied().collect();
+    let mut paths: Vec<(Cow<'_, str>, &str)> =
+        tree.layers.iter().map(|layer| (folded(&layer.path), layer.path.as_str())).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    for alike in paths.chunk_by(|(one, _), (other, _)| one == other).filter(|alike| alike.len() > 1) {
+        let alike: Vec<&str> = alike.iter().map(|(_, path)| *path).collect();
         let last = alike[alike.len() - 1];
         findings.refuse(
             Problem::in_file(
@@ -51,7 +53,7 @@ fn similar_paths(tree: &Tree, findings: &mut Findings) {
 }
 
 fn similar_products(now: &Survey, findings: &mut Findings) {
-    let mut products: BTreeMap<(&str, String), BTreeMap<&str, &ScienceLayer>> = BTreeMap::new();
+    let mut products: BTreeMap<(&str, Cow<'_, str>), BTreeMap<&str, &ScienceLayer>> = BTreeMap::new();
     for layer in &now.side.science {
         let (image, version) = (layer.descriptor.image.as_str(), layer.descriptor.version.as_str());
         products.entry((image, folded(version))).or_default().entry(version).or_insert(layer);
@@ -72,23 +74,24 @@ fn similar_products(now: &Survey, findings: &mut Findings) {
     }
 }
 
-fn folded(name: &str) -> String {
-    if name.is_ascii() {
-        return name.to_ascii_lowercase();
+/// Two names that are one to some file system or registry are the same here.
+fn folded(name: &str) -> Cow<'_, str> {
+    if !name.is_ascii() {
+        return name.nfkc().flat_map(char::to_lowercase).nfkc().collect();
     }
-    name.nfkc().flat_map(char::to_lowercase).nfkc().collect()
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
-fn too_long(
-    layer: &ScienceLayer,
-    repo: &str,
-    revision: &Revision,
-    rebuild: Option<u64>,
-    findings: &mut Findings,
-) {
-    let tag = build_tag(layer.descriptor.version.as_str(), revision, rebuild);
-    if tag.len() > MAX_TAG {
-        let message = format!("the build tag has {} characters, registries take {MAX_TAG}: {tag}", tag.len());
+fn too_long(layer: &ScienceLayer, repo: &str, behind_version: &str, findings: &mut Findings) {
+    let version = layer.descriptor.version.as_str();
+    let length = version.len() + behind_version.len();
+    if length > MAX_TAG {
+        let tag = format!("{version}{behind_version}");
+        let message = format!("the build tag has {length} characters, registries take {MAX_TAG}: {tag}");
         findings.refuse(layer.problem("version", "tag-too-long", message).help("give it a shorter version"));
     }
     for (field, name) in [("image", &layer.descriptor.image), ("target", &layer.descriptor.target)] {

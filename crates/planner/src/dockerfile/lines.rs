@@ -33,8 +33,17 @@ pub(super) struct Line {
     pub(super) end: u32,
     /// Where the first word stands in `text`.
     keyword: (usize, usize),
-    /// For each byte of `text`, where it stands in the file.
-    offsets: Vec<usize>,
+    /// What `text` is joined from, in order; none of them is empty.
+    pieces: Vec<Piece>,
+}
+
+/// A part of a line's text that stands in the file as it is.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    /// Where it begins in the line's text.
+    at: usize,
+    /// Where it begins in the file.
+    offset: usize,
 }
 
 #[derive(Debug)]
@@ -69,7 +78,7 @@ impl Line {
     /// Where a range of `text` stands in the file. A range that goes over a line end includes that.
     pub(super) fn span(&self, range: std::ops::Range<usize>) -> Span {
         let end = match range.end.checked_sub(1).filter(|last| *last >= range.start) {
-            Some(last) => self.offsets[last] + 1,
+            Some(last) => self.offset(last) + 1,
             None => self.offset(range.start),
         };
         Span { start: self.offset(range.start), end }
@@ -77,10 +86,9 @@ impl Line {
 
     /// Where a byte of `text` stands in the file; behind the last one, the end of that.
     pub(super) fn offset(&self, at: usize) -> usize {
-        match self.offsets.get(at) {
-            Some(offset) => *offset,
-            None => self.offsets.last().map_or(0, |last| last + 1),
-        }
+        let at = at.min(self.text.len());
+        let behind = self.pieces.partition_point(|piece| piece.at <= at);
+        self.pieces[..behind].last().map_or(0, |piece| piece.offset + (at - piece.at))
     }
 }
 
@@ -142,7 +150,7 @@ pub(super) fn read(text: &str) -> Lines {
             number: rest.number,
             end: 0,
             keyword: (0, 0),
-            offsets: Vec::with_capacity(room),
+            pieces: Vec::new(),
         };
         let mut continuation = push(&mut line, &first[indent..], at + indent, escape);
         while let Some(open_at) = continuation {
@@ -190,8 +198,10 @@ fn push(line: &mut Line, text: &str, at: usize, escape: char) -> Option<usize> {
     let trimmed = text.trim_end_matches([' ', '\t']);
     let body = trimmed.strip_suffix(escape).filter(|body| !body.ends_with(escape));
     let kept = body.unwrap_or(text);
+    if !kept.is_empty() {
+        line.pieces.push(Piece { at: line.text.len(), offset: at });
+    }
     line.text.push_str(kept);
-    line.offsets.extend(at..at + kept.len());
     body.map(|body| at + body.len())
 }
 

@@ -123,8 +123,9 @@ impl Reader<'_> {
         }
         let entries = listing.below(directory);
         let mut text = |name: &str| {
-            let path = format!("{directory}/{name}");
-            match entries.binary_search_by(|entry| entry.path.as_bytes().cmp(path.as_bytes())) {
+            // All begin with the directory and a separator.
+            let own = |entry: &Rc<Entry>| entry.path[directory.len() + 1..].cmp(name);
+            match entries.binary_search_by(own) {
                 Ok(at) => self.text(&entries[at]).map(|text| (true, text)),
                 Err(_) => Ok((false, None)),
             }
