@@ -4,8 +4,7 @@
 //! Knows no names or files: a node is an index, a product and an image are numbers. One walk over all layers
 //! answers everything, so it takes time in proportion to their number.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use plan::Version;
 
 /// What a layer's last stage stands on, when that is a layer of the tree.

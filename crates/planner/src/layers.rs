@@ -4,9 +4,11 @@
 //! once.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use plan::Kind;
 
 use crate::Problem;
@@ -323,8 +325,8 @@ fn one_of_each_target(side: &mut Side, findings: &mut Findings) {
     let (kept, doubles): (Vec<_>, Vec<_>) =
         std::mem::take(&mut side.science).into_iter().partition(|layer| {
             match first.entry(layer.descriptor.target.as_str().to_owned()) {
-                std::collections::hash_map::Entry::Occupied(_) => false,
-                std::collections::hash_map::Entry::Vacant(entry) => {
+                Entry::Occupied(_) => false,
+                Entry::Vacant(entry) => {
                     entry.insert(Arc::clone(layer));
                     true
                 }

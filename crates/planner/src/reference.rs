@@ -3,8 +3,7 @@
 //! Takes the text as it stands after substitution; names without a host are judged before docker's defaults are
 //! put in, since `sci/nist:1.0` is ours and `docker.io/sci/nist:1.0` is not.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use plan::{BuildTag, ImageName, Span};
 
 use crate::Problem;

@@ -3,9 +3,10 @@
 //! Knows nothing of the other side. What is wrong goes to the findings; what depends on something wrong is then
 //! left out without a word, so that one mistake makes one finding.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use hashbrown::HashMap;
 use plan::{Name, Role, Span, Version};
 
 use crate::Problem;
@@ -89,6 +90,7 @@ impl Survey {
             let file = layer.files.dockerfile.as_deref();
             compat_needs.push(needs(references, file, None, &catalog, findings).0);
         }
+        drop(catalog);
         let targets = side
             .science
             .iter()

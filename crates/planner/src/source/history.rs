@@ -4,10 +4,10 @@
 //! `parent` lines, then `author` and `committer`); replace refs mean nothing to libgit2. Where a shallow clone ends,
 //! a parent is named and not there.
 
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
+use hashbrown::{HashMap, HashSet};
 
 use super::{Relation, SourceError};
 

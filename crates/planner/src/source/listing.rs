@@ -1,12 +1,12 @@
 //! One side of a comparison as a flat list of files, with the ids that git would give to its directories.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use git2::Oid;
+use hashbrown::{HashMap, HashSet};
 
 use crate::Problem;
 use crate::tree::{Mode, OnDisk, SourceFile};

@@ -1,7 +1,6 @@
 //! Many paths of the working tree looked at in one go, without following any link; read only where git's index cannot tell
 //! what they hold, or where their text is wanted. Knows nothing of git but what an index says of a file.
 
-use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -9,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use git2::Oid;
+use hashbrown::HashMap;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
