@@ -4,6 +4,7 @@
 
 mod building;
 mod contexts;
+mod critical;
 mod docker;
 mod measure;
 mod page;
