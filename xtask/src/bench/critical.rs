@@ -1,4 +1,5 @@
-//! What no scheduler gets below, by the times that the builds of one run took: its critical path, or its work divided by the slots.
+//! What no scheduler gets below, by the times that the builds of one run took: its critical path; its work divided by the slots; and, since
+//! what stands on a build cannot begin before that is done, the way to a build with the work above it divided by the slots.
 
 use std::fs;
 use std::path::Path;
@@ -23,16 +24,21 @@ pub(crate) fn of_last_run(
 /// The bound of a run, by its `result.json`.
 fn bound(result: &Value, jobs: usize, from: impl Fn(usize) -> Option<usize>) -> Result<Duration> {
     let builds = result["builds"].as_array().context("a result lists its builds")?;
-    let mut ends: Vec<f64> = Vec::with_capacity(builds.len());
-    let mut work = 0.0;
-    for (build, told) in builds.iter().enumerate() {
-        let took = told["seconds"].as_f64().context("a build tells how long it took")?;
-        let begins = from(build).map_or(0.0, |below| ends[below]);
-        ends.push(begins + took);
-        work += took;
+    let took = builds.iter().map(|build| build["seconds"].as_f64().context("a build tells how long it took"));
+    let took: Vec<f64> = took.collect::<Result<_>>()?;
+    let mut ends: Vec<f64> = Vec::with_capacity(took.len());
+    for (build, took) in took.iter().enumerate() {
+        ends.push(from(build).map_or(0.0, |below| ends[below]) + took);
     }
-    let critical = ends.into_iter().fold(0.0, f64::max);
-    Ok(Duration::from_secs_f64(critical.max(work / jobs as f64)))
+    let mut above = vec![0.0; took.len()];
+    for (build, took) in took.iter().enumerate().rev() {
+        if let Some(below) = from(build) {
+            above[below] += took + above[build];
+        }
+    }
+    let work = took.iter().sum::<f64>() / jobs as f64;
+    let ways = ends.iter().zip(&above).map(|(end, above)| end + above / jobs as f64);
+    Ok(Duration::from_secs_f64(ways.fold(work, f64::max)))
 }
 
 #[cfg(test)]
@@ -42,12 +48,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_way_or_the_work_whichever_is_longer() {
+    fn the_longest_of_ways_and_work_counts() {
         let result = json!({ "builds": [{ "seconds": 1.0 }, { "seconds": 2.0 }, { "seconds": 3.0 }] });
         let wide = |build| (build > 0).then_some(0);
+        // The critical path is 1 + 3; with two slots the work is 3, and 1 + 2.5 from where the base is done.
         for (jobs, seconds) in [(1, 6.0), (2, 4.0), (3, 4.0)] {
             assert_eq!(bound(&result, jobs, wide).unwrap(), Duration::from_secs_f64(seconds), "{jobs}");
         }
+        let alike = json!({ "builds": [{ "seconds": 1.0 }, { "seconds": 2.0 }, { "seconds": 2.0 }, { "seconds": 2.0 }] });
+        assert_eq!(bound(&alike, 2, wide).unwrap(), Duration::from_secs(4));
+        assert_eq!(bound(&alike, 2, |_| None).unwrap(), Duration::from_secs_f64(3.5));
         let chain = |build: usize| build.checked_sub(1);
         assert_eq!(bound(&result, 3, chain).unwrap(), Duration::from_secs(6));
         assert!(bound(&json!({ "builds": [{}] }), 1, wide).is_err());
