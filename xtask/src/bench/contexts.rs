@@ -1,5 +1,6 @@
 //! Contexts on their way to an engine: one large file, and many small ones, against the docker client.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -25,9 +26,9 @@ const DOCKERFILE: &str = "FROM scratch\nCOPY data /data/\n";
 /// One file of a gigabyte, then 20,000 small ones.
 pub(crate) fn section(bench: &Bench, docker: &Docker) -> Result<Section> {
     let (mib, files) = (bench.scale.pick(1024, 64), bench.scale.pick(20_000, 2_000));
-    let [large, large_again] =
+    let [large, large_again, large_changed] =
         compare(bench, docker, &format!("one file of {mib} MiB"), |data| one_file(data, mib))?;
-    let [small, small_again] =
+    let [small, small_again, small_changed] =
         compare(bench, docker, &format!("{files} small files"), |data| many_files(data, files))?;
     Ok(Section {
         title: "Contexts".to_owned(),
@@ -35,12 +36,22 @@ pub(crate) fn section(bench: &Bench, docker: &Docker) -> Result<Section> {
             "The whole run for one layer whose context is large, against `docker build` of the same files. {}.",
             docker.describe()?
         ),
-        rows: vec![large.bound(Bound::Mib(64.0)), large_again, small, small_again],
+        rows: vec![
+            large.bound(Bound::Mib(64.0)),
+            large_again,
+            large_changed,
+            small,
+            small_again,
+            small_changed,
+        ],
         notes: vec![
             "Both sides give files to BuildKit as it asks for them. At first all of them: ours in a context that the engine never saw, the docker \
-             client from files that are newer than what it kept. Ours reads git's index for the plan, then every byte once, checked against \
+             client from a directory that it never saw. Ours reads git's index for the plan, then every byte once, checked against \
              the digest of the plan as it is sent. Again, with nothing changed, neither sends or reads a file. The copy into the image comes from the \
              engine's cache on both sides."
+                .to_owned(),
+            "With a file added, the docker client sends that one: BuildKit compares times and sizes with what it kept of the directory. Ours sends all \
+             of the context, since what an engine keeps of one lies under the digest of all its paths and contents, and nothing is taken for the same by its time. Both copy all of it into the image anew."
                 .to_owned(),
         ],
     })
@@ -51,7 +62,7 @@ fn compare(
     docker: &Docker,
     case: &str,
     fill: impl Fn(&Path) -> Result<()>,
-) -> Result<[Row; 2]> {
+) -> Result<[Row; 3]> {
     let files = [("Dockerfile", DOCKERFILE), ("sciserver-image.json", DESCRIPTOR)];
     let files = files.map(|(name, text)| (format!("{LAYER}/{name}"), text.to_owned()));
     let tree = SourceTree::of_files(&files)?;
@@ -62,19 +73,26 @@ fn compare(
     // Contents made by chance are not worth compressing.
     process::read(tree.git().args(["-c", "core.compression=0", "add", "--all"]))?;
     process::read(tree.git().args(["-c", "commit.gpgSign=false", "commit", "--quiet", "--message=data"]))?;
-    let copy = tempfile::Builder::new().prefix("image-builder-bench-").tempdir()?;
-    process::read(Command::new("cp").args(["-r", "--reflink=auto"]).arg(&data).arg(copy.path()))?;
-    process::write(&copy.path().join("Dockerfile"), DOCKERFILE)?;
+    let place = tempfile::Builder::new().prefix("image-builder-bench-").tempdir()?;
+    let copy = RefCell::new(place.path().join("first"));
+    fs::create_dir(&*copy.borrow())?;
+    process::read(Command::new("cp").args(["-r", "--reflink=auto"]).arg(&data).arg(&*copy.borrow()))?;
+    process::write(&copy.borrow().join("Dockerfile"), DOCKERFILE)?;
     let ours = || {
         let mut command = bench.command();
         docker.surround(&mut command);
         command.arg("--root").arg(tree.root()).args(["--all", "--repo", &docker.repo()]);
         command
     };
+    let docker_build = || timed(&mut docker.build(&copy.borrow(), "large"));
     // A context that the engine never saw, with data whose copy it has.
-    let other = || {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-        tree.change(&format!("{LAYER}/round"), &format!("{}\n", now.as_nanos()))
+    let other = || tree.change(&format!("{LAYER}/round"), &now()?);
+    // The docker client has the engine keep a context by the name of its directory.
+    let renamed = || {
+        let fresh = place.path().join(now()?.trim_end());
+        fs::rename(&*copy.borrow(), &fresh)?;
+        copy.replace(fresh);
+        anyhow::Ok(())
     };
     let sides = vec![
         Side::new("image-builder --all", || {
@@ -82,21 +100,35 @@ fn compare(
             timed(&mut ours())
         }),
         Side::new("docker build", || {
-            touch(&copy.path().join("data"), SystemTime::now())?;
-            timed(&mut docker.build(copy.path(), "large"))
+            renamed()?;
+            docker_build()
         }),
     ];
     let measured = in_turns(sides, bench.rounds.min(ROUNDS))?;
     other()?;
     let peak = peak_mib(&mut ours())?;
     let first = Row::of(case, &measured[0], Some(&measured[1])).peak(peak);
-    let sides = vec![
-        Side::program("image-builder --all", ours),
-        Side::new("docker build", || timed(&mut docker.build(copy.path(), "large"))),
-    ];
+    let sides = vec![Side::program("image-builder --all", ours), Side::new("docker build", docker_build)];
     let measured = in_turns(sides, bench.rounds.min(ROUNDS))?;
     let again = Row::of(format!("{case}, again"), &measured[0], Some(&measured[1]));
-    Ok([first.bound(Bound::Ratio(1.0)), again])
+    let sides = vec![
+        Side::new("image-builder --all", || {
+            tree.change(&format!("{LAYER}/data/added"), &now()?)?;
+            timed(&mut ours())
+        }),
+        Side::new("docker build", || {
+            process::write(&copy.borrow().join("data/added"), &now()?)?;
+            docker_build()
+        }),
+    ];
+    let measured = in_turns(sides, bench.rounds.min(ROUNDS))?;
+    let changed = Row::of(format!("{case}, a small one added"), &measured[0], Some(&measured[1]));
+    Ok([first.bound(Bound::Ratio(1.0)), again, changed])
+}
+
+/// A text that was never there before.
+fn now() -> Result<String> {
+    Ok(format!("{}\n", SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos()))
 }
 
 /// As if they had been there for an hour: git reads again what is as young as its index.
