@@ -69,14 +69,16 @@ fn a_compat_image_that_failed_is_all_that_the_next_night_builds() {
 /// What a random night may change or let fail, with the images that it makes.
 const NAMES: [&str; 6] = ["base", "one", "two", "three", "batch", "web"];
 
-/// Writes the Dockerfile of a layer anew. Its step runs again, and fails where the proxy settings name the layer.
+/// Writes the Dockerfile of a layer anew. Its step runs again, and fails where the proxy settings name the layer; so does the step of
+/// what stands on it or copies from it, since what it leaves is new as well.
 fn renew(scene: &Scene, name: &str) {
-    let step = format!("RUN echo {} && case \",$no_proxy,\" in *,{name},*) exit 1;; esac\n", unique());
+    let (fails, new) = (format!("case \",$no_proxy,\" in *,{name},*) exit 1;; esac"), unique());
+    let step = format!("RUN echo {new} > /renewed && {fails}\n");
     let (path, head) = match name {
         "base" => ("science/base", format!("FROM {BASE}\n")),
         "one" => ("science/one", "FROM sci/base:1.0\n".to_owned()),
         "two" => ("science/two", "FROM sci/one:1.0\n".to_owned()),
-        "three" => ("science/three", format!("FROM {BASE}\nCOPY --from=sci/base:1.0 /bin/true /copied\n")),
+        "three" => ("science/three", format!("FROM {BASE}\nCOPY --from=sci/base:1.0 /renewed /copied\n")),
         other => (if other == "web" { "compat/web" } else { "compat/batch" }, String::new()),
     };
     scene.tree.write(&format!("{path}/Dockerfile"), format!("{head}{step}"));
