@@ -65,21 +65,21 @@ pub(crate) enum Travels {
 pub(crate) fn label(plan: &mut Plan, tree: &Tree, request: &Request, travels: Travels) {
     let outlines = Outlines::new(tree, request);
     let key = label::spec(&plan.label_prefix);
-    let mut specs = Vec::new();
-    for build in &plan.builds {
+    let is_full = travels == Travels::Full && plan.revision.dirty.is_none();
+    let spec_of = |build: &Build| {
+        if travels == Travels::None {
+            return None;
+        }
+        let outline = outlines.of(plan, build);
         let room = LABEL.min(ALL_LABELS.saturating_sub(weight(build) + key.len()));
-        let fits =
-            |spec: &Spec| (least(spec) <= room).then(|| encode(spec)).filter(|text| text.len() <= room);
-        let outline = || outlines.of(plan, build);
-        let full =
-            || Some(fill(outline(), LABEL_CONTENTS)).filter(Spec::is_whole).and_then(|spec| fits(&spec));
-        let definition = || fits(&outline().spec.definition());
-        specs.push(match travels {
-            Travels::Full if plan.revision.dirty.is_none() => full().or_else(definition),
-            Travels::Full | Travels::Definition => definition(),
-            Travels::None => None,
-        });
-    }
+        if least(&outline.spec) > room {
+            return None;
+        }
+        let fits = |spec: &Spec| Some(encode(spec)).filter(|text| text.len() <= room);
+        let full = is_full.then(|| fill(outline.clone(), LABEL_CONTENTS)).filter(Spec::is_whole);
+        full.as_ref().and_then(fits).or_else(|| fits(&outline.spec.definition()))
+    };
+    let specs: Vec<_> = plan.builds.iter().map(spec_of).collect();
     for (build, spec) in plan.builds.iter_mut().zip(specs) {
         build.labels.insert(key.clone(), spec.unwrap_or_default());
     }
@@ -96,12 +96,13 @@ fn weight(build: &Build) -> usize {
 
 /// Reads what a context holds, as git knows it; nothing of it when it is more than `most` bytes in all.
 fn fill(mut outline: Outline<'_>, most: u64) -> Spec {
-    let sizes = outline
-        .context
-        .values()
-        .map(|lacking| fs::symlink_metadata(lacking.source()).map_or(0, |found| found.len()));
-    if sizes.sum::<u64>() > most {
-        return outline.spec;
+    let mut left = most;
+    for lacking in outline.context.values() {
+        let size = fs::symlink_metadata(lacking.source()).map_or(0, |found| found.len());
+        match left.checked_sub(size) {
+            Some(less) => left = less,
+            None => return outline.spec,
+        }
     }
     for (path, lacking) in &outline.context {
         // What git has in another form than the disk does not give the same inputs to who has no git.

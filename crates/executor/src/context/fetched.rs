@@ -1,7 +1,7 @@
 //! A context as BuildKit fetches it over a session: it is told all names, and asks for the files that it does not have.
 //!
 //! The protocol is that of fsutil, which BuildKit calls `FileSync/DiffCopy`: a packet for each name with its size, mode and
-//! time, an empty one behind the last; then contents in the order in which they are asked for. What is handed over is checked as for the
+//! time, an empty one behind the last; contents in the order in which they are asked for, between names and behind them. What is handed over is checked as for the
 //! tar, and a file that changed ends the stream with an error. A file that is not asked for is not read: what the engine kept under
 //! the key of this context came from a session that checked it, so it is the planned one, whatever became of the one here. Knows the
 //! packets, and nothing of engines or sessions.
@@ -27,6 +27,9 @@ use super::{
 
 /// Pieces on their way.
 const PIECES_UNDERWAY: usize = 8;
+
+/// Names in a piece.
+const NAMES_AT_ONCE: usize = 64;
 
 /// Kinds of files, as Go's `fs.FileMode` has them, which is what goes over the wire.
 const MODE_DIRECTORY: u32 = 1 << 31;
@@ -181,41 +184,34 @@ impl Source {
         let mut checked = CheckedDirectories::default();
         // Sizes as they were told, of what can be asked for.
         let mut sizes = Vec::with_capacity(names.len());
+        let mut next = None;
         for name in &names {
             let stat = self.stat(*name, wanted, &mut checked)?;
             let is_file = stat.mode & (MODE_DIRECTORY | MODE_SYMLINK) == 0;
             sizes.push(is_file.then_some(stat.size));
             pieces.packet(&Packet { stat: Some(stat), ..packet(PacketType::PacketStat) })?;
+            // Few at a time, or nothing is asked for before all of them are on their way.
+            if sizes.len().is_multiple_of(NAMES_AT_ONCE) {
+                pieces.hand_on()?;
+            }
+            // The engine makes files of names while it is given contents, so neither waits for all of the other.
+            next = next.or_else(|| asked.try_recv().ok());
+            if let Some(Asked::File(id)) = next
+                && (id as usize) < sizes.len()
+            {
+                next = None;
+                self.give_file(id, &names, &mut sizes, &mut pieces)?;
+            }
         }
         pieces.packet(&packet(PacketType::PacketStat))?;
         loop {
-            let next = match asked.try_recv() {
-                Ok(next) => Some(next),
-                Err(_) => {
-                    pieces.hand_on()?;
-                    asked.blocking_recv()
-                }
-            };
-            match next {
-                Some(Asked::File(id)) => {
-                    let at = id as usize;
-                    // Each once: nobody makes this read a file for ever.
-                    let size = sizes.get_mut(at).and_then(Option::take).ok_or(ContextError::Closed)?;
-                    match names[at] {
-                        Name::Dockerfile => {
-                            let text = self.dockerfile.as_bytes();
-                            pieces.contents(id, text.len(), |space| space.copy_from_slice(text))?;
-                            self.sent.fetch_add(text.len() as u64, Ordering::Relaxed);
-                        }
-                        Name::Entry(entry) => read(entry, size, |contents, count| {
-                            let read = pieces.contents(id, count, |space| contents.read_exact(space))?;
-                            self.sent.fetch_add(count as u64, Ordering::Relaxed);
-                            Ok(read)
-                        })?,
-                        Name::Directory(_) => {}
-                    }
-                    pieces.packet(&Packet { id, ..packet(PacketType::PacketData) })?;
-                }
+            next = next.or_else(|| asked.try_recv().ok());
+            if next.is_none() {
+                pieces.hand_on()?;
+                next = asked.blocking_recv();
+            }
+            match next.take() {
+                Some(Asked::File(id)) => self.give_file(id, &names, &mut sizes, &mut pieces)?,
                 Some(Asked::End) => {
                     pieces.packet(&packet(PacketType::PacketFin))?;
                     return pieces.hand_on();
@@ -223,6 +219,33 @@ impl Source {
                 None => return Err(ContextError::Closed),
             }
         }
+    }
+
+    /// Hands over the contents of a file that was told of. `sizes` has those that may still be asked for.
+    fn give_file(
+        &self,
+        id: u32,
+        names: &[Name<'_>],
+        sizes: &mut [Option<i64>],
+        pieces: &mut Pieces<'_>,
+    ) -> Result<(), ContextError> {
+        let at = id as usize;
+        // Each once: nobody makes this read a file for ever.
+        let size = sizes.get_mut(at).and_then(Option::take).ok_or(ContextError::Closed)?;
+        match names[at] {
+            Name::Dockerfile => {
+                let text = self.dockerfile.as_bytes();
+                pieces.contents(id, text.len(), |space| space.copy_from_slice(text))?;
+                self.sent.fetch_add(text.len() as u64, Ordering::Relaxed);
+            }
+            Name::Entry(entry) => read(entry, size, |contents, count| {
+                let read = pieces.contents(id, count, |space| contents.read_exact(space))?;
+                self.sent.fetch_add(count as u64, Ordering::Relaxed);
+                Ok(read)
+            })?,
+            Name::Directory(_) => {}
+        }
+        pieces.packet(&Packet { id, ..packet(PacketType::PacketData) })
     }
 
     /// All names that are wanted, each directory before what lies in it.

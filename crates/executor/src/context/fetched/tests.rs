@@ -172,6 +172,40 @@ async fn small_files_travel_together_and_one_that_changed_ends_them() {
     assert_eq!(pieces().await.1.as_deref(), Some("200 changed after the plan was made"));
 }
 
+/// An engine asks for a file as soon as it has made one of its name.
+#[tokio::test]
+async fn contents_travel_while_names_are_told() {
+    const FILES: u32 = 2_000;
+    let root = tempfile::tempdir().unwrap();
+    let entries =
+        (0..FILES).map(|number| file(root.path(), &format!("{number:04}"), b"contents", false)).collect();
+    let (requests, heard) = mpsc::unbounded_channel();
+    let heard = stream::unfold(heard, |mut heard| async { heard.recv().await.map(|next| (Ok(next), heard)) });
+    let mut packets = Packets::new(source(entries).serve(Wanted::All, Box::pin(heard)));
+    let (mut names, mut ends, mut ends_between) = (0, 0, None);
+    while let Some(packet) = packets.recv().await {
+        let packet = packet.unwrap();
+        match (packet.r#type(), packet.stat) {
+            (PacketType::PacketStat, Some(_)) => {
+                requests.send(Packet { id: names, ..super::packet(PacketType::PacketReq) }).unwrap();
+                names += 1;
+                tokio::task::yield_now().await;
+            }
+            (PacketType::PacketStat, None) => ends_between = Some(ends),
+            (PacketType::PacketData, _) if packet.data.is_empty() => {
+                ends += 1;
+                if ends == FILES + 1 {
+                    requests.send(super::packet(PacketType::PacketFin)).unwrap();
+                }
+            }
+            _ => {}
+        }
+    }
+    // And the Dockerfile.
+    assert_eq!((names, ends), (FILES + 1, FILES + 1));
+    assert!(ends_between > Some(FILES / 2), "{ends_between:?} of {FILES} before the last name");
+}
+
 #[tokio::test]
 async fn what_an_engine_has_already_is_neither_sent_nor_read() {
     let root = tempfile::tempdir().unwrap();
