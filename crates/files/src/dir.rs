@@ -1,0 +1,280 @@
+//! An open directory, and what is written in it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, fsync, mkdirat, openat, renameat,
+    statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use crate::walk::{open_dir, refused};
+
+/// Who may read a new file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Whom the umask lets.
+    Shared,
+    /// Its owner only.
+    Private,
+}
+
+impl Access {
+    fn file(self) -> Mode {
+        match self {
+            Self::Shared => Mode::from_raw_mode(0o666),
+            Self::Private => Mode::from_raw_mode(0o600),
+        }
+    }
+
+    fn dir(self) -> Mode {
+        match self {
+            Self::Shared => Mode::from_raw_mode(0o777),
+            Self::Private => Mode::from_raw_mode(0o700),
+        }
+    }
+}
+
+/// An open directory. Whatever happens to the paths that led to it, names are those in this directory.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    /// For people.
+    path: PathBuf,
+    /// Whether it is the source tree or lies in it.
+    in_tree: bool,
+}
+
+/// A file that is whole and has no name yet that anybody looks for: [`Staged::commit`] gives it one.
+#[derive(Debug)]
+pub struct Staged<'dir> {
+    dir: &'dir Dir,
+    temporary: String,
+    is_there: bool,
+}
+
+impl Dir {
+    /// Opens a directory; no link of the source tree at `tree` is followed.
+    ///
+    /// # Errors
+    /// When it is not there, or a link of the tree is in the way.
+    pub fn open(path: &Path, tree: Option<&Path>) -> io::Result<Self> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let (fd, in_tree) = open_dir(path, tree)?;
+        Ok(Self { fd, path: path.to_owned(), in_tree })
+    }
+
+    /// Opens the directory of a file, and gives the file's name in it.
+    ///
+    /// # Errors
+    /// As [`Dir::open`], and where the path ends in no name.
+    pub fn parent_of(path: &Path, tree: Option<&Path>) -> io::Result<(Self, OsString)> {
+        let name = path.file_name().ok_or_else(|| refused(path.as_os_str(), "names no file"))?;
+        Ok((Self::open(path.parent().unwrap_or(Path::new("")), tree)?, name.to_owned()))
+    }
+
+    /// Opens the directory below a name, making it where it is missing. A link of that name is not followed.
+    ///
+    /// # Errors
+    /// When it is no directory, or cannot be made.
+    pub fn make(&self, name: impl AsRef<OsStr>, access: Access) -> io::Result<Self> {
+        match mkdirat(&self.fd, name.as_ref(), access.dir()) {
+            Ok(()) | Err(Errno::EXIST) => self.enter(name),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes a directory that must not be there yet.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] when something of that name is there.
+    pub fn make_new(&self, name: impl AsRef<OsStr>, access: Access) -> io::Result<Self> {
+        mkdirat(&self.fd, name.as_ref(), access.dir())?;
+        self.enter(name)
+    }
+
+    /// Opens the directory below a name. A link of that name is not followed.
+    ///
+    /// # Errors
+    /// When it is not there, or no directory.
+    pub fn enter(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
+        let name = name.as_ref();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = match openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                let shown = self.path.join(name);
+                return Err(io::Error::new(
+                    io::ErrorKind::NotADirectory,
+                    format!("{} is not a directory", shown.display()),
+                ));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { fd, path: self.path.join(name), in_tree: self.in_tree })
+    }
+
+    /// The path that it was opened by, for people.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a file beside its place and renames it there. What is there is replaced, a link included;
+    /// a regular file keeps its mode.
+    ///
+    /// # Errors
+    /// When it cannot be written, or a directory, pipe or device has that name.
+    pub fn replace(&self, name: impl AsRef<OsStr>, contents: &[u8], access: Access) -> io::Result<()> {
+        self.stage(&name, contents, access)?.commit(&name)
+    }
+
+    /// The first half of [`Dir::replace`]: writes the file and leaves its place alone. Dropped, it is gone.
+    ///
+    /// # Errors
+    /// As [`Dir::replace`].
+    pub fn stage(&self, name: impl AsRef<OsStr>, contents: &[u8], access: Access) -> io::Result<Staged<'_>> {
+        let there = match statat(&self.fd, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => match FileType::from_raw_mode(found.st_mode) {
+                FileType::RegularFile => Some(found),
+                FileType::Symlink => None,
+                _ => return Err(refused(name.as_ref(), "is no regular file")),
+            },
+            Err(Errno::NOENT) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let (mut file, temporary) = self.temporary(access)?;
+        // From here on it is taken away again unless it is committed.
+        let staged = Staged { dir: self, temporary, is_there: true };
+        if let Some(there) = there {
+            // Only a privileged user can give a file to its owner, and only that one has to.
+            let owner = (Uid::from_raw(there.st_uid), Gid::from_raw(there.st_gid));
+            let _ = fchown(&file, Some(owner.0), Some(owner.1));
+            fchmod(&file, Mode::from_raw_mode(there.st_mode))?;
+        }
+        file.write_all(contents)?;
+        fsync(&file)?;
+        Ok(staged)
+    }
+
+    /// A new file in this directory under a name that nobody has.
+    fn temporary(&self, access: Access) -> io::Result<(File, String)> {
+        loop {
+            let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(8).collect();
+            let name = format!(".image-builder-{random}");
+            match self.create_new(&name, access) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => return Ok((created?, name)),
+            }
+        }
+    }
+
+    /// Creates a file that must not be there yet, for writing.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] when anything of that name is there, a link included.
+    pub fn create_new(&self, name: impl AsRef<OsStr>, access: Access) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(openat(&self.fd, name.as_ref(), flags, access.file())?.into())
+    }
+
+    /// Opens a file for reading and writing, creating it where it is missing and leaving its contents:
+    /// for locks.
+    ///
+    /// # Errors
+    /// When it is a link or no regular file; a pipe is not waited for.
+    pub fn open_or_create(&self, name: impl AsRef<OsStr>, access: Access) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = openat(&self.fd, name.as_ref(), flags, access.file())?;
+        regular(fd)
+    }
+
+    /// Reads a file, at most `limit` bytes of it.
+    ///
+    /// # Errors
+    /// When it is not there, is a link or no regular file (a pipe is not waited for), or is longer.
+    pub fn read(&self, name: impl AsRef<OsStr>, limit: u64) -> io::Result<Vec<u8>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        read_regular(openat(&self.fd, name.as_ref(), flags, Mode::empty())?, limit)
+    }
+
+    /// Removes a file or link.
+    ///
+    /// # Errors
+    /// When it is not there, or a directory.
+    pub fn remove(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
+        Ok(unlinkat(&self.fd, name.as_ref(), AtFlags::empty())?)
+    }
+
+    /// Makes sure that names which were set stay set when the machine stops.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn sync(&self) -> io::Result<()> {
+        // What was opened by its path alone cannot be synced.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(fsync(openat(&self.fd, ".", flags, Mode::empty())?)?)
+    }
+
+    /// Whether a name means a device, a pipe or whatever `/dev` and `/proc` give, outside of the source tree.
+    pub(crate) fn is_device(&self, name: &OsStr) -> bool {
+        if self.in_tree {
+            return false;
+        }
+        let is_special = statat(&self.fd, name, AtFlags::empty()).is_ok_and(|found| {
+            !matches!(
+                FileType::from_raw_mode(found.st_mode),
+                FileType::RegularFile | FileType::Directory | FileType::Symlink
+            )
+        });
+        let absolute = std::path::absolute(&self.path).unwrap_or_default();
+        let is_kernels = ["/dev", "/proc"].iter().any(|root| absolute.starts_with(root));
+        is_special || is_kernels
+    }
+
+    pub(crate) fn write_to_device(&self, name: &OsStr, contents: &[u8]) -> io::Result<()> {
+        let fd = openat(&self.fd, name, OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
+        File::from(fd).write_all(contents)
+    }
+}
+
+impl Staged<'_> {
+    /// Gives the file its name at once, in the place of what has it.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn commit(mut self, name: impl AsRef<OsStr>) -> io::Result<()> {
+        renameat(&self.dir.fd, &self.temporary, &self.dir.fd, name.as_ref())?;
+        self.is_there = false;
+        Ok(())
+    }
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        if self.is_there {
+            let _ = self.dir.remove(&self.temporary);
+        }
+    }
+}
+
+/// What was opened without waiting, if it is a regular file.
+fn regular(fd: OwnedFd) -> io::Result<File> {
+    match FileType::from_raw_mode(fstat(&fd)?.st_mode) {
+        FileType::RegularFile => Ok(fd.into()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+    }
+}
+
+pub(crate) fn read_regular(fd: OwnedFd, limit: u64) -> io::Result<Vec<u8>> {
+    let mut contents = Vec::new();
+    regular(fd)?.take(limit.saturating_add(1)).read_to_end(&mut contents)?;
+    if contents.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes")));
+    }
+    Ok(contents)
+}

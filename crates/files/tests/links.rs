@@ -1,0 +1,167 @@
+//! Links of a source tree lead no write out of it.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use files::{Access, Dir};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+/// A source tree, and beside it a file and a directory of somebody else.
+struct Scene {
+    _directory: tempfile::TempDir,
+    tree: PathBuf,
+    victim: PathBuf,
+}
+
+fn scene() -> Scene {
+    let directory = tempfile::tempdir().unwrap();
+    let (tree, victim) = (directory.path().join("tree"), directory.path().join("victim"));
+    fs::create_dir_all(tree.join("ci")).unwrap();
+    fs::create_dir(&victim).unwrap();
+    fs::write(victim.join("file"), "theirs").unwrap();
+    Scene { _directory: directory, tree, victim }
+}
+
+impl Scene {
+    fn save(&self, path: &str) -> io::Result<()> {
+        files::save(&self.tree.join(path), Some(&self.tree), b"ours")
+    }
+
+    fn assert_untouched(&self) {
+        assert_eq!(fs::read_to_string(self.victim.join("file")).unwrap(), "theirs");
+        assert_eq!(names(&self.victim), ["file"]);
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_last_component_is_replaced_and_never_followed() {
+    let scene = scene();
+    for target in [scene.victim.join("file"), scene.victim.join("new"), PathBuf::from("plan.json")] {
+        symlink(&target, scene.tree.join("plan.json")).unwrap();
+        scene.save("plan.json").unwrap();
+        assert!(scene.tree.join("plan.json").symlink_metadata().unwrap().is_file(), "{target:?}");
+        assert_eq!(fs::read_to_string(scene.tree.join("plan.json")).unwrap(), "ours");
+        scene.assert_untouched();
+        fs::remove_file(scene.tree.join("plan.json")).unwrap();
+    }
+    assert_eq!(names(&scene.tree), ["ci"], "nothing else is left");
+}
+
+#[test]
+fn no_directory_of_the_tree_is_reached_through_a_link() {
+    let scene = scene();
+    symlink(&scene.victim, scene.tree.join("absolute")).unwrap();
+    symlink("../victim", scene.tree.join("relative")).unwrap();
+    symlink("ci", scene.tree.join("inner")).unwrap();
+    symlink("inner", scene.tree.join("chain")).unwrap();
+    symlink("..", scene.tree.join("ci/up")).unwrap();
+    let through =
+        ["absolute/file", "relative/file", "relative/new", "inner/x", "chain/x", "ci/up/x", "ci/../inner/x"];
+    for path in through {
+        let error = scene.save(path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}: {error}");
+    }
+    scene.assert_untouched();
+    assert_eq!(names(&scene.tree.join("ci")), ["up"]);
+    scene.save("ci/../ci/plan.json").unwrap();
+    assert_eq!(names(&scene.tree.join("ci")), ["plan.json", "up"]);
+}
+
+#[test]
+fn links_of_the_user_outside_of_the_tree_are_followed_until_they_lead_into_it() {
+    let scene = scene();
+    let home = scene.victim.parent().unwrap().join("home");
+    symlink(&scene.victim, &home).unwrap();
+    files::save(&home.join("mine"), Some(&scene.tree), b"ours").unwrap();
+    assert_eq!(fs::read_to_string(scene.victim.join("mine")).unwrap(), "ours");
+    // In through a side door: the tree's links are still its own.
+    let door = scene.victim.parent().unwrap().join("door");
+    symlink(scene.tree.join("ci"), &door).unwrap();
+    symlink(&scene.victim, scene.tree.join("ci/out")).unwrap();
+    let error = files::save(&door.join("out/file"), Some(&scene.tree), b"ours").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    assert_eq!(fs::read_to_string(scene.victim.join("file")).unwrap(), "theirs");
+    let ring = scene.victim.parent().unwrap().join("ring");
+    symlink(&ring, &ring).unwrap();
+    assert!(files::save(&ring.join("x"), Some(&scene.tree), b"ours").is_err());
+}
+
+#[test]
+fn special_files_of_the_tree_are_refused_and_not_waited_for() {
+    let scene = scene();
+    mknodat(CWD, scene.tree.join("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for path in ["pipe", "ci"] {
+        assert_eq!(scene.save(path).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{path}");
+    }
+    let dir = Dir::open(&scene.tree, Some(&scene.tree)).unwrap();
+    assert!(dir.read("pipe", 10).is_err());
+    assert!(dir.open_or_create("pipe", Access::Private).is_err());
+    assert!(files::read(&scene.tree.join("pipe"), 10).is_err());
+    assert_eq!(names(&scene.tree), ["ci", "pipe"]);
+}
+
+#[test]
+fn what_is_no_file_outside_of_the_tree_is_written_to_as_it_is() {
+    let scene = scene();
+    files::save(Path::new("/dev/null"), Some(&scene.tree), b"ours").unwrap();
+    assert!(!fs::symlink_metadata("/dev/null").unwrap().is_file());
+    let stdout = fs::File::create(scene.victim.join("out")).unwrap();
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&stdout));
+    files::save(Path::new(&path), Some(&scene.tree), b"ours").unwrap();
+    assert_eq!(fs::read_to_string(scene.victim.join("out")).unwrap(), "ours");
+}
+
+#[test]
+fn an_existing_file_keeps_its_mode_and_a_new_one_gets_what_is_asked() {
+    let scene = scene();
+    let mode = |name: &str| scene.tree.join(name).metadata().unwrap().permissions().mode() & 0o777;
+    for wanted in [0o600, 0o640, 0o666, 0o444] {
+        fs::write(scene.tree.join("plan.json"), "old").unwrap();
+        fs::set_permissions(scene.tree.join("plan.json"), Permissions::from_mode(wanted)).unwrap();
+        scene.save("plan.json").unwrap();
+        assert_eq!(mode("plan.json"), wanted);
+        fs::remove_file(scene.tree.join("plan.json")).unwrap();
+    }
+    let dir = Dir::open(&scene.tree, Some(&scene.tree)).unwrap();
+    dir.replace("private", b"x", Access::Private).unwrap();
+    assert_eq!(mode("private"), 0o600);
+    dir.make("own", Access::Private).unwrap().replace("x", b"x", Access::Shared).unwrap();
+    assert_eq!(mode("own"), 0o700);
+}
+
+#[test]
+fn what_is_staged_and_not_committed_is_gone() {
+    let scene = scene();
+    let dir = Dir::open(&scene.tree, None).unwrap();
+    let staged = dir.stage("a", b"x", Access::Shared).unwrap();
+    assert_eq!(names(&scene.tree).len(), 2);
+    drop(staged);
+    assert_eq!(names(&scene.tree), ["ci"]);
+    dir.stage("a", b"x", Access::Shared).unwrap().commit("b").unwrap();
+    assert_eq!(names(&scene.tree), ["b", "ci"]);
+    assert_eq!(dir.read("b", 1).unwrap(), b"x");
+    assert_eq!(dir.read("b", 0).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+}
+
+#[test]
+fn directories_of_ours_are_not_those_that_links_lead_to() {
+    let scene = scene();
+    let dir = Dir::open(&scene.tree, Some(&scene.tree)).unwrap();
+    symlink(&scene.victim, scene.tree.join(".image-builder")).unwrap();
+    assert_eq!(dir.make(".image-builder", Access::Shared).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+    symlink(scene.victim.join("new"), scene.tree.join("ignore")).unwrap();
+    let created = dir.create_new("ignore", Access::Shared);
+    assert_eq!(created.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    scene.assert_untouched();
+}
