@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::{BuildId, Kind, PlanFormatError, Revision};
@@ -15,6 +17,9 @@ use crate::{BuildId, Kind, PlanFormatError, Revision};
 pub const FORMAT_VERSION: &str = "1.0";
 /// Type of the artifact, and media type of its layer.
 pub const ARTIFACT_TYPE: &str = "application/vnd.image-builder.spec.v1+json";
+
+/// Where the source tree's configuration is among the files.
+pub const CONFIG: &str = "image-builder.toml";
 
 /// All that is needed to make an image again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +77,19 @@ pub enum Contents {
     Base64(String),
 }
 
+impl Contents {
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// When the text is not base64.
+    pub fn bytes(&self) -> Result<Vec<u8>, base64::DecodeError> {
+        match self {
+            Self::Text(text) => Ok(text.clone().into_bytes()),
+            Self::Base64(text) => STANDARD.decode(text),
+        }
+    }
+}
+
 impl Spec {
     /// Whether the contents of every file travelled.
     #[must_use]
@@ -119,11 +137,7 @@ pub fn is_definition(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     matches!(
         name,
-        "sciserver-image.json"
-            | "Dockerfile"
-            | ".dockerignore"
-            | "Dockerfile.dockerignore"
-            | "image-builder.toml"
+        "sciserver-image.json" | "Dockerfile" | ".dockerignore" | "Dockerfile.dockerignore" | CONFIG
     )
 }
 

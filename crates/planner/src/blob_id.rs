@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha1::{Digest as _, Sha1};
+
 /// SHA-1 over a blob object: git's default object format. Shown as 40 hex digits, which are read in either case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobId([u8; 20]);
@@ -13,6 +15,13 @@ pub struct BlobId([u8; 20]);
 pub struct NoBlobId;
 
 impl BlobId {
+    /// The id of a blob with these contents.
+    #[must_use]
+    pub fn of(contents: &[u8]) -> Self {
+        let header = format!("blob {}\0", contents.len());
+        Self(Sha1::new_with_prefix(header).chain_update(contents).finalize().into())
+    }
+
     /// The bytes of the digest.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 20] {
