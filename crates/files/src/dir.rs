@@ -4,11 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, fsync, mkdirat, openat, renameat,
-    statat, unlinkat,
+    statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -49,11 +50,15 @@ pub struct Dir {
     in_tree: bool,
 }
 
-/// A file that is whole and has no name yet that anybody looks for: [`Staged::commit`] gives it one.
+/// A file that is whole and has a temporary name: [`Staged::commit`] gives it its own.
 #[derive(Debug)]
 pub struct Staged<'dir> {
+    /// Where it is to be.
     dir: &'dir Dir,
+    /// Where it is.
+    staging: &'dir Dir,
     temporary: String,
+    access: Access,
     is_there: bool,
 }
 
@@ -130,7 +135,7 @@ impl Dir {
     /// # Errors
     /// When it cannot be written, or a directory, pipe or device has that name.
     pub fn replace(&self, name: impl AsRef<OsStr>, contents: &[u8], access: Access) -> io::Result<()> {
-        self.stage(&name, contents, access)?.commit(&name)
+        self.stage(name.as_ref(), contents, access)?.commit(name.as_ref())
     }
 
     /// The first half of [`Dir::replace`]: writes the file and leaves its place alone. Dropped, it is gone.
@@ -138,6 +143,20 @@ impl Dir {
     /// # Errors
     /// As [`Dir::replace`].
     pub fn stage(&self, name: impl AsRef<OsStr>, contents: &[u8], access: Access) -> io::Result<Staged<'_>> {
+        self.stage_in(self, name.as_ref(), contents, access)
+    }
+
+    /// As [`Dir::stage`], but the file waits in another directory, so that a killed process leaves nothing in this one.
+    ///
+    /// # Errors
+    /// As [`Dir::replace`].
+    pub fn stage_in<'dir>(
+        &'dir self,
+        staging: &'dir Dir,
+        name: impl AsRef<OsStr>,
+        contents: &[u8],
+        access: Access,
+    ) -> io::Result<Staged<'dir>> {
         let there = match statat(&self.fd, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) => match FileType::from_raw_mode(found.st_mode) {
                 FileType::RegularFile => Some(found),
@@ -147,9 +166,9 @@ impl Dir {
             Err(Errno::NOENT) => None,
             Err(error) => return Err(error.into()),
         };
-        let (mut file, temporary) = self.temporary(access)?;
+        let (mut file, temporary) = staging.temporary(access)?;
         // From here on it is taken away again unless it is committed.
-        let staged = Staged { dir: self, temporary, is_there: true };
+        let staged = Staged { dir: self, staging, temporary, access, is_there: true };
         if let Some(there) = there {
             // Only a privileged user can give a file to its owner, and only that one has to.
             let owner = (Uid::from_raw(there.st_uid), Gid::from_raw(there.st_gid));
@@ -202,6 +221,33 @@ impl Dir {
         read_regular(openat(&self.fd, name.as_ref(), flags, Mode::empty())?, limit)
     }
 
+    /// Creates a link that must not be there yet.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] when anything of that name is there.
+    pub fn link(&self, name: impl AsRef<OsStr>, target: impl AsRef<OsStr>) -> io::Result<()> {
+        Ok(symlinkat(target.as_ref(), &self.fd, name.as_ref())?)
+    }
+
+    /// The names of what is in this directory, in no order.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        // What was opened by its path alone cannot be read.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let entries = rustix::fs::Dir::new(openat(&self.fd, ".", flags, Mode::empty())?)?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+        }
+        Ok(names)
+    }
+
     /// Removes a file or link.
     ///
     /// # Errors
@@ -248,8 +294,15 @@ impl Staged<'_> {
     /// # Errors
     /// When it cannot be renamed.
     pub fn commit(mut self, name: impl AsRef<OsStr>) -> io::Result<()> {
-        renameat(&self.dir.fd, &self.temporary, &self.dir.fd, name.as_ref())?;
-        self.is_there = false;
+        match renameat(&self.staging.fd, &self.temporary, &self.dir.fd, name.as_ref()) {
+            Ok(()) => self.is_there = false,
+            // Another file system, or the same one mounted twice: then it has to wait beside its place.
+            Err(Errno::XDEV) => {
+                let contents = self.staging.read(&self.temporary, u64::MAX)?;
+                self.dir.replace(name.as_ref(), &contents, self.access)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 }
@@ -257,7 +310,7 @@ impl Staged<'_> {
 impl Drop for Staged<'_> {
     fn drop(&mut self) {
         if self.is_there {
-            let _ = self.dir.remove(&self.temporary);
+            let _ = self.staging.remove(&self.temporary);
         }
     }
 }

@@ -16,11 +16,11 @@ struct Scene {
 }
 
 fn scene() -> Scene {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("a directory");
     let (tree, victim) = (directory.path().join("tree"), directory.path().join("victim"));
-    fs::create_dir_all(tree.join("ci")).unwrap();
-    fs::create_dir(&victim).unwrap();
-    fs::write(victim.join("file"), "theirs").unwrap();
+    fs::create_dir_all(tree.join("ci")).expect("a directory");
+    fs::create_dir(&victim).expect("a directory");
+    fs::write(victim.join("file"), "theirs").expect("a file");
     Scene { _directory: directory, tree, victim }
 }
 
@@ -30,15 +30,15 @@ impl Scene {
     }
 
     fn assert_untouched(&self) {
-        assert_eq!(fs::read_to_string(self.victim.join("file")).unwrap(), "theirs");
+        assert_eq!(fs::read_to_string(self.victim.join("file")).expect("it is there"), "theirs");
         assert_eq!(names(&self.victim), ["file"]);
     }
 }
 
 fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name in UTF-8"))
         .collect();
     names.sort();
     names
@@ -164,4 +164,45 @@ fn directories_of_ours_are_not_those_that_links_lead_to() {
     let created = dir.create_new("ignore", Access::Shared);
     assert_eq!(created.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     scene.assert_untouched();
+}
+
+#[test]
+fn what_is_staged_elsewhere_leaves_nothing_beside_its_place() {
+    let scene = scene();
+    let tree = Dir::open(&scene.tree, Some(&scene.tree)).unwrap();
+    let (ci, staging) = (tree.enter("ci").unwrap(), tree.make("staging", Access::Private).unwrap());
+    fs::write(scene.tree.join("ci/Dockerfile"), "old").unwrap();
+    fs::set_permissions(scene.tree.join("ci/Dockerfile"), Permissions::from_mode(0o640)).unwrap();
+    let staged = ci.stage_in(&staging, "Dockerfile", b"new", Access::Shared).unwrap();
+    assert_eq!(names(&scene.tree.join("ci")), ["Dockerfile"]);
+    assert_eq!(staging.names().unwrap().len(), 1);
+    staged.commit("Dockerfile").unwrap();
+    assert_eq!(staging.names().unwrap(), Vec::<std::ffi::OsString>::new());
+    assert_eq!(fs::read_to_string(scene.tree.join("ci/Dockerfile")).unwrap(), "new");
+    let mode = scene.tree.join("ci/Dockerfile").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    drop(ci.stage_in(&staging, "Dockerfile", b"newer", Access::Shared).unwrap());
+    assert_eq!(staging.names().unwrap(), Vec::<std::ffi::OsString>::new());
+}
+
+/// `/dev/shm` is a file system of its own nearly everywhere.
+#[test]
+fn what_is_staged_on_another_file_system_comes_to_its_place_all_the_same() {
+    let scene = scene();
+    let Ok(other) = tempfile::tempdir_in("/dev/shm") else { return };
+    let (ci, staging) = (Dir::open(&scene.tree.join("ci"), None), Dir::open(other.path(), None));
+    let (ci, staging) = (ci.unwrap(), staging.unwrap());
+    ci.stage_in(&staging, "a", b"new", Access::Private).unwrap().commit("a").unwrap();
+    assert_eq!(ci.read("a", 10).unwrap(), b"new");
+    assert_eq!(names(&scene.tree.join("ci")), ["a"]);
+    assert_eq!(staging.names().unwrap(), Vec::<std::ffi::OsString>::new());
+}
+
+#[test]
+fn a_link_is_made_where_nothing_is() {
+    let scene = scene();
+    let dir = Dir::open(&scene.tree, Some(&scene.tree)).unwrap();
+    dir.link("to", "../victim").unwrap();
+    assert_eq!(fs::read_link(scene.tree.join("to")).unwrap(), Path::new("../victim"));
+    assert_eq!(dir.link("ci", "x").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
 }
