@@ -11,8 +11,10 @@ use plan::{
     Span, Target,
 };
 
+use crate::Problem;
 use crate::affected::{Affected, CompatBuild, product_id};
 use crate::config::Config;
+use crate::finding::Findings;
 use crate::inputs;
 use crate::layers::{CompatLayer, ScienceLayer};
 use crate::origins;
@@ -20,7 +22,7 @@ use crate::reference::Meaning;
 use crate::scripts;
 use crate::stack::{self, Overlay};
 use crate::survey::{Need, ProductName, Survey, layers_in};
-use crate::tree::{LayerFiles, Mode, TreeFile};
+use crate::tree::{LayerFiles, Mode, OnDisk, TreeFile};
 
 /// What builds are called by and where they go.
 pub(crate) struct Naming<'a> {
@@ -30,11 +32,13 @@ pub(crate) struct Naming<'a> {
     pub(crate) rebuild: Option<u64>,
 }
 
-/// Builds in order, and what each of them is sent.
+/// Builds in order, and what each of them is sent. Files that would have to be sent and cannot be had are
+/// problems.
 pub(crate) fn builds(
     survey: &Survey,
     affected: &Affected,
     naming: &Naming<'_>,
+    findings: &mut Findings,
 ) -> (Vec<Build>, BTreeMap<BuildId, Context>) {
     let planned: Vec<bool> = affected.science.iter().map(|reasons| !reasons.is_empty()).collect();
     let levels = survey.graph.levels(&planned);
@@ -42,12 +46,12 @@ pub(crate) fn builds(
     let mut builds = Vec::new();
     let mut contexts = BTreeMap::new();
     for (layer, reasons) in affected.science.iter().enumerate().filter(|(_, reasons)| !reasons.is_empty()) {
-        let (build, context) = assembly.science(layer, reasons);
+        let (build, context) = assembly.science(layer, reasons, findings);
         contexts.insert(build.id.clone(), context);
         builds.push((levels[layer], build));
     }
     for (product, compat) in &affected.compat {
-        let (build, context) = assembly.compat(product, compat);
+        let (build, context) = assembly.compat(product, compat, findings);
         let parents = assembly.parents_of_compat(compat);
         let level = parents.iter().map(|parent| levels[*parent] + 1).max().unwrap_or(0);
         contexts.insert(build.id.clone(), context);
@@ -64,7 +68,7 @@ struct Assembly<'a> {
 }
 
 impl Assembly<'_> {
-    fn science(&self, index: usize, reasons: &[Reason]) -> (Build, Context) {
+    fn science(&self, index: usize, reasons: &[Reason], findings: &mut Findings) -> (Build, Context) {
         let layer = &*self.survey.side.science[index];
         let descriptor = &layer.descriptor;
         let needs = &self.survey.science_needs[index];
@@ -102,11 +106,16 @@ impl Assembly<'_> {
                 .collect(),
             dockerfile: layer.files.dockerfile.as_ref().map(|file| file.text.clone()).unwrap_or_default(),
         };
-        let entries = layer.context().map(|file| entry(&file.path, &layer.files, file)).collect();
+        let entries = layer.context().map(|file| entry(&file.path, &layer.files, file, findings)).collect();
         (build, Context { entries })
     }
 
-    fn compat(&self, product: &ProductName, compat: &CompatBuild) -> (Build, Context) {
+    fn compat(
+        &self,
+        product: &ProductName,
+        compat: &CompatBuild,
+        findings: &mut Findings,
+    ) -> (Build, Context) {
         let below = &*self.survey.side.science[compat.science];
         let layers: Vec<&CompatLayer> =
             compat.stack.iter().map(|layer| &*self.survey.side.compat[*layer]).collect();
@@ -155,7 +164,8 @@ impl Assembly<'_> {
             origins,
             dockerfile,
         };
-        let entries = overlay.files.iter().map(|(path, (layer, file))| entry(path, layer, file)).collect();
+        let entries =
+            overlay.files.iter().map(|(path, (layer, file))| entry(path, layer, file, findings)).collect();
         (build, Context { entries })
     }
 
@@ -294,7 +304,10 @@ impl Assembly<'_> {
     }
 }
 
-fn entry(path: &str, layer: &LayerFiles, file: &TreeFile) -> Entry {
+fn entry(path: &str, layer: &LayerFiles, file: &TreeFile, findings: &mut Findings) -> Entry {
+    if let Some(OnDisk::Lacking(problem)) = &file.on_disk {
+        findings.refuse(Problem::clone(problem));
+    }
     let kind = match &file.mode {
         Mode::File => EntryKind::File { executable: false, expect: file.expect() },
         Mode::Executable => EntryKind::File { executable: true, expect: file.expect() },

@@ -8,7 +8,8 @@ use plan::Revision;
 use crate::config::{Config, Level};
 use crate::finding::Findings;
 use crate::layers::Reader;
-use crate::tree::{Base, Tree};
+use crate::survey::Survey;
+use crate::tree::{Base, OnDisk, Tree};
 use crate::{Problem, Request, configuration, guidelines, names, orphans, surveys};
 
 /// One thing that was found.
@@ -48,10 +49,22 @@ pub fn check(now: &Tree, since: Option<&Base>, revision: Option<&Revision>, requ
         orphans::check(&survey, &base, &config, request, &mut findings);
     }
     guidelines::check(&survey, &config, &mut findings);
+    lacking(&survey, &mut findings);
     let findings = findings.sorted();
     let warned = findings.warnings.into_iter().map(|problem| Finding { level: Level::Warn, problem });
     let denied = findings.problems.into_iter().map(|problem| Finding { level: Level::Deny, problem });
     let mut findings: Vec<Finding> = denied.chain(warned).collect();
     findings.sort_by(|a, b| a.problem.cmp(&b.problem));
     Checked { findings, layers: now.layers.len(), config }
+}
+
+/// Files that would have to be sent and cannot be had.
+fn lacking(survey: &Survey, findings: &mut Findings) {
+    let science = survey.side.science.iter().flat_map(|layer| layer.context());
+    let compat = survey.side.compat.iter().flat_map(|layer| layer.context());
+    for file in science.chain(compat) {
+        if let Some(OnDisk::Lacking(problem)) = &file.on_disk {
+            findings.refuse(Problem::clone(problem));
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use crate::suggest;
 
 /// Every code with what it is about, sorted.
-pub const CODES: [(&str, &str); 68] = [
+pub const CODES: [(&str, &str); 71] = [
     ("arg-secret", "a build argument looks like a secret"),
     ("bad-link", "a link's target is no text"),
     ("bad-path", "a path is not UTF-8"),
@@ -25,6 +25,7 @@ pub const CODES: [(&str, &str); 68] = [
     ("duplicate-target", "two layers have one target"),
     ("external-like-layer", "an image of another maker ends like a layer"),
     ("file-over-directory", "a path is a file in one layer of a stack and a directory in another"),
+    ("filtered-file", "a filter of this machine gave a file other bytes than the commit holds"),
     ("fragment-directive", "a compat fragment has a parser directive"),
     ("fragment-from", "a compat fragment has a FROM"),
     ("fragment-open", "a compat fragment ends in a continuation"),
@@ -45,9 +46,11 @@ pub const CODES: [(&str, &str); 68] = [
     ("nested-layer", "a layer lies inside another"),
     ("nested-repository", "a git repository that is no submodule lies in a layer"),
     ("no-compat", "a product ends without a compat"),
+    ("no-descriptor", "a directory with a Dockerfile is no layer"),
     ("no-dockerfile", "a layer has no Dockerfile"),
     ("no-from", "a Dockerfile does not begin with FROM"),
     ("no-such-layer", "a flag names no layer"),
+    ("not-in-git", "a layer or the configuration lies on disk and not in git"),
     ("not-utf8", "a text is not UTF-8"),
     ("onbuild", "a trigger is not allowed"),
     ("orphan", "a product of the base would be lost"),

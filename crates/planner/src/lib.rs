@@ -138,7 +138,11 @@ fn finish(
     }
     let naming =
         Naming { config: &config, repo: &repo, revision: &inputs.revision, rebuild: request.rebuild };
-    let (builds, contexts) = assemble::builds(&now, &affected, &naming);
+    let mut lacking = Findings::default();
+    let (builds, contexts) = assemble::builds(&now, &affected, &naming, &mut lacking);
+    if !lacking.problems.is_empty() {
+        return Err(lacking.sorted().problems);
+    }
     let plan = Plan {
         format_version: FORMAT_VERSION.to_owned(),
         revision: inputs.revision.clone(),
@@ -177,6 +181,7 @@ fn warnings(found: Vec<Problem>) -> Vec<Warning> {
 fn configuration(tree: &Tree, request: &Request, findings: &mut Findings) -> (Config, String) {
     let (config, problems) = config::parse(tree.config.as_deref());
     findings.problems.extend(problems);
+    findings.warnings.extend(tree.notices.iter().cloned());
     let repo = request.repo.clone().unwrap_or_else(|| config.repo.clone());
     if let Some(Err(rule)) = request.repo.as_deref().map(config::check_repo) {
         findings.refuse(

@@ -239,7 +239,7 @@ pub fn replan(
         }
     }
     let naming = Naming { config: &config, repo: &repo, revision: &spec.revision, rebuild: spec.rebuild };
-    let (builds, contexts) = assemble::builds(&survey, &affected, &naming);
+    let (builds, contexts) = assemble::builds(&survey, &affected, &naming, &mut findings);
     if builds.len() != 1 {
         let first = findings.sorted().problems.into_iter().next();
         let why = first.map(|problem| format!(": {}", problem.message)).unwrap_or_default();

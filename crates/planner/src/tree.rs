@@ -45,6 +45,8 @@ pub struct Tree {
     pub layers: Vec<Arc<LayerFiles>>,
     /// What could not be read, with a layer's path as far as one is concerned.
     pub problems: Vec<Problem>,
+    /// What lies on disk and is not in git, though it looks like a part of the tree: worth a warning.
+    pub notices: Vec<Problem>,
 }
 
 /// A layer's directory, as text and file ids.
@@ -97,8 +99,12 @@ impl TreeFile {
     #[must_use]
     pub fn expect(&self) -> Expect {
         match &self.on_disk {
-            Some(OnDisk::Sha256(digest)) => Expect::Sha256(digest.to_string()),
-            Some(OnDisk::Blob) | None => Expect::GitBlob(self.id.to_string()),
+            Some(OnDisk::Sha256(digest) | OnDisk::Other { sha256: Some(digest) }) => {
+                Expect::Sha256(digest.to_string())
+            }
+            Some(OnDisk::Blob | OnDisk::Other { sha256: None } | OnDisk::Lacking(_)) | None => {
+                Expect::GitBlob(self.id.to_string())
+            }
         }
     }
 }
@@ -108,8 +114,16 @@ impl TreeFile {
 pub enum OnDisk {
     /// Those that git knows.
     Blob,
-    /// Others: git converts line ends, or Git LFS keeps them. SHA-256, in hex.
+    /// Others: attributes of the tree convert them, or Git LFS keeps them. SHA-256, in hex.
     Sha256(Box<str>),
+    /// Not those that the commit stands for, since settings of this machine decide what is on disk. What is
+    /// sent comes from git: see [`crate::source::contents_of_commit`].
+    Other {
+        /// SHA-256 of what is sent, in hex; `None` where it is the blob.
+        sha256: Option<Box<str>>,
+    },
+    /// Not what the commit stands for, and that cannot be had: what is wrong, told where it is sent.
+    Lacking(Box<Problem>),
 }
 
 /// The modes that git keeps of a file.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use git2::{ErrorCode, ObjectType, Oid, Repository};
 
 use crate::Problem;
-use crate::tree::Mode;
+use crate::tree::{Mode, OnDisk};
 
 use super::SourceError;
 use super::listing::{Entry, Listing, is_wanted};
@@ -142,13 +142,12 @@ fn submodule(
             Todo { store: Rc::clone(&store), path: todo.path.clone(), mode: 0o040_000, id: commit.tree_id() };
         return subtree(top, known, open, listing);
     }
-    listing.problems.push(uninitialised(&todo.path));
     listing.entries.push(Rc::new(Entry {
         path: todo.path.clone(),
         mode: Mode::File,
         id: todo.id,
         store: todo.store.number,
-        on_disk: None,
+        on_disk: Some(OnDisk::Lacking(uninitialised(&todo.path).into())),
         text: None,
     }));
     Ok(())

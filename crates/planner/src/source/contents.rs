@@ -1,7 +1,15 @@
-//! What the contents of a file on disk are to git: the id of their blob, and what the disk must hold when they are
-//! sent. A file is read no more than is needed to tell.
+//! What the contents of a file on disk are to git: the id of their blob, and which bytes are sent for them.
+//!
+//! A commit gives the same image from every clone: of a file that git takes for unmodified, what is sent
+//! are the bytes of its blob, as the attributes of the tree itself convert them. Settings of this machine
+//! (`core.autocrlf`, `core.eol`, filter programs, attributes outside of the tree) can put other bytes on
+//! disk; then the bytes come from git ([`OnDisk::Other`]). Where the tree asks for a filter program and the
+//! disk shows that one ran, nobody can tell what the commit stands for ([`OnDisk::Lacking`]).
+//!
+//! A file is read no more than is needed to tell.
 
 use git2::Oid;
+use sha2::{Digest as _, Sha256};
 
 use crate::Problem;
 use crate::tree::OnDisk;
@@ -11,7 +19,6 @@ use super::commit::blob;
 use super::conversion::{Conversion, Pointer};
 use super::disk;
 use super::layers::is_text;
-use super::listing::Listing;
 use super::look::FoundFile;
 use super::repository::Stores;
 use super::rules::RepositoryRules;
@@ -31,68 +38,157 @@ pub(super) fn of(
     rules: &RepositoryRules,
     tracked: &Tracked,
     file: FoundFile,
-    listing: &mut Listing,
 ) -> Result<Contents, SourceError> {
-    let known = tracked.known.as_ref();
-    let as_on_disk = |id: Oid, text| Contents { id, on_disk: OnDisk::Blob, text };
-    // What git has is what lies on disk: nothing converts it, or its size or id says so.
-    let unread = match (file.id, known) {
-        (Some(id), Some(known)) if id == known.id => Some(id),
-        (None, Some(known)) if !rules.may_convert || blob_size(tracked, known)? == file.size => {
-            Some(known.id)
-        }
-        _ => None,
-    };
-    if let Some(id) = unread {
-        if rules.may_convert && file.size <= Pointer::MAX as u64 && file.size > 0 {
-            bare_pointer(stores, rules, tracked, &file, listing)?;
-        }
-        return Ok(as_on_disk(id, file.bytes));
+    if !rules.may_convert {
+        let id = file.id.or(tracked.known.as_ref().map(|known| known.id));
+        let id = match id {
+            Some(id) => id,
+            None => digests(stores, tracked)?.blob,
+        };
+        return Ok(Contents { id, on_disk: OnDisk::Blob, text: file.bytes });
     }
-    let conversion = rules.conversion(tracked)?;
-    if conversion.lfs {
-        return large(stores, tracked, &file, listing);
+    let tree = rules.of_tree(tracked);
+    if let Some(known) = &tracked.known
+        && is_the_blob(stores, rules, tracked, &tree, &file, known)?
+    {
+        return unconverted(stores, rules, tracked, &tree, file, known.id);
     }
-    match (known, file.id) {
+    let machine = rules.of_machine(tracked)?;
+    if machine.lfs || tree.lfs {
+        return large(stores, tracked, &file);
+    }
+    match &tracked.known {
         // git's index says unmodified, whatever was done to the bytes on their way.
-        (Some(known), _) if file.is_remembered => {
-            let on_disk = OnDisk::Sha256(digests(stores, tracked)?.sha256.into());
-            Ok(Contents { id: known.id, on_disk, text: None })
-        }
-        (_, Some(id)) if !conversion.rewrites() => Ok(as_on_disk(id, file.bytes)),
-        _ => rewritten(stores, conversion, tracked, file),
+        Some(known) if file.is_remembered => unmodified(stores, tracked, &tree, known.id),
+        _ => converted(stores, &machine, &tree, tracked, file),
     }
 }
 
-/// A file whose line ends or `$Id$` git has otherwise.
-fn rewritten(
+/// Whether the disk has the very bytes of the blob that git's index knows.
+fn is_the_blob(
     stores: &Stores,
-    conversion: Conversion,
+    rules: &RepositoryRules,
+    tracked: &Tracked,
+    tree: &Conversion,
+    file: &FoundFile,
+    known: &Known,
+) -> Result<bool, SourceError> {
+    if let Some(id) = file.id {
+        return Ok(id == known.id);
+    }
+    if blob_size(tracked, known)? != file.size {
+        return Ok(false);
+    }
+    // The index remembers the file, and it has as many bytes as the blob: only what keeps their number could
+    // have changed them.
+    if rules.is_opaque(tracked, tree)? {
+        return Ok(digests(stores, tracked)?.blob == known.id);
+    }
+    Ok(true)
+}
+
+/// A file whose blob lies on disk as it is. Attributes of the tree may want it otherwise.
+fn unconverted(
+    stores: &Stores,
+    rules: &RepositoryRules,
+    tracked: &Tracked,
+    tree: &Conversion,
+    file: FoundFile,
+    id: Oid,
+) -> Result<Contents, SourceError> {
+    let is_small = file.size <= Pointer::MAX as u64 && file.size > 0;
+    let is_pointer = || match &file.bytes {
+        Some(bytes) => Ok(Pointer::parse(bytes).is_some()),
+        None => read(stores, tracked).map(|bytes| Pointer::parse(&bytes).is_some()),
+    };
+    let on_disk = if is_small && is_pointer()? && (tree.lfs || rules.of_machine(tracked)?.lfs) {
+        OnDisk::Lacking(not_pulled(&tracked.path).into())
+    } else if tree.changes_disk() {
+        let bytes = match &file.bytes {
+            Some(bytes) => bytes.clone(),
+            None => read(stores, tracked)?,
+        };
+        let sent = tree.to_disk(bytes);
+        if disk::blob_id(&sent) == id { OnDisk::Blob } else { other(&sent) }
+    } else {
+        OnDisk::Blob
+    };
+    Ok(Contents { id, on_disk, text: file.bytes })
+}
+
+/// A file that git takes for unmodified though its bytes are not those of the blob.
+fn unmodified(
+    stores: &Stores,
+    tracked: &Tracked,
+    tree: &Conversion,
+    id: Oid,
+) -> Result<Contents, SourceError> {
+    let on_disk = if let Some(filter) = &tree.filter {
+        OnDisk::Lacking(filtered(&tracked.path, filter).into())
+    } else if tree.is_encoded {
+        // Which bytes an encoding gives is decided in the tree.
+        OnDisk::Sha256(digests(stores, tracked)?.sha256.into())
+    } else if tree.changes_disk() {
+        let known = blob(&tracked.store.repository, id, usize::MAX)?.unwrap_or_default();
+        let sent = tree.to_disk(known);
+        let digest = sha256(&sent);
+        match *digests(stores, tracked)?.sha256 == *digest {
+            true => OnDisk::Sha256(digest),
+            false => OnDisk::Other { sha256: Some(digest) },
+        }
+    } else {
+        OnDisk::Other { sha256: None }
+    };
+    Ok(Contents { id, on_disk, text: None })
+}
+
+/// A file that git's index cannot tell: read, and converted as git would.
+fn converted(
+    stores: &Stores,
+    machine: &Conversion,
+    tree: &Conversion,
     tracked: &Tracked,
     file: FoundFile,
 ) -> Result<Contents, SourceError> {
-    let digests = digests(stores, tracked)?;
     let bytes = match file.bytes {
         Some(bytes) => bytes,
         None => read(stores, tracked)?,
     };
-    let known_blob = match &tracked.known {
+    let on_disk = disk::blob_id(&bytes);
+    if machine.is_opaque() {
+        // What a program or an encoding makes of it is not known here, so it counts as it lies there.
+        let text = is_text(&tracked.path).then_some(bytes);
+        return Ok(Contents { id: on_disk, on_disk: OnDisk::Blob, text });
+    }
+    let in_git = to_git(machine, tracked, bytes)?;
+    let id = disk::blob_id(&in_git);
+    let text = is_text(&tracked.path).then(|| in_git.clone());
+    let sent = tree.to_disk(in_git);
+    let sent_id = disk::blob_id(&sent);
+    let on_disk = match (sent_id == on_disk, sent_id == id) {
+        (true, true) => OnDisk::Blob,
+        (true, false) => OnDisk::Sha256(sha256(&sent)),
+        (false, true) => OnDisk::Other { sha256: None },
+        (false, false) => OnDisk::Other { sha256: Some(sha256(&sent)) },
+    };
+    Ok(Contents { id, on_disk, text })
+}
+
+/// The bytes that git would have for these on disk.
+pub(super) fn to_git(
+    machine: &Conversion,
+    tracked: &Tracked,
+    bytes: Vec<u8>,
+) -> Result<Vec<u8>, SourceError> {
+    let known = match &tracked.known {
         Some(known) => blob(&tracked.store.repository, known.id, usize::MAX)?,
         None => None,
     };
-    let converted = conversion.to_git(bytes, known_blob.as_deref());
-    let id = disk::blob_id(&converted);
-    let on_disk = if id == digests.blob { OnDisk::Blob } else { OnDisk::Sha256(digests.sha256.into()) };
-    Ok(Contents { id, on_disk, text: is_text(&tracked.path).then_some(converted) })
+    Ok(machine.to_git(bytes, known.as_deref()))
 }
 
 /// A file that Git LFS keeps: its blob is a pointer.
-fn large(
-    stores: &Stores,
-    tracked: &Tracked,
-    file: &FoundFile,
-    listing: &mut Listing,
-) -> Result<Contents, SourceError> {
+fn large(stores: &Stores, tracked: &Tracked, file: &FoundFile) -> Result<Contents, SourceError> {
     let pointer = match &tracked.known {
         Some(known) => {
             blob(&tracked.store.repository, known.id, Pointer::MAX)?.and_then(|text| Pointer::parse(&text))
@@ -109,8 +205,8 @@ fn large(
     }
     let digests = digests(stores, tracked)?;
     if file.size <= Pointer::MAX as u64 && Pointer::parse(&read(stores, tracked)?).is_some() {
-        listing.problems.push(not_pulled(&tracked.path));
-        return Ok(Contents { id: digests.blob, on_disk: OnDisk::Blob, text: None });
+        let on_disk = OnDisk::Lacking(not_pulled(&tracked.path).into());
+        return Ok(Contents { id: digests.blob, on_disk, text: None });
     }
     let now = Pointer { sha256: digests.sha256.clone(), size: file.size };
     let id = match (&tracked.known, pointer) {
@@ -121,27 +217,29 @@ fn large(
     Ok(Contents { id, on_disk: OnDisk::Sha256(digests.sha256.into()), text: None })
 }
 
-/// Finds a pointer of Git LFS that lies on disk in place of its contents.
-fn bare_pointer(
-    stores: &Stores,
-    rules: &RepositoryRules,
-    tracked: &Tracked,
-    file: &FoundFile,
-    listing: &mut Listing,
-) -> Result<(), SourceError> {
-    let is_pointer = match &file.bytes {
-        Some(bytes) => Pointer::parse(bytes).is_some(),
-        None => Pointer::parse(&read(stores, tracked)?).is_some(),
-    };
-    if is_pointer && rules.conversion(tracked)?.lfs {
-        listing.problems.push(not_pulled(&tracked.path));
-    }
-    Ok(())
-}
-
 fn not_pulled(path: &str) -> Problem {
     Problem::in_file("lfs-pointer", path, "this file is in Git LFS, and only its pointer is on disk")
-        .help("fetch it: git lfs pull")
+        .help("fetch it: git lfs pull; or leave it out of the context with .dockerignore")
+}
+
+fn filtered(path: &str, filter: &str) -> Problem {
+    let message = format!(
+        "the filter {filter:?} of this machine gave this file other bytes on disk than the commit holds"
+    );
+    let help = format!(
+        "check out what git has: rm {path} && git -c filter.{filter}.smudge= -c filter.{filter}.process= \
+         -c filter.{filter}.required=false checkout -- {path}; or leave the file out with .dockerignore; or \
+         commit what is meant without a filter attribute"
+    );
+    Problem::in_file("filtered-file", path, message).help(help)
+}
+
+fn other(sent: &[u8]) -> OnDisk {
+    OnDisk::Other { sha256: Some(sha256(sent)) }
+}
+
+fn sha256(bytes: &[u8]) -> Box<str> {
+    disk::hex(&Sha256::digest(bytes)).into()
 }
 
 fn blob_size(tracked: &Tracked, known: &Known) -> Result<u64, SourceError> {
@@ -160,7 +258,7 @@ fn digests(stores: &Stores, tracked: &Tracked) -> Result<disk::Digests, SourceEr
     }
 }
 
-fn read(stores: &Stores, tracked: &Tracked) -> Result<Vec<u8>, SourceError> {
+pub(super) fn read(stores: &Stores, tracked: &Tracked) -> Result<Vec<u8>, SourceError> {
     let path = stores.root().join(&tracked.path);
     match disk::metadata(&path)? {
         Some(looked_at) => disk::read(&path, &looked_at),

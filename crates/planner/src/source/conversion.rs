@@ -1,20 +1,34 @@
-//! What git does to a file's bytes on their way from disk into a blob, as far as it does that by itself: line ends
-//! (gitattributes(5), "text" and "eol"; `core.autocrlf`) and `$Id$`. Filter drivers are programs that a tree names,
-//! so none runs; Git LFS, whose pointers are a documented format, is read here instead.
+//! What git does to a file's bytes between disk and blob, as far as it does that by itself: line ends
+//! (gitattributes(5), "text" and "eol"; `core.autocrlf`) and `$Id$`. Filter drivers are programs that a
+//! tree names, so none runs; Git LFS, whose pointers are a documented format, is read here instead.
 //!
-//! `working-tree-encoding` is left out: such a file counts as modified unless git's index knows it.
+//! There are two sets of rules. Those of the *machine* (its settings, and attributes of all places) tell
+//! whether git takes a file for unmodified. Those of the *tree* (its `.gitattributes` alone) tell which
+//! bytes a commit stands for, whatever machine it is checked out on.
+//!
+//! Bytes are not converted to or from a `working-tree-encoding`: such a file counts as modified unless
+//! git's index knows it.
 
-use git2::{AttrCheckFlags, AttrValue, Config, Oid, Repository};
+use git2::{AttrCheckFlags, AttrValue, Config, Repository};
 
 use super::SourceError;
 
+/// The names of the attributes that decide.
+pub(super) const NAMES: [&str; 6] = ["text", "crlf", "eol", "ident", "filter", "working-tree-encoding"];
+
 /// The conversions of one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Conversion {
     line_ends: LineEnds,
+    /// `eol=crlf`: LF becomes CR LF on the way to disk.
+    to_crlf: bool,
     ident: bool,
     /// `filter=lfs`: the blob is a pointer to the contents.
     pub(super) lfs: bool,
+    /// Another `filter`: a program that only some machines have.
+    pub(super) filter: Option<String>,
+    /// `working-tree-encoding`.
+    pub(super) is_encoded: bool,
 }
 
 /// Whether CR LF becomes LF.
@@ -27,7 +41,7 @@ enum LineEnds {
     Text,
 }
 
-/// The conversions that a repository's configuration and attributes ask for.
+/// The conversions that a repository's configuration and attributes ask for on this machine.
 pub(super) struct Conversions {
     guess: bool,
 }
@@ -48,40 +62,25 @@ impl Conversions {
 
     /// The conversions of the file at a path of the repository.
     pub(super) fn at(&self, repository: &Repository, path: &str) -> Result<Conversion, SourceError> {
-        let value = |name| {
+        let value = |name: &str| {
             repository
                 .get_attr_bytes(path.as_ref(), name, AttrCheckFlags::FILE_THEN_INDEX)
                 .map(|value| Attribute::from(AttrValue::from_bytes(value)))
                 .map_err(SourceError::git(format!("cannot read the git attributes of {path}")))
         };
-        let line_ends = self.line_ends(value("text")?, value("crlf")?, &value("eol")?);
-        let ident = value("ident")? == Attribute::Set;
-        let lfs = value("filter")? == Attribute::Value("lfs".to_owned());
-        Ok(Conversion { line_ends, ident, lfs })
-    }
-
-    /// As git's convert.c decides: `text`, else the old `crlf`; a set `eol` alone makes it text.
-    fn line_ends(&self, text: Attribute, crlf: Attribute, eol: &Attribute) -> LineEnds {
-        let decided = match text {
-            Attribute::Unspecified => crlf,
-            specified => specified,
-        };
-        let has_eol = matches!(eol, Attribute::Value(value) if value == "lf" || value == "crlf");
-        match decided {
-            Attribute::Unset => LineEnds::Kept,
-            Attribute::Set => LineEnds::Text,
-            Attribute::Value(value) if value == "auto" => LineEnds::Guessed,
-            Attribute::Value(value) if value == "input" => LineEnds::Text,
-            _ if has_eol => LineEnds::Text,
-            _ if self.guess => LineEnds::Guessed,
-            _ => LineEnds::Kept,
+        let mut values = Vec::with_capacity(NAMES.len());
+        for name in NAMES {
+            values.push(value(name)?);
         }
+        let values: [Attribute; NAMES.len()] = values.try_into().expect("one for each name");
+        Ok(Conversion::of(values, self.guess))
     }
 }
 
 /// The state of one attribute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Attribute {
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) enum Attribute {
+    #[default]
     Unspecified,
     Set,
     Unset,
@@ -101,13 +100,37 @@ impl From<AttrValue<'_>> for Attribute {
 }
 
 impl Conversion {
-    /// Whether the bytes in git can be others than those on disk, Git LFS aside.
-    pub(super) fn rewrites(self) -> bool {
-        self.line_ends != LineEnds::Kept || self.ident
+    /// What the values of [`NAMES`] ask for. `guess`: `core.autocrlf`.
+    pub(super) fn of(values: [Attribute; NAMES.len()], guess: bool) -> Self {
+        let [text, crlf, eol, ident, filter, encoding] = values;
+        let line_ends = line_ends(text, crlf, &eol, guess);
+        let (lfs, filter) = match filter {
+            Attribute::Value(name) if name == "lfs" => (true, None),
+            Attribute::Value(name) => (false, Some(name)),
+            _ => (false, None),
+        };
+        Self {
+            to_crlf: line_ends != LineEnds::Kept && eol == Attribute::Value("crlf".to_owned()),
+            line_ends,
+            ident: ident == Attribute::Set,
+            lfs,
+            filter,
+            is_encoded: matches!(encoding, Attribute::Value(_)),
+        }
+    }
+
+    /// Whether bytes of the same number can be others: a program or an encoding comes in between.
+    pub(super) fn is_opaque(&self) -> bool {
+        self.filter.is_some() || self.is_encoded
+    }
+
+    /// Whether [`Self::to_disk`] changes anything.
+    pub(super) fn changes_disk(&self) -> bool {
+        self.to_crlf || self.ident
     }
 
     /// The bytes that git has for these on disk. `known` is the blob that git has at that path now.
-    pub(super) fn to_git(self, disk: Vec<u8>, known: Option<&[u8]>) -> Vec<u8> {
+    pub(super) fn to_git(&self, disk: Vec<u8>, known: Option<&[u8]>) -> Vec<u8> {
         let convert = match self.line_ends {
             LineEnds::Kept => false,
             LineEnds::Text => true,
@@ -117,6 +140,41 @@ impl Conversion {
         };
         let bytes = if convert && has_crlf(&disk) { without_crlf(&disk) } else { disk };
         if self.ident { without_ident(bytes) } else { bytes }
+    }
+
+    /// The bytes that git writes to disk for these of a blob.
+    pub(super) fn to_disk(&self, blob: Vec<u8>) -> Vec<u8> {
+        let bytes = if self.ident { with_ident(blob) } else { blob };
+        let guessed = self.line_ends == LineEnds::Guessed;
+        if !self.to_crlf || guessed && (has_crlf(&bytes) || is_binary(&bytes)) {
+            return bytes;
+        }
+        let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 16);
+        for (at, c) in bytes.iter().enumerate() {
+            if *c == b'\n' && (at == 0 || bytes[at - 1] != b'\r') {
+                out.push(b'\r');
+            }
+            out.push(*c);
+        }
+        out
+    }
+}
+
+/// As git's convert.c decides: `text`, else the old `crlf`; a set `eol` alone makes it text.
+fn line_ends(text: Attribute, crlf: Attribute, eol: &Attribute, guess: bool) -> LineEnds {
+    let decided = match text {
+        Attribute::Unspecified => crlf,
+        specified => specified,
+    };
+    let has_eol = matches!(eol, Attribute::Value(value) if value == "lf" || value == "crlf");
+    match decided {
+        Attribute::Unset => LineEnds::Kept,
+        Attribute::Set => LineEnds::Text,
+        Attribute::Value(value) if value == "auto" => LineEnds::Guessed,
+        Attribute::Value(value) if value == "input" => LineEnds::Text,
+        _ if has_eol => LineEnds::Text,
+        _ if guess => LineEnds::Guessed,
+        _ => LineEnds::Kept,
     }
 }
 
@@ -169,6 +227,30 @@ fn without_ident(bytes: Vec<u8>) -> Vec<u8> {
     out
 }
 
+/// `$Id$` becomes `$Id: {the blob's id} $`.
+fn with_ident(blob: Vec<u8>) -> Vec<u8> {
+    const MARK: &[u8] = b"$Id$";
+    if !blob.windows(MARK.len()).any(|window| window == MARK) {
+        return blob;
+    }
+    let id = format!("$Id: {} $", super::disk::blob_id(&blob));
+    let mut out = Vec::with_capacity(blob.len() + id.len());
+    let mut rest = blob.as_slice();
+    while let Some((first, after)) = rest.split_first() {
+        match rest.strip_prefix(MARK) {
+            Some(behind) => {
+                out.extend_from_slice(id.as_bytes());
+                rest = behind;
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
 /// A Git LFS pointer (git-lfs' docs/spec.md, version 1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pointer {
@@ -204,7 +286,7 @@ impl Pointer {
     }
 
     /// The id of the blob that `git lfs clean` would make.
-    pub(super) fn blob_id(&self) -> Oid {
+    pub(super) fn blob_id(&self) -> git2::Oid {
         let Self { sha256, size } = self;
         let text = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n");
         super::disk::blob_id(text.as_bytes())
@@ -251,8 +333,37 @@ mod tests {
             (true, Unspecified, Unset, Unspecified, LineEnds::Kept),
         ] {
             let shown = format!("{text:?} {crlf:?} {eol:?}");
-            assert_eq!(Conversions { guess }.line_ends(text, crlf, &eol), expect, "{shown}");
+            assert_eq!(line_ends(text, crlf, &eol, guess), expect, "{shown}");
         }
+    }
+
+    #[test]
+    fn line_ends_on_disk_are_those_of_the_attributes() {
+        use Attribute::{Set, Unset, Unspecified};
+        let value = |text: &str| Attribute::Value(text.to_owned());
+        for (text, eol, blob, expect) in [
+            (Unspecified, value("crlf"), "a\nb\r\nc", "a\r\nb\r\nc"),
+            (Set, value("crlf"), "\n\n", "\r\n\r\n"),
+            (value("auto"), value("crlf"), "a\nb\n", "a\r\nb\r\n"),
+            (value("auto"), value("crlf"), "a\nb\r\n", "a\nb\r\n"),
+            (value("auto"), value("crlf"), "a\0\n", "a\0\n"),
+            (Unset, value("crlf"), "a\n", "a\n"),
+            (Set, value("lf"), "a\n", "a\n"),
+            (Set, Unspecified, "a\n", "a\n"),
+        ] {
+            let shown = format!("{text:?} {eol:?} {blob:?}");
+            let values = [text, Unspecified, eol, Unspecified, Unspecified, Unspecified];
+            let made = Conversion::of(values, false).to_disk(blob.as_bytes().to_vec());
+            assert_eq!(String::from_utf8(made).unwrap(), expect, "{shown}");
+        }
+    }
+
+    #[test]
+    fn idents_are_expanded() {
+        let conversion = Conversion { ident: true, ..Conversion::default() };
+        let made = conversion.to_disk(b"a $Id$ b $Id: x$ $Id".to_vec());
+        let id = super::super::disk::blob_id(b"a $Id$ b $Id: x$ $Id");
+        assert_eq!(String::from_utf8(made).unwrap(), format!("a $Id: {id} $ b $Id: x$ $Id"));
     }
 
     #[test]

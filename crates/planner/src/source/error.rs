@@ -121,6 +121,12 @@ pub enum SourceError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A file of attributes that is too large to be meant.
+    #[error("{path} is larger than 1 MiB")]
+    LargeAttributes {
+        /// Its path in the repository.
+        path: String,
+    },
     /// git's data cannot be read.
     #[error("{what}: {source}", source = .source.message())]
     Git {
@@ -161,6 +167,7 @@ impl SourceError {
             | Self::AmbiguousRevision { .. }
             | Self::NotACommit { .. }
             | Self::NoMergeBase { .. }
+            | Self::LargeAttributes { .. }
             | Self::WithIgnored { .. } => ErrorKind::Usage,
             Self::ForeignOwner { .. }
             | Self::ShallowBase { .. }
@@ -210,6 +217,7 @@ impl SourceError {
                 "the clone is partial or damaged: git fsck tells, a new full clone helps".to_owned()
             }
             Self::WithIgnored { .. } => "give a path below the source tree's root".to_owned(),
+            Self::LargeAttributes { .. } => "attributes are some lines of text: shorten the file".to_owned(),
             Self::ChangedWhileReading { .. } => "run again when nothing writes to the tree".to_owned(),
             Self::Git { .. } | Self::Io { .. } => return None,
         };

@@ -20,7 +20,7 @@ use super::repository::{CONFIG, DESCRIPTOR, ROOTS, Stores};
 /// A text longer than this, in bytes, is refused and not read.
 pub(super) const TEXT_LIMIT: usize = 1 << 20;
 
-const DOCKERFILE: &str = "Dockerfile";
+pub(super) const DOCKERFILE: &str = "Dockerfile";
 /// In the order in which BuildKit looks for them.
 const IGNORE_FILES: [&str; 2] = ["Dockerfile.dockerignore", ".dockerignore"];
 
@@ -57,7 +57,7 @@ pub(super) fn tree(stores: &Stores, listing: &Listing, side: Side<'_>) -> Result
     let mut problems = reader.problems;
     problems.sort();
     problems.dedup();
-    Ok(Tree { config, layers, problems })
+    Ok(Tree { config, layers, problems, notices: Vec::new() })
 }
 
 struct Reader<'run> {
@@ -180,9 +180,11 @@ impl Reader<'_> {
     }
 
     fn file(&self, directory: &str, entry: &Entry) -> TreeFile {
-        let on_disk = match self.side {
-            Side::Disk => entry.on_disk.clone(),
-            Side::Commit { .. } => None,
+        let on_disk = match (self.side, &entry.on_disk) {
+            (Side::Disk, on_disk) => on_disk.clone(),
+            // Neither git nor the disk has it.
+            (Side::Commit { .. }, Some(lacking @ OnDisk::Lacking(_))) => Some(lacking.clone()),
+            (Side::Commit { .. }, _) => None,
         };
         let path = entry.path[directory.len() + 1..].to_owned();
         TreeFile { path, mode: entry.mode.clone(), id: disk::public_id(entry.id), on_disk }
@@ -235,6 +237,8 @@ impl Reader<'_> {
         let is_planned = match on_disk {
             OnDisk::Blob => disk::blob_id(&bytes) == entry.id,
             OnDisk::Sha256(digest) => *disk::hex(&Sha256::digest(&bytes)) == **digest,
+            // The text that git would have was put into the entry, unless it is too long.
+            OnDisk::Other { .. } | OnDisk::Lacking(_) => return Ok(None),
         };
         if is_planned { Ok(Some(bytes)) } else { Err(changed()) }
     }

@@ -13,6 +13,7 @@
 //!
 //! It does not know what a descriptor or a Dockerfile means.
 
+mod attributes;
 mod blobs;
 mod commit;
 mod comparison;
@@ -28,9 +29,11 @@ mod recorded;
 mod repository;
 mod revision;
 mod rules;
+mod stored;
 mod touched;
 mod tracked;
 mod uncommitted;
+mod unknown;
 mod untracked;
 mod worktree;
 
@@ -43,6 +46,7 @@ pub use blobs::blobs;
 pub use comparison::Comparison;
 pub use error::{ErrorKind, SourceError};
 pub use recorded::recorded;
+pub use stored::contents_of_commit;
 pub use touched::{Since, Touched, first_touched, touched};
 
 use crate::tree::{Base, Inputs, Tree};
@@ -156,6 +160,9 @@ pub fn open(options: &Options) -> Result<Opened, SourceError> {
             }
         };
         now.layers.shrink_to_fit();
+        if !matches!(right.buildable, Buildable::OtherCommit { .. }) {
+            now.notices = unknown::notices(&stores, &right.listing);
+        }
         let count = match counted {
             Some(counted) => Some(counted.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?),
             None => options.build_number,
@@ -197,7 +204,8 @@ pub fn on_disk(options: &Options) -> Result<OnDisk, SourceError> {
     let additions = Additions::of(options, &root)?;
     let mut stores = Stores::new(&root, git, &top)?;
     let listing = worktree::read(&mut stores, &additions)?;
-    let tree = layers::tree(&stores, &listing, Side::Disk)?;
+    let mut tree = layers::tree(&stores, &listing, Side::Disk)?;
+    tree.notices = unknown::notices(&stores, &listing);
     Ok(OnDisk { root, repository: top, tree })
 }
 

@@ -1,19 +1,26 @@
 //! What the configuration and the attributes of a repository say of its files on disk.
 
-use std::collections::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use git2::Repository;
 
 use super::SourceError;
+use super::attributes::{ATTRIBUTES, TreeAttributes};
+use super::commit::blob;
 use super::conversion::{Conversion, Conversions};
-use super::tracked::Tracked;
+use super::repository::Stores;
+use super::tracked::{Tracked, TrackedFiles};
+
+/// More bytes of one `.gitattributes` are not read; git itself stops at 100 MiB.
+const MOST_ATTRIBUTES: usize = 1 << 20;
 
 /// The rules of every repository that holds files of the tree.
 pub(super) struct Rules<'run> {
-    /// The numbers of those that have files with attributes in the tree.
-    with_attributes: HashSet<usize>,
     root: &'run Path,
+    /// The attributes of the trees that have any, by the number of their repository.
+    trees: HashMap<usize, TreeAttributes>,
     repositories: HashMap<usize, RepositoryRules>,
 }
 
@@ -22,16 +29,26 @@ pub(super) struct RepositoryRules {
     conversions: Conversions,
     /// Whether anything at all can be converted.
     pub(super) may_convert: bool,
+    /// Whether attributes lie outside of the tree, where programs such as nbstripout put theirs.
+    has_attributes_of_machine: bool,
     /// Whether the file system knows what may be executed (`core.fileMode`).
     pub(super) has_modes: bool,
+    /// Whether it knows links (`core.symlinks`); where not, git writes their targets into small files.
+    pub(super) has_links: bool,
+    tree: RefCell<TreeAttributes>,
 }
 
 impl<'run> Rules<'run> {
-    pub(super) fn new(paths: &[Tracked], root: &'run Path) -> Self {
-        let is_attributes = |path: &str| path.rsplit('/').next() == Some(ATTRIBUTES);
-        let with_attributes = paths.iter().filter(|tracked| is_attributes(&tracked.path));
-        let with_attributes = with_attributes.map(|tracked| tracked.store.number).collect();
-        Self { with_attributes, root, repositories: HashMap::new() }
+    /// Reads the attributes of the trees.
+    pub(super) fn new(stores: &'run Stores, tracked: &TrackedFiles) -> Result<Self, SourceError> {
+        let mut texts: HashMap<usize, Vec<(String, Vec<u8>)>> = HashMap::new();
+        for (store, path, id) in &tracked.attributes {
+            let text = blob(&stores.get(*store).repository, *id, MOST_ATTRIBUTES)?;
+            let text = text.ok_or_else(|| SourceError::LargeAttributes { path: path.clone() })?;
+            texts.entry(*store).or_default().push((path.clone(), text));
+        }
+        let trees = texts.into_iter().map(|(store, texts)| (store, TreeAttributes::new(texts))).collect();
+        Ok(Self { root: stores.root(), trees, repositories: HashMap::new() })
     }
 
     /// The rules of the repository that holds a file.
@@ -41,29 +58,47 @@ impl<'run> Rules<'run> {
             let repository = &tracked.store.repository;
             let config = repository.config().map_err(SourceError::git("cannot read git's configuration"))?;
             let conversions = Conversions::of(&config);
+            let tree = self.trees.remove(&number).unwrap_or_else(|| TreeAttributes::new([]));
+            let has_attributes_of_machine =
+                shared_attributes(repository, &config).iter().any(|path| path.is_file());
             let may_convert = conversions.by_default()
-                || self.with_attributes.contains(&number)
-                || self.root.ancestors().any(|dir| dir.join(ATTRIBUTES).is_file())
-                || shared_attributes(repository, &config).iter().any(|path| path.is_file());
-            let has_modes = config.get_bool("core.filemode").unwrap_or(true);
-            self.repositories.insert(number, RepositoryRules { conversions, may_convert, has_modes });
+                || !tree.is_empty()
+                || has_attributes_of_machine
+                || self.root.ancestors().any(|dir| dir.join(ATTRIBUTES).is_file());
+            let rules = RepositoryRules {
+                conversions,
+                may_convert,
+                has_attributes_of_machine,
+                has_modes: config.get_bool("core.filemode").unwrap_or(true),
+                has_links: config.get_bool("core.symlinks").unwrap_or(true),
+                tree: RefCell::new(tree),
+            };
+            self.repositories.insert(number, rules);
         }
         Ok(&self.repositories[&number])
     }
 }
 
 impl RepositoryRules {
-    /// The conversions of one file.
-    pub(super) fn conversion(&self, tracked: &Tracked) -> Result<Conversion, SourceError> {
+    /// What this machine converts of one file: whether git takes it for unmodified hangs on that.
+    pub(super) fn of_machine(&self, tracked: &Tracked) -> Result<Conversion, SourceError> {
         if !self.may_convert {
             return Ok(Conversion::default());
         }
         self.conversions.at(&tracked.store.repository, &tracked.store.own_path(&tracked.path))
     }
-}
 
-/// The name of the files that hold attributes.
-const ATTRIBUTES: &str = ".gitattributes";
+    /// Whether bytes on disk can be others than git's though there are as many of them.
+    pub(super) fn is_opaque(&self, tracked: &Tracked, tree: &Conversion) -> Result<bool, SourceError> {
+        let of_machine = || Ok(self.of_machine(tracked)?.is_opaque());
+        if tree.is_opaque() || !self.has_attributes_of_machine { Ok(tree.is_opaque()) } else { of_machine() }
+    }
+
+    /// What the tree alone converts of one file: the bytes that a commit stands for hang on that.
+    pub(super) fn of_tree(&self, tracked: &Tracked) -> Conversion {
+        self.tree.borrow_mut().at(&tracked.store.own_path(&tracked.path))
+    }
+}
 
 /// Where attributes can be beside the working tree: gitattributes(5).
 fn shared_attributes(repository: &Repository, config: &git2::Config) -> Vec<PathBuf> {

@@ -8,9 +8,10 @@ use git2::{Index, IndexEntry, IndexEntryExtendedFlag, Oid};
 
 use crate::Problem;
 use crate::shares;
-use crate::tree::Mode;
+use crate::tree::{Mode, OnDisk};
 
 use super::SourceError;
+use super::attributes::ATTRIBUTES;
 use super::commit::{MODE_SUBMODULE, uninitialised};
 use super::disk::metadata;
 use super::listing::{Entry, Listing, is_wanted};
@@ -42,14 +43,28 @@ pub(super) struct Known {
     pub(super) is_sparse: bool,
 }
 
-/// All tracked paths under the two roots, sorted. What is wrong, and what stands for a submodule whose files are not
+/// What git tracks.
+#[derive(Default)]
+pub(super) struct TrackedFiles {
+    /// All paths under the two roots, sorted.
+    pub(super) paths: Vec<Tracked>,
+    /// The `.gitattributes` of each repository: its number, the path in it, and the blob.
+    pub(super) attributes: Vec<(usize, String, Oid)>,
+}
+
+/// All that git tracks under the two roots. What is wrong, and what stands for a submodule whose files are not
 /// there, goes into the listing.
-pub(super) fn tracked(stores: &mut Stores, listing: &mut Listing) -> Result<Vec<Tracked>, SourceError> {
-    let mut all = Vec::new();
+pub(super) fn tracked(stores: &mut Stores, listing: &mut Listing) -> Result<TrackedFiles, SourceError> {
+    let (mut all, mut attributes) = (Vec::new(), Vec::new());
     let mut open = vec![stores.get(0)];
     while let Some(store) = open.pop() {
         let (index, written) = index(&store)?;
         for entry in index.iter() {
+            if is_attributes(&entry.path)
+                && let Ok(path) = String::from_utf8(entry.path.clone())
+            {
+                attributes.push((store.number, path, entry.id));
+            }
             let remembered = remembered(&entry, written);
             let (id, extended) = (entry.id, entry.flags_extended);
             let mode = i32::try_from(entry.mode).unwrap_or_default();
@@ -72,7 +87,11 @@ pub(super) fn tracked(stores: &mut Stores, listing: &mut Listing) -> Result<Vec<
     }
     all.sort_by(|a, b| a.path.cmp(&b.path));
     all.dedup_by(|a, b| a.path == b.path);
-    Ok(all)
+    Ok(TrackedFiles { paths: all, attributes })
+}
+
+fn is_attributes(path: &[u8]) -> bool {
+    path.strip_suffix(ATTRIBUTES.as_bytes()).is_some_and(|above| above.is_empty() || above.ends_with(b"/"))
 }
 
 /// Reads a repository's index, and when that was written. Past its configuration: an index that is read by itself
@@ -134,6 +153,6 @@ fn is_there(root: &Path, path: &str) -> Result<bool, SourceError> {
 
 /// One entry with the recorded commit's id stands for the files of a submodule, as it does in a commit.
 fn unfetched(listing: &mut Listing, path: String, id: Oid, store: usize) {
-    listing.problems.push(uninitialised(&path));
-    listing.entries.push(Rc::new(Entry { path, mode: Mode::File, id, store, on_disk: None, text: None }));
+    let on_disk = Some(OnDisk::Lacking(uninitialised(&path).into()));
+    listing.entries.push(Rc::new(Entry { path, mode: Mode::File, id, store, on_disk, text: None }));
 }

@@ -22,12 +22,14 @@ use super::untracked::{self, Additions};
 /// Reads the working tree.
 pub(super) fn read(stores: &mut Stores, additions: &Additions) -> Result<Listing, SourceError> {
     let mut listing = Listing::default();
-    let mut paths = tracked(stores, &mut listing)?;
-    let more = untracked::find(stores, additions, &paths, &mut listing)?;
+    let mut tracked = tracked(stores, &mut listing)?;
+    let more = untracked::find(stores, additions, &tracked.paths, &mut listing)?;
     if !more.is_empty() {
-        paths.extend(more);
-        paths.sort_by(|a, b| a.path.cmp(&b.path));
+        tracked.paths.extend(more);
+        tracked.paths.sort_by(|a, b| a.path.cmp(&b.path));
     }
+    let mut rules = Rules::new(stores, &tracked)?;
+    let paths = tracked.paths;
     let questions: Vec<_> = paths
         .iter()
         .map(|tracked| Question {
@@ -38,7 +40,6 @@ pub(super) fn read(stores: &mut Stores, additions: &Additions) -> Result<Listing
         })
         .collect();
     let found = look::look(stores.root(), &questions)?;
-    let mut rules = Rules::new(&paths, stores.root());
     listing.entries.reserve_exact(paths.len());
     for (tracked, found) in paths.into_iter().zip(found) {
         if let Some(entry) = settle(stores, &mut rules, tracked, found, &mut listing)? {
@@ -77,26 +78,20 @@ fn settle(
             }
             _ => None,
         }),
-        Found::Link(target) => {
-            let id = disk::blob_id(&target);
-            match String::from_utf8(target) {
-                Ok(target) => Ok(Some(entry(tracked, Mode::Symlink(target), id, None))),
-                Err(_) => {
-                    listing.gap(&tracked.path);
-                    listing.problems.push(bad_link(&tracked.path));
-                    Ok(None)
-                }
-            }
-        }
+        Found::Link(target) => Ok(link(tracked, target, listing)),
         Found::File(file) => {
             let rules = rules.of(&tracked)?;
+            if !rules.has_links && tracked.known.as_ref().is_some_and(|known| known.mode == MODE_LINK) {
+                let target = contents::read(stores, &tracked)?;
+                return Ok(link(tracked, target, listing));
+            }
             let executable = match &tracked.known {
                 Some(known) if !rules.has_modes => known.mode == MODE_EXECUTABLE,
                 Some(_) => file.executable,
                 None => rules.has_modes && file.executable,
             };
             let mode = if executable { Mode::Executable } else { Mode::File };
-            let contents = contents::of(stores, rules, &tracked, file, listing)?;
+            let contents = contents::of(stores, rules, &tracked, file)?;
             // What is no text is read again by whoever finds that it should be.
             let text = contents.text.and_then(|bytes| String::from_utf8(bytes).ok());
             let text = text.map(|text| Arc::new(SourceFile { path: tracked.path.clone(), text }));
@@ -107,6 +102,19 @@ fn settle(
 
 fn entry(tracked: Tracked, mode: Mode, id: Oid, on_disk: Option<OnDisk>) -> Entry {
     Entry { path: tracked.path, mode, id, store: tracked.store.number, on_disk, text: None }
+}
+
+/// A link, by its target.
+fn link(tracked: Tracked, target: Vec<u8>, listing: &mut Listing) -> Option<Entry> {
+    let id = disk::blob_id(&target);
+    match String::from_utf8(target) {
+        Ok(target) if target.len() <= MAX_LINK => Some(entry(tracked, Mode::Symlink(target), id, None)),
+        _ => {
+            listing.gap(&tracked.path);
+            listing.problems.push(bad_link(&tracked.path));
+            None
+        }
+    }
 }
 
 /// The target of a link that is not on disk.

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use git2::{ConfigLevel, IndexAddOption, Oid, Repository, Signature, Time};
 use planner::Problem;
 use planner::source::{Comparison, Opened, Options, SourceError, open};
-use planner::tree::{Base, LayerFiles, Tree, TreeFile};
+use planner::tree::{Base, LayerFiles, OnDisk, Tree, TreeFile};
 use tempfile::TempDir;
 
 /// A repository that is a source tree, or holds one.
@@ -212,4 +212,14 @@ pub(crate) fn problems(tree: &Tree) -> Vec<(&str, &str)> {
         (problem.code, problem.file.as_deref().unwrap_or_default())
     }
     tree.problems.iter().map(place).collect()
+}
+
+/// What would be wrong if it were sent.
+pub(crate) fn lacking(tree: &Tree) -> Vec<Problem> {
+    let files = tree.layers.iter().flat_map(|layer| &layer.files);
+    let lacking = files.filter_map(|file| match &file.on_disk {
+        Some(OnDisk::Lacking(problem)) => Some(Problem::clone(problem)),
+        _ => None,
+    });
+    lacking.collect()
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 
 mod checkouts;
+mod commit_bytes;
 mod comparisons;
 mod conversions;
 mod history;

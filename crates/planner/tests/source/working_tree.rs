@@ -8,7 +8,7 @@ use git2::{IndexAddOption, Oid, Repository};
 use planner::source::{ErrorKind, Opened, Options, SourceError, open};
 use planner::tree::Mode;
 
-use crate::history::{History, age, base, file, files, layer, paths, problems};
+use crate::history::{History, age, base, file, files, lacking, layer, paths, problems};
 
 fn dirty(opened: &Opened) -> Option<&str> {
     opened.inputs.revision.dirty.as_deref()
@@ -258,11 +258,11 @@ fn a_submodule_that_is_not_there_is_refused() {
     history.remove("science/a/lib");
     fs::create_dir(history.path("science/a/lib")).unwrap();
     let opened = history.open("HEAD");
-    assert_eq!(problems(&opened.inputs.now), [("submodule", "science/a/lib")]);
-    let help = opened.inputs.now.problems[0].help.clone().unwrap();
+    assert_eq!(lacking(&opened.inputs.now)[0].file.as_deref(), Some("science/a/lib"));
+    let help = lacking(&opened.inputs.now)[0].help.clone().unwrap();
     assert!(help.contains("git submodule update --init"), "{help}");
     assert_eq!(dirty(&opened), None);
-    assert_eq!(problems(&history.open("HEAD^..HEAD~0").inputs.now), [("submodule", "science/a/lib")]);
+    assert_eq!(lacking(&history.open("HEAD^..HEAD~0").inputs.now)[0].code, "submodule");
 }
 
 #[test]

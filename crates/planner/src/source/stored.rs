@@ -1,0 +1,96 @@
+//! The bytes that a commit stands for, of files that have others on disk.
+
+use std::path::Path;
+
+use git2::Oid;
+use plan::{Context, EntryKind, Expect};
+use sha2::{Digest as _, Sha256};
+
+use crate::tree::{OnDisk, Tree};
+
+use super::commit::blob;
+use super::contents::{read, to_git};
+use super::repository::{self, Stores};
+use super::rules::Rules;
+use super::tracked::{Known, Tracked, tracked};
+use super::{Additions, Options, SourceError, disk, untracked};
+
+/// Hands out what is sent for those files of a context whose bytes on disk are others
+/// ([`OnDisk::Other`]): the position of the entry, and the bytes. They are what the plan expects.
+///
+/// `tree` is what the context was planned from, `options` what that was read with.
+///
+/// # Errors
+/// [`SourceError`], also when a file was changed since; and what `take` says.
+pub fn contents_of_commit(
+    options: &Options,
+    tree: &Tree,
+    context: &Context,
+    take: &mut dyn FnMut(usize, Vec<u8>) -> std::io::Result<()>,
+) -> Result<(), SourceError> {
+    let wanted = entries(tree, context);
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let root = repository::find_root(&options.start)?;
+    let (git, top) = repository::open_above(&root)?;
+    let additions = Additions::of(options, &root)?;
+    let mut stores = Stores::new(&root, git, &top)?;
+    let mut listing = super::Listing::default();
+    let mut known = tracked(&mut stores, &mut listing)?;
+    let more = untracked::find(&stores, &additions, &known.paths, &mut listing)?;
+    known.paths.extend(more);
+    known.paths.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut rules = Rules::new(&stores, &known)?;
+    for at in wanted {
+        let source = &context.entries[at].source;
+        let changed = || SourceError::ChangedWhileReading { path: source.clone() };
+        let path = source.strip_prefix(&root).ok().and_then(Path::to_str).ok_or_else(changed)?;
+        let tracked = known.paths.binary_search_by(|tracked| tracked.path.as_str().cmp(path));
+        let tracked = &known.paths[tracked.map_err(|_| changed())?];
+        let EntryKind::File { expect, .. } = &context.entries[at].kind else { continue };
+        let rules = rules.of(tracked)?;
+        let is_expected = |bytes: &[u8]| match expect {
+            Expect::GitBlob(id) => disk::blob_id(bytes).to_string() == *id,
+            Expect::Sha256(digest) => disk::hex(&Sha256::digest(bytes)) == *digest,
+        };
+        let tree = rules.of_tree(tracked);
+        let committed = match &tracked.known {
+            Some(known) => in_git(tracked, known)?.map(|bytes| tree.to_disk(bytes)),
+            None => None,
+        };
+        let bytes = match committed.filter(|bytes| is_expected(bytes)) {
+            Some(bytes) => bytes,
+            // Not in git yet: what it would have there.
+            None => {
+                let machine = rules.of_machine(tracked)?;
+                let bytes = tree.to_disk(to_git(&machine, tracked, read(&stores, tracked)?)?);
+                if !is_expected(&bytes) {
+                    return Err(changed());
+                }
+                bytes
+            }
+        };
+        take(at, bytes).map_err(|error| SourceError::Io { path: source.clone(), source: error })?;
+    }
+    Ok(())
+}
+
+fn in_git(tracked: &Tracked, known: &Known) -> Result<Option<Vec<u8>>, SourceError> {
+    let id: Oid = known.id;
+    blob(&tracked.store.repository, id, usize::MAX)
+}
+
+/// The entries of a context whose bytes are not on disk.
+fn entries(tree: &Tree, context: &Context) -> Vec<usize> {
+    let mut others: Vec<_> = tree
+        .layers
+        .iter()
+        .flat_map(|layer| layer.files.iter().map(move |file| (layer, file)))
+        .filter(|(_, file)| matches!(file.on_disk, Some(OnDisk::Other { .. })))
+        .map(|(layer, file)| layer.directory.join(&file.path))
+        .collect();
+    others.sort_unstable();
+    let is_other = |at: &usize| others.binary_search(&context.entries[*at].source).is_ok();
+    if others.is_empty() { Vec::new() } else { (0..context.entries.len()).filter(is_other).collect() }
+}
