@@ -23,6 +23,7 @@ mod rewrite;
 mod run_files;
 mod secrets;
 mod signals;
+mod stored;
 mod travel;
 
 use std::borrow::Cow;

@@ -73,7 +73,8 @@ pub(crate) fn open(arguments: &TreeArguments, comparison: Comparison) -> anyhow:
     Ok(source::open(&options(arguments, comparison)?)?)
 }
 
-fn options(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<source::Options> {
+/// What to read for these flags.
+pub(crate) fn options(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<source::Options> {
     Ok(source::Options {
         start: start(arguments.root.as_deref())?,
         comparison,

@@ -106,7 +106,7 @@ fn fill(mut outline: Outline<'_>, most: u64) -> Spec {
     }
     for (path, lacking) in &outline.context {
         // What git has in another form than the disk does not give the same inputs to who has no git.
-        if matches!(&lacking.file.on_disk, Some(OnDisk::Sha256(_))) {
+        if matches!(&lacking.file.on_disk, Some(OnDisk::Sha256(_) | OnDisk::Other { sha256: Some(_) })) {
             continue;
         }
         let Ok(bytes) = fs::read(lacking.source()) else { continue };

@@ -21,7 +21,9 @@ use crate::planning::{Against, Purpose};
 use crate::report::progress::Face;
 use crate::report::words::{Paint, list, short_commit};
 use crate::report::{moved, summary};
-use crate::{difference, environment, exit, output, planning, published, report, secrets, signals, travel};
+use crate::{
+    difference, environment, exit, output, planning, published, report, secrets, signals, stored, travel,
+};
 
 /// How many uncommitted files or differences are worth naming.
 const NAMED: usize = 10;
@@ -202,6 +204,8 @@ fn carry_out(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> 
     let mut planned = planned.clone();
     let (tree, request) = (&opened.inputs.now, planning::request(&arguments.tree));
     travel::label(&mut planned.plan, tree, &request, arguments.run.spec);
+    let source = planning::options(&arguments.tree, Comparison::default())?;
+    let _staged = stored::stage(&source, tree, &mut planned.contexts)?;
     let planned = &planned;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,9 +1,11 @@
 //! The bytes that a commit stands for, of files that have others on disk.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use git2::Oid;
-use plan::{Context, EntryKind, Expect};
+use hashbrown::HashSet;
+use plan::{BuildId, Context, Entry, EntryKind, Expect};
 use sha2::{Digest as _, Sha256};
 
 use crate::tree::{OnDisk, Tree};
@@ -15,20 +17,21 @@ use super::rules::Rules;
 use super::tracked::{Known, Tracked, tracked};
 use super::{Additions, Options, SourceError, disk, untracked};
 
-/// Hands out what is sent for those files of a context whose bytes on disk are others
-/// ([`OnDisk::Other`]): the position of the entry, and the bytes. They are what the plan expects.
+/// Hands out what is sent for those files of contexts whose bytes on disk are others
+/// ([`OnDisk::Other`]): the build, the position of the entry in its context, and the bytes. They are what
+/// the plan expects.
 ///
-/// `tree` is what the context was planned from, `options` what that was read with.
+/// `tree` is what the contexts were planned from, `options` what that was read with.
 ///
 /// # Errors
 /// [`SourceError`], also when a file was changed since; and what `take` says.
 pub fn contents_of_commit(
     options: &Options,
     tree: &Tree,
-    context: &Context,
-    take: &mut dyn FnMut(usize, Vec<u8>) -> std::io::Result<()>,
+    contexts: &BTreeMap<BuildId, Context>,
+    take: &mut dyn FnMut(&BuildId, usize, Vec<u8>) -> std::io::Result<()>,
 ) -> Result<(), SourceError> {
-    let wanted = entries(tree, context);
+    let wanted = entries(tree, contexts);
     if wanted.is_empty() {
         return Ok(());
     }
@@ -42,13 +45,12 @@ pub fn contents_of_commit(
     known.paths.extend(more);
     known.paths.sort_by(|a, b| a.path.cmp(&b.path));
     let mut rules = Rules::new(&stores, &known)?;
-    for at in wanted {
-        let source = &context.entries[at].source;
+    for (build, at, Entry { source, kind, .. }) in wanted {
+        let EntryKind::File { expect, .. } = kind else { continue };
         let changed = || SourceError::ChangedWhileReading { path: source.clone() };
         let path = source.strip_prefix(&root).ok().and_then(Path::to_str).ok_or_else(changed)?;
         let tracked = known.paths.binary_search_by(|tracked| tracked.path.as_str().cmp(path));
         let tracked = &known.paths[tracked.map_err(|_| changed())?];
-        let EntryKind::File { expect, .. } = &context.entries[at].kind else { continue };
         let rules = rules.of(tracked)?;
         let is_expected = |bytes: &[u8]| match expect {
             Expect::GitBlob(id) => disk::blob_id(bytes).to_string() == *id,
@@ -71,7 +73,7 @@ pub fn contents_of_commit(
                 bytes
             }
         };
-        take(at, bytes).map_err(|error| SourceError::Io { path: source.clone(), source: error })?;
+        take(build, at, bytes).map_err(|error| SourceError::Io { path: source.clone(), source: error })?;
     }
     Ok(())
 }
@@ -81,16 +83,21 @@ fn in_git(tracked: &Tracked, known: &Known) -> Result<Option<Vec<u8>>, SourceErr
     blob(&tracked.store.repository, id, usize::MAX)
 }
 
-/// The entries of a context whose bytes are not on disk.
-fn entries(tree: &Tree, context: &Context) -> Vec<usize> {
-    let mut others: Vec<_> = tree
-        .layers
-        .iter()
-        .flat_map(|layer| layer.files.iter().map(move |file| (layer, file)))
+/// The entries of contexts whose bytes are not on disk.
+fn entries<'a>(
+    tree: &Tree,
+    contexts: &'a BTreeMap<BuildId, Context>,
+) -> Vec<(&'a BuildId, usize, &'a Entry)> {
+    let files = tree.layers.iter().flat_map(|layer| layer.files.iter().map(move |file| (layer, file)));
+    let others: HashSet<PathBuf> = files
         .filter(|(_, file)| matches!(file.on_disk, Some(OnDisk::Other { .. })))
         .map(|(layer, file)| layer.directory.join(&file.path))
         .collect();
-    others.sort_unstable();
-    let is_other = |at: &usize| others.binary_search(&context.entries[*at].source).is_ok();
-    if others.is_empty() { Vec::new() } else { (0..context.entries.len()).filter(is_other).collect() }
+    if others.is_empty() {
+        return Vec::new();
+    }
+    let all = contexts.iter().flat_map(|(build, context)| {
+        context.entries.iter().enumerate().map(move |(at, entry)| (build, at, entry))
+    });
+    all.filter(|(.., entry)| others.contains(&entry.source)).collect()
 }

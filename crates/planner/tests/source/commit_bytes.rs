@@ -105,7 +105,7 @@ impl Clone {
             .iter()
             .map(|entry| (entry.path.clone(), fs::read_to_string(&entry.source).unwrap_or_default()))
             .collect();
-        contents_of_commit(&self.options(), &opened.inputs.now, context, &mut |at, bytes| {
+        contents_of_commit(&self.options(), &opened.inputs.now, &planned.contexts, &mut |_, at, bytes| {
             sent.insert(context.entries[at].path.clone(), String::from_utf8(bytes).unwrap());
             Ok(())
         })
@@ -166,7 +166,7 @@ fn case_autocrlf_of_a_clone_decides_nothing() {
     let mut sent = Vec::new();
     let opened = clone.open();
     let context = planned.contexts.values().next().unwrap();
-    contents_of_commit(&clone.options(), &opened.inputs.now, context, &mut |at, bytes| {
+    contents_of_commit(&clone.options(), &opened.inputs.now, &planned.contexts, &mut |_, at, bytes| {
         sent.push((context.entries[at].path.clone(), String::from_utf8(bytes).unwrap()));
         Ok(())
     })
