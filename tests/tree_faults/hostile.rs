@@ -193,4 +193,9 @@ fn row_03_a_checkout_of_another_user_is_not_trusted() {
     fs::remove_file(&global).unwrap();
     git_says(&tree, &["config", "--global", "--add", "safe.directory", &tree.root().display().to_string()]);
     assert_eq!(run(&tree, &["plan"]).code(0).stdout, plan);
+    // As git 2.46 reads it, and as CI systems write it.
+    let root = tree.root();
+    let above = root.parent().expect("it lies in a directory").display();
+    fs::write(&global, format!("[safe]\n\tdirectory = {above}/*\n")).unwrap();
+    assert_eq!(run(&tree, &["plan"]).code(0).stdout, plan);
 }

@@ -19,7 +19,7 @@ pub(super) fn metadata(path: &Path) -> Result<Option<Metadata>, SourceError> {
     match path.symlink_metadata() {
         Ok(found) => Ok(Some(found)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(source) => Err(SourceError::Io { path: path.to_owned(), source }),
+        Err(source) => Err(SourceError::Io { path: path.to_owned(), cause: source }),
     }
 }
 
@@ -145,7 +145,7 @@ pub(super) fn vanished(path: &Path, error: std::io::Error) -> SourceError {
     let gone =
         matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput)
             || error.raw_os_error() == Some(libc::ELOOP);
-    if gone { changed(path) } else { SourceError::Io { path: path.to_owned(), source: error } }
+    if gone { changed(path) } else { SourceError::Io { path: path.to_owned(), cause: error } }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub enum ErrorKind {
     Environment,
 }
 
-/// Why a source tree cannot be read.
+/// Why a source tree cannot be read. Messages hold their causes, which are therefore no sources.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// Neither the directory nor any above it has `science/` or `compat/`.
@@ -21,12 +21,12 @@ pub enum SourceError {
         start: PathBuf,
     },
     /// The directory that was given is none.
-    #[error("{} is no directory that can be entered: {source}", shown(.path))]
+    #[error("{} is no directory that can be entered: {cause}", shown(.path))]
     NoDirectory {
         /// As given.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The source tree lies in no git repository.
     #[error("{} is not in a git repository", shown(.root))]
@@ -128,20 +128,20 @@ pub enum SourceError {
         path: String,
     },
     /// git's data cannot be read.
-    #[error("{what}: {source}", source = .source.message())]
+    #[error("{what}: {}", .cause.message())]
     Git {
         /// What was being done.
         what: String,
         /// What libgit2 says.
-        source: git2::Error,
+        cause: git2::Error,
     },
     /// A file or directory cannot be read.
-    #[error("cannot read {}: {source}", shown(.path))]
+    #[error("cannot read {}: {cause}", shown(.path))]
     Io {
         /// Which.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A file was there when it was looked at and another, or gone, when it was read.
     #[error("{} changed while it was read", shown(.path))]
@@ -219,7 +219,8 @@ impl SourceError {
             Self::WithIgnored { .. } => "give a path below the source tree's root".to_owned(),
             Self::LargeAttributes { .. } => "attributes are some lines of text: shorten the file".to_owned(),
             Self::ChangedWhileReading { .. } => "run again when nothing writes to the tree".to_owned(),
-            Self::Git { .. } | Self::Io { .. } => return None,
+            Self::Git { cause, .. } => return format_remedy(cause.message()),
+            Self::Io { .. } => return None,
         };
         Some(text)
     }
@@ -227,8 +228,34 @@ impl SourceError {
     /// Something that libgit2 could not do.
     pub(super) fn git(what: impl Into<String>) -> impl FnOnce(git2::Error) -> Self {
         let what = what.into();
-        move |source| Self::Git { what, source }
+        move |cause| Self::Git { what, cause }
     }
+}
+
+/// Forms of a repository that git reads and libgit2 does not: what its message says of them, and what
+/// brings the repository into a form that both read.
+const FORMATS: [(&str, &str); 6] = [
+    ("extension: 'sdir'", "libgit2 reads no sparse index: git sparse-checkout reapply --no-sparse-index"),
+    ("extension: 'link'", "libgit2 reads no split index: git update-index --no-split-index"),
+    (
+        "extensions.refstorage",
+        "libgit2 reads no reftable: git refs migrate --ref-format=files (git 2.46 or later), or clone with --ref-format=files",
+    ),
+    (
+        "object format",
+        "libgit2 reads no SHA-256 repositories: use a clone with --object-format=sha1, where the server has one",
+    ),
+    (
+        "extensions.partialclone",
+        "in a clone that has all objects: git config --unset extensions.partialClone; else make a full clone",
+    ),
+    ("unsupported", "this repository has a newer format than libgit2 reads: use a plain clone of it"),
+];
+
+/// The remedy for a form of a repository that libgit2 does not read.
+fn format_remedy(message: &str) -> Option<String> {
+    let (_, remedy) = FORMATS.iter().find(|(mark, _)| message.to_lowercase().contains(mark))?;
+    Some((*remedy).to_owned())
 }
 
 /// A path for a message, with what is no text escaped.

@@ -61,7 +61,7 @@ impl<'repo> History<'repo> {
             }
             Ok(_) => {
                 let source = git2::Error::from_str("it is no commit");
-                return Err(SourceError::Git { what: format!("cannot read commit {id}"), source });
+                return Err(SourceError::Git { what: format!("cannot read commit {id}"), cause: source });
             }
             Err(error) if error.code() == ErrorCode::NotFound => None,
             Err(error) => return Err(SourceError::git(format!("cannot read commit {id}"))(error)),

@@ -71,7 +71,8 @@ pub(super) struct FoundFile {
 /// Looks at many paths, in as many threads as the machine runs at once. The answers are in the order of the
 /// questions, which should be sorted. Of texts that are one blob to the index and are as it remembers them, only the first is read.
 pub(super) fn look(root: &Path, questions: &[Question<'_>]) -> Result<Vec<Found>, SourceError> {
-    let opened = directory(root).map_err(|source| SourceError::Io { path: root.to_owned(), source })?;
+    let opened =
+        directory(root).map_err(|source| SourceError::Io { path: root.to_owned(), cause: source })?;
     let firsts = firsts(questions);
     let each: Vec<_> = questions.iter().zip(&firsts).collect();
     let start = || Directories { root, opened: opened.as_fd(), real: HashMap::new() };
@@ -155,7 +156,7 @@ impl<'run> Directories<'run> {
         match rustix::fs::statat(self.opened, path, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) => Ok(Some(State::from(found))),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            Err(error) => Err(SourceError::Io { path: below(self.root, path), source: error.into() }),
+            Err(error) => Err(SourceError::Io { path: below(self.root, path), cause: error.into() }),
         }
     }
 

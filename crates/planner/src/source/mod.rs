@@ -32,6 +32,7 @@ mod rules;
 mod stored;
 mod touched;
 mod tracked;
+mod trust;
 mod uncommitted;
 mod unknown;
 mod untracked;

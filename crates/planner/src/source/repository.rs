@@ -1,16 +1,15 @@
 //! Where the source tree and its git repository are, and the repositories of submodules in it.
 //!
 //! A repository is a directory with `.git` in it, and nothing else: a directory that merely looks like a bare
-//! repository, which anybody can commit, is never taken for one. Who owns it is libgit2's question; only
-//! `safe.directory` of the user's own configuration can answer it otherwise.
+//! repository, which anybody can commit, is never taken for one. Who may own it: see `trust`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use git2::{ErrorCode, Repository, RepositoryOpenFlags};
+use git2::{ErrorCode, Repository};
 
-use super::SourceError;
+use super::{SourceError, trust};
 
 /// The directories that make a source tree.
 pub(super) const ROOTS: [&str; 2] = ["science", "compat"];
@@ -22,8 +21,9 @@ pub(super) const DESCRIPTOR: &str = "sciserver-image.json";
 /// The nearest directory upwards that has one of the two roots. A layer's own subdirectory of that name makes none.
 pub(super) fn find_root(start: &Path) -> Result<PathBuf, SourceError> {
     let start = if start.as_os_str().is_empty() { Path::new(".") } else { start };
-    let absolute =
-        start.canonicalize().map_err(|source| SourceError::NoDirectory { path: start.to_owned(), source })?;
+    let absolute = start
+        .canonicalize()
+        .map_err(|source| SourceError::NoDirectory { path: start.to_owned(), cause: source })?;
     absolute
         .ancestors()
         .find(|dir| {
@@ -47,13 +47,10 @@ pub(super) fn open_above(root: &Path) -> Result<(Repository, PathBuf), SourceErr
 
 /// Opens the repository of a directory that has `.git` in it.
 fn open_at(dir: &Path) -> Result<Repository, SourceError> {
-    let nowhere: [&Path; 0] = [];
-    let repository = Repository::open_ext(dir, RepositoryOpenFlags::NO_SEARCH, nowhere).map_err(|error| {
-        match error.code() {
-            ErrorCode::Owner => SourceError::ForeignOwner { root: dir.to_owned() },
-            ErrorCode::NotFound => SourceError::NoRepository { root: dir.to_owned() },
-            _ => SourceError::git(format!("cannot open the git repository at {}", dir.display()))(error),
-        }
+    let repository = trust::open(dir).map_err(|error| match error.code() {
+        ErrorCode::Owner => SourceError::ForeignOwner { root: dir.to_owned() },
+        ErrorCode::NotFound => SourceError::NoRepository { root: dir.to_owned() },
+        _ => SourceError::git(format!("cannot open the git repository at {}", dir.display()))(error),
     })?;
     let at_home =
         repository.workdir().and_then(|workdir| workdir.canonicalize().ok()).as_deref() == Some(dir);
@@ -88,7 +85,7 @@ impl Stores {
             .to_str()
             .ok_or_else(|| SourceError::Io {
                 path: root.to_owned(),
-                source: std::io::Error::other("its path in the repository is not UTF-8"),
+                cause: std::io::Error::other("its path in the repository is not UTF-8"),
             })?
             .to_owned();
         if !prefix.is_empty() {

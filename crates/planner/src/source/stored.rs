@@ -73,7 +73,7 @@ pub fn contents_of_commit(
                 bytes
             }
         };
-        take(build, at, bytes).map_err(|error| SourceError::Io { path: source.clone(), source: error })?;
+        take(build, at, bytes).map_err(|error| SourceError::Io { path: source.clone(), cause: error })?;
     }
     Ok(())
 }

@@ -171,7 +171,7 @@ fn unreadable(root: &Path, error: walkdir::Error) -> SourceError {
     let path = error.path().unwrap_or(root).to_owned();
     match error.into_io_error() {
         Some(error) if is_missing(&error) => SourceError::ChangedWhileReading { path },
-        Some(source) => SourceError::Io { path, source },
-        None => SourceError::Io { path, source: std::io::Error::other("a loop of links") },
+        Some(source) => SourceError::Io { path, cause: source },
+        None => SourceError::Io { path, cause: std::io::Error::other("a loop of links") },
     }
 }

@@ -11,18 +11,18 @@ use planner::{Planned, Problem, Request, Selection};
 use tempfile::TempDir;
 
 /// Clones of one repository, made by git itself.
-struct Clones {
+pub(crate) struct Clones {
     directory: TempDir,
 }
 
 /// A clone.
-struct Clone {
-    root: PathBuf,
+pub(crate) struct Clone {
+    pub(crate) root: PathBuf,
 }
 
 impl Clones {
     /// A repository with one layer, `science/a`, whose image gets all files of its directory.
-    fn new() -> (Self, Clone) {
+    pub(crate) fn new() -> (Self, Clone) {
         let clones = Self { directory: tempfile::tempdir().unwrap() };
         let first = Clone { root: clones.directory.path().canonicalize().unwrap().join("first") };
         fs::create_dir(&first.root).unwrap();
@@ -50,13 +50,13 @@ impl Clone {
         run(&self.root, arguments)
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    fn commit(&self) {
+    pub(crate) fn commit(&self) {
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--message=x"]);
         // So that no file was written in the tick in which the index was.
@@ -123,7 +123,7 @@ impl Clone {
     }
 }
 
-fn run(at: &Path, arguments: &[&str]) -> String {
+pub(crate) fn run(at: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .args(["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"])
         .args(arguments)

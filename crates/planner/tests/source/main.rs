@@ -5,6 +5,7 @@ mod checkouts;
 mod commit_bytes;
 mod comparisons;
 mod conversions;
+mod formats;
 mod history;
 mod hostile;
 mod layers;
