@@ -1,6 +1,6 @@
 //! What the registry shows of the images that a tree names, for `--since-published`: asks, and has the planner decide.
 //!
-//! Nothing is pulled: one manifest for each image, and one configuration where the cache does not have it and no product tells
+//! Nothing is pulled: one manifest for each image, one HEAD for the build tag that its labels name, and one configuration where the cache does not have it and no product tells
 //! what stands in it. Less does not tell: registries show labels in configurations only, and of a product the science tag and
 //! the final one move by themselves.
 
@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use plan::ImageName;
 use plan::label::oci;
 use planner::config::{self, Config};
-use planner::published::{self, Image, Published, References};
+use planner::published::{self, BuildTagShows, Image, Published, References};
 use planner::source::{self, Opened};
 use planner::{Planned, Request};
 use registry::{Registry, Shown};
@@ -136,15 +136,34 @@ impl Reader {
             let image = match self.registry.image_unless(&name, &self.platform, is_known).await? {
                 None => None,
                 Some(Shown::Known(digest)) => below.map(|below| below.shown_as(digest)),
-                Some(Shown::Image(image)) => Some(Image {
-                    digest: image.digest,
-                    labels: self.wanted(image.labels),
-                    is_inherited: false,
-                }),
+                Some(Shown::Image(image)) => {
+                    let build_tag = self.build_tag(&name, &image.digest, &image.labels).await?;
+                    let labels = self.wanted(image.labels);
+                    Some(Image { digest: image.digest, labels, is_inherited: false, build_tag })
+                }
             };
             answers.push((reference, image));
         }
         Ok(answers)
+    }
+
+    /// What the build tag shows that an image's labels name: a HEAD, so that no tag is believed that somebody moved to
+    /// an image with the right labels.
+    async fn build_tag(
+        &self,
+        moving: &ImageName,
+        digest: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<BuildTagShows, registry::Error> {
+        let Some(name) = published::named_build(moving, labels, &self.prefix) else {
+            return Ok(BuildTagShows::Untold);
+        };
+        let shown = self.registry.resolve(&name).await?;
+        let tag = name.tag.unwrap_or_default();
+        Ok(match shown {
+            Some(shown) if shown == digest => BuildTagShows::It,
+            digest => BuildTagShows::Other { tag, digest },
+        })
     }
 
     /// The labels that are kept.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Build;
 
 /// The version that is written. Readers accept every minor version of the same major.
-pub const FORMAT_VERSION: &str = "1.2";
+pub const FORMAT_VERSION: &str = "1.3";
 
 /// A plan: what to build, in an order in which it could run, and why.
 ///

@@ -49,6 +49,16 @@ pub enum Reason {
         /// The moving tag as a full reference.
         reference: String,
     },
+    /// Its moving tag shows an image whose labels name a build tag that shows another image, or nothing: somebody
+    /// else moved one of the two (`--since-published`). Since format version 1.3.
+    TagMoved {
+        /// The moving tag as a full reference.
+        reference: String,
+        /// The build tag that the labels name.
+        build_tag: String,
+        /// Digest that the build tag shows; `None` where there is no such tag.
+        shows: Option<String>,
+    },
     /// What is published was made from other inputs.
     InputsChanged {
         /// Its build tag, where it tells one.

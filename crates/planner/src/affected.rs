@@ -153,7 +153,7 @@ fn what_changed(reason: Reason) -> Vec<String> {
         Reason::DescriptorChanged { fields } => fields,
         Reason::ParentRebuilt { via } => vec![via.0],
         Reason::FinalChanged { to, .. } => vec![to],
-        Reason::NotPublished { reference } => vec![reference],
+        Reason::NotPublished { reference } | Reason::TagMoved { reference, .. } => vec![reference],
         Reason::InputsChanged { paths, fields, .. } => [paths, fields].concat(),
         Reason::ParentMoved { layer, .. } => vec![layer],
         Reason::BaseMoved { image, .. } => vec![image],

@@ -162,6 +162,10 @@ pub(super) fn sentence(reason: &Reason) -> String {
         Reason::ParentRebuilt { via } => format!("needs {}, which is built", escape(&via.0)),
         Reason::CompatChanged { layers, .. } => format!("changed in its compat stack: {}", list(layers)),
         Reason::NotPublished { .. } => "nothing is published under its name".to_owned(),
+        Reason::TagMoved { build_tag, shows, .. } => match shows {
+            Some(_) => format!("its tag shows an image that is not the build {}", escape(build_tag)),
+            None => format!("its tag shows a build {} that has no tag any more", escape(build_tag)),
+        },
         Reason::InputsChanged { published, paths, fields } => {
             let what = match published {
                 Some(tag) => format!("what is published, {}, was made from other inputs", escape(tag)),

@@ -88,7 +88,7 @@ fn the_document_is_that_of_the_specification() {
     let tree = Tree::sample();
     let text = tree.run(&["plan", "--format", "json", "--repo", "localhost:5000/x"]).code(0).stdout;
     let plan: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(plan["format_version"], "1.2");
+    assert_eq!(plan["format_version"], "1.3");
     assert_eq!(plan["revision"]["commit"], tree.head());
     assert_eq!(plan["revision"]["count"], 2);
     assert_eq!(plan["repo"], "localhost:5000/x");

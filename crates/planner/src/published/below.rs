@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use plan::ImageName;
 use plan::label::{self, oci};
 
-use super::Image;
 use super::trail::{BuiltOn, Of, Trail};
+use super::{BuildTagShows, Image};
 
 /// The science image that a product stands on, as far as breadcrumbs go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,8 @@ impl Below {
     /// That image, once the registry showed that it is; `digest` is what its tag shows.
     #[must_use]
     pub fn shown_as(self, digest: String) -> Image {
-        Image { digest, labels: self.labels, is_inherited: true }
+        // The product's own build tag vouches for what it tells.
+        Image { digest, labels: self.labels, is_inherited: true, build_tag: BuildTagShows::It }
     }
 }
 
@@ -44,6 +45,9 @@ impl Below {
 /// with either, as far as that leads to nothing being built.
 #[must_use]
 pub fn below(product: &Image, science: &str, prefix: &str) -> Option<Below> {
+    if product.doubt().is_some() {
+        return None;
+    }
     let trail = Trail { prefix, labels: &product.labels };
     // What an image without this label tells of its base may be inherited.
     trail.inputs(Of::Compat)?;

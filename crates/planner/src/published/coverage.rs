@@ -138,9 +138,10 @@ impl<'a> Coverage<'a> {
             let trail = judge.trail(&reference);
             let image = images.get(&reference).and_then(Option::as_ref);
             let published = image.zip(trail).map(|(image, trail)| Build::of(image, trail, Of::Compat));
-            let state = match trail {
-                None => State::NotPublished,
-                Some(trail) => self.state(&judge, trail, layer, &stack),
+            let state = match (trail, image.and_then(Image::doubt)) {
+                (None, _) => State::NotPublished,
+                (Some(_), Some(why)) => State::Untold { why },
+                (Some(trail), None) => self.state(&judge, trail, layer, &stack),
             };
             Covered {
                 product: product.to_string(),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use plan::Reason;
+use plan::name::build_tag;
 
 use crate::difference;
 use crate::finding::Findings;
@@ -16,7 +17,7 @@ use crate::survey::{Need, ProductName, Survey};
 use crate::tree::Tree;
 
 use super::trail::{BuiltOn, Of, Origin, Trail};
-use super::{Further, Image, Surveyed};
+use super::{BuildTagShows, Further, Image, Surveyed};
 
 /// Versions of the inputs digest that this program can compute begin so.
 pub(super) const KNOWN_INPUTS: &str = "v1:";
@@ -68,6 +69,12 @@ impl<'a> Judge<'a> {
         self.image(reference).map(|image| self.told_by(image))
     }
 
+    /// The trail of an image that is the build that its labels tell of.
+    fn proven(&self, reference: &str) -> Option<Trail<'a>> {
+        let image = self.image(reference).filter(|image| image.doubt().is_none())?;
+        Some(self.told_by(image))
+    }
+
     fn image(&self, reference: &str) -> Option<&'a Image> {
         self.images.get(reference)?.as_ref()
     }
@@ -84,6 +91,7 @@ impl<'a> Judge<'a> {
             let Some(image) = self.image(&reference) else { return };
             let trail = self.told_by(image);
             match trail.origin(of) {
+                _ if image.doubt().is_some() => {}
                 _ if trail.inputs(of) == Some(inputs) => {}
                 _ if image.is_inherited => drop(further.images.insert(reference)),
                 Origin::Commit(digits) => drop(further.commits.insert(digits.to_owned())),
@@ -103,7 +111,7 @@ impl<'a> Judge<'a> {
     /// The target of the final layer that each published product was made from, where it tells.
     pub(super) fn finals(&self) -> BTreeMap<ProductName, String> {
         let of_product = |(product, _, _): (&ProductName, usize, usize)| {
-            let trail = self.trail(&self.side.product(product))?;
+            let trail = self.proven(&self.side.product(product))?;
             // Without that label the one that tells the base may be inherited.
             trail.inputs(Of::Compat)?;
             Some((product.clone(), trail.base_target()?.to_owned()))
@@ -118,6 +126,18 @@ impl<'a> Judge<'a> {
         let Some(trail) = self.trail(&reference) else {
             return Verdict::Build(Reason::NotPublished { reference });
         };
+        if let Some(image) = self.image(&reference)
+            && let Some(why) = image.doubt()
+        {
+            // The very build that this run would make: it is there, and its tag is set right.
+            let own = build_tag(layer.descriptor.version.as_str(), &self.side.revision, self.rebuild);
+            return match tag_moved(&reference, image) {
+                Some(Reason::TagMoved { build_tag, shows: Some(shows), .. }) if build_tag == own => {
+                    Verdict::Build(Reason::TagMoved { reference, build_tag, shows: Some(shows) })
+                }
+                _ => self.doubt(why),
+            };
+        }
         let of = Of::Science(layer.descriptor.target.as_str());
         match trail.inputs(of) {
             Some(told) if told == self.science_inputs(index) => Verdict::Same,
@@ -182,6 +202,9 @@ impl<'a> Judge<'a> {
         let Some(trail) = self.trail(&reference) else {
             return vec![Reason::NotPublished { reference }];
         };
+        if let Some(moved) = self.image(&reference).and_then(|image| tag_moved(&reference, image)) {
+            return vec![moved];
+        }
         let told = trail.inputs(Of::Compat);
         if told == Some(self.compat_inputs(layer, stack).as_str()) {
             return Vec::new();
@@ -247,7 +270,7 @@ impl<'a> Judge<'a> {
     /// Which of the layers that a science layer needs have another build tag than the one that it was built on.
     pub(super) fn moved_below_science(&self, index: usize) -> Vec<Reason> {
         let target = self.now().side.science[index].descriptor.target.as_str();
-        let trail = self.trail(&self.side.science(index));
+        let trail = self.proven(&self.side.science(index));
         self.moved(trail, Of::Science(target), self.now().science_needs[index].iter())
     }
 
@@ -258,7 +281,7 @@ impl<'a> Judge<'a> {
         layer: usize,
         stack: &[usize],
     ) -> Vec<Reason> {
-        let trail = self.trail(&self.side.product(product));
+        let trail = self.proven(&self.side.product(product));
         let copied = stack.iter().flat_map(|compat| &self.now().compat_needs[*compat]);
         let mut reasons = self.moved(trail, Of::Compat, copied);
         reasons.extend(trail.and_then(|trail| self.moved_layer(trail, Of::Compat, layer)));
@@ -302,7 +325,7 @@ impl<'a> Judge<'a> {
         reference: &str,
         shown_as: &str,
     ) -> Option<Reason> {
-        let parent = self.trail(reference)?;
+        let parent = self.proven(reference)?;
         let to = parent.build_tag(Of::Science(target))?;
         let moved = |from: Option<String>| {
             Some(Reason::ParentMoved { layer: shown_as.to_owned(), from, to: to.to_owned() })
@@ -331,6 +354,13 @@ impl<'a> Judge<'a> {
         let overlay = Overlay::new(&layers);
         inputs::compat(now, &now.side.science[layer], stack, &overlay, &self.side.config.platform)
     }
+}
+
+/// The reason of an image that is not the build that its labels tell of.
+fn tag_moved(reference: &str, image: &Image) -> Option<Reason> {
+    let BuildTagShows::Other { tag, digest } = &image.build_tag else { return None };
+    let (reference, build_tag) = (reference.to_owned(), tag.clone());
+    Some(Reason::TagMoved { reference, build_tag, shows: digest.clone() })
 }
 
 fn inputs_changed(trail: Trail<'_>, of: Of<'_>, paths: Vec<String>, fields: Vec<String>) -> Reason {

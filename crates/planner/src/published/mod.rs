@@ -22,7 +22,7 @@ mod trail;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plan::ComparedWith;
+use plan::{BuildTag, ComparedWith, ImageName, Revision};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -55,6 +55,58 @@ pub struct Image {
     pub labels: BTreeMap<String, String>,
     /// Whether these are only what a product has from it: [`below()`].
     pub is_inherited: bool,
+    /// Whether the build that the labels tell of is this image.
+    pub build_tag: BuildTagShows,
+}
+
+/// What the build tag shows that an image's labels name. Anybody who may push can move a tag to an image with
+/// the right labels and other layers; a build tag never changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildTagShows {
+    /// This image.
+    It,
+    /// The labels name no build tag.
+    Untold,
+    /// Another image, or nothing.
+    Other {
+        /// The build tag.
+        tag: String,
+        /// What it shows.
+        digest: Option<String>,
+    },
+}
+
+impl Image {
+    /// Why it is not the build that its labels tell of, as a sentence; `None` where nothing speaks against it.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        match &self.build_tag {
+            BuildTagShows::It | BuildTagShows::Untold => None,
+            BuildTagShows::Other { tag, digest: Some(digest) } => Some(format!(
+                "its tag shows {}, but the build tag {tag} that its labels name shows {digest}: somebody else \
+                 moved one of them",
+                self.digest
+            )),
+            BuildTagShows::Other { tag, digest: None } => Some(format!(
+                "the build tag {tag} that its labels name is not there, so nothing shows that it is that build"
+            )),
+        }
+    }
+}
+
+/// The build tag that an image's labels name for the image at a moving tag, as a full reference: it has to show
+/// the same digest. `None` where they name none.
+#[must_use]
+pub fn named_build(moving: &ImageName, labels: &BTreeMap<String, String>, prefix: &str) -> Option<ImageName> {
+    let mut parts = moving.repository.rsplit('/');
+    let (name, family) = (parts.next()?, parts.next()?);
+    let of = match family {
+        "rel" => Of::Compat,
+        _ => Of::Science(name),
+    };
+    let tag = Trail { prefix, labels }.build_tag(of)?;
+    let tag = BuildTag::parse(tag).map(|_| tag.to_owned())?;
+    Some(ImageName { tag: Some(tag), has_tag: true, digest: None, ..moving.clone() })
 }
 
 /// What is looked at.
@@ -113,7 +165,7 @@ pub fn plan(inputs: &Inputs, request: &Request, published: &Published) -> Result
     orphans::check_published(&side.now, &judge.finals(), &side.config, request, &mut findings);
     let (affected, undecided) = affected::affected(&judge, &inputs.now, request, &mut findings);
     drop(judge);
-    let Surveyed { now, config, repo } = side;
+    let Surveyed { now, config, repo, .. } = side;
     let outcome = Outcome { now, config, repo, affected, undecided, findings };
     finish(outcome, inputs, request, ComparedWith::Published)
 }
@@ -148,6 +200,7 @@ struct Surveyed {
     now: Survey,
     config: Config,
     repo: String,
+    revision: Revision,
 }
 
 impl Surveyed {
@@ -157,7 +210,7 @@ impl Surveyed {
         let now = Survey::new(side, &config, &repo, findings);
         names::check(&inputs.now, &now, &repo, &inputs.revision, request.rebuild, findings);
         guidelines::check(&now, &config, findings);
-        Self { now, config, repo }
+        Self { now, config, repo, revision: inputs.revision.clone() }
     }
 
     /// As [`Surveyed::new`], of a tree in which nothing is wrong.

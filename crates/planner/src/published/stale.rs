@@ -180,8 +180,7 @@ impl<'a> Stale<'a> {
     ) -> BTreeMap<ImageName, BTreeSet<String>> {
         let mut questions: BTreeMap<ImageName, BTreeSet<String>> = BTreeMap::new();
         for made in &self.made {
-            let Some((_, trail)) = self.published(made, images) else { continue };
-            let recorded = trail.from(self.of(made)).images;
+            let Some(recorded) = self.recorded(made, images) else { continue };
             for reference in made.externals.keys() {
                 let Some(image) = ImageName::parse(reference).ok().filter(|image| image.tag.is_some()) else {
                     continue;
@@ -267,7 +266,7 @@ impl<'a> Stale<'a> {
         let mut affected = spread(now, reasons, config, of_product);
         affected.unbuilt.extend(unbuilt);
         affected.unbuilt.sort();
-        let Surveyed { now, config, repo } = self.side;
+        let Surveyed { now, config, repo, .. } = self.side;
         let outcome = Outcome { now, config, repo, affected, undecided: Vec::new(), findings };
         finish(outcome, self.inputs, self.request, ComparedWith::Bases)
     }
@@ -278,12 +277,24 @@ impl<'a> Stale<'a> {
         images: &BTreeMap<String, Option<Image>>,
         bases: &Bases,
     ) -> Vec<(&'m String, &'m External, State)> {
-        let published = self.published(made, images);
-        let recorded = published.map(|(_, trail)| trail.from(self.of(made)).images);
+        let recorded = self.recorded(made, images);
         let externals = made.externals.iter();
         externals
             .map(|(reference, external)| (reference, external, state(reference, recorded.as_ref(), bases)))
             .collect()
+    }
+
+    /// The digests that what is published was made from; none of an image that is not the build that it tells of.
+    fn recorded(
+        &self,
+        made: &Made,
+        images: &BTreeMap<String, Option<Image>>,
+    ) -> Option<BTreeMap<String, Option<String>>> {
+        let (image, trail) = self.published(made, images)?;
+        Some(match image.doubt() {
+            None => trail.from(self.of(made)).images,
+            Some(_) => BTreeMap::new(),
+        })
     }
 
     fn published<'i>(

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use planner::published::BuildTagShows;
 use planner::published::coverage::{Coverage, State};
 use planner::{Request, fixture};
 
@@ -190,4 +191,14 @@ fn a_compat_layer_that_is_not_there_is_refused_with_the_closest() {
     let said = told(&problems);
     assert!(said.contains("--compat wab is no compat layer of this source tree"), "{said}");
     assert!(said.contains("did you mean web?"), "{said}");
+}
+
+#[test]
+fn row_51_an_image_that_is_not_the_build_it_tells_of_covers_nothing() {
+    let mut world = published();
+    assert!(!judged(&mut world, TREE, None).contains("untold"), "{}", judged(&mut world, TREE, None));
+    let (tag, digest) = ("1.0-1-0000001".to_owned(), Some("sha256:e".to_owned()));
+    world.build_tags.insert(format!("{REPO}/rel/sky:1.0"), BuildTagShows::Other { tag, digest });
+    let told = judged(&mut world, TREE, None);
+    assert!(told.contains("sky:1.0") && told.contains("somebody else moved one of them"), "{told}");
 }

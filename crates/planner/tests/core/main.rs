@@ -81,6 +81,7 @@ fn reason_text(reason: &Reason) -> String {
         }
         Reason::FinalChanged { from, to } => format!("final {} => {to}", from.as_deref().unwrap_or("none")),
         Reason::NotPublished { reference } => format!("absent {reference}"),
+        Reason::TagMoved { reference, build_tag, .. } => format!("moved {reference} from {build_tag}"),
         Reason::InputsChanged { published, paths, fields } => format!(
             "inputs since {}: {}",
             published.as_deref().unwrap_or("?"),

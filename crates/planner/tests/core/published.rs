@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use plan::BuildId;
+use planner::published::BuildTagShows;
 use planner::tree::{Inputs, Tree};
 use planner::{Planned, Request, fixture};
 
@@ -415,4 +416,48 @@ fn a_tree_that_is_wrong_asks_for_nothing() {
         .plan(&planner::fixture::first(&broken), &Request::default())
         .expect_err("it is refused");
     assert!(told(&problems).contains("did you mean base?"));
+}
+
+/// A world in which a moving tag was moved to an image with the labels of the build `tag`, whose tag shows `digest`.
+fn moved(name: &str, tag: &str, digest: Option<&str>) -> World {
+    let (mut world, _) = published(TREE);
+    let (tag, digest) = (tag.to_owned(), digest.map(str::to_owned));
+    world.build_tags.insert(format!("{REPO}/{name}:1.0"), BuildTagShows::Other { tag, digest });
+    world
+}
+
+#[test]
+fn row_51_a_moving_tag_is_not_believed_because_its_labels_are_right() {
+    let ours = "1.0-1-0000001";
+    // A product is made again, on the untouched science image.
+    let mut world = moved("rel/leaf", ours, Some("sha256:e"));
+    let planned = second(&mut world, TREE, &Request::default());
+    assert_eq!(planned, "rel/leaf:1.0 on leaf\n    moved $REPO/rel/leaf:1.0 from 1.0-1-0000001\n");
+    // A science image is nobody's to replace by itself: it is told, with what its build tag shows.
+    for digest in [Some("sha256:e"), None] {
+        let mut world = moved("sci/base", ours, digest);
+        let told = second(&mut world, TREE, &Request::default());
+        assert!(told.contains("undecided $REPO/sci/base:1.0: ") && !told.contains("science/leaf"), "{told}");
+        assert!(told.contains(ours) && told.contains(digest.unwrap_or("is not there")), "{told}");
+        assert_eq!(second(&mut world, TREE, &Request { adopt: true, ..Request::default() }), "");
+        let rebuilt = second(&mut world, TREE, &Request { rebuild: Some(7), ..Request::default() });
+        assert!(rebuilt.contains("science/base\n    forced --rebuild 7\n"), "{rebuilt}");
+    }
+    // The build of this very commit is there: it is taken again, and the tag set right.
+    let mut world = moved("sci/base", ours, Some("sha256:e"));
+    let inputs = world.commit(1, &fixture::tree(TREE));
+    let planned = plan(&world, &inputs, &Request::default());
+    assert!(planned.undecided.is_empty());
+    assert!(short(&planned).contains("science/base\n    moved"), "{}", short(&planned));
+    // What an image tells that is not the build it claims to be moves nothing that stands on it.
+    let mut world = moved("sci/base", ours, Some("sha256:e"));
+    let base = world.images.get_mut(&sci("base")).expect("it is published");
+    base.insert(version("base"), "1.0-9-0000009".to_owned());
+    let told = second(&mut world, TREE, &Request::default());
+    assert!(!told.contains("science/leaf"), "{told}");
+    assert_eq!(
+        told_by_products(&mut moved("rel/leaf", ours, None), TREE),
+        0,
+        "nor does a product tell of it"
+    );
 }

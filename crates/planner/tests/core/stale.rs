@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use plan::ImageName;
+use planner::published::BuildTagShows;
 use planner::published::stale::{Bases, Shown, Stale, State, built_already};
 use planner::{Request, fixture, published};
 
@@ -322,4 +323,19 @@ fn a_broken_tree_asks_for_nothing() {
     let inputs = fixture::first(&broken);
     let problems = Stale::new(&inputs, &Request::default()).expect_err("it is refused");
     assert!(told(&problems).contains("did you mean base?"));
+}
+
+#[test]
+fn row_51_an_image_that_is_not_the_build_it_tells_of_tells_no_base() {
+    let mut world = published(TREE);
+    let (tag, digest) = ("1.0-1-0000001".to_owned(), None);
+    world.build_tags.insert(format!("{REPO}/sci/base:1.0"), BuildTagShows::Other { tag, digest });
+    let inputs = world.commit(2, &fixture::tree(TREE));
+    let request = Request::default();
+    let stale = Stale::new(&inputs, &request).expect("the tree is sound");
+    let images = world.shown(stale.references());
+    let bases = asked(&world, &stale.questions(&images));
+    let layers = stale.layers(&images, &bases);
+    let base = layers.iter().find(|layer| layer.layer == "science/base").expect("it names a base");
+    assert!(base.bases.iter().all(|base| base.state == State::Untold), "{:?}", base.bases);
 }

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use plan::label::{self, Field, oci};
 use plan::{Build, BuildId, Kind, Plan, Role, Target};
-use planner::published::{self, Image, Published};
+use planner::published::{self, BuildTagShows, Image, Published};
 use planner::tree::{Base, Inputs, Tree};
 use planner::{Planned, Problem, Request};
 
@@ -20,6 +20,8 @@ pub(super) struct World {
     pub(super) commits: BTreeMap<String, Tree>,
     /// Digests that tags of other makers show, by full reference.
     pub(super) bases: BTreeMap<String, String>,
+    /// What build tags show that images name, by moving tag, where it is not that image.
+    pub(super) build_tags: BTreeMap<String, BuildTagShows>,
     /// The hour of the last build.
     hours: u32,
 }
@@ -107,6 +109,7 @@ impl World {
                 digest: digest_of(labels),
                 labels: labels.clone(),
                 is_inherited: false,
+                build_tag: self.build_tags.get(&reference).cloned().unwrap_or(BuildTagShows::It),
             });
             (reference, image)
         };
