@@ -19,7 +19,7 @@ fn only_products_are_asked_for_and_what_is_behind_is_told_with_its_commit() {
     let run = scene.coverage(&["--strict"]).code(0);
     assert!(run.stdout.ends_with("2 of 2 products carry their compat stack as of $HEAD\n"), "{}", run.stdout);
     let asked = scene.shelf.asked();
-    assert!(asked.len() == 4 && asked.iter().all(|line| line.contains("/rel/")), "{asked:#?}");
+    assert!(asked.len() == 6 && asked.iter().all(|line| line.contains("/rel/")), "{asked:#?}");
 
     // A commit that changes no image, the one that does, and one more.
     scene.tree.write("compat/common/README.md", "What this is for.\n");

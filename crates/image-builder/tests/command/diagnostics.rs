@@ -244,6 +244,19 @@ fn special() -> BTreeMap<&'static str, Run> {
     submodule.write_all("//- /science/sky/lib/.keep\n");
     index(&submodule, &format!("160000 {} 0\tscience/sky/lib\n", "1".repeat(40)));
     found.insert("submodule", submodule.run(&["check"]));
+    let untracked = tree();
+    untracked.git(&["add", "--all"]);
+    untracked.write("science/new/Dockerfile", "FROM scratch\n");
+    found.insert("not-in-git", untracked.run(&["check"]));
+    let filtered = tree();
+    filtered.git(&["config", "filter.strip.clean", "sed /secret/d"]);
+    filtered.write("science/sky/.gitattributes", "notes filter=strip\n");
+    filtered.write("science/sky/notes", "text\nsecret\n");
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_500_000_000);
+    let notes = std::fs::File::open(filtered.root().join("science/sky/notes")).expect("it was written");
+    notes.set_modified(long_ago).expect("it is ours");
+    found.insert("filtered-file", added(&filtered, &[]));
+    found.insert("no-descriptor", with(&|tree| tree.write("science/late/Dockerfile", "FROM scratch\n")));
 
     found.insert("repo", added(&tree(), &["--repo", "registry.example.org"]));
     let committed = {

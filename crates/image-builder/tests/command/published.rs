@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::shelved::Scene;
+use crate::shelved::{Scene, build_tag};
 use crate::support::Run;
 
 impl Scene {
@@ -56,17 +56,17 @@ fn after_a_good_run_there_is_nothing_to_do_and_after_a_failed_one_what_is_missin
 }
 
 #[test]
-fn an_image_costs_two_questions_and_one_when_its_configuration_is_known() {
+fn an_image_costs_three_questions_and_two_when_its_configuration_is_known() {
     let scene = Scene::published();
     // Under another digest than the products tell.
     for (repository, tag) in [("x/sci/nist-basic", "1.0"), ("x/sci/nist-basic-2", "2.0")] {
         let mut labels = scene.shelf.labels(repository, tag).expect("it is published");
         labels.insert("other".to_owned(), "image".to_owned());
-        scene.shelf.put(repository, tag, &labels);
+        scene.show(repository, tag, &labels);
     }
     assert_eq!(scene.builds(&[]), "");
     let asked = scene.shelf.asked();
-    assert_eq!(asked.len(), 8, "{asked:#?}");
+    assert_eq!(asked.len(), 12, "{asked:#?}");
     let cached: PathBuf = scene.tree.home().join(".cache/image-builder/configs/sha256");
     let files = || {
         fs::read_dir(&cached)
@@ -76,16 +76,19 @@ fn an_image_costs_two_questions_and_one_when_its_configuration_is_known() {
     assert_eq!(files().count(), 4);
     assert_eq!(scene.builds(&[]), "");
     let asked = scene.shelf.asked();
-    assert!(asked.len() == 4 && asked.iter().all(|line| line.contains("/manifests/")), "{asked:#?}");
+    assert!(asked.len() == 8 && asked.iter().all(|line| line.contains("/manifests/")), "{asked:#?}");
+    // Of the build tag nothing but its digest is asked for.
+    let heads = asked.iter().filter(|line| line.starts_with("HEAD ") && line.contains("-2-")).count();
+    assert_eq!(heads, 4, "{asked:#?}");
     // What was tampered with is fetched again.
     for file in files() {
         fs::write(file.expect("a file").path(), "{}").expect("it is ours");
     }
     assert_eq!(scene.builds(&[]), "");
-    assert_eq!(scene.shelf.asked().len(), 8);
+    assert_eq!(scene.shelf.asked().len(), 12);
     fs::remove_dir_all(scene.tree.home().join(".cache")).expect("it is ours");
     assert_eq!(scene.builds(&[]), "");
-    assert_eq!(scene.shelf.asked().len(), 8);
+    assert_eq!(scene.shelf.asked().len(), 12);
 }
 
 #[test]
@@ -108,13 +111,15 @@ fn a_product_tells_of_the_science_image_of_the_same_run() {
     let by_index = asked();
     assert_eq!((by_index.len(), of(&by_index)), (2, 0), "{by_index:#?}");
     // Of the configuration for another platform it tells nothing.
-    scene.shelf.put_index(repository, "2.0", &[("arm64", &labels), ("amd64", &foreign)]);
+    for tag in ["2.0", &build_tag(repository, &labels)] {
+        scene.shelf.put_index(repository, tag, &[("arm64", &labels), ("amd64", &foreign)]);
+    }
     let by_index = asked();
-    assert_eq!((by_index.len(), of(&by_index)), (3, 1), "{by_index:#?}");
+    assert_eq!((by_index.len(), of(&by_index)), (4, 1), "{by_index:#?}");
     // Nor of another image, though its build tag is the same.
-    scene.shelf.put(repository, "2.0", &foreign);
+    scene.show(repository, "2.0", &foreign);
     let other = asked();
-    assert_eq!((other.len(), of(&other)), (2, 1), "{other:#?}");
+    assert_eq!((other.len(), of(&other)), (3, 1), "{other:#?}");
 }
 
 #[test]
@@ -141,11 +146,11 @@ fn a_product_tells_of_the_science_image_that_it_was_built_on() {
     );
     let asked_for: Vec<String> =
         scene.shelf.asked().into_iter().filter(|line| line.contains("/sci/nist-basic-2/")).collect();
-    assert_eq!(asked_for.len(), 3, "{asked_for:#?}");
+    assert_eq!(asked_for.len(), 4, "{asked_for:#?}");
     // The same image under another tag of the same build: the product says nothing of it.
     let mut labels = scene.shelf.labels("x/sci/nist-basic-2", "2.0").expect("it is published");
     labels.insert("other".to_owned(), "image".to_owned());
-    scene.shelf.put("x/sci/nist-basic-2", "2.0", &labels);
+    scene.show("x/sci/nist-basic-2", "2.0", &labels);
     drop(scene.run("plan", &[]).code(0));
     let asked_for = scene.shelf.asked();
     assert!(asked_for.iter().any(|line| line.contains("/sci/nist-basic-2/blobs/")), "{asked_for:#?}");
@@ -196,7 +201,7 @@ fn what_nobody_can_tell_is_shown_and_stops_a_build() {
     labels.retain(|key, _| !key.ends_with(".inputs"));
     let tag = labels.get_mut("org.sciserver.science.nist-basic.version").expect("it was written");
     "1.0-1-0123456".clone_into(tag);
-    scene.shelf.put("x/sci/nist-basic", "1.0", &labels);
+    scene.show("x/sci/nist-basic", "1.0", &labels);
     let told = "  $REPO/sci/nist-basic:1.0: commit 0123456, from which it was built, is not in this repository\n\
                 error: of a published science image nobody can tell whether it is what the tree holds; they are not \
                 planned by themselves\n";
@@ -232,7 +237,7 @@ fn explain_and_graph_tell_the_same_plan() {
         true => (key, format!("{value}-r1")),
         false => (key, value),
     });
-    scene.shelf.put("x/sci/nist-basic", "1.0", &moved.collect());
+    scene.show("x/sci/nist-basic", "1.0", &moved.collect());
     let said = scene.run("explain", &["nist-basic:2.0", "science/nist-basic"]).code(0).stdout;
     insta::assert_snapshot!(said.replace(&scene.tree.head()[..7], "$HASH"), @r"
     plan for commit $HASH, compared with what is published
@@ -283,4 +288,31 @@ fn a_comparison_with_a_commit_is_another_thing() {
     let run = scene.run("plan", &[]).code(2);
     assert!(run.stderr.contains("nothing"), "{}", run.stderr);
     assert!(scene.shelf.asked().is_empty());
+}
+
+#[test]
+fn row_51_a_tag_that_was_moved_to_an_image_with_the_right_labels_is_told_or_set_right() {
+    let mut scene = Scene::published();
+    // One more layer, and the labels as they were: only the build tag shows what was built.
+    for (repository, tag) in [("x/sci/nist-basic", "1.0"), ("x/rel/nist-basic", "2.0")] {
+        let mut labels = scene.shelf.labels(repository, tag).expect("it is published");
+        labels.insert("org.example.layer".to_owned(), "one more".to_owned());
+        scene.shelf.put(repository, tag, &labels);
+    }
+    // At the commit of those builds, the night takes them again and sets the tags right.
+    let builds = scene.builds(&[]);
+    assert!(builds.starts_with("science/nist-basic [{\"build_tag\":\"1.0-2-"), "{builds}");
+    assert_eq!(builds.matches("tag-moved").count(), 2, "{builds}");
+    // Later, a science image is nobody's to replace by itself.
+    scene.tree.write("README", "1");
+    scene.tree.commit();
+    let run = scene.run("plan", &["-v"]).code(5);
+    let why = "  $REPO/sci/nist-basic:1.0: its tag shows sha256:";
+    assert!(
+        run.stderr.contains(why) && run.stderr.contains("somebody else moved one of them"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stdout.contains("its tag shows an image that is not the build 2.0-2-"), "{}", run.stdout);
+    assert_eq!(scene.builds(&["--rebuild", "3"]).lines().count(), 4);
 }

@@ -1,6 +1,6 @@
 //! A source tree, and a registry in memory that shows what would be built from it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use testbed::registry::Shelf;
 
@@ -33,6 +33,12 @@ impl Scene {
         self.shelf.publish(&plan.stdout, failing)
     }
 
+    /// Puts an image under a moving tag and under the build tag that its labels name.
+    pub(crate) fn show(&self, repository: &str, tag: &str, labels: &BTreeMap<String, String>) {
+        self.shelf.put(repository, tag, labels);
+        self.shelf.put(repository, &build_tag(repository, labels), labels);
+    }
+
     /// `{repo}`.
     pub(crate) fn repo(&self) -> String {
         format!("{}/x", self.shelf.address())
@@ -47,4 +53,14 @@ impl Scene {
         }
         run
     }
+}
+
+/// The build tag that labels name for an image of a repository.
+pub(crate) fn build_tag(repository: &str, labels: &BTreeMap<String, String>) -> String {
+    let (family, name) = repository.rsplit_once('/').expect("a family and a name");
+    let key = match family.ends_with("rel") {
+        true => "org.sciserver.compat.version".to_owned(),
+        false => format!("org.sciserver.science.{name}.version"),
+    };
+    labels[&key].rsplit(':').next().expect("a build tag").to_owned()
 }
