@@ -9,6 +9,7 @@
 
 pub mod build;
 pub mod context;
+pub mod digest;
 pub mod document;
 pub mod image_test;
 pub mod label;
@@ -22,12 +23,13 @@ pub mod trail;
 
 pub use build::{Build, BuildContext, BuildId, Kind, Reference, Role, Shadowed, Span, Target};
 pub use context::{Context, Entry, EntryKind, Expect};
+pub use digest::{Digest, DigestError};
 pub use document::{ComparedWith, FORMAT_VERSION, Plan, PlanFormatError, Revision, Unbuilt, Warning};
 pub use image_test::{ImageTest, TestAction};
 pub use misleading::{escape_json, is_marked_command, misleads};
 pub use name::{BuildTag, Name, NameError, Version};
 pub use origin::{Origin, Written};
 pub use reason::Reason;
-pub use reference::{ImageName, ImageNameError};
+pub use reference::{ImageName, ImageNameError, is_tag};
 pub use spec::Spec;
 pub use trail::Trail;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::digest::is_digest;
 use crate::name::{MAX_TAG, is_component};
 
 /// The longest repository that docker takes, in characters.
@@ -139,17 +140,9 @@ pub(crate) fn is_sha256(digest: &str) -> bool {
     digest.starts_with("sha256:") && is_digest(digest)
 }
 
-fn is_digest(digest: &str) -> bool {
-    let Some((algorithm, hex)) = digest.split_once(':') else { return false };
-    let digits = match algorithm {
-        "sha256" => 64,
-        "sha512" => 128,
-        _ => return false,
-    };
-    hex.len() == digits && hex.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-fn is_tag(tag: &str) -> bool {
+/// Whether a text is a tag: letters, digits, `_`, `.` and `-`, at most 128, not `.` or `-` first.
+#[must_use]
+pub fn is_tag(tag: &str) -> bool {
     let first = tag.bytes().next().is_some_and(|c| c.is_ascii_alphanumeric() || c == b'_');
     first && tag.len() <= MAX_TAG && tag.bytes().all(|c| c.is_ascii_alphanumeric() || b"_.-".contains(&c))
 }
