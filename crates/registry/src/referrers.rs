@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 
 use crate::copy::Stored;
 use crate::error::{Error, ErrorKind, status_error};
+use crate::limits::REFERRERS;
+use crate::link::{Next, next_page};
+use crate::pages::Pages;
 use crate::registry::{MANIFEST_LIMIT, Registry, missing, reference, sha256};
 use crate::retry::{Waits, retry};
 use crate::wire::{Access, Answer, Request};
@@ -129,16 +132,31 @@ impl Registry {
     async fn list_of(&self, image: &ImageName) -> Result<Vec<Value>, Error> {
         let subject = reference(image);
         let what = format!("artifacts of {image}");
-        let path = format!("referrers/{subject}");
-        let index = match self.get(image, path, INDEX, MANIFEST_LIMIT, &what).await {
-            Ok(answer) if answer.status != 404 => Some(answer.body),
-            // Registries of before have no such address, and say so in several ways.
-            Ok(_) | Err(Error { kind: ErrorKind::Refused(_), .. }) => {
-                self.get_manifest(image, &tag_of(subject)).await?.map(|(body, ..)| body)
+        let (mut all, mut pages) = (Vec::new(), Pages::new(&what, &image.registry, REFERRERS));
+        let mut query = String::new();
+        loop {
+            let limit = pages.turn(&query)?;
+            let join = if query.is_empty() { "" } else { "?" };
+            let path = format!("referrers/{subject}{join}{query}");
+            match self.get(image, path, INDEX, limit, &what).await {
+                Ok(answer) if answer.status != 404 => {
+                    pages.read(answer.body.len());
+                    all.extend(entries(&answer.body));
+                    query = match next_page(&answer.headers) {
+                        Next::None => return Ok(all),
+                        Next::Query(query) => query,
+                        Next::Unreadable => return Err(pages.unclear()),
+                    };
+                }
+                // Registries of before have no such address, and say so in several ways.
+                Ok(_) | Err(Error { kind: ErrorKind::Refused(_), .. }) if query.is_empty() => {
+                    let list = self.get_manifest(image, &tag_of(subject)).await?;
+                    return Ok(list.map(|(body, ..)| entries(&body)).unwrap_or_default());
+                }
+                Ok(_) => return Err(status_error(404, &image.registry, &what, "on a later page", None)),
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
-        };
-        Ok(index.as_deref().map(entries).unwrap_or_default())
+        }
     }
 
     /// The one layer of an artifact in an image's repository, at most `limit` bytes; `None` when it is not there.
