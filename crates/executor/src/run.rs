@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
 use plan::{BuildId, Context, Plan};
-use registry::Registry;
+use registry::{Pushes, Registry};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -140,6 +140,11 @@ async fn set_up(
         timeout: options.idle_timeout.min(QUESTION),
         retry_for: options.push_timeout.min(QUESTIONS),
         ..registry::Options::default()
+    })
+    .pushing(if options.push {
+        Pushes::to(plan.builds.iter().map(plan::Build::build_tag))
+    } else {
+        Pushes::Nowhere
     });
     let jobs = options
         .jobs

@@ -11,6 +11,7 @@ use crate::asking::{self, Failed};
 use crate::exit::{Refused, Stop};
 use crate::looking::block_on;
 use crate::published;
+use registry::Pushes;
 
 /// Every layer that is made from such images, with what moved; and what could not be asked for.
 pub(crate) fn layers(opened: &Opened, request: &Request) -> anyhow::Result<(Vec<Layer>, Failed)> {
@@ -45,7 +46,11 @@ fn read(
     references: BTreeSet<String>,
 ) -> anyhow::Result<(Images, Bases, Failed)> {
     let config = published::configuration(opened);
-    let images = published::read(References { images: references, ..References::default() }, &config)?;
+    let images = published::read(
+        References { images: references, ..References::default() },
+        &config,
+        Pushes::Nowhere,
+    )?;
     let questions = stale.questions(&images);
     if questions.is_empty() {
         return Ok((images, Bases::new(), Failed::new()));

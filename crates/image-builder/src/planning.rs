@@ -7,7 +7,7 @@ use plan::Plan;
 use planner::source::{self, Comparison, Opened};
 use planner::{Planned, Request, Selection};
 
-use crate::arguments::TreeArguments;
+use crate::arguments::{RunArguments, TreeArguments};
 use crate::exit::{Refused, Stop};
 use crate::{bases, environment, published};
 
@@ -35,8 +35,24 @@ pub(crate) fn against(arguments: &TreeArguments) -> anyhow::Result<Against> {
 pub(crate) enum Purpose {
     /// To be looked at.
     Look,
+    /// To be looked at, before it is pushed.
+    LookAtPush,
     /// To be carried out.
     Build,
+    /// To be carried out and pushed.
+    Push,
+}
+
+impl Purpose {
+    /// That of `--dryrun` and `--push`.
+    pub(crate) fn of(run: &RunArguments) -> Self {
+        match (run.dryrun, run.push) {
+            (true, false) => Self::Look,
+            (true, true) => Self::LookAtPush,
+            (false, false) => Self::Build,
+            (false, true) => Self::Push,
+        }
+    }
 }
 
 /// Reads the source tree and plans it.
@@ -47,7 +63,7 @@ pub(crate) fn planned(
 ) -> anyhow::Result<(Opened, Planned)> {
     match against {
         Against::History(comparison) => {
-            let only_look = purpose == Purpose::Look;
+            let only_look = matches!(purpose, Purpose::Look | Purpose::LookAtPush);
             let options = source::Options { only_look, ..options(arguments, comparison)? };
             let opened = source::open(&options)?;
             let planned = plan(arguments, &opened)?;
@@ -62,7 +78,7 @@ pub(crate) fn planned(
             // Any base does, as long as it is there.
             let options = options(arguments, Comparison::parse("HEAD")?)?;
             let opened = source::open(&options)?;
-            let planned = published::plan(&opened, &options, &request(arguments))?;
+            let planned = published::plan(&opened, &options, &request(arguments), purpose)?;
             Ok((opened, planned))
         }
     }

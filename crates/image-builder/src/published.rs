@@ -14,21 +14,33 @@ use planner::config::{self, Config};
 use planner::published::{self, BuildTagShows, Image, Published, References};
 use planner::source::{self, Opened};
 use planner::{Planned, Request};
-use registry::{Registry, Shown};
+use registry::{Pushes, Registry, Shown};
 
 use crate::exit::{Refused, Stop};
 use crate::looking::block_on;
+use crate::planning::Purpose;
 use crate::report::problems;
 use crate::{asking, environment, output};
 
 /// Plans what is missing in the registry.
-pub(crate) fn plan(opened: &Opened, options: &source::Options, request: &Request) -> anyhow::Result<Planned> {
+pub(crate) fn plan(
+    opened: &Opened,
+    options: &source::Options,
+    request: &Request,
+    purpose: Purpose,
+) -> anyhow::Result<Planned> {
     let references = published::references(&opened.inputs, request).map_err(Refused)?;
     let config = configuration(opened);
-    let mut images = read(references, &config)?;
+    let pushes = match purpose {
+        Purpose::Push | Purpose::LookAtPush => {
+            Pushes::Below(request.repo.clone().unwrap_or_else(|| config.repo.clone()))
+        }
+        Purpose::Look | Purpose::Build => Pushes::Nowhere,
+    };
+    let mut images = read(references, &config, pushes.clone())?;
     let mut further = published::further(&opened.inputs, request, &images);
     if !further.images.is_empty() {
-        images.extend(read(References { images: further.images, ..References::default() }, &config)?);
+        images.extend(read(References { images: further.images, ..References::default() }, &config, pushes)?);
         further = published::further(&opened.inputs, request, &images);
     }
     let commits = source::recorded(options, &opened.inputs.now, &further.commits)?;
@@ -73,11 +85,12 @@ pub(crate) fn settled(planned: &Planned) -> Result<(), Stop> {
 pub(crate) fn read(
     references: References,
     config: &Config,
+    pushes: Pushes,
 ) -> anyhow::Result<BTreeMap<String, Option<Image>>> {
     if references.images.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let mut registry = asking::registry()?;
+    let mut registry = asking::registry()?.pushing(pushes);
     if let Some(directory) = environment::cache_directory() {
         registry = registry.with_cache(directory.join("configs"));
     }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind};
 use crate::registry::Registry;
-use crate::wire::{Access, Request, Wire};
+use crate::wire::{Request, Wire};
 
 /// A blob on its way.
 pub struct Blob {
@@ -63,7 +63,7 @@ impl Registry {
         }
         let request = Request {
             image,
-            access: Access::Pull,
+            access: self.access(image),
             method: Method::GET,
             path: format!("blobs/{digest}"),
             headers: vec![("accept", "*/*".to_owned())],

@@ -31,6 +31,6 @@ pub use error::{Error, ErrorKind};
 pub use link::{Next, next};
 pub use manifest::{Image, Layer};
 pub use referrers::Referrer;
-pub use registry::{Options, Registry, Shown};
+pub use registry::{Options, Pushes, Registry, Shown};
 pub use retry::{Again, Attempt, GivenUp, Waits, retry};
 pub use trust::{Trust, is_loopback};

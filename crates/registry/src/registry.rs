@@ -4,6 +4,7 @@
 //! Follows the OCI distribution specification. Only a 404 means that something is not there; every other
 //! failure is an error.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,6 +53,42 @@ impl Default for Options {
     }
 }
 
+/// Repositories that the caller is about to push to.
+///
+/// Look-ups there ask for a token with `pull,push`: of a repository that does not exist yet, Quay and others answer a
+/// token for reading with 401 or 403, and one for writing with 404. Elsewhere a token for reading is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Pushes {
+    /// None: everything is only read.
+    #[default]
+    Nowhere,
+    /// These, each as `registry/repository`.
+    To(BTreeSet<String>),
+    /// All below a repo, `registry/path` or a registry alone.
+    Below(String),
+}
+
+impl Pushes {
+    /// The repositories of full references, such as those of a plan's build tags.
+    pub fn to<'a>(references: impl IntoIterator<Item = &'a str>) -> Self {
+        let names = references.into_iter().filter_map(|reference| ImageName::parse(reference).ok());
+        Self::To(names.map(|image| image.name()).collect())
+    }
+
+    fn access(&self, image: &ImageName) -> Access {
+        let is_pushed = match self {
+            Self::Nowhere => false,
+            Self::To(repositories) => repositories.contains(&image.name()),
+            Self::Below(repo) => {
+                let name = image.name();
+                let rest = name.strip_prefix(repo.trim_end_matches('/'));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+        };
+        if is_pushed { Access::Push } else { Access::Pull }
+    }
+}
+
 /// What a reference names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
@@ -68,6 +105,7 @@ pub struct Registry {
     pub(crate) retry_for: Duration,
     pub(crate) page: usize,
     cache: Option<Arc<Cache>>,
+    pushes: Pushes,
 }
 
 impl fmt::Debug for Registry {
@@ -81,13 +119,24 @@ impl Registry {
     #[must_use]
     pub fn new(options: Options) -> Self {
         let (retry_for, page) = (options.retry_for, options.page.max(1));
-        Self { wire: Arc::new(Wire::new(options)), retry_for, page, cache: None }
+        Self { wire: Arc::new(Wire::new(options)), retry_for, page, cache: None, pushes: Pushes::Nowhere }
     }
 
     /// The same way, for a caller who tries again by itself.
     #[must_use]
     pub fn without_retries(&self) -> Self {
         Self { retry_for: Duration::ZERO, ..self.clone() }
+    }
+
+    /// The same way, for a caller that is about to push.
+    #[must_use]
+    pub fn pushing(&self, pushes: Pushes) -> Self {
+        Self { pushes, ..self.clone() }
+    }
+
+    /// What a login has to allow for a look-up in an image's repository.
+    pub(crate) fn access(&self, image: &ImageName) -> Access {
+        self.pushes.access(image)
     }
 
     /// The same way, which keeps configurations of images in a directory and looks there first. The directory is made when it
@@ -282,7 +331,7 @@ impl Registry {
     async fn manifest(&self, image: &ImageName, method: Method, reference: &str) -> Result<Answer, Error> {
         let request = Request {
             image,
-            access: Access::Pull,
+            access: self.access(image),
             method,
             path: format!("manifests/{reference}"),
             headers: vec![("accept", manifest::ACCEPT.to_owned())],
@@ -314,7 +363,7 @@ impl Registry {
     ) -> Result<Answer, Error> {
         let request = Request {
             image,
-            access: Access::Pull,
+            access: self.access(image),
             method: Method::GET,
             path,
             headers: vec![("accept", accept.to_owned())],

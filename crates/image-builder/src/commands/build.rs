@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
             .help("save the plan with --out FILE instead")
             .into());
     }
-    let purpose = if arguments.run.dryrun { Purpose::Look } else { Purpose::Build };
+    let purpose = Purpose::of(&arguments.run);
     let (opened, planned) = match &arguments.run.plan {
         None => planning::planned(&arguments.tree, planning::against(&arguments.tree)?, purpose)?,
         Some(file) => plan_of_file(&arguments.tree, file, purpose)?,

@@ -9,6 +9,7 @@ use planner::Request;
 use planner::published::References;
 use planner::published::coverage::{Coverage, State};
 use planner::source::{self, Comparison, Since};
+use registry::Pushes;
 
 use crate::arguments::{Format, FrontendArguments};
 use crate::exit::Refused;
@@ -56,7 +57,7 @@ pub(crate) fn run(arguments: &CoverageArguments) -> anyhow::Result<u8> {
     };
     let coverage = Coverage::new(&opened.inputs, &request, arguments.compat.as_deref()).map_err(Refused)?;
     let references = References { images: coverage.references(), ..References::default() };
-    let images = published::read(references, &published::configuration(&opened))?;
+    let images = published::read(references, &published::configuration(&opened), Pushes::Nowhere)?;
     let commits = source::recorded(&options, &opened.inputs.now, &coverage.commits(&images))?;
     let products = coverage.judge(&images, &commits);
     let asked = |state: &State| match state {

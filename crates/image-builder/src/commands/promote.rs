@@ -15,7 +15,7 @@ use executor::{Failure, Relation};
 use indicatif::{ProgressBar, ProgressStyle};
 use planner::config::{self, Config};
 use planner::{LayerGraph, Request, source};
-use registry::Registry;
+use registry::{Pushes, Registry};
 
 use crate::arguments::{Format, Progress};
 use crate::exit::{Refused, Stop};
@@ -200,7 +200,7 @@ async fn promote(
     route: &Route,
 ) -> anyhow::Result<u8> {
     let signals = signals::listen().context("cannot listen to signals")?;
-    let registry = registry(route.push_timeout)?;
+    let registry = registry(route.push_timeout)?.pushing(Pushes::Below(route.to.clone()));
     let history = history(&names.root);
     let surveyed = tokio::select! {
         surveyed = promote::survey(&registry, units, route, &history) => surveyed?,

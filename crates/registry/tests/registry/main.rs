@@ -2,6 +2,7 @@
 //! bad days, and with credential helpers.
 
 mod answers;
+mod cases;
 mod distribution;
 mod helpers;
 mod known;
