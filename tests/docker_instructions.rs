@@ -1,0 +1,138 @@
+//! Dockerfiles, right and wrong: the engine's BuildKit accepts and refuses what `docker_instructions.tsv` says.
+//!
+//! The table was taken from BuildKit of Docker 26.1.5 and of 20.10 and from the classic builder of 20.10.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use serde_json::Value;
+use testbed::http;
+use testbed::process::unique;
+use testbed::proxy::Upstream;
+
+const TABLE: &str = include_str!("docker_instructions.tsv");
+
+/// In every context, each with its own path as contents.
+const FILES: [&str; 4] = ["a", "b", "dir/f", "dir/sub/g"];
+
+/// Builds at once.
+const JOBS: usize = 8;
+
+struct Row {
+    id: &'static str,
+    /// By the name of the engine: whether it builds. `None`: it is not asked.
+    builds: BTreeMap<&'static str, Option<bool>>,
+    dockerfile: String,
+}
+
+fn rows() -> Vec<Row> {
+    TABLE.lines().filter(|line| !line.starts_with('#')).map(row).collect()
+}
+
+fn row(line: &'static str) -> Row {
+    let columns: Vec<_> = line.split('\t').collect();
+    let &[id, _, modern, debian, text] = columns.as_slice() else { panic!("five columns: {line}") };
+    let builds = |word: &str| match word {
+        "ok" => Some(true),
+        "no" => Some(false),
+        "-" => None,
+        _ => panic!("{id}: {word}"),
+    };
+    let builds = BTreeMap::from([("modern", builds(modern)), ("debian", builds(debian))]);
+    Row { id, builds, dockerfile: unescaped(text) }
+}
+
+fn unescaped(text: &str) -> String {
+    let mut plain = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        plain.push(match character {
+            '\\' => match characters.next() {
+                Some('n') => '\n',
+                Some('t') => '\t',
+                Some('r') => '\r',
+                Some('0') => '\0',
+                Some('\\') => '\\',
+                other => panic!("no escape of the table: {other:?}"),
+            },
+            other => other,
+        });
+    }
+    plain
+}
+
+#[test]
+fn the_engine_accepts_and_refuses_what_the_table_says() {
+    let host = std::env::var("IMAGE_BUILDER_TEST_HOST").expect("run by cargo xtask test");
+    let engine = std::env::var("IMAGE_BUILDER_TEST_ENGINE").expect("run by cargo xtask test");
+    let rows = rows();
+    let asked: Vec<_> = rows.iter().filter_map(|row| Some((row, row.builds[engine.as_str()]?))).collect();
+    assert!(asked.len() > 450, "{engine} is asked {} rows", asked.len());
+    let (left, wrong, made) = (Mutex::new(asked.iter()), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..JOBS {
+            scope.spawn(|| {
+                loop {
+                    let next = left.lock().expect("nobody panics with it").next();
+                    let Some((row, builds)) = next else { break };
+                    let built = build(&Upstream::parse(&host), &row.dockerfile);
+                    match &built {
+                        Ok(image) => made.lock().expect("nobody panics with it").push(image.clone()),
+                        Err(told) => assert!(!told.is_empty(), "{}: no image, and no reason", row.id),
+                    }
+                    if built.is_ok() != *builds {
+                        let line = format!("{}: {built:?}: {:?}", row.id, row.dockerfile);
+                        wrong.lock().expect("nobody panics with it").push(line);
+                    }
+                }
+            });
+        }
+    });
+    for image in made.into_inner().expect("nobody panicked") {
+        let target = format!("/images/{image}?force=1");
+        let _ = http::ask(&Upstream::parse(&host), "DELETE", &target, &[], b"");
+    }
+    let wrong = wrong.into_inner().expect("nobody panicked");
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), asked.len(), wrong.join("\n"));
+}
+
+/// Gives a context to the engine's BuildKit as the docker client gives one from its standard input: one request waits for
+/// the build, another brings the files. Returns the image's id, or what the engine says instead.
+fn build(engine: &Upstream, dockerfile: &str) -> Result<String, String> {
+    let id = format!("instructions-{}", unique());
+    let context = context(dockerfile);
+    let answer = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let target = format!("/build?version=2&buildid=upload-request:{id}");
+            http::ask(engine, "POST", &target, &[("Content-Type", "application/x-tar")], &context)
+        });
+        let target = format!("/build?version=2&remote=upload-request&buildid={id}");
+        http::ask(engine, "POST", &target, &[], b"").expect("the engine answers")
+    });
+    let text = answer.text();
+    let said = serde_json::Deserializer::from_str(&text).into_iter::<Value>().filter_map(Result::ok);
+    for said in said {
+        if let Some(error) = said["error"].as_str().or(said["message"].as_str()) {
+            return Err(error.to_owned());
+        }
+        if said["id"] == "moby.image.id" {
+            return Ok(said["aux"]["ID"].as_str().expect("an id").to_owned());
+        }
+    }
+    Err(format!("{} {text}", answer.status))
+}
+
+fn context(dockerfile: &str) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut add = |path: &str, text: &str| {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o644);
+        header.set_size(text.len() as u64);
+        tar.append_data(&mut header, path, text.as_bytes()).expect("memory takes it");
+    };
+    add("Dockerfile", dockerfile);
+    for file in FILES {
+        add(file, &format!("{file}\n"));
+    }
+    tar.into_inner().expect("memory takes it")
+}
