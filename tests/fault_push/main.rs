@@ -5,3 +5,4 @@ mod answers;
 mod matrix;
 mod races;
 mod scene;
+mod specs;

@@ -20,6 +20,7 @@ use crate::commands::stale::StaleArguments;
 use crate::commands::verify::VerifyArguments;
 use crate::drift::DriftArguments;
 use crate::environment;
+use crate::report::plain::Detail;
 use crate::run_files::RunFiles;
 use crate::secrets::Secret;
 use crate::travel::Travels;
@@ -59,7 +60,8 @@ Exit codes:
        is published
   7    what was asked does not hold: check, pin --check, diff --check, --forbid-drift, verify,
        coverage --strict, rebuild, inspect of an image without a trail
-  130  interrupted (143: terminated)
+  130  interrupted (SIGINT; 143: terminated, 129: the terminal hung up). A run that was complete by
+       then ends with 0
   Of several: interrupted, then 5, 6, 3, 4, 7.
 
 Registries:
@@ -272,7 +274,7 @@ pub(crate) struct RunArguments {
     /// Build the plan of this file, as `--out` saved it, or refuse
     ///
     /// The tree is planned again from what the file says it compared; unless the same plan comes out, the
-    /// difference is shown and nothing is built.
+    /// difference is shown and nothing is built. `-` reads it from stdin.
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
     /// Builds at a time [default: 4, or the engine's CPUs if fewer]
@@ -348,6 +350,18 @@ pub(crate) struct RunArguments {
     /// How progress is shown
     #[arg(long, value_enum, default_value_t = Progress::Auto)]
     pub(crate) progress: Progress,
+    /// Print what builds print, as it comes; each line begins with the build's name
+    ///
+    /// Without this it goes to the log files alone, and the end of a failed build's log is shown.
+    #[arg(long)]
+    pub(crate) logs: bool,
+}
+
+impl RunArguments {
+    /// What is told of a run besides.
+    pub(crate) fn detail(&self, show: &ShowArguments) -> Detail {
+        Detail { steps: show.verbose > 0, output: show.verbose > 1 || self.logs }
+    }
 }
 
 /// `image-builder schema`

@@ -177,7 +177,9 @@ pub(crate) fn refuse(failed: Failed) -> anyhow::Result<()> {
     let error = anyhow::Error::new(first);
     Err(match more {
         0 => error,
-        more => error.context(Stop::environment(format!("{} images could not be asked for", more + 1))),
+        more => {
+            Stop::environment(format!("{} images could not be asked for", more + 1)).caused_by(error).into()
+        }
     })
 }
 

@@ -9,8 +9,8 @@ use planner::{Planned, Request};
 
 use crate::asking::{self, Failed};
 use crate::exit::{Refused, Stop};
-use crate::looking::block_on;
 use crate::published;
+use crate::signals::block_on;
 use registry::Pushes;
 
 /// Every layer that is made from such images, with what moved; and what could not be asked for.

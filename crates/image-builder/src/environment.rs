@@ -4,8 +4,11 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use executor::endpoint::{Endpoint, EndpointRequest};
 use registry::{DockerConfig, Trust};
 
@@ -26,6 +29,38 @@ pub(crate) fn variable(name: &'static str) -> Result<Option<String>, Stop> {
         Some(Ok(text)) => Ok(given(Some(&text))),
         Some(Err(_)) => Err(Stop::usage(format!("the environment variable {name} is not UTF-8"))),
     }
+}
+
+/// Reads a file that a flag names, at most `limit` bytes of it. What is below `/dev` or `/proc` (stdin, a shell's `<(…)`)
+/// is read to its end; anywhere else a pipe is refused, since nobody may ever write to it.
+///
+/// # Errors
+/// When it cannot be read, is no regular file, or is longer.
+pub(crate) fn read_file(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+    let failed = || format!("cannot read {}", path.display());
+    let absolute = std::path::absolute(path).with_context(failed)?;
+    let read = if ["/dev", "/proc"].iter().any(|root| absolute.starts_with(root)) {
+        read_to_end(path, limit)
+    } else {
+        files::read(path, limit)
+    };
+    read.map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput => Stop::usage(failed())
+            .caused_by(error)
+            .help("name a regular file, or a pipe as /dev/stdin or by the shell's <(…)")
+            .into(),
+        ErrorKind::FileTooLarge => Stop::usage(failed()).caused_by(error).into(),
+        _ => anyhow::Error::new(error).context(failed()),
+    })
+}
+
+fn read_to_end(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Where the docker client keeps its configuration: `DOCKER_CONFIG`, else `.docker` in the home directory.

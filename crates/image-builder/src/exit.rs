@@ -24,6 +24,8 @@ pub(crate) const ENVIRONMENT: u8 = 5;
 pub(crate) const CONFLICT: u8 = 6;
 /// What was asked does not hold.
 pub(crate) const DOES_NOT_HOLD: u8 = 7;
+/// SIGHUP.
+pub(crate) const HUNG_UP: u8 = 129;
 /// SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 /// SIGTERM.
@@ -40,28 +42,51 @@ pub(crate) struct Refused(pub(crate) Vec<Problem>);
 pub(crate) struct Stop {
     code: u8,
     message: String,
+    /// Lines below the message.
+    list: Vec<String>,
     help: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Stop {
+    fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), list: Vec::new(), help: None, source: None }
+    }
+
     /// Exit code [`USAGE`].
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { code: USAGE, message: message.into(), help: None }
+        Self::new(USAGE, message)
     }
 
     /// Exit code [`ENVIRONMENT`].
     pub(crate) fn environment(message: impl Into<String>) -> Self {
-        Self { code: ENVIRONMENT, message: message.into(), help: None }
+        Self::new(ENVIRONMENT, message)
     }
 
     /// Exit code [`CONFLICT`].
     pub(crate) fn conflict(message: impl Into<String>) -> Self {
-        Self { code: CONFLICT, message: message.into(), help: None }
+        Self::new(CONFLICT, message)
     }
 
     /// Exit code [`DOES_NOT_HOLD`].
     pub(crate) fn does_not_hold(message: impl Into<String>) -> Self {
-        Self { code: DOES_NOT_HOLD, message: message.into(), help: None }
+        Self::new(DOES_NOT_HOLD, message)
+    }
+
+    /// The exit code of a signal.
+    pub(crate) fn interrupted(code: u8) -> Self {
+        Self::new(code, "interrupted by a signal")
+    }
+
+    /// The same with lines below the message.
+    pub(crate) fn list(self, list: Vec<String>) -> Self {
+        Self { list, ..self }
+    }
+
+    /// The same with the error that led to it, whose type stays what it is.
+    pub(crate) fn caused_by(self, source: impl Into<anyhow::Error>) -> Self {
+        let source = source.into().reallocate_into_boxed_dyn_error_without_backtrace();
+        Self { source: Some(source), ..self }
     }
 
     /// The same with what to do about it.
@@ -72,7 +97,8 @@ impl Stop {
 
 /// The exit code of an error: that of the first cause whose kind is known.
 pub(crate) fn of_error(error: &anyhow::Error) -> u8 {
-    error.chain().find_map(of_cause).unwrap_or(DEFECT)
+    let context = error.downcast_ref::<Stop>().map(|stop| stop.code);
+    context.or_else(|| error.chain().find_map(of_cause)).unwrap_or(DEFECT)
 }
 
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
@@ -132,26 +158,38 @@ pub(crate) fn text(error: &anyhow::Error, paint: Paint) -> String {
         None => cause.to_string(),
     };
     for cause in error.chain().map(words) {
+        // libgit2 tells the part of it in which an error arose, which helps nobody.
+        let cause = cause.split("; class=").next().unwrap_or_default();
         // Some libraries repeat their cause in their own text.
-        if !chain.last().is_some_and(|last| last.contains(&cause)) {
-            chain.push(cause);
+        if !chain.iter().any(|before| before.contains(cause)) {
+            chain.push(cause.to_owned());
         }
     }
     let mut out = format!("{} {}\n", paint.red("error:"), problems::message(&chain.join(": ")));
-    for item in error.chain().filter_map(|cause| cause.downcast_ref::<RunError>()).flat_map(RunError::list) {
+    // Where a `Stop` is anyhow's context, only this finds it; elsewhere the chain does.
+    let mut stops: Vec<&Stop> = error.downcast_ref::<Stop>().into_iter().collect();
+    stops.extend(error.chain().filter_map(|cause| cause.downcast_ref::<Stop>()));
+    let runs = error.chain().filter_map(|cause| cause.downcast_ref::<RunError>());
+    let items = stops.iter().flat_map(|stop| &stop.list).chain(runs.flat_map(RunError::list));
+    let mut items: Vec<&String> = items.collect();
+    items.dedup();
+    for item in items {
         out.push_str(&format!("  {}\n", problems::message(item)));
     }
+    let mut helps: Vec<String> = stops.iter().filter_map(|stop| stop.help.clone()).collect();
     for cause in error.chain() {
-        let help = cause
-            .downcast_ref::<Stop>()
-            .and_then(|stop| stop.help.clone())
-            .or_else(|| cause.downcast_ref::<SourceError>().and_then(SourceError::help))
-            .or_else(|| cause.downcast_ref::<RunError>().and_then(|e| e.help().map(str::to_owned)))
-            .or_else(|| cause.downcast_ref::<EndpointError>().and_then(|e| e.help.clone()))
-            .or_else(|| cause.downcast_ref::<registry::Error>().and_then(|e| e.help.clone()));
-        if let Some(help) = help {
-            out.push_str(&help_lines(&help));
-        }
+        helps.extend(
+            cause
+                .downcast_ref::<SourceError>()
+                .and_then(SourceError::help)
+                .or_else(|| cause.downcast_ref::<RunError>().and_then(|e| e.help().map(str::to_owned)))
+                .or_else(|| cause.downcast_ref::<EndpointError>().and_then(|e| e.help.clone()))
+                .or_else(|| cause.downcast_ref::<registry::Error>().and_then(|e| e.help.clone())),
+        );
+    }
+    helps.dedup();
+    for help in helps {
+        out.push_str(&help_lines(&help));
     }
     if of_error(error) == DEFECT {
         out.push_str(&help_lines("this is a defect of image-builder: please report it with what you typed"));
@@ -215,9 +253,47 @@ mod tests {
             (Refused(vec![Problem::in_flags("repo", "y")]).into(), USAGE),
             (Err::<(), _>(io()).context("cannot write plan.json").unwrap_err(), ENVIRONMENT),
             (anyhow::anyhow!("surprise"), DEFECT),
+            (Stop::usage("x").caused_by(io()).into(), USAGE),
+            (anyhow::Error::new(Stop::usage("x").caused_by(anyhow::Error::new(io()).context("y"))), USAGE),
+            (anyhow::Error::new(io()).context(Stop::usage("x")).context("while y"), USAGE),
+            (anyhow::Error::new(io()).context(Stop::does_not_hold("x").caused_by(io())), DOES_NOT_HOLD),
         ] {
             assert_eq!(of_error(&error), expect, "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_stop_is_found_wherever_it_is_in_the_chain() {
+        let io = || std::io::Error::other("connection refused");
+        let stop = || Stop::usage("no engine").list(vec!["tried a".to_owned()]).help("start it");
+        let expect = "  tried a\n  help: start it\n";
+        for (error, first) in [
+            (anyhow::Error::new(stop()), "error: no engine\n"),
+            (anyhow::Error::new(stop()).context("cannot look"), "error: cannot look: no engine\n"),
+            (stop().caused_by(io()).into(), "error: no engine: connection refused\n"),
+            (anyhow::Error::new(io()).context(stop()), "error: no engine: connection refused\n"),
+            (
+                anyhow::Error::new(io()).context(stop()).context("cannot look"),
+                "error: cannot look: no engine: connection refused\n",
+            ),
+            (
+                anyhow::Error::new(Stop::environment("cannot look").caused_by(stop())),
+                "error: cannot look: no engine\n",
+            ),
+        ] {
+            assert_eq!(text(&error, Paint::Plain), format!("{first}{expect}"));
+        }
+    }
+
+    #[test]
+    fn case_git_formats_without_remedy_each_cause_is_told_once() {
+        let inner = std::io::Error::other("unsupported mandatory extension: 'sdir'; class=Index (10)");
+        let error = Stop::environment("cannot read git's index: unsupported mandatory extension: 'sdir'");
+        let error = anyhow::Error::new(error.caused_by(inner)).context("cannot read --root");
+        assert_eq!(
+            text(&error, Paint::Plain),
+            "error: cannot read --root: cannot read git's index: unsupported mandatory extension: 'sdir'\n"
+        );
     }
 
     #[test]

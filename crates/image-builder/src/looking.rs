@@ -142,18 +142,22 @@ impl Looker {
     pub(crate) async fn look(&self, text: &str) -> anyhow::Result<Seen> {
         let name = self.name(text)?;
         if self.from == From::Registry {
-            return self.in_registry(&name).await?.ok_or_else(|| missing(&name, "its registry").into());
+            return self
+                .in_registry(&name)
+                .await?
+                .ok_or_else(|| missing(&name, "not in its registry").into());
         }
         let engine = self.on_engine(&name).await;
         match (engine, self.from) {
             (Ok(Some(seen)), _) => Ok(seen),
-            (Ok(None), From::Engine) => Err(missing(&name, "the engine").into()),
+            (Ok(None), From::Engine) => Err(missing(&name, "not on the engine").into()),
             (Err(error), From::Engine) => Err(error),
             (engine, _) => match (self.in_registry(&name).await, engine) {
                 (Ok(Some(seen)), _) => Ok(seen),
-                (Ok(None), Ok(_)) => Err(missing(&name, "the engine and its registry").into()),
+                (Ok(None), Ok(_)) => Err(missing(&name, "neither on the engine nor in its registry").into()),
                 (Ok(None), Err(error)) => {
-                    Err(error.context(missing(&name, "its registry, and the engine could not be asked")))
+                    let message = format!("{name} is not in its registry, and the engine could not be asked");
+                    Err(Stop::environment(message).caused_by(error).into())
                 }
                 (Err(error), _) => Err(error),
             },
@@ -196,8 +200,8 @@ impl Looker {
     }
 }
 
-fn missing(name: &ImageName, place: &str) -> Stop {
-    Stop::environment(format!("{name} is not there: {place} does not have it"))
+fn missing(name: &ImageName, why: &str) -> Stop {
+    Stop::environment(format!("{name} is {why}"))
 }
 
 /// The configuration of the source tree around; where there is none, the defaults.
@@ -215,15 +219,4 @@ fn configuration(arguments: &LookArguments) -> anyhow::Result<Config> {
 fn unix(text: &str) -> Option<i64> {
     let time = humantime::parse_rfc3339_weak(text).ok()?;
     i64::try_from(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok()
-}
-
-/// Runs what asks engines and registries.
-pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the threads that ask engines and registries")?;
-    let done = runtime.block_on(work);
-    runtime.shutdown_background();
-    done
 }

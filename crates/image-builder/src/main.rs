@@ -7,6 +7,7 @@
 mod arguments;
 mod asking;
 mod bases;
+mod carried;
 mod commands;
 mod difference;
 mod drift;

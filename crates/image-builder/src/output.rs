@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::escape::escape_json;
+use crate::exit::Stop;
 use crate::report::words::Paint;
 
 /// Writes data. A reader that went away (`image-builder plan | head -1`, a closed terminal) is no error.
@@ -74,23 +75,20 @@ fn dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Writes a file: whole, or not at all. What is no file (a pipe, a terminal) is written to as it is.
+/// Writes a file that a flag names: whole, or not at all. `tree` is the root of the repository that the source tree is
+/// in: no link in there is followed.
 ///
 /// # Errors
 /// When it cannot be written; then what was there before is still there.
-pub(crate) fn save(path: &Path, text: &str) -> io::Result<()> {
-    // A link's target is what is meant, and a link to nothing makes it.
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    if path.metadata().is_ok_and(|there| !there.is_file()) || path.is_symlink() {
-        return std::fs::write(&path, text);
-    }
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".image-builder-")
-        .permissions(std::fs::Permissions::from_mode(0o666))
-        .tempfile_in(directory)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(&path).map_err(|error| error.error)?;
-    Ok(())
+pub(crate) fn save(path: &Path, tree: Option<&Path>, text: &str) -> anyhow::Result<()> {
+    files::save(path, tree, text.as_bytes()).map_err(|error| {
+        let message = format!("cannot write {}", path.display());
+        match error.kind() {
+            io::ErrorKind::InvalidInput => Stop::usage(message)
+                .caused_by(error)
+                .help("name a regular file, in a directory that no link in the source tree leads to")
+                .into(),
+            _ => anyhow::Error::new(error).context(message),
+        }
+    })
 }

@@ -109,6 +109,13 @@ pub(crate) fn start(root: Option<&Path>) -> anyhow::Result<PathBuf> {
     }
 }
 
+/// The git repository that the current directory is in, for commands that need no source tree.
+pub(crate) fn repository() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    let found = here.ancestors().find(|directory| directory.join(".git").symlink_metadata().is_ok());
+    found.map(Path::to_owned)
+}
+
 /// Plans it.
 pub(crate) fn plan(arguments: &TreeArguments, opened: &Opened) -> anyhow::Result<Planned> {
     Ok(planner::plan(&opened.inputs, &request(arguments)).map_err(Refused)?)
@@ -119,9 +126,13 @@ pub(crate) fn leave(opened: Opened, planned: Planned) {
     std::mem::forget((opened, planned));
 }
 
-/// Reads a plan that `--out` saved.
+/// The largest plan that is read.
+const LARGEST_PLAN: u64 = 64 << 20;
+
+/// Reads a plan that `--out` saved; `-` is stdin.
 pub(crate) fn read(file: &Path) -> anyhow::Result<Plan> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let file = if file == Path::new("-") { Path::new("/dev/stdin") } else { file };
+    let bytes = environment::read_file(file, LARGEST_PLAN)?;
     let text = String::from_utf8(bytes).map_err(|_| {
         Stop::usage(format!("{} is no plan: it is not UTF-8", file.display()))
             .help("save one with --out FILE")

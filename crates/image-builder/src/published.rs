@@ -17,9 +17,9 @@ use planner::{Planned, Request};
 use registry::{Pushes, Registry, Shown};
 
 use crate::exit::{Refused, Stop};
-use crate::looking::block_on;
 use crate::planning::Purpose;
 use crate::report::problems;
+use crate::signals::block_on;
 use crate::{asking, environment, output};
 
 /// Plans what is missing in the registry.

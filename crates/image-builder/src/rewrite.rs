@@ -3,18 +3,18 @@
 //! What an edit leaves alone stays as it is to the byte: comments, line ends, a byte order mark, the file's mode.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use files::Access;
 use plan::Span;
 use planner::Edit;
 use planner::tree::{SourceFile, Tree};
 use similar::{ChangeTag, TextDiff};
-use tempfile::NamedTempFile;
 
 use crate::escape::{escape, escape_output};
 use crate::exit::Stop;
@@ -87,48 +87,95 @@ fn read(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Writes the files: all of them first beside their places, then each into its place at once. Until then, what goes wrong
-/// leaves everything as it was.
+/// Where changed files wait below the source tree's root until all of them are whole. Git ignores all of it.
+const STAGING: [&str; 2] = [".image-builder", "staging"];
+/// How long another process that writes files of this tree is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether it is done.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Writes the files: all of them first, outside of every layer, then each into its place at once. Until then, what goes
+/// wrong leaves everything as it was. What a killed process left is removed.
+///
+/// `repository` is the root of the git repository that the source tree is in.
 ///
 /// # Errors
 /// When a file cannot be written, or changed while it was being judged.
-pub(crate) fn write(root: &Path, changes: &[Change]) -> anyhow::Result<()> {
-    let mut staged: Vec<(NamedTempFile, PathBuf)> = Vec::with_capacity(changes.len());
-    for change in changes {
-        let path = root.join(&change.file);
-        let ready = stage(&path, change).with_context(|| format!("cannot write {}", path.display()))?;
-        staged.push((ready, path));
+pub(crate) fn write(root: &Path, repository: &Path, changes: &[Change]) -> anyhow::Result<()> {
+    if changes.is_empty() {
+        return Ok(());
     }
-    for (file, path) in staged {
-        file.persist(&path)
-            .map_err(|error| error.error)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+    let (staging, _lock) = staging(root, repository)
+        .with_context(|| format!("cannot write below {}", root.join(STAGING[0]).display()))?;
+    let mut places = Vec::with_capacity(changes.len());
+    for change in changes {
+        let path = place(root, repository, change)?;
+        let failed = || format!("cannot write {}", path.display());
+        let (dir, name) = files::Dir::parent_of(&path, Some(repository)).with_context(failed)?;
+        places.push((change, path, dir, name));
+    }
+    let mut staged = Vec::with_capacity(changes.len());
+    for (change, path, dir, name) in &places {
+        let ready = dir.stage_in(&staging, name, change.after.as_bytes(), Access::Shared);
+        staged.push((ready.with_context(|| format!("cannot write {}", path.display()))?, path, name));
+    }
+    for (file, path, name) in staged {
+        file.commit(name).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }
 
-fn stage(path: &Path, change: &Change) -> anyhow::Result<NamedTempFile> {
-    if read(path)? != change.before {
+/// The directory where files wait, with nothing in it, and the lock that keeps other processes out.
+fn staging(root: &Path, repository: &Path) -> anyhow::Result<(files::Dir, File)> {
+    let [home, staging] = STAGING;
+    let home = files::Dir::open(root, Some(repository))?.make(home, Access::Shared)?;
+    match home.create_new(".gitignore", Access::Shared) {
+        Ok(mut file) => file.write_all(b"*\n")?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error.into()),
+    }
+    let lock = home.open_or_create("staging.lock", Access::Private)?;
+    let began = Instant::now();
+    while let Err(error) = lock.try_lock() {
+        match error {
+            TryLockError::WouldBlock if began.elapsed() < PATIENCE => std::thread::sleep(TICK),
+            TryLockError::WouldBlock => {
+                return Err(Stop::conflict("another process writes files of this source tree")
+                    .help("wait until that one has ended, and run it again")
+                    .into());
+            }
+            TryLockError::Error(error) => return Err(error.into()),
+        }
+    }
+    let staging = home.make(staging, Access::Private)?;
+    // Whoever has the lock is the only one that has files here: these are of a process that was killed.
+    for name in staging.names()? {
+        // A directory, which we never make here, is left alone.
+        let _ = staging.remove(name);
+    }
+    Ok((staging, lock))
+}
+
+/// Where a change is to be written: the file itself, or the one that it leads to as a link, in the same source tree.
+fn place(root: &Path, repository: &Path, change: &Change) -> anyhow::Result<PathBuf> {
+    let path = root.join(&change.file);
+    if read(&path)? != change.before {
         return Err(Stop::environment(format!("{} changed while it was being checked", path.display()))
             .help("run it again")
             .into());
     }
-    let there = path.symlink_metadata()?;
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".image-builder-")
-        .permissions(there.permissions())
-        .tempfile_in(directory)?;
-    file.write_all(change.after.as_bytes())?;
-    // The umask took a part of that away.
-    file.as_file().set_permissions(there.permissions())?;
-    let here = file.as_file().metadata()?;
-    if (here.uid(), here.gid()) != (there.uid(), there.gid()) {
-        // Only a privileged user can, and only that one has to.
-        let _ = std::os::unix::fs::fchown(file.as_file(), Some(there.uid()), Some(there.gid()));
+    if !path.symlink_metadata()?.is_symlink() {
+        return Ok(path);
     }
-    file.as_file().sync_all()?;
-    Ok(file)
+    let target = path.canonicalize().with_context(|| format!("cannot open {}", path.display()))?;
+    let repository =
+        repository.canonicalize().with_context(|| format!("cannot open {}", repository.display()))?;
+    if !target.starts_with(&repository) {
+        return Err(
+            Stop::usage(format!("{} is a link that leads out of the source tree", path.display())).into()
+        );
+    }
+    Ok(target)
 }
 
 /// What would change, as `diff -u` writes it.

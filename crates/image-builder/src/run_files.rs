@@ -3,9 +3,8 @@
 //! They are written when the run begins, as if it had been cut off, and again when it ends: so whoever shows them never
 //! takes one of an earlier run, or none, for this one's.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
 use executor::RunResult;
 use plan::Plan;
@@ -30,27 +29,47 @@ pub(crate) struct RunFiles {
 }
 
 impl RunFiles {
+    /// The same, for a plan's run in the source tree of a git repository.
+    pub(crate) fn of<'a>(&'a self, plan: &'a Plan, push: bool, repository: Option<&'a Path>) -> Reports<'a> {
+        Reports { files: self, plan, push, repository }
+    }
+}
+
+/// The files of one run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reports<'a> {
+    files: &'a RunFiles,
+    plan: &'a Plan,
+    push: bool,
+    /// The root of the repository that the source tree is in.
+    repository: Option<&'a Path>,
+}
+
+impl Reports<'_> {
     /// Says that the run did not come to its end; fails where nothing could be written then either.
-    pub(crate) fn begin(&self, plan: &Plan, push: bool) -> anyhow::Result<()> {
-        self.fail(plan, push, "the run was cut off: it is still running, or was killed")
+    pub(crate) fn begin(&self) -> anyhow::Result<()> {
+        self.fail("the run was cut off: it is still running, or was killed")
     }
 
     /// Says what kept the run from beginning, or from telling its end.
-    pub(crate) fn fail(&self, plan: &Plan, push: bool, why: &str) -> anyhow::Result<()> {
+    pub(crate) fn fail(&self, why: &str) -> anyhow::Result<()> {
         let error = Some(why.to_owned());
-        self.end(plan, &RunResult { push, error, ..RunResult::unbegun(plan) })
+        self.end(&RunResult { push: self.push, error, ..RunResult::unbegun(self.plan) })
+    }
+
+    /// Says that there was nothing to do.
+    pub(crate) fn nothing(&self) -> anyhow::Result<()> {
+        self.end(&RunResult { push: self.push, success: true, ..RunResult::unbegun(self.plan) })
     }
 
     /// Writes what became of the run.
-    pub(crate) fn end(&self, plan: &Plan, result: &RunResult) -> anyhow::Result<()> {
+    pub(crate) fn end(&self, result: &RunResult) -> anyhow::Result<()> {
         let write = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
-            Some(path) => {
-                output::save(path, &text()).with_context(|| format!("cannot write {}", path.display()))
-            }
+            Some(path) => output::save(path, self.repository, &text()),
             None => Ok(()),
         };
-        let summary = write(&self.summary, &|| markdown::text(result, plan));
-        let junit = write(&self.junit, &|| junit::text(result, plan));
+        let summary = write(&self.files.summary, &|| markdown::text(result, self.plan));
+        let junit = write(&self.files.junit, &|| junit::text(result, self.plan));
         summary.and(junit)
     }
 }

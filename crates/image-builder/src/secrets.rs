@@ -4,12 +4,12 @@
 //! holds a value. Only `build` reads; a dry run opens no secret.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read as _;
+use std::io;
 use std::path::PathBuf;
 
 use executor::BuildSecret;
 
+use crate::environment;
 use crate::exit::Stop;
 
 /// The most that BuildKit takes as one secret, in bytes.
@@ -97,9 +97,7 @@ fn value(secret: &Secret) -> Result<Vec<u8>, Stop> {
         },
     };
     if value.len() as u64 > MOST {
-        let message =
-            format!("--secret id={id} has more than {} KiB, which is the most BuildKit takes", MOST / 1024);
-        return Err(Stop::usage(message));
+        return Err(too_large(id));
     }
     Ok(value)
 }
@@ -111,12 +109,18 @@ fn variable(name: &str) -> Option<Vec<u8>> {
 }
 
 fn file(id: &str, path: &std::path::Path) -> Result<Vec<u8>, Stop> {
-    let mut value = Vec::new();
-    // Not by its size: a pipe of the shell has none.
-    File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut value)).map_err(|error| {
-        Stop::usage(format!("--secret id={id}: {} cannot be read: {error}", path.display()))
-    })?;
-    Ok(value)
+    environment::read_file(path, MOST).map_err(|error| {
+        let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+        if causes.any(|cause| cause.kind() == io::ErrorKind::FileTooLarge) {
+            return too_large(id);
+        }
+        Stop::usage(format!("--secret id={id}: {} cannot be read", path.display())).caused_by(error)
+    })
+}
+
+fn too_large(id: &str) -> Stop {
+    let most = MOST / 1024;
+    Stop::usage(format!("--secret id={id} has more than {most} KiB, which is the most BuildKit takes"))
 }
 
 #[cfg(test)]

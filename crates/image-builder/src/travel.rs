@@ -1,4 +1,5 @@
-//! The build spec on its way: into the label and the artifact of an image, out of them, and onto disk.
+//! The build spec on its way: into the label and the artifact of an image, and onto disk. Those that came with an image are
+//! found and verified by [`crate::carried`].
 //!
 //! The label holds what fits beside the other labels; the artifact, which refers to the image in its registry, holds the
 //! context too, up to a bound. That an artifact cannot be attached is told and fails nothing: the image is published, and
@@ -7,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,21 +18,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
 use executor::{Failure, Outcome, RunResult};
+use files::{Access, Dir};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use plan::spec::{ARTIFACT_TYPE, Contents, Spec};
-use plan::{Build, ImageName, Plan, Target, Trail, label};
+use plan::spec::{ARTIFACT_TYPE, Contents, Spec, SpecFile};
+use plan::{Build, ImageName, Plan, Target, label};
 use planner::Request;
 use planner::spec::{Outline, Outlines};
-use planner::tree::{OnDisk, Tree};
-use registry::{DockerConfig, ErrorKind, Registry};
-use sha1::{Digest as _, Sha1};
+use planner::tree::{BlobId, OnDisk, Tree};
+use registry::{DockerConfig, Registry};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::exit::Stop;
-use crate::looking::{Looker, Seen};
 use crate::output;
 use crate::report::words::count;
 
@@ -44,7 +44,7 @@ const LABEL_CONTENTS: u64 = 64 << 10;
 /// Contents of a context of more bytes than these do not travel.
 const ARTIFACT_CONTENTS: u64 = 4 << 20;
 /// The largest spec that is read.
-const LARGEST: usize = 16 << 20;
+pub(crate) const LARGEST: usize = 16 << 20;
 /// Artifacts on their way at a time.
 const AT_ONCE: usize = 8;
 /// So many failures, and the rest is not tried.
@@ -118,19 +118,13 @@ fn fill(mut outline: Outline<'_>, most: u64) -> Spec {
 /// Puts contents into a spec, if they are those that git knows.
 pub(crate) fn put(spec: &mut Spec, path: &str, bytes: Vec<u8>) {
     if let Some(file) = spec.files.get_mut(path)
-        && file.id == blob_id(&bytes)
+        && file.id == BlobId::of(&bytes).to_string()
     {
         file.contents = Some(match String::from_utf8(bytes) {
             Ok(text) => Contents::Text(text),
             Err(error) => Contents::Base64(STANDARD.encode(error.as_bytes())),
         });
     }
-}
-
-/// The id that git gives to contents.
-fn blob_id(bytes: &[u8]) -> String {
-    let digest = Sha1::new().chain_update(format!("blob {}\0", bytes.len())).chain_update(bytes).finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn encode(spec: &Spec) -> String {
@@ -146,7 +140,7 @@ fn least(spec: &Spec) -> usize {
     ids.len().saturating_sub(1) * 20 * 4 / 3
 }
 
-fn decode(text: &str) -> anyhow::Result<Spec> {
+pub(crate) fn decode(text: &str) -> anyhow::Result<Spec> {
     let packed = STANDARD.decode(text).context("it is no base64")?;
     let mut json = Vec::new();
     GzDecoder::new(packed.as_slice()).take(LARGEST as u64).read_to_end(&mut json).context("it is no gzip")?;
@@ -259,49 +253,9 @@ fn resolved(plan: &Plan, result: &RunResult, at: usize) -> BTreeMap<String, Stri
     resolved
 }
 
-/// A spec that came with an image.
-#[derive(Debug)]
-pub(crate) struct Carried {
-    pub(crate) spec: Spec,
-    /// `label` or `artifact`.
-    pub(crate) by: &'static str,
-}
-
-/// Looks for the spec of an image: in its label, and where that lacks something, in what refers to the image.
-pub(crate) async fn find(looker: &Looker, seen: &Seen, trail: &Trail) -> anyhow::Result<Option<Carried>> {
-    let text = seen.labels.get(&label::spec(&trail.prefix)).filter(|text| !text.is_empty());
-    let fits = |spec: &Spec| trail.top().inputs.as_ref() == Some(&spec.inputs);
-    let labelled = text.and_then(|text| decode(text).ok()).filter(fits);
-    let labelled = labelled.map(|spec| Carried { spec, by: "label" });
-    let (Some(digest), false) = (&seen.digest, labelled.as_ref().is_some_and(|found| found.spec.is_whole()))
-    else {
-        return Ok(labelled);
-    };
-    let image = ImageName { tag: None, digest: Some(digest.clone()), ..seen.name.clone() };
-    match artifact(looker, &image, fits).await {
-        Ok(Some(spec)) => Ok(Some(Carried { spec, by: "artifact" })),
-        Ok(None) => Ok(labelled),
-        Err(error) if labelled.is_none() && error.kind != ErrorKind::Connection => Err(error.into()),
-        Err(_) => Ok(labelled),
-    }
-}
-
-async fn artifact(
-    looker: &Looker,
-    image: &ImageName,
-    fits: impl Fn(&Spec) -> bool,
-) -> Result<Option<Spec>, registry::Error> {
-    for found in looker.registry.referrers(image, ARTIFACT_TYPE).await?.iter().take(FAILURES) {
-        let Some(json) = looker.registry.artifact(image, &found.digest, LARGEST).await? else { continue };
-        if let Some(spec) = Spec::from_json(&json).ok().filter(&fits) {
-            return Ok(Some(spec));
-        }
-    }
-    Ok(None)
-}
-
-/// Writes the files of a spec below a directory, which must be empty or not there yet.
-pub(crate) fn write(spec: &Spec, directory: &Path) -> anyhow::Result<()> {
+/// Writes the files of a spec below a directory, which must be empty or not there yet. `repository` is the root of the git
+/// repository around, if there is one: no link in there is followed.
+pub(crate) fn write(spec: &Spec, directory: &Path, repository: Option<&Path>) -> anyhow::Result<()> {
     let shown = directory.display();
     if directory.read_dir().is_ok_and(|mut found| found.next().is_some()) {
         return Err(Stop::usage(format!("{shown} is not empty")).help("name a new directory").into());
@@ -321,26 +275,44 @@ pub(crate) fn write(spec: &Spec, directory: &Path) -> anyhow::Result<()> {
         .into());
     }
     check_paths(spec)?;
-    let failed = |path: &str| format!("cannot write {shown}/{path}");
+    let root = make(directory, repository).with_context(|| format!("cannot make the directory {shown}"))?;
     for (path, file) in &spec.files {
-        let to = directory.join(path);
-        fs::create_dir_all(to.parent().unwrap_or(directory)).with_context(|| failed(path))?;
-        let bytes = match &file.contents {
-            Some(Contents::Text(text)) => text.clone().into_bytes(),
-            Some(Contents::Base64(text)) => STANDARD.decode(text).with_context(|| failed(path))?,
-            None => continue,
-        };
-        if file.mode == "120000" {
-            symlink(std::ffi::OsString::from(String::from_utf8_lossy(&bytes).into_owned()), &to)
-                .with_context(|| failed(path))?;
-            continue;
-        }
-        fs::write(&to, bytes).with_context(|| failed(path))?;
-        let mode = if file.mode == "100755" { 0o755 } else { 0o644 };
-        fs::set_permissions(&to, fs::Permissions::from_mode(mode)).with_context(|| failed(path))?;
+        write_file(&root, path, file).with_context(|| format!("cannot write {shown}/{path}"))?;
     }
-    fs::write(directory.join("spec.json"), spec.to_json() + "\n").with_context(|| failed("spec.json"))?;
-    Ok(())
+    let document = spec.to_json() + "\n";
+    root.replace("spec.json", document.as_bytes(), Access::Shared)
+        .with_context(|| format!("cannot write {shown}/spec.json"))
+}
+
+/// Makes a directory, and those above it.
+fn make(directory: &Path, repository: Option<&Path>) -> std::io::Result<Dir> {
+    match Dir::open(directory, repository) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    let above = directory.parent().unwrap_or(Path::new(""));
+    let name = directory.file_name().ok_or(std::io::ErrorKind::InvalidInput)?;
+    make(above, repository)?.make(name, Access::Shared)
+}
+
+/// Writes one file of a spec, which nothing is in the way of.
+fn write_file(root: &Dir, path: &str, file: &SpecFile) -> anyhow::Result<()> {
+    let Some(contents) = &file.contents else { return Ok(()) };
+    let bytes = contents.bytes().context("it is no base64")?;
+    let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let mut made: Option<Dir> = None;
+    for part in above.split('/').filter(|part| !part.is_empty()) {
+        made = Some(made.as_ref().unwrap_or(root).make(part, Access::Shared)?);
+    }
+    let dir = made.as_ref().unwrap_or(root);
+    if file.mode == "120000" {
+        let target = std::str::from_utf8(&bytes).map_err(|_| Stop::usage("its link target is not UTF-8"))?;
+        return Ok(dir.link(name, target)?);
+    }
+    let mut created = dir.create_new(name, Access::Shared)?;
+    created.write_all(&bytes)?;
+    let mode = if file.mode == "100755" { 0o755 } else { 0o644 };
+    Ok(created.set_permissions(fs::Permissions::from_mode(mode))?)
 }
 
 /// Whoever may push can write a spec: nothing of it may leave the directory, by its path or through a link.

@@ -21,6 +21,10 @@ COPY run.sh /opt/
 CMD ["true"]
 "#;
 
+fn blob(bytes: &[u8]) -> String {
+    BlobId::of(bytes).to_string()
+}
+
 fn planned() -> (planner::tree::Inputs, Plan, Request) {
     let inputs = fixture::first(TREE);
     let request = Request { selection: Selection::All, ..Request::default() };
@@ -61,7 +65,7 @@ fn a_label_holds_what_fits_and_is_always_there() {
     // A chain of texts that no compression makes small leaves the label empty, and the others alone.
     let mut large = plan.clone();
     let digits: String = (0..40_000_u64).map(|n| char::from(33 + (n * n * 7919 % 90) as u8)).collect();
-    large.builds[0].dockerfile = (0..8).map(|n: u64| blob_id(&[n as u8]) + &digits).collect();
+    large.builds[0].dockerfile = (0..8).map(|n: u64| blob(&[n as u8]) + &digits).collect();
     large.builds[0].labels.insert("x".into(), "y".repeat(15_500));
     travel_label(&mut large, &inputs.now, &request, Travels::Full);
     assert_eq!(large.builds[0].labels[&key], "");
@@ -78,7 +82,7 @@ fn what_is_said_to_be_too_long_unpacked_is_so() {
     let mut spec = spec();
     for count in [0, 1, 10, 1_000] {
         for number in 0..count {
-            let id = blob_id(&usize::to_be_bytes(number));
+            let id = blob(&usize::to_be_bytes(number));
             let file = SpecFile { mode: "100644".into(), id, contents: None };
             spec.files.insert(format!("{number:04}"), file);
         }
@@ -100,14 +104,14 @@ fn contents_are_taken_only_if_they_are_what_git_knows() {
 fn a_spec_is_written_with_its_modes_into_an_empty_directory_only() {
     let directory = tempfile::tempdir().unwrap();
     let to = directory.path().join("new");
-    write(&spec(), &to).unwrap();
+    write(&spec(), &to, None).unwrap();
     let script = fs::metadata(to.join("science/nist/run.sh")).unwrap();
     assert_eq!((script.mode() & 0o777, script.len()), (0o755, 10));
     assert!(to.join("spec.json").is_file());
-    assert!(format!("{:?}", write(&spec(), &to).unwrap_err()).contains("is not empty"));
+    assert!(format!("{:?}", write(&spec(), &to, None).unwrap_err()).contains("is not empty"));
     let mut partial = spec();
     partial.files.get_mut("science/nist/run.sh").unwrap().contents = None;
-    let error = write(&partial, &directory.path().join("other")).unwrap_err();
+    let error = write(&partial, &directory.path().join("other"), None).unwrap_err();
     assert!(
         error.to_string().contains("1 file did not travel with the image, science/nist/run.sh"),
         "{error}"
@@ -127,14 +131,39 @@ fn a_strangers_spec_does_not_leave_its_directory() {
         let mut spec = spec();
         spec.files.insert(path.to_owned(), file("100644", "x"));
         let directory = tempfile::tempdir().unwrap();
-        assert!(write(&spec, &directory.path().join("d")).is_err(), "{path}");
+        assert!(write(&spec, &directory.path().join("d"), None).is_err(), "{path}");
         assert!(!directory.path().join("d").exists(), "{path}");
     }
     let mut linked = spec();
     linked.files.insert("science/nist/etc".to_owned(), file("120000", "/etc"));
     linked.files.insert("science/nist/etc/passwd".to_owned(), file("100644", "x"));
     let directory = tempfile::tempdir().unwrap();
-    assert!(write(&linked, &directory.path().join("d")).is_err());
+    assert!(write(&linked, &directory.path().join("d"), None).is_err());
+}
+
+#[test]
+fn a_link_target_that_is_not_utf_8_is_refused() {
+    let mut spec = spec();
+    let contents = Some(Contents::Base64(STANDARD.encode(b"a\xff")));
+    let link = SpecFile { mode: "120000".to_owned(), id: blob(b"a\xff"), contents };
+    spec.files.insert("science/nist/link".to_owned(), link);
+    let directory = tempfile::tempdir().unwrap();
+    let error = write(&spec, &directory.path().join("d"), None).unwrap_err();
+    assert!(format!("{error:#}").contains("its link target is not UTF-8"), "{error:#}");
+    assert!(directory.path().join("d/science/nist/link").symlink_metadata().is_err());
+}
+
+#[test]
+fn a_spec_is_not_written_through_a_link_of_the_tree_around() {
+    let (tree, victim) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::os::unix::fs::symlink(victim.path(), tree.path().join("out")).unwrap();
+    for directory in ["out", "out/new", "out/a/b"] {
+        let error = write(&spec(), &tree.path().join(directory), Some(tree.path())).unwrap_err();
+        assert!(format!("{error:#}").contains("is a link of the source tree"), "{error:#}");
+    }
+    assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0);
+    write(&spec(), &tree.path().join("a/b"), Some(tree.path())).unwrap();
+    assert!(tree.path().join("a/b/spec.json").is_file());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use plan::{ComparedWith, FORMAT_VERSION, Plan};
 use planner::Planned;
 use planner::source::{self, Buildable, Comparison, Opened};
 use planner::tree::Base;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::plan as planned_text;
@@ -20,13 +21,16 @@ use crate::exit::Stop;
 use crate::planning::{Against, Purpose};
 use crate::report::progress::Face;
 use crate::report::words::{Paint, list, short_commit};
-use crate::report::{moved, summary};
+use crate::report::{moved, problems, summary};
+use crate::signals::Signals;
 use crate::{
     difference, environment, exit, output, planning, published, report, secrets, signals, stored, travel,
 };
 
 /// How many uncommitted files or differences are worth naming.
 const NAMED: usize = 10;
+/// How often it is looked whether a build has been silent for long.
+const TICK: Duration = Duration::from_secs(1);
 /// How long the engine has to say once more which registries it trusts.
 const QUICK: Duration = Duration::from_secs(10);
 
@@ -42,9 +46,13 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
         None => planning::planned(&arguments.tree, planning::against(&arguments.tree)?, purpose)?,
         Some(file) => plan_of_file(&arguments.tree, file, purpose)?,
     };
-    show(&planned.plan, arguments)?;
+    show(&planned.plan, arguments, &opened)?;
     published::settled(&planned)?;
     if arguments.run.dryrun {
+        if arguments.run.push {
+            // As the run itself would be.
+            refuse_dirty_push(arguments, &opened, &planned.plan)?;
+        }
         planning::leave(opened, planned);
         return Ok(exit::DONE);
     }
@@ -52,27 +60,26 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
     if arguments.run.push {
         refuse_dirty_push(arguments, &opened, &planned.plan)?;
     }
-    let (plan, files) = (&planned.plan, &arguments.files);
-    if plan.builds.is_empty() {
-        files
-            .end(plan, &RunResult { push: arguments.run.push, success: true, ..RunResult::unbegun(plan) })?;
+    let reports = arguments.files.of(&planned.plan, arguments.run.push, Some(&opened.repository));
+    if planned.plan.builds.is_empty() {
+        reports.nothing()?;
         return Ok(exit::DONE);
     }
-    files.begin(plan, arguments.run.push)?;
+    reports.begin()?;
     carry_out(arguments, &opened, &planned).inspect_err(|error| {
         // What stopped it is told already; that this could not be written is not worth more.
-        let _ = files.fail(plan, arguments.run.push, &format!("{error:#}"));
+        let _ = reports.fail(&format!("{error:#}"));
     })
 }
 
 /// The plan goes to stdout, unless that is where the events go.
-fn show(plan: &Plan, arguments: &BuildArguments) -> anyhow::Result<()> {
+fn show(plan: &Plan, arguments: &BuildArguments, opened: &Opened) -> anyhow::Result<()> {
     if arguments.run.dryrun || arguments.run.progress != Progress::Json {
-        return planned_text::show(plan, &arguments.show);
+        return planned_text::show(plan, &arguments.show, &opened.repository);
     }
     planned_text::warn(plan);
     output::tell(&report::plan::text(plan, arguments.show.verbose, output::stderr_paint()));
-    planned_text::save(plan, &arguments.show)
+    planned_text::save(plan, &arguments.show, &opened.repository)
 }
 
 /// Plans again what a plan file says it compared, and refuses unless the same plan comes out.
@@ -95,16 +102,45 @@ fn plan_of_file(tree: &TreeArguments, file: &Path, purpose: Purpose) -> anyhow::
         return Ok((opened, planned));
     }
     let value = |plan: &Plan| serde_json::to_value(plan).context("a plan is JSON");
-    let found = difference::differences(&value(&wanted)?, &value(&planned.plan)?);
-    for line in found.iter().take(NAMED) {
-        output::tell(&format!("  {}\n", crate::escape::escape(line)));
-    }
-    if found.len() > NAMED {
-        output::tell(&format!("  and {} more\n", found.len() - NAMED));
+    let mut found = difference::differences(&value(&wanted)?, &value(&planned.plan)?);
+    let more = found.len().saturating_sub(NAMED);
+    found.truncate(NAMED);
+    if more > 0 {
+        found.push(format!("and {more} more"));
     }
     Err(Stop::usage(format!("the source tree and the flags give another plan than {}", file.display()))
-        .help("give the flags that the plan was made with, at the commit that it was made for; or plan again")
+        .list(found)
+        .help(match flags_of(&wanted, &planned.plan) {
+            flags if flags.is_empty() => {
+                "give the flags that the plan was made with, at the commit that it was made for; or plan again".to_owned()
+            }
+            flags => format!("the plan was made with {}: give that here too, or plan again", flags.join(" ")),
+        })
         .into())
+}
+
+/// The flags that a plan was made with and this run was not, as far as the plan tells.
+fn flags_of(wanted: &Plan, given: &Plan) -> Vec<String> {
+    let mut flags = Vec::new();
+    if wanted.compared_with != given.compared_with {
+        match wanted.compared_with {
+            ComparedWith::All => flags.push("--all".to_owned()),
+            ComparedWith::Include => flags.push("--include (and the same layers)".to_owned()),
+            ComparedWith::Published => flags.push("--since-published".to_owned()),
+            ComparedWith::Commit(_) | ComparedWith::Empty | ComparedWith::Bases => {}
+        }
+    }
+    if wanted.repo != given.repo {
+        flags.push(format!("--repo {}", wanted.repo));
+    }
+    let rebuild = |plan: &Plan| {
+        let (_, tag) = plan.builds.first()?.build_tag().rsplit_once(':')?;
+        plan::BuildTag::parse(tag)?.rebuild
+    };
+    if let Some(number) = rebuild(wanted).filter(|number| rebuild(given) != Some(*number)) {
+        flags.push(format!("--rebuild {number}"));
+    }
+    flags
 }
 
 /// What a plan says it compared, as it could be asked for again.
@@ -205,16 +241,11 @@ fn carry_out(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> 
     let (tree, request) = (&opened.inputs.now, planning::request(&arguments.tree));
     travel::label(&mut planned.plan, tree, &request, arguments.run.spec);
     let source = planning::options(&arguments.tree, Comparison::default())?;
-    let _staged = stored::stage(&source, tree, &mut planned.contexts)?;
-    let planned = &planned;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the threads of a run")?;
-    let code = runtime.block_on(run_and_show(arguments, opened, planned, &options));
-    // A context that is still being read must not hold us up.
-    runtime.shutdown_background();
-    code
+    signals::run(|signals| async {
+        // Once signals are heard, so that it is removed again.
+        let _staged = stored::stage(&source, tree, &mut planned.contexts)?;
+        run_and_show(arguments, opened, &planned, &options, signals).await
+    })
 }
 
 /// How the run trusted its registry, which the engine decides, but for those on this machine.
@@ -231,16 +262,26 @@ async fn run_and_show(
     opened: &Opened,
     planned: &Planned,
     options: &Options,
+    signals: Signals,
 ) -> anyhow::Result<u8> {
-    let signals = signals::listen().context("cannot listen to signals")?;
-    let face = Face::choose(arguments.run.progress, arguments.show.verbose, &planned.plan);
+    let face = Face::choose(arguments.run.progress, arguments.run.detail(&arguments.show), &planned.plan);
     let (sender, events) = unbounded_channel();
     // A thread of its own: a terminal or a pipe that takes its time must not hold up the builds.
-    let shown = thread::spawn(move || show_events(face, events));
+    let handle = Handle::current();
+    let shown = thread::spawn(move || show_events(face, events, &handle));
     let history = |commit: &str| relation(&opened.root, &planned.plan.revision.commit, commit);
     let ended =
         executor::run(&planned.plan, &planned.contexts, options, history, sender, signals.cancel.clone())
             .await;
+    // Before all else: what follows can be cut short by a second signal, and the run's files are not to be lost then.
+    let reports = arguments.files.of(&planned.plan, arguments.run.push, Some(&opened.repository));
+    let kept = match &ended {
+        Ok(result) => reports.end(result),
+        Err(error) => match error.result() {
+            Some(result) => reports.end(result),
+            None => reports.fail(&error.to_string()),
+        },
+    };
     let shown = tokio::task::spawn_blocking(move || shown.join());
     let shown = tokio::select! {
         shown = shown => shown
@@ -250,28 +291,20 @@ async fn run_and_show(
         () = signals.late() => Shown::nothing(),
     };
     let file = shown.result_path.as_deref();
-    let told = |result: &RunResult| {
-        summarise(arguments.run.progress, result, &planned.plan, file);
-        arguments.files.end(&planned.plan, result)
-    };
-    let (code, kept) = match ended {
+    let told = |result: &RunResult| summarise(arguments.run.progress, result, &planned.plan, file);
+    let code = match ended {
         Ok(result) => {
-            if signals.code().is_none() {
-                let source = (&opened.inputs.now, &planning::request(&arguments.tree));
-                let config = trusting(options, &planned.plan.repo).await;
-                travel::attach(&config, &planned.plan, source, &result, arguments.run.spec).await;
-            }
-            let kept = told(&result);
+            told(&result);
+            attach_specs(arguments, opened, planned, options, &result, &signals).await;
             match signals.code() {
-                Some(code) if !result.success => (code, kept),
-                _ => (exit::of_result(&result), kept),
+                Some(code) if !result.success => code,
+                _ => exit::of_result(&result),
             }
         }
         Err(error) => {
-            let kept = match error.result() {
-                Some(result) => told(result),
-                None => arguments.files.fail(&planned.plan, arguments.run.push, &error.to_string()),
-            };
+            if let Some(result) = error.result() {
+                told(result);
+            }
             let interrupted = match error.kind() {
                 RunErrorKind::Interrupted => Some(signals.code().unwrap_or(exit::INTERRUPTED)),
                 _ => signals.code(),
@@ -279,7 +312,7 @@ async fn run_and_show(
             let error = anyhow::Error::new(error);
             let code = interrupted.unwrap_or_else(|| exit::of_error(&error));
             output::tell(&exit::text(&error, output::stderr_paint()));
-            (code, kept)
+            code
         }
     };
     if let Err(error) = kept {
@@ -291,6 +324,35 @@ async fn run_and_show(
     match shown.written {
         Err(error) if code == exit::DONE => Err(error).context("cannot write to stdout"),
         _ => Ok(code),
+    }
+}
+
+/// Attaches the build specs of what was pushed. The run is complete by then: a signal ends this only.
+async fn attach_specs(
+    arguments: &BuildArguments,
+    opened: &Opened,
+    planned: &Planned,
+    options: &Options,
+    result: &RunResult,
+    signals: &Signals,
+) {
+    if signals.code().is_some() || !options.push {
+        return;
+    }
+    let request = planning::request(&arguments.tree);
+    let attach = async {
+        let config = trusting(options, &planned.plan.repo).await;
+        travel::attach(&config, &planned.plan, (&opened.inputs.now, &request), result, arguments.run.spec)
+            .await;
+    };
+    tokio::select! {
+        () = attach => {}
+        () = signals.cancel.cancelled() => {
+            let pushed = if result.success { "all that was planned is built and pushed; " } else { "" };
+            output::tell(&problems::note(&format!(
+                "{pushed}attaching build specs was interrupted, and the next run attaches those that are missing"
+            )));
+        }
     }
 }
 
@@ -308,9 +370,19 @@ impl Shown {
     }
 }
 
-fn show_events(mut face: Face, mut events: UnboundedReceiver<Event>) -> Shown {
+fn show_events(mut face: Face, mut events: UnboundedReceiver<Event>, runtime: &Handle) -> Shown {
     let mut shown = Shown::nothing();
-    while let Some(event) = events.blocking_recv() {
+    loop {
+        // The timer of the runtime serves this thread too.
+        let next = runtime.block_on(async { tokio::time::timeout(TICK, events.recv()).await });
+        let event = match next {
+            Ok(Some(event)) => event,
+            Ok(None) => break,
+            Err(_) => {
+                face.tick();
+                continue;
+            }
+        };
         if let Event::RunFinished { path, .. } = &event {
             shown.result_path = Some(path.clone());
         }

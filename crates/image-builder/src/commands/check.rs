@@ -140,7 +140,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<u8> {
                 .context("cannot write to stdout")?;
             return Ok(exit::DONE);
         }
-        rewrite::write(&judged.root, &changes)?;
+        rewrite::write(&judged.root, &judged.repository, &changes)?;
         output::tell(&rewrite::list(&changes));
         if !changes.is_empty() {
             judged = read(arguments)?;
@@ -201,8 +201,8 @@ fn tell(arguments: &CheckArguments, judged: &Judged, checked: &Checked) -> anyho
         CheckFormat::Gitlab => quality::gitlab(checked, &below),
     };
     if let Some(path) = &arguments.out {
-        output::save(path, &text(arguments.format, crate::report::words::Paint::Plain))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let text = text(arguments.format, crate::report::words::Paint::Plain);
+        output::save(path, Some(&judged.repository), &text)?;
     }
     let shown = if arguments.out.is_some() { CheckFormat::Text } else { arguments.format };
     output::data(&text(shown, output::stdout_paint())).context("cannot write to stdout")

@@ -8,8 +8,9 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use executor::contents::{Reader, Whence};
 
-use crate::looking::{From, LookArguments, Looker, block_on};
+use crate::looking::{From, LookArguments, Looker};
 use crate::report::diff::{self as report, Document};
+use crate::signals::block_on;
 use crate::{environment, exit, output};
 
 /// How long an engine may be silent while it gives an image: it prepares a layer before it sends the first byte of it.

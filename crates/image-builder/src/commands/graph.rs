@@ -69,16 +69,17 @@ pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
         || !tree.include.is_empty()
         || !tree.ignore.is_empty();
     let mut settled = Ok(());
-    let (graph, touched) = if asks_for_plan {
-        let (_, planned) = planning::planned(tree, planning::against(tree)?, Purpose::Look)?;
+    let (graph, touched, repository) = if asks_for_plan {
+        let (opened, planned) = planning::planned(tree, planning::against(tree)?, Purpose::Look)?;
         let graph = planned.graph();
         let touched = drawing::touched(&planned.plan, &graph);
         settled = published::settled(&planned);
-        (graph, Some(touched))
+        (graph, Some(touched), opened.repository)
     } else {
         // Without a plan no base is needed, which a shallow clone may lack.
         let opened = planning::open(tree, Comparison::parse("HEAD")?)?;
-        (planner::graph(&opened.inputs.now, &planning::request(tree)).map_err(Refused)?, None)
+        let graph = planner::graph(&opened.inputs.now, &planning::request(tree)).map_err(Refused)?;
+        (graph, None, opened.repository)
     };
     let graph = if arguments.layer.is_empty() {
         graph
@@ -101,9 +102,7 @@ pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
         GraphFormat::Json => drawing::json(&graph, touched).context("cannot write JSON")?,
     };
     match &arguments.out {
-        Some(file) => {
-            std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        }
+        Some(file) => output::save(file, Some(&repository), &text)?,
         None => output::data(&text).context("cannot write to stdout")?,
     }
     settled?;

@@ -6,12 +6,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use plan::{ImageName, Trail};
+use planner::Request;
 
 use crate::exit::Stop;
-use crate::looking::{LookArguments, Looker, Place, Seen, block_on};
+use crate::looking::{LookArguments, Looker, Place, Seen};
 use crate::report::inspect::{self as report, Inspection};
 use crate::report::spec as report_spec;
-use crate::{exit, output, travel};
+use crate::signals::block_on;
+use crate::{carried, exit, output};
 
 /// How long foreign bases are asked for their labels.
 const BASES: Duration = Duration::from_secs(15);
@@ -67,7 +69,7 @@ fn spec(arguments: &InspectArguments, looker: &Looker) -> anyhow::Result<u8> {
     let found = block_on(async {
         let seen = looker.look(&arguments.reference).await?;
         match Trail::read(&seen.labels, Some(&looker.config.label_prefix)) {
-            Some(trail) => travel::find(looker, &seen, &trail).await,
+            Some(trail) => carried::find(looker, &seen, &trail, &Request::default()).await,
             None => Ok(None),
         }
     })?;

@@ -13,9 +13,9 @@ use planner::tree::Tree;
 
 use super::check::OnDiskArguments;
 use crate::exit::Refused;
-use crate::looking::block_on;
 use crate::report::pin::{self as report, Digests, State};
 use crate::rewrite::{self, Change};
+use crate::signals::block_on;
 use crate::{asking, exit, output};
 
 /// `image-builder pin`
@@ -36,7 +36,7 @@ pub(crate) struct PinArguments {
 
 /// Pins, or checks that all is pinned.
 pub(crate) fn run(arguments: &PinArguments) -> anyhow::Result<u8> {
-    let source::OnDisk { root, mut tree, .. } = source::on_disk(&arguments.tree.options()?)?;
+    let source::OnDisk { root, repository, mut tree } = source::on_disk(&arguments.tree.options()?)?;
     let mut images = external_images(&tree, arguments)?;
     let files: BTreeSet<String> = images.iter().map(|image| image.file.clone()).collect();
     if rewrite::take_from_disk(&mut tree, &root, &files)? {
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &PinArguments) -> anyhow::Result<u8> {
     if arguments.dryrun {
         output::data(&rewrite::diff(&changes, output::stdout_paint())).context("cannot write to stdout")?;
     } else {
-        rewrite::write(&root, &changes)?;
+        rewrite::write(&root, &repository, &changes)?;
         output::data(&rewrite::list(&changes)).context("cannot write to stdout")?;
     }
     let left = report::left(&states, output::stderr_paint());

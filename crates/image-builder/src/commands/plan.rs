@@ -1,7 +1,9 @@
 //! `image-builder plan`, and `--dryrun`: prints the plan and touches nothing but the file that `--out` names.
 
+use std::path::Path;
+
 use anyhow::Context as _;
-use plan::Plan;
+use plan::{Plan, Warning};
 
 use crate::arguments::{Format, ShowArguments, TreeArguments};
 use crate::planning::Purpose;
@@ -10,34 +12,46 @@ use crate::{escape, exit, output, planning, published, report};
 /// Plans and shows.
 pub(crate) fn run(tree: &TreeArguments, show: &ShowArguments) -> anyhow::Result<u8> {
     let (opened, planned) = planning::planned(tree, planning::against(tree)?, Purpose::Look)?;
-    self::show(&planned.plan, show)?;
+    self::show(&planned.plan, show, &opened.repository)?;
     published::settled(&planned)?;
     planning::leave(opened, planned);
     Ok(exit::DONE)
 }
 
 /// Shows a plan as the flags ask: the plan on stdout, its warnings on stderr, the document in `--out`.
-pub(crate) fn show(plan: &Plan, show: &ShowArguments) -> anyhow::Result<()> {
+/// `repository` is the git repository's root.
+pub(crate) fn show(plan: &Plan, show: &ShowArguments, repository: &Path) -> anyhow::Result<()> {
     warn(plan);
     let text = match show.format {
         Format::Json => document(plan),
         Format::Text => report::plan::text(plan, show.verbose, output::stdout_paint()),
     };
     output::data(&text).context("cannot write to stdout")?;
-    save(plan, show)
+    save(plan, show, repository)
 }
 
-/// Tells the plan's warnings.
+/// Tells the plan's warnings, and that tags are not known where that is so.
 pub(crate) fn warn(plan: &Plan) {
-    output::tell(&report::problems::warnings(&plan.warnings, output::stderr_paint()));
+    let mut warnings = plan.warnings.clone();
+    if plan.revision.count.is_none() && !plan.builds.is_empty() {
+        warnings.push(Warning {
+            code: "shallow-clone".to_owned(),
+            message: "this shallow clone does not tell the commit count, so build tags are shown with ? for it".to_owned(),
+            file: None,
+            line: None,
+            help: Some(
+                "fetch the whole history (git fetch --unshallow; in GitLab CI GIT_DEPTH: 0), or give --build-number N"
+                    .to_owned(),
+            ),
+        });
+    }
+    output::tell(&report::problems::warnings(&warnings, output::stderr_paint()));
 }
 
 /// Writes the document to where `--out` says, if it does.
-pub(crate) fn save(plan: &Plan, show: &ShowArguments) -> anyhow::Result<()> {
+pub(crate) fn save(plan: &Plan, show: &ShowArguments, repository: &Path) -> anyhow::Result<()> {
     match &show.out {
-        Some(path) => {
-            output::save(path, &document(plan)).with_context(|| format!("cannot write {}", path.display()))
-        }
+        Some(path) => output::save(path, Some(repository), &document(plan)),
         None => Ok(()),
     }
 }

@@ -22,6 +22,7 @@ use crate::exit::{Refused, Stop};
 use crate::report::problems;
 use crate::report::promote as report;
 use crate::report::words::list;
+use crate::signals::Signals;
 use crate::{environment, escape, exit, output, planning, promotion, signals};
 
 /// How often a live line is drawn when nothing happens.
@@ -34,7 +35,7 @@ Examples:
   image-builder promote --from registry.example.org/images --to mirror.example.net/images
 
 Exit codes: 0 done, also when all was there · 2 usage · 4 a copy failed · 5 something is missing in the source, or a
-registry does not answer · 6 a build tag exists with other content, or something newer is published · 130 interrupted.
+registry does not answer · 6 a build tag exists with other content, or something newer is published · 130/143/129 interrupted.
 What was copied stays: the same command again does only what is missing.";
 
 /// `image-builder promote`
@@ -151,13 +152,7 @@ pub(crate) fn run(arguments: &PromoteArguments) -> anyhow::Result<u8> {
         only_present: arguments.present,
         push_timeout: arguments.push_timeout.into(),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the threads that ask registries")?;
-    let code = runtime.block_on(promote(arguments, &names, &units, &route));
-    runtime.shutdown_background();
-    code
+    signals::run(|signals| promote(arguments, &names, &units, &route, signals))
 }
 
 /// A repo that a flag names.
@@ -198,15 +193,12 @@ async fn promote(
     names: &Names,
     units: &[Unit],
     route: &Route,
+    signals: Signals,
 ) -> anyhow::Result<u8> {
-    let signals = signals::listen().context("cannot listen to signals")?;
     let registry = registry(route.push_timeout)?.pushing(Pushes::Below(route.to.clone()));
     let history = history(&names.root);
-    let surveyed = tokio::select! {
-        surveyed = promote::survey(&registry, units, route, &history) => surveyed?,
-        () = signals.cancel.cancelled() => return Ok(signals.code().unwrap_or(exit::INTERRUPTED)),
-    };
-    let mut promotion = surveyed;
+    let survey = async { Ok(promote::survey(&registry, units, route, &history).await?) };
+    let mut promotion = signals.unless_stopped(survey).await?;
     show(arguments, &promotion)?;
     if let Some(stop) = in_the_way(&promotion).or_else(|| dirty(names, route, &promotion)) {
         tell_json(arguments, &promotion)?;

@@ -21,11 +21,13 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::arguments::{FrontendArguments, Progress};
 use crate::exit::Stop;
-use crate::looking::{LookArguments, Looker, Seen, block_on};
+use crate::looking::{LookArguments, Looker, Seen};
+use crate::report::plain::Detail;
 use crate::report::progress::Face;
 use crate::report::spec as report;
 use crate::run_files::RunFiles;
-use crate::{environment, exit, output, planning, signals, travel};
+use crate::signals::Signals;
+use crate::{carried, environment, exit, output, planning, signals, travel};
 
 /// Where what is made again is named, so that nothing else is.
 const REPO: &str = "localhost/rebuilt";
@@ -76,10 +78,45 @@ pub(crate) struct Rebuild {
 
 /// Rebuilds.
 pub(crate) fn run(arguments: &RebuildArguments) -> anyhow::Result<u8> {
-    block_on(rebuild(arguments))
+    signals::run(|signals| rebuild(arguments, signals))
 }
 
-async fn rebuild(arguments: &RebuildArguments) -> anyhow::Result<u8> {
+/// All that is known before anything is built.
+struct Ready {
+    rebuild: Rebuild,
+    contexts: BTreeMap<plan::BuildId, plan::Context>,
+    looker: Looker,
+    /// Where the run is recorded.
+    root: PathBuf,
+    /// The root of the git repository around, if there is one.
+    repository: Option<PathBuf>,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+async fn rebuild(arguments: &RebuildArguments, signals: Signals) -> anyhow::Result<u8> {
+    let ready = signals.unless_stopped(prepare(arguments)).await?;
+    let rebuild = &ready.rebuild;
+    output::data(&report::about_to_run(rebuild, output::stdout_paint())).context("cannot write to stdout")?;
+    if arguments.dryrun {
+        return Ok(exit::DONE);
+    }
+    if !arguments.yes && !signals.unless_stopped(agreed()).await? {
+        return Ok(exit::DONE);
+    }
+    let options = options(arguments, &ready.looker, ready.root.clone())?;
+    let reports = arguments.files.of(&rebuild.plan, false, ready.repository.as_deref());
+    reports.begin()?;
+    let ended = build_and_compare(rebuild, &ready.contexts, &options, &ready.looker, &signals).await;
+    let kept = match &ended {
+        Ok(Ended { result, .. }) => reports.end(result),
+        Err(error) => reports.fail(&format!("{error:#}")),
+    };
+    let code = ended?.code;
+    kept.map(|()| code)
+}
+
+/// Finds the files that the image was made from, and plans its build from these.
+async fn prepare(arguments: &RebuildArguments) -> anyhow::Result<Ready> {
     let looker = Looker::new(&arguments.look)?;
     let seen = looker.look(&arguments.reference).await?;
     let Some(trail) = Trail::read(&seen.labels, Some(&looker.config.label_prefix)) else {
@@ -95,8 +132,8 @@ async fn rebuild(arguments: &RebuildArguments) -> anyhow::Result<u8> {
         }
     };
     let request = Request { allow_frontend: arguments.frontends.allowed(), ..Request::default() };
-    let Files { spec, directory, root, origin, _temporary } = match &arguments.from_spec {
-        Some(directory) => travelled(&looker, &seen, &trail, directory).await?,
+    let Files { spec, directory, root, repository, origin, _temporary } = match &arguments.from_spec {
+        Some(directory) => travelled(&looker, &seen, &trail, directory, &request).await?,
         None => from_git(arguments, &trail, &top, &tag, &request)?,
     };
     let (mut plan, contexts) = replan(&spec, &directory, &request).map_err(Stop::does_not_hold)?;
@@ -109,23 +146,7 @@ async fn rebuild(arguments: &RebuildArguments) -> anyhow::Result<u8> {
     rename(&mut plan, &top);
     let name = format!("{} {}", top.repository(), top.version.as_deref().unwrap_or_default());
     let rebuild = Rebuild { seen, name, origin, plan, exact };
-    output::data(&report::about_to_run(&rebuild, output::stdout_paint()))
-        .context("cannot write to stdout")?;
-    if arguments.dryrun {
-        return Ok(exit::DONE);
-    }
-    if !arguments.yes && !agreed()? {
-        return Ok(exit::DONE);
-    }
-    let options = options(arguments, &looker, root)?;
-    arguments.files.begin(&rebuild.plan, false)?;
-    let ended = build_and_compare(&rebuild, &contexts, &options, &looker).await;
-    let kept = match &ended {
-        Ok(Ended { result, .. }) => arguments.files.end(&rebuild.plan, result),
-        Err(error) => arguments.files.fail(&rebuild.plan, false, &format!("{error:#}")),
-    };
-    let code = ended?.code;
-    kept.map(|()| code)
+    Ok(Ready { rebuild, contexts, looker, root, repository, _temporary })
 }
 
 /// What became of it.
@@ -140,8 +161,9 @@ async fn build_and_compare(
     contexts: &BTreeMap<plan::BuildId, plan::Context>,
     options: &Options,
     looker: &Looker,
+    signals: &Signals,
 ) -> anyhow::Result<Ended> {
-    let Ended { code, mut result } = carry_out(&rebuild.plan, contexts, options).await?;
+    let Ended { code, mut result } = carry_out(&rebuild.plan, contexts, options, signals).await?;
     if !result.success {
         return Ok(Ended { code, result });
     }
@@ -169,23 +191,32 @@ struct Files {
     directory: PathBuf,
     /// Where the run is recorded.
     root: PathBuf,
+    /// The root of the git repository around, if there is one.
+    repository: Option<PathBuf>,
     /// For people.
     origin: String,
     _temporary: Option<tempfile::TempDir>,
 }
 
 /// The files that travelled with the image.
-async fn travelled(looker: &Looker, seen: &Seen, trail: &Trail, directory: &Path) -> anyhow::Result<Files> {
-    let Some(found) = travel::find(looker, seen, trail).await? else {
+async fn travelled(
+    looker: &Looker,
+    seen: &Seen,
+    trail: &Trail,
+    directory: &Path,
+    request: &Request,
+) -> anyhow::Result<Files> {
+    let Some(found) = carried::find(looker, seen, trail, request).await? else {
         return Err(Stop::does_not_hold(format!("no build spec travelled with {}", seen.name))
             .help("in a clone of its source tree, leave --from-spec out")
             .into());
     };
-    travel::write(&found.spec, directory)?;
+    let repository = planning::repository();
+    travel::write(&found.spec, directory, repository.as_deref())?;
     let directory =
         directory.canonicalize().with_context(|| format!("cannot open {}", directory.display()))?;
     let origin = format!("the spec in its {}, written to {}", found.by, directory.display());
-    Ok(Files { spec: found.spec, root: directory.clone(), directory, origin, _temporary: None })
+    Ok(Files { spec: found.spec, root: directory.clone(), directory, repository, origin, _temporary: None })
 }
 
 /// The files of the recorded commit, from git's objects: it need not be checked out.
@@ -236,9 +267,10 @@ fn from_git(
     }
     let temporary = tempfile::tempdir().context("cannot make a directory for the files")?;
     let directory = temporary.path().join("tree");
-    travel::write(&spec, &directory)?;
+    travel::write(&spec, &directory, None)?;
     let origin = format!("commit {short} of {}", opened.root.display());
-    Ok(Files { spec, directory, root: opened.root, origin, _temporary: Some(temporary) })
+    let repository = Some(opened.repository);
+    Ok(Files { spec, directory, root: opened.root, repository, origin, _temporary: Some(temporary) })
 }
 
 /// Puts the images that were taken in the place of names. Returns both, each once.
@@ -311,15 +343,19 @@ fn rename(plan: &mut Plan, top: &Crumb) {
 }
 
 /// Asks a person.
-fn agreed() -> anyhow::Result<bool> {
+async fn agreed() -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(Stop::usage("nobody can be asked here whether to build that")
             .help("look at it with --dryrun, then say --yes")
             .into());
     }
     output::tell("build it? [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    let ask = || {
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).map(|_| answer)
+    };
+    let answer = tokio::task::spawn_blocking(ask).await.context("cannot read the answer")?;
+    let answer = answer.context("cannot read the answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
@@ -355,10 +391,10 @@ async fn carry_out(
     plan: &Plan,
     contexts: &BTreeMap<plan::BuildId, plan::Context>,
     options: &Options,
+    signals: &Signals,
 ) -> anyhow::Result<Ended> {
-    let signals = signals::listen().context("cannot listen to signals")?;
     let (sender, mut events) = unbounded_channel();
-    let mut face = Face::choose(Progress::Auto, 0, plan);
+    let mut face = Face::choose(Progress::Auto, Detail::NONE, plan);
     let shown = tokio::task::spawn_blocking(move || {
         while let Some(event) = events.blocking_recv() {
             let _ = face.event(&event);

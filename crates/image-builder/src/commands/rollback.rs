@@ -13,6 +13,7 @@ use crate::arguments::Format;
 use crate::exit::Stop;
 use crate::report::problems;
 use crate::report::rollback as report;
+use crate::signals::Signals;
 use crate::{environment, escape, exit, output, promotion, signals};
 
 const EXAMPLES: &str = "\
@@ -22,7 +23,7 @@ Examples:
   image-builder rollback sky:1.0 --to 1.0-44-0a1b2c3        to that one, also forward again
 
 Exit codes: 0 done, also when the tags show it already · 2 usage, or it is not clear which build is meant · 4 a registry refused ·
-5 something is not there, or a registry does not answer · 6 a build came in between, and keeps its tags · 130 interrupted.";
+5 something is not there, or a registry does not answer · 6 a build came in between, and keeps its tags · 130/143/129 interrupted.";
 
 /// `image-builder rollback`
 ///
@@ -85,24 +86,19 @@ pub(crate) fn run(arguments: &RollbackArguments) -> anyhow::Result<u8> {
         label_prefix: names.config.label_prefix.clone(),
         push_timeout: arguments.push_timeout.into(),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the threads that ask the registry")?;
-    let code = runtime.block_on(roll_back(arguments, &names, &wanted));
-    runtime.shutdown_background();
-    code
+    signals::run(|signals| roll_back(arguments, &names, &wanted, signals))
 }
 
-async fn roll_back(arguments: &RollbackArguments, names: &Names, wanted: &Wanted) -> anyhow::Result<u8> {
-    let signals = signals::listen().context("cannot listen to signals")?;
+async fn roll_back(
+    arguments: &RollbackArguments,
+    names: &Names,
+    wanted: &Wanted,
+    signals: Signals,
+) -> anyhow::Result<u8> {
     let registry = promoting::registry(wanted.push_timeout)?;
     let history = promoting::history(&names.root);
-    let outlook = tokio::select! {
-        outlook = rollback::survey(&registry, wanted, &history) => outlook?,
-        () = signals.cancel.cancelled() => return Ok(signals.code().unwrap_or(exit::INTERRUPTED)),
-    };
-    let mut rollback = match outlook {
+    let survey = async { Ok(rollback::survey(&registry, wanted, &history).await?) };
+    let mut rollback = match signals.unless_stopped(survey).await? {
         Outlook::Clear(rollback) => rollback,
         Outlook::Unclear(why, found) => return unclear(arguments, &why, &found),
     };

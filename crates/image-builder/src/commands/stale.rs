@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &StaleArguments) -> anyhow::Result<u8> {
     };
     if arguments.plan {
         let planned = bases::plan(&opened, &request)?;
-        planned_text::show(&planned.plan, &arguments.show)?;
+        planned_text::show(&planned.plan, &arguments.show, &opened.repository)?;
         return Ok(exit::DONE);
     }
     let (layers, failed) = bases::layers(&opened, &request)?;

@@ -13,8 +13,9 @@ use planner::source::{self, Comparison, Relation, Touched};
 use planner::tree::Base;
 use planner::{Identity, Request, identities};
 
-use crate::looking::{From, LookArguments, Looker, Place, block_on};
+use crate::looking::{From, LookArguments, Looker, Place};
 use crate::report::verify::{self as report, Facts, Parent, Published, Verdict, Verified};
+use crate::signals::block_on;
 use crate::{exit, output, planning};
 
 /// How many commits are named for one build.

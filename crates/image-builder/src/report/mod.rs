@@ -26,6 +26,7 @@ pub(crate) mod quality;
 pub(crate) mod rollback;
 #[cfg(test)]
 pub(crate) mod sample;
+pub(crate) mod silence;
 pub(crate) mod spec;
 pub(crate) mod stale;
 pub(crate) mod summary;

@@ -6,9 +6,22 @@ use super::failed;
 use super::words::{Paint, count, duration};
 use crate::escape::{escape, escape_output};
 
-/// The lines for an event, none or several, each with its line end. `verbose` is how often `-v` was given: once adds
-/// what references were resolved to, twice what builds print.
-pub(crate) fn lines(event: &Event, verbose: u8, paint: Paint) -> String {
+/// What is told besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Detail {
+    /// What references were resolved to, and each tag that is pushed: `-v`.
+    pub(crate) steps: bool,
+    /// What builds print: `-vv`, or `--logs`.
+    pub(crate) output: bool,
+}
+
+impl Detail {
+    /// Nothing besides.
+    pub(crate) const NONE: Self = Self { steps: false, output: false };
+}
+
+/// The lines for an event, none or several, each with its line end.
+pub(crate) fn lines(event: &Event, detail: Detail, paint: Paint) -> String {
     match event {
         Event::RunStarted { run, builds, jobs, engine, builder } => format!(
             "run {}: {}, {jobs} at a time, on {} with {}\n",
@@ -18,15 +31,17 @@ pub(crate) fn lines(event: &Event, verbose: u8, paint: Paint) -> String {
             escape(builder)
         ),
         Event::Notice { message } => format!("{} {}\n", paint.yellow("note:"), escape(message)),
-        Event::Resolved { reference, exact } if verbose > 0 && reference != exact => {
+        Event::Resolved { reference, exact } if detail.steps && reference != exact => {
             format!("resolved {} to {}\n", escape(reference), escape(exact))
         }
         Event::Resolved { .. } | Event::ContextSent { .. } | Event::RunFinished { .. } => String::new(),
-        Event::BuildStarted { id, .. } => format!("{}: build started\n", escape(&id.0)),
+        Event::BuildStarted { id, log, .. } => {
+            format!("{}: build started, log: {}\n", escape(&id.0), escape(log))
+        }
         Event::Step { id, name, cached } => {
             format!("{}: {}{}\n", escape(&id.0), escape_output(name), if *cached { " (cached)" } else { "" })
         }
-        Event::Output { id, line } if verbose > 1 => output_line(&id.0, line),
+        Event::Output { id, line } if detail.output => output_line(&id.0, line),
         Event::Output { .. } => String::new(),
         Event::BuildFinished { id, outcome, seconds, error, log_tail, failed_at, log, .. } => {
             let mut out: String = log_tail.iter().map(|line| output_line(&id.0, line)).collect();
@@ -165,10 +180,10 @@ mod tests {
 
     #[test]
     fn a_run_reads_as_a_log() {
-        let told: String = run().iter().map(|event| lines(event, 0, Paint::Plain)).collect();
+        let told: String = run().iter().map(|event| lines(event, Detail::NONE, Paint::Plain)).collect();
         insta::assert_snapshot!(told, @r"
         run 20261120T120000Z-1: 1 build, 2 at a time, on Docker 26.1.5 with buildkit
-        science/nist: build started
+        science/nist: build started, log: l
         science/nist: [2/5] RUN true (cached)
         science/nist: built in 34 s
         science/nist: pushing localhost:5000/x/sci/nist:1.0-42-f90dbd6
@@ -185,10 +200,13 @@ mod tests {
 
     #[test]
     fn more_is_told_when_asked_for() {
-        let told: String = run()[1..6].iter().map(|event| lines(event, 2, Paint::Plain)).collect();
+        let told: String = run()[1..6]
+            .iter()
+            .map(|event| lines(event, Detail { steps: true, output: true }, Paint::Plain))
+            .collect();
         insta::assert_snapshot!(told, @r"
         resolved debian:12 to debian:12@sha256:0
-        science/nist: build started
+        science/nist: build started, log: l
         science/nist: [2/5] RUN true (cached)
         science/nist: | \x3a:error::50%\r\x1b[1m
         ");

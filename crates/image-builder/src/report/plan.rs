@@ -89,7 +89,7 @@ fn nothing(plan: &Plan, verbose: u8) -> String {
         ComparedWith::Bases => "below what is published".to_owned(),
     };
     let layers: BTreeSet<&str> = plan.unbuilt.iter().map(|unbuilt| unbuilt.layer.as_str()).collect();
-    match (&plan.compared_with, layers.len()) {
+    let said = match (&plan.compared_with, layers.len()) {
         (ComparedWith::Empty | ComparedWith::All, _) => {
             "nothing to build: the source tree has no layers\n".to_owned()
         }
@@ -105,8 +105,16 @@ fn nothing(plan: &Plan, verbose: u8) -> String {
                 count(layers, "layer")
             )
         }
+    };
+    match &plan.compared_with {
+        ComparedWith::Commit(_) => said + ONLY_COMMITS,
+        _ => said,
     }
 }
+
+/// What a comparison of commits does not tell.
+const ONLY_COMMITS: &str = "  this says nothing of what is published: --since-published builds what the registry lacks, \
+                            --all builds everything\n";
 
 fn push_build(out: &mut String, plan: &Plan, build: &Build, verbose: u8, paint: Paint) {
     let tags: Vec<&str> = build.tags.iter().map(|tag| below_repo(plan, tag)).collect();

@@ -1,10 +1,13 @@
 //! Which face a run shows, and the event stream that feeds it.
 
 use std::io;
+use std::time::Instant;
 
 use executor::Event;
 use plan::Plan;
 
+use super::plain::Detail;
+use super::silence::Silence;
 use super::terminal::{self, Terminal};
 use super::words::Paint;
 use super::{json, plain};
@@ -17,10 +20,14 @@ pub(crate) enum Face {
     Terminal(Box<Terminal>),
     /// Plain lines on stderr.
     Plain {
-        /// How often `-v` was given.
-        verbose: u8,
+        /// What is told besides.
+        detail: Detail,
         /// Colours of stderr.
         paint: Paint,
+        /// Which builds were silent for long.
+        silence: Silence,
+        /// Since the run began.
+        began: Instant,
     },
     /// One event a line on stdout.
     Json,
@@ -33,18 +40,20 @@ pub(crate) enum Face {
 
 impl Face {
     /// The one that the flag asks for, of a plan's run.
-    pub(crate) fn choose(progress: Progress, verbose: u8, plan: &Plan) -> Self {
+    pub(crate) fn choose(progress: Progress, detail: Detail, plan: &Plan) -> Self {
+        let began = Instant::now();
+        let plain = |paint| Self::Plain { detail, paint, silence: Silence::default(), began };
         let paint = output::stderr_paint();
         let live = output::stderr_is_live();
         match progress {
             Progress::Auto | Progress::Tty if live => {
-                Self::Terminal(Box::new(Terminal::new(plan, verbose, paint)))
+                Self::Terminal(Box::new(Terminal::new(plan, detail, paint)))
             }
             Progress::Tty => {
                 output::tell(&terminal::no_terminal(plan.builds.len()));
-                Self::Plain { verbose, paint }
+                plain(paint)
             }
-            Progress::Auto | Progress::Plain => Self::Plain { verbose, paint },
+            Progress::Auto | Progress::Plain => plain(paint),
             Progress::Json => Self::Json,
             Progress::Quiet => Self::Quiet { paint },
         }
@@ -57,15 +66,28 @@ impl Face {
     pub(crate) fn event(&mut self, event: &Event) -> io::Result<()> {
         match self {
             Self::Terminal(terminal) => terminal.event(event),
-            Self::Plain { verbose, paint } => output::tell(&plain::lines(event, *verbose, *paint)),
+            Self::Plain { detail, paint, silence, began } => {
+                let text = plain::lines(event, *detail, *paint);
+                silence.event(event, !text.is_empty(), began.elapsed().as_secs_f64());
+                output::tell(&text);
+            }
             Self::Json => return output::data(&json::line(event)),
             Self::Quiet { paint } => {
                 if is_failure(event) {
-                    output::tell(&plain::lines(event, 0, *paint));
+                    output::tell(&plain::lines(event, Detail::NONE, *paint));
                 }
             }
         }
         Ok(())
+    }
+}
+
+impl Face {
+    /// Some time passed in which nothing happened.
+    pub(crate) fn tick(&mut self) {
+        if let Self::Plain { silence, began, .. } = self {
+            output::tell(&silence.lines(began.elapsed().as_secs_f64()));
+        }
     }
 }
 

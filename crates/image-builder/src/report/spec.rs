@@ -3,10 +3,10 @@
 use plan::spec::Contents;
 
 use super::words::{Paint, count};
+use crate::carried::Carried;
 use crate::commands::rebuild::Rebuild;
 use crate::escape::{escape, escape_output};
 use crate::looking::Seen;
-use crate::travel::Carried;
 
 /// The text of `inspect --spec`.
 pub(crate) fn text(carried: &Carried, paint: Paint) -> String {

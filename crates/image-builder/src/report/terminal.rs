@@ -10,7 +10,7 @@ use executor::{Event, Outcome};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use plan::Plan;
 
-use super::plain;
+use super::plain::{self, Detail};
 use super::watch::Watch;
 use super::words::{Paint, count};
 
@@ -24,17 +24,17 @@ pub(crate) struct Terminal {
     watch: Arc<Mutex<Watch>>,
     /// Seconds since the run began.
     now: Box<dyn Fn() -> f64 + Send>,
-    verbose: u8,
+    detail: Detail,
     paint: Paint,
 }
 
 impl Terminal {
     /// A view of a plan's run on stderr.
-    pub(crate) fn new(plan: &Plan, verbose: u8, paint: Paint) -> Self {
+    pub(crate) fn new(plan: &Plan, detail: Detail, paint: Paint) -> Self {
         let began = Instant::now();
         let stderr = Term::stderr();
         let terminal =
-            Self::on(ProgressDrawTarget::stderr(), Watch::new(plan, paint), verbose, paint, move || {
+            Self::on(ProgressDrawTarget::stderr(), Watch::new(plan, paint), detail, paint, move || {
                 let (height, width) = stderr.size();
                 (began.elapsed().as_secs_f64(), width.into(), height.into())
             });
@@ -46,7 +46,7 @@ impl Terminal {
     fn on(
         target: ProgressDrawTarget,
         watch: Watch,
-        verbose: u8,
+        detail: Detail,
         paint: Paint,
         moment: impl Fn() -> (f64, usize, usize) + Clone + Send + Sync + 'static,
     ) -> Self {
@@ -64,7 +64,7 @@ impl Terminal {
         };
         let style = ProgressStyle::with_template("{frame}").expect("the template is well formed");
         frame.set_style(style.with_key("frame", draw));
-        Self { view, frame, watch, now: Box::new(now), verbose, paint }
+        Self { view, frame, watch, now: Box::new(now), detail, paint }
     }
 
     /// Shows what happened.
@@ -73,7 +73,7 @@ impl Terminal {
         watch.event(event, (self.now)());
         let above = match event {
             Event::BuildFinished { id, outcome: Outcome::Built, .. } => {
-                let told = plain::lines(event, self.verbose, self.paint);
+                let told = plain::lines(event, self.detail, self.paint);
                 format!("{}{}\n", told.trim_end(), watch.cached(id))
             }
             // The lines below tell these as they go on.
@@ -82,8 +82,8 @@ impl Terminal {
             | Event::Step { .. }
             | Event::TestStarted { .. }
             | Event::PushStarted { .. } => String::new(),
-            Event::Pushed { .. } if self.verbose == 0 => String::new(),
-            _ => plain::lines(event, self.verbose, self.paint),
+            Event::Pushed { .. } if !self.detail.steps => String::new(),
+            _ => plain::lines(event, self.detail, self.paint),
         };
         drop(watch);
         for line in above.lines() {

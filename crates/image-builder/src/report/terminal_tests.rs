@@ -132,7 +132,7 @@ fn what_is_over_stands_above_the_live_lines() {
         &plan(vec![planned("science/a", &[]), planned("science/b", &["science/a"])]),
         Paint::Plain,
     );
-    let mut terminal = Terminal::on(target, watch, 0, Paint::Plain, || (5.0, 80, 12));
+    let mut terminal = Terminal::on(target, watch, Detail::NONE, Paint::Plain, || (5.0, 80, 12));
     terminal.event(&started("science/a"));
     terminal.event(&step("science/a", "[1/1] RUN \x1b[2Jx", true));
     terminal.event(&finished("science/a", Outcome::Built, 12.0));

@@ -9,6 +9,7 @@ use plan::{BuildId, Plan};
 
 use super::columns::{fit, pad};
 use super::path;
+use super::silence::last_line;
 use super::words::{Paint, count, duration, list, size};
 use crate::escape::{escape, escape_output};
 
@@ -20,9 +21,40 @@ const MOST_WAITING: usize = 8;
 enum State {
     Waiting,
     /// Since when, and what it does.
-    Building(f64, String),
+    Building(f64, Doing),
     Over(Outcome),
 }
+
+/// What a build does just now.
+#[derive(Debug, Clone, PartialEq)]
+struct Doing {
+    words: String,
+    /// An instruction, and not a context on its way for instance.
+    is_instruction: bool,
+    /// What the instruction printed last.
+    output: String,
+}
+
+impl Doing {
+    fn new(words: impl Into<String>) -> Self {
+        Self { words: words.into(), is_instruction: false, output: String::new() }
+    }
+
+    /// In as much room as there is: what was printed has what the step leaves, and half of it at least.
+    fn fit(&self, width: usize) -> String {
+        if self.output.is_empty() {
+            return fit(&self.words, width);
+        }
+        let rest = width.saturating_sub(SEPARATOR.chars().count());
+        let output = self.output.chars().count().min(rest / 2);
+        let words = fit(&self.words, rest - output);
+        let left = rest.saturating_sub(words.chars().count());
+        format!("{words}{SEPARATOR}{}", fit(&self.output, left))
+    }
+}
+
+/// Between a step and what it printed.
+const SEPARATOR: &str = " | ";
 
 #[derive(Debug)]
 struct Watched {
@@ -40,8 +72,7 @@ struct Steps(BTreeMap<String, bool>);
 
 impl Steps {
     fn hear(&mut self, name: &str, cached: bool) {
-        // Loading a definition or a context, exporting, and our own words are no instructions.
-        if name.starts_with('[') && !name.starts_with("[internal]") {
+        if is_instruction(name) {
             *self.0.entry(name.to_owned()).or_default() |= cached;
         }
     }
@@ -55,6 +86,11 @@ impl Steps {
     fn cached(&self) -> usize {
         self.0.values().filter(|cached| **cached).count()
     }
+}
+
+/// Loading a definition or a context, exporting, and our own words are no instructions.
+fn is_instruction(step: &str) -> bool {
+    step.starts_with('[') && !step.starts_with("[internal]")
 }
 
 /// A run as it stands.
@@ -99,16 +135,34 @@ impl Watch {
         }
         match event {
             Event::BuildStarted { id, .. } => {
-                self.change(id, |build| build.state = State::Building(now, "starting".to_owned()));
+                self.change(id, |build| build.state = State::Building(now, Doing::new("starting")));
             }
             Event::ContextSent { id, bytes } => {
-                self.say(id, format!("context: {} sent", size(*bytes)));
+                let words = format!("context: {} sent", size(*bytes));
+                self.change(id, |build| match &mut build.state {
+                    // A context goes on while instructions run that need nothing more of it.
+                    State::Building(_, doing) if !doing.is_instruction => *doing = Doing::new(words),
+                    _ => {}
+                });
             }
             Event::Step { id, name, cached } => {
                 self.change(id, |build| build.steps.hear(name, *cached));
-                self.say(id, escape_output(name).into_owned());
+                let doing = Doing {
+                    is_instruction: is_instruction(name),
+                    ..Doing::new(escape_output(name).into_owned())
+                };
+                self.say(id, doing);
             }
-            Event::TestStarted { id, test } => self.say(id, format!("test {}", escape(test))),
+            Event::Output { id, line } => {
+                let Some(line) = last_line(line) else { return };
+                let line = escape_output(line.trim()).into_owned();
+                self.change(id, |build| {
+                    if let State::Building(_, doing) = &mut build.state {
+                        doing.output = line;
+                    }
+                });
+            }
+            Event::TestStarted { id, test } => self.say(id, Doing::new(format!("test {}", escape(test)))),
             Event::BuildFinished { id, outcome, seconds, .. } => self.change(id, |build| {
                 build.state = State::Over(*outcome);
                 build.seconds = *seconds;
@@ -132,7 +186,6 @@ impl Watch {
             Event::RunStarted { .. }
             | Event::Notice { .. }
             | Event::Resolved { .. }
-            | Event::Output { .. }
             | Event::TestFinished { .. }
             | Event::RunFinished { .. } => {}
         }
@@ -156,10 +209,10 @@ impl Watch {
         }
     }
 
-    fn say(&mut self, id: &BuildId, words: String) {
+    fn say(&mut self, id: &BuildId, now: Doing) {
         self.change(id, |build| {
-            if let State::Building(_, said) = &mut build.state {
-                *said = words;
+            if let State::Building(_, doing) = &mut build.state {
+                *doing = now;
             }
         });
     }
@@ -190,22 +243,22 @@ impl Watch {
         let ids = self.id_width(width);
         let mut lines = Vec::new();
         for build in &self.builds {
-            let mut line = |since: f64, words: &str, cached: Option<String>| {
+            let mut line = |since: f64, doing: &Doing, cached: Option<String>| {
                 let right = [cached, Some(duration(now - since))].into_iter().flatten();
                 let right = right.collect::<Vec<_>>().join("  ");
                 let middle = width.saturating_sub(4 + ids + 2 + right.chars().count());
                 lines.push(format!(
                     "{spinner} {} {}  {}",
                     self.paint.bold(&pad(&escape(&build.id.0), ids)),
-                    pad(words, middle),
+                    pad(&doing.fit(middle), middle),
                     self.paint.dim(&right)
                 ));
             };
-            if let State::Building(since, words) = &build.state {
-                line(*since, words, build.steps.words().filter(|_| width >= 80));
+            if let State::Building(since, doing) = &build.state {
+                line(*since, doing, build.steps.words().filter(|_| width >= 80));
             }
             if let Some((since, words)) = &build.push {
-                line(*since, words, None);
+                line(*since, &Doing::new(words.as_str()), None);
             }
         }
         lines

@@ -58,6 +58,14 @@ fn what_is_in_no_commit_is_not_pushed_to_the_repo_of_the_tree() {
         let run = tree.run(&["build", "--push", "--allow-dirty", "--untracked", "--repo", repo]).code(2);
         assert!(run.stderr.contains("the tree's own repo"), "{}", run.stderr);
     }
+    // A dry run shows the plan, and ends as the run would.
+    let run = tree.run(&["--push", "--dryrun"]).code(2);
+    assert!(
+        run.stdout.contains("final plan includes") && run.stderr.contains("--allow-dirty"),
+        "{}",
+        run.stderr
+    );
+    tree.run(&["--push", "--dryrun", "--allow-dirty", "--repo", "localhost:1/other"]).code(0);
     // Another repo goes on, as far as to the engine that is not there.
     tree.run(&["build", "--push", "--allow-dirty", "--repo", "localhost:1/other"]).code(5);
 }
@@ -88,6 +96,7 @@ fn a_shallow_clone_is_built_with_a_build_number_only() {
     run(&["graph"]).code(0);
     let shown = run(&["plan", "--all", "--ref", "HEAD"]).code(0);
     assert!(shown.stdout.contains("nist-basic:2.0-?-"), "{}", shown.stdout);
+    assert!(shown.stderr.contains("warning: this shallow clone") && shown.stderr.contains("--unshallow"));
     let refused = run(&["build", "--all", "--ref", "HEAD"]).code(5);
     assert!(refused.stderr.contains("--build-number"), "{}", refused.stderr);
     let numbered = run(&["build", "--all", "--ref", "HEAD", "--build-number", "7"]).code(5);
@@ -147,8 +156,22 @@ fn a_plan_of_all_or_of_some_layers_wants_the_same_flags() {
     for flags in [&["--all"][..], &["--include", "science/nist-basic-2"]] {
         tree.run(&[&["plan", "--out", file], flags].concat()).code(0);
         tree.run(&[&["build", "--plan", file], flags].concat()).code(5);
-        tree.run(&["build", "--plan", file]).code(2);
+        let run = tree.run(&["build", "--plan", file]).code(2);
+        // What is wrong, then what differs, then what to do.
+        let places =
+            ["error: the source tree and the flags give another plan", "\n  compared_with", "help: "];
+        let places =
+            places.map(|text| run.stderr.find(text).unwrap_or_else(|| panic!("{text}: {}", run.stderr)));
+        assert!(places.is_sorted(), "{}", run.stderr);
+        assert!(run.stderr.contains(&format!("help: the plan was made with {}", flags[0])), "{}", run.stderr);
     }
+}
+
+#[test]
+fn nothing_that_changed_is_not_everything_that_is_published() {
+    let tree = Tree::sample();
+    let run = tree.run(&["build", "--ref", "HEAD"]).code(0);
+    assert!(run.stdout.contains("--since-published builds what the registry lacks, --all builds everything"));
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn an_image_without_a_trail_says_so_and_one_that_is_not_there_is_another_matter(
     let told = tree.run(&["inspect", &reference("x/y:1")]).code(7);
     assert!(told.stdout.contains("no trail: none of its labels tells of a build"), "{}", told.stdout);
     let absent = tree.run(&["inspect", &reference("x/none:1"), "--from", "registry"]).code(5);
-    insta::assert_snapshot!(absent.stderr.replace(&registry.host(), "$REGISTRY"), @"error: $REGISTRY/x/none:1 is not there: its registry does not have it");
+    insta::assert_snapshot!(absent.stderr.replace(&registry.host(), "$REGISTRY"), @"error: $REGISTRY/x/none:1 is not in its registry");
     let nobody = tree.run(&["inspect", &reference("x/y:1"), "--from", "engine"]).code(5);
     assert!(nobody.stderr.starts_with("error: no engine at unix://$HOME/no.sock"), "{}", nobody.stderr);
     tree.run(&["inspect", "Not/A Name"]).code(2);

@@ -3,6 +3,7 @@
 
 mod bad_inputs;
 mod build;
+mod carried;
 mod check;
 mod coverage;
 mod diagnostics;
@@ -10,6 +11,8 @@ mod explain;
 mod graph;
 mod inert;
 mod inspect;
+mod interrupted;
+mod outputs;
 mod pin;
 mod plan;
 mod published;

@@ -151,6 +151,7 @@ fn an_empty_plan_says_why() {
 
     final plan includes 0 science builds and 0 compat builds
     nothing to build: what changed since 39396c8 in 1 layer changes no image
+      this says nothing of what is published: --since-published builds what the registry lacks, --all builds everything
     ");
 }
 

@@ -66,6 +66,39 @@ impl Registry {
         digest
     }
 
+    /// Lists artifacts of a build spec's type for an image of a repository: each with these layers.
+    pub(crate) fn artifacts(&self, repository: &str, image: &str, artifacts: &[&[&[u8]]]) {
+        let manifest_type = "application/vnd.oci.image.manifest.v1+json";
+        let mut served = self.served.lock().expect("nobody panics with it");
+        let mut listed = Vec::new();
+        for (number, layers) in artifacts.iter().enumerate() {
+            let mut entries = Vec::new();
+            for layer in *layers {
+                let (digest, size) = (digest(layer), layer.len());
+                entries.push(serde_json::json!({"digest": digest, "size": size}));
+                let blob = ("application/octet-stream".to_owned(), layer.to_vec());
+                served.insert(format!("{repository}/blobs/{digest}"), blob);
+            }
+            let manifest = serde_json::json!({
+                "schemaVersion": 2, "mediaType": manifest_type, "layers": entries,
+                "annotations": {"number": number.to_string()},
+            });
+            let manifest = manifest.to_string().into_bytes();
+            let digest = digest(&manifest);
+            listed.push(serde_json::json!({
+                "mediaType": manifest_type, "digest": digest, "size": manifest.len(),
+                "artifactType": plan::spec::ARTIFACT_TYPE,
+            }));
+            served.insert(format!("{repository}/manifests/{digest}"), (manifest_type.to_owned(), manifest));
+        }
+        let index = "application/vnd.oci.image.index.v1+json";
+        let list = serde_json::json!({"schemaVersion": 2, "mediaType": index, "manifests": listed});
+        served.insert(
+            format!("{repository}/referrers/{image}"),
+            (index.to_owned(), list.to_string().into_bytes()),
+        );
+    }
+
     /// Bytes of all bodies so far.
     pub(crate) fn sent(&self) -> usize {
         self.sent.load(Ordering::Relaxed)

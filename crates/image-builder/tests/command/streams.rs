@@ -49,7 +49,7 @@ fn nothing_is_coloured_off_a_terminal() {
 #[test]
 fn signals_have_exit_codes_of_their_own() {
     let tree = Tree::sample();
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let socket = tree.home().join(format!("{signal}.sock"));
         let engine = UnixListener::bind(&socket).unwrap();
         let child = tree
