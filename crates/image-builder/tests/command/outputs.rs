@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::Tree;
 
@@ -153,7 +153,8 @@ fn case_tempfiles_left() {
     let mut killed = 0;
     for _ in 0..25 {
         write(&tree);
-        let mut child = tree.command(&["check", "--fix"]).spawn().unwrap();
+        let mut command = tree.command(&["check", "--fix"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(usual.mul_f64(fastrand::f64() * 1.1));
         child.kill().unwrap();
         killed += usize::from(child.wait().unwrap().code().is_none());
