@@ -1,0 +1,64 @@
+//! Signals while build specs are attached, after everything was pushed: row 55.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use testbed::command::Signal;
+use testbed::process::wait_until;
+use testbed::proxy::{From, Hits, Mode, Rule};
+
+use crate::scene::{BOUND, Scene};
+
+/// From the first signal to the end.
+const SOON: Duration = Duration::from_secs(3);
+
+#[test]
+fn row_55_a_signal_ends_the_attaching_of_specs_and_loses_nothing() {
+    for (signals, code) in [
+        (&[Signal::INT][..], 0),
+        (&[Signal::TERM], 0),
+        (&[Signal::HUP], 0),
+        (&[Signal::INT, Signal::INT], 130),
+        (&[Signal::INT, Signal::TERM], 143),
+    ] {
+        let scene = Scene::new("attaching");
+        // The registry takes images, and never answers to the artifact.
+        let artifact = Rule::new("PUT", "/v2/*/manifests/sha256:*", Hits::Every, Mode::Silence);
+        let rule = scene.proxy.rule(artifact.from(From::Us));
+        let (summary, junit) = (scene.tree.home().join("summary.md"), scene.tree.home().join("junit.xml"));
+        let files = [summary.to_str().expect("UTF-8"), junit.to_str().expect("UTF-8")];
+        let mut running = scene.program(&["--summary", files[0], "--junit", files[1]]).spawn();
+        let began = wait_until(BOUND, || scene.proxy.taken(rule) > 0);
+        assert!(began, "{}\n{}", running.said(), scene.proxy.show());
+        let sent = Instant::now();
+        for signal in signals {
+            running.signal(*signal);
+        }
+        let outcome = running.wait(BOUND);
+        assert!(sent.elapsed() < SOON, "{:?}\n{}", sent.elapsed(), outcome.said());
+        // The second signal may find that it is over.
+        assert!(
+            outcome.code == Some(code) || outcome.code == Some(0),
+            "{:?}\n{}",
+            outcome.code,
+            outcome.said()
+        );
+        if signals.len() == 1 {
+            let said = "all that was planned is built and pushed; attaching build specs was interrupted";
+            assert!(outcome.stderr.contains(said), "{}", outcome.said());
+        }
+        let read = |path| fs::read_to_string(path).expect("it was written");
+        assert!(read(&summary).starts_with("## ✅ image-builder: "), "{}", read(&summary));
+        assert!(read(&junit).contains("failures=\"0\""), "{}", read(&junit));
+        scene.expect_all(1);
+        assert!(scene.view.referrers(&format!("{}/sci/base", scene.path), &digest(&scene)).is_empty());
+        // The next run attaches what is missing.
+        scene.proxy.clear_all();
+        scene.program(&[]).run(BOUND).expect_code(0);
+        assert_eq!(scene.view.referrers(&format!("{}/sci/base", scene.path), &digest(&scene)).len(), 1);
+    }
+}
+
+fn digest(scene: &Scene) -> String {
+    scene.shown("1.0")["sci/base"].clone().expect("it was pushed")
+}
