@@ -47,7 +47,7 @@ pub use blobs::blobs;
 pub use comparison::Comparison;
 pub use error::{ErrorKind, SourceError};
 pub use recorded::recorded;
-pub use stored::contents_of_commit;
+pub use stored::{Take, contents_of_commit};
 pub use touched::{Since, Touched, first_touched, touched};
 
 use crate::tree::{Base, Inputs, Tree};

@@ -17,9 +17,11 @@ use super::rules::Rules;
 use super::tracked::{Known, Tracked, tracked};
 use super::{Additions, Options, SourceError, disk, untracked};
 
+/// Takes the bytes of one entry: the build, the entry's position in its context, the bytes.
+pub type Take<'a> = dyn FnMut(&BuildId, usize, Vec<u8>) -> std::io::Result<()> + 'a;
+
 /// Hands out what is sent for those files of contexts whose bytes on disk are others
-/// ([`OnDisk::Other`]): the build, the position of the entry in its context, and the bytes. They are what
-/// the plan expects.
+/// ([`OnDisk::Other`]). They are what the plan expects.
 ///
 /// `tree` is what the contexts were planned from, `options` what that was read with.
 ///
@@ -29,7 +31,7 @@ pub fn contents_of_commit(
     options: &Options,
     tree: &Tree,
     contexts: &BTreeMap<BuildId, Context>,
-    take: &mut dyn FnMut(&BuildId, usize, Vec<u8>) -> std::io::Result<()>,
+    take: &mut Take<'_>,
 ) -> Result<(), SourceError> {
     let wanted = entries(tree, contexts);
     if wanted.is_empty() {

@@ -184,7 +184,8 @@ hello
 
     #[test]
     fn case_spec_poisoning_lie_what_the_image_does_not_tell_is_not_believed() {
-        let lies: [(&str, fn(&mut Spec)); 9] = [
+        type Lie = fn(&mut Spec);
+        let lies: [(&str, Lie); 9] = [
             ("commit", |spec| spec.revision.commit = "d".repeat(40)),
             ("short", |spec| spec.revision.short = "ddddddd".into()),
             ("count", |spec| spec.revision.count = Some(7)),
