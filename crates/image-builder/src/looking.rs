@@ -141,6 +141,15 @@ impl Looker {
     /// Looks for an image where the flags say.
     pub(crate) async fn look(&self, text: &str) -> anyhow::Result<Seen> {
         let name = self.name(text)?;
+        let missing = |name: &ImageName, why: &str| {
+            let stop = missing(name, why);
+            // As `promote` and `rollback` name products.
+            if text.contains('/') {
+                stop
+            } else {
+                stop.help(format!("a product of this repo is rel/{text}, its layer sci/{text}"))
+            }
+        };
         if self.from == From::Registry {
             return self
                 .in_registry(&name)

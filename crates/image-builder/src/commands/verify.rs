@@ -13,8 +13,8 @@ use planner::source::{self, Comparison, Relation, Touched};
 use planner::tree::Base;
 use planner::{Identity, Request, identities};
 
-use crate::looking::{From, LookArguments, Looker, Place};
-use crate::report::verify::{self as report, Facts, Parent, Published, Verdict, Verified};
+use crate::looking::{From, LookArguments, Looker, Place, Seen};
+use crate::report::verify::{self as report, Facts, OtherBuild, Parent, Published, Verdict, Verified};
 use crate::signals::block_on;
 use crate::{exit, output, planning};
 
@@ -94,11 +94,39 @@ async fn verify(
             let facts = tree.facts(crumb, repo)?;
             builds.push(Verdict::of(crumb, &facts, &parents, arguments.provenance));
         }
+        if let (Place::Registry, Some(top)) = (seen.place, builds.first_mut()) {
+            top.shown(shows(looker, &seen, trail.top(), trail.repo.as_deref()).await?);
+        }
         let foreign = trail.foreign.iter().map(|crumb| Verdict::foreign(&trail.crumbs[*crumb]));
         builds.extend(foreign);
         verified.push(Verified { reference: seen.name.to_string(), builds });
     }
     Ok(verified)
+}
+
+/// What an image's build tag shows; `None` where that is the image. A tag that somebody moved to another image can have
+/// the right labels.
+async fn shows(
+    looker: &Looker,
+    seen: &Seen,
+    crumb: &Crumb,
+    repo: Option<&str>,
+) -> anyhow::Result<Option<OtherBuild>> {
+    let (Some(digest), Some(tag)) = (&seen.digest, crumb.build_tag().and(crumb.version.clone())) else {
+        return Ok(None);
+    };
+    let own = crumb.repository();
+    let at_home = seen.name.repository == own || seen.name.repository.ends_with(&format!("/{own}"));
+    // An image that was copied elsewhere by hand is asked for where it was published.
+    let name = match (at_home, repo) {
+        (true, _) => seen.name.clone(),
+        (false, Some(repo)) => ImageName::parse(&format!("{repo}/{own}:{tag}"))?,
+        (false, None) => return Ok(None),
+    };
+    let build = ImageName { tag: Some(tag), digest: None, has_tag: true, ..name };
+    let shown = looker.registry.resolve(&build).await?;
+    let is_it = shown.as_ref() == Some(digest);
+    Ok((!is_it).then(|| OtherBuild { digest: digest.clone(), build: build.to_string(), shown }))
 }
 
 /// What a moving tag shows now.
@@ -113,11 +141,14 @@ async fn published(
     let Some(seen) = seen else { return Ok(Published::Absent) };
     let target = layer.split_once(':').map_or(layer, |(target, _)| target);
     let trail = Trail::read(&seen.labels, Some(&looker.config.label_prefix));
-    let crumbs = trail.iter().flat_map(|trail| &trail.crumbs);
-    let version = crumbs
-        .filter(|crumb| crumb.repository() == format!("sci/{target}"))
-        .find_map(|crumb| crumb.version.clone());
-    Ok(version.map_or(Published::Silent, Published::Build))
+    let mut crumbs = trail.iter().flat_map(|trail| &trail.crumbs);
+    let wanted = |crumb: &&Crumb| crumb.repository() == format!("sci/{target}") && crumb.version.is_some();
+    let Some(crumb) = crumbs.find(wanted) else { return Ok(Published::Silent) };
+    let version = crumb.version.clone().unwrap_or_default();
+    if seen.place == Place::Registry && shows(looker, &seen, crumb, None).await?.is_some() {
+        return Ok(Published::Moved(version));
+    }
+    Ok(Published::Build(version))
 }
 
 /// The source tree at HEAD and at the commits that trails tell.

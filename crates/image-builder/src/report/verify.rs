@@ -42,10 +42,23 @@ pub(crate) struct Parent {
 pub(crate) enum Published {
     /// This build.
     Build(String),
+    /// An image that tells this build, which the build tag does not show.
+    Moved(String),
     /// An image that does not tell which build it is.
     Silent,
     /// Nothing: it is not there.
     Absent,
+}
+
+/// A build tag that shows something else than the image that names it.
+#[derive(Debug, Clone)]
+pub(crate) struct OtherBuild {
+    /// That of the image.
+    pub(crate) digest: String,
+    /// The build tag, as a full reference.
+    pub(crate) build: String,
+    /// What it shows; `None` when it is not there.
+    pub(crate) shown: Option<String>,
 }
 
 /// One image, build by build.
@@ -70,7 +83,7 @@ pub(crate) struct Verdict {
 /// One thing that was looked at.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Claim {
-    /// `commit`, `inputs`, `tree`, `parent` or `origin`.
+    /// `commit`, `inputs`, `tree`, `parent`, `origin` or `tag`.
     about: &'static str,
     result: Outcome,
     text: String,
@@ -123,6 +136,17 @@ impl Verdict {
             "its labels came with a foreign base: the builds of this image know nothing of it".to_owned();
         let claims = vec![Claim { about: "origin", result: Outcome::Untold, text }];
         Self { name: crumb.repository(), version: crumb.version.clone(), claims }
+    }
+
+    /// Takes in what the build tag shows, where that is another image.
+    pub(crate) fn shown(&mut self, other: Option<OtherBuild>) {
+        let Some(OtherBuild { digest, build, shown }) = other else { return };
+        let shown = match shown {
+            Some(shown) => format!("shows {shown}"),
+            None => "is not there".to_owned(),
+        };
+        let text = format!("it is {digest}, and its labels name the build {build}, which {shown}");
+        self.claims.insert(0, Claim { about: "tag", result: Outcome::Fails, text });
     }
 
     fn holds(&self) -> bool {
@@ -224,6 +248,13 @@ fn stands_on(parent: &Parent, since: Outcome) -> Claim {
         (Some(recorded), Published::Build(now)) => {
             claim(since, format!("it was built on sci/{target}:{recorded}, and published is {now}"))
         }
+        (Some(recorded), Published::Moved(now)) => claim(
+            Outcome::Fails,
+            format!(
+                "it was built on sci/{target}:{recorded}, and sci/{layer} shows an image that is not the build {now} \
+                 that it names"
+            ),
+        ),
         (Some(recorded), Published::Silent) => claim(
             since,
             format!(

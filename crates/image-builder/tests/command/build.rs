@@ -186,3 +186,22 @@ fn a_plan_of_a_dirty_tree_is_held_to_the_same_contents() {
     let run = tree.run(&["build", "--plan", file]).code(2);
     assert!(run.stderr.contains("revision.dirty: "), "{}", run.stderr);
 }
+
+#[test]
+fn what_git_does_not_know_is_told_with_the_command_that_adds_it() {
+    let mut tree = Tree::sample();
+    tree.write("science/late/Dockerfile", "FROM docker.io/library/debian:12\n");
+    tree.commit();
+    tree.write("image-builder.toml", "repo = \"localhost:1/mine\"\n");
+    tree.write("science/new/Dockerfile", "FROM docker.io/library/debian:12\n");
+    tree.write("science/new/sciserver-image.json", "{\"image\": \"new\", \"version\": \"1.0\"}\n");
+    for (arguments, code) in
+        [(&["check"][..], 0), (&["plan"], 0), (&["plan", "--all"], 0), (&["build", "--all"], 5)]
+    {
+        let run = tree.run(arguments).code(code);
+        let told = format!("{}{}", run.stdout, run.stderr);
+        for expect in ["git add image-builder.toml", "git add science/new", "science/late/Dockerfile: "] {
+            assert!(told.contains(expect), "{arguments:?}: {expect}\n{told}");
+        }
+    }
+}

@@ -66,6 +66,20 @@ impl Registry {
         digest
     }
 
+    /// Has a tag show another image with the same configuration.
+    pub(crate) fn move_tag(&self, name: &str) {
+        let (repository, tag) = name.rsplit_once(':').expect("a tag");
+        let mut served = self.served.lock().expect("nobody panics with it");
+        let (media_type, manifest) = served[&format!("{repository}/manifests/{tag}")].clone();
+        let mut manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("a manifest");
+        let layers = manifest["layers"].as_array_mut().expect("a list");
+        layers.push(serde_json::json!({"digest": digest(b"evil"), "size": 1}));
+        let manifest = manifest.to_string().into_bytes();
+        for tag in [tag.to_owned(), digest(&manifest)] {
+            served.insert(format!("{repository}/manifests/{tag}"), (media_type.clone(), manifest.clone()));
+        }
+    }
+
     /// Lists artifacts of a build spec's type for an image of a repository: each with these layers.
     pub(crate) fn artifacts(&self, repository: &str, image: &str, artifacts: &[&[&[u8]]]) {
         let manifest_type = "application/vnd.oci.image.manifest.v1+json";

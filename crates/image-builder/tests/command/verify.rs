@@ -163,3 +163,30 @@ fn a_merge_is_no_change_of_what_it_only_brought_together() {
     assert_eq!(line.matches(&side[..7]).count(), 1, "{told}");
     assert!(!line.contains(&tree.head()[..7]), "{told}");
 }
+
+/// Somebody moves a tag to an image with the same labels and one layer more.
+#[test]
+fn a_moving_tag_that_shows_another_image_with_the_right_labels_does_not_hold() {
+    let tree = Tree::sample();
+    let registry = Registry::start();
+    publish(&tree, &registry);
+    verify(&tree, &registry, &["rel/nist-basic:1.0"]).code(0);
+    registry.move_tag("x/rel/nist-basic:1.0");
+    let moved = verify(&tree, &registry, &["rel/nist-basic:1.0"]).code(7);
+    let fails = moved.stdout.lines().filter(|line| line.contains("    fails")).collect::<Vec<_>>();
+    assert_eq!(fails.len(), 1, "{}", moved.stdout);
+    assert!(fails[0].contains("its labels name the build $REGISTRY/x/rel/nist-basic:1.0-2-"), "{}", fails[0]);
+    assert!(fails[0].contains(", which shows sha256:"), "{}", fails[0]);
+    // Of a parent too; the product itself is what it was.
+    registry.move_tag("x/sci/nist-basic:1.0");
+    let parent = verify(&tree, &registry, &["rel/nist-basic:1.0"]).code(7);
+    assert!(
+        parent.stdout.contains("sci/nist-basic:1.0 shows an image that is not the build 1.0-2-"),
+        "{}",
+        parent.stdout
+    );
+    // What is asked for by its build tag is itself.
+    let build = format!("rel/nist-basic:1.0-2-{}", &tree.head()[..7]);
+    let by_build = verify(&tree, &registry, &[&build]).code(7);
+    assert!(!by_build.stdout.contains("its labels name"), "{}", by_build.stdout);
+}
