@@ -45,7 +45,7 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
         files::read(path, limit)
     };
     read.map_err(|error| match error.kind() {
-        ErrorKind::InvalidInput => Stop::usage(failed())
+        ErrorKind::InvalidInput => Stop::environment(failed())
             .caused_by(error)
             .help("name a regular file, or a pipe as /dev/stdin or by the shell's <(…)")
             .into(),

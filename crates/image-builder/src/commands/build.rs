@@ -49,9 +49,10 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
     show(&planned.plan, arguments, &opened)?;
     published::settled(&planned)?;
     if arguments.run.dryrun {
-        if arguments.run.push {
-            // As the run itself would be.
-            refuse_dirty_push(arguments, &opened, &planned.plan)?;
+        if arguments.run.push
+            && let Err(stop) = refuse_dirty_push(arguments, &opened, &planned.plan)
+        {
+            output::tell(&problems::note(&format!("without --dryrun this is refused, exit code 2: {stop}")));
         }
         planning::leave(opened, planned);
         return Ok(exit::DONE);
