@@ -1,7 +1,7 @@
 //! The reader of rpm's databases: whatever a layer has in the place of one, it is read to an end, and either tells packages
 //! that have names and versions or says why it tells none.
 
-use inside::{Contents, contents, read_layer};
+use inside::{Budget, Contents, contents, read_layer};
 
 const PATH: &str = "var/lib/rpm/rpmdb.sqlite";
 
@@ -11,7 +11,7 @@ pub(crate) fn body(data: &[u8]) {
     header.set_size(data.len() as u64);
     tar.append_data(&mut header, PATH, data).expect("a tar in memory");
     let tar = tar.into_inner().expect("a tar in memory");
-    let layer = read_layer(&tar[..]).expect("the layer itself is whole");
+    let layer = read_layer(&tar[..], &Budget::default()).expect("the layer itself is whole");
     let Contents { packages, unread } = contents(&[&layer]);
     for one in &unread {
         assert!(one.path == PATH && !one.why.is_empty(), "{one:?}");

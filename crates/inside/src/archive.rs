@@ -4,20 +4,25 @@
 //! layer is read as it comes by, and found its place afterwards. Where `manifest.json` is missing, the image layout of the
 //! OCI image specification is followed from `index.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::compression::{Form, peek};
 use crate::configuration::Configuration;
 use crate::layer::{Layer, read_layer};
+use crate::limits::Budget;
+use crate::members::Members;
 
 /// The largest text of an archive that is kept, and how much of such texts in all, in bytes.
 const MAX_TEXT: u64 = 16 << 20;
 const MAX_TEXTS: usize = 64 << 20;
-/// An index may name an index; so many are followed.
+/// An index may name an index, a link a link; so many are followed.
 const DEPTH: usize = 4;
+/// The most files and links of an archive: it has a few for each layer.
+const MAX_PARTS: usize = 64 << 10;
 
 /// What an archive holds.
 #[derive(Debug, Default)]
@@ -25,7 +30,7 @@ pub struct Archive {
     /// Its images, in no order.
     pub images: Vec<Archived>,
     /// Their layers by the digests of their contents.
-    pub layers: BTreeMap<String, Layer>,
+    pub layers: BTreeMap<String, Arc<Layer>>,
 }
 
 /// An image of an archive.
@@ -39,23 +44,25 @@ pub struct Archived {
 #[derive(Debug, Default)]
 struct Parts {
     texts: BTreeMap<String, Vec<u8>>,
-    layers: BTreeMap<String, Layer>,
+    layers: BTreeMap<String, Arc<Layer>>,
     links: BTreeMap<String, String>,
 }
 
 /// Reads an archive to its end.
 ///
 /// # Errors
-/// When the stream breaks, or is no archive of images.
-pub fn read_archive(mut reader: impl Read) -> io::Result<Archive> {
+/// When the stream breaks, is no archive of images, or one of its layers goes beyond a bound.
+pub fn read_archive(reader: impl Read, budget: &Budget) -> io::Result<Archive> {
     let mut parts = Parts::default();
     let mut kept = 0;
-    let mut tar = tar::Archive::new(&mut reader);
-    for entry in tar.entries()? {
-        let entry = entry?;
-        let kind = entry.header().entry_type();
-        let name = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_owned();
-        if let Some(target) = entry.link_name_bytes().filter(|_| kind.is_symlink() || kind.is_hard_link()) {
+    let mut members = Members::new(reader);
+    while let Some(member) = members.next()? {
+        if parts.count() >= MAX_PARTS {
+            return Err(wrong(&format!("it has more than {MAX_PARTS} files")));
+        }
+        let name = String::from_utf8_lossy(&member.path).trim_start_matches("./").to_owned();
+        let kind = member.kind;
+        if let Some(target) = member.link.filter(|_| kind.is_symlink() || kind.is_hard_link()) {
             let target = String::from_utf8_lossy(&target).into_owned();
             let from =
                 if kind.is_symlink() { name.rsplit_once('/').map_or("", |(parent, _)| parent) } else { "" };
@@ -65,10 +72,9 @@ pub fn read_archive(mut reader: impl Read) -> io::Result<Archive> {
         if !kind.is_file() {
             continue;
         }
-        let size = entry.size();
-        let (form, mut entry) = peek(entry)?;
+        let (form, mut entry) = peek(members.content())?;
         match form {
-            Form::Json if size <= MAX_TEXT => {
+            Form::Json if member.size <= MAX_TEXT => {
                 let mut text = Vec::new();
                 entry.read_to_end(&mut text)?;
                 kept += text.len();
@@ -78,17 +84,21 @@ pub fn read_archive(mut reader: impl Read) -> io::Result<Archive> {
                 parts.texts.insert(name, text);
             }
             Form::Tar | Form::Gzip | Form::Zstd => {
-                parts.layers.insert(name, read_layer(entry)?);
+                parts.layers.insert(name, Arc::new(read_layer(entry, budget)?));
             }
             Form::Json | Form::Other => {}
         }
     }
     // Who sends it must not be cut off before its last byte.
-    io::copy(&mut reader, &mut io::sink())?;
+    io::copy(&mut members.into_rest(), &mut io::sink())?;
     parts.settle()
 }
 
 impl Parts {
+    fn count(&self) -> usize {
+        self.texts.len() + self.layers.len() + self.links.len()
+    }
+
     fn settle(self) -> io::Result<Archive> {
         let images = match self.texts.get("manifest.json") {
             Some(text) => self.by_manifest(text)?,
@@ -105,7 +115,7 @@ impl Parts {
                 let name = self.target(name);
                 let layer =
                     self.layers.get(name).ok_or_else(|| wrong(&format!("the layer {name} is missing")))?;
-                found.layers.insert(digest.clone(), layer.clone());
+                found.layers.insert(digest.clone(), Arc::clone(layer));
             }
             found.images.push(Archived { configuration });
         }
@@ -139,12 +149,16 @@ impl Parts {
         }
         let name = |blob: &Blob| format!("blobs/{}", blob.digest.replacen(':', "/", 1));
         let (mut open, mut images) = (vec![("index.json".to_owned(), DEPTH)], Vec::new());
+        let mut met = BTreeSet::new();
         while let Some((at, depth)) = open.pop() {
-            // An index may name images for other platforms, which are not there.
-            let (Some(text), true) = (self.texts.get(&at), depth > 0) else { continue };
+            // An index may name images for other platforms, which are not there, and another index again and again.
+            let (Some(text), true) = (self.texts.get(&at), depth > 0 && met.insert(at.clone())) else {
+                continue;
+            };
             let manifest: Manifest =
                 serde_json::from_slice(text).map_err(|why| wrong(&format!("{at} cannot be read: {why}")))?;
-            open.extend(manifest.manifests.iter().flatten().map(|blob| (name(blob), depth - 1)));
+            let below = manifest.manifests.iter().flatten().map(|blob| (name(blob), depth - 1));
+            open.extend(below.filter(|(below, _)| self.texts.contains_key(below)));
             if let (Some(config), Some(layers)) = (&manifest.config, &manifest.layers)
                 && layers.iter().all(|layer| self.layers.contains_key(&name(layer)))
             {
@@ -232,8 +246,12 @@ mod tests {
     }
 
     fn version(archive: &Archive, image: usize) -> Vec<String> {
-        let layers: Vec<&Layer> =
-            archive.images[image].configuration.layers.iter().map(|digest| &archive.layers[digest]).collect();
+        let layers: Vec<&Layer> = archive.images[image]
+            .configuration
+            .layers
+            .iter()
+            .map(|digest| &*archive.layers[digest])
+            .collect();
         stack::contents(&layers).packages.into_values().flatten().collect()
     }
 
@@ -257,14 +275,14 @@ mod tests {
             ],
             &[("l/layer.tar", "../a/layer.tar")],
         );
-        let archive = read_archive(&archive[..]).unwrap();
+        let archive = read_archive(&archive[..], &Budget::default()).unwrap();
         assert_eq!(archive.images.len(), 2);
         assert_eq!(
             (version(&archive, 0), version(&archive, 1)),
             (vec!["top".to_owned()], vec!["top".to_owned()])
         );
         assert_eq!(
-            archive.layers["sha256:base"],
+            *archive.layers["sha256:base"],
             layer(&[Entry::File(STATUS, "Package: libc6\nVersion: base\n")])
         );
         assert_eq!(archive.layers.len(), 4);
@@ -296,7 +314,7 @@ mod tests {
             ],
             &[],
         );
-        let archive = read_archive(&archive[..]).unwrap();
+        let archive = read_archive(&archive[..], &Budget::default()).unwrap();
         assert_eq!((archive.images.len(), version(&archive, 0)), (1, vec!["2".to_owned()]));
     }
 
@@ -314,10 +332,10 @@ mod tests {
             ),
             (vec![("manifest.json", manifest(&["a"])), ("c.json", b"[1]".to_vec())], "cannot be read"),
         ] {
-            let error = read_archive(&outer(&parts, &[])[..]).unwrap_err().to_string();
+            let error = read_archive(&outer(&parts, &[])[..], &Budget::default()).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
         let cut = outer(&[("a/layer.tar", status("1"))], &[]);
-        assert!(read_archive(&cut[..800]).is_err());
+        assert!(read_archive(&cut[..800], &Budget::default()).is_err());
     }
 }

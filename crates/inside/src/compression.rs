@@ -4,6 +4,8 @@ use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
+use crate::limits::{Beyond, Limit};
+
 /// So many bytes tell what follows.
 const HEAD: usize = 512;
 
@@ -54,13 +56,29 @@ pub(crate) fn unpacked<'a>(reader: impl Read + 'a) -> io::Result<Box<dyn BufRead
     Ok(match form {
         // Several members in a row are one stream; what is made for lazy pulling has one for each file.
         Form::Gzip => Box::new(BufReader::with_capacity(64 << 10, MultiGzDecoder::new(reader))),
-        Form::Zstd => Box::new(BufReader::with_capacity(64 << 10, zstd::Decoder::with_buffer(reader)?)),
+        Form::Zstd => {
+            let mut decoder = zstd::Decoder::with_buffer(reader)?;
+            decoder.window_log_max(Limit::Window.most().ilog2())?;
+            Box::new(BufReader::with_capacity(64 << 10, Windowed(decoder)))
+        }
         Form::Tar => Box::new(reader),
         Form::Json | Form::Other => {
             let why = "a layer that is neither a tar nor one packed by gzip or zstd";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
     })
+}
+
+/// Says of a frame with too large a window which bound that is; zstd says it in words alone.
+struct Windowed<R>(R);
+
+impl<R: Read> Read for Windowed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| match error.to_string().contains("too much memory") {
+            true => Beyond(Limit::Window).into(),
+            false => error,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -105,6 +123,20 @@ mod tests {
         }
         for other in [&b"{}"[..], b"", b"plain text"] {
             assert!(unpacked(other).is_err(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_would_take_much_memory_is_refused() {
+        for (window, beyond) in [(25, None), (26, Some(Beyond(Limit::Window)))] {
+            let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(window).unwrap();
+            for _ in 0..80 {
+                encoder.write_all(&[7; 1 << 20]).unwrap();
+            }
+            let packed = encoder.finish().unwrap();
+            let read = unpacked(&packed[..]).and_then(|mut reader| io::copy(&mut reader, &mut io::sink()));
+            assert_eq!(read.as_ref().err().and_then(Beyond::of), beyond, "{read:?}");
         }
     }
 }

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::limits::Limit;
+
 /// What is used of a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Configuration {
@@ -138,6 +140,7 @@ impl Configuration {
     pub fn from_json(bytes: &[u8]) -> Result<Self, String> {
         let raw: Raw = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         let layers = raw.rootfs.unwrap_or_default().diff_ids.unwrap_or_default();
+        Limit::Layers.check(layers.len() as u64).map_err(|beyond| beyond.to_string())?;
         let history = raw.history.unwrap_or_default();
         let made_by: Vec<String> = history
             .into_iter()
@@ -236,5 +239,10 @@ mod tests {
         let untold = r#"{"rootfs": {"diff_ids": ["a", "b"]}, "history": [{"created_by": "one"}]}"#;
         assert!(Configuration::from_json(untold.as_bytes()).unwrap().made_by.is_empty());
         assert!(Configuration::from_json(b"[1]").is_err());
+        let layers =
+            |count: usize| format!("{{\"rootfs\": {{\"diff_ids\": [{}\"\"]}}}}", "\"\",".repeat(count - 1));
+        assert_eq!(Configuration::from_json(layers(1024).as_bytes()).unwrap().layers.len(), 1024);
+        let beyond = Configuration::from_json(layers(1025).as_bytes()).unwrap_err();
+        assert_eq!(beyond, "an image of more than 1,024 layers");
     }
 }

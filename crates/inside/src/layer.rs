@@ -7,15 +7,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufReader, Read};
+use std::iter;
 
 use tar::EntryType;
 
 use crate::compression::unpacked;
-use crate::parse::{self, Named};
+use crate::limits::{Beyond, Budget, Limit, Then};
+use crate::members::{Member, Members};
+use crate::parse::{self, Keeper, Named};
 use crate::record::Record;
 
-/// A layer has no more entries than this; beyond it, it is not an image's.
-const MAX_ENTRIES: usize = 8 << 20;
+/// What is counted against [`Limit::Kept`], about what it takes in memory: a path of which only the hash is kept, one that
+/// may stand for a directory of records, a record, and each directory above a record, which is looked up.
+const HASH: u64 = 8;
+const REMOVAL: u64 = 40;
+const RECORD: u64 = 160;
+const ABOVE: u64 = 24;
 
 /// What a layer does to the records of packages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,13 +31,15 @@ pub struct Layer {
     pub(crate) records: BTreeMap<String, Found>,
     /// Hashes of the paths below which nothing of the layers below is left, the paths themselves included, sorted: what is taken
     /// away, and everything that is no directory.
-    covers: Vec<u64>,
+    pub(crate) covers: Vec<u64>,
     /// The same without the paths themselves.
-    opaque: Vec<u64>,
+    pub(crate) opaque: Vec<u64>,
     /// Hashes of those paths that may stand for a directory of records: what is taken away, and links.
     pub(crate) removals: BTreeSet<u64>,
     /// Bytes of the tar.
     pub bytes: u64,
+    /// What is counted of it against [`Limit::Kept`], in bytes: about the memory that it takes.
+    pub kept: u64,
 }
 
 /// What is at the path of a record.
@@ -42,27 +51,27 @@ pub(crate) enum Found {
     Link(String),
     /// Something that tells nothing, and why.
     Unread(String),
+    /// Something of which more is there than is read.
+    Beyond(Beyond),
 }
 
 impl Layer {
-    /// Whether nothing of the layers below is left at a path.
-    pub(crate) fn hides(&self, path: &str) -> bool {
-        let has = |set: &[u64], path: &str| set.binary_search(&hash(path)).is_ok();
-        let above = path.match_indices('/').map(|(at, _)| &path[..at]);
-        // An opaque root is written as the empty path.
-        let mut above = above.chain([""]);
-        has(&self.covers, path) || above.any(|path| has(&self.covers, path) || has(&self.opaque, path))
+    fn keep(&mut self, bytes: u64, budget: &Budget) -> Result<(), Beyond> {
+        budget.keep(bytes)?;
+        self.kept += bytes;
+        Ok(())
     }
 
     fn entry(
         &mut self,
         path: String,
-        kind: EntryType,
-        link: Option<String>,
+        member: &Member,
         content: impl Read,
+        budget: &Budget,
     ) -> io::Result<()> {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
         if name == ".wh..wh..opq" {
+            self.keep(HASH + REMOVAL, budget)?;
             let hash = hash(parent);
             self.removals.insert(hash);
             self.opaque.push(hash);
@@ -71,6 +80,7 @@ impl Layer {
         if let Some(name) = name.strip_prefix(".wh.") {
             // What else begins like this is aufs's own.
             if !name.starts_with(".wh.") {
+                self.keep(HASH + REMOVAL, budget)?;
                 let gone =
                     hash(&if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") });
                 self.removals.insert(gone);
@@ -78,53 +88,89 @@ impl Layer {
             }
             return Ok(());
         }
+        let kind = member.kind;
         if kind.is_dir() {
             return Ok(());
         }
+        self.keep(HASH, budget)?;
         self.covers.push(hash(&path));
         if kind.is_symlink() {
+            self.keep(REMOVAL, budget)?;
             self.removals.insert(hash(&path));
         }
         let Some(record) = Record::of(&path) else { return Ok(()) };
+        let link = member.link.as_deref().map(clean).transpose()?.flatten();
+        let texts = path.len() + link.as_ref().map_or(0, String::len);
+        self.keep(RECORD + texts as u64 + ABOVE * depth(&path), budget)?;
         let found = match kind {
             EntryType::Link => match link {
                 Some(target) => Found::Link(target),
                 None => Found::Unread("a link to nowhere".to_owned()),
             },
-            kind if is_file(kind) => match parse::record(record, BufReader::new(content))? {
-                Ok(packages) => Found::Packages(packages),
-                Err(why) => Found::Unread(why),
-            },
-            _ => Found::Unread("it is no file".to_owned()),
+            kind if !is_file(kind) => Found::Unread("it is no file".to_owned()),
+            _ if member.is_sparse => {
+                Found::Unread("it is stored as a sparse file, which is not read".to_owned())
+            }
+            _ => self.record(record, content, budget)?,
         };
         self.records.insert(path, found);
         Ok(())
+    }
+
+    /// Reads a record. One that goes beyond a bound of its own is left; its layer is read on.
+    fn record(&mut self, record: Record, content: impl Read, budget: &Budget) -> io::Result<Found> {
+        let mut keeper = Keeper::new(budget);
+        let most = match record {
+            Record::Rpm => Limit::Database,
+            _ => Limit::Record,
+        };
+        let content = BufReader::new(Bounded { reader: content, read: 0, most });
+        let read = parse::record(record, content, &mut keeper);
+        let found = match read {
+            Ok(Ok(packages)) => {
+                self.kept += keeper.kept;
+                return Ok(Found::Packages(packages));
+            }
+            Ok(Err(why)) => Found::Unread(why),
+            Err(error) => match Beyond::of(&error) {
+                Some(beyond) if beyond.0.then() == Then::Record => Found::Beyond(beyond),
+                _ => {
+                    budget.give_back(keeper.kept);
+                    return Err(error);
+                }
+            },
+        };
+        budget.give_back(keeper.kept);
+        Ok(found)
     }
 }
 
 /// Reads a layer, packed or not, to its end.
 ///
 /// # Errors
-/// When the stream breaks, or is no layer.
-pub fn read_layer(mut reader: impl Read) -> io::Result<Layer> {
+/// When the stream breaks, is no layer, or goes beyond a bound that is not one of a single record: [`Beyond`] is its source.
+pub fn read_layer(reader: impl Read, budget: &Budget) -> io::Result<Layer> {
     let mut layer = Layer::default();
+    match fill(&mut layer, reader, budget) {
+        Ok(()) => Ok(layer),
+        Err(error) => {
+            budget.give_back(layer.kept);
+            Err(error)
+        }
+    }
+}
+
+fn fill(layer: &mut Layer, mut reader: impl Read, budget: &Budget) -> io::Result<()> {
     let mut bytes = 0;
     {
-        let mut counted = Counted { reader: unpacked(&mut reader)?, bytes: &mut bytes };
-        let mut tar = tar::Archive::new(&mut counted);
-        for (number, entry) in tar.entries()?.enumerate() {
-            if number >= MAX_ENTRIES {
-                let why = format!("a layer of more than {MAX_ENTRIES} files");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-            }
-            let entry = entry?;
-            let Some(path) = clean(&entry.path_bytes()) else { continue };
-            let kind = entry.header().entry_type();
-            let link = entry.link_name_bytes().and_then(|target| clean(&target));
-            layer.entry(path, kind, link, entry)?;
+        let metered = Metered { reader: unpacked(&mut reader)?, bytes: &mut bytes, budget };
+        let mut members = Members::new(metered);
+        while let Some(member) = members.next()? {
+            let Some(path) = clean(&member.path)? else { continue };
+            layer.entry(path, &member, members.content(), budget)?;
         }
         // Behind the tar's end there may be padding, which belongs to the blob as well.
-        io::copy(&mut counted, &mut io::sink())?;
+        io::copy(&mut members.into_rest(), &mut io::sink())?;
     }
     io::copy(&mut reader, &mut io::sink())?;
     layer.bytes = bytes;
@@ -133,7 +179,7 @@ pub fn read_layer(mut reader: impl Read) -> io::Result<Layer> {
         set.dedup();
         set.shrink_to_fit();
     }
-    Ok(layer)
+    Ok(())
 }
 
 fn is_file(kind: EntryType) -> bool {
@@ -142,45 +188,90 @@ fn is_file(kind: EntryType) -> bool {
 
 /// A path as it is compared: without `./`, without a leading or trailing `/`; `None` for one that leads out of the image,
 /// or is no UTF-8, as no record's is.
-fn clean(path: &[u8]) -> Option<String> {
-    let path = str::from_utf8(path).ok()?;
+fn clean(path: &[u8]) -> Result<Option<String>, Beyond> {
+    let Ok(path) = str::from_utf8(path) else { return Ok(None) };
     let mut clean = String::with_capacity(path.len());
+    let mut parts = 0;
     for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
         if part == ".." {
-            return None;
+            return Ok(None);
         }
+        Limit::Depth.check(parts)?;
+        parts += 1;
         if !clean.is_empty() {
             clean.push('/');
         }
         clean.push_str(part);
     }
-    (!clean.is_empty()).then_some(clean)
+    Ok((!clean.is_empty()).then_some(clean))
 }
 
-/// The same in every run of the program, and short: a layer can have hundreds of thousands of paths.
+/// How many directories lie above a path.
+fn depth(path: &str) -> u64 {
+    path.bytes().filter(|byte| *byte == b'/').count() as u64
+}
+
+/// Short, since a layer can have hundreds of thousands of paths.
 fn hash(path: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    path.hash(&mut hasher);
-    hasher.finish()
+    hashes(path).last().unwrap_or_default()
 }
 
-/// Counts what is read.
-struct Counted<'a, R> {
+/// Hashes of the root, of each directory above a path, and of the path, in one pass over it. The same in every run.
+pub(crate) fn hashes(path: &str) -> impl Iterator<Item = u64> + '_ {
+    let mut hasher = DefaultHasher::new();
+    let parts = path.split('/').filter(|part| !part.is_empty());
+    iter::once(hasher.finish()).chain(parts.map(move |part| {
+        #[cfg(test)]
+        tests::HASHED.with(|hashed| hashed.set(hashed.get() + 1));
+        part.hash(&mut hasher);
+        hasher.finish()
+    }))
+}
+
+/// A record, up to a bound.
+struct Bounded<R> {
+    reader: R,
+    read: u64,
+    most: Limit,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.read += read as u64;
+        self.most.check(self.read)?;
+        Ok(read)
+    }
+}
+
+/// Counts what is unpacked, of this layer and of all that share the budget.
+struct Metered<'a, R> {
     reader: R,
     bytes: &'a mut u64,
+    budget: &'a Budget,
 }
 
-impl<R: Read> Read for Counted<'_, R> {
+impl<R: Read> Read for Metered<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
         *self.bytes += read as u64;
+        Limit::LayerUnpacked.check(*self.bytes)?;
+        self.budget.unpack(read as u64)?;
         Ok(read)
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::cell::Cell;
+
     use super::*;
+    use crate::stack::hides;
+
+    thread_local! {
+        /// How many parts of paths were hashed.
+        pub(crate) static HASHED: Cell<u64> = const { Cell::new(0) };
+    }
 
     /// An entry of a layer.
     pub(crate) enum Entry<'a> {
@@ -211,7 +302,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn layer(entries: &[Entry<'_>]) -> Layer {
-        read_layer(&tar(entries)[..]).unwrap()
+        read_layer(&tar(entries)[..], &Budget::default()).unwrap()
     }
 
     #[test]
@@ -252,7 +343,7 @@ pub(crate) mod tests {
             ("usr/share/big/was/a/directory", true),
             ("opt/lib", false),
         ] {
-            assert_eq!(layer.hides(path), hidden, "{path}");
+            assert_eq!(hides(&layer, path), hidden, "{path}");
         }
         assert_eq!(layer.bytes % 512, 0);
         assert!(layer.bytes > 5000);
@@ -261,8 +352,52 @@ pub(crate) mod tests {
     #[test]
     fn a_broken_stream_is_an_error() {
         let whole = tar(&[Entry::File("var/lib/dpkg/status", &"Package: a\nVersion: 1\n\n".repeat(100))]);
-        assert!(read_layer(&whole[..1024]).is_err());
-        assert!(read_layer(&b"no tar"[..]).is_err());
+        let budget = Budget::default();
+        assert!(read_layer(&whole[..1024], &budget).is_err());
+        assert!(read_layer(&b"no tar"[..], &budget).is_err());
+    }
+
+    #[test]
+    fn unpacked_bytes_are_counted_of_a_layer_and_of_all() {
+        let read = |before: u64, budget: &Budget| {
+            let mut bytes = before;
+            Metered { reader: &b"x"[..], bytes: &mut bytes, budget }.read(&mut [0; 8])
+        };
+        let budget = Budget::default();
+        let beyond = |read: io::Result<usize>| Beyond::of(&read.unwrap_err());
+        assert_eq!(read(Limit::LayerUnpacked.most() - 1, &budget).unwrap(), 1);
+        assert_eq!(beyond(read(Limit::LayerUnpacked.most(), &budget)), Some(Beyond(Limit::LayerUnpacked)));
+        budget.unpack(Limit::Unpacked.most() - 1).unwrap();
+        assert_eq!(beyond(read(0, &budget)), Some(Beyond(Limit::Unpacked)));
+    }
+
+    /// Of files, removals and links not much is kept, but there may be many.
+    #[test]
+    fn files_of_every_kind_are_counted() {
+        for entry in [
+            Entry::File("x", ""),
+            Entry::Symlink("x", "y"),
+            Entry::Hard("x", "y"),
+            Entry::File("a/.wh.x", ""),
+            Entry::File("a/.wh..wh..opq", ""),
+        ] {
+            let budget = Budget::default();
+            budget.keep(Limit::Kept.most() - HASH + 1).unwrap();
+            let error = read_layer(&tar(&[entry])[..], &budget).unwrap_err();
+            assert_eq!(Beyond::of(&error), Some(Beyond(Limit::Kept)));
+        }
+    }
+
+    /// A layer that was not read whole leaves the budget as it was.
+    #[test]
+    fn what_is_not_kept_is_given_back() {
+        let whole = tar(&[Entry::File("var/lib/dpkg/status", &"Package: a\nVersion: 1\n\n".repeat(100))]);
+        let budget = Budget::default();
+        for _ in 0..3 {
+            assert!(read_layer(&whole[..2048], &budget).is_err());
+        }
+        budget.keep(Limit::Kept.most()).unwrap();
+        assert_eq!(Beyond::of(&read_layer(&whole[..], &budget).unwrap_err()), Some(Beyond(Limit::Kept)));
     }
 
     #[test]
@@ -270,8 +405,11 @@ pub(crate) mod tests {
         for (path, expect) in
             [("./a//b/", Some("a/b")), ("/a", Some("a")), ("a/../b", None), ("./", None), ("", None)]
         {
-            assert_eq!(clean(path.as_bytes()).as_deref(), expect, "{path}");
+            assert_eq!(clean(path.as_bytes()).unwrap().as_deref(), expect, "{path}");
         }
-        assert_eq!(clean(b"\xff"), None);
+        assert_eq!(clean(b"\xff"), Ok(None));
+        // As many directories as there may be, and a file.
+        assert!(clean(&b"a/".repeat(257)).unwrap().is_some());
+        assert_eq!(clean(&b"a/".repeat(258)), Err(Beyond(Limit::Depth)));
     }
 }

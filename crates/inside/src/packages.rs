@@ -66,6 +66,9 @@ pub struct Unread {
     pub path: String,
     /// Why it was not read.
     pub why: String,
+    /// Whether that is a bound that no package manager comes near, so that somebody wrote the record to not be read.
+    #[serde(default)]
+    pub is_beyond: bool,
 }
 
 /// All that was found in a stack of layers.

@@ -1,8 +1,9 @@
 //! Layers on top of each other → what the image holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::layer::{Found, Layer};
+use crate::layer::{Found, Layer, hashes};
+use crate::limits::Limit;
 use crate::packages::{Contents, Package, Unread};
 use crate::record::{Record, is_cached};
 
@@ -17,24 +18,95 @@ enum Seen<'a> {
     Untouched,
 }
 
-fn look<'a>(layers: &[&'a Layer], path: &str) -> Seen<'a> {
-    for layer in layers.iter().rev() {
-        if let Some(found) = layer.records.get(path) {
-            return Seen::There(layer, found);
+/// A stack of layers, the lowest first, that can be asked about some paths. Layers are counted from 1.
+struct Stack<'a> {
+    layers: &'a [&'a Layer],
+    /// The topmost layer that has a record.
+    records: BTreeMap<&'a str, usize>,
+    hidden: Hidden,
+}
+
+/// Which layer is the topmost one that hides a path: all layers are asked at once for all paths and the directories above them,
+/// so that work grows with what there is and not with one times the other.
+struct Hidden {
+    /// Hashes of the paths and directories, sorted.
+    asked: Vec<u64>,
+    /// For each of these the topmost layer that hides it and what lies below it.
+    covered: Vec<usize>,
+    /// The same of what lies below it alone.
+    opaque: Vec<usize>,
+}
+
+impl<'a> Stack<'a> {
+    /// `paths` beside those of its own records.
+    fn new(layers: &'a [&'a Layer], paths: impl Iterator<Item = &'a str>) -> Self {
+        let mut records = BTreeMap::new();
+        for (number, layer) in layers.iter().enumerate() {
+            records.extend(layer.records.keys().map(|path| (path.as_str(), number + 1)));
         }
-        if layer.hides(path) {
+        let hidden = Hidden::new(layers, records.keys().copied().chain(paths));
+        Self { layers, records, hidden }
+    }
+
+    fn look(&self, path: &str) -> Seen<'a> {
+        let there = self.records.get(path).copied().unwrap_or_default();
+        let hiding = self.hidden.by(path);
+        if hiding > there {
             return Seen::Gone;
         }
+        let layer = there.checked_sub(1).map(|at| self.layers[at]);
+        match layer.and_then(|layer| Some((layer, layer.records.get(path)?))) {
+            Some((layer, found)) => Seen::There(layer, found),
+            None => Seen::Untouched,
+        }
     }
-    Seen::Untouched
+}
+
+impl Hidden {
+    fn new<'a>(layers: &[&Layer], paths: impl Iterator<Item = &'a str>) -> Self {
+        let mut asked: Vec<u64> = paths.flat_map(hashes).collect();
+        asked.sort_unstable();
+        asked.dedup();
+        let (mut covered, mut opaque) = (vec![0; asked.len()], vec![0; asked.len()]);
+        for (number, layer) in layers.iter().enumerate() {
+            for (set, tops) in [(&layer.covers, &mut covered), (&layer.opaque, &mut opaque)] {
+                // The shorter list is gone through.
+                if set.len() < asked.len() {
+                    for at in set.iter().filter_map(|hash| asked.binary_search(hash).ok()) {
+                        tops[at] = number + 1;
+                    }
+                } else {
+                    let hit = |hash: &u64| set.binary_search(hash).is_ok();
+                    for (top, _) in tops.iter_mut().zip(&asked).filter(|(_, hash)| hit(hash)) {
+                        *top = number + 1;
+                    }
+                }
+            }
+        }
+        Self { asked, covered, opaque }
+    }
+
+    /// The topmost layer that hides a path, one that was asked for; zero where none does.
+    fn by(&self, path: &str) -> usize {
+        let (mut top, mut above) = (0, 0);
+        for at in hashes(path).map(|hash| self.asked.binary_search(&hash)) {
+            let Ok(at) = at else { continue };
+            // Only of what lies above the path counts what is opaque.
+            top = top.max(above).max(self.covered[at]);
+            above = self.opaque[at];
+        }
+        top
+    }
 }
 
 /// What a stack of layers, the lowest first, holds.
 #[must_use]
 pub fn contents(layers: &[&Layer]) -> Contents {
     let mut contents = Contents::default();
-    for path in paths(layers) {
-        let Seen::There(layer, found) = look(layers, path) else { continue };
+    let (mut packages, mut further) = (0, 0);
+    let stack = Stack::new(layers, [].into_iter());
+    for path in stack.records.keys().copied() {
+        let Seen::There(layer, found) = stack.look(path) else { continue };
         let (Some(record), false) = (Record::of(path), is_cached(path)) else { continue };
         let found = match found {
             // The other name may be one of conda's cache.
@@ -46,18 +118,35 @@ pub fn contents(layers: &[&Layer]) -> Contents {
             },
             found => found,
         };
-        let unread = |why: &str| Unread { path: path.to_owned(), why: why.to_owned() };
+        let mut unread = |why: String, is_beyond: bool| {
+            if contents.unread.len() < Limit::Unread.length() {
+                contents.unread.push(Unread { path: path.to_owned(), why, is_beyond });
+            } else {
+                further += 1;
+            }
+        };
         match (found, record.ecosystem()) {
-            (Found::Packages(packages), Some(ecosystem)) => {
-                for named in packages {
+            (Found::Packages(found), Some(ecosystem)) => {
+                packages += found.len() as u64;
+                if let Err(beyond) = Limit::Packages.check(packages) {
+                    packages -= found.len() as u64;
+                    unread(beyond.to_string(), true);
+                    continue;
+                }
+                for named in found {
                     let place = record.place(path).to_owned();
                     let package = Package { ecosystem, place, name: named.name.clone() };
                     contents.packages.entry(package).or_default().insert(named.version.clone());
                 }
             }
-            (Found::Unread(why), _) => contents.unread.push(unread(why)),
+            (Found::Unread(why), _) => unread(why.clone(), false),
+            (Found::Beyond(beyond), _) => unread(beyond.to_string(), true),
             (Found::Packages(_) | Found::Link(_), _) => {}
         }
+    }
+    if let (Some(last), true) = (contents.unread.last_mut(), further > 0) {
+        last.why = format!("{}; {further} further records were not read either", last.why);
+        last.is_beyond = true;
     }
     contents
 }
@@ -68,11 +157,15 @@ pub fn contents(layers: &[&Layer]) -> Contents {
 pub fn is_decided(a: &[&Layer], b: &[&Layer]) -> bool {
     let removals =
         |layers: &[&Layer]| layers.iter().flat_map(|layer| &layer.removals).copied().collect::<BTreeSet<_>>();
+    if removals(a) != removals(b) {
+        return false;
+    }
+    let [of_a, of_b] = [(a, b), (b, a)].map(|(layers, others)| Stack::new(layers, paths(others)));
     let both = |path: &str| {
-        let untouched = |layers| look(layers, path) == Seen::Untouched;
-        untouched(a) == untouched(b)
+        let untouched = |stack: &Stack<'_>| stack.look(path) == Seen::Untouched;
+        untouched(&of_a) == untouched(&of_b)
     };
-    removals(a) == removals(b) && paths(a).chain(paths(b)).all(both)
+    of_a.records.keys().chain(of_b.records.keys()).all(|path| both(path))
 }
 
 /// How many of their lowest layers two images share, by the digests of the layers' contents.
@@ -82,18 +175,19 @@ pub fn shared(a: &[String], b: &[String]) -> usize {
 }
 
 fn paths<'a>(layers: &[&'a Layer]) -> impl Iterator<Item = &'a str> {
-    layers
-        .iter()
-        .flat_map(|layer| layer.records.keys())
-        .map(String::as_str)
-        .collect::<BTreeSet<_>>()
-        .into_iter()
+    layers.iter().flat_map(|layer| layer.records.keys()).map(String::as_str)
+}
+
+/// Whether a layer hides a path of those below it.
+#[cfg(test)]
+pub(crate) fn hides(layer: &Layer, path: &str) -> bool {
+    Hidden::new(&[layer], [path].into_iter()).by(path) > 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layer::tests::{Entry, layer};
+    use crate::layer::tests::{Entry, HASHED, layer};
 
     const STATUS: &str = "var/lib/dpkg/status";
     const PYTHON: &str = "opt/v/lib/python3/site-packages";
@@ -191,6 +285,28 @@ mod tests {
         ] {
             assert_eq!(is_decided(&a, &b), decided);
         }
+    }
+
+    /// Work grows with paths and with layers, not with one times the other, and not with the square of a path's length.
+    #[test]
+    fn case_quadratic_cpu_of_long_paths_below_many_layers() {
+        let work = |directories: usize, count: usize, layers: usize| {
+            let path = |number: usize| format!("{}{number}/conda-meta/x.json", "a/".repeat(directories));
+            let paths: Vec<String> = (0..count).map(path).collect();
+            let text = r#"{"name": "x", "version": "1"}"#;
+            let files: Vec<Entry<'_>> = paths.iter().map(|path| Entry::File(path, text)).collect();
+            let lowest = layer(&files);
+            let plain = layer(&[Entry::File("srv/script", "x")]);
+            let stack: Vec<&Layer> = std::iter::once(&lowest).chain((0..layers).map(|_| &plain)).collect();
+            HASHED.set(0);
+            assert!(!contents(&stack).packages.is_empty());
+            assert!(is_decided(&stack, &stack));
+            HASHED.get()
+        };
+        let one = work(100, 10, 10);
+        assert_eq!(work(100, 10, 20), one, "layers do not count");
+        assert!(work(200, 10, 10) <= 2 * one, "of a path only its length counts");
+        assert_eq!(work(100, 20, 10), 2 * one);
     }
 
     #[test]

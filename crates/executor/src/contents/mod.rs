@@ -2,20 +2,21 @@
 //!
 //! An engine gives an image only as a whole, several images with what they share once. A registry gives layer by layer, so only
 //! those are read in which two images differ, and what they share only where that can change the answer. All of it
-//! streams: no layer is kept, neither in memory nor on disk. `inside` knows what is read; this knows from where.
+//! streams: no layer is kept, neither in memory nor on disk. `inside` knows what is read, and how much at most; this knows from
+//! where. Who asks bounds the time: a comparison that is dropped stops reading at once, on all of its threads.
 
 mod on_engine;
 mod pipe;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
-use inside::{Archive, Archived, Configuration, Contents, Layer};
+use inside::{Archive, Archived, Budget, Configuration, Contents, Layer};
 use plan::ImageName;
 use registry::{Again, Registry, Waits, retry};
 
@@ -28,7 +29,9 @@ use crate::prepare::registry_error;
 
 /// Layers that are read from a registry at a time.
 const AT_ONCE: usize = 3;
-/// How often a layer is read that breaks off, at most so long after the first time.
+/// Layers that are remembered from one comparison to the next take so much memory; beyond it they are forgotten.
+const REMEMBERED: u64 = 256 << 20;
+/// Interrupted layer downloads are retried for at most this long.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// Where an image is looked for.
@@ -182,9 +185,10 @@ impl Reader {
 
     /// What so many of the lowest layers of two images hold.
     pub(crate) async fn lowest(&self, images: [(&Image, usize); 2]) -> Result<[Contents; 2], RunError> {
-        self.fetch(&images.map(|(image, _)| (image, 0))).await?;
+        let reading = Reading::default();
+        self.fetch(&images.map(|(image, _)| (image, 0)), &reading).await?;
         Ok(images.map(|(image, layers)| {
-            let stack = self.stack(image, 0);
+            let stack = reading.stack(image, 0);
             inside::contents(&refer(&stack[..layers.min(stack.len())]))
         }))
     }
@@ -217,19 +221,21 @@ impl Reader {
     /// When a layer cannot be read.
     pub async fn compare(&self, a: &Image, b: &Image) -> Result<Compared, RunError> {
         let shared = inside::shared(&a.configuration.layers, &b.configuration.layers);
-        self.fetch(&[(a, shared), (b, shared)]).await?;
+        let reading = Reading::default();
+        self.fetch(&[(a, shared), (b, shared)], &reading).await?;
         let decided = {
-            let [a, b] = [a, b].map(|image| self.stack(image, shared));
+            let [a, b] = [a, b].map(|image| reading.stack(image, shared));
             inside::is_decided(&refer(&a), &refer(&b))
         };
         let from = if decided { shared } else { 0 };
         // One of the two has the layers at hand more easily.
         let nearer = if matches!(b.place, Place::Engine { .. }) { b } else { a };
-        self.fetch(&[(nearer, from)]).await?;
-        let stacks = [a, b].map(|image| self.stack(image, from));
+        self.fetch(&[(nearer, from)], &reading).await?;
+        let stacks = [a, b].map(|image| reading.stack(image, from));
         let contents = [&stacks[0], &stacks[1]].map(|stack| inside::contents(&refer(stack)));
         let all = a.configuration.layers.iter().chain(&b.configuration.layers);
-        let unpacked = all.filter_map(|digest| Some((digest.clone(), self.known(digest)?.bytes))).collect();
+        let unpacked =
+            all.filter_map(|digest| Some((digest.clone(), self.known(digest, &reading)?.bytes))).collect();
         let mut made_by = self.made_by.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for configuration in [&a.configuration, &b.configuration] {
             made_by.extend(configuration.layers.iter().cloned().zip(configuration.made_by.iter().cloned()));
@@ -238,12 +244,12 @@ impl Reader {
     }
 
     /// Sees to it that the layers of images above a position are known.
-    async fn fetch(&self, wanted: &[(&Image, usize)]) -> Result<(), RunError> {
+    async fn fetch(&self, wanted: &[(&Image, usize)], reading: &Reading) -> Result<(), RunError> {
         let mut ids = BTreeSet::new();
         let mut blobs = BTreeMap::new();
         for (image, from) in wanted {
             let layers = image.configuration.layers.iter().enumerate().skip(*from);
-            for (position, digest) in layers.filter(|(_, digest)| self.known(digest).is_none()) {
+            for (position, digest) in layers.filter(|(_, digest)| self.known(digest, reading).is_none()) {
                 match &image.place {
                     Place::Engine { id } => drop(ids.insert(id.as_str())),
                     Place::Registry { blobs: all, .. } => {
@@ -254,12 +260,12 @@ impl Reader {
         }
         if let (false, Some(engine)) = (ids.is_empty(), &self.engine) {
             let ids: Vec<&str> = ids.into_iter().collect();
-            self.export(engine, &ids).await?;
+            self.export(engine, &ids, reading).await?;
         }
         let untold = |(image, from): &(&Image, usize)| match image.place {
             Place::Engine { .. } => {
                 let mut layers = image.configuration.layers.iter().skip(*from);
-                layers.find(|digest| self.known(digest).is_none()).cloned()
+                layers.find(|digest| self.known(digest, reading).is_none()).cloned()
             }
             Place::Registry { .. } => None,
         };
@@ -269,7 +275,7 @@ impl Reader {
             )));
         }
         // What the engine gave need not come from a registry.
-        blobs.retain(|digest, _| self.known(digest).is_none());
+        blobs.retain(|digest, _| self.known(digest, reading).is_none());
         let mut missing = Vec::new();
         for (digest, (name, blob)) in blobs {
             let image = ImageName::parse(name).map_err(|error| RunError::refused(error.to_string()))?;
@@ -277,8 +283,8 @@ impl Reader {
         }
         futures_util::stream::iter(missing)
             .map(|(digest, image, blob)| async move {
-                let layer = self.layer(&image, &blob).await?;
-                self.remember(digest, layer);
+                let layer = self.layer(&image, &blob, &reading.budget).await?;
+                self.remember(digest, Arc::new(layer), reading);
                 Ok::<(), RunError>(())
             })
             .buffer_unordered(AT_ONCE)
@@ -286,10 +292,13 @@ impl Reader {
             .await
     }
 
-    async fn export(&self, engine: &Engine, ids: &[&str]) -> Result<(), RunError> {
+    async fn export(&self, engine: &Engine, ids: &[&str], reading: &Reading) -> Result<(), RunError> {
         let stream = engine.export(ids, self.idle);
-        let archive: Archive =
-            self.read(stream, 0, inside::read_archive).await.map_err(|error: Broken<EngineError>| {
+        let budget = reading.budget.clone();
+        let archive: Archive = self
+            .read(stream, 0, move |archive| inside::read_archive(archive, &budget))
+            .await
+            .map_err(|error: Broken<EngineError>| {
                 let why = match error {
                     Broken::Stream(error) => error.message,
                     Broken::Content(why) => why,
@@ -303,16 +312,22 @@ impl Reader {
             }
         }
         for (digest, layer) in archive.layers {
-            self.remember(digest, layer);
+            self.remember(digest, layer, reading);
         }
         Ok(())
     }
 
     /// Reads a layer from a registry. One that breaks off is read again from its beginning.
-    async fn layer(&self, image: &ImageName, blob: &registry::Layer) -> Result<Layer, RunError> {
+    async fn layer(
+        &self,
+        image: &ImageName,
+        blob: &registry::Layer,
+        budget: &Budget,
+    ) -> Result<Layer, RunError> {
         let attempt = |_| async move {
             let open = self.registry.blob(image, &blob.digest).await.map_err(Broken::Stream)?;
-            let layer = self.read(pieces(open), 1, inside::read_layer).await?;
+            let budget = budget.clone();
+            let layer = self.read(pieces(open), 1, move |layer| inside::read_layer(layer, &budget)).await?;
             self.traffic[2].fetch_add(1, Ordering::Relaxed);
             Ok(layer)
         };
@@ -359,17 +374,49 @@ impl Reader {
         }
     }
 
-    fn remember(&self, digest: String, layer: Layer) {
-        self.layers.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::new(layer));
+    fn remember(&self, digest: String, layer: Arc<Layer>, reading: &Reading) {
+        reading.held().insert(digest.clone(), Arc::clone(&layer));
+        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        layers.insert(digest, layer);
+        if layers.values().map(|layer| layer.kept).sum::<u64>() > REMEMBERED {
+            layers.clear();
+        }
     }
 
-    fn known(&self, digest: &str) -> Option<Arc<Layer>> {
-        self.layers.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    /// A layer that was read, now or before; the comparison holds it from now on.
+    fn known(&self, digest: &str, reading: &Reading) -> Option<Arc<Layer>> {
+        let mut held = reading.held();
+        if let Some(layer) = held.get(digest) {
+            return Some(Arc::clone(layer));
+        }
+        let layer = self.layers.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()?;
+        held.insert(digest.to_owned(), Arc::clone(&layer));
+        Some(layer)
+    }
+}
+
+/// One comparison: what it may still read, and the layers that it knows. When it is over, also before its end, nothing reads on.
+#[derive(Debug, Default)]
+struct Reading {
+    budget: Budget,
+    layers: Mutex<BTreeMap<String, Arc<Layer>>>,
+}
+
+impl Reading {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Layer>>> {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The known layers of an image from a position on.
     fn stack(&self, image: &Image, from: usize) -> Vec<Arc<Layer>> {
-        image.configuration.layers.iter().skip(from).filter_map(|digest| self.known(digest)).collect()
+        let held = self.held();
+        image.configuration.layers.iter().skip(from).filter_map(|digest| held.get(digest).cloned()).collect()
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.budget.stop();
     }
 }
 

@@ -1,10 +1,11 @@
 //! conda's record of one installed package, `conda-meta/*.json`.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, BufReader, Read};
 
 use serde::Deserialize;
 
-use super::{Named, one};
+use super::{Keeper, Named, one};
+use crate::limits::Limit;
 
 /// The rest of such a file is long, a list of all that was installed, and is passed over as it comes.
 #[derive(Deserialize)]
@@ -14,18 +15,63 @@ struct Meta {
     build: Option<String>,
 }
 
-pub(super) fn read(reader: impl BufRead) -> io::Result<Result<Vec<Named>, String>> {
-    match serde_json::from_reader::<_, Meta>(reader) {
+pub(super) fn read(reader: impl BufRead, keeper: &mut Keeper<'_>) -> io::Result<Result<Vec<Named>, String>> {
+    match serde_json::from_reader::<_, Meta>(BufReader::new(Bounded::new(reader))) {
         Ok(Meta { name, version, build }) => {
             // The same version is built again against other libraries: that is another package.
             let version = version.map(|version| match build {
                 Some(build) => format!("{version} {build}"),
                 None => version,
             });
-            Ok(one(name.as_ref(), version.as_ref()))
+            one(name, version, keeper)
         }
         Err(error) if error.is_io() => Err(error.into()),
         Err(error) => Ok(Err(format!("it is no JSON as conda writes it, line {}", error.line()))),
+    }
+}
+
+/// A JSON text as it comes, until one of its strings is too long or too much stands inside each other: a parser holds a string
+/// until it ends, and a byte for each list or object that is open.
+struct Bounded<R> {
+    reader: R,
+    /// Bytes of the string that is open.
+    string: Option<u64>,
+    escaped: bool,
+    depth: u64,
+}
+
+impl<R> Bounded<R> {
+    fn new(reader: R) -> Self {
+        Self { reader, string: None, escaped: false, depth: 0 }
+    }
+
+    fn see(&mut self, byte: u8) -> io::Result<()> {
+        match (&mut self.string, byte) {
+            (Some(_), b'"') if !self.escaped => self.string = None,
+            (Some(length), _) => {
+                *length += 1;
+                self.escaped = byte == b'\\' && !self.escaped;
+                Limit::JsonString.check(*length)?;
+            }
+            (None, b'"') => (self.string, self.escaped) = (Some(0), false),
+            (None, b'[' | b'{') => {
+                self.depth += 1;
+                Limit::JsonDepth.check(self.depth)?;
+            }
+            (None, b']' | b'}') => self.depth = self.depth.saturating_sub(1),
+            (None, _) => {}
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        for byte in &buffer[..read] {
+            self.see(*byte)?;
+        }
+        Ok(read)
     }
 }
 
@@ -46,7 +92,34 @@ mod tests {
             ("{\n\"name\": 7}", "error: it is no JSON as conda writes it, line 2"),
             ("", "error: it is no JSON as conda writes it, line 1"),
         ] {
-            assert_eq!(show(read(text.as_bytes())), expect, "{text}");
+            assert_eq!(show(text.as_bytes(), read), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn strings_and_depth_are_bounded_wherever_they_are() {
+        let most = Limit::JsonString.length();
+        let rest = r#""name": "a", "version": "1"}"#;
+        let nested = |depth: usize| format!("{{\"x\": {}{}, {rest}", "[".repeat(depth), "]".repeat(depth));
+        for (text, expect) in [
+            (format!("{{\"x\": \"{}\\\"\", {rest}", "x".repeat(most - 2)), "a 1"),
+            (
+                format!("{{\"x\": \"{}\\\"\", {rest}", "x".repeat(most - 1)),
+                "beyond: a string in a record of conda of more than 64 KiB",
+            ),
+            (
+                format!("{{\"{}\": 1, {rest}", "x".repeat(most + 1)),
+                "beyond: a string in a record of conda of more than 64 KiB",
+            ),
+            (nested(127), "a 1"),
+            (nested(128), "beyond: a record of conda of more than 128 levels"),
+            (format!("{{\"x\": \"{}\", {rest}", "[".repeat(1000)), "a 1"),
+            (
+                format!("{{\"name\": \"{}\", \"version\": \"1\"}}", "x".repeat(2000)),
+                "beyond: a name or version of a package of more than 1 KiB",
+            ),
+        ] {
+            assert_eq!(show(text.as_bytes(), read), expect, "{:.60}", text);
         }
     }
 }

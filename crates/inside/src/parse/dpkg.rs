@@ -3,22 +3,23 @@
 use std::io::{self, BufRead};
 use std::ops::ControlFlow;
 
-use super::Named;
 use super::architecture::by_name;
 use super::fields::stanzas;
+use super::{Keeper, Named};
 
 const FIELDS: [&str; 4] = ["Package", "Version", "Architecture", "Status"];
 
-pub(super) fn read(reader: impl BufRead) -> io::Result<Result<Vec<Named>, String>> {
+pub(super) fn read(reader: impl BufRead, keeper: &mut Keeper<'_>) -> io::Result<Result<Vec<Named>, String>> {
     let mut found = Vec::new();
     stanzas(reader, &FIELDS, |values| {
         if let [Some(name), Some(version), architecture, status] = values
             && is_installed(status.as_deref())
         {
             let architecture = architecture.clone().unwrap_or_default();
+            keeper.package(&[name, version, &architecture])?;
             found.push((Named { name: name.clone(), version: version.clone() }, architecture));
         }
-        ControlFlow::Continue(())
+        Ok(ControlFlow::Continue(()))
     })?;
     Ok(Ok(by_name(found)))
 }
@@ -68,14 +69,14 @@ Status: hold ok installed
 Architecture: all
 Version: 2025b-0+deb12u1
 ";
-        insta::assert_snapshot!(show(read(text.as_bytes())), @"
+        insta::assert_snapshot!(show(text.as_bytes(), read), @"
         libc6 2.36-9+deb12u10
         libc6:i386 2.36-9+deb12u10
         half 1:2~rc1-3
         tzdata 2025b-0+deb12u1
         ");
         let distroless = "Package: base-files\nVersion: 12.4\nArchitecture: amd64\n";
-        assert_eq!(show(read(distroless.as_bytes())), "base-files 12.4");
-        assert_eq!(show(read(&b""[..])), "");
+        assert_eq!(show(distroless.as_bytes(), read), "base-files 12.4");
+        assert_eq!(show(b"", read), "");
     }
 }

@@ -3,6 +3,8 @@
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 
+use crate::limits::Limit;
+
 /// So much of a line is looked at; what names a package is far shorter.
 const LINE: u64 = 16 << 10;
 
@@ -11,7 +13,7 @@ const LINE: u64 = 16 << 10;
 pub(super) fn stanzas(
     mut reader: impl BufRead,
     wanted: &[&str],
-    mut take: impl FnMut(&[Option<String>]) -> ControlFlow<()>,
+    mut take: impl FnMut(&[Option<String>]) -> io::Result<ControlFlow<()>>,
 ) -> io::Result<()> {
     let mut values: Vec<Option<String>> = vec![None; wanted.len()];
     let mut line = Vec::new();
@@ -19,7 +21,7 @@ pub(super) fn stanzas(
         let more = next_line(&mut reader, &mut line)?;
         let text = line.trim_ascii_end();
         if !more || text.is_empty() {
-            if values.iter().any(Option::is_some) && take(&values).is_break() || !more {
+            if values.iter().any(Option::is_some) && take(&values)?.is_break() || !more {
                 return Ok(());
             }
             values.fill(None);
@@ -27,8 +29,9 @@ pub(super) fn stanzas(
         let Some(colon) = text.iter().position(|byte| *byte == b':') else { continue };
         // A line that begins with a blank goes on with the field before.
         if let Some(at) = wanted.iter().position(|field| field.as_bytes() == &text[..colon]) {
-            let value = String::from_utf8_lossy(text[colon + 1..].trim_ascii()).into_owned();
-            values[at].get_or_insert(value);
+            let value = text[colon + 1..].trim_ascii();
+            Limit::Text.check(value.len() as u64)?;
+            values[at].get_or_insert_with(|| String::from_utf8_lossy(value).into_owned());
         }
     }
 }
@@ -57,7 +60,7 @@ mod tests {
             seen.push(
                 values.iter().map(|value| value.clone().unwrap_or_default()).collect::<Vec<_>>().join("|"),
             );
-            ControlFlow::Continue(())
+            Ok(ControlFlow::Continue(()))
         })
         .unwrap();
         assert_eq!(seen, ["1|2", ": x:y|", "|after", "last|"]);
@@ -68,7 +71,7 @@ mod tests {
         let mut seen = 0;
         stanzas(&b"A: 1\n\nA: 2\n"[..], &["A"], |_| {
             seen += 1;
-            ControlFlow::Break(())
+            Ok(ControlFlow::Break(()))
         })
         .unwrap();
         assert_eq!(seen, 1);

@@ -15,7 +15,11 @@ mod sqlite;
 
 use std::io::{self, BufRead};
 
+use crate::limits::{Beyond, Budget, Limit};
 use crate::record::Record;
+
+/// What a package takes in memory beside its texts, about.
+const PACKAGE: u64 = 100;
 
 /// A package in a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,35 +28,79 @@ pub(crate) struct Named {
     pub version: String,
 }
 
+/// Counts the packages of a record against its bounds, before they are held.
+pub(crate) struct Keeper<'a> {
+    budget: &'a Budget,
+    packages: u64,
+    /// What was taken of the budget.
+    pub kept: u64,
+}
+
+impl<'a> Keeper<'a> {
+    pub(crate) fn new(budget: &'a Budget) -> Self {
+        Self { budget, packages: 0, kept: 0 }
+    }
+
+    /// One more package with these texts.
+    fn package(&mut self, texts: &[&String]) -> Result<(), Beyond> {
+        self.packages += 1;
+        Limit::RecordPackages.check(self.packages)?;
+        let mut bytes = PACKAGE;
+        for text in texts {
+            Limit::Text.check(text.len() as u64)?;
+            bytes += text.len() as u64;
+        }
+        self.budget.keep(bytes)?;
+        self.kept += bytes;
+        Ok(())
+    }
+}
+
 /// Reads a record; the inner error is what is wrong with its text.
-pub(crate) fn record(record: Record, reader: impl BufRead) -> io::Result<Result<Vec<Named>, String>> {
+pub(crate) fn record(
+    record: Record,
+    reader: impl BufRead,
+    keeper: &mut Keeper<'_>,
+) -> io::Result<Result<Vec<Named>, String>> {
     match record {
-        Record::Dpkg => dpkg::read(reader),
-        Record::Apk => apk::read(reader),
-        Record::Rpm => rpm::read(reader),
+        Record::Dpkg => dpkg::read(reader, keeper),
+        Record::Apk => apk::read(reader, keeper),
+        Record::Rpm => rpm::read(reader, keeper),
         Record::RpmLog => rpm::read_log(reader),
         Record::RpmOther(form) => Ok(Err(format!("rpm's older form of a database, {form}, is not read"))),
-        Record::Python => python::read(reader),
-        Record::Conda => conda::read(reader),
-        Record::R => r::read(reader),
+        Record::Python => python::read(reader, keeper),
+        Record::Conda => conda::read(reader, keeper),
+        Record::R => r::read(reader, keeper),
     }
 }
 
 /// The one package of a record that is about one.
-fn one(name: Option<&String>, version: Option<&String>) -> Result<Vec<Named>, String> {
-    match (name, version) {
-        (Some(name), Some(version)) => Ok(vec![Named { name: name.clone(), version: version.clone() }]),
+fn one(
+    name: Option<String>,
+    version: Option<String>,
+    keeper: &mut Keeper<'_>,
+) -> io::Result<Result<Vec<Named>, String>> {
+    Ok(match (name, version) {
+        (Some(name), Some(version)) => {
+            keeper.package(&[&name, &version])?;
+            Ok(vec![Named { name, version }])
+        }
         (None, _) => Err("it names no package".to_owned()),
         (Some(_), None) => Err("it tells no version".to_owned()),
-    }
+    })
 }
 
+/// What a reader of records makes of a text.
 #[cfg(test)]
-fn show(found: io::Result<Result<Vec<Named>, String>>) -> String {
-    match found.expect("a text in memory can be read") {
-        Ok(all) => {
+fn show<'t>(
+    text: &'t [u8],
+    read: impl FnOnce(&'t [u8], &mut Keeper<'_>) -> io::Result<Result<Vec<Named>, String>>,
+) -> String {
+    match read(text, &mut Keeper::new(&Budget::default())) {
+        Ok(Ok(all)) => {
             all.iter().map(|named| format!("{} {}", named.name, named.version)).collect::<Vec<_>>().join("\n")
         }
-        Err(why) => format!("error: {why}"),
+        Ok(Err(why)) => format!("error: {why}"),
+        Err(error) => format!("beyond: {}", Beyond::of(&error).expect("a text in memory can be read")),
     }
 }

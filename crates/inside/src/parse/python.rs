@@ -4,16 +4,16 @@ use std::io::{self, BufRead};
 use std::ops::ControlFlow;
 
 use super::fields::stanzas;
-use super::{Named, one};
+use super::{Keeper, Named, one};
 
-pub(super) fn read(reader: impl BufRead) -> io::Result<Result<Vec<Named>, String>> {
+pub(super) fn read(reader: impl BufRead, keeper: &mut Keeper<'_>) -> io::Result<Result<Vec<Named>, String>> {
     let (mut name, mut version) = (None, None);
     // What follows the first empty line is the project's description.
     stanzas(reader, &["Name", "Version"], |values| {
         (name, version) = (values[0].as_deref().map(normal), values[1].clone());
-        ControlFlow::Break(())
+        Ok(ControlFlow::Break(()))
     })?;
-    Ok(one(name.as_ref(), version.as_ref()))
+    one(name, version, keeper)
 }
 
 /// A name as it is compared (PEP 503).
@@ -43,7 +43,7 @@ mod tests {
             ("Version: 1\n", "error: it names no package"),
             ("", "error: it names no package"),
         ] {
-            assert_eq!(show(read(text.as_bytes())), expect, "{text:?}");
+            assert_eq!(show(text.as_bytes(), read), expect, "{text:?}");
         }
     }
 }

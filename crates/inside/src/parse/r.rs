@@ -4,15 +4,15 @@ use std::io::{self, BufRead};
 use std::ops::ControlFlow;
 
 use super::fields::stanzas;
-use super::{Named, one};
+use super::{Keeper, Named, one};
 
-pub(super) fn read(reader: impl BufRead) -> io::Result<Result<Vec<Named>, String>> {
+pub(super) fn read(reader: impl BufRead, keeper: &mut Keeper<'_>) -> io::Result<Result<Vec<Named>, String>> {
     let (mut name, mut version) = (None, None);
     stanzas(reader, &["Package", "Version"], |values| {
         (name, version) = (values[0].clone(), values[1].clone());
-        ControlFlow::Break(())
+        Ok(ControlFlow::Break(()))
     })?;
-    Ok(one(name.as_ref(), version.as_ref()))
+    one(name, version, keeper)
 }
 
 #[cfg(test)]
@@ -23,7 +23,7 @@ mod tests {
     #[test]
     fn a_description_is_read() {
         let text = "Package: ggplot2\nTitle: Create Elegant Data Visualisations Using the Grammar of\n    Graphics\nVersion: 3.5.1\n";
-        assert_eq!(show(read(text.as_bytes())), "ggplot2 3.5.1");
-        assert_eq!(show(read(&b"Title: x\n"[..])), "error: it names no package");
+        assert_eq!(show(text.as_bytes(), read), "ggplot2 3.5.1");
+        assert_eq!(show(b"Title: x\n", read), "error: it names no package");
     }
 }

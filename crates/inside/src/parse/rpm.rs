@@ -3,23 +3,21 @@
 
 use std::io::{self, BufRead, Seek, Write};
 
-use super::Named;
 use super::architecture::by_name;
 use super::sqlite::{Column, Database, Row};
+use super::{Keeper, Named};
+use crate::limits::{Beyond, Limit};
 
 /// A database beyond this waits in a file without a name; SQLite's pages can be read in no order of a stream.
 const IN_MEMORY: usize = 32 << 20;
-/// The largest database that is read, in bytes.
-const LARGEST: u64 = 1 << 30;
 /// What names a package lies in the first so many bytes of its header, in all that rpm writes by far.
 const HEADER: usize = 16 << 20;
-/// The longest name or version.
-const TEXT: usize = 4 << 10;
+/// The longest text in a header.
+const TEXT: usize = Limit::Text.length() + 1;
+/// The header follows the row's head and the package's number: so far from the row's beginning.
+const NUMBER: usize = 64;
 /// A header has no more entries than this (rpm's own bound).
 const ENTRIES: usize = 0xffff;
-
-/// No image has more packages.
-const PACKAGES: usize = 1 << 20;
 
 /// What is asked of a header, by rpm's tags.
 const NAME: u32 = 1000;
@@ -31,7 +29,10 @@ const ARCH: u32 = 1022;
 const INT32: u32 = 4;
 const STRING: u32 = 6;
 
-pub(super) fn read(mut reader: impl BufRead) -> io::Result<Result<Vec<Named>, String>> {
+pub(super) fn read(
+    mut reader: impl BufRead,
+    keeper: &mut Keeper<'_>,
+) -> io::Result<Result<Vec<Named>, String>> {
     let mut laid_by = tempfile::spooled_tempfile(IN_MEMORY);
     let mut size = 0;
     loop {
@@ -41,16 +42,24 @@ pub(super) fn read(mut reader: impl BufRead) -> io::Result<Result<Vec<Named>, St
         }
         let read = bytes.len();
         size += read as u64;
-        if size > LARGEST {
-            return Ok(Err(format!("it has more than {} MB", LARGEST >> 20)));
-        }
+        Limit::Database.check(size)?;
         // A full disk is no fault of the image's.
         if let Err(error) = laid_by.write_all(bytes) {
             return Ok(Err(format!("it cannot be laid by to be read: {error}")));
         }
         reader.consume(read);
     }
-    Ok(packages(laid_by))
+    let mut beyond = None;
+    let found = packages(laid_by, |texts| {
+        keeper.package(texts).map_err(|why| {
+            beyond = Some(why);
+            why.to_string()
+        })
+    });
+    match beyond {
+        Some(beyond) => Err(Beyond::into(beyond)),
+        None => Ok(found),
+    }
 }
 
 /// What SQLite did not yet write into the database.
@@ -61,7 +70,10 @@ pub(super) fn read_log(mut reader: impl BufRead) -> io::Result<Result<Vec<Named>
     }
 }
 
-fn packages(file: impl io::Read + Seek) -> Result<Vec<Named>, String> {
+fn packages(
+    file: impl io::Read + Seek,
+    mut keep: impl FnMut(&[&String]) -> Result<(), String>,
+) -> Result<Vec<Named>, String> {
     let mut database = Database::open(file)?;
     let root = database.table("Packages")?;
     let mut found = Vec::new();
@@ -71,8 +83,13 @@ fn packages(file: impl io::Read + Seek) -> Result<Vec<Named>, String> {
         let Some(Column::Bytes(blob)) = columns.get(1) else {
             return Err("a package has no header".to_owned());
         };
-        found.push(header(row, blob.start)?);
-        if found.len() > PACKAGES { Err(format!("it has more than {PACKAGES} packages")) } else { Ok(()) }
+        if blob.start > NUMBER {
+            return Err("a package's header does not follow its number".to_owned());
+        }
+        let (named, architecture) = header(row, blob.start)?;
+        keep(&[&named.name, &named.version, &architecture])?;
+        found.push((named, architecture));
+        Ok(())
     })?;
     Ok(by_name(found))
 }
@@ -132,6 +149,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::Budget;
     use crate::parse::show;
 
     /// A database as rpm 4.18 wrote it: twelve packages, one with a long description, one of a foreign architecture.
@@ -144,11 +162,10 @@ mod tests {
 
     #[test]
     fn a_database_that_rpm_wrote_is_read() {
-        let found = read(&database()[..]).unwrap().map(|mut all| {
-            all.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
-            all
-        });
-        insta::assert_snapshot!(show(Ok(found)), @r"
+        let told = show(&database(), read);
+        let mut told: Vec<&str> = told.lines().collect();
+        told.sort_unstable();
+        insta::assert_snapshot!(told.join("\n"), @r"
         bash 5.1.8-9.el9
         dbus 1:1.12.20-8.el9
         lib1 0.1-1
@@ -167,9 +184,9 @@ mod tests {
     #[test]
     fn one_that_is_not_kept_in_memory_tells_the_same() {
         let mut large = database();
-        let small = show(read(&large[..]));
+        let small = show(&large, read);
         large.resize(IN_MEMORY + (1 << 20), 0);
-        assert_eq!(show(read(&large[..])), small);
+        assert_eq!(show(&large, read), small);
     }
 
     #[test]
@@ -185,7 +202,7 @@ mod tests {
         let name = other.windows(8).position(|bytes| bytes == b"Packages").unwrap();
         other[name..name + 8].copy_from_slice(b"Verfugte");
         let all = [Vec::new(), b"no database".to_vec(), whole[..8192].to_vec(), circle, other];
-        let told: Vec<String> = all.iter().map(|bytes| show(read(&bytes[..]))).collect();
+        let told: Vec<String> = all.iter().map(|bytes| show(bytes, read)).collect();
         insta::assert_snapshot!(told.join("\n"), @r"
         error: it is no database of SQLite
         error: it is no database of SQLite
@@ -208,9 +225,9 @@ mod tests {
 
     #[test]
     fn a_log_counts_when_there_is_something_in_it() {
-        assert_eq!(show(read_log(&b""[..])), "");
+        assert_eq!(show(b"", |text, _| read_log(text)), "");
         assert_eq!(
-            show(read_log(&b"7"[..])),
+            show(b"7", |text, _| read_log(text)),
             "error: what rpm had not yet moved from here into its database is not read"
         );
     }
@@ -235,7 +252,7 @@ mod tests {
             if cut {
                 bytes.truncate(end.index(bytes.len()));
             }
-            prop_assert!(read(&bytes[..]).is_ok());
+            prop_assert!(read(&bytes[..], &mut Keeper::new(&Budget::default())).is_ok());
         }
     }
 }

@@ -11,8 +11,10 @@ const MAGIC: &[u8] = b"SQLite format 3\0";
 const HEAD: usize = 100;
 /// Pages below pages: no file of any size has more.
 const DEPTH: usize = 20;
-/// So many bytes at the beginning of a row tell what its columns are.
+/// So many bytes at the beginning of a row tell what its columns are, and what a table is called.
 const COLUMNS: usize = 1024;
+/// Tables, indexes and views of a database.
+const SCHEMA: usize = 4096;
 
 /// A database.
 #[derive(Debug)]
@@ -79,11 +81,17 @@ impl<R: Read + Seek> Database<R> {
 
     /// The page where a table begins.
     pub(super) fn table(&mut self, wanted: &str) -> Result<u32, String> {
-        let mut found = None;
+        let (mut found, mut rows) = (None, 0);
         self.rows(1, |row| {
+            rows += 1;
+            if rows > SCHEMA {
+                return Err(damaged("it has too many tables"));
+            }
             // type, name, tbl_name, rootpage, sql
             if let [Column::Bytes(kind), Column::Bytes(name), _, Column::Integer(root), ..] =
                 &row.columns()?[..]
+                && kind.end <= COLUMNS
+                && name.end <= COLUMNS
                 && row.bytes(kind)? == b"table"
                 && row.bytes(name)? == wanted.as_bytes()
             {

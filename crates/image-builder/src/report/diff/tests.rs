@@ -66,9 +66,11 @@ fn document() -> Document {
         (Python, "usr/lib/python3/dist-packages", "numpy", "1.26.4"),
         (Conda, "opt/conda", "astropy", "6.0.0 py311_0"),
     ]);
-    first
-        .unread
-        .push(inside::Unread { path: "var/lib/rpm/rpmdb.sqlite".to_owned(), why: "not read".to_owned() });
+    first.unread.push(inside::Unread {
+        path: "var/lib/rpm/rpmdb.sqlite".to_owned(),
+        why: "not read".to_owned(),
+        is_beyond: false,
+    });
     let second = packages(&[
         (Dpkg, "", "libssl3", "3.0.17-1~deb12u2"),
         (Dpkg, "", "curl", "7.88.1-10"),
