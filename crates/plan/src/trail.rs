@@ -4,6 +4,7 @@
 //! read counts as absent. An image of the predecessor carries `version` and `buildtime` only; what stands on what is
 //! then taken from the build times.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -11,6 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::label::{Field, oci};
 use crate::reference::is_sha256;
 use crate::{BuildTag, ImageName, Kind, Name};
+
+/// The most builds of which the labels of an image tell, and of images from which these were made. An engine mounts 127 layers; what
+/// tells of more was made to be hard to read.
+const CRUMBS: usize = 1024;
+const PARENTS: usize = 16 << 10;
 
 /// The value of a `.from` label: what an image was made from, its base and what it copies from.
 ///
@@ -170,7 +176,7 @@ pub enum Writer {
 }
 
 impl Trail {
-    /// Reads the trail; `None` when there is none. `prefix` is looked for first; without it, or when nothing begins so,
+    /// Reads the trail; `None` when there is none, or one of more builds than an image has. `prefix` is looked for first; without it, or when nothing begins so,
     /// the prefix that most labels have counts.
     #[must_use]
     pub fn read(labels: &BTreeMap<String, String>, prefix: Option<&str>) -> Option<Self> {
@@ -178,6 +184,12 @@ impl Trail {
         let most = known.iter().max_by_key(|(prefix, count)| (**count, std::cmp::Reverse(**prefix)));
         let prefix = prefix.filter(|prefix| known.contains_key(prefix)).or(most.map(|(prefix, _)| *prefix))?;
         let crumbs = crumbs(labels, prefix);
+        let parents = |from: &From| from.layers.len() + from.images.len();
+        if crumbs.len() > CRUMBS
+            || crumbs.iter().filter_map(|crumb| crumb.from.as_ref()).map(parents).sum::<usize>() > PARENTS
+        {
+            return None;
+        }
         let own = own_reference(labels);
         let top = own
             .as_ref()
@@ -213,7 +225,11 @@ impl Trail {
     #[must_use]
     pub fn writer(&self, key: &str) -> Writer {
         if let Some(crumb) = self.crumb_of(key) {
-            return if self.foreign.contains(&crumb) { Writer::Foreign(crumb) } else { Writer::Build(crumb) };
+            return if self.foreign.binary_search(&crumb).is_ok() {
+                Writer::Foreign(crumb)
+            } else {
+                Writer::Build(crumb)
+            };
         }
         let ours = self.repo.is_some() && oci::ALL.contains(&key)
             || key.strip_prefix(&self.prefix).is_some_and(|rest| rest == ".spec");
@@ -221,50 +237,54 @@ impl Trail {
     }
 
     fn crumb_of(&self, key: &str) -> Option<usize> {
-        let (prefix, name, _) = take_apart(key)?;
-        let place = |crumb: &Crumb| match name {
-            Some(target) => crumb.kind == Kind::Science && crumb.name == target,
-            None => crumb.kind == Kind::Compat,
+        let (prefix, target, _) = take_apart(key)?;
+        (prefix == self.prefix).then(|| self.place(target)).flatten()
+    }
+
+    /// Where the crumb of a science layer is, or without a target that of the compat build: crumbs are sorted, each comes once.
+    fn place(&self, target: Option<&str>) -> Option<usize> {
+        let order = |crumb: &Crumb| {
+            #[cfg(test)]
+            tests::work();
+            (crumb.kind == Kind::Science).then_some(crumb.name.as_str()).cmp(&target)
         };
-        (prefix == self.prefix).then(|| self.crumbs.iter().position(place)).flatten()
+        self.crumbs.binary_search_by(order).ok()
     }
 
     /// Goes from the top down along what builds recorded. Where nothing is recorded, build times decide.
     fn walk(&mut self) {
-        let mut met = BTreeSet::from([self.top]);
-        let mut open = vec![Step { depth: 0, what: What::Build { crumb: self.top, known: Known::Top } }];
-        while let Some(step) = open.pop() {
+        let mut open = Open::new(&self.crumbs);
+        open.meet(self.top);
+        let mut steps = vec![Step { depth: 0, what: What::Build { crumb: self.top, known: Known::Top } }];
+        while let Some(step) = steps.pop() {
             let depth = step.depth + 1;
             if let What::Build { crumb, .. } = step.what {
                 let mut below: Vec<What> = Vec::new();
                 match &self.crumbs[crumb].from {
-                    Some(from) => self.recorded(from, &mut met, &mut below),
+                    Some(from) => self.recorded(from, &mut open, &mut below),
                     None => {
-                        if let Some(older) = self.older(crumb, &met) {
-                            met.insert(older);
+                        if let Some(older) = open.older(crumb) {
+                            open.meet(older);
                             below.push(What::Build { crumb: older, known: Known::ByTime });
                         }
                     }
                 }
-                open.extend(below.into_iter().rev().map(|what| Step { depth, what }));
+                steps.extend(below.into_iter().rev().map(|what| Step { depth, what }));
             }
             self.steps.push(step);
         }
-        self.foreign = (0..self.crumbs.len()).filter(|crumb| !met.contains(crumb)).collect();
+        self.foreign = (0..self.crumbs.len()).filter(|crumb| !open.met.contains(crumb)).collect();
     }
 
-    fn recorded(&self, from: &From, met: &mut BTreeSet<usize>, below: &mut Vec<What>) {
+    fn recorded(&self, from: &From, open: &mut Open<'_>, below: &mut Vec<What>) {
         let named = |target: &str, tag: Option<&str>| {
-            self.crumbs.iter().position(|crumb| {
-                crumb.kind == Kind::Science
-                    && crumb.name == target
-                    && (tag.is_none() || crumb.version.as_deref() == tag)
-            })
+            let of_tag = |crumb: &usize| tag.is_none() || self.crumbs[*crumb].version.as_deref() == tag;
+            self.place(Some(target)).filter(of_tag)
         };
         for (layer, build_tag) in &from.layers {
             let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
             below.push(match named(target, build_tag.as_deref()) {
-                Some(crumb) if met.insert(crumb) => What::Build { crumb, known: Known::Recorded },
+                Some(crumb) if open.meet(crumb) => What::Build { crumb, known: Known::Recorded },
                 _ => What::Copied { layer: layer.clone(), build_tag: build_tag.clone() },
             });
         }
@@ -278,26 +298,52 @@ impl Trail {
                 (tag.is_some() || image.digest.is_some()).then(|| named(&target, tag.as_deref())).flatten()
             });
             match pinned {
-                Some(crumb) if met.insert(crumb) => {
+                Some(crumb) if open.meet(crumb) => {
                     below.push(What::Build { crumb, known: Known::Recorded });
                 }
                 _ => below.push(What::Image { reference: reference.clone(), digest: digest.clone() }),
             }
         }
     }
+}
+
+/// Which crumbs were met on the way, and those of the others that do not tell what they were made from.
+struct Open<'a> {
+    crumbs: &'a [Crumb],
+    met: BTreeSet<usize>,
+    /// The youngest first; of those of one time the first.
+    silent: BTreeSet<(Reverse<u64>, usize)>,
+}
+
+impl<'a> Open<'a> {
+    fn new(crumbs: &'a [Crumb]) -> Self {
+        let silent = |crumb: &Crumb| crumb.from.is_none() && crumb.kind == Kind::Science;
+        let silent = crumbs.iter().enumerate().filter(|(_, crumb)| silent(crumb));
+        let silent = silent.map(|(at, crumb)| (age(crumb), at)).collect();
+        Self { crumbs, met: BTreeSet::new(), silent }
+    }
+
+    /// Whether a crumb is met for the first time.
+    fn meet(&mut self, crumb: usize) -> bool {
+        self.silent.remove(&(age(&self.crumbs[crumb]), crumb));
+        self.met.insert(crumb)
+    }
 
     /// The youngest build that is older than another and tells no more than it.
-    fn older(&self, than: usize, met: &BTreeSet<usize>) -> Option<usize> {
-        let time = |crumb: usize| self.crumbs[crumb].build_time.unwrap_or(f64::NEG_INFINITY);
-        let silent = (0..self.crumbs.len()).filter(|crumb| {
-            !met.contains(crumb)
-                && self.crumbs[*crumb].from.is_none()
-                && self.crumbs[*crumb].kind == Kind::Science
-        });
-        let older =
-            silent.filter(|crumb| self.crumbs[than].build_time.is_none() || time(*crumb) <= time(than));
-        older.max_by(|a, b| time(*a).total_cmp(&time(*b)).then(b.cmp(a)))
+    fn older(&self, than: usize) -> Option<usize> {
+        #[cfg(test)]
+        tests::work();
+        let of_all = self.crumbs[than].build_time.is_none();
+        let from = if of_all { (Reverse(u64::MAX), 0) } else { (age(&self.crumbs[than]), 0) };
+        self.silent.range(from..).next().map(|(_, crumb)| *crumb)
     }
+}
+
+/// A build's time as a number that has the same order, the youngest first; what tells none is the oldest.
+fn age(crumb: &Crumb) -> Reverse<u64> {
+    // There is a zero below zero, which is the same time.
+    let bits = (crumb.build_time.unwrap_or(f64::NEG_INFINITY) + 0.0).to_bits();
+    Reverse(if bits >> 63 == 1 { !bits } else { bits | 1 << 63 })
 }
 
 /// What `org.opencontainers.image.ref.name` says of the build that wrote it last.

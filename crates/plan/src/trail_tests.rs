@@ -1,8 +1,19 @@
 //! Trails of images that we, the predecessor and strangers made.
 
+use std::cell::Cell;
+
 use proptest::prelude::*;
 
 use super::*;
+
+thread_local! {
+    /// How many crumbs were looked at.
+    static WORK: Cell<usize> = const { Cell::new(0) };
+}
+
+pub(super) fn work() {
+    WORK.set(WORK.get() + 1);
+}
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -212,7 +223,140 @@ fn whoever_does_not_know_ids_reads_the_rest() {
     assert_eq!(before.layers, from.layers);
 }
 
+/// An image of so many builds: each on the next by its time, or, where `deep` of them say so, each of these on all.
+fn builds(count: usize, deep: usize) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    let all: BTreeMap<String, Option<String>> = (0..count).map(|n| (format!("l{n}:1.0"), None)).collect();
+    let all = serde_json::to_string(&From { layers: all, ..From::default() }).unwrap();
+    if deep > 0 {
+        labels.insert(oci::REF_NAME.to_owned(), "r.example/i/sci/l0:1.0".to_owned());
+    }
+    for number in 0..count {
+        let key = |field: &str| format!("p.science.l{number}.{field}");
+        labels.insert(key("version"), "1.0-4-aaaaaaa".to_owned());
+        labels.insert(key("buildtime"), (number * 7 % count).to_string());
+        if number < deep {
+            labels.insert(key("from"), all.clone());
+        }
+    }
+    labels
+}
+
+/// What is done grows with the labels and hardly more: a search among n costs log n.
+#[test]
+fn case_quadratic_cpu_of_trails() {
+    let cost = |count: usize, deep: usize| {
+        let labels = builds(count, deep);
+        WORK.set(0);
+        let trail = Trail::read(&labels, Some("p")).unwrap();
+        assert_eq!(trail.builds().count(), count);
+        assert!(trail.foreign.is_empty());
+        for key in labels.keys() {
+            assert!(matches!(trail.writer(key), Writer::Build(_)));
+        }
+        WORK.get()
+    };
+    for deep in [0, 4] {
+        let (one, two) = (cost(500, deep), cost(1000, deep));
+        assert!(two * 10 < one * 23, "{one} for half of what costs {two}");
+        assert!(one < 500 * (deep + 4) * 12, "{one}");
+    }
+}
+
+#[test]
+fn case_quadratic_cpu_of_more_builds_than_an_image_has() {
+    assert!(Trail::read(&builds(1024, 0), None).is_some());
+    assert_eq!(Trail::read(&builds(1025, 0), None), None);
+    assert!(Trail::read(&builds(1024, 16), None).is_some());
+    assert_eq!(Trail::read(&builds(1024, 17), None), None);
+    // One of another prefix hides nothing.
+    let mut labels = builds(2000, 0);
+    labels.extend(product());
+    assert_eq!(Trail::read(&labels, Some("org.sciserver")), Trail::read(&product(), None));
+}
+
+/// The same walk, which looks at every crumb at every step.
+fn by_looking_at_all(trail: &Trail) -> (Vec<Step>, Vec<usize>) {
+    let crumbs = &trail.crumbs;
+    let named = |target: &str, tag: Option<&str>| {
+        crumbs.iter().position(|crumb| {
+            crumb.kind == Kind::Science
+                && crumb.name == target
+                && (tag.is_none() || crumb.version.as_deref() == tag)
+        })
+    };
+    let time = |crumb: usize| crumbs[crumb].build_time.unwrap_or(f64::NEG_INFINITY);
+    let (mut met, mut steps) = (BTreeSet::from([trail.top]), Vec::new());
+    let mut open = vec![Step { depth: 0, what: What::Build { crumb: trail.top, known: Known::Top } }];
+    while let Some(step) = open.pop() {
+        let mut below = Vec::new();
+        if let What::Build { crumb: than, .. } = step.what {
+            if let Some(from) = &crumbs[than].from {
+                for (layer, tag) in &from.layers {
+                    below.push(match named(layer.split(':').next().unwrap(), tag.as_deref()) {
+                        Some(crumb) if met.insert(crumb) => What::Build { crumb, known: Known::Recorded },
+                        _ => What::Copied { layer: layer.clone(), build_tag: tag.clone() },
+                    });
+                }
+            } else {
+                let older = (0..crumbs.len())
+                    .filter(|at| !met.contains(at))
+                    .filter(|at| crumbs[*at].from.is_none() && crumbs[*at].kind == Kind::Science)
+                    .filter(|at| crumbs[than].build_time.is_none() || time(*at) <= time(than))
+                    .max_by(|a, b| time(*a).partial_cmp(&time(*b)).unwrap().then(b.cmp(a)));
+                if let Some(crumb) = older {
+                    met.insert(crumb);
+                    below.push(What::Build { crumb, known: Known::ByTime });
+                }
+            }
+        }
+        open.extend(below.into_iter().rev().map(|what| Step { depth: step.depth + 1, what }));
+        steps.push(step);
+    }
+    let foreign = (0..crumbs.len()).filter(|at| !met.contains(at)).collect();
+    (steps, foreign)
+}
+
 proptest! {
+    #[test]
+    fn a_trail_is_that_of_a_walk_that_looks_at_all(
+        builds in prop::collection::vec((
+            0..8_usize,
+            prop::option::of(prop::sample::select(vec!["-1.5", "-0", "0", "0.0", "1", "1.0", "2e3"])),
+            prop::option::of(prop::collection::vec((0..9_usize, any::<bool>(), 0..2_u8), 0..4)),
+        ), 1..9),
+        compat in any::<bool>(),
+    ) {
+        let mut labels = BTreeMap::new();
+        for (name, time, from) in builds {
+            let key = |field: &str| format!("p.science.l{name}.{field}");
+            labels.insert(key("version"), "1.0-0-aaaaaaa".to_owned());
+            labels.extend(time.map(|time| (key("buildtime"), time.to_owned())));
+            let from = from.map(|layers| {
+                let layer = |(name, told, tag): (usize, bool, u8)| {
+                    (format!("l{name}:1.0"), told.then(|| format!("1.0-{tag}-aaaaaaa")))
+                };
+                From { layers: layers.into_iter().map(layer).collect(), ..From::default() }
+            });
+            labels.extend(from.map(|from| (key("from"), serde_json::to_string(&from).unwrap())));
+        }
+        if compat {
+            labels.insert("p.compat.version".to_owned(), "l1:1.0-0-aaaaaaa".to_owned());
+        }
+        let trail = Trail::read(&labels, None).unwrap();
+        let (steps, foreign) = by_looking_at_all(&trail);
+        prop_assert_eq!(&trail.steps, &steps);
+        prop_assert_eq!(&trail.foreign, &foreign);
+        for (at, crumb) in trail.crumbs.iter().enumerate() {
+            let key = match crumb.kind {
+                Kind::Science => format!("p.science.{}.inputs", crumb.name),
+                Kind::Compat => "p.compat.inputs".to_owned(),
+            };
+            let expect = if foreign.contains(&at) { Writer::Foreign(at) } else { Writer::Build(at) };
+            prop_assert_eq!(trail.writer(&key), expect);
+        }
+    }
+
     /// Nothing that stands in a label stops its reader, and what is understood is written and read as the same.
     #[test]
     fn what_was_read_is_written_and_read_the_same(
