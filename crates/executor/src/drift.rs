@@ -4,11 +4,10 @@
 //! layer's: it is judged there. What a layer is answerable for is what its own instructions bring, the external base that they
 //! stand on included.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use inside::{Contents, Move, Setting};
+use inside::{Contents, Move, Setting, Unread};
 use plan::label::{self, Field};
 use plan::{Build, ImageName, Kind, Plan, Reason, Role, Target, trail};
 use registry::Registry;
@@ -17,12 +16,12 @@ use crate::build::{BuildFailure, Told};
 use crate::contents::{Image, Reader, Whence};
 use crate::engine::Engine;
 use crate::error::RunError;
-use crate::options::Drift;
+use crate::options::{Drift, Options};
 use crate::prepare::Prepared;
 use crate::progress::Heard;
 use crate::result::Failure;
 
-/// How many moves an error names.
+/// How many moves an error names, and how many records that could not be read a build.
 const NAMED: usize = 5;
 
 /// What looks at packages in one run.
@@ -31,7 +30,7 @@ pub(crate) struct Watch<'a> {
     prepared: &'a Prepared,
     engine: &'a Engine,
     reader: Reader,
-    wanted: Drift,
+    options: &'a Options,
     moved: Mutex<BTreeMap<usize, Vec<Move>>>,
 }
 
@@ -42,22 +41,22 @@ struct Moved {
     /// Of that, what its parent did not bring.
     own: Vec<Move>,
     /// Records in either image that could not be read.
-    unread: Vec<String>,
+    unread: BTreeSet<String>,
+    /// One of them that goes beyond a bound: whoever wrote it did not want it to be read.
+    beyond: Option<Unread>,
 }
 
 impl<'a> Watch<'a> {
-    /// `idle`: how long the engine may be silent while it gives an image.
     pub(crate) fn new(
-        wanted: Drift,
+        options: &'a Options,
         plan: &'a Plan,
         prepared: &'a Prepared,
         engine: &'a Engine,
         registry: &Registry,
-        idle: Duration,
     ) -> Self {
         let platform = Some(plan.platform.clone());
-        let reader = Reader::new(Some(engine.clone()), registry.clone(), platform, idle);
-        Self { plan, prepared, engine, reader, wanted, moved: Mutex::default() }
+        let reader = Reader::new(Some(engine.clone()), registry.clone(), platform, options.idle_timeout);
+        Self { plan, prepared, engine, reader, options, moved: Mutex::default() }
     }
 
     /// Looks at a fresh image, before it has its tags; the error is drift that is forbidden, or cannot be ruled out.
@@ -67,27 +66,32 @@ impl<'a> Watch<'a> {
         image: &str,
         tell: &mut (dyn FnMut(Told) + Send),
     ) -> Result<(), BuildFailure> {
-        if self.wanted == Drift::Ignore {
+        if self.options.drift == Drift::Ignore {
             return Ok(());
         }
         let build = &self.plan.builds[position];
-        let forbidden =
-            self.wanted == Drift::Forbid && build.kind == Kind::Science && !is_explained(&build.reasons);
-        let moved = match self.look(build, image).await {
+        let forbidden = self.options.drift == Drift::Forbid
+            && build.kind == Kind::Science
+            && !is_explained(&build.reasons);
+        let untold = |message: &str| {
+            let message = format!("what moved in it cannot be told (--forbid-drift): {message}");
+            Err(BuildFailure { failure: Failure::Environment, message })
+        };
+        let moved = match self.look_in_time(build, image).await {
             Ok(Some(moved)) => moved,
             // What was never published cannot have moved.
             Ok(None) => return Ok(()),
-            Err(message) if forbidden => {
-                let message = format!("what moved in it cannot be told (--forbid-drift): {message}");
-                return Err(BuildFailure { failure: Failure::Environment, message });
-            }
+            Err(message) if forbidden => return untold(&message),
             Err(message) => {
                 tell(Told::Notice(format!("{}: what moved in it cannot be told: {message}", build.id)));
                 return Ok(());
             }
         };
-        for record in &moved.unread {
-            tell(Told::Notice(format!("{}: whether packages moved cannot be told from /{record}", build.id)));
+        if let (true, Some(Unread { path, why, .. })) = (forbidden, &moved.beyond) {
+            return untold(&format!("/{path} is not read: {why}"));
+        }
+        for record in unread(&moved.unread) {
+            tell(Told::Notice(format!("{}: whether packages moved cannot be told from {record}", build.id)));
         }
         for one in &moved.all {
             tell(Told::Heard(Heard::Line(format!("moved: {}", words(one)))));
@@ -107,6 +111,19 @@ impl<'a> Watch<'a> {
         self.moved.lock().unwrap_or_else(PoisonError::into_inner).remove(&position).unwrap_or_default()
     }
 
+    /// [`Self::look`], in bounded time: images are read as fast as registries give them, and unpack to what strangers wrote.
+    async fn look_in_time(&self, build: &Build, image: &str) -> Result<Option<Moved>, String> {
+        let bound = self.options.read_timeout;
+        match tokio::time::timeout(bound, self.look(build, image)).await {
+            Ok(moved) => moved,
+            Err(_) => Err(format!(
+                "the published image {} could not be read in {} (--read-timeout)",
+                build.moving_tag(),
+                humantime::format_duration(bound)
+            )),
+        }
+    }
+
     async fn look(&self, build: &Build, image: &str) -> Result<Option<Moved>, String> {
         let told = |error: RunError| error.to_string();
         let Some(old) = self.reader.published(build.moving_tag()).await.map_err(told)? else {
@@ -116,16 +133,15 @@ impl<'a> Watch<'a> {
         let compared = self.reader.compare(&old, &new).await.map_err(told)?;
         let [before, after] = &compared.contents;
         let all = inside::moves(&before.packages, &after.packages);
-        let unread = [before, after].into_iter().flat_map(|contents: &Contents| &contents.unread);
-        let mut unread: Vec<String> = unread.map(|unread| unread.path.clone()).collect();
-        unread.sort();
-        unread.dedup();
+        let records = || [before, after].into_iter().flat_map(|contents: &Contents| &contents.unread);
+        let unread = records().map(|unread| unread.path.clone()).collect();
+        let beyond = records().find(|unread| unread.is_beyond).cloned();
         let inherited = match all.is_empty() {
-            true => Vec::new(),
-            false => self.inherited(build, &old, &new).await.map_err(told)?,
+            true => BTreeSet::new(),
+            false => self.inherited(build, &old, &new).await.map_err(told)?.into_iter().collect(),
         };
         let own = all.iter().filter(|one| !inherited.contains(one)).cloned().collect();
-        Ok(Some(Moved { all, own, unread }))
+        Ok(Some(Moved { all, own, unread, beyond }))
     }
 
     /// What moved in the science layer that a build stands on, between the two images that were stood on. Nothing, where the
@@ -212,6 +228,13 @@ fn message(build: &Build, moves: &[Move]) -> String {
     )
 }
 
+/// The first few records, and how many more there are.
+fn unread(records: &BTreeSet<String>) -> Vec<String> {
+    let named = records.iter().take(NAMED).map(|record| format!("/{record}"));
+    let more = records.len().saturating_sub(NAMED);
+    named.chain((more > 0).then(|| format!("{more} more records"))).collect()
+}
+
 /// `python numpy 1.26.4 → 2.0.0`
 fn words(one: &Move) -> String {
     let versions = |versions: &[String]| match versions {
@@ -243,6 +266,13 @@ mod tests {
             assert_eq!(is_explained(&[forced.clone(), reason.clone()]), expect, "{reason:?}");
         }
         assert!(!is_explained(&[forced, rebuilt]));
+    }
+
+    #[test]
+    fn records_that_were_not_read_are_named_up_to_a_number() {
+        let records = |count: usize| (0..count).map(|number| format!("r{number}")).collect();
+        assert_eq!(unread(&records(2)), ["/r0", "/r1"]);
+        assert_eq!(unread(&records(7)), ["/r0", "/r1", "/r2", "/r3", "/r4", "2 more records"]);
     }
 
     #[test]

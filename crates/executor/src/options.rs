@@ -54,6 +54,8 @@ pub struct Options {
     pub secrets: Vec<BuildSecret>,
     /// What becomes of packages that moved since what moving tags show.
     pub drift: Drift,
+    /// How long reading what a fresh image and the one that its moving tag shows hold may take, for [`Self::drift`].
+    pub read_timeout: Duration,
 }
 
 /// What becomes of packages that are not those of the image that a moving tag shows.

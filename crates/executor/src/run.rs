@@ -72,8 +72,7 @@ pub async fn run(
     };
     let error = match outcome {
         Ok(Some((engine, registry, prepared, jobs))) => {
-            let idle = options.idle_timeout;
-            let watch = Watch::new(options.drift, plan, &prepared, &engine, &registry, idle);
+            let watch = Watch::new(options, plan, &prepared, &engine, &registry);
             let surroundings = Surroundings {
                 plan,
                 contexts,

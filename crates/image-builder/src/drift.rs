@@ -1,5 +1,7 @@
 //! The flags that ask which packages moved, and what they come to.
 
+use std::time::Duration;
+
 use clap::Args;
 use executor::Drift;
 
@@ -14,11 +16,22 @@ pub(crate) struct DriftArguments {
     /// Fail a science image, before anything of it is published, whose packages moved although nothing of its layer changed
     ///
     /// Exit code 7. What moved in the layer that it stands on is judged there; an external base is a part of what stands on it.
+    /// Where the published image cannot be read, drift cannot be ruled out: the build fails with exit code 5.
     #[arg(long)]
     forbid_drift: bool,
+    /// How long reading the packages of one image and of the published one may take, for --show-drift and --forbid-drift
+    ///
+    /// Beyond it, --show-drift goes on with a notice; --forbid-drift fails the build (exit code 5).
+    #[arg(long, value_name = "TIME", default_value = "30m")]
+    read_timeout: humantime::Duration,
 }
 
 impl DriftArguments {
+    /// How long the packages of an image may take.
+    pub(crate) fn read_timeout(&self) -> Duration {
+        self.read_timeout.into()
+    }
+
     /// What the executor is asked for. A rebuild is made for the sake of fresh packages: who publishes it wants to know.
     pub(crate) fn wanted(&self, publishes_rebuild: bool) -> Drift {
         match self {

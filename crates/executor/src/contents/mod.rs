@@ -327,7 +327,9 @@ impl Reader {
         let attempt = |_| async move {
             let open = self.registry.blob(image, &blob.digest).await.map_err(Broken::Stream)?;
             let budget = budget.clone();
-            let layer = self.read(pieces(open), 1, move |layer| inside::read_layer(layer, &budget)).await?;
+            let layer = self
+                .read(pieces(open, blob.size), 1, move |layer| inside::read_layer(layer, &budget))
+                .await?;
             self.traffic[2].fetch_add(1, Ordering::Relaxed);
             Ok(layer)
         };
@@ -428,10 +430,17 @@ enum Broken<E> {
     Content(String),
 }
 
-/// The pieces of a blob, up to the first error.
-fn pieces(blob: registry::Blob) -> BoxStream<'static, Result<Bytes, registry::Error>> {
-    futures_util::stream::try_unfold(blob, |mut blob| async move {
-        Ok(blob.piece().await?.map(|piece| (piece, blob)))
+/// The pieces of a blob, up to the first error. More than its manifest tells is one.
+fn pieces(blob: registry::Blob, bytes: u64) -> BoxStream<'static, Result<Bytes, registry::Error>> {
+    futures_util::stream::try_unfold((blob, bytes), |(mut blob, left)| async move {
+        let Some(piece) = blob.piece().await? else { return Ok(None) };
+        match left.checked_sub(piece.len() as u64) {
+            Some(left) => Ok(Some((piece, (blob, left)))),
+            None => Err(registry::Error::new(
+                registry::ErrorKind::Protocol,
+                "a layer is longer than its manifest tells",
+            )),
+        }
     })
     .boxed()
 }

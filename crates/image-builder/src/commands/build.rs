@@ -453,5 +453,6 @@ fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> an
         allow_onbuild: run.allow_onbuild,
         secrets: secrets::read(&run.secret)?,
         drift: run.drift.wanted(run.push && fresh),
+        read_timeout: run.drift.read_timeout(),
     })
 }

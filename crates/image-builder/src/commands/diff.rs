@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use executor::contents::{Reader, Whence};
 
+use crate::exit::Stop;
 use crate::looking::{From, LookArguments, Looker};
 use crate::report::diff::{self as report, Document};
 use crate::signals::block_on;
@@ -33,6 +34,9 @@ pub(crate) struct DiffArguments {
     /// Fail, with exit code 7, when packages or settings differ; labels and layers may
     #[arg(long)]
     check: bool,
+    /// How long reading the two images may take
+    #[arg(long, value_name = "TIME", default_value = "30m")]
+    read_timeout: humantime::Duration,
 }
 
 /// `--format` of a comparison.
@@ -47,7 +51,16 @@ enum DiffFormat {
 /// Compares two images.
 pub(crate) fn run(arguments: &DiffArguments) -> anyhow::Result<u8> {
     let looker = Looker::new(&arguments.look)?;
-    let document = block_on(compare(&looker, &arguments.a, &arguments.b))?;
+    let bound = arguments.read_timeout;
+    let document = block_on(async {
+        let compared = tokio::time::timeout(bound.into(), compare(&looker, &arguments.a, &arguments.b));
+        compared.await.unwrap_or_else(|_| {
+            let message = format!("{} and {} could not be read in {bound}", arguments.a, arguments.b);
+            Err(Stop::environment(message)
+                .help("give --read-timeout more than that if they are large")
+                .into())
+        })
+    })?;
     let text = match arguments.format {
         DiffFormat::Text => report::text(&document, output::stdout_paint()),
         DiffFormat::Json => output::json(&document)?,

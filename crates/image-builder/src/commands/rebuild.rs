@@ -382,6 +382,7 @@ fn options(arguments: &RebuildArguments, looker: &Looker, root: PathBuf) -> anyh
         skip_tests: true,
         allow_onbuild: true,
         drift: executor::Drift::Ignore,
+        read_timeout: Duration::from_secs(30 * 60),
         secrets: Vec::new(),
     })
 }

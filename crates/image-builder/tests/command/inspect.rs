@@ -69,3 +69,27 @@ fn an_image_without_a_trail_says_so_and_one_that_is_not_there_is_another_matter(
     assert!(nobody.stderr.starts_with("error: no engine at unix://$HOME/no.sock"), "{}", nobody.stderr);
     tree.run(&["inspect", "Not/A Name"]).code(2);
 }
+
+/// Labels in numbers that would make work quadratic: sixteen megabytes of them are judged as fast as they are read.
+#[test]
+fn case_quadratic_cpu_of_labels() {
+    let registry = Registry::start();
+    let tree = Tree::new();
+    let old: Vec<(String, String)> = (0..100_000)
+        .flat_map(|number| {
+            let key = |field: &str| format!("org.sciserver.science.l{number}.{field}");
+            [(key("version"), "1.0-4-aaaaaaa".to_owned()), (key("buildtime"), number.to_string())]
+        })
+        .collect();
+    let layers: Vec<String> = (0..300_000).map(|number| format!("\"l{number}:1\":null")).collect();
+    let wide = vec![
+        ("org.sciserver.science.l0.version".to_owned(), "1.0-4-aaaaaaa".to_owned()),
+        ("org.sciserver.science.l0.from".to_owned(), format!("{{\"layers\":{{{}}}}}", layers.join(","))),
+    ];
+    for (tag, labels) in [("old", old), ("wide", wide)] {
+        let labels: Vec<(&str, &str)> = labels.iter().map(|(key, value)| (&key[..], &value[..])).collect();
+        registry.image(&format!("x/y:{tag}"), &labels);
+        let told = tree.run(&["inspect", &format!("{}/x/y:{tag}", registry.host())]).code(7);
+        assert!(told.stdout.contains("no trail: "), "{:.300}", told.stdout);
+    }
+}

@@ -7,6 +7,7 @@ mod carried;
 mod check;
 mod coverage;
 mod diagnostics;
+mod diff;
 mod explain;
 mod graph;
 mod inert;

@@ -40,6 +40,8 @@ struct State {
     bodies: BTreeMap<String, Vec<u8>>,
     /// Statuses that are answered whatever there is.
     troubles: BTreeMap<String, u16>,
+    /// Of what only the first half is sent; then nothing more comes.
+    stalls: BTreeSet<String>,
     asked: Vec<String>,
     builds: u32,
 }
@@ -90,6 +92,36 @@ impl Shelf {
         state.bodies.insert(format!("/v2/{repository}/manifests/{of_manifest}"), manifest.clone());
         state.bodies.insert(format!("/v2/{repository}/manifests/{tag}"), manifest);
         state.labels.insert(format!("{repository}:{tag}"), labels.clone());
+    }
+
+    /// Shows an image of these layers under a tag, each with the size that its manifest tells; returns where they are asked for.
+    pub fn put_layers(&self, repository: &str, tag: &str, layers: &[(Vec<u8>, usize)]) -> Vec<String> {
+        let digests: Vec<String> = layers.iter().map(|(bytes, _)| digest(bytes)).collect();
+        let config = json!({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": digests}});
+        let config = config.to_string();
+        let blob = |media: &str, digest: &str, size: usize| json!({"mediaType": format!("application/vnd.oci.image.{media}"), "digest": digest, "size": size});
+        let all =
+            digests.iter().zip(layers).map(|(digest, (_, size))| blob("layer.v1.tar+gzip", digest, *size));
+        let of_config = digest(config.as_bytes());
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "layers": all.collect::<Vec<_>>(),
+            "config": blob("config.v1+json", &of_config, config.len()),
+        });
+        let manifest = manifest.to_string().into_bytes();
+        let at = |digest: &str| format!("/v2/{repository}/blobs/{digest}");
+        let mut state = self.shared.state();
+        state.bodies.insert(at(&of_config), config.into_bytes());
+        state
+            .bodies
+            .extend(digests.iter().zip(layers).map(|(digest, (bytes, _))| (at(digest), bytes.clone())));
+        state.bodies.insert(format!("/v2/{repository}/manifests/{}", digest(&manifest)), manifest.clone());
+        state.bodies.insert(format!("/v2/{repository}/manifests/{tag}"), manifest);
+        digests.iter().map(|digest| at(digest)).collect()
+    }
+
+    /// From now on sends half of an answer, and then nothing until the one who asked hangs up.
+    pub fn stall(&self, target: &str) {
+        self.shared.state().stalls.insert(target.to_owned());
     }
 
     /// Shows an index under a tag: for each architecture an image with these labels, which `{tag}-{architecture}` shows too.
@@ -323,7 +355,14 @@ fn serve(stream: &TcpStream, shared: &Shared) {
             format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{shown}Content-Length: {length}\r\n\r\n");
         let sent = if first.starts_with("HEAD ") { Vec::new() } else { body };
         let mut stream = stream;
-        if stream.write_all(&[head.as_bytes(), &sent].concat()).is_err() {
+        let stalls = first.split(' ').nth(1).is_some_and(|target| shared.state().stalls.contains(target));
+        let sent = if stalls { &sent[..sent.len() / 2] } else { &sent[..] };
+        if stream.write_all(&[head.as_bytes(), sent].concat()).is_err() {
+            return;
+        }
+        if stalls {
+            // Ends with the connection, or after the time for which one may be silent.
+            let _ = reader.read_line(&mut String::new());
             return;
         }
     }
