@@ -3,7 +3,7 @@
 //! What an edit leaves alone stays as it is to the byte: comments, line ends, a byte order mark, the file's mode.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +20,8 @@ use crate::escape::{escape, escape_output};
 use crate::exit::Stop;
 use crate::report::words::Paint;
 
+/// The largest file that is edited; the planner reads no larger ones.
+const LARGEST: u64 = 16 << 20;
 /// How many lines around a change are shown.
 const CONTEXT: usize = 2;
 
@@ -84,7 +86,9 @@ pub(crate) fn take_from_disk(tree: &mut Tree, root: &Path, files: &BTreeSet<Stri
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    let bytes = files::read(path, LARGEST);
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+    text.with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Where changed files wait below the source tree's root until all of them are whole. Git ignores all of it.

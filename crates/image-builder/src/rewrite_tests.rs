@@ -1,5 +1,6 @@
 //! Files that are rewritten: whole or not at all, and to the byte.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use planner::fixture;

@@ -83,7 +83,10 @@ pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
 }
 
 /// Listens from now on.
-fn listen() -> io::Result<Signals> {
+///
+/// # Errors
+/// When the system does not let us listen.
+pub(crate) fn listen() -> io::Result<Signals> {
     static SIGNALS: Mutex<Option<Signals>> = Mutex::new(None);
     let mut known = SIGNALS.lock().unwrap_or_else(PoisonError::into_inner);
     let signals = match &*known {

@@ -109,7 +109,7 @@ fn fill(mut outline: Outline<'_>, most: u64) -> Spec {
         if matches!(&lacking.file.on_disk, Some(OnDisk::Sha256(_) | OnDisk::Other { sha256: Some(_) })) {
             continue;
         }
-        let Ok(bytes) = fs::read(lacking.source()) else { continue };
+        let Ok(bytes) = files::read(&lacking.source(), most) else { continue };
         put(&mut outline.spec, path, bytes);
     }
     outline.spec

@@ -17,7 +17,10 @@ mod schema;
 pub(crate) mod stale;
 pub(crate) mod verify;
 
+use anyhow::Context as _;
+
 use crate::arguments::{Arguments, Command};
+use crate::signals;
 
 /// Runs what was asked for and returns the exit code.
 ///
@@ -26,6 +29,7 @@ use crate::arguments::{Arguments, Command};
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     if !only_plans(&arguments) {
         small_pages();
+        signals::listen().context("cannot listen to signals")?;
     }
     match arguments.command {
         None => build::run(&arguments.build),

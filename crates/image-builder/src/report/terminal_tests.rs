@@ -85,6 +85,37 @@ fn what_runs_what_waits_for_what_and_how_far_it_is() {
 }
 
 #[test]
+fn what_a_build_printed_last_is_shown_behind_its_step() {
+    let mut watch = Watch::new(&plan(vec![planned("science/a", &[])]), Paint::Plain);
+    let line = |watch: &Watch, width| watch.lines(5.0, width, 10)[0].clone();
+    let printed = |line: &str| Event::Output { id: id("science/a"), line: line.to_owned() };
+    watch.event(&started("science/a"), 0.0);
+    watch.event(&Event::ContextSent { id: id("science/a"), bytes: 202 }, 0.1);
+    assert_eq!(
+        line(&watch, 80).trim_end(),
+        "⠴ science/a context: 202 B sent                                          5.0 s"
+    );
+    watch.event(&step("science/a", "[2/3] RUN make", false), 1.0);
+    // A context that goes on beside an instruction is not what runs.
+    watch.event(&Event::ContextSent { id: id("science/a"), bytes: 203 }, 1.1);
+    assert!(line(&watch, 80).starts_with("⠴ science/a [2/3] RUN make  "), "{}", line(&watch, 80));
+    watch.event(&printed(" 10 %\r 20 % of x.c\x1b[2K\r\n"), 2.0);
+    watch.event(&printed(" \r\n"), 2.0);
+    assert!(
+        line(&watch, 80).starts_with("⠴ science/a [2/3] RUN make | 20 % of x.c\\x1b[2K  "),
+        "{}",
+        line(&watch, 80)
+    );
+    // Both are cut where there is no room.
+    watch.event(&printed(&"y".repeat(500)), 2.0);
+    for width in [20, 40, 60, 100] {
+        assert!(line(&watch, width).chars().count() < width.max(21), "{width}: {}", line(&watch, width));
+    }
+    watch.event(&step("science/a", "[3/3] RUN x", false), 3.0);
+    assert!(line(&watch, 80).starts_with("⠴ science/a [3/3] RUN x  "), "{}", line(&watch, 80));
+}
+
+#[test]
 fn a_small_terminal_shows_what_there_is_room_for() {
     for (width, height) in [(60, 24), (60, 8), (20, 4), (0, 0), (200, 100)] {
         let lines = watch(30).lines(99.0, width, height);

@@ -114,6 +114,21 @@ fn an_existing_file_keeps_its_mode() {
     }
 }
 
+/// `ulimit -f`: a file that may not grow is a full disk, and the signal that goes with it ends nothing.
+#[test]
+fn a_limit_of_file_sizes_is_told_and_leaves_nothing() {
+    let tree = Tree::sample();
+    let own = tree.command(&["build", "--all", "--summary", "s.md", "--junit", "j.xml"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -f 0; exec \"$0\" \"$@\""]).arg(own.get_program()).args(own.get_args());
+    command.current_dir(tree.root()).env_clear().env("HOME", tree.home());
+    let run = tree.outcome(&command.output().unwrap()).code(5);
+    assert!(run.stderr.contains("error: cannot write s.md: File too large"), "{}", run.stderr);
+    let left = fs::read_dir(tree.root()).unwrap().flatten().map(|entry| entry.file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with(".image-builder-")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn a_plan_is_read_from_stdin() {
     let tree = Tree::sample();
