@@ -10,9 +10,13 @@ mod descriptor;
 mod dockerfile;
 mod dockerignore;
 mod fragments;
+mod labels;
+mod layer;
+mod link;
 pub mod mistakes;
 mod names;
 mod rpmdb;
+mod spec;
 mod tree;
 
 /// One fuzz target.
@@ -25,7 +29,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "descriptor", body: descriptor::body },
     Target { name: "dockerfile", body: dockerfile::body },
     Target { name: "fragments", body: fragments::body },
@@ -35,6 +39,10 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "dockerignore", body: dockerignore::body },
     Target { name: "tree", body: tree::body },
     Target { name: "rpmdb", body: rpmdb::body },
+    Target { name: "layer", body: layer::body },
+    Target { name: "labels", body: labels::body },
+    Target { name: "link", body: link::body },
+    Target { name: "spec", body: spec::body },
 ];
 
 /// Runs the body of one target.

@@ -237,9 +237,16 @@ struct Bounded<R> {
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
+        let left = usize::try_from(self.most.most() - self.read).unwrap_or(usize::MAX);
+        if left == 0 && !buffer.is_empty() {
+            return match self.reader.read(&mut buffer[..1])? {
+                0 => Ok(0),
+                _ => Err(Beyond(self.most).into()),
+            };
+        }
+        let most = left.min(buffer.len());
+        let read = self.reader.read(&mut buffer[..most])?;
         self.read += read as u64;
-        self.most.check(self.read)?;
         Ok(read)
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use serde::Deserialize;
 
 use super::{Keeper, Named, one};
-use crate::limits::Limit;
+use crate::limits::{Beyond, Limit};
 
 /// The rest of such a file is long, a list of all that was installed, and is passed over as it comes.
 #[derive(Deserialize)]
@@ -38,14 +38,15 @@ struct Bounded<R> {
     string: Option<u64>,
     escaped: bool,
     depth: u64,
+    beyond: Option<Beyond>,
 }
 
 impl<R> Bounded<R> {
     fn new(reader: R) -> Self {
-        Self { reader, string: None, escaped: false, depth: 0 }
+        Self { reader, string: None, escaped: false, depth: 0, beyond: None }
     }
 
-    fn see(&mut self, byte: u8) -> io::Result<()> {
+    fn see(&mut self, byte: u8) -> Result<(), Beyond> {
         match (&mut self.string, byte) {
             (Some(_), b'"') if !self.escaped => self.string = None,
             (Some(length), _) => {
@@ -67,9 +68,16 @@ impl<R> Bounded<R> {
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(beyond) = self.beyond {
+            return Err(beyond.into());
+        }
         let read = self.reader.read(buffer)?;
-        for byte in &buffer[..read] {
-            self.see(*byte)?;
+        for (at, byte) in buffer[..read].iter().enumerate() {
+            if let Err(beyond) = self.see(*byte) {
+                // Whoever parses may find something wrong before it, however large the pieces are that are read.
+                self.beyond = Some(beyond);
+                return if at == 0 { Err(beyond.into()) } else { Ok(at) };
+            }
         }
         Ok(read)
     }
