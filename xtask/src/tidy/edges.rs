@@ -14,7 +14,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("testbed", &["plan"]),
     ("image-builder", &["plan", "files", "planner", "registry", "executor", "inside"]),
     ("xtask", &[]),
-    ("fuzzing", &["plan", "planner", "executor", "inside"]),
+    ("fuzzing", &["plan", "planner", "executor", "inside", "registry"]),
     ("image-builder-fuzz", &["fuzzing"]),
 ];
 
