@@ -89,7 +89,8 @@ where
     Ok(())
 }
 
-/// Which digest each tag shows now, `None` where there is no such tag; and what could not be asked for.
+/// Which digest each tag shows now, as a hash of what came, since it is written into files; `None` where there is no such
+/// tag. And what could not be asked for.
 pub(crate) async fn digests(
     registry: &Registry,
     questions: BTreeSet<ImageName>,
@@ -98,7 +99,7 @@ pub(crate) async fn digests(
     let ask = |image: ImageName| {
         let registry = registry.clone();
         async move {
-            let answer = registry.resolve(&image).await;
+            let answer = registry.resolve_verified(&image).await;
             (image.to_string(), answer)
         }
     };

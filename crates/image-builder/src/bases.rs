@@ -50,6 +50,7 @@ fn read(
         References { images: references, ..References::default() },
         &config,
         Pushes::Nowhere,
+        &opened.repository,
     )?;
     let questions = stale.questions(&images);
     if questions.is_empty() {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use executor::endpoint::{Endpoint, EndpointRequest};
-use registry::{DockerConfig, Trust};
+use registry::{DockerConfig, Registry, Trust};
 
 use crate::exit::Stop;
 
@@ -98,8 +98,17 @@ pub(crate) fn endpoint(host: Option<&str>, config: &DockerConfig) -> anyhow::Res
 
 /// Where what can be fetched again is kept: `image-builder` in `XDG_CACHE_HOME`, else in `.cache` of the home directory.
 /// See <https://specifications.freedesktop.org/basedir-spec/latest/>, which has relative paths ignored.
-pub(crate) fn cache_directory() -> Option<PathBuf> {
+fn cache_directory() -> Option<PathBuf> {
     Some(directory("XDG_CACHE_HOME", ".cache")?.join("image-builder"))
+}
+
+/// The same way to registries, with configurations kept in the user's cache directory. That may lie in the source tree's repository,
+/// at `tree`, whose links are not followed.
+pub(crate) fn cached(registry: Registry, tree: &Path) -> Registry {
+    match cache_directory() {
+        Some(directory) => registry.with_cache(directory.join("configs"), Some(tree.to_owned())),
+        None => registry,
+    }
 }
 
 /// A directory of the user's, by its variable or where it lies in the home directory.

@@ -5,6 +5,7 @@
 //! the final one move by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -37,10 +38,15 @@ pub(crate) fn plan(
         }
         Purpose::Look | Purpose::Build => Pushes::Nowhere,
     };
-    let mut images = read(references, &config, pushes.clone())?;
+    let mut images = read(references, &config, pushes.clone(), &opened.repository)?;
     let mut further = published::further(&opened.inputs, request, &images);
     if !further.images.is_empty() {
-        images.extend(read(References { images: further.images, ..References::default() }, &config, pushes)?);
+        images.extend(read(
+            References { images: further.images, ..References::default() },
+            &config,
+            pushes,
+            &opened.repository,
+        )?);
         further = published::further(&opened.inputs, request, &images);
     }
     let commits = source::recorded(options, &opened.inputs.now, &further.commits)?;
@@ -86,14 +92,12 @@ pub(crate) fn read(
     references: References,
     config: &Config,
     pushes: Pushes,
+    tree: &Path,
 ) -> anyhow::Result<BTreeMap<String, Option<Image>>> {
     if references.images.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let mut registry = asking::registry()?.pushing(pushes);
-    if let Some(directory) = environment::cache_directory() {
-        registry = registry.with_cache(directory.join("configs"));
-    }
+    let registry = environment::cached(asking::registry()?.pushing(pushes), tree);
     let reader = Arc::new(Reader {
         registry,
         platform: config.platform.clone(),

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use plan::ImageName;
 use reqwest::{Method, Response};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
+use crate::digests;
 use crate::error::{Error, ErrorKind};
+use crate::limits::CONFIG;
+use crate::manifest::Layer;
+use crate::pace::Pace;
 use crate::registry::Registry;
 use crate::wire::{Request, Wire};
 
@@ -20,6 +24,9 @@ pub struct Blob {
     registry: String,
     what: String,
     digest: String,
+    /// Bytes that its descriptor says are still to come.
+    left: u64,
+    pace: Pace,
     hasher: Sha256,
 }
 
@@ -33,11 +40,12 @@ impl Blob {
     /// The next piece; `None` when all is there and has the digest that was asked for.
     ///
     /// # Errors
-    /// [`ErrorKind::Protocol`] when it has another digest; [`ErrorKind::Connection`] when it breaks off.
+    /// [`ErrorKind::Protocol`] when it has another digest, or more bytes than its descriptor says; [`ErrorKind::Connection`] when
+    /// it breaks off or comes too slowly.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
-        let piece = self.wire.piece(&mut self.response, &self.registry, &self.what).await?;
+        let piece = self.wire.piece(&mut self.response, &mut self.pace, &self.registry, &self.what).await?;
         let Some(piece) = piece else {
-            let found = crate::registry::hex(&self.hasher.finalize_reset());
+            let found = digests::text("sha256", &self.hasher.finalize_reset());
             return match found == self.digest {
                 true => Ok(None),
                 false => Err(Error::new(
@@ -46,19 +54,23 @@ impl Blob {
                 )),
             };
         };
+        self.left =
+            self.left.checked_sub(piece.len() as u64).ok_or_else(|| too_long(&self.what, &self.registry))?;
         self.hasher.update(&piece);
         Ok(Some(piece))
     }
 }
 
 impl Registry {
-    /// Opens a blob of an image's repository, by its digest. It is asked for once: who reads it tries again.
+    /// Opens a blob of an image's repository, as a manifest describes it. It is asked for once: who reads it tries again.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when it is not there, and what every request can meet.
-    pub async fn blob(&self, image: &ImageName, digest: &str) -> Result<Blob, Error> {
+    /// [`ErrorKind::NotFound`] when it is not there, [`ErrorKind::Protocol`] when it is announced with more bytes than its
+    /// descriptor says, and what every request can meet.
+    pub async fn blob(&self, image: &ImageName, blob: &Layer) -> Result<Blob, Error> {
+        let digest = digests::parse(&blob.digest, &format!("a blob of {}", image.name()))?;
         let what = format!("{digest} of {}", image.name());
-        if !digest.starts_with("sha256:") {
+        if digest.algorithm() != "sha256" {
             return Err(Error::new(ErrorKind::Protocol, format!("{what}: only sha256 is known")));
         }
         let request = Request {
@@ -72,8 +84,20 @@ impl Registry {
         };
         let wire = Arc::clone(self.wire());
         let response = wire.open(&request, &what).await?;
-        let (registry, digest) = (image.registry.clone(), digest.to_owned());
-        Ok(Blob { wire, response, registry, what, digest, hasher: Sha256::new() })
+        if response.content_length().is_some_and(|length| length > blob.size) {
+            return Err(too_long(&what, &image.registry));
+        }
+        let (registry, digest, left) = (image.registry.clone(), digest.into(), blob.size);
+        Ok(Blob {
+            wire,
+            response,
+            registry,
+            what,
+            digest,
+            left,
+            pace: Pace::default(),
+            hasher: Sha256::new(),
+        })
     }
 
     /// The bytes of an image's configuration, by its digest.
@@ -82,6 +106,11 @@ impl Registry {
     /// [`ErrorKind::NotFound`] when it is not there, [`ErrorKind::Protocol`] when it is too long to be one, and what every
     /// request can meet.
     pub async fn configuration(&self, image: &ImageName, digest: &str) -> Result<Vec<u8>, Error> {
-        Ok(self.config_bytes(image, digest).await?.into())
+        let digest = digests::parse(digest, &format!("the configuration of {image}"))?;
+        Ok(self.config_bytes(image, &digest, CONFIG).await?.into())
     }
+}
+
+fn too_long(what: &str, registry: &str) -> Error {
+    Error::new(ErrorKind::Protocol, format!("{what}: {registry} gives more bytes than its manifest says"))
 }

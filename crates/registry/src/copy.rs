@@ -9,15 +9,18 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use plan::ImageName;
+use plan::{Digest, ImageName};
 use reqwest::Method;
 use serde_json::Value;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::digests::{blob_path, parse};
 use crate::error::{Error, ErrorKind, plain};
+use crate::limits::MANIFEST;
 use crate::manifest::Layer;
+use crate::pace::Pace;
 use crate::referrers::below;
-use crate::registry::{MANIFEST_LIMIT, Registry, reference};
+use crate::registry::{Registry, reference};
 use crate::wire::{Access, Request};
 
 /// Pieces of a blob that are read and not written yet.
@@ -102,7 +105,7 @@ impl Registry {
                 Err(_) => {}
             }
         }
-        let mut source = self.blob(from, &blob.digest).await?;
+        let mut source = self.blob(from, blob).await?;
         let upload = match upload {
             Some(begun) => begun,
             None => self.begin_upload(to, &blob.digest).await?,
@@ -119,18 +122,19 @@ impl Registry {
                 ("content-length", blob.size.to_string()),
             ],
             body: Bytes::new(),
-            limit: MANIFEST_LIMIT,
+            limit: MANIFEST,
         };
         let (sender, pieces) = channel(AHEAD);
         let body = Pieces { pieces, left: blob.size };
         let limit = self.wire().limit();
         let feed = async {
-            let mut left = blob.size;
+            let (mut left, mut pace) = (blob.size, Pace::default());
             while let Some(piece) = source.piece().await? {
                 let length = piece.len() as u64;
                 left = left.checked_sub(length).ok_or_else(|| wrong_length(&what, from))?;
-                if !pass_on(&sender, piece, limit).await {
-                    let message = format!("{what}: {} takes nothing for {limit:?}", to.registry);
+                if pass_on(&sender, piece, limit, &mut pace).await.is_err() {
+                    let message =
+                        format!("{what}: {} takes nothing, or too little, for {limit:?}", to.registry);
                     return Err(Error::new(ErrorKind::Connection, message));
                 }
                 told(length);
@@ -142,18 +146,21 @@ impl Registry {
         Ok(Brought::Streamed)
     }
 
-    /// Whether a repository has a blob.
-    async fn has_blob(&self, image: &ImageName, digest: &str) -> Result<bool, Error> {
+    /// Whether a repository has a blob. Where HEAD is unknown it is brought, which changes nothing where it is there.
+    pub(crate) async fn has_blob(&self, image: &ImageName, digest: &str) -> Result<bool, Error> {
+        let path = blob_path(digest, image)?;
         let what = format!("blob {digest} of {}", image.name());
-        let head =
-            self.change(image, Method::HEAD, format!("blobs/{digest}"), Vec::new(), Bytes::new(), &what);
-        Ok(head.await?.status != 404)
+        match self.change(image, Method::HEAD, path, Vec::new(), Bytes::new(), &what).await {
+            Ok(answer) => Ok(answer.status != 404),
+            Err(error) if error.is_unknown_method() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Mounts a blob of another repository. Where the registry does not do it, it begins an upload, which is returned.
     async fn mount(&self, to: &ImageName, digest: &str, other: &str) -> Result<Option<String>, Error> {
         let what = format!("blob {digest} of {}", to.name());
-        let path = format!("{}{digest}&from={other}", crate::wire::MOUNT);
+        let path = format!("{}{}&from={other}", crate::wire::MOUNT, parse(digest, &what)?);
         let answer = self.change(to, Method::POST, path, Vec::new(), Bytes::new(), &what).await?;
         if answer.status == 201 {
             return Ok(None);
@@ -183,9 +190,17 @@ fn wrong_length(what: &str, from: &ImageName) -> Error {
     Error::new(ErrorKind::Protocol, message)
 }
 
-/// Whether a piece was taken within the limit. One that nobody takes any more counts as taken: whoever ended it tells why.
-async fn pass_on(sender: &Sender<Bytes>, piece: Bytes, limit: std::time::Duration) -> bool {
-    tokio::time::timeout(limit, sender.send(piece)).await.is_ok()
+/// Passes a piece on within the limit of one piece, and of the rate. One that nobody takes any more counts as taken: whoever
+/// ended it tells why.
+async fn pass_on(
+    sender: &Sender<Bytes>,
+    piece: Bytes,
+    limit: std::time::Duration,
+    pace: &mut Pace,
+) -> Result<(), ()> {
+    let length = piece.len();
+    pace.wait(limit, sender.send(piece)).await.map(drop).map_err(drop)?;
+    pace.came(length).map_err(drop)
 }
 
 /// What is written, as it comes in.
@@ -228,10 +243,8 @@ fn read(body: Bytes, digest: String, media_type: String, what: &str) -> Result<S
     let blobs = blobs
         .map(|blob| serde_json::from_value(blob.clone()).map_err(|_| error("a blob without digest or size")));
     let manifests = list("manifests").map(|entry| {
-        entry["digest"]
-            .as_str()
-            .map(str::to_owned)
-            .ok_or_else(|| error("an index with an entry without digest"))
+        let digest = entry["digest"].as_str().and_then(|digest| Digest::parse(digest).ok());
+        digest.map(String::from).ok_or_else(|| error("an index with an entry without digest"))
     });
     Ok(Stored {
         blobs: blobs.collect::<Result<_, _>>()?,
@@ -245,35 +258,48 @@ fn read(body: Bytes, digest: String, media_type: String, what: &str) -> Result<S
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn parsed(text: &str) -> Result<Stored, Error> {
         read(Bytes::from(text.to_owned()), "sha256:d".to_owned(), "application/x".to_owned(), "r/a:1")
     }
 
+    fn digest(digit: char) -> String {
+        format!("sha256:{}", digit.to_string().repeat(64))
+    }
+
     #[test]
     fn a_manifest_tells_what_it_needs() {
         let image = parsed(
-            r#"{"schemaVersion": 2, "config": {"digest": "sha256:c", "size": 2, "mediaType": "x"}, "layers": [
-                {"digest": "sha256:1", "size": 3}, {"digest": "sha256:2", "size": 4, "urls": ["https://x"]},
-                {"digest": "sha256:3", "size": 5, "urls": []}]}"#,
+            &json!({"schemaVersion": 2, "config": {"digest": digest('c'), "size": 2, "mediaType": "x"}, "layers": [
+                {"digest": digest('1'), "size": 3}, {"digest": digest('2'), "size": 4, "urls": ["https://x"]},
+                {"digest": digest('3'), "size": 5, "urls": []}]})
+            .to_string(),
         )
         .expect("an image");
-        let blobs: Vec<_> = image.blobs.iter().map(|blob| (blob.digest.as_str(), blob.size)).collect();
-        assert_eq!(blobs, [("sha256:c", 2), ("sha256:1", 3), ("sha256:3", 5)]);
+        let blobs: Vec<_> = image.blobs.into_iter().map(|blob| (blob.digest, blob.size)).collect();
+        assert_eq!(blobs, [(digest('c'), 2), (digest('1'), 3), (digest('3'), 5)]);
         assert!(image.manifests.is_empty() && image.artifact_type.is_none());
-        let index =
-            parsed(r#"{"schemaVersion": 2, "manifests": [{"digest": "sha256:1"}, {"digest": "sha256:2"}]}"#)
-                .expect("an index");
-        assert_eq!(
-            (index.manifests, index.blobs),
-            (vec!["sha256:1".to_owned(), "sha256:2".to_owned()], vec![])
-        );
+        let entries = json!([{"digest": digest('1')}, {"digest": digest('2')}]);
+        let index = json!({"schemaVersion": 2, "manifests": entries}).to_string();
+        let index = parsed(&index).expect("an index");
+        assert_eq!((index.manifests, index.blobs), (vec![digest('1'), digest('2')], vec![]));
         for (text, why) in [
             ("[", "no manifest"),
             (r#"{"schemaVersion": 1, "fsLayers": []}"#, "schema version 2"),
             (r#"{"schemaVersion": 2, "layers": [{"size": 1}]}"#, "without digest or size"),
+            (
+                r#"{"schemaVersion": 2, "layers": [{"size": 1, "digest": "sha256:../../x"}]}"#,
+                "without digest or size",
+            ),
+            (
+                r#"{"schemaVersion": 2, "config": {"size": 1, "digest": "sha256:0"}}"#,
+                "without digest or size",
+            ),
             (r#"{"schemaVersion": 2, "manifests": [{}]}"#, "entry without digest"),
+            (r#"{"schemaVersion": 2, "manifests": [{"digest": "v2/victim"}]}"#, "entry without digest"),
         ] {
             let error = parsed(text).expect_err(text);
             assert!(error.message.contains(why), "{error}");

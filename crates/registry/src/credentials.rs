@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine;
@@ -87,10 +87,34 @@ impl fmt::Debug for Credential {
     }
 }
 
+/// Where the credentials of a registry come from, or would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// This file.
+    File(PathBuf),
+    /// This file, which is not there.
+    NoFile(PathBuf),
+    /// The credential helper of this name.
+    Helper(String),
+    /// Text that was given, or no configuration at all.
+    Nowhere,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) | Self::NoFile(file) => write!(f, "{}", file.display()),
+            Self::Helper(name) => write!(f, "docker-credential-{name}"),
+            Self::Nowhere => f.write_str("the docker configuration"),
+        }
+    }
+}
+
 /// What of the docker client's `config.json` concerns us. [`fmt::Debug`] leaves secrets out.
 #[derive(Clone)]
 pub struct DockerConfig {
     file: File,
+    origin: Origin,
     helper_path: Option<OsString>,
     helper_timeout: Duration,
     trust: Trust,
@@ -129,6 +153,7 @@ impl Default for DockerConfig {
     fn default() -> Self {
         Self {
             file: File::default(),
+            origin: Origin::Nowhere,
             helper_path: None,
             helper_timeout: Duration::from_secs(30),
             trust: Trust::default(),
@@ -157,15 +182,19 @@ impl DockerConfig {
         let path = directory.join("config.json");
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self { origin: Origin::NoFile(path), ..Self::default() });
+            }
             Err(error) => {
                 let message = format!("cannot read {}: {error}", path.display());
                 return Err(Error::new(ErrorKind::Credentials, message)
                     .help("make it readable, or name another directory in DOCKER_CONFIG"));
             }
         };
-        Self::parse(&text)
-            .map_err(|error| Error { message: format!("{}: {}", path.display(), error.message), ..error })
+        match Self::parse(&text) {
+            Ok(config) => Ok(Self { origin: Origin::File(path), ..config }),
+            Err(error) => Err(Error { message: format!("{}: {}", path.display(), error.message), ..error }),
+        }
     }
 
     /// Reads the text of a `config.json`.
@@ -232,6 +261,15 @@ impl DockerConfig {
                 helper::get(name, &server, self.helper_path.as_deref(), self.helper_timeout).await
             }
             None => self.entry(registry).map_or(Ok(Credential::Anonymous), |auth| read_auth(auth, registry)),
+        }
+    }
+
+    /// Where [`DockerConfig::credential`] reads the credentials of a registry, for messages.
+    #[must_use]
+    pub fn origin(&self, registry: &str) -> Origin {
+        match self.helper_for(registry) {
+            Some(name) => Origin::Helper(name.to_owned()),
+            None => self.origin.clone(),
         }
     }
 

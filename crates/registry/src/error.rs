@@ -67,6 +67,11 @@ impl Error {
         matches!(self.kind, ErrorKind::RateLimited | ErrorKind::Server(_) | ErrorKind::Connection)
     }
 
+    /// Whether the server does not know the method of the request (RFC 9110, sections 15.5.6 and 15.6.2).
+    pub(crate) fn is_unknown_method(&self) -> bool {
+        matches!(self.kind, ErrorKind::Refused(405 | 501))
+    }
+
     /// What follows from it for whoever has time. A login was tried anew already when this comes out as a 401.
     #[must_use]
     pub fn again(&self) -> Again {
@@ -101,6 +106,8 @@ pub(crate) fn status_error(
             .help(format!("ask for the right on {host}, or docker login {host} as somebody who has it")),
         404 => error(ErrorKind::NotFound, "does not have it, 404"),
         429 => error(ErrorKind::RateLimited, "asks to wait, 429"),
+        // What the server cannot do at all it cannot do later either.
+        501 | 505 => error(ErrorKind::Refused(status), &format!("answered {status}")),
         408 | 500..=599 => error(ErrorKind::Server(status), &format!("failed, {status}")),
         _ => error(ErrorKind::Refused(status), &format!("answered {status}")),
     }
@@ -201,6 +208,7 @@ mod tests {
             (418, ErrorKind::Refused(418), false),
             (429, ErrorKind::RateLimited, true),
             (500, ErrorKind::Server(500), true),
+            (501, ErrorKind::Refused(501), false),
             (503, ErrorKind::Server(503), true),
         ] {
             let error = status_error(status, "r.example", "x:1", "SAID", wait);

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use plan::Digest;
+use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, ErrorKind, plain};
 
@@ -43,10 +44,30 @@ pub struct Image {
 /// A layer of an image, compressed as it lies in the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Layer {
-    /// Digest of the blob.
+    /// Digest of the blob, in the form of [`plan::Digest`] where a registry gave it.
+    #[serde(deserialize_with = "digest")]
     pub digest: String,
     /// Bytes of the blob.
     pub size: u64,
+}
+
+fn digest<'de, D: Deserializer<'de>>(text: D) -> Result<String, D::Error> {
+    Digest::deserialize(text).map(String::from)
+}
+
+/// What a manifest says of its configuration, or an index of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Part {
+    /// Its digest.
+    pub(crate) digest: Digest,
+    size: Option<u64>,
+}
+
+impl Part {
+    /// How many bytes of it are read: no more than it is said to have, and no more than `most`.
+    pub(crate) fn limit(&self, most: usize) -> usize {
+        self.size.and_then(|size| usize::try_from(size).ok()).map_or(most, |size| size.min(most))
+    }
 }
 
 /// A manifest of either sort.
@@ -54,8 +75,8 @@ pub struct Layer {
 pub(crate) enum Manifest {
     /// One image.
     Image {
-        /// Digest of its configuration.
-        config: String,
+        /// Its configuration.
+        config: Part,
         /// From the base up.
         layers: Vec<Layer>,
     },
@@ -66,7 +87,8 @@ pub(crate) enum Manifest {
 /// One platform's image in an index.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Entry {
-    digest: String,
+    #[serde(flatten)]
+    part: Part,
     platform: Option<Platform>,
 }
 
@@ -129,13 +151,9 @@ pub(crate) fn read_manifest(body: &[u8], what: &str) -> Result<Manifest, Error> 
     #[serde(rename_all = "camelCase")]
     struct Raw {
         schema_version: u64,
-        config: Option<Digest>,
+        config: Option<Part>,
         layers: Option<Vec<Layer>>,
         manifests: Option<Vec<Entry>>,
-    }
-    #[derive(Deserialize)]
-    struct Digest {
-        digest: String,
     }
     let error = |why: String| Error::new(ErrorKind::Protocol, format!("{what}: {why}"));
     let raw: Raw = serde_json::from_slice(body)
@@ -144,9 +162,7 @@ pub(crate) fn read_manifest(body: &[u8], what: &str) -> Result<Manifest, Error> 
         Raw { schema_version: 1, .. } => Err(error("an image in docker's old schema 1".to_owned())
             .help("push it again with a docker of today")),
         Raw { manifests: Some(entries), .. } => Ok(Manifest::Index(entries)),
-        Raw { config: Some(config), layers: Some(layers), .. } => {
-            Ok(Manifest::Image { config: config.digest, layers })
-        }
+        Raw { config: Some(config), layers: Some(layers), .. } => Ok(Manifest::Image { config, layers }),
         _ => Err(error("the manifest is neither an image nor an index".to_owned())),
     }
 }
@@ -173,14 +189,14 @@ pub(crate) fn media_type(header: Option<&str>, body: &[u8]) -> Option<String> {
     })
 }
 
-/// The digest of an index's image for `os/architecture[/variant]`.
-pub(crate) fn choose(entries: &[Entry], platform: &str, what: &str) -> Result<String, Error> {
+/// An index's image for `os/architecture[/variant]`.
+pub(crate) fn choose(entries: &[Entry], platform: &str, what: &str) -> Result<Part, Error> {
     let wanted = normal(platform);
     let shown = |platform: &Platform| show(&platform.os, &platform.architecture, platform.variant.as_deref());
     entries
         .iter()
         .find(|entry| entry.platform.as_ref().is_some_and(|platform| normal(&shown(platform)) == wanted))
-        .map(|entry| entry.digest.clone())
+        .map(|entry| entry.part.clone())
         .ok_or_else(|| {
             let mut present: Vec<String> =
                 entries.iter().filter_map(|entry| entry.platform.as_ref()).map(shown).collect();
@@ -223,31 +239,44 @@ fn normal(platform: &str) -> (String, String, String) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::limits::MANIFEST;
+
+    /// A digest that begins with these hex digits.
+    fn digest(begin: &str) -> String {
+        format!("sha256:{begin}{}", "0".repeat(64 - begin.len()))
+    }
 
     #[test]
     fn an_index_gives_the_platform() {
-        let index = br#"{"schemaVersion": 2, "manifests": [
-            {"digest": "sha256:att", "platform": {"os": "unknown", "architecture": "unknown"}},
-            {"digest": "sha256:arm", "platform": {"os": "linux", "architecture": "arm64", "variant": "v8"}},
-            {"digest": "sha256:a7", "platform": {"os": "linux", "architecture": "arm", "variant": "v7"}},
-            {"digest": "sha256:amd", "size": 3, "platform": {"os": "linux", "architecture": "amd64"}},
-            {"digest": "sha256:v3", "platform": {"os": "linux", "architecture": "amd64", "variant": "v3"}},
-            {"digest": "sha256:none"}]}"#;
-        let Ok(Manifest::Index(entries)) = read_manifest(index, "x") else { panic!("an index") };
+        let platform = |os: &str, architecture: &str| json!({"os": os, "architecture": architecture});
+        let index = json!({"schemaVersion": 2, "manifests": [
+            {"digest": digest("a0"), "platform": platform("unknown", "unknown")},
+            {"digest": digest("a1"), "platform": {"os": "linux", "architecture": "arm64", "variant": "v8"}},
+            {"digest": digest("a2"), "platform": {"os": "linux", "architecture": "arm", "variant": "v7"}},
+            {"digest": digest("a3"), "size": 3, "platform": platform("linux", "amd64")},
+            {"digest": digest("a4"), "platform": {"os": "linux", "architecture": "amd64", "variant": "v3"}},
+            {"digest": digest("a5")}]})
+        .to_string();
+        let Ok(Manifest::Index(entries)) = read_manifest(index.as_bytes(), "x") else { panic!("an index") };
         for (platform, expect) in [
-            ("linux/amd64", Some("sha256:amd")),
-            ("linux/x86_64", Some("sha256:amd")),
-            ("linux/amd64/v3", Some("sha256:v3")),
-            ("linux/arm64", Some("sha256:arm")),
-            ("linux/arm64/v8", Some("sha256:arm")),
-            ("linux/arm", Some("sha256:a7")),
+            ("linux/amd64", Some("a3")),
+            ("linux/x86_64", Some("a3")),
+            ("linux/amd64/v3", Some("a4")),
+            ("linux/arm64", Some("a1")),
+            ("linux/arm64/v8", Some("a1")),
+            ("linux/arm", Some("a2")),
             ("linux/riscv64", None),
             ("windows/amd64", None),
             ("", None),
         ] {
-            assert_eq!(choose(&entries, platform, "x").ok().as_deref(), expect, "{platform}");
+            let chosen = choose(&entries, platform, "x").ok().map(|part| part.digest.to_string());
+            assert_eq!(chosen, expect.map(digest), "{platform}");
         }
+        assert_eq!(choose(&entries, "linux/amd64", "x").map(|part| part.limit(MANIFEST)), Ok(3));
+        assert_eq!(choose(&entries, "linux/arm64", "x").map(|part| part.limit(MANIFEST)), Ok(MANIFEST));
         let error = choose(&entries, "linux/riscv64", "r.example/x:1").expect_err("not there");
         assert_eq!(error.kind, ErrorKind::Platform);
         let expect = "it has linux/amd64, linux/amd64/v3, linux/arm/v7, linux/arm64/v8";
@@ -256,11 +285,14 @@ mod tests {
 
     #[test]
     fn manifests_are_read_or_refused() {
-        let image = br#"{"schemaVersion": 2, "config": {"digest": "sha256:c"},
-            "layers": [{"digest": "sha256:l", "size": 7, "mediaType": "strange"}]}"#;
-        let Ok(Manifest::Image { config, layers }) = read_manifest(image, "x") else { panic!("an image") };
-        let layer = Layer { digest: "sha256:l".to_owned(), size: 7 };
-        assert_eq!((config.as_str(), layers), ("sha256:c", vec![layer]));
+        let image = json!({"schemaVersion": 2, "config": {"digest": digest("c")},
+            "layers": [{"digest": digest("1"), "size": 7, "mediaType": "strange"}]})
+        .to_string();
+        let Ok(Manifest::Image { config, layers }) = read_manifest(image.as_bytes(), "x") else {
+            panic!("an image")
+        };
+        let layer = Layer { digest: digest("1"), size: 7 };
+        assert_eq!((config.digest.to_string(), layers), (digest("c"), vec![layer]));
         for (bad, why) in [
             (r#"{"schemaVersion": 1, "fsLayers": []}"#, "schema 1"),
             (r#"{"schemaVersion": 2}"#, "neither"),
@@ -269,6 +301,28 @@ mod tests {
         ] {
             let error = read_manifest(bad.as_bytes(), "x").expect_err(bad);
             assert!(error.message.contains(why), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn case_digests_in_urls_in_manifests() {
+        let good = digest("c");
+        for bad in [
+            "",
+            "sha256:0123",
+            "../../v2/victim/manifests/latest",
+            &format!("{good}&from=secret"),
+            &good.to_uppercase(),
+        ] {
+            for manifest in [
+                json!({"schemaVersion": 2, "config": {"digest": bad, "size": 1}, "layers": []}),
+                json!({"schemaVersion": 2, "config": {"digest": good}, "layers": [{"digest": bad, "size": 1}]}),
+                json!({"schemaVersion": 2, "manifests": [{"digest": bad}]}),
+            ] {
+                let error = read_manifest(manifest.to_string().as_bytes(), "x").expect_err(bad);
+                assert_eq!(error.kind, ErrorKind::Protocol);
+                assert!(error.message.contains("not a digest"), "{error}");
+            }
         }
     }
 

@@ -12,15 +12,17 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::copy::Stored;
+use crate::digests::{self, manifest_path, sha256};
 use crate::error::{Error, ErrorKind, status_error};
-use crate::limits::REFERRERS;
+use crate::limits::{MANIFEST, REFERRERS};
 use crate::link::{Next, next_page};
+use crate::manifest::Part;
 use crate::pages::Pages;
-use crate::registry::{MANIFEST_LIMIT, Registry, missing, reference, sha256};
+use crate::registry::{Registry, missing, reference};
 use crate::retry::{Waits, retry};
 use crate::wire::{Access, Answer, Request};
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// The content of what is empty.
@@ -68,7 +70,7 @@ impl Registry {
         self.upload(image, layer).await?;
         let manifest = json!({
             "schemaVersion": 2,
-            "mediaType": MANIFEST,
+            "mediaType": IMAGE,
             "artifactType": artifact_type,
             "config": {"mediaType": EMPTY, "digest": sha256(NOTHING), "size": NOTHING.len()},
             "layers": [{"mediaType": artifact_type, "digest": layer_digest, "size": layer_size}],
@@ -76,17 +78,17 @@ impl Registry {
         })
         .to_string();
         let (digest, size) = (sha256(manifest.as_bytes()), manifest.len());
-        let answer = self.put_manifest(image, &digest, MANIFEST, manifest.into()).await?;
+        let answer = self.put_manifest(image, &digest, IMAGE, manifest.into()).await?;
         if answer.header("oci-subject").is_none() {
             let entry = json!({
-                "mediaType": MANIFEST, "digest": digest, "size": size, "artifactType": artifact_type,
+                "mediaType": IMAGE, "digest": digest, "size": size, "artifactType": artifact_type,
             });
             self.list(image, &subject_digest, entry).await?;
         }
         Ok(digest)
     }
 
-    /// The artifacts of a type that refer to an image, which is named by its digest.
+    /// The artifacts of a type that refer to an image, which is named by its digest. Entries without a digest are left out.
     ///
     /// # Errors
     /// What every request can meet.
@@ -97,16 +99,18 @@ impl Registry {
             digest: text(entry, "digest"),
             artifact_type: text(entry, "artifactType"),
         });
-        Ok(all.filter(|found| found.artifact_type == artifact_type && !found.digest.is_empty()).collect())
+        let is_wanted = |found: &Referrer| found.artifact_type == artifact_type && is_digest(&found.digest);
+        Ok(all.filter(is_wanted).collect())
     }
 
-    /// Digests of all artifacts that refer to an image, which is named by its digest.
+    /// Digests of all artifacts that refer to an image, which is named by its digest. Entries without a digest are left out.
     ///
     /// # Errors
     /// What every request can meet.
     pub async fn all_referrers(&self, image: &ImageName) -> Result<Vec<String>, Error> {
         let entries = self.list_of(image).await?;
-        Ok(entries.iter().filter_map(|entry| entry["digest"].as_str().map(str::to_owned)).collect())
+        let digests = entries.iter().filter_map(|entry| entry["digest"].as_str());
+        Ok(digests.filter(|digest| is_digest(digest)).map(str::to_owned).collect())
     }
 
     /// Stores an artifact by its digest, and enters it into the list of those that refer to an image, which is named by its digest and
@@ -130,8 +134,8 @@ impl Registry {
 
     /// The list of what refers to an image: the registry's own, or that under a tag.
     async fn list_of(&self, image: &ImageName) -> Result<Vec<Value>, Error> {
-        let subject = reference(image);
         let what = format!("artifacts of {image}");
+        let subject = &digests::parse(reference(image), &what)?.to_string();
         let (mut all, mut pages) = (Vec::new(), Pages::new(&what, &image.registry, REFERRERS));
         let mut query = String::new();
         loop {
@@ -172,16 +176,14 @@ impl Registry {
         let Some((body, ..)) = self.get_manifest(image, digest).await? else { return Ok(None) };
         let manifest: Value = serde_json::from_slice(&body).unwrap_or_default();
         let what = format!("artifact {digest} of {}", image.name());
-        let Some(layer) = manifest["layers"][0]["digest"].as_str() else {
-            return Err(Error::new(ErrorKind::Protocol, format!("{what} has no layer")));
-        };
-        let answer = self.get(image, format!("blobs/{layer}"), "*/*", limit, &what).await?;
+        let layer: Part = serde_json::from_value(manifest["layers"][0].clone())
+            .map_err(|_| Error::new(ErrorKind::Protocol, format!("{what} has no layer with a digest")))?;
+        let (path, limit) = (format!("blobs/{}", layer.digest), layer.limit(limit));
+        let answer = self.get(image, path, "*/*", limit, &what).await?;
         if answer.status == 404 {
             return Ok(None);
         }
-        if sha256(&answer.body) != layer {
-            return Err(Error::new(ErrorKind::Protocol, format!("{what}: its layer has another digest")));
-        }
+        digests::expect(image, &layer.digest, &answer.body)?;
         Ok(Some(answer.body))
     }
 
@@ -189,9 +191,7 @@ impl Registry {
     async fn upload(&self, image: &ImageName, blob: Bytes) -> Result<(), Error> {
         let digest = sha256(&blob);
         let what = format!("blob {digest} of {}", image.name());
-        let head =
-            self.change(image, Method::HEAD, format!("blobs/{digest}"), Vec::new(), Bytes::new(), &what);
-        if head.await?.status != 404 {
+        if self.has_blob(image, &digest).await? {
             return Ok(());
         }
         let to = self.begin_upload(image, &digest).await?;
@@ -211,9 +211,10 @@ impl Registry {
         media_type: &str,
         body: Bytes,
     ) -> Result<Answer, Error> {
+        let path = manifest_path(to, image)?;
         let what = format!("{to} of {}", image.name());
         let headers = vec![("content-type", media_type.to_owned())];
-        let answer = self.change(image, Method::PUT, format!("manifests/{to}"), headers, body, &what).await?;
+        let answer = self.change(image, Method::PUT, path, headers, body, &what).await?;
         if answer.status == 404 {
             return Err(status_error(404, &image.registry, &what, "", None));
         }
@@ -268,8 +269,7 @@ impl Registry {
         body: Bytes,
         what: &str,
     ) -> Result<Answer, Error> {
-        let request =
-            Request { image, access: Access::Push, method, path, headers, body, limit: MANIFEST_LIMIT };
+        let request = Request { image, access: Access::Push, method, path, headers, body, limit: MANIFEST };
         let attempt = |_| self.wire.send(&request, what);
         let done = retry(Waits::within(self.retry_for), attempt, Error::again, |_, _, _| ()).await;
         done.map_err(|given_up| Error {
@@ -284,16 +284,27 @@ fn tag_of(digest: &str) -> String {
     digest.replacen(':', "-", 1)
 }
 
+fn is_digest(text: &str) -> bool {
+    plan::Digest::parse(text).is_ok()
+}
+
 /// The entries of an index, as they are.
 fn entries(index: &[u8]) -> Vec<Value> {
     let index: Value = serde_json::from_slice(index).unwrap_or_default();
     index["manifests"].as_array().cloned().unwrap_or_default()
 }
 
-/// What stands behind `/v2/{repository}/` in an address, which may be whole or begin with a slash.
+/// What stands behind `/v2/{repository}/` in an address, which may be whole or begin with a slash. Whatever host it names, the
+/// upload goes on where it began, so credentials go nowhere else; and it stays below `blobs/uploads/`.
 pub(crate) fn below<'a>(location: &'a str, repository: &str) -> Option<&'a str> {
     let (_, below) = location.split_once(&format!("/v2/{repository}/"))?;
-    below.starts_with("blobs/uploads/").then_some(below)
+    let rest = below.strip_prefix("blobs/uploads/")?;
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let is_plain = |c: u8| c.is_ascii_graphic() && !matches!(c, b'"' | b'<' | b'>' | b'\\' | b'#');
+    // As addresses are read, `%2e` is a dot too.
+    let is_up = |part: &str| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    let stays = !path.is_empty() && !path.split('/').any(is_up);
+    (stays && path.bytes().chain(query.bytes()).all(is_plain)).then_some(below)
 }
 
 #[cfg(test)]
@@ -308,6 +319,13 @@ mod tests {
             ("/v2/a/other/blobs/uploads/1", None),
             ("/v2/a/b/manifests/latest", None),
             ("https://elsewhere.example/x", None),
+            ("/v2/a/b/blobs/uploads/", None),
+            ("/v2/a/b/blobs/uploads/../../manifests/latest", None),
+            ("/v2/a/b/blobs/uploads/%2e%2E/%2e./manifests/latest", None),
+            ("/v2/a/b/blobs/uploads/..\\..\\x", None),
+            ("/v2/a/b/blobs/uploads/1#x", None),
+            ("/v2/a/b/blobs/uploads/1?x=a b", None),
+            ("https://elsewhere.example/v2/a/b/blobs/uploads/1?to=../x", Some("blobs/uploads/1?to=../x")),
         ] {
             assert_eq!(below(location, "a/b"), expect, "{location}");
         }

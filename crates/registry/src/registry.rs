@@ -4,30 +4,24 @@
 //! Follows the OCI distribution specification. Only a 404 means that something is not there; every other
 //! failure is an error.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use plan::ImageName;
+use plan::{Digest, ImageName};
 use reqwest::Method;
-use sha2::{Digest, Sha256};
 
 use crate::cache::Cache;
 use crate::credentials::DockerConfig;
+use crate::digests::{self, manifest_path, sha256};
 use crate::error::{Error, ErrorKind, status_error};
+use crate::limits::{CONFIG, DEPTH, MANIFEST};
 use crate::manifest::{self, Image, Manifest};
+use crate::pushes::Pushes;
 use crate::retry::{Again, Waits, retry};
 use crate::wire::{Access, Answer, Request, Wire};
-
-/// The largest manifest that is read; registries take 4 MiB (distribution-spec, "Pushing Manifests").
-pub(crate) const MANIFEST_LIMIT: usize = 4 << 20;
-/// The largest configuration that is read, in bytes.
-const CONFIG_LIMIT: usize = 16 << 20;
-/// An index may name an index; so many are followed.
-const DEPTH: usize = 4;
 
 /// How registries are reached.
 #[derive(Debug, Clone)]
@@ -50,42 +44,6 @@ impl Default for Options {
             retry_for: Duration::ZERO,
             page: 1000,
         }
-    }
-}
-
-/// Repositories that the caller is about to push to.
-///
-/// Look-ups there ask for a token with `pull,push`: of a repository that does not exist yet, Quay and others answer a
-/// token for reading with 401 or 403, and one for writing with 404. Elsewhere a token for reading is asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Pushes {
-    /// None: everything is only read.
-    #[default]
-    Nowhere,
-    /// These, each as `registry/repository`.
-    To(BTreeSet<String>),
-    /// All below a repo, `registry/path` or a registry alone.
-    Below(String),
-}
-
-impl Pushes {
-    /// The repositories of full references, such as those of a plan's build tags.
-    pub fn to<'a>(references: impl IntoIterator<Item = &'a str>) -> Self {
-        let names = references.into_iter().filter_map(|reference| ImageName::parse(reference).ok());
-        Self::To(names.map(|image| image.name()).collect())
-    }
-
-    fn access(&self, image: &ImageName) -> Access {
-        let is_pushed = match self {
-            Self::Nowhere => false,
-            Self::To(repositories) => repositories.contains(&image.name()),
-            Self::Below(repo) => {
-                let name = image.name();
-                let rest = name.strip_prefix(repo.trim_end_matches('/'));
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            }
-        };
-        if is_pushed { Access::Push } else { Access::Pull }
     }
 }
 
@@ -140,10 +98,11 @@ impl Registry {
     }
 
     /// The same way, which keeps configurations of images in a directory and looks there first. The directory is made when it
-    /// is needed and is safe to delete; where it cannot be used, nothing is kept.
+    /// is needed and is safe to delete; where it cannot be used, nothing is kept. It may lie in the repository at `tree`, whose
+    /// links are not followed.
     #[must_use]
-    pub fn with_cache(&self, directory: PathBuf) -> Self {
-        Self { cache: Some(Arc::new(Cache::new(directory))), ..self.clone() }
+    pub fn with_cache(&self, directory: PathBuf, tree: Option<PathBuf>) -> Self {
+        Self { cache: Some(Arc::new(Cache::new(directory, tree))), ..self.clone() }
     }
 
     /// The digest that a tag, or a digest, names now; `None` when it is not there. Of an image for several
@@ -152,19 +111,30 @@ impl Registry {
     /// # Errors
     /// Anything but a digest or a 404.
     pub async fn resolve(&self, image: &ImageName) -> Result<Option<String>, Error> {
-        let answer = self.manifest(image, Method::HEAD, reference(image)).await?;
-        if answer.status == 404 {
-            return Ok(None);
-        }
-        match answer.header("docker-content-digest") {
-            Some(digest) => {
-                let digest = digest.to_owned();
-                expect_digest(image, image.digest.as_deref(), &digest)?;
-                Ok(Some(digest))
+        let shown = match self.manifest(image, Method::HEAD, reference(image), MANIFEST).await {
+            Ok(answer) if answer.status == 404 => return Ok(None),
+            Ok(answer) => digests::of_header(answer.header("docker-content-digest")),
+            // Not every server knows HEAD.
+            Err(error) if error.is_unknown_method() => None,
+            Err(error) => return Err(error),
+        };
+        match shown {
+            Some(shown) => {
+                let asked = image.digest.as_deref().unwrap_or(shown.as_str());
+                digests::expect_same(image, asked, shown.as_str())?;
+                Ok(Some(shown.into()))
             }
             // The header is only recommended: then the manifest tells.
-            None => Ok(self.get_manifest(image, reference(image)).await?.map(|(_, digest, _)| digest)),
+            None => self.resolve_verified(image).await,
         }
+    }
+
+    /// The same as a hash of the manifest's bytes, whatever headers say: for what is written into a source file.
+    ///
+    /// # Errors
+    /// As [`Registry::resolve`], and [`ErrorKind::Protocol`] where the registry shows another digest than that of the bytes.
+    pub async fn resolve_verified(&self, image: &ImageName) -> Result<Option<String>, Error> {
+        Ok(self.get_manifest(image, reference(image)).await?.map(|(_, digest, _)| digest))
     }
 
     /// The image for a platform, `os/architecture[/variant]`, with what its configuration says; `None` when
@@ -201,14 +171,16 @@ impl Registry {
                 return Ok(Some(Shown::Known(digest)));
             }
             match manifest::read_manifest(&body, &image.to_string())? {
-                Manifest::Image { config, .. } if is_known(&config) => return Ok(Some(Shown::Known(digest))),
+                Manifest::Image { config, .. } if is_known(config.digest.as_str()) => {
+                    return Ok(Some(Shown::Known(digest)));
+                }
                 Manifest::Image { config, layers } => {
-                    let bytes = self.config_bytes(image, &config).await?;
+                    let bytes = self.config_bytes(image, &config.digest, config.limit(CONFIG)).await?;
                     let settings = manifest::read_config(&bytes, &image.to_string())?;
                     let (platform, created) = (settings.platform(), settings.created.clone());
                     let diff_ids = settings.diff_ids();
                     let (labels, env) = settings.into_settings();
-                    let config_digest = config;
+                    let config_digest = config.digest.into();
                     return Ok(Some(Shown::Image(Image {
                         digest,
                         manifest_digest,
@@ -223,8 +195,9 @@ impl Registry {
                 }
                 Manifest::Index(entries) => {
                     let chosen = manifest::choose(&entries, platform, &image.to_string())?;
-                    let found = self.get_manifest(image, &chosen).await?;
-                    (body, manifest_digest, _) = found.ok_or_else(|| missing(image, &chosen))?;
+                    let (reference, limit) = (chosen.digest.as_str(), chosen.limit(MANIFEST));
+                    let found = self.get_manifest_within(image, reference, limit).await?;
+                    (body, manifest_digest, _) = found.ok_or_else(|| missing(image, reference))?;
                 }
             }
         }
@@ -256,10 +229,10 @@ impl Registry {
             image: &to,
             access: Access::Push,
             method: Method::PUT,
-            path: format!("manifests/{tag}"),
+            path: manifest_path(tag, &to)?,
             headers: vec![("content-type", media_type)],
             body,
-            limit: MANIFEST_LIMIT,
+            limit: MANIFEST,
         };
         let answer = self.wire.send(&request, &to.to_string()).await?;
         if answer.status == 404 {
@@ -290,17 +263,22 @@ impl Registry {
         }
     }
 
-    /// A configuration, from the cache where it has it.
-    pub(crate) async fn config_bytes(&self, image: &ImageName, digest: &str) -> Result<Bytes, Error> {
+    /// A configuration of at most `limit` bytes, from the cache where it has it.
+    pub(crate) async fn config_bytes(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Bytes, Error> {
         let what = format!("configuration of {image}");
-        if let Some(body) = self.cache.as_ref().and_then(|cache| cache.get(digest, CONFIG_LIMIT)) {
+        if let Some(body) = self.cache.as_ref().and_then(|cache| cache.get(digest, limit)) {
             return Ok(body);
         }
-        let answer = self.get(image, format!("blobs/{digest}"), "*/*", CONFIG_LIMIT, &what).await?;
+        let answer = self.get(image, format!("blobs/{digest}"), "*/*", limit, &what).await?;
         if answer.status == 404 {
-            return Err(missing(image, digest));
+            return Err(missing(image, digest.as_str()));
         }
-        expect_digest(image, Some(digest), &sha256(&answer.body))?;
+        digests::expect(image, digest, &answer.body)?;
         if let Some(cache) = &self.cache {
             cache.put(digest, &answer.body);
         }
@@ -313,14 +291,25 @@ impl Registry {
         image: &ImageName,
         reference: &str,
     ) -> Result<Option<(Bytes, String, String)>, Error> {
-        let answer = self.manifest(image, Method::GET, reference).await?;
+        self.get_manifest_within(image, reference, MANIFEST).await
+    }
+
+    async fn get_manifest_within(
+        &self,
+        image: &ImageName,
+        reference: &str,
+        limit: usize,
+    ) -> Result<Option<(Bytes, String, String)>, Error> {
+        let answer = self.manifest(image, Method::GET, reference, limit).await?;
         if answer.status == 404 {
             return Ok(None);
         }
-        let digest = sha256(&answer.body);
-        let shown = answer.header("docker-content-digest").filter(|shown| shown.starts_with("sha256:"));
-        expect_digest(image, shown, &digest)?;
-        expect_digest(image, Some(reference).filter(|reference| reference.contains(':')), &digest)?;
+        let shown = digests::of_header(answer.header("docker-content-digest"));
+        let asked = Digest::parse(reference).ok();
+        for expected in shown.iter().chain(&asked) {
+            digests::expect(image, expected, &answer.body)?;
+        }
+        let digest = asked.or(shown).map_or_else(|| sha256(&answer.body), String::from);
         let media_type =
             manifest::media_type(answer.header("content-type"), &answer.body).ok_or_else(|| {
                 Error::new(ErrorKind::Protocol, format!("{image}: a manifest without a media type"))
@@ -328,15 +317,21 @@ impl Registry {
         Ok(Some((answer.body, digest, media_type)))
     }
 
-    async fn manifest(&self, image: &ImageName, method: Method, reference: &str) -> Result<Answer, Error> {
+    async fn manifest(
+        &self,
+        image: &ImageName,
+        method: Method,
+        reference: &str,
+        limit: usize,
+    ) -> Result<Answer, Error> {
         let request = Request {
             image,
             access: self.access(image),
             method,
-            path: format!("manifests/{reference}"),
+            path: manifest_path(reference, image)?,
             headers: vec![("accept", manifest::ACCEPT.to_owned())],
             body: Bytes::new(),
-            limit: MANIFEST_LIMIT,
+            limit,
         };
         self.ask(&request, &image.to_string()).await
     }
@@ -381,30 +376,6 @@ pub(crate) fn reference(image: &ImageName) -> &str {
 
 fn with_tag(image: &ImageName, tag: &str) -> ImageName {
     ImageName { tag: Some(tag.to_owned()), digest: None, has_tag: true, ..image.clone() }
-}
-
-pub(crate) fn sha256(body: &[u8]) -> String {
-    hex(&Sha256::digest(body))
-}
-
-/// A digest as text.
-pub(crate) fn hex(digest: &[u8]) -> String {
-    let mut text = String::with_capacity(71);
-    text.push_str("sha256:");
-    for byte in digest {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
-}
-
-fn expect_digest(image: &ImageName, expected: Option<&str>, found: &str) -> Result<(), Error> {
-    match expected {
-        Some(expected) if expected != found => Err(Error::new(
-            ErrorKind::Protocol,
-            format!("{image}: {} gave {found} where {expected} was asked for", image.registry),
-        )),
-        _ => Ok(()),
-    }
 }
 
 pub(crate) fn missing(image: &ImageName, part: &str) -> Error {

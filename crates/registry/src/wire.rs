@@ -4,11 +4,12 @@
 //! and the token server's own answer, and a retry has to know all three, so the requests are made here,
 //! over the HTTP client that it uses too. Nothing is tried again here, but for one new login after a 401.
 
+mod greeting;
 mod reach;
 mod stream;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
@@ -18,12 +19,13 @@ use plan::ImageName;
 use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
-use crate::credentials::Credential;
+use crate::credentials::{Credential, Origin};
 use crate::error::{Error, ErrorKind, plain, said, status_error};
+use crate::limits::{FAILURE, TOKEN};
 use crate::login::{self, Authorization, Challenge};
 use crate::registry::Options;
 use crate::trust::is_loopback;
-use crate::wire::reach::{Reach, Way};
+use crate::wire::reach::{Reach, Redirects, Way};
 
 /// What a login has to allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,6 +93,8 @@ pub(crate) struct Wire {
     challenges: Mutex<BTreeMap<String, Challenge>>,
     credentials: Mutex<BTreeMap<String, Credential>>,
     authorizations: Mutex<BTreeMap<Scope, Authorization>>,
+    /// Servers that were seen to be registries.
+    registries: Mutex<BTreeMap<String, Arc<tokio::sync::OnceCell<()>>>>,
 }
 
 impl Wire {
@@ -102,6 +106,7 @@ impl Wire {
             challenges: Mutex::default(),
             credentials: Mutex::default(),
             authorizations: Mutex::default(),
+            registries: Mutex::default(),
         }
     }
 
@@ -121,14 +126,70 @@ impl Wire {
                 answer = self.attempt(request, Some(&authorization), what).await?;
             }
         }
-        if answer.status == 404 || (200..300).contains(&answer.status) {
-            return Ok(answer);
+        match answer.status {
+            200..300 => Ok(answer),
+            404 => {
+                self.believe_absence(registry, &answer, what).await?;
+                Ok(answer)
+            }
+            status => Err(self.failure(&scope, what, status, &answer.headers, &answer.body)),
         }
-        if answer.status == 401 {
-            self.forget(&scope, true);
+    }
+
+    /// What a status means that is no success. A login that was refused is forgotten.
+    fn failure(&self, scope: &Scope, what: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Error {
+        let said = said(body, &self.secrets(scope));
+        let credential = lock(&self.credentials).get(&scope.0).cloned();
+        if status == 401 {
+            self.forget(scope, true);
         }
-        let said = said(&answer.body, &self.secrets(&scope));
-        Err(status_error(answer.status, registry, what, &said, retry_after(&answer.headers)))
+        let error = status_error(status, &scope.0, what, &said, retry_after(headers));
+        match credential {
+            Some(credential) => self.with_login(error, &scope.0, what, &credential, &said),
+            None => error,
+        }
+    }
+
+    /// A refusal, with who was refused, and where the credentials were read or looked for.
+    fn with_login(
+        &self,
+        error: Error,
+        registry: &str,
+        what: &str,
+        credential: &Credential,
+        said: &str,
+    ) -> Error {
+        let said = if said.is_empty() { String::new() } else { format!(" ({said})") };
+        let origin = self.options.config.origin(registry);
+        let (status, verb) = match error.kind {
+            ErrorKind::Unauthorized => (401, "rejected"),
+            ErrorKind::Denied => (403, "refuses access to"),
+            _ => return error,
+        };
+        let message = match (credential, &origin) {
+            (Credential::Anonymous, Origin::Nowhere) => {
+                format!(
+                    "{what}: no credentials for {registry}: no docker configuration is known, {status}{said}"
+                )
+            }
+            (Credential::Anonymous, Origin::NoFile(file)) => {
+                format!(
+                    "{what}: no credentials for {registry}: there is no {}, {status}{said}",
+                    file.display()
+                )
+            }
+            (Credential::Anonymous, origin) => {
+                format!("{what}: no credentials for {registry} in {origin}, {status}{said}")
+            }
+            (Credential::Basic { user, .. }, origin) => {
+                let user = plain(user, 60);
+                format!("{what}: {registry} {verb} user {user}, from {origin}, {status}{said}")
+            }
+            (Credential::IdentityToken(_), origin) => {
+                format!("{what}: {registry} {verb} the identity token from {origin}, {status}{said}")
+            }
+        };
+        Error { message, ..error }
     }
 
     async fn attempt(
@@ -141,8 +202,11 @@ impl Wire {
         let response = self.dispatch(request, authorization, what, Some(self.options.timeout)).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         tracing::debug!(method = %request.method, host = host(registry), path = request.path, status, "registry");
-        let body =
-            read(response, request.limit).await.map_err(|cause| self.unreadable(cause, registry, what))?;
+        let body = match status {
+            200..300 => read(response, request.limit).await,
+            _ => beginning(response, FAILURE).await.map_err(Unread::Cut),
+        };
+        let body = body.map_err(|cause| self.unreadable(cause, registry, what))?;
         Ok(Answer { status, headers, body })
     }
 
@@ -196,7 +260,14 @@ impl Wire {
         way: Way,
     ) -> Result<RequestBuilder, Error> {
         let host = host(&request.image.registry);
-        let url = format!("{}://{host}/v2/{}/{}", way.scheme(), request.image.repository, request.path);
+        let repository = format!("/v2/{}/", request.image.repository);
+        let url = format!("{}://{host}{repository}{}", way.scheme(), request.path);
+        // Parts of the path come from registries. They are parsed where they are read; this holds whatever was overlooked.
+        let url = Url::parse(&url).ok().filter(|url| url.path().starts_with(&repository));
+        let url = url.ok_or_else(|| {
+            let path = plain(&request.path, 200);
+            Error::new(ErrorKind::Protocol, format!("{}: {path:?} leads out of it", request.image.name()))
+        })?;
         let client = self.reach.client(host, way)?;
         let mut builder = client.request(request.method.clone(), url).body(request.body.clone());
         for (name, value) in &request.headers {
@@ -256,7 +327,12 @@ impl Wire {
             return Err(broken("is not reached by https"));
         }
         let ask = login::token_request(service, scope, credential);
-        let client = self.reach.client_of_tokens(&server, url.scheme(), (host(registry), way))?;
+        // A redirect would send the secret again, and to whom is the token server's choice.
+        let redirects = match credential {
+            Credential::Anonymous => Redirects::Follow,
+            Credential::Basic { .. } | Credential::IdentityToken(_) => Redirects::Refuse,
+        };
+        let client = self.reach.client_of_tokens(&server, url.scheme(), (host(registry), way), redirects)?;
         let mut builder = if ask.post {
             let form = form(&ask.fields);
             client.post(url).header("content-type", "application/x-www-form-urlencoded").body(form)
@@ -273,9 +349,16 @@ impl Wire {
             .await
             .map_err(|cause| self.unreachable(&cause, &server, &what))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = read(response, 1 << 20).await.map_err(|cause| self.unreadable(cause, &server, &what))?;
+        let body = match status {
+            200..300 => read(response, TOKEN).await,
+            _ => beginning(response, FAILURE).await.map_err(Unread::Cut),
+        };
+        let body = body.map_err(|cause| self.unreadable(cause, &server, &what))?;
         match status {
             200..300 => login::read_token(&body, registry, Instant::now()),
+            300..400 => Err(broken(&format!(
+                "at {server} redirects a request that carries credentials, {status}; that is not followed"
+            ))),
             // OAuth 2 says 400 for a refresh token that is not good any more (RFC 6749, section 5.2).
             400 if ask.post => Err(self.refused(401, registry, &what, &body, credential, &headers)),
             _ => Err(self.refused(status, registry, &what, &body, credential, &headers)),
@@ -292,7 +375,9 @@ impl Wire {
         headers: &HeaderMap,
     ) -> Error {
         lock(&self.credentials).remove(registry);
-        status_error(status, registry, what, &said(body, &credential.secrets()), retry_after(headers))
+        let said = said(body, &credential.secrets());
+        let error = status_error(status, registry, what, &said, retry_after(headers));
+        self.with_login(error, registry, what, credential, &said)
     }
 
     /// Asked once: a helper may be slow, or ask a person.
@@ -346,6 +431,11 @@ impl Wire {
             ErrorKind::Connection
         };
         let why = root(cause);
+        if is_unresolved(cause) {
+            let message = format!("{what}: the name of the host {host} cannot be resolved: {why}");
+            let help = format!("is {host} the right name; does this machine reach a name server");
+            return Error { nobody: cause.is_connect(), ..Error::new(kind, message).help(help) };
+        }
         let help = self.reach.advice(host, &why);
         let error = Error::new(kind, format!("{what}: cannot talk to {host}: {why}")).help(help);
         Error { nobody: cause.is_connect(), ..error }
@@ -378,6 +468,17 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Result<Bytes, Un
     Ok(body.freeze())
 }
 
+/// The beginning of a body that says something about a failure; what is longer is left unread.
+async fn beginning(mut response: Response, limit: usize) -> Result<Bytes, reqwest::Error> {
+    let mut body = BytesMut::new();
+    while body.len() < limit
+        && let Some(chunk) = response.chunk().await?
+    {
+        body.extend_from_slice(&chunk[..chunk.len().min(limit - body.len())]);
+    }
+    Ok(body.freeze())
+}
+
 /// Where a registry is reached: Docker Hub's images live at another name than its own.
 fn host(registry: &str) -> &str {
     if registry == "docker.io" || registry == "index.docker.io" { "registry-1.docker.io" } else { registry }
@@ -399,6 +500,13 @@ fn root(error: &reqwest::Error) -> String {
         return "the request failed".to_owned();
     }
     plain(&cause.to_string(), 300)
+}
+
+/// Whether a request failed since nobody knows the host's name.
+fn is_unresolved(error: &reqwest::Error) -> bool {
+    let first: &dyn std::error::Error = error;
+    // hyper-util has no type of its own for it.
+    std::iter::successors(Some(first), |cause| cause.source()).any(|cause| cause.to_string() == "dns error")
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

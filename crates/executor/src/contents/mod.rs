@@ -325,7 +325,7 @@ impl Reader {
         budget: &Budget,
     ) -> Result<Layer, RunError> {
         let attempt = |_| async move {
-            let open = self.registry.blob(image, &blob.digest).await.map_err(Broken::Stream)?;
+            let open = self.registry.blob(image, blob).await.map_err(Broken::Stream)?;
             let budget = budget.clone();
             let layer = self
                 .read(pieces(open, blob.size), 1, move |layer| inside::read_layer(layer, &budget))

@@ -57,7 +57,8 @@ pub(crate) fn run(arguments: &CoverageArguments) -> anyhow::Result<u8> {
     };
     let coverage = Coverage::new(&opened.inputs, &request, arguments.compat.as_deref()).map_err(Refused)?;
     let references = References { images: coverage.references(), ..References::default() };
-    let images = published::read(references, &published::configuration(&opened), Pushes::Nowhere)?;
+    let config = published::configuration(&opened);
+    let images = published::read(references, &config, Pushes::Nowhere, &opened.repository)?;
     let commits = source::recorded(&options, &opened.inputs.now, &coverage.commits(&images))?;
     let products = coverage.judge(&images, &commits);
     let asked = |state: &State| match state {

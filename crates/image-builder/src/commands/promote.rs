@@ -91,6 +91,8 @@ pub(crate) struct NamesArguments {
 /// A source tree, as far as names are concerned.
 pub(crate) struct Names {
     pub(crate) root: PathBuf,
+    /// The root of the git repository that it lies in.
+    pub(crate) repository: PathBuf,
     pub(crate) config: Config,
     pub(crate) graph: LayerGraph,
     pub(crate) units: BTreeMap<String, Unit>,
@@ -107,6 +109,7 @@ impl NamesArguments {
         let given = environment::given(self.platform.as_deref());
         Ok(Names {
             root: on_disk.root,
+            repository: on_disk.repository,
             platform: given.unwrap_or_else(|| config.platform.clone()),
             units: promotion::units(&graph),
             graph,
@@ -122,14 +125,10 @@ pub(crate) fn history(root: &Path) -> impl Fn(&str, &str) -> Relation + Send + S
 }
 
 /// The way to registries, for commands that write there.
-pub(crate) fn registry(push_timeout: Duration) -> anyhow::Result<Registry> {
+pub(crate) fn registry(push_timeout: Duration, tree: &Path) -> anyhow::Result<Registry> {
     let config = environment::docker_config()?;
     let options = registry::Options { config, retry_for: push_timeout, ..registry::Options::default() };
-    let mut registry = Registry::new(options);
-    if let Some(directory) = environment::cache_directory() {
-        registry = registry.with_cache(directory.join("configs"));
-    }
-    Ok(registry)
+    Ok(environment::cached(Registry::new(options), tree))
 }
 
 /// Promotes.
@@ -195,7 +194,7 @@ async fn promote(
     route: &Route,
     signals: Signals,
 ) -> anyhow::Result<u8> {
-    let registry = registry(route.push_timeout)?.pushing(Pushes::Below(route.to.clone()));
+    let registry = registry(route.push_timeout, &names.repository)?.pushing(Pushes::Below(route.to.clone()));
     let history = history(&names.root);
     let survey = async { Ok(promote::survey(&registry, units, route, &history).await?) };
     let mut promotion = signals.unless_stopped(survey).await?;

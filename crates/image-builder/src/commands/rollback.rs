@@ -95,7 +95,7 @@ async fn roll_back(
     wanted: &Wanted,
     signals: Signals,
 ) -> anyhow::Result<u8> {
-    let registry = promoting::registry(wanted.push_timeout)?;
+    let registry = promoting::registry(wanted.push_timeout, &names.repository)?;
     let history = promoting::history(&names.root);
     let survey = async { Ok(rollback::survey(&registry, wanted, &history).await?) };
     let mut rollback = match signals.unless_stopped(survey).await? {

@@ -18,9 +18,11 @@ enum Answer {
     Status(u16),
     /// A digest's first digit, for who has a password.
     Login(char),
+    /// The same with this header beside it.
+    Header(char, &'static str),
 }
 
-/// A registry that answers HEAD on manifests, over plain HTTP, and remembers who asked.
+/// A registry that answers GET on manifests, over plain HTTP, and remembers who asked.
 struct Registry {
     server: Server,
     shown: Shown,
@@ -65,23 +67,40 @@ fn answer(
     request: &Request,
     shown: &BTreeMap<String, Answer>,
 ) -> std::io::Result<()> {
-    let image = request.line.trim_start_matches("HEAD /v2/").replace("/manifests/", ":");
+    let image = request.line.trim_start_matches("GET /v2/").replace("/manifests/", ":");
+    let mut body = String::new();
     let reply = match shown.get(&image) {
         Some(Answer::Login(_)) if request.authorization.is_empty() => {
             "401 Unauthorized\r\nwww-authenticate: Basic realm=\"here\"".to_owned()
         }
-        Some(Answer::Digest(digit) | Answer::Login(digit)) => format!(
-            "200 OK\r\ndocker-content-digest: {}\r\ncontent-type: application/vnd.oci.image.index.v1+json",
-            digest(*digit)
-        ),
+        Some(Answer::Digest(digit) | Answer::Login(digit)) => {
+            body = manifest(*digit);
+            "200 OK\r\ncontent-type: application/vnd.oci.image.index.v1+json".to_owned()
+        }
+        // What this header says is the registry's word, and what it says here is no digest of the manifest.
+        Some(Answer::Header(digit, value)) => {
+            body = manifest(*digit);
+            let kind = "application/vnd.oci.image.index.v1+json";
+            format!("200 OK\r\ncontent-type: {kind}\r\ndocker-content-digest: {value}")
+        }
         Some(Answer::Status(status)) => format!("{status} No"),
         None => "404 Not Found".to_owned(),
     };
-    write!(stream, "HTTP/1.1 {reply}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+    let version = "docker-distribution-api-version: registry/2.0";
+    let length = body.len();
+    write!(
+        stream,
+        "HTTP/1.1 {reply}\r\n{version}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+}
+
+/// What a digit stands for.
+fn manifest(digit: char) -> String {
+    format!("{{\"schemaVersion\": 2, \"manifests\": [], \"annotations\": {{\"digit\": \"{digit}\"}}}}")
 }
 
 fn digest(digit: char) -> String {
-    format!("sha256:{}", digit.to_string().repeat(64))
+    crate::served::digest(manifest(digit).as_bytes())
 }
 
 const DOCKERFILE: &str = "science/a/Dockerfile";
@@ -100,7 +119,11 @@ fn text(registry: &Registry, tree: &Tree) -> String {
 }
 
 fn told(registry: &Registry, run: &Run) -> String {
-    registry.text(&format!("{}---\n{}", run.stdout, run.stderr)).replace(&"a".repeat(62), "…")
+    let mut text = registry.text(&format!("{}---\n{}", run.stdout, run.stderr));
+    for digit in 'a'..='d' {
+        text = text.replace(&digest(digit), &format!("sha256:{}", digit.to_string().repeat(64)));
+    }
+    text.replace(&"a".repeat(62), "…")
 }
 
 #[test]
@@ -133,7 +156,7 @@ fn digests_are_written_behind_tags_and_all_else_stays() {
     ");
     assert_eq!(
         registry.asked(),
-        ["HEAD /v2/debian/manifests/12", "HEAD /v2/go/lang/manifests/latest"],
+        ["GET /v2/debian/manifests/12", "GET /v2/go/lang/manifests/latest"],
         "each is asked for once, and the frontend not at all"
     );
     // A guideline less, and nothing to do any more.
@@ -239,6 +262,38 @@ fn nothing_is_written_unless_everything_is_known() {
     // A tree in which an image could be missed.
     tree.write(DOCKERFILE, "FROM $REGISTRY/debian:12 AS\n");
     tree.run(&["pin"]).code(2);
+}
+
+#[test]
+fn case_pin_header_injection() {
+    const GOOD: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    for (header, code) in [
+        // No digest: as if there were no such header.
+        ("", 0),
+        ("not a digest", 0),
+        ("sha256:zz", 0),
+        ("sha256:0123", 0),
+        ("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa /etc/passwd", 0),
+        ("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa AS evil", 0),
+        ("SHA256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 0),
+        ("\"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", 0),
+        // A digest that the manifest does not have.
+        (GOOD, 5),
+    ] {
+        let registry = Registry::start();
+        registry.show("b3:1", Answer::Header('a', header));
+        let tree = tree(&registry, "FROM scratch\nCOPY --from=$REGISTRY/b3:1 /x /x\n");
+        let before = text(&registry, &tree);
+        tree.run(&["pin"]).code(code);
+        let expect = match code {
+            0 => before.replace("b3:1", &format!("b3:1@{}", digest('a'))),
+            _ => before,
+        };
+        assert_eq!(text(&registry, &tree), expect, "{header}");
+        if code == 0 {
+            tree.run(&["check"]).code(0);
+        }
+    }
 }
 
 #[test]

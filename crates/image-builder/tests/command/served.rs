@@ -137,7 +137,10 @@ fn answer(
 ) -> std::io::Result<usize> {
     let (method, path) = line.split_once(" /v2/").unwrap_or((line, ""));
     let Some((media_type, body)) = served.get(path) else {
-        stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+        stream.write_all(
+            b"HTTP/1.1 404 Not Found\r\ndocker-distribution-api-version: registry/2.0\r\ncontent-length: 0\r\n\
+              connection: close\r\n\r\n",
+        )?;
         return Ok(0);
     };
     let (length, body) = (body.len(), if method == "HEAD" { &[][..] } else { body });

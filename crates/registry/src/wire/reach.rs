@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 
 use super::{lock, root, user_agent};
 use crate::error::{Error, ErrorKind};
+use crate::limits::REDIRECTS;
 use crate::trust::{Certificates, Trust, is_loopback};
 
 /// The manner in which a registry is talked to.
@@ -35,6 +37,35 @@ impl Way {
     }
 }
 
+/// What is done where a server answers with another address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Redirects {
+    /// It is asked there, without credentials on another host, and never by HTTP after TLS.
+    Follow,
+    /// The redirect is the answer.
+    Refuse,
+}
+
+impl Redirects {
+    fn policy(self) -> Policy {
+        match self {
+            Self::Follow => Policy::custom(|attempt| follow(attempt)),
+            Self::Refuse => Policy::none(),
+        }
+    }
+}
+
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    if attempt.previous().len() > REDIRECTS {
+        return attempt.error("it redirects too often");
+    }
+    let is_checked = attempt.previous().iter().any(|url| url.scheme() == "https");
+    if is_checked && attempt.url().scheme() != "https" {
+        return attempt.error("it redirects from https to http, which is not followed");
+    }
+    attempt.follow()
+}
+
 /// The way to one registry.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
@@ -48,7 +79,7 @@ pub(super) struct Reach {
     trust: Trust,
     timeout: Duration,
     ways: Mutex<BTreeMap<String, Known>>,
-    clients: Mutex<BTreeMap<(String, Way), Client>>,
+    clients: Mutex<BTreeMap<(String, Way, Redirects), Client>>,
 }
 
 impl Reach {
@@ -83,12 +114,17 @@ impl Reach {
     }
 
     pub(super) fn client(&self, host: &str, way: Way) -> Result<Client, Error> {
+        self.client_with(host, way, Redirects::Follow)
+    }
+
+    fn client_with(&self, host: &str, way: Way, redirects: Redirects) -> Result<Client, Error> {
+        let key = (host.to_owned(), way, redirects);
         let mut clients = lock(&self.clients);
-        if let Some(client) = clients.get(&(host.to_owned(), way)) {
+        if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = self.make(host, way)?;
-        clients.insert((host.to_owned(), way), client.clone());
+        let client = self.make(host, way, redirects)?;
+        clients.insert(key, client.clone());
         Ok(client)
     }
 
@@ -98,17 +134,19 @@ impl Reach {
         server: &str,
         scheme: &str,
         (registry, way): (&str, Way),
+        redirects: Redirects,
     ) -> Result<Client, Error> {
-        match way {
-            _ if scheme == "http" => self.client(server, Way::Plain),
-            _ if self.trust.has_certificates(server) => self.client(server, Way::Checked),
-            Way::Checked | Way::Unchecked => self.client(registry, way),
-            Way::Plain if is_loopback(server) => self.client(server, Way::Unchecked),
-            Way::Plain => self.client(server, Way::Checked),
-        }
+        let (host, way) = match way {
+            _ if scheme == "http" => (server, Way::Plain),
+            _ if self.trust.has_certificates(server) => (server, Way::Checked),
+            Way::Checked | Way::Unchecked => (registry, way),
+            Way::Plain if is_loopback(server) => (server, Way::Unchecked),
+            Way::Plain => (server, Way::Checked),
+        };
+        self.client_with(host, way, redirects)
     }
 
-    fn make(&self, host: &str, way: Way) -> Result<Client, Error> {
+    fn make(&self, host: &str, way: Way, redirects: Redirects) -> Result<Client, Error> {
         let own = match way {
             Way::Plain => Certificates::default(),
             Way::Checked | Way::Unchecked => self.trust.certificates(host)?,
@@ -132,6 +170,7 @@ impl Reach {
         };
         let begun = || {
             let builder = Client::builder().user_agent(user_agent()).connect_timeout(self.timeout);
+            let builder = builder.redirect(redirects.policy());
             let builder = if is_loopback(host) { builder.no_proxy() } else { builder };
             match &identity {
                 Some(identity) => builder.identity(identity.clone()),

@@ -5,14 +5,11 @@ use std::pin::pin;
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 
-use super::{Request, Scope, Wire, host, lock, read, retry_after};
-use crate::error::{Error, ErrorKind, said, status_error};
+use super::{Request, Scope, Wire, beginning, host, lock};
+use crate::error::{Error, ErrorKind};
+use crate::limits::{FAILURE, UPLOAD_ANSWER};
 use crate::login;
-
-/// So many time limits the answer to an upload may take once all is sent.
-const LAST: u32 = 10;
-/// The longest text of a failure that is read, in bytes.
-const SAID: usize = 64 << 10;
+use crate::pace::{Pace, TooSlow};
 
 impl Wire {
     /// Sends a request, logged in where the registry asks for it, and returns the answer with its body still to come. The time limit
@@ -62,7 +59,7 @@ impl Wire {
             fed = &mut feed => {
                 fed?;
                 // It may have much to look through before it answers.
-                match tokio::time::timeout(self.options.timeout * LAST, sending).await {
+                match tokio::time::timeout(self.options.timeout * UPLOAD_ANSWER, sending).await {
                     Ok(response) => response,
                     Err(_) => return Err(self.silent(registry, what)),
                 }
@@ -85,14 +82,10 @@ impl Wire {
         scope: &Scope,
         what: &str,
     ) -> Error {
-        if status == 401 {
-            self.forget(scope, true);
-        }
         // What a registry says about it is a courtesy.
-        let body = tokio::time::timeout(self.options.timeout, read(response, SAID)).await;
+        let body = tokio::time::timeout(self.options.timeout, beginning(response, FAILURE)).await;
         let body = body.ok().and_then(Result::ok).unwrap_or_default();
-        let said = said(&body, &self.secrets(scope));
-        status_error(status, &scope.0, what, &said, retry_after(headers))
+        self.failure(scope, what, status, headers, &body)
     }
 
     async fn head(
@@ -113,12 +106,22 @@ impl Wire {
     pub(crate) async fn piece(
         &self,
         response: &mut Response,
+        pace: &mut Pace,
         registry: &str,
         what: &str,
     ) -> Result<Option<bytes::Bytes>, Error> {
-        match tokio::time::timeout(self.options.timeout, response.chunk()).await {
-            Ok(piece) => piece.map_err(|cause| self.unreachable(&cause, registry, what)),
-            Err(_) => Err(self.silent(registry, what)),
+        let piece = match pace.wait(self.options.timeout, response.chunk()).await {
+            Ok(piece) => piece.map_err(|cause| self.unreachable(&cause, registry, what))?,
+            Err(_) => return Err(self.silent(registry, what)),
+        };
+        let Some(piece) = piece else { return Ok(None) };
+        match pace.came(piece.len()) {
+            Ok(()) => Ok(Some(piece)),
+            Err(TooSlow { bytes, waited }) => {
+                let message =
+                    format!("{what}: {registry} gave only {bytes} bytes in {} seconds", waited.as_secs());
+                Err(Error::new(ErrorKind::Connection, message))
+            }
         }
     }
 

@@ -55,7 +55,7 @@ async fn each_status_has_its_kind() {
 }
 
 #[tokio::test]
-async fn only_404_is_absence_whatever_its_body() {
+async fn only_404_is_absence_whatever_a_registry_says_with_it() {
     for body in ["", "<html>", r#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#, r#"{"errors":[{"code":"ODD"}]}"#] {
         let server = Server::start(move |_, _, _| Some(Reply::new(404).body(body)));
         let registry = client(DockerConfig::default());

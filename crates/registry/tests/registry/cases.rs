@@ -28,7 +28,7 @@ fn without_repositories(status: u16) -> Server {
             }
             asked if asked.authorization == "Bearer push" => {
                 let body = r#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#;
-                Reply::new(404).header("docker-distribution-api-version", "registry/2.0").body(body)
+                Reply::new(404).body(body)
             }
             asked if asked.authorization == "Bearer pull" && status == 403 => Reply::new(403),
             _ => Reply::new(401).header("www-authenticate", &challenge),

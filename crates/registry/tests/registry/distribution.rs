@@ -64,7 +64,7 @@ async fn an_index_leads_to_the_platform() {
         let rest = format!("multi:{architecture}");
         let (digest, _) = process.push_image(&rest, OCI_IMAGE, &config(architecture, architecture)).await;
         entries.push(format!(
-            r#"{{"mediaType": "{OCI_IMAGE}", "size": 1, "digest": "{digest}",
+            r#"{{"mediaType": "{OCI_IMAGE}", "size": 1000, "digest": "{digest}",
                 "platform": {{"os": "linux", "architecture": "{architecture}"}}}}"#
         ));
     }

@@ -56,10 +56,12 @@ async fn nothing_is_attached_to_an_image_that_is_not_there() {
 
 #[tokio::test]
 async fn a_registry_that_keeps_the_list_is_asked_for_it() {
-    let list = r#"{"schemaVersion":2,"manifests":[
-        {"digest":"sha256:1","artifactType":"application/vnd.test.one+json"},{"digest":"sha256:2"}, 7]}"#;
+    let (one, bad) = (sha256(b"1"), "v2/victim/manifests/x");
+    let list = serde_json::json!({"schemaVersion": 2, "manifests": [
+        {"digest": bad, "artifactType": TYPE}, {"digest": one, "artifactType": TYPE}, {"digest": sha256(b"2")}, 7]})
+    .to_string();
     let server = Server::start(move |_, _, asked| match asked.line.split_once(" /v2/a/") {
-        Some(("GET", path)) if path.starts_with("referrers/sha256:") => Some(Reply::new(200).body(list)),
+        Some(("GET", path)) if path.starts_with("referrers/sha256:") => Some(Reply::new(200).body(&list)),
         Some(("GET", path)) if path.starts_with("manifests/") => {
             let body = r#"{"schemaVersion":2,"config":{"digest":"sha256:c"},"layers":[]}"#;
             Some(Reply::new(200).header("content-type", OCI_IMAGE).body(body))
@@ -70,7 +72,8 @@ async fn a_registry_that_keeps_the_list_is_asked_for_it() {
     });
     let image = server.name(&format!("a@{}", sha256(b"x")));
     let found = client().referrers(&image, TYPE).await.expect("a list");
-    assert_eq!(found.iter().map(|found| found.digest.as_str()).collect::<Vec<_>>(), ["sha256:1"]);
+    assert_eq!(found.iter().map(|found| found.digest.as_str()).collect::<Vec<_>>(), [&one]);
+    assert_eq!(client().all_referrers(&image).await, Ok(vec![one, sha256(b"2")]));
     client().attach(&server.name("a:1"), TYPE, Bytes::from_static(b"{}")).await.expect("attached");
     let puts: Vec<String> = server.lines().into_iter().filter(|line| line.starts_with("PUT ")).collect();
     assert_eq!(puts.len(), 1, "no list of ours is written: {puts:?}");

@@ -27,16 +27,24 @@ pub(crate) struct Reply {
     body: String,
     /// How much of the body is sent, of the length that is announced.
     sent: usize,
+    /// Whether it comes from a web server that is no registry.
+    is_web: bool,
 }
 
 impl Reply {
     pub(crate) fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: String::new(), sent: usize::MAX }
+        Self { status, headers: Vec::new(), body: String::new(), sent: usize::MAX, is_web: false }
     }
 
     /// Ends after so many bytes of the body.
     pub(crate) fn cut(mut self, sent: usize) -> Self {
         self.sent = sent;
+        self
+    }
+
+    /// Without the header that every answer of a registry has.
+    pub(crate) fn web(mut self) -> Self {
+        self.is_web = true;
         self
     }
 
@@ -143,6 +151,9 @@ fn read(stream: &TcpStream) -> Option<Asked> {
 
 fn write(mut stream: &TcpStream, request: &Asked, reply: &Reply) -> std::io::Result<()> {
     let mut text = format!("HTTP/1.1 {} Status\r\nconnection: close\r\n", reply.status);
+    if !reply.is_web {
+        text.push_str("docker-distribution-api-version: registry/2.0\r\n");
+    }
     for (name, value) in &reply.headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -134,8 +134,10 @@ impl Shelf {
             let own = format!("{tag}-{architecture}");
             self.put(repository, &own, labels);
             let digest = self.digest(repository, &own).expect("it was put there");
+            let size = self.shared.state().bodies[&format!("/v2/{repository}/manifests/{own}")].len();
             let platform = json!({"os": "linux", "architecture": architecture});
-            manifests.push(json!({"mediaType": MANIFEST, "digest": digest, "size": 1, "platform": platform}));
+            manifests
+                .push(json!({"mediaType": MANIFEST, "digest": digest, "size": size, "platform": platform}));
         }
         let index =
             json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).to_string().into_bytes();
@@ -323,6 +325,9 @@ impl Shared {
     }
 }
 
+/// Tells a registry from a web server.
+const VERSION: &str = "Docker-Distribution-Api-Version: registry/2.0\r\n";
+
 /// One connection, to its end.
 fn serve(stream: &TcpStream, shared: &Shared) {
     if stream.set_read_timeout(Some(LIMIT)).is_err() || stream.set_nodelay(true).is_err() {
@@ -351,8 +356,9 @@ fn serve(stream: &TcpStream, shared: &Shared) {
             _ => String::new(),
         };
         let length = body.len();
-        let head =
-            format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{shown}Content-Length: {length}\r\n\r\n");
+        let head = format!(
+            "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{VERSION}{shown}Content-Length: {length}\r\n\r\n"
+        );
         let sent = if first.starts_with("HEAD ") { Vec::new() } else { body };
         let mut stream = stream;
         let stalls = first.split(' ').nth(1).is_some_and(|target| shared.state().stalls.contains(target));
