@@ -24,7 +24,9 @@ pub struct Blob {
     registry: String,
     what: String,
     digest: String,
-    /// Bytes that its descriptor says are still to come.
+    /// Bytes that its descriptor says.
+    size: u64,
+    /// Those still to come.
     left: u64,
     pace: Pace,
     hasher: Sha256,
@@ -54,8 +56,10 @@ impl Blob {
                 )),
             };
         };
-        self.left =
-            self.left.checked_sub(piece.len() as u64).ok_or_else(|| too_long(&self.what, &self.registry))?;
+        self.left = self
+            .left
+            .checked_sub(piece.len() as u64)
+            .ok_or_else(|| too_long(&self.what, &self.registry, self.size))?;
         self.hasher.update(&piece);
         Ok(Some(piece))
     }
@@ -85,16 +89,17 @@ impl Registry {
         let wire = Arc::clone(self.wire());
         let response = wire.open(&request, &what).await?;
         if response.content_length().is_some_and(|length| length > blob.size) {
-            return Err(too_long(&what, &image.registry));
+            return Err(too_long(&what, &image.registry, blob.size));
         }
-        let (registry, digest, left) = (image.registry.clone(), digest.into(), blob.size);
+        let (registry, digest, size) = (image.registry.clone(), digest.into(), blob.size);
         Ok(Blob {
             wire,
             response,
             registry,
             what,
             digest,
-            left,
+            size,
+            left: size,
             pace: Pace::default(),
             hasher: Sha256::new(),
         })
@@ -111,6 +116,7 @@ impl Registry {
     }
 }
 
-fn too_long(what: &str, registry: &str) -> Error {
-    Error::new(ErrorKind::Protocol, format!("{what}: {registry} gives more bytes than its manifest says"))
+fn too_long(what: &str, registry: &str, size: u64) -> Error {
+    let message = format!("{what}: {registry} gives more than the {size} bytes that its manifest says");
+    Error::new(ErrorKind::Protocol, message)
 }

@@ -9,6 +9,7 @@ mod coverage;
 mod diagnostics;
 mod diff;
 mod explain;
+mod first_push;
 mod graph;
 mod inert;
 mod inspect;

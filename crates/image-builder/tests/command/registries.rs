@@ -80,7 +80,8 @@ impl Scene {
             for address in [near.as_str(), &secure.near()] {
                 let said = self.refused(address);
                 assert!(
-                    said.contains("wants a login") && said.contains(&format!("docker login {address}")),
+                    said.contains(&format!("no credentials for {address}"))
+                        && said.contains(&format!("docker login {address}")),
                     "{said}"
                 );
             }
