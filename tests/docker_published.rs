@@ -181,8 +181,8 @@ fn a_product_of_an_engine_inherits_the_labels_of_the_image_that_it_names() {
         }
         assert_eq!(
             asked_for_nothing(&mut scene, [&science, &product]),
-            [1, 2],
-            "of one run: {is_of_one_run}"
+            [1, 3],
+            "a manifest each, and of the product the configuration and the build tag; of one run: {is_of_one_run}"
         );
     }
     scene.nothing_is_left();

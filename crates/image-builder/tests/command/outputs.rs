@@ -8,8 +8,8 @@ use crate::support::Tree;
 
 /// The sample, in which `plan.json` and `ci` are links to a file and a directory of somebody else.
 fn scene() -> (Tree, tempfile::TempDir) {
-    let victim = tempfile::tempdir().unwrap();
-    fs::write(victim.path().join("bashrc"), "ORIGINAL=mine\n").unwrap();
+    let victim = tempfile::tempdir().expect("a directory");
+    fs::write(victim.path().join("bashrc"), "ORIGINAL=mine\n").expect("a file");
     let mut tree = Tree::sample();
     let shown = |path: &Path| path.display().to_string();
     tree.link("plan.json", &shown(&victim.path().join("bashrc")));
@@ -22,8 +22,8 @@ fn scene() -> (Tree, tempfile::TempDir) {
 
 #[track_caller]
 fn assert_untouched(victim: &Path) {
-    assert_eq!(fs::read_to_string(victim.join("bashrc")).unwrap(), "ORIGINAL=mine\n");
-    assert_eq!(fs::read_dir(victim).unwrap().count(), 1);
+    assert_eq!(fs::read_to_string(victim.join("bashrc")).expect("it is there"), "ORIGINAL=mine\n");
+    assert_eq!(fs::read_dir(victim).expect("it is there").count(), 1);
 }
 
 #[test]
