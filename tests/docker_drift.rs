@@ -5,6 +5,7 @@ use std::time::Duration;
 use plan::ImageName;
 use registry::Registry;
 use testbed::command::{Outcome, Program};
+use testbed::registry::View;
 use testbed::tree::{BASE, Tree};
 
 const BOUND: Duration = Duration::from_secs(120);
@@ -61,6 +62,78 @@ impl Scene {
             }
             shown
         })
+    }
+}
+
+impl Scene {
+    /// Puts one more layer onto what the moving tag of `base` shows, as anybody may who can push.
+    fn tamper(&self, layer: &[u8]) {
+        let (registry, repository) = self.repo.split_once('/').expect("a host and a path");
+        let (view, repository) = (View::new(registry), format!("{repository}/sci/base"));
+        let mut manifest = view.manifest(&repository, "1.0").expect("it is published").json();
+        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+        let at = format!("/v2/{repository}/blobs/{}", text(&manifest["config"]["digest"]));
+        let mut config = view.ask("GET", &at, &[], b"").json();
+        let digest = view.put_blob(&repository, layer);
+        let push = |list: &mut serde_json::Value, item| list.as_array_mut().expect("a list").push(item);
+        push(&mut config["rootfs"]["diff_ids"], digest.clone().into());
+        let config = config.to_string();
+        manifest["config"]["digest"] = view.put_blob(&repository, config.as_bytes()).into();
+        manifest["config"]["size"] = config.len().into();
+        let media = manifest["layers"][0]["mediaType"].clone();
+        let item = serde_json::json!({"mediaType": media, "digest": digest, "size": layer.len()});
+        push(&mut manifest["layers"], item);
+        let media = text(&manifest["mediaType"]);
+        view.put_manifest(&repository, "1.0", &media, manifest.to_string().as_bytes());
+    }
+}
+
+/// A header of a tar, with what follows it.
+fn member(name: &str, kind: u8, size: usize, content: &[u8]) -> Vec<u8> {
+    let mut header = [0; 512];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+    header[156] = kind;
+    header[257..265].copy_from_slice(b"ustar  \0");
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    let mut member = [&header[..], content].concat();
+    member.resize(member.len().next_multiple_of(512) + 1024, 0);
+    member
+}
+
+/// What a published image holds is written by whoever may push. It stops no night, and lets no drift pass that is forbidden.
+#[test]
+fn case_bombs_in_layers_of_a_published_image() {
+    let scene = Scene::new();
+    scene.run(&["--all"], 0);
+    let status = "Package:a\nVersion:1\n\n".repeat((1 << 17) + 1);
+    let record = member("var/lib/dpkg/status", b'0', status.len(), status.as_bytes());
+    let name = member("././@LongLink", b'L', 4 << 30, b"a");
+    for (number, layer, forbidden, shown) in [
+        (
+            1,
+            &record,
+            "/var/lib/dpkg/status is not read: a record of more than 131,072 packages",
+            "whether packages moved cannot be told from /var/lib/dpkg/status",
+        ),
+        (3, &name, "a long name or pax header of more than 1 MiB", "what moved in it cannot be told: "),
+    ] {
+        scene.tamper(layer);
+        let before = scene.shown();
+        let refused = scene.run(&["--all", "--rebuild", &number.to_string(), "--forbid-drift"], 5);
+        assert!(
+            refused.stderr.contains("what moved in it cannot be told (--forbid-drift)"),
+            "{}",
+            refused.said()
+        );
+        assert!(refused.stderr.contains(forbidden), "{}", refused.said());
+        assert_eq!(scene.shown(), before, "nothing is published");
+        assert_eq!(scene.tree.last_result()["builds"][0]["failure"], "environment");
+
+        let noticed = scene.run(&["--all", "--rebuild", &(number + 1).to_string(), "--show-drift"], 0);
+        assert!(noticed.stderr.contains(shown), "{}", noticed.said());
     }
 }
 
