@@ -191,13 +191,12 @@ fn is_file(kind: EntryType) -> bool {
 fn clean(path: &[u8]) -> Result<Option<String>, Beyond> {
     let Ok(path) = str::from_utf8(path) else { return Ok(None) };
     let mut clean = String::with_capacity(path.len());
-    let mut parts = 0;
-    for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
+    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    for (above, part) in (0..).zip(parts) {
         if part == ".." {
             return Ok(None);
         }
-        Limit::Depth.check(parts)?;
-        parts += 1;
+        Limit::Depth.check(above)?;
         if !clean.is_empty() {
             clean.push('/');
         }

@@ -194,7 +194,7 @@ impl Limit {
             Unit::Of(what) => format!("{} {what}", grouped(most)),
             Unit::Bytes => match [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")]
                 .into_iter()
-                .find(|(size, _)| most % size == 0)
+                .find(|(size, _)| most.is_multiple_of(*size))
             {
                 Some((size, name)) => format!("{} {name}", grouped(most / size)),
                 None => format!("{} bytes", grouped(most)),
@@ -288,7 +288,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

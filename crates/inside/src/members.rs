@@ -491,7 +491,7 @@ mod tests {
                 alike &= entry.read_to_end(&mut content).is_ok() && content.len() as u64 == entry.size();
                 alike &= kind.is_file() || kind.is_hard_link() && entry.size() == 0;
                 alike &= entry.header().as_gnu().is_some();
-                theirs.push((entry.path_bytes().into_owned(), entry.link_name_bytes().map(|l| l.into_owned()), content));
+                theirs.push((entry.path_bytes().into_owned(), entry.link_name_bytes().map(std::borrow::Cow::into_owned), content));
             }
             let (mut members, mut ours) = (Members::new(&bytes[..]), Vec::new());
             let read = loop {

@@ -127,7 +127,7 @@ mod tests {
                 "beyond: a name or version of a package of more than 1 KiB",
             ),
         ] {
-            assert_eq!(show(text.as_bytes(), read), expect, "{:.60}", text);
+            assert_eq!(show(text.as_bytes(), read), expect, "{text:.60}");
         }
     }
 }
