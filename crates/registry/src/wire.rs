@@ -238,9 +238,14 @@ impl Wire {
         };
         let why = root(cause);
         if is_unresolved(cause) {
-            let message = format!("{what}: the name of the host {host} cannot be resolved: {why}");
+            // Of a redirect, or of Docker Hub, that is another one.
+            let name = cause.url().and_then(Url::host_str).unwrap_or(host);
+            let message = format!("{what}: the name of the host {name} cannot be resolved: {why}");
             let help = format!("is {host} the right name; does this machine reach a name server");
             return Error { nobody: cause.is_connect(), ..Error::new(kind, message).help(help) };
+        }
+        if cause.is_redirect() {
+            return Error::new(kind, format!("{what}: {host} leads elsewhere: {why}"));
         }
         let help = self.reach.advice(host, &why);
         let error = Error::new(kind, format!("{what}: cannot talk to {host}: {why}")).help(help);

@@ -49,7 +49,7 @@ pub(super) enum Redirects {
 impl Redirects {
     fn policy(self) -> Policy {
         match self {
-            Self::Follow => Policy::custom(|attempt| follow(attempt)),
+            Self::Follow => Policy::custom(follow),
             Self::Refuse => Policy::none(),
         }
     }

@@ -4,6 +4,7 @@
 mod answers;
 mod cases;
 mod distribution;
+mod downgrade;
 mod helpers;
 mod hostile;
 mod known;

@@ -50,17 +50,7 @@ impl Process {
     /// One that speaks TLS, and the certificate that it shows, in PEM.
     pub(crate) fn with_tls() -> (Self, Vec<u8>) {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
-            .args(["-subj", "/CN=test", "-days", "2", "-addext", "subjectAltName=IP:0.0.0.0"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .args(["-keyout", "key.pem", "-out", "certificate.pem"])
-            .current_dir(directory.path())
-            .stderr(Stdio::null())
-            .status()
-            .expect("openssl cannot be run: apt-get install openssl");
-        assert!(made.success(), "openssl makes a certificate");
-        let certificate = std::fs::read(directory.path().join("certificate.pem")).expect("written");
+        let certificate = certificate(directory.path(), "IP:0.0.0.0");
         let tls = ", tls: {certificate: DIRECTORY/certificate.pem, key: DIRECTORY/key.pem}";
         (Self::start_in(directory, "", tls, RegistryAuth::Anonymous), certificate)
     }
@@ -176,4 +166,19 @@ impl Drop for Process {
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
+}
+
+/// Makes a certificate for an address of this machine, as `IP:127.0.0.1`, and its key, `certificate.pem` and `key.pem`. Returns the certificate.
+pub(crate) fn certificate(directory: &std::path::Path, address: &str) -> Vec<u8> {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args(["-subj", "/CN=test", "-days", "2", "-addext", &format!("subjectAltName={address}")])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "key.pem", "-out", "certificate.pem"])
+        .current_dir(directory)
+        .stderr(Stdio::null())
+        .status()
+        .expect("openssl cannot be run: apt-get install openssl");
+    assert!(made.success(), "openssl makes a certificate");
+    std::fs::read(directory.join("certificate.pem")).expect("written")
 }
