@@ -18,11 +18,11 @@ fn tree() -> Tree {
         "//- /science/base/Dockerfile\nFROM {BASE}\nCOPY data /data-base\n\
          //- /science/base/data\n{nonce}\n\
          //- /science/base/sciserver-image.json\n{{\"image\": \"base\", \"version\": \"1.0\"}}\n\
-         //- /science/sky/Dockerfile\nFROM sci/base:1.0\nARG NAME\nCOPY data bin/run.sh /opt/\nENV NAME=$NAME\n\
+         //- /science/sky/Dockerfile\nFROM sci/base:1.0\nARG NAME\nCOPY data bin/run.sh /opt/\nCOPY . /all/\nENV NAME=$NAME\n\
          //- /science/sky/data\n{nonce} sky\n//- /science/sky/bin/run.sh\n#!/bin/sh\n\
          //- /science/sky/sciserver-image.json\n\
          {{\"image\": \"sky\", \"version\": \"1.0\", \"compat\": \"batch\", \"args\": {{\"NAME\": \"sky\"}}}}\n\
-         //- /compat/batch/Dockerfile\nCOPY start.sh /\nCMD [\"/bin/sh\"]\n//- /compat/batch/start.sh\nexec true\n\
+         //- /compat/batch/Dockerfile\nCOPY . /\nCMD [\"/bin/sh\"]\n//- /compat/batch/start.sh\nexec true\n\
          //- /compat/batch/sciserver-image.json\n{{}}\n"
     ))
 }

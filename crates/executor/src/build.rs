@@ -12,16 +12,17 @@ use futures_util::StreamExt;
 use plan::{Build, Context, Plan, Role, Span};
 use registry::Credential;
 
-use crate::context::fetched::Source;
-use crate::context::{self, ContextError, ContextStream};
+use crate::context::fetched::{self, Source};
+use crate::context::{self, ContextError, ContextStream, Generated};
 use crate::dockerfile;
 use crate::engine::{
-    Builder, Engine, EngineError, EngineErrorKind, Flavour, docker_credentials, is_full, login_key,
+    Builder, Engine, EngineError, EngineErrorKind, Flavour, Shown, docker_credentials, is_full, login_key,
 };
 use crate::failing::{self, Numbers};
 use crate::labels::{self, Moment};
 use crate::onbuild;
 use crate::options::Options;
+use crate::platform;
 use crate::prepare::Prepared;
 use crate::progress::{Heard, Progress};
 use crate::result::{Comparison, FailedAt, Failure, TestResult, Within};
@@ -65,6 +66,8 @@ pub(crate) enum Told {
     TestFinished(TestResult),
     /// The build fails here; why comes with its end.
     FailedAt(FailedAt),
+    /// Why the build failed, for its log; its end tells it as well.
+    Failed(String),
 }
 
 /// All that an image is made from.
@@ -77,8 +80,20 @@ pub(crate) struct Job<'a> {
     pub engine: &'a Engine,
 }
 
-/// Makes one image under a name that nobody else looks for; returns its id.
+/// Makes one image under a name that nobody else looks for; returns its id. Ends within `--build-timeout`, with all
+/// that it waits for: what it stands on is pulled, its context sent, and it may have to be built again.
 pub(crate) async fn build(
+    job: &Job<'_>,
+    name: &str,
+    tell: &mut (dyn FnMut(Told) + Send),
+) -> Result<String, BuildFailure> {
+    let limit = job.options.build_timeout;
+    // What nobody listens to any more ends on the engine.
+    let endless = |_| Err(engine_failure(EngineError::endless("the build", limit)));
+    tokio::time::timeout(limit, make(job, name, tell)).await.unwrap_or_else(endless)
+}
+
+async fn make(
     job: &Job<'_>,
     name: &str,
     tell: &mut (dyn FnMut(Told) + Send),
@@ -106,11 +121,7 @@ pub(crate) async fn build(
         }
         let base = standing::base(job, &all);
         let request = Request::new(job, name, &exact, base.as_ref())?;
-        let limit = options.build_timeout;
-        let sending = request.send(job, Context::clone(context), tell);
-        // What nobody listens to any more ends on the engine.
-        let endless = |_| Err(engine_failure(EngineError::endless("the build", limit)));
-        let image_id = tokio::time::timeout(limit, sending).await.unwrap_or_else(endless)?;
+        let image_id = request.send(job, Context::clone(context), tell).await?;
         match base {
             Some(base) if !base.is_there(engine).await.map_err(engine_failure)? => {
                 tell(Told::Notice(format!(
@@ -182,6 +193,8 @@ struct Exact {
     name: String,
     /// Where it is fetched from, if it is named by a digest.
     host: Option<String>,
+    /// The platform that is asked for, where that is known.
+    platform: Option<String>,
 }
 
 /// What stands in the Dockerfile for what the plan refers to.
@@ -190,7 +203,8 @@ fn exact(job: &Job<'_>) -> Vec<Exact> {
         let name = job.prepared.exact(job.plan, reference, job.engine)?;
         let image = plan::ImageName::parse(&name).ok().filter(|image| image.digest.is_some());
         let host = image.map(|image| image.registry);
-        Some(Exact { span: reference.span, role: reference.role, name, host })
+        let platform = platform::of(job.plan, job.build, reference, &job.engine.platform);
+        Some(Exact { span: reference.span, role: reference.role, name, host, platform })
     };
     job.build.references.iter().filter_map(exact).collect()
 }
@@ -204,18 +218,48 @@ async fn fetch(
     tell: &mut (dyn FnMut(Told) + Send),
 ) -> Result<(), EngineError> {
     let Job { options, prepared, engine, plan, .. } = *job;
-    let foreign = plan.platform != engine.platform;
-    for Exact { name, host, role, .. } in exact {
+    for Exact { name, host, role, platform, .. } in exact {
         let Some(host) = host else { continue };
         let login = prepared.logins.get(host).unwrap_or(&Credential::Anonymous);
-        let is_wanted = standing::is_stood_on(*role) || *login != Credential::Anonymous;
-        if is_wanted && engine.inspect(name).await?.is_none() {
+        if !standing::is_stood_on(*role) && *login == Credential::Anonymous {
+            continue;
+        }
+        let wanted = platform.as_deref().unwrap_or(&plan.platform);
+        let foreign = wanted != engine.platform;
+        let mut local = engine.inspect(name).await?;
+        if !local.as_ref().is_some_and(|local| !foreign || platform::serves(&local.platform, wanted)) {
             tell(Told::Heard(Heard::Step { name: format!("fetch {name}"), cached: false }));
-            let platform = foreign.then_some(plan.platform.as_str());
-            engine.pull(name, login, platform, options.idle_timeout).await?;
+            let platform = foreign.then_some(wanted);
+            if let Err(error) = engine.pull(name, login, platform, options.idle_timeout).await {
+                let is_lacking = is_for_others(&error.message);
+                return Err(if is_lacking { lacking(name, wanted, &error.message) } else { error });
+            }
+            local = engine.inspect(name).await?;
+        }
+        if let (Some(local), true) = (local, platform.is_some())
+            && !platform::serves(&local.platform, wanted)
+        {
+            // Of an image for many platforms, an engine shows one. Whether there are more, its registry says.
+            let image = plan::ImageName::parse(name)
+                .map_err(|error| EngineError::new(EngineErrorKind::Failed, error.to_string()))?;
+            let shown = engine.shown(&image, login, options.idle_timeout, options.build_timeout).await;
+            let serves = |shown: Shown| shown.platforms.iter().any(|has| platform::serves(has, wanted));
+            if !shown.is_ok_and(serves) {
+                return Err(lacking(name, wanted, &format!("it is for {}", local.platform)));
+            }
         }
     }
     Ok(())
+}
+
+/// Whether an engine says that an image is for other platforms only.
+fn is_for_others(message: &str) -> bool {
+    message.contains("does not match the specified platform") || message.contains("no matching manifest for")
+}
+
+fn lacking(name: &str, wanted: &str, why: &str) -> EngineError {
+    let (message, help) = platform::lacking(name, wanted, why);
+    EngineError::new(EngineErrorKind::Platform, format!("{message}; {help}"))
 }
 
 impl Request {
@@ -276,7 +320,6 @@ impl Request {
         let (engine, run) = (job.engine, job.options);
         let map = |pairs: &BTreeMap<String, String>| pairs.clone().into_iter().collect::<HashMap<_, _>>();
         let mut options = BuildImageOptionsBuilder::default()
-            .dockerfile(context::DOCKERFILE)
             .t(&self.tag)
             .nocache(self.no_cache)
             .rm(true)
@@ -292,12 +335,15 @@ impl Request {
                 let opened =
                     session::open(&engine.way, &run.secrets, self.credentials.clone(), Arc::clone(&source));
                 let session = opened.await.map_err(engine_failure)?;
-                options = options.session(&session.id).remote("client-session");
+                options =
+                    options.session(&session.id).remote("client-session").dockerfile(fetched::DOCKERFILE);
                 (sent, Supply::Fetched(session, source), None, bollard::body_full(Bytes::new()))
             }
             Builder::Classic => {
+                let dockerfile = Generated::new(self.dockerfile.clone(), &context);
+                options = options.dockerfile(&dockerfile.path);
                 let ContextStream { mut chunks, sent, end } =
-                    context::stream(context, self.dockerfile.clone(), self.mtime);
+                    context::stream(context, dockerfile, self.mtime);
                 let body = futures_util::stream::poll_fn(move |cx| chunks.poll_recv(cx));
                 let credentials = Some(self.credentials.clone());
                 (sent, Supply::Tar(end), credentials, bollard::body_try_stream(body))
@@ -384,6 +430,12 @@ async fn listen(
             answer = answers.next() => {
                 let Some(answer) = answer else { return Ok(()) };
                 last_moved = Instant::now();
+                // Told first: what an engine says next may be a step that runs long after its context came.
+                let now = sent.load(Ordering::Relaxed);
+                if now != last_sent {
+                    last_sent = now;
+                    tell(Told::Sent(now));
+                }
                 let mut info = answer.map_err(|error| last.explain(error.into()))?;
                 if let Some(error) = info.error_detail.take() {
                     let message = error.message.unwrap_or_else(|| "the engine gave no reason".to_owned());

@@ -23,8 +23,8 @@ mod pieces;
 /// 1980-01-01, the earliest time that every archive format can hold.
 pub const CONSTANT_TIME: i64 = 315_532_800;
 
-/// Where the Dockerfile is in what is sent.
-pub(crate) const DOCKERFILE: &str = "Dockerfile";
+/// The ignore file of a context.
+const IGNORE_FILE: &str = ".dockerignore";
 
 const CHUNK: usize = 64 * 1024;
 const CHUNKS_UNDERWAY: usize = 8;
@@ -70,11 +70,41 @@ pub struct ContextStream {
     pub end: tokio::task::JoinHandle<Result<(), ContextError>>,
 }
 
-/// Starts to stream a context with a Dockerfile in it. Every entry gets the same time, Unix seconds.
+/// The generated Dockerfile of a build whose context is one tar: the classic builder and podman read it from there.
+///
+/// These builders leave out of what `COPY` sees the Dockerfile that `.dockerignore` in the tar excludes. So the tar
+/// names the generated one in its `.dockerignore`, which excludes itself as well where the layer has none that
+/// `COPY` is to see. Where it has one, `COPY` sees that with one more line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generated {
+    /// Its text.
+    pub text: String,
+    /// Its path, which no file of the context has.
+    pub path: String,
+}
+
+impl Generated {
+    /// A Dockerfile beside a context. The path depends on the names in the context alone, so that equal contexts
+    /// make equal layers.
+    #[must_use]
+    pub fn new(text: String, context: &Context) -> Self {
+        let is_taken = |path: &String| {
+            context.entries.iter().any(|entry| entry.path.split('/').next() == Some(path.as_str()))
+        };
+        let names = (0_u64..).map(|number| match number {
+            0 => ".image-builder.Dockerfile".to_owned(),
+            _ => format!(".image-builder-{number}.Dockerfile"),
+        });
+        let mut free = names.skip_while(is_taken);
+        Self { text, path: free.next().expect("a context has a finite number of files") }
+    }
+}
+
+/// Starts to stream a context with a generated Dockerfile. Every entry gets the same time, Unix seconds.
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub fn stream(context: Context, dockerfile: String, mtime: i64) -> ContextStream {
+pub fn stream(context: Context, dockerfile: Generated, mtime: i64) -> ContextStream {
     let (sender, chunks) = mpsc::channel(CHUNKS_UNDERWAY);
     let sent = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&sent);
@@ -117,12 +147,15 @@ pub(crate) fn link_that_leaves(context: &Context) -> Option<(&str, &str)> {
 pub(crate) fn write_tar(
     writer: impl Write,
     context: &Context,
-    dockerfile: &str,
+    dockerfile: &Generated,
     mtime: i64,
 ) -> Result<(), ContextError> {
     let mtime = u64::try_from(mtime).unwrap_or(0);
     let mut archive = Archive { builder: tar::Builder::new(writer), mtime };
-    archive.bytes(DOCKERFILE, dockerfile.as_bytes())?;
+    archive.bytes(&dockerfile.path, dockerfile.text.as_bytes())?;
+    if context.entries.iter().all(|entry| entry.path.split('/').next() != Some(IGNORE_FILE)) {
+        archive.bytes(IGNORE_FILE, format!("{}\n{IGNORE_FILE}\n", dockerfile.path).as_bytes())?;
+    }
     let mut previous: Option<&str> = None;
     let mut checked = CheckedDirectories::default();
     for entry in &context.entries {
@@ -133,7 +166,12 @@ pub(crate) fn write_tar(
         match &entry.kind {
             EntryKind::File { executable, expect } => {
                 checked.check(entry)?;
-                archive.file(entry, *executable, expect)?;
+                let behind = if entry.path == IGNORE_FILE {
+                    format!("\n{}\n", dockerfile.path)
+                } else {
+                    String::new()
+                };
+                archive.file(entry, *executable, expect, &behind)?;
             }
             EntryKind::Symlink { target } => {
                 checked.check(entry)?;
@@ -155,9 +193,6 @@ fn check_path(entry: &Entry, previous: Option<&str>) -> Result<(), ContextError>
     let path = entry.path.as_str();
     if path.contains('\0') || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err(path_error(path, "it does not stay in its directory"));
-    }
-    if path.split('/').next() == Some(DOCKERFILE) {
-        return Err(path_error(path, "the name is taken"));
     }
     if previous.is_some_and(|previous| previous >= path) {
         return Err(path_error(path, "the files are not sorted"));
@@ -281,11 +316,19 @@ impl<W: Write> Archive<W> {
         self.append(header, path, io::empty())
     }
 
-    fn file(&mut self, entry: &Entry, executable: bool, expect: &Expect) -> Result<(), ContextError> {
+    /// Adds a file, and bytes behind its own.
+    fn file(
+        &mut self,
+        entry: &Entry,
+        executable: bool,
+        expect: &Expect,
+        behind: &str,
+    ) -> Result<(), ContextError> {
         let (file, size) = open(entry)?;
         let mut contents = Hashing::new(&file, expect, size);
-        let header = self.header(tar::EntryType::Regular, if executable { 0o755 } else { 0o644 }, size);
-        let appended = self.append(header, &entry.path, &mut contents);
+        let mode = if executable { 0o755 } else { 0o644 };
+        let header = self.header(tar::EntryType::Regular, mode, size.saturating_add(behind.len() as u64));
+        let appended = self.append(header, &entry.path, (&mut contents).chain(behind.as_bytes()));
         if let Some(source) = contents.error.take() {
             return Err(ContextError::Read { path: entry.path.clone(), source });
         }

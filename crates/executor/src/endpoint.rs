@@ -132,9 +132,16 @@ pub fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Docker, Endpoin
     Ok(client(&way(endpoint)?, timeout, KEEP))
 }
 
+/// What to do where the operating system does not let a user connect to an engine's socket.
+pub(crate) const NOT_PERMITTED: &str = "join the group that may use it (as a rule: `sudo usermod -aG docker $USER`, then \
+     log in again), or name another engine in DOCKER_HOST";
+
 /// The way to an engine.
 pub(crate) fn way(endpoint: &Endpoint) -> Result<Way, EndpointError> {
     Way::to(endpoint).map_err(|cause| {
+        if cause.kind() == std::io::ErrorKind::PermissionDenied {
+            return EndpointError::new(cause.to_string(), NOT_PERMITTED);
+        }
         EndpointError::new(
             format!("no engine at {endpoint}: {cause}"),
             "start it, or name another in DOCKER_HOST or by docker context use",

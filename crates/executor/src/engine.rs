@@ -17,6 +17,7 @@ use crate::endpoint::dial::Way;
 use crate::endpoint::{self, Endpoint};
 use crate::error::RunError;
 use crate::options::BuilderChoice;
+use crate::platform;
 use crate::result::Failure;
 
 /// For requests that are answered at once.
@@ -82,9 +83,19 @@ pub(crate) struct LocalImage {
     pub size: Option<u64>,
     /// Digests of its layers' contents, the lowest first.
     pub layers: Vec<String>,
+    /// `os/architecture`, with `/variant` where there is one; empty where the engine does not say.
+    pub platform: String,
     /// Its `ONBUILD` instructions.
     pub on_build: Vec<String>,
     repo_digests: Vec<String>,
+}
+
+/// What a registry has under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub digest: String,
+    /// The platforms that it has images for; empty where the engine does not say.
+    pub platforms: Vec<String>,
 }
 
 impl LocalImage {
@@ -118,6 +129,8 @@ pub(crate) enum EngineErrorKind {
     Lost,
     /// It has no room left.
     Full,
+    /// An image is for other platforms only.
+    Platform,
     /// Its answer came to a good end, with something behind the last message that is none. So bollard tells a line end
     /// that comes by itself, which is chance, and also half a message: what was asked for has to be looked at.
     Rest,
@@ -156,7 +169,10 @@ impl EngineError {
     /// What it means for a build or push, where `own` is the failure that is not the environment's fault.
     pub(crate) fn failure(&self, own: Failure) -> Failure {
         match self.kind {
-            EngineErrorKind::Lost | EngineErrorKind::Full | EngineErrorKind::Rest => Failure::Environment,
+            EngineErrorKind::Lost
+            | EngineErrorKind::Full
+            | EngineErrorKind::Platform
+            | EngineErrorKind::Rest => Failure::Environment,
             EngineErrorKind::NotFound | EngineErrorKind::Failed | EngineErrorKind::Silent => own,
         }
     }
@@ -240,11 +256,7 @@ impl Engine {
             None => RunError::environment(error.message),
         })?;
         let docker = endpoint::client(&way, QUICK, endpoint::KEEP);
-        let unreachable = |why: EngineError| {
-            RunError::environment(format!("the engine at {address} cannot be used: {why}")).with_help(
-                "is it running, and may you use it? DOCKER_HOST and docker contexts say where it is looked for",
-            )
-        };
+        let unreachable = |why: EngineError| unusable(address, &why);
         let version = within(patience, docker.version()).await.map_err(unreachable)?;
         let components: Vec<&str> =
             version.components.iter().flatten().map(|component| component.name.as_str()).collect();
@@ -318,7 +330,9 @@ impl Engine {
             Err(error) => return Err(error),
         };
         let config = inspected.config.unwrap_or_default();
+        let platform = platform::show([inspected.os, inspected.architecture, inspected.variant]);
         Ok(Some(LocalImage {
+            platform,
             id: with_algorithm(inspected.id.unwrap_or_default()),
             labels: config.labels.unwrap_or_default().into_iter().collect(),
             on_build: config.on_build.unwrap_or_default(),
@@ -328,25 +342,34 @@ impl Engine {
         }))
     }
 
-    /// The digest that a registry shows for a name, asked through the engine: its mirrors count.
-    pub(crate) async fn digest(
+    /// What a registry shows for a name, asked through the engine: its mirrors count. Ends within `limit`.
+    pub(crate) async fn shown(
         &self,
         image: &ImageName,
         credential: &Credential,
-    ) -> Result<String, EngineError> {
+        idle: Duration,
+        limit: Duration,
+    ) -> Result<Shown, EngineError> {
         let missing = || EngineError::new(EngineErrorKind::Failed, format!("{image} has no digest"));
         match self.flavour {
             Flavour::Docker => {
                 let credentials = docker_credentials(credential, &image.registry);
                 let answer =
                     self.ask(self.quick.inspect_registry_image(&image.to_string(), credentials)).await?;
-                answer.descriptor.digest.ok_or_else(missing)
+                let platforms = answer.platforms.into_iter();
+                let platforms = platforms.map(|one| platform::show([one.os, one.architecture, one.variant]));
+                let digest = answer.descriptor.digest.ok_or_else(missing)?;
+                // Attestations are listed beside the images, for a platform of this name.
+                Ok(Shown { digest, platforms: platforms.filter(|one| one != "unknown/unknown").collect() })
             }
             // Podman's service has no such request.
             Flavour::Podman => {
-                self.pull(&image.to_string(), credential, None, LONG).await?;
-                let local = self.inspect(&image.to_string()).await?;
-                local.and_then(|local| local.digest_in(image)).ok_or_else(missing)
+                let name = image.to_string();
+                let pull = self.pull(&name, credential, None, idle);
+                let endless = |_| Err(EngineError::endless(&format!("the pull of {name}"), limit));
+                tokio::time::timeout(limit, pull).await.unwrap_or_else(endless)?;
+                let digest = self.inspect(&name).await?.and_then(|local| local.digest_in(image));
+                Ok(Shown { digest: digest.ok_or_else(missing)?, platforms: Vec::new() })
             }
         }
     }
@@ -392,6 +415,19 @@ impl Engine {
             digest = info.status.as_deref().and_then(pushed_digest).or(digest);
         }
         Ok(digest)
+    }
+}
+
+/// What it means that an engine does not answer.
+pub(crate) fn unusable(address: &str, why: &EngineError) -> RunError {
+    match address.strip_prefix("unix://") {
+        Some(path) if why.message.contains("Permission denied (os error 13)") => {
+            RunError::environment(format!("permission denied on {path}, the socket of the engine"))
+                .with_help(endpoint::NOT_PERMITTED)
+        }
+        _ => RunError::environment(format!("the engine at {address} cannot be used: {why}")).with_help(
+            "is it running, and may you use it? DOCKER_HOST and docker contexts say where it is looked for",
+        ),
     }
 }
 
@@ -493,6 +529,21 @@ mod tests {
         assert_eq!(next(&mut stream, patience).await.unwrap(), None);
         let mut stream = futures_util::stream::iter([Err::<(), _>(lost())]);
         assert_eq!(next(&mut stream, patience).await.unwrap_err().kind, EngineErrorKind::Lost);
+    }
+
+    #[test]
+    fn a_socket_that_may_not_be_used_is_reported_as_that() {
+        let denied = EngineError::from(bollard::errors::Error::from(std::io::Error::from_raw_os_error(13)));
+        let error = unusable("unix:///var/run/docker.sock", &denied);
+        let said = (error.message(), error.help());
+        let expect = "permission denied on /var/run/docker.sock, the socket of the engine";
+        assert_eq!(said, (expect, Some(endpoint::NOT_PERMITTED)));
+        assert_eq!(error.kind(), crate::RunErrorKind::Environment);
+        for (address, error) in
+            [("tcp://h:1", &denied), ("unix:///s", &EngineError::new(EngineErrorKind::Lost, "closed"))]
+        {
+            assert!(unusable(address, error).message().contains(" cannot be used: "));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use plan::{Context, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::build;
-use crate::context::{self, CONSTANT_TIME, ContextError};
+use crate::context::{self, CONSTANT_TIME, ContextError, Generated};
 use crate::dockerfile;
 use crate::progress::Heard;
 
@@ -17,7 +17,8 @@ use crate::progress::Heard;
 /// # Errors
 /// What cannot be sent.
 pub fn write_tar(writer: impl Write, context: &Context, dockerfile: &str) -> Result<(), ContextError> {
-    context::write_tar(writer, context, dockerfile, CONSTANT_TIME)
+    let dockerfile = Generated::new(dockerfile.to_owned(), context);
+    context::write_tar(writer, context, &dockerfile, CONSTANT_TIME)
 }
 
 /// A Dockerfile with other names in it, as it is sent.

@@ -8,6 +8,7 @@ use registry::DockerConfig;
 use crate::RunError;
 use crate::endpoint::{self, Endpoint};
 use crate::engine::{self, EngineError, EngineErrorKind, with_algorithm};
+use crate::platform;
 
 /// An image that an engine has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,11 +38,7 @@ pub async fn look(
     name: &str,
     patience: Duration,
 ) -> Result<Option<EngineImage>, RunError> {
-    let failed = |error: &EngineError| {
-        RunError::environment(format!("the engine at {} cannot be used: {error}", endpoint.host)).with_help(
-            "is it running, and may you use it? DOCKER_HOST and docker contexts say where it is looked for",
-        )
-    };
+    let failed = |error: &EngineError| engine::unusable(&endpoint.host, error);
     let docker = endpoint::connect(endpoint, patience).map_err(|error| match error.help {
         Some(help) => RunError::environment(error.message).with_help(help),
         None => RunError::environment(error.message),
@@ -55,11 +52,9 @@ pub async fn look(
         Err(error) if error.kind == EngineErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(&error)),
     };
-    let parts = [inspected.os, inspected.architecture, inspected.variant];
-    let platform: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
     Ok(Some(EngineImage {
         id: with_algorithm(inspected.id.unwrap_or_default()),
-        platform: platform.join("/"),
+        platform: platform::show([inspected.os, inspected.architecture, inspected.variant]),
         created: inspected.created.map(|created| created.timestamp()),
         size: inspected.size.and_then(|size| u64::try_from(size).ok()),
         labels: inspected.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),

@@ -28,6 +28,7 @@ mod model;
 mod moving;
 mod onbuild;
 pub mod options;
+mod platform;
 mod prepare;
 mod printed;
 mod progress;

@@ -5,12 +5,14 @@
 //! temporary files). What is in the files is for people only. Runs on other machines are not held back: what they
 //! may do to each other is settled by build tags that never change and by what moving tags show.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use files::{Access, Dir};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -55,13 +57,26 @@ impl Holder {
 struct Held {
     // The lock lasts as long as this is open.
     _file: File,
-    path: PathBuf,
+    place: Arc<Place>,
+}
+
+/// Where a lock's file is.
+#[derive(Debug)]
+struct Place {
+    directory: Dir,
+    name: String,
+}
+
+impl Place {
+    fn path(&self) -> PathBuf {
+        self.directory.path().join(&self.name)
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         // Removed while it is still held: who waits for it sees that the file is another one by then, and begins again.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.place.directory.remove(&self.place.name);
     }
 }
 
@@ -82,26 +97,29 @@ pub(crate) async fn take(
     speak: &(dyn Fn(Event) + Send + Sync),
 ) -> Result<Locks, RunError> {
     let holder = Holder::of(tree, repo);
-    let of_tree = record::home(tree).map_err(|error| record::unwritable(tree, &error))?.join("lock");
-    let of_repo = machine_directory().join(repo_file(repo));
+    let home = record::home(tree).map_err(|error| record::unwritable(tree, &error))?;
+    let of_tree = Place { directory: home, name: "lock".to_owned() };
+    let machine = machine_directory();
+    let directory = Dir::open(&machine, None).map_err(|error| {
+        RunError::environment(format!("locks cannot be kept in {}: {error}", machine.display()))
+            .with_help("it must be a directory that you may write to; TMPDIR names another where /run/lock is not usable")
+    })?;
+    let of_repo = Place { directory, name: repo_file(repo) };
     let until = Instant::now().checked_add(wait);
     let mut held = Vec::new();
     // Always in this order, so that two runs cannot hold one each and wait for the other.
-    for (path, what) in
+    for (place, what) in
         [(of_tree, format!("the source tree {}", tree.display())), (of_repo, format!("the repo {repo}"))]
     {
-        let mut told = false;
+        let (place, mut told) = (Arc::new(place), false);
         loop {
-            let found = match try_take(&path, &holder) {
+            let found = match try_take(&place, &holder) {
                 Ok(Found::Taken(lock)) => {
                     held.push(lock);
                     break;
                 }
                 Ok(Found::Held(by)) => by,
-                Err(error) => {
-                    let text = format!("the lock {} cannot be taken: {error}", path.display());
-                    return Err(RunError::environment(text));
-                }
+                Err(error) => return Err(untakeable(&place.path(), &error)),
             };
             let by = found.map_or_else(String::new, |by| format!(": {}", words(&by)));
             if until.is_some_and(|until| Instant::now() >= until) {
@@ -118,6 +136,21 @@ pub(crate) async fn take(
     Ok(Locks { _held: held })
 }
 
+/// The lock's file is another user's, or no file at all.
+fn untakeable(path: &Path, error: &io::Error) -> RunError {
+    let shown = path.display();
+    let help = match path.symlink_metadata() {
+        Ok(there) if there.is_file() => format!(
+            "it belongs to user {} (mode {:03o}): have it removed while no run is at work, or use another --repo",
+            there.uid(),
+            there.mode() & 0o777
+        ),
+        Ok(_) => format!("{shown} is no regular file: remove it"),
+        Err(_) => "its directory must be writable, with room for a file".to_owned(),
+    };
+    RunError::environment(format!("the lock {shown} cannot be taken: {error}")).with_help(help)
+}
+
 fn words(by: &Holder) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let since = humantime::format_duration(Duration::from_secs(now.saturating_sub(by.since)));
@@ -131,40 +164,34 @@ enum Found {
     Held(Option<Holder>),
 }
 
-fn try_take(path: &Path, holder: &Holder) -> io::Result<Found> {
+fn try_take(place: &Arc<Place>, holder: &Holder) -> io::Result<Found> {
     loop {
-        let mut file = open(path)?;
+        let mut file = open(place)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(Found::Held(read(&mut file))),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // Who held it before may have removed the file after we opened it: then our lock is on nothing.
-        let (ours, there) = (file.metadata()?, path.symlink_metadata());
+        let (ours, there) = (file.metadata()?, place.path().symlink_metadata());
         if !there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
             continue;
         }
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(serde_json::to_string(holder)?.as_bytes())?;
-        return Ok(Found::Taken(Held { _file: file, path: path.to_owned() }));
+        return Ok(Found::Taken(Held { _file: file, place: Arc::clone(place) }));
     }
 }
 
-/// Opens a lock's file, which is made where it is missing; a link in its place is not followed.
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK);
-    // In a directory that all may write to, Linux lets nobody open another one's file in the way that makes one.
-    match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let file = options.create(true).truncate(false).open(path)?;
-            // Other users of this machine wait here too, whatever our umask says.
-            let _ = file.set_permissions(std::fs::Permissions::from_mode(0o666));
-            Ok(file)
-        }
-        opened => opened,
+/// Opens a lock's file, which is made where it is missing; a link or pipe in its place is refused.
+fn open(place: &Place) -> io::Result<File> {
+    let file = place.directory.open_or_create(&place.name, Access::Shared)?;
+    if file.metadata()?.mode() & 0o777 != 0o666 {
+        // Other users of this machine wait here too, whatever our umask says.
+        let _ = file.set_permissions(std::fs::Permissions::from_mode(0o666));
     }
+    Ok(file)
 }
 
 fn read(file: &mut File) -> Option<Holder> {
@@ -198,6 +225,10 @@ mod tests {
                 notices.lock().unwrap().push(message);
             }
         }
+    }
+
+    fn place(directory: &Path) -> Arc<Place> {
+        Arc::new(Place { directory: Dir::open(directory, None).unwrap(), name: "lock".to_owned() })
     }
 
     /// A repo that no other test and no other process has.
@@ -248,7 +279,7 @@ mod tests {
     #[test]
     fn of_many_that_try_at_once_one_holds_it() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("lock");
+        let place = place(directory.path());
         let holder = Holder::of(directory.path(), "r");
         let inside = std::sync::atomic::AtomicUsize::new(0);
         std::thread::scope(|scope| {
@@ -256,7 +287,7 @@ mod tests {
                 scope.spawn(|| {
                     let mut taken = 0;
                     while taken < 50 {
-                        if let Found::Taken(held) = try_take(&path, &holder).unwrap() {
+                        if let Found::Taken(held) = try_take(&place, &holder).unwrap() {
                             assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
                             std::thread::yield_now();
                             inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
@@ -276,7 +307,31 @@ mod tests {
         std::fs::write(&canary, "alive").unwrap();
         std::os::unix::fs::symlink(&canary, directory.path().join("lock")).unwrap();
         let holder = Holder::of(directory.path(), "r");
-        assert!(try_take(&directory.path().join("lock"), &holder).is_err());
+        assert!(try_take(&place(directory.path()), &holder).is_err());
         assert_eq!(std::fs::read_to_string(canary).unwrap(), "alive");
+    }
+
+    /// What a tree can bring in the place of the lock is neither waited for nor written to, and the error says what to do.
+    #[tokio::test]
+    async fn what_is_no_lock_is_refused_with_a_way_out() {
+        for kind in ["fifo", "link", "directory"] {
+            let tree = tempfile::tempdir().unwrap();
+            let lock = record::home(tree.path()).unwrap().path().join("lock");
+            match kind {
+                "fifo" => {
+                    assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
+                }
+                "link" => std::os::unix::fs::symlink("/dev/null", &lock).unwrap(),
+                _ => std::fs::create_dir(&lock).unwrap(),
+            }
+            let error = take(tree.path(), &repo(kind), Duration::ZERO, &|_| {}).await.unwrap_err();
+            assert_eq!(error.kind(), crate::RunErrorKind::Environment);
+            assert!(error.to_string().contains("/.image-builder/lock cannot be taken: "), "{error}");
+            assert!(
+                error.help().unwrap().ends_with("/lock is no regular file: remove it"),
+                "{:?}",
+                error.help()
+            );
+        }
     }
 }

@@ -14,8 +14,9 @@ use plan::{Build, BuildTag, ImageName, Kind, Plan};
 use registry::{ErrorKind, Registry};
 
 use crate::engine::split_tag;
+use crate::labels::From;
 use crate::options::Relation;
-use crate::publish::{Move, decide_move, is_newer};
+use crate::publish::{Move, Rank, decide_move, is_newer};
 use crate::push::PushFailure;
 use crate::result::Failure;
 use crate::weigh::Weight;
@@ -31,6 +32,8 @@ pub(crate) struct Shown {
     pub tag: Option<BuildTag>,
     /// The commit that it was built from, as many digits as are known.
     pub commit: Option<String>,
+    /// How many of the science builds that it was made from are of its own commit, where it says.
+    pub current_parents: Option<usize>,
 }
 
 impl Shown {
@@ -107,6 +110,13 @@ impl<'a> Subject<'a> {
         Ok(registry.resolve(&self.name()?).await?)
     }
 
+    /// What one of its build tags shows.
+    async fn look_build(&self, registry: &Registry, build_tag: &str) -> Result<Option<Shown>, PushFailure> {
+        let name = ImageName { tag: Some(build_tag.to_owned()), ..self.name()? };
+        let image = registry.image(&name, self.platform).await?;
+        Ok(image.map(|image| read_shown(self.kind, self.target, self.prefix, image.digest, &image.labels)))
+    }
+
     /// The digest of one of its build tags.
     pub(crate) async fn resolve_build(
         &self,
@@ -125,6 +135,13 @@ struct Wanted {
     tag: BuildTag,
     /// The same as text.
     name: String,
+    current_parents: Option<usize>,
+}
+
+impl Wanted {
+    fn rank(&self) -> Rank<'_> {
+        Rank { tag: &self.tag, current_parents: self.current_parents }
+    }
 }
 
 /// The way of one moving tag to one verified build, over all attempts.
@@ -132,6 +149,8 @@ pub(crate) struct MovingTag<'a> {
     pub subject: Subject<'a>,
     /// Of the verified build.
     pub digest: &'a str,
+    /// As [`Shown::current_parents`].
+    pub current_parents: Option<usize>,
     pub history: &'a (dyn Fn(&str) -> Relation + Send + Sync),
     pub allow_older: bool,
     pub registry: &'a Registry,
@@ -153,7 +172,7 @@ impl MovingTag<'_> {
             (false, Some(before)) => before,
             (true, _) => {
                 let before = self.build_tags().await?;
-                self.nothing_newer(&before, &wanted.tag, shown.as_ref())?;
+                self.nothing_newer(&before, &wanted, shown.as_ref()).await?;
                 *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(before.clone());
                 self.set(&wanted).await?;
                 before
@@ -169,7 +188,7 @@ impl MovingTag<'_> {
         let shown = self.look().await?;
         let moves = self.must_move(&wanted, shown.as_ref())?;
         if moves {
-            self.nothing_newer(&self.build_tags().await?, &wanted.tag, shown.as_ref())?;
+            self.nothing_newer(&self.build_tags().await?, &wanted, shown.as_ref()).await?;
         }
         Ok((moves, shown))
     }
@@ -177,7 +196,7 @@ impl MovingTag<'_> {
     fn wanted(&self) -> Result<Wanted, PushFailure> {
         let tag = own_tag(self.subject.build_tag)?;
         let name = split_tag(self.subject.build_tag).1.to_owned();
-        Ok(Wanted { digest: self.digest.to_owned(), tag, name })
+        Ok(Wanted { digest: self.digest.to_owned(), tag, name, current_parents: self.current_parents })
     }
 
     /// Looks again after a change, until what is shown can stay.
@@ -198,17 +217,15 @@ impl MovingTag<'_> {
                 continue;
             }
             let now = self.build_tags().await?;
-            let newcomer = now
-                .difference(&before)
-                .filter_map(|text| Some((text, BuildTag::parse(text)?)))
-                .filter(|(_, tag)| self.counts_as_newer(tag, &wanted.tag))
-                .max_by_key(|(_, tag)| (tag.count, tag.rebuild));
-            let Some((text, tag)) = newcomer else {
+            let came = now.difference(&before).filter_map(|text| Some((text, BuildTag::parse(text)?)));
+            let Some((text, tag)) = self.newest(came, &wanted).await? else {
                 return if wanted.digest == ours.digest { Ok(()) } else { Err(self.overtaken(&wanted)) };
             };
             // Its run may have set the moving tag before us, and we may have set it back: set it right.
-            if let Some(digest) = self.subject.resolve_build(self.registry, text).await? {
-                wanted = Wanted { digest, tag, name: text.clone() };
+            if let Some(Shown { digest, current_parents, .. }) =
+                self.subject.look_build(self.registry, &text).await?
+            {
+                wanted = Wanted { digest, tag, name: text, current_parents };
                 self.set(&wanted).await?;
             }
             before.extend(now);
@@ -232,22 +249,23 @@ impl MovingTag<'_> {
     }
 
     /// A newer build whose moving tag is not set yet is on its way.
-    fn nothing_newer(
+    async fn nothing_newer(
         &self,
         tags: &BTreeSet<String>,
-        ours: &BuildTag,
+        ours: &Wanted,
         shown: Option<&Shown>,
     ) -> Result<(), PushFailure> {
         if self.allow_older {
             return Ok(());
         }
         let judged = shown.and_then(|shown| shown.tag.as_ref());
-        let newer = tags
-            .iter()
-            .filter_map(|text| Some((text, BuildTag::parse(text)?)))
-            .filter(|(_, tag)| Some(tag) != judged && self.counts_as_newer(tag, ours))
-            .max_by_key(|(_, tag)| (tag.count, tag.rebuild));
-        let Some((newer, _)) = newer else { return Ok(()) };
+        // Each build of this commit is looked at that may be newer: of what was there before, by its name already.
+        let may_be = |tag: &BuildTag| {
+            Some(tag) != judged && (tag.hash != ours.tag.hash || tag.rebuild > ours.tag.rebuild)
+        };
+        let others = tags.iter().filter_map(|text| Some((text, BuildTag::parse(text)?)));
+        let others = others.filter(|(_, tag)| may_be(tag));
+        let Some((newer, _)) = self.newest(others, ours).await? else { return Ok(()) };
         let moving = self.subject.moving;
         Err(PushFailure::new(
             Failure::Conflict,
@@ -258,8 +276,32 @@ impl MovingTag<'_> {
         ))
     }
 
-    fn counts_as_newer(&self, tag: &BuildTag, than: &BuildTag) -> bool {
-        is_newer(tag, than, self.history, self.allow_older)
+    /// The newest of the builds that are newer than one.
+    async fn newest<'t>(
+        &self,
+        builds: impl Iterator<Item = (&'t String, BuildTag)>,
+        than: &Wanted,
+    ) -> Result<Option<(String, BuildTag)>, PushFailure> {
+        let mut newest: Option<(String, BuildTag)> = None;
+        for (text, tag) in builds {
+            let rank = |tag: &BuildTag| (tag.count, tag.rebuild);
+            let is_first = newest.as_ref().is_none_or(|(_, newest)| rank(newest) <= rank(&tag));
+            if is_first && self.counts_as_newer(text, &tag, than).await? {
+                newest = Some((text.clone(), tag));
+            }
+        }
+        Ok(newest)
+    }
+
+    async fn counts_as_newer(&self, text: &str, tag: &BuildTag, than: &Wanted) -> Result<bool, PushFailure> {
+        if tag.version == than.tag.version && tag.hash == than.tag.hash && *tag != than.tag {
+            // Names tell less than what the two were made from.
+            let image = self.subject.look_build(self.registry, text).await?;
+            return Ok(image.is_some_and(|image| {
+                Rank { tag, current_parents: image.current_parents }.replaces(&than.rank())
+            }));
+        }
+        Ok(is_newer(tag, &than.tag, self.history, self.allow_older))
     }
 
     fn overtaken(&self, by: &Wanted) -> PushFailure {
@@ -274,7 +316,7 @@ impl MovingTag<'_> {
     fn must_move(&self, wanted: &Wanted, shown: Option<&Shown>) -> Result<bool, PushFailure> {
         let commit = shown.and_then(|shown| shown.commit.as_deref());
         let relation = commit.map_or(Relation::Unknown, self.history);
-        must_move(self.subject.moving, (&wanted.digest, &wanted.tag), shown, relation, self.allow_older)
+        must_move(self.subject.moving, (&wanted.digest, wanted.rank()), shown, relation, self.allow_older)
     }
 }
 
@@ -287,16 +329,27 @@ pub(crate) fn own_tag(reference: &str) -> Result<BuildTag, PushFailure> {
 /// Whether a moving tag must be set to show `wanted`, a digest with its build tag; the error says why it may not.
 pub(crate) fn must_move(
     moving: &str,
-    wanted: (&str, &BuildTag),
+    wanted: (&str, Rank<'_>),
     shown: Option<&Shown>,
     relation: Relation,
     allow_older: bool,
 ) -> Result<bool, PushFailure> {
-    let before = shown.map(|shown| (shown.digest.as_str(), shown.tag.as_ref()));
+    let before = shown.map(|shown| {
+        let rank = |tag| Rank { tag, current_parents: shown.current_parents };
+        (shown.digest.as_str(), shown.tag.as_ref().map(rank))
+    });
     let carries = shown.and_then(|shown| shown.commit.as_deref()).unwrap_or("an unknown commit");
     match decide_move(wanted, before, relation, allow_older) {
         Move::Keep => Ok(false),
         Move::Set => Ok(true),
+        Move::Newer if relation == Relation::Same => Err(PushFailure::new(
+            Failure::Conflict,
+            format!(
+                "{moving} shows {}, a later build of the same commit, and is not set back; a higher --rebuild than its own \
+                 makes a newer one",
+                shown.cloned().map(Shown::told).unwrap_or_default()
+            ),
+        )),
         Move::Newer => Err(PushFailure::new(
             Failure::Conflict,
             format!("{moving} shows a newer build, of {carries}, and is not set back"),
@@ -332,7 +385,19 @@ pub(crate) fn read_shown(
         (Some(tag), _) => Some(tag.hash.clone()),
         (None, _) => None,
     };
-    Shown { digest, tag, commit }
+    let from = match kind {
+        Kind::Science => labels.get(&label::science(prefix, target, Field::From)),
+        Kind::Compat => labels.get(&label::compat(prefix, Field::From)),
+    };
+    let from = from.and_then(|text| serde_json::from_str::<From>(text).ok());
+    let current_parents = from.zip(tag.as_ref()).map(|(from, tag)| current_parents(&from, &tag.hash));
+    Shown { digest, tag, commit, current_parents }
+}
+
+/// How many of the science builds that an image of a commit was made from are of that commit.
+pub(crate) fn current_parents(from: &From, commit: &str) -> usize {
+    let tags = from.layers.values().flatten().filter_map(|tag| BuildTag::parse(tag));
+    tags.filter(|tag| commit.starts_with(&tag.hash) || tag.hash.starts_with(commit)).count()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::error::RunError;
 use crate::labels::{self, From, Moment};
 use crate::options::Options;
+use crate::platform;
 use crate::redact::Redactor;
 use crate::resolve::{Answer, Found, Resolver, by_digest, published};
 use crate::reuse::{self, Verdict};
@@ -55,15 +56,19 @@ pub(crate) async fn prepare(
         .filter(|(build, target)| !there(build) || matches!(target, Target::Layer { .. }))
         .map(|(_, target)| target.clone())
         .collect();
+    let wanted = platform::wanted(plan, &engine.platform);
     let resolver = Resolver {
         engine,
         registry,
         logins: &logins,
         platform: &plan.platform,
+        wanted: &wanted,
         label_prefix: &plan.label_prefix,
         repo: &plan.repo,
         base_repo: options.base_repo.as_deref(),
         retry_for: options.push_timeout.min(QUESTIONS),
+        idle: options.idle_timeout,
+        limit: options.build_timeout,
         registry_first: options.push || options.pull,
         local_will_do: !options.push,
     };
@@ -126,9 +131,8 @@ impl Prepared {
                 from.note_id(layer, digest.clone());
             }
             let all = labels::complete(build, &plan.label_prefix, &from, base, moment);
-            let bytes = labels::bytes(&all) + 16;
-            if bytes > labels::MAX_BYTES {
-                let most = labels::MAX_BYTES;
+            if labels::is_too_heavy(&all) {
+                let (bytes, most) = (labels::bytes(&all), labels::MAX_BYTES);
                 return Err(RunError::refused(format!(
                     "the labels of {} take {bytes} bytes, {most} is the most",
                     build.id
@@ -339,7 +343,14 @@ pub(crate) fn check(plan: &Plan) -> Result<(), RunError> {
             return Err(RunError::refused(format!("the plan gives {} no two tags", build.id)));
         };
         for tag in [build_tag, moving_tag] {
-            ImageName::parse(tag).map_err(|error| RunError::refused(error.to_string()))?;
+            let name = ImageName::parse(tag).map_err(|error| RunError::refused(error.to_string()))?;
+            if !name.registry.contains(['.', ':']) && name.registry.contains(|c: char| c.is_ascii_uppercase())
+            {
+                let message =
+                    format!("the repo {} begins with {:?}, which engines refuse", plan.repo, name.registry);
+                return Err(RunError::refused(message)
+                    .with_help("a repository is lower case; a registry host has a dot or a port in it"));
+            }
         }
         if build_tag == moving_tag {
             return Err(RunError::refused(format!("the plan gives {} one tag for two", build.id)));

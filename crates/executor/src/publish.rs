@@ -178,6 +178,26 @@ impl Publish {
     }
 }
 
+/// What tells which of two builds of one commit is the later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rank<'a> {
+    pub tag: &'a BuildTag,
+    /// How many of the science builds that it was made from are of its own commit; `None` where it does not say.
+    pub current_parents: Option<usize>,
+}
+
+impl Rank<'_> {
+    /// Whether a build of the same commit replaces another one: it was made from more of that commit's science builds, or from
+    /// as many and has a higher `--rebuild`. So a product that was built again on old science, while the science build of the
+    /// commit was missing, gives way to the product on the new one, and never the other way round.
+    pub(crate) fn replaces(&self, other: &Self) -> bool {
+        match (self.current_parents, other.current_parents) {
+            (Some(ours), Some(theirs)) if ours != theirs => ours > theirs,
+            _ => self.tag.rebuild > other.tag.rebuild,
+        }
+    }
+}
+
 /// What to do with a moving tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Move {
@@ -196,20 +216,19 @@ pub(crate) enum Move {
 /// `shown` is the digest it has and the build tag that the image there carries as its own; `relation` is how the
 /// commit of that build relates to ours.
 pub(crate) fn decide_move(
-    ours: (&str, &BuildTag),
-    shown: Option<(&str, Option<&BuildTag>)>,
+    ours: (&str, Rank<'_>),
+    shown: Option<(&str, Option<Rank<'_>>)>,
     relation: Relation,
     allow_older: bool,
 ) -> Move {
-    let Some((shown_digest, shown_tag)) = shown else { return Move::Set };
-    let (our_digest, our_tag) = ours;
+    let Some((shown_digest, shown_build)) = shown else { return Move::Set };
+    let (our_digest, our_build) = ours;
     if shown_digest == our_digest {
         return Move::Keep;
     }
     match relation {
         Relation::Ancestor => Move::Set,
-        // The same commit built again: a higher `--rebuild` is the newer one.
-        Relation::Same if shown_tag.is_some_and(|tag| tag.rebuild > our_tag.rebuild) => Move::Newer,
+        Relation::Same if shown_build.is_some_and(|shown| shown.replaces(&our_build)) => Move::Newer,
         Relation::Same => Move::Set,
         Relation::Descendant => Move::Newer,
         Relation::Diverged | Relation::Unknown if allow_older => Move::Set,
@@ -270,8 +289,47 @@ mod tests {
             (&first, Some(("sha256:2", Some(&second))), Relation::Same, false, Move::Newer),
             (&ours, Some(("sha256:2", Some(&first))), Relation::Same, false, Move::Newer),
         ] {
-            let decided = decide_move(("sha256:1", ours), shown, relation, allow_older);
+            let rank = |tag| Rank { tag, current_parents: None };
+            let shown = shown.map(|(digest, tag): (&str, Option<&BuildTag>)| (digest, tag.map(rank)));
+            let decided = decide_move(("sha256:1", rank(ours)), shown, relation, allow_older);
             assert_eq!(decided, expect, "{ours:?} {shown:?} {relation:?}");
+        }
+    }
+
+    /// The nightly trap: a rebuild on old science does not keep the build on the new one away, nor does it replace it.
+    #[test]
+    fn of_one_commit_the_build_on_the_newer_science_stays() {
+        let (first, eighth) = (tag("1.0-5-aaaaaaa"), tag("1.0-5-aaaaaaa-r8"));
+        let rank = |tag, parents| Rank { tag, current_parents: Some(parents) };
+        for (ours, shown, expect) in [
+            (rank(&first, 1), rank(&eighth, 0), Move::Set),
+            (rank(&eighth, 0), rank(&first, 1), Move::Newer),
+            (rank(&first, 1), rank(&eighth, 1), Move::Newer),
+            (rank(&eighth, 1), rank(&first, 1), Move::Set),
+            (rank(&first, 0), rank(&eighth, 0), Move::Newer),
+        ] {
+            let decided =
+                decide_move(("sha256:1", ours), Some(("sha256:2", Some(shown))), Relation::Same, true);
+            assert_eq!(decided, expect, "{ours:?} {shown:?}");
+        }
+    }
+
+    proptest! {
+        /// Which of two builds of a commit stays depends on no order in which they come.
+        #[test]
+        fn one_of_two_builds_of_a_commit_replaces_the_other(
+            builds in proptest::collection::vec((0_usize..3, proptest::option::of(0_u64..4)), 3),
+        ) {
+            let tags: Vec<BuildTag> = builds
+                .iter()
+                .map(|(_, rebuild)| BuildTag { rebuild: *rebuild, ..tag("1.0-5-aaaaaaa") })
+                .collect();
+            let rank = |at: usize| Rank { tag: &tags[at], current_parents: Some(builds[at].0) };
+            for (a, b, c) in [(0, 1, 2), (1, 2, 0), (2, 0, 1), (1, 0, 2)] {
+                let (a, b, c) = (rank(a), rank(b), rank(c));
+                prop_assert!(!(a.replaces(&b) && b.replaces(&a)));
+                prop_assert!(!(a.replaces(&b) && b.replaces(&c)) || a.replaces(&c));
+            }
         }
     }
 

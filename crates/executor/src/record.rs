@@ -3,11 +3,12 @@
 //! Git is told to ignore all of it. Files here are for people and later runs; nothing in them is read back by
 //! this one.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, LineWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
+use files::{Access, Dir};
 use plan::BuildId;
 use sha2::{Digest, Sha256};
 
@@ -18,6 +19,9 @@ use crate::result::RunResult;
 /// The directory below a source tree that holds all runs.
 const DIRECTORY: &str = ".image-builder";
 
+/// The most that is read of a `.gitignore` to see that it is a file.
+const IGNORE_FILE_LIMIT: u64 = 64 * 1024;
+
 /// Lines of a failed build's log that its event carries.
 const TAIL: usize = 20;
 
@@ -26,7 +30,7 @@ const TAIL: usize = 20;
 pub(crate) struct Record {
     /// Name of the run.
     pub run: String,
-    directory: PathBuf,
+    directory: Dir,
     /// The same below the source tree's root, for people.
     shown: String,
 }
@@ -34,15 +38,12 @@ pub(crate) struct Record {
 impl Record {
     /// Makes the directory of a new run.
     pub(crate) fn create(root: &Path, now: SystemTime) -> io::Result<Self> {
-        let home = home(root)?;
-        let runs = home.join("runs");
-        real_directory(&runs)?;
+        let runs = home(root)?.make("runs", Access::Shared)?;
         let mut attempt = 0_u32;
         loop {
             let run = name(now, std::process::id(), attempt);
-            let directory = runs.join(&run);
-            match fs::create_dir(&directory) {
-                Ok(()) => {
+            match runs.make_new(&run, Access::Shared) {
+                Ok(directory) => {
                     let shown = format!("{DIRECTORY}/runs/{run}");
                     return Ok(Self { run, directory, shown });
                 }
@@ -54,8 +55,8 @@ impl Record {
 
     /// Opens the log of a build, the `position`th of its plan.
     pub(crate) fn log(&self, position: usize, id: &BuildId) -> io::Result<Log> {
-        let path = self.directory.join(log_name(position, id));
-        let file = LineWriter::new(File::create(path)?);
+        let file = self.directory.create_new(log_name(position, id), Access::Shared)?;
+        let file = LineWriter::new(file);
         Ok(Log { file, tail: Vec::new(), lines: Lines::default() })
     }
 
@@ -71,23 +72,30 @@ impl Record {
 
     /// Writes `result.json`: whole or not at all.
     pub(crate) fn write(&self, result: &RunResult) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
         // What builds printed is in there, and a result is looked at in terminals too.
-        let json = serde_json::to_string_pretty(result)?;
-        writeln!(file, "{}", plan::escape_json(&json))?;
-        file.as_file().sync_all()?;
-        file.persist(self.directory.join("result.json")).map_err(|error| error.error)?;
-        File::open(&self.directory)?.sync_all()
+        let json = plan::escape_json(&serde_json::to_string_pretty(result)?).into_owned();
+        self.directory.replace("result.json", (json + "\n").as_bytes(), Access::Shared)?;
+        self.directory.sync()
     }
 }
 
 /// The directory below a source tree that holds all that is ours, made where it is missing.
-pub(crate) fn home(root: &Path) -> io::Result<PathBuf> {
-    let home = root.join(DIRECTORY);
-    real_directory(&home)?;
-    let ignore = home.join(".gitignore");
-    if !ignore.try_exists()? {
-        fs::write(&ignore, "*\n")?;
+///
+/// A stranger's tree can bring anything under this name: no link in it is followed.
+pub(crate) fn home(root: &Path) -> io::Result<Dir> {
+    let home = Dir::open(root, None)?.make(DIRECTORY, Access::Shared)?;
+    match home.create_new(".gitignore", Access::Shared) {
+        Ok(mut file) => file.write_all(b"*\n")?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            match home.read(".gitignore", IGNORE_FILE_LIMIT) {
+                Err(error) if error.kind() != io::ErrorKind::FileTooLarge => {
+                    let text = format!("{DIRECTORY}/.gitignore is no file that can be read ({error})");
+                    return Err(io::Error::new(error.kind(), text));
+                }
+                _ => {}
+            }
+        }
+        Err(error) => return Err(error),
     }
     Ok(home)
 }
@@ -95,7 +103,10 @@ pub(crate) fn home(root: &Path) -> io::Result<PathBuf> {
 /// What it means that this directory cannot be written to.
 pub(crate) fn unwritable(root: &Path, error: &io::Error) -> RunError {
     RunError::environment(format!("the run cannot be recorded in {}: {error}", root.display()))
-        .with_help("the source tree must be writable, with room for logs")
+        .with_help(format!(
+            "the source tree must be writable, with room for logs; {DIRECTORY} must be a directory of its own and \
+             may be removed while no run is at work"
+        ))
 }
 
 /// The log of one build.
@@ -120,11 +131,22 @@ impl Log {
         self.write(lines)
     }
 
+    /// Writes a line that is in the log only: no event and no tail has it.
+    pub(crate) fn note(&mut self, line: &str, forms: &Forms) -> io::Result<()> {
+        let mut lines = self.lines.push(line, forms);
+        lines.extend(self.lines.rest());
+        lines.iter().try_for_each(|line| self.print(line))
+    }
+
+    fn print(&mut self, line: &str) -> io::Result<()> {
+        // A log is looked at in terminals, so nothing in it may steer one.
+        let plain: String = line.chars().flat_map(plain_character).collect();
+        writeln!(self.file, "{plain}")
+    }
+
     fn write(&mut self, lines: Vec<String>) -> io::Result<Vec<String>> {
         for line in &lines {
-            // A log is looked at in terminals, so nothing in it may steer one.
-            let plain: String = line.chars().flat_map(plain_character).collect();
-            writeln!(self.file, "{plain}")?;
+            self.print(line)?;
             if self.tail.len() == TAIL {
                 self.tail.remove(0);
             }
@@ -152,24 +174,6 @@ fn plain_character(c: char) -> impl Iterator<Item = char> {
     escaped.chain((!escape).then_some(c))
 }
 
-/// A tree that others made could hold a link of this name.
-fn real_directory(path: &Path) -> io::Result<()> {
-    match fs::create_dir(path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if path.symlink_metadata()?.is_dir() {
-                Ok(())
-            } else {
-                Err(io::Error::new(
-                    io::ErrorKind::NotADirectory,
-                    format!("{} is no directory", path.display()),
-                ))
-            }
-        }
-        Err(error) => Err(error),
-    }
-}
-
 /// `20261120-145310-042-0a1b2c`: sorts by time, to the millisecond, and differs between machines that share a directory.
 fn name(now: SystemTime, process: u32, attempt: u32) -> String {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -191,6 +195,7 @@ fn log_name(position: usize, id: &BuildId) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use super::*;
@@ -258,6 +263,53 @@ mod tests {
         assert!(path.ends_with("/001-science-a-b-..-c.log"), "{path}");
         let text = fs::read_to_string(root.path().join(path)).unwrap();
         assert!(text.starts_with("\\u{1b}[31mred\\u{202e}\twith ***\n0\n1\n"), "{text}");
+    }
+
+    #[test]
+    fn case_dotdir_gitignore() {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let canary = elsewhere.path().join("nologin");
+        for link in [true, false] {
+            let root = tempfile::tempdir().unwrap();
+            let home = root.path().join(DIRECTORY);
+            fs::create_dir(&home).unwrap();
+            let ignore = home.join(".gitignore");
+            if link {
+                std::os::unix::fs::symlink(&canary, &ignore).unwrap();
+            } else {
+                assert!(std::process::Command::new("mkfifo").arg(&ignore).status().unwrap().success());
+            }
+            let error = Record::create(root.path(), SystemTime::now()).unwrap_err();
+            assert!(error.to_string().starts_with(".image-builder/.gitignore is no file"), "{error}");
+            let run_error = unwritable(root.path(), &error);
+            assert_eq!(run_error.kind(), crate::RunErrorKind::Environment);
+            assert!(!canary.exists(), "a link is not followed");
+        }
+        // One of the tree's own stays as it is.
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join(DIRECTORY)).unwrap();
+        fs::write(root.path().join(DIRECTORY).join(".gitignore"), "runs\n").unwrap();
+        Record::create(root.path(), SystemTime::now()).unwrap();
+        let ignore = fs::read_to_string(root.path().join(".image-builder/.gitignore")).unwrap();
+        assert_eq!(ignore, "runs\n");
+    }
+
+    /// What a log or result cannot be written to is left as it is, and nothing waits for its other end.
+    #[test]
+    fn what_is_in_the_place_of_a_log_or_result_is_not_written_to() {
+        let root = tempfile::tempdir().unwrap();
+        let record = Record::create(root.path(), SystemTime::now()).unwrap();
+        let at = root.path().join(".image-builder/runs").join(&record.run);
+        let fifo = |name: &str| {
+            assert!(std::process::Command::new("mkfifo").arg(at.join(name)).status().unwrap().success());
+        };
+        fifo("001-science-a.log");
+        fifo("result.json");
+        assert!(record.log(0, &BuildId("science/a".into())).is_err());
+        assert!(record.write(&result("a")).is_err());
+        let mut names: Vec<_> = fs::read_dir(&at).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["001-science-a.log", "result.json"]);
     }
 
     #[test]

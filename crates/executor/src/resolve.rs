@@ -13,6 +13,7 @@ use plan::{ImageName, Target};
 use registry::{Credential, Registry, Waits};
 
 use crate::engine::{Engine, EngineErrorKind, Flavour, LocalImage};
+use crate::platform;
 use crate::retry;
 
 /// Requests at a time.
@@ -47,11 +48,16 @@ pub(crate) struct Resolver<'a> {
     pub registry: &'a Registry,
     pub logins: &'a BTreeMap<String, Credential>,
     pub platform: &'a str,
+    /// The platforms that stages ask of the images which they stand on.
+    pub wanted: &'a BTreeMap<Target, BTreeSet<String>>,
     pub label_prefix: &'a str,
     pub repo: &'a str,
     pub base_repo: Option<&'a str>,
     /// How long a registry that is asked through the engine is asked again.
     pub retry_for: Duration,
+    /// How long an engine that has to pull an image for an answer may be silent, and may take.
+    pub idle: Duration,
+    pub limit: Duration,
     /// Whether registries go before the engine.
     pub registry_first: bool,
     /// Whether what only the engine has will do.
@@ -73,23 +79,25 @@ impl Resolver<'_> {
     }
 
     async fn one(&self, target: &Target) -> Option<Answer> {
+        let nothing = BTreeSet::new();
+        let wants = self.wanted.get(target).unwrap_or(&nothing);
         let answer = match target {
             Target::Build { .. } | Target::Scratch => return None,
-            Target::Layer { reference, target } => self.layer(reference, target).await,
-            Target::Pinned { reference } => self.in_registry_or_engine(reference, None).await,
-            Target::External { reference } => self.external(reference).await,
+            Target::Layer { reference, target: name } => self.layer(reference, name, wants).await,
+            Target::Pinned { reference } => self.in_registry_or_engine(reference, None, wants).await,
+            Target::External { reference } => self.external(reference, wants).await,
         };
         Some(answer.unwrap_or_else(|(why, help)| Answer::Unknown(why, help)))
     }
 
-    async fn layer(&self, reference: &str, target: &str) -> Looked {
-        let found = self.in_registry_or_engine(reference, Some(target)).await?;
+    async fn layer(&self, reference: &str, target: &str, wants: &BTreeSet<String>) -> Looked {
+        let found = self.in_registry_or_engine(reference, Some(target), wants).await?;
         let other = self.base_repo.and_then(|base_repo| in_other_repo(reference, self.repo, base_repo));
         match (found, other) {
-            (Answer::Missing, Some(other)) => self.in_registry_or_engine(&other, Some(target)).await,
+            (Answer::Missing, Some(other)) => self.in_registry_or_engine(&other, Some(target), wants).await,
             // Nothing is pushed to a registry that is absent, so another may have the parent.
             (Answer::Unknown(why, help), Some(other)) if self.local_will_do => {
-                match self.in_registry_or_engine(&other, Some(target)).await? {
+                match self.in_registry_or_engine(&other, Some(target), wants).await? {
                     Answer::Found(found) => Ok(Answer::Found(found)),
                     Answer::Missing | Answer::Unknown(..) => Ok(Answer::Unknown(why, help)),
                 }
@@ -99,7 +107,12 @@ impl Resolver<'_> {
     }
 
     /// A science image by its full name. `layer` is the target whose breadcrumb is read.
-    async fn in_registry_or_engine(&self, reference: &str, layer: Option<&str>) -> Looked {
+    async fn in_registry_or_engine(
+        &self,
+        reference: &str,
+        layer: Option<&str>,
+        wants: &BTreeSet<String>,
+    ) -> Looked {
         let image = parse(reference)?;
         let version = |labels: &BTreeMap<String, String>| {
             labels.get(&label::science(self.label_prefix, layer?, Field::Version)).cloned()
@@ -110,7 +123,7 @@ impl Resolver<'_> {
             Answer::Found(Found { exact: name.clone(), name, digest, version })
         };
         if !self.registry_first
-            && let Some(local) = self.local(reference).await?
+            && let Some(local) = self.local(reference, wants).await?
         {
             return Ok(from_engine(local));
         }
@@ -121,6 +134,9 @@ impl Resolver<'_> {
             }
             Err(error) => return Err((error.message, error.help)),
         };
+        if let Some(shown) = &shown {
+            must_serve(reference, std::slice::from_ref(&shown.platform), wants)?;
+        }
         match shown {
             Some(shown) => Ok(Answer::Found(Found {
                 name: reference.to_owned(),
@@ -129,38 +145,107 @@ impl Resolver<'_> {
                 digest: Some(shown.digest),
             })),
             None if self.registry_first && self.local_will_do => {
-                Ok(self.local(reference).await?.map_or(Answer::Missing, from_engine))
+                Ok(self.local(reference, wants).await?.map_or(Answer::Missing, from_engine))
             }
             None => Ok(Answer::Missing),
         }
     }
 
-    async fn external(&self, reference: &str) -> Looked {
+    async fn external(&self, reference: &str, wants: &BTreeSet<String>) -> Looked {
         let image = parse(reference)?;
         let exact = |exact: String, digest: Option<String>| {
             Ok(Answer::Found(Found { name: reference.to_owned(), exact, digest, version: None }))
         };
-        if image.digest.is_some() {
-            return exact(reference.to_owned(), image.digest);
+        if let Some(digest) = &image.digest {
+            self.pinned_serves(&image, wants).await?;
+            return exact(reference.to_owned(), Some(digest.clone()));
         }
         if !self.registry_first
-            && let Some(local) = self.local(reference).await?
+            && let Some(local) = self.local(reference, wants).await?
         {
             return exact(reference.to_owned(), local.digest_in(&image));
         }
         let login = self.logins.get(&image.registry).unwrap_or(&Credential::Anonymous);
         let waits = Waits::within(self.retry_for);
-        let ask = |_| self.engine.digest(&image, login);
+        let ask = |_| self.engine.shown(&image, login, self.idle, self.limit);
         match registry::retry(waits, ask, retry::judge_question, |_, _, _| ()).await {
-            Ok(digest) => exact(by_digest(&image, &digest, self.engine.flavour), Some(digest)),
-            Err(given_up) if given_up.error.kind == EngineErrorKind::NotFound => Ok(Answer::Missing),
-            Err(given_up) => Err((format!("{image}: {}{given_up}", given_up.error), None)),
+            Ok(shown) => {
+                must_serve(reference, &shown.platforms, wants)?;
+                let digest = shown.digest;
+                exact(by_digest(&image, &digest, self.engine.flavour), Some(digest))
+            }
+            Err(given_up) => match out_of_reach(&given_up.error.message) {
+                Some(help) => Err((format!("{image}: {}{given_up}", given_up.error), Some(help))),
+                None if given_up.error.kind == EngineErrorKind::NotFound => Ok(Answer::Missing),
+                None => Err((format!("{image}: {}{given_up}", given_up.error), None)),
+            },
         }
     }
 
-    async fn local(&self, reference: &str) -> Result<Option<LocalImage>, (String, Option<String>)> {
-        self.engine.inspect(reference).await.map_err(|error| (format!("{reference}: {error}"), None))
+    /// An image that a digest names is not asked for, unless it could be one for another platform only. Whether it is there at
+    /// all, its pull shows.
+    async fn pinned_serves(
+        &self,
+        image: &ImageName,
+        wants: &BTreeSet<String>,
+    ) -> Result<(), (String, Option<String>)> {
+        let reference = image.to_string();
+        if wants.is_empty() || self.local(&reference, wants).await?.is_some() {
+            return Ok(());
+        }
+        let login = self.logins.get(&image.registry).unwrap_or(&Credential::Anonymous);
+        if self.engine.flavour == Flavour::Docker
+            && let Ok(shown) = self.engine.shown(image, login, self.idle, self.limit).await
+        {
+            must_serve(&reference, &shown.platforms, wants)?;
+        }
+        Ok(())
     }
+
+    /// The image that the engine has, if it is one for what is wanted.
+    async fn local(
+        &self,
+        reference: &str,
+        wants: &BTreeSet<String>,
+    ) -> Result<Option<LocalImage>, (String, Option<String>)> {
+        let local = self.engine.inspect(reference).await;
+        let local = local.map_err(|error| (format!("{reference}: {error}"), None))?;
+        Ok(local.filter(|local| wants.iter().all(|wanted| platform::serves(&local.platform, wanted))))
+    }
+}
+
+/// An image that none of its platforms makes fit would be built on all the same, and the result labelled as what it is not.
+fn must_serve(
+    reference: &str,
+    has: &[String],
+    wants: &BTreeSet<String>,
+) -> Result<(), (String, Option<String>)> {
+    let lacks = |wanted: &&String| !has.iter().any(|has| platform::serves(has, wanted));
+    match wants.iter().find(lacks).filter(|_| !has.is_empty()) {
+        None => Ok(()),
+        Some(wanted) => {
+            let (message, help) = platform::lacking(reference, wanted, &format!("it has {}", has.join(", ")));
+            Err((message, Some(help)))
+        }
+    }
+}
+
+/// What to do where a registry could not be reached by the engine, which tells that as if the image was not there.
+fn out_of_reach(message: &str) -> Option<String> {
+    const WORDS: [&str; 6] = [
+        "no such host",
+        "server misbehaving",
+        "connection refused",
+        "network is unreachable",
+        "i/o timeout",
+        "temporary failure in name resolution",
+    ];
+    let lower = message.to_ascii_lowercase();
+    WORDS.iter().any(|words| lower.contains(words)).then(|| {
+        "the engine cannot reach that registry: check the name, and the network, DNS and proxy of the machine that the \
+         engine runs on"
+            .to_owned()
+    })
 }
 
 type Looked = Result<Answer, (String, Option<String>)>;
@@ -211,6 +296,32 @@ mod tests {
         let image = ImageName::parse("r:5000/x/sci/a:1.0").unwrap();
         assert_eq!(by_digest(&image, &digest, Flavour::Docker), format!("r:5000/x/sci/a:1.0@{digest}"));
         assert_eq!(by_digest(&image, &digest, Flavour::Podman), format!("r:5000/x/sci/a@{digest}"));
+    }
+
+    #[test]
+    fn a_registry_that_cannot_be_reached_is_told_from_one_that_lacks_an_image() {
+        let refused =
+            "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host";
+        assert!(out_of_reach(refused).is_some());
+        for missing in ["manifest unknown: manifest unknown", "not found"] {
+            assert_eq!(out_of_reach(missing), None);
+        }
+    }
+
+    #[test]
+    fn what_has_no_image_for_a_platform_is_refused_with_what_it_has() {
+        let has = ["linux/amd64".to_owned(), "linux/arm/v7".to_owned()];
+        let wants = |platform: &str| BTreeSet::from([platform.to_owned()]);
+        for (wanted, served) in [("linux/amd64", true), ("linux/arm", true), ("linux/arm64", false)] {
+            let answer = must_serve("d/x:1", &has, &wants(wanted));
+            assert_eq!(answer.is_ok(), served, "{wanted}");
+            let Err((message, help)) = answer else { continue };
+            assert_eq!(message, "d/x:1 has no image for linux/arm64: it has linux/amd64, linux/arm/v7");
+            assert!(help.unwrap().contains("`platform`"));
+        }
+        // Where that is not known, the engine decides.
+        assert_eq!(must_serve("d/x:1", &[], &wants("linux/arm64")), Ok(()));
+        assert_eq!(must_serve("d/x:1", &has, &BTreeSet::new()), Ok(()));
     }
 
     #[test]

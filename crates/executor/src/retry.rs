@@ -53,7 +53,7 @@ pub(crate) fn judge(error: &EngineError) -> Again {
         // It may be starting anew, and each attempt waits for it first.
         EngineErrorKind::Lost | EngineErrorKind::Rest => LATER,
         EngineErrorKind::Failed => judge_words(&error.message),
-        EngineErrorKind::NotFound | EngineErrorKind::Full => Again::Never,
+        EngineErrorKind::NotFound | EngineErrorKind::Full | EngineErrorKind::Platform => Again::Never,
     }
 }
 

@@ -94,6 +94,26 @@ mod tests {
         }
     }
 
+    /// The build spec is optional; a description is not.
+    #[test]
+    fn labels_that_are_too_heavy_lose_the_spec_first() {
+        use crate::labels::{self, Base, Moment};
+        let complete = |spec: usize, description: usize| {
+            let mut build = build(Kind::Science);
+            build.labels.insert(label::spec("x"), "s".repeat(spec));
+            build.labels.insert("description".into(), "d".repeat(description));
+            let base = Base { name: None, digest: None };
+            labels::complete(&build, "x", &From::default(), base, Moment::from_epoch(0))
+        };
+        for (spec, description, left, heavy) in
+            [(1_000, 10_000, 1_000, false), (7_000, 10_000, 0, false), (1_000, 17_000, 0, true)]
+        {
+            let labels = complete(spec, description);
+            assert_eq!(labels[&label::spec("x")].len(), left, "{spec} {description}");
+            assert_eq!(labels::is_too_heavy(&labels), heavy, "{spec} {description}");
+        }
+    }
+
     #[test]
     fn only_the_same_inputs_on_the_same_parents_are_reused() {
         let inputs = "x.science.nist.inputs";

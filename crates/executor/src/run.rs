@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use plan::{BuildId, Context, Plan};
 use registry::{Pushes, Registry};
+use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +62,8 @@ pub async fn run(
         locks = lock::take(&options.root, &plan.repo, options.lock_wait, &speak) => locks?,
         () = cancel.cancelled() => return Err(RunError::interrupted()),
     };
+    // A write above the limit of this process (`ulimit -f`) would end it in the middle; with a handler it is an error.
+    let _too_large = tokio::signal::unix::signal(SignalKind::from_raw(libc::SIGXFSZ)).map_err(disk)?;
     let record = Record::create(&options.root, started).map_err(disk)?;
     let mut result = blank(plan, options, &record.run, started);
     let own = Own::new(Mark::of_run(&record.run));

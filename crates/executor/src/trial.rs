@@ -130,6 +130,7 @@ impl Trial<'_> {
                 EngineErrorKind::Lost
                 | EngineErrorKind::Silent
                 | EngineErrorKind::Full
+                | EngineErrorKind::Platform
                 | EngineErrorKind::Rest => Err(error),
                 EngineErrorKind::NotFound | EngineErrorKind::Failed => {
                     Ok(Verdict::Failed(format!("it cannot be started: {}", error.message)))

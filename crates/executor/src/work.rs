@@ -21,7 +21,7 @@ use crate::build::{self, BuildFailure, Job, Made, Told};
 use crate::course::{Course, tag_of};
 use crate::drift::Watch;
 use crate::engine::Engine;
-use crate::moving::{MovingTag, Subject};
+use crate::moving::{self, MovingTag, Subject};
 use crate::prepare::Prepared;
 use crate::progress::Heard;
 use crate::publish::Push;
@@ -199,7 +199,7 @@ async fn do_build(around: &Surroundings<'_>, position: usize, resume: bool) -> D
             let made = make(around, position, resume, &mut tell).await;
             if let Err(failure) = &made {
                 around.redactor.learn(around.registry.secrets());
-                tell(Told::Heard(Heard::Line(format!("failed: {}", failure.message))));
+                tell(Told::Failed(failure.message.clone()));
             }
             let rest = log.flush().map(|lines| show(around, &planned.id, lines));
             let log_error = log_error.or(rest.err());
@@ -284,6 +284,10 @@ fn tell(around: &Surroundings<'_>, id: &BuildId, log: &mut Log, told: Told) -> s
     match told {
         Told::Sent(bytes) => (around.speak)(Event::ContextSent { id: id.clone(), bytes }),
         Told::Heard(Heard::Line(line)) => show(around, id, log.line(&line, &around.redactor.forms())?),
+        Told::Failed(message) => {
+            show(around, id, log.flush()?);
+            log.note(&format!("failed: {message}"), &around.redactor.forms())?;
+        }
         Told::Heard(Heard::Step { name, cached }) => {
             let mark = if cached { " (cached)" } else { "" };
             own(log, &format!("=> {name}{mark}"))?;
@@ -372,6 +376,10 @@ async fn do_push(
             let moving = MovingTag {
                 subject: Subject::of(around.plan, planned),
                 digest: digest.as_deref().unwrap_or_default(),
+                current_parents: Some(moving::current_parents(
+                    &around.prepared.from(around.plan, planned),
+                    &around.plan.revision.commit,
+                )),
                 history: around.history,
                 allow_older: around.options.allow_older,
                 registry,

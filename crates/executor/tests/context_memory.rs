@@ -5,7 +5,7 @@
 
 use std::fs::File;
 
-use executor::context::{CONSTANT_TIME, stream};
+use executor::context::{CONSTANT_TIME, Generated, stream};
 use plan::{Context, Entry, EntryKind, Expect};
 
 const SIZE: u64 = 2 << 30;
@@ -28,7 +28,8 @@ async fn two_gibibytes_stream_in_little_memory() {
     let kind = EntryKind::File { executable: false, expect: Expect::GitBlob(BLOB.into()) };
     let context = Context { entries: vec![Entry { path: "data".into(), source, kind }] };
     let before = peak();
-    let mut stream = stream(context, "FROM scratch\n".into(), CONSTANT_TIME);
+    let dockerfile = Generated::new("FROM scratch\n".into(), &context);
+    let mut stream = stream(context, dockerfile, CONSTANT_TIME);
     let mut bytes = 0;
     while let Some(chunk) = stream.chunks.recv().await {
         bytes += chunk.unwrap().len() as u64;

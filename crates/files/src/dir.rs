@@ -207,8 +207,13 @@ impl Dir {
     /// # Errors
     /// When it is a link or no regular file; a pipe is not waited for.
     pub fn open_or_create(&self, name: impl AsRef<OsStr>, access: Access) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = openat(&self.fd, name.as_ref(), flags, access.file())?;
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // In a directory that everybody may write to, Linux refuses to open another user's file with the flag that
+        // creates one (`fs.protected_regular`).
+        let fd = match openat(&self.fd, name.as_ref(), flags, Mode::empty()) {
+            Err(Errno::NOENT) => openat(&self.fd, name.as_ref(), flags | OFlags::CREATE, access.file())?,
+            opened => opened?,
+        };
         regular(fd)
     }
 

@@ -125,8 +125,8 @@ fn path(bytes: &mut Unstructured<'_>) -> arbitrary::Result<String> {
         "\n",
         "\\",
         ".hidden",
-        "Dockerfile",
-        "x",
+        ".dockerignore",
+        ".image-builder.Dockerfile",
         "..",
         ".",
         "",
@@ -156,7 +156,7 @@ fn is_good(context: &Context) -> bool {
     let entries = &context.entries;
     let sources = sources();
     let known = |path: &Path| sources.files.iter().find(|(file, _)| file == path);
-    let is_file = |path: &str| path == "Dockerfile" || entries.iter().any(|entry| entry.path == path);
+    let is_file = |path: &str| entries.iter().any(|entry| entry.path == path);
     let one = |entry: &Entry| {
         let parts: Vec<&str> = entry.path.split('/').collect();
         let stays = !entry.path.contains('\0') && parts.iter().all(|part| !matches!(*part, "" | "." | ".."));
@@ -167,7 +167,7 @@ fn is_good(context: &Context) -> bool {
             EntryKind::Symlink { target } if entry.source == sources.link => target == "small",
             EntryKind::Symlink { target } => !target.is_empty() && !target.contains('\0'),
         };
-        stays && entry.path != "Dockerfile" && !above.any(|directory| is_file(&directory)) && contents
+        stays && !above.any(|directory| is_file(&directory)) && contents
     };
     entries.iter().all(one) && entries.windows(2).all(|pair| pair[0].path < pair[1].path)
 }
@@ -178,7 +178,16 @@ type Members = BTreeMap<Vec<u8>, (u8, u32, Vec<u8>, Vec<u8>)>;
 fn expected(context: &Context) -> Members {
     let sources = sources();
     let mut members = Members::new();
-    members.insert(b"Dockerfile".to_vec(), (b'0', 0o644, Vec::new(), DOCKERFILE.into()));
+    let free = |name: &String| {
+        context.entries.iter().all(|entry| entry.path.split('/').next() != Some(name.as_str()))
+    };
+    let numbered = (1..).map(|number| format!(".image-builder-{number}.Dockerfile"));
+    let name = std::iter::once(".image-builder.Dockerfile".to_owned()).chain(numbered).find(free);
+    let name = name.expect("there are few entries");
+    if free(&".dockerignore".to_owned()) {
+        let text = format!("{name}\n.dockerignore\n").into_bytes();
+        members.insert(b".dockerignore".to_vec(), (b'0', 0o644, Vec::new(), text));
+    }
     for entry in &context.entries {
         for (end, _) in entry.path.match_indices('/') {
             members.insert(entry.path.as_bytes()[..=end].to_vec(), (b'5', 0o755, Vec::new(), Vec::new()));
@@ -186,13 +195,17 @@ fn expected(context: &Context) -> Members {
         let member = match &entry.kind {
             EntryKind::Symlink { target } => (b'2', 0o777, target.clone().into_bytes(), Vec::new()),
             EntryKind::File { executable, .. } => {
+                let behind =
+                    if entry.path == ".dockerignore" { format!("\n{name}\n") } else { String::new() };
                 let contents = sources.files.iter().find(|(path, _)| *path == entry.source);
                 let mode = if *executable { 0o755 } else { 0o644 };
-                (b'0', mode, Vec::new(), contents.map(|(_, contents)| contents.clone()).unwrap_or_default())
+                let contents = contents.map(|(_, contents)| contents.clone()).unwrap_or_default();
+                (b'0', mode, Vec::new(), [contents, behind.into_bytes()].concat())
             }
         };
         members.insert(entry.path.clone().into_bytes(), member);
     }
+    members.insert(name.into_bytes(), (b'0', 0o644, Vec::new(), DOCKERFILE.into()));
     members
 }
 

@@ -106,7 +106,7 @@ impl Assembly<'_> {
                 .collect(),
             dockerfile: layer.files.dockerfile.as_ref().map(|file| file.text.clone()).unwrap_or_default(),
         };
-        let entries = layer.context().map(|file| entry(&file.path, &layer.files, file, findings)).collect();
+        let entries = layer.sent().map(|file| entry(&file.path, &layer.files, file, findings)).collect();
         (build, Context { entries })
     }
 

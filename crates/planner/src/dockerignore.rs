@@ -130,7 +130,14 @@ impl Ignore {
     /// Whether a file is left out. The path is relative, with `/`. `Dockerfile` and `.dockerignore` never are.
     #[must_use]
     pub fn excludes(&self, path: &str) -> bool {
-        if matches!(path, "Dockerfile" | ".dockerignore") || self.patterns.is_empty() {
+        !matches!(path, "Dockerfile" | ".dockerignore") && self.hides(path)
+    }
+
+    /// Whether `COPY` does not see a file: where a pattern matches them, this is true of `Dockerfile` and
+    /// `.dockerignore` as well, which a builder reads all the same.
+    #[must_use]
+    pub fn hides(&self, path: &str) -> bool {
+        if self.patterns.is_empty() {
             return false;
         }
         // For each pattern, whether it matches the path or a directory above it.

@@ -15,7 +15,8 @@
 //!    (`rel/{image}:{tag}`), `external` (registry, repository, tag, digest as docker completes them) and
 //!    `scratch` (no name). The generated FROM of a compat image is left out: see 3;
 //! 7. the list of files of the context by path: path, mode (`100644`, `100755`, `120000`), git's id of the
-//!    contents.
+//!    contents. Of a science layer's Dockerfile, 4 has the contents: it is listed only where `COPY` sees it with
+//!    another mode than `100644`. `.dockerignore` is listed also where it excludes itself.
 //!
 //! So nothing of it depends on directories, times, labels, build tags, or the repo that is built for.
 

@@ -19,7 +19,7 @@ use crate::dockerignore::{self, Ignore};
 use crate::finding::Findings;
 use crate::scripts;
 use crate::shares;
-use crate::tree::{LayerFiles, SourceFile, Tree, TreeFile};
+use crate::tree::{LayerFiles, Mode, SourceFile, Tree, TreeFile};
 
 /// The descriptor's name in a layer's directory.
 pub(crate) const DESCRIPTOR: &str = "sciserver-image.json";
@@ -57,9 +57,22 @@ impl ScienceLayer {
         &self.files.path
     }
 
-    /// What a build is sent, besides the Dockerfile.
+    /// The files that decide what a build makes, besides the contents of the Dockerfile.
     pub(crate) fn context(&self) -> impl Iterator<Item = &TreeFile> {
-        context(&self.files, self.ignore.as_deref(), &[DESCRIPTOR, DOCKERFILE])
+        let ignore = self.ignore.as_deref();
+        self.files.files.iter().filter(move |file| match file.path.as_str() {
+            DESCRIPTOR => false,
+            // COPY sees its mode as well.
+            DOCKERFILE => file.mode != Mode::File && !is_hidden(ignore, file),
+            path => !ignore.is_some_and(|ignore| ignore.excludes(path)),
+        })
+    }
+
+    /// The files that `COPY` sees: as [`ScienceLayer::context`], with the Dockerfile and without `.dockerignore`,
+    /// as its patterns say.
+    pub(crate) fn sent(&self) -> impl Iterator<Item = &TreeFile> {
+        let ignore = self.ignore.as_deref();
+        self.files.files.iter().filter(move |file| file.path != DESCRIPTOR && !is_hidden(ignore, file))
     }
 
     /// A problem at a field of the descriptor; where that has its default, at the image's name.
@@ -86,7 +99,10 @@ impl CompatLayer {
 
     /// What a build is sent of it.
     pub(crate) fn context(&self) -> impl Iterator<Item = &TreeFile> {
-        context(&self.files, self.ignore.as_deref(), &NOT_IN_COMPAT)
+        let ignore = self.ignore.as_deref();
+        let counts =
+            move |file: &&TreeFile| !NOT_IN_COMPAT.contains(&file.path.as_str()) && !is_hidden(ignore, file);
+        self.files.files.iter().filter(counts)
     }
 }
 
@@ -102,16 +118,8 @@ pub(crate) fn dockerfile_identity(files: &LayerFiles) -> Option<Cow<'_, str>> {
     Some(file.map_or(Cow::Borrowed(text.text.as_str()), |at| files.files[at].id.to_string().into()))
 }
 
-fn context<'a>(
-    files: &'a LayerFiles,
-    ignore: Option<&'a Ignore>,
-    never: &'a [&'a str],
-) -> impl Iterator<Item = &'a TreeFile> {
-    files
-        .files
-        .iter()
-        .filter(move |file| !never.contains(&file.path.as_str()))
-        .filter(move |file| !ignore.is_some_and(|ignore| ignore.excludes(&file.path)))
+fn is_hidden(ignore: Option<&Ignore>, file: &TreeFile) -> bool {
+    ignore.is_some_and(|ignore| ignore.hides(&file.path))
 }
 
 /// One side of a comparison.

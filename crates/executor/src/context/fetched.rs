@@ -5,6 +5,8 @@
 //! tar, and a file that changed ends the stream with an error. A file that is not asked for is not read: what the engine kept under
 //! the key of this context came from a session that checked it, so it is the planned one, whatever became of the one here. Knows the
 //! packets, and nothing of engines or sessions.
+//!
+//! A session shows two directories: `context`, which is what `COPY` sees, and `dockerfile` with nothing but the generated Dockerfile.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -22,7 +24,7 @@ use tonic::Status;
 
 use super::pieces::{CHUNK, Pieces, packet};
 use super::{
-    CheckedDirectories, ContextError, DOCKERFILE, Hashing, check_link, check_path, directories, open,
+    CheckedDirectories, ContextError, Hashing, IGNORE_FILE, check_link, check_path, directories, open,
 };
 
 /// Pieces on their way.
@@ -35,8 +37,8 @@ const NAMES_AT_ONCE: usize = 64;
 const MODE_DIRECTORY: u32 = 1 << 31;
 const MODE_SYMLINK: u32 = 1 << 27;
 
-/// The file that only a client needs to read, since it leaves out what it excludes.
-const IGNORED: &str = ".dockerignore";
+/// The name of the Dockerfile in its directory.
+pub(crate) const DOCKERFILE: &str = "Dockerfile";
 
 /// What a session shows of one build.
 #[derive(Debug)]
@@ -62,7 +64,8 @@ pub(crate) enum Wanted {
 
 impl Wanted {
     /// What the engine means: the directory's name, and paths that it will look at. To be told of more does no harm, so that
-    /// nothing here has to understand patterns; `.dockerignore` was applied when the context was planned.
+    /// nothing here has to understand patterns. `.dockerignore` was applied when the context was planned: an engine that asks for that
+    /// file alone, to have its patterns applied, is given nothing.
     pub(crate) fn new(directory: &str, paths: &[String]) -> Option<Self> {
         match directory {
             "dockerfile" => return Some(Self::Dockerfile),
@@ -76,7 +79,7 @@ impl Wanted {
         if paths.is_empty() || !paths.iter().all(is_plain) {
             return Some(Self::All);
         }
-        Some(Self::Paths(paths.into_iter().filter(|path| path != IGNORED).collect()))
+        Some(Self::Paths(paths.into_iter().filter(|path| path != IGNORE_FILE).collect()))
     }
 
     fn has(&self, path: &str) -> bool {
@@ -115,14 +118,14 @@ impl Source {
     }
 
     /// By which an engine finds again what it fetched before. It takes a file that has the same size and time for the same one;
-    /// all have one time here, so the key stands for every byte but those of the Dockerfile, whose time tells it.
+    /// all have one time here, so the key stands for every byte of the context. The generated Dockerfile has a time that tells its text.
     pub(crate) fn key(&self) -> String {
         let mut hash = Sha256::new();
         let mut part = |text: &str| {
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text);
         };
-        part("image-builder context 1");
+        part("image-builder context 2");
         part(&self.mtime.to_string());
         for entry in &self.context.entries {
             part(&entry.path);
@@ -186,7 +189,7 @@ impl Source {
         let mut sizes = Vec::with_capacity(names.len());
         let mut next = None;
         for name in &names {
-            let stat = self.stat(*name, wanted, &mut checked)?;
+            let stat = self.stat(*name, &mut checked)?;
             let is_file = stat.mode & (MODE_DIRECTORY | MODE_SYMLINK) == 0;
             sizes.push(is_file.then_some(stat.size));
             pieces.packet(&Packet { stat: Some(stat), ..packet(PacketType::PacketStat) })?;
@@ -259,9 +262,6 @@ impl Source {
         let wanted =
             if links && !matches!(wanted, Wanted::Paths(paths) if paths.is_empty()) { all } else { wanted };
         let mut names: Vec<Name<'_>> = Vec::new();
-        if wanted.has(DOCKERFILE) {
-            names.push(Name::Dockerfile);
-        }
         let (mut checked, mut told): (Option<&str>, Option<&str>) = (None, None);
         for entry in &self.context.entries {
             check_path(entry, checked)?;
@@ -278,12 +278,7 @@ impl Source {
         Ok(names)
     }
 
-    fn stat(
-        &self,
-        name: Name<'_>,
-        wanted: &Wanted,
-        checked: &mut CheckedDirectories,
-    ) -> Result<Stat, ContextError> {
+    fn stat(&self, name: Name<'_>, checked: &mut CheckedDirectories) -> Result<Stat, ContextError> {
         let time = self.mtime.saturating_mul(1_000_000_000);
         let stat = Stat { path: name.path().to_owned(), mod_time: time, ..Stat::default() };
         Ok(match name {
@@ -291,7 +286,7 @@ impl Source {
             Name::Dockerfile => Stat {
                 mode: 0o644,
                 size: self.dockerfile.len() as i64,
-                mod_time: dockerfile_time(&self.dockerfile, (*wanted != Wanted::Dockerfile).then_some(time)),
+                mod_time: dockerfile_time(&self.dockerfile),
                 ..stat
             },
             Name::Entry(entry) => {
@@ -341,15 +336,11 @@ fn read(
     contents.finish(entry, expect)
 }
 
-/// A time that changes with the Dockerfile. Within the context, where it can be copied into an image, it is the same to the
-/// second, which is what layers keep.
-fn dockerfile_time(text: &str, within: Option<i64>) -> i64 {
+/// A time that changes with the Dockerfile.
+fn dockerfile_time(text: &str) -> i64 {
     let hash = Sha256::digest(text);
     let number = hash[..8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    match within {
-        Some(second) => second.saturating_add((number % 1_000_000_000) as i64),
-        None => (number >> 2) as i64,
-    }
+    (number >> 2) as i64
 }
 
 /// What the other side says.

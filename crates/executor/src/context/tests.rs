@@ -60,9 +60,13 @@ pub(super) fn sorted(mut entries: Vec<Entry>) -> Context {
     Context { entries }
 }
 
+fn dockerfile(context: &Context) -> Generated {
+    Generated::new("FROM x\n".into(), context)
+}
+
 fn archive(context: &Context) -> Result<Vec<u8>, ContextError> {
     let mut bytes = Vec::new();
-    write_tar(&mut bytes, context, "FROM x\n", CONSTANT_TIME).map(|()| bytes)
+    write_tar(&mut bytes, context, &dockerfile(context), CONSTANT_TIME).map(|()| bytes)
 }
 
 #[test]
@@ -83,8 +87,11 @@ fn modes_links_long_names_and_empty_files_survive() {
     ]);
     let bytes = archive(&context).unwrap();
     let mut listed = read_back(&bytes);
-    let dockerfile = listed.remove(0);
-    assert_eq!(dockerfile, ("Dockerfile".into(), 'f', 0o644, String::new(), b"FROM x\n".to_vec()));
+    let mut first = |path: &str, text: &str| {
+        assert_eq!(listed.remove(0), (path.into(), 'f', 0o644, String::new(), text.as_bytes().to_vec()));
+    };
+    first(".image-builder.Dockerfile", "FROM x\n");
+    first(".dockerignore", ".image-builder.Dockerfile\n.dockerignore\n");
     let long_directory = format!("{}/", "d".repeat(120));
     let expect: Listing = vec![
         (".hidden".into(), 'f', 0o644, String::new(), vec![0, 255, 10]),
@@ -102,6 +109,30 @@ fn modes_links_long_names_and_empty_files_survive() {
     ];
     assert_eq!(listed, expect);
     assert_eq!(archive(&context).unwrap(), bytes, "the same files make the same bytes");
+}
+
+/// A builder that gets a tar leaves out what `.dockerignore` excludes of these two.
+#[test]
+fn case_dockerfile_in_context_of_a_tar() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let context = sorted(vec![
+        file(root, ".dockerignore", b"*.pyc", false),
+        file(root, ".image-builder.Dockerfile", b"a file of the layer", false),
+        file(root, "Dockerfile", b"FROM a:1\n", false),
+    ]);
+    let listed = read_back(&archive(&context).unwrap());
+    let contents = |name: &str| {
+        let found: Vec<_> = listed.iter().filter(|(path, ..)| path == name).collect();
+        assert_eq!(found.len(), 1, "{name}");
+        String::from_utf8(found[0].4.clone()).unwrap()
+    };
+    assert_eq!(contents(".image-builder-1.Dockerfile"), "FROM x\n");
+    assert_eq!(contents(".image-builder.Dockerfile"), "a file of the layer");
+    assert_eq!(contents("Dockerfile"), "FROM a:1\n");
+    assert_eq!(contents(".dockerignore"), "*.pyc\n.image-builder-1.Dockerfile\n");
+    std::fs::write(root.join(".dockerignore"), "*.pyd").unwrap();
+    assert!(matches!(archive(&context), Err(ContextError::Changed { path }) if path == ".dockerignore"));
 }
 
 #[test]
@@ -148,7 +179,7 @@ fn contents_are_also_known_by_sha256_and_links_by_their_target() {
 #[test]
 fn paths_that_leave_the_context_are_never_sent() {
     let root = tempfile::tempdir().unwrap();
-    for path in ["../x", "/x", "a/../x", "a//x", "./x", "", "a/", "a\0b", "Dockerfile", "Dockerfile/x"] {
+    for path in ["../x", "/x", "a/../x", "a//x", "./x", "", "a/", "a\0b"] {
         let kind = EntryKind::File { executable: false, expect: blob(b"") };
         let entry = Entry { path: path.into(), source: root.path().join("x"), kind };
         let error = archive(&Context { entries: vec![entry] }).unwrap_err();
@@ -193,7 +224,7 @@ async fn a_stream_ends_with_an_error_when_a_file_changed() {
         if change {
             std::fs::write(root.path().join("b"), b"x").unwrap();
         }
-        let mut stream = stream(context.clone(), "FROM x\n".into(), CONSTANT_TIME);
+        let mut stream = stream(context.clone(), dockerfile(&context), CONSTANT_TIME);
         let mut bytes = Vec::new();
         let mut failed = false;
         while let Some(chunk) = stream.chunks.recv().await {
@@ -217,7 +248,8 @@ async fn a_stream_ends_with_an_error_when_a_file_changed() {
 async fn nobody_waits_for_a_stream_that_is_dropped() {
     let root = tempfile::tempdir().unwrap();
     let context = sorted(vec![file(root.path(), "a", &vec![7; 5_000_000], false)]);
-    let ContextStream { chunks, end, .. } = stream(context, "FROM x\n".into(), CONSTANT_TIME);
+    let dockerfile = dockerfile(&context);
+    let ContextStream { chunks, end, .. } = stream(context, dockerfile, CONSTANT_TIME);
     drop(chunks);
     assert!(matches!(end.await.unwrap(), Err(ContextError::Closed)));
 }

@@ -59,10 +59,19 @@ impl Way {
     pub(crate) fn to(endpoint: &Endpoint) -> io::Result<Self> {
         let host = endpoint.host.as_str();
         if let Some(path) = host.strip_prefix("unix://") {
-            if !Path::new(path).exists() {
-                return Err(io::Error::new(io::ErrorKind::NotFound, format!("Socket not found: {path}")));
-            }
-            return Ok(Self::Socket(path.into()));
+            return match Path::new(path).metadata() {
+                Ok(_) => Ok(Self::Socket(path.into())),
+                Err(error) => {
+                    let why = match error.kind() {
+                        io::ErrorKind::PermissionDenied => {
+                            format!("permission denied on the directory of {path}, the socket of the engine")
+                        }
+                        io::ErrorKind::NotFound => format!("Socket not found: {path}"),
+                        _ => format!("the socket {path} cannot be looked at: {error}"),
+                    };
+                    Err(io::Error::new(error.kind(), why))
+                }
+            };
         }
         if host.starts_with("ssh://") {
             let target = ssh::Target::parse(host).map_err(io::Error::other)?;

@@ -5,8 +5,8 @@ use super::runner::{Rule, Run, Task};
 use super::story::Kind;
 use super::tree::PREFIX;
 use crate::Relation;
-use crate::moving::{must_move, own_tag, read_shown};
-use crate::publish::Push;
+use crate::moving::{current_parents, must_move, own_tag, read_shown};
+use crate::publish::{Push, Rank};
 use crate::push::{PushFailure, is_ours};
 use crate::result::Failure;
 
@@ -116,7 +116,10 @@ impl Run<'_> {
                         known.map_or(Relation::Unknown, |shown| self.tree.relation(shown, self.commit));
                     let forced = self.seed.allow_older;
                     let own = own_tag(planned.build_tag()).expect("the plan was made with good tags");
-                    match must_move(tag, (&digest, &own), shown.as_ref(), relation, forced) {
+                    let from = self.prepared().from(self.plan, planned);
+                    let current_parents = Some(current_parents(&from, &own.hash));
+                    let own = Rank { tag: &own, current_parents };
+                    match must_move(tag, (&digest, own), shown.as_ref(), relation, forced) {
                         _ if self.rule == Rule::AlwaysMoves => Next::Go(At::Put),
                         Ok(true) => Next::Go(At::Put),
                         Ok(false) => Next::End(Ok(digest)),

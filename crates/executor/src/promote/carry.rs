@@ -154,6 +154,7 @@ async fn move_tags(
         let moving_tag = MovingTag {
             subject: Subject { kind, target, build_tag, moving, prefix, platform },
             digest: &item.digest,
+            current_parents: item.current_parents,
             history: &relation,
             allow_older: route.allow_older,
             registry: once,

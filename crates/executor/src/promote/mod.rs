@@ -101,6 +101,9 @@ pub struct Item {
     /// The commit that it was built from, as many digits as are known.
     #[serde(skip)]
     pub(crate) commit: String,
+    /// How many of the science builds that it was made from are of that commit, where its image says.
+    #[serde(skip)]
+    pub(crate) current_parents: Option<usize>,
     /// Positions of what it was made from, each before its own.
     #[serde(skip)]
     pub(crate) needs: Vec<usize>,

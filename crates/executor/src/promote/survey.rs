@@ -18,6 +18,13 @@ use crate::result::Failure;
 /// Images that are asked for at a time.
 const AT_ONCE: usize = 16;
 
+/// A trail longer than this is none: an image has 127 layers at most, so no build has more parents below each other, and what
+/// it copies from adds few. A registry that names a further parent for each build would be asked for ever.
+const MOST_LEVELS: usize = 512;
+
+/// The builds of a whole repo, with room.
+const MOST_BUILDS: usize = 50_000;
+
 /// A build by its repository below the repo and its build tag.
 type Key = (String, String);
 
@@ -35,6 +42,7 @@ struct Source {
     digest: String,
     bytes: u64,
     commit: Option<String>,
+    current_parents: Option<usize>,
     /// What it was made from, and says so.
     parents: Vec<Key>,
 }
@@ -143,6 +151,7 @@ fn source(image: &str, found: registry::Image, route: &Route) -> Source {
         bytes: found.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add),
         digest: found.digest,
         commit: shown.commit,
+        current_parents: shown.current_parents,
         parents: trail.as_ref().map(parents).unwrap_or_default(),
     }
 }
@@ -187,7 +196,21 @@ async fn builds(
     let mut nodes: BTreeMap<Key, Node> = BTreeMap::new();
     let mut open: BTreeMap<Key, Option<Source>> =
         tops.iter().map(|(_, key, source)| (key.clone(), Some(source.clone()))).collect();
-    while !open.is_empty() {
+    for level in 0.. {
+        if open.is_empty() {
+            break;
+        }
+        if level == MOST_LEVELS || nodes.len() + open.len() > MOST_BUILDS {
+            let (image, tag) = open.keys().next().cloned().unwrap_or_default();
+            let message = format!(
+                "{} has no end of parents: after {} builds there are more, such as {image}:{tag}",
+                route.from,
+                nodes.len()
+            );
+            return Err(RunError::environment(message).with_help(
+                "the labels of its images name them: check what was pushed there, or promote fewer products at once",
+            ));
+        }
         let asked = stream::iter(std::mem::take(&mut open)).map(async |(key, known)| {
             let node = node(registry, route, &key, known).await?;
             Ok::<_, RunError>((key, node))
@@ -284,6 +307,7 @@ fn items(nodes: &BTreeMap<Key, Node>, order: &[Key], moving: &BTreeMap<Key, Stri
             }),
             error: None,
             commit: source.as_ref().and_then(|source| source.commit.clone()).unwrap_or_else(hash),
+            current_parents: source.as_ref().and_then(|source| source.current_parents),
             needs: needs.into_iter().collect(),
         })
     };
@@ -321,6 +345,7 @@ async fn judge(
         let moving = MovingTag {
             subject,
             digest: &item.digest,
+            current_parents: item.current_parents,
             history: &relation,
             allow_older: route.allow_older,
             registry,
@@ -376,7 +401,13 @@ mod tests {
     fn node(parents: &[&str]) -> Node {
         let parents = parents.iter().map(|parent| key(parent)).collect();
         Node {
-            source: Some(Source { digest: "sha256:1".to_owned(), bytes: 1, commit: None, parents }),
+            source: Some(Source {
+                digest: "sha256:1".to_owned(),
+                bytes: 1,
+                commit: None,
+                current_parents: None,
+                parents,
+            }),
             target: None,
         }
     }
@@ -397,6 +428,43 @@ mod tests {
         assert_eq!(needs, [&[][..], &[], &[0, 1], &[0, 2]]);
         assert_eq!(items.iter().filter(|item| item.moving.is_some()).count(), 1);
         assert!(items.iter().all(|item| item.commit == "aaaaaaa" && item.state == Copying::ToCopy));
+    }
+
+    /// A registry whose every build names one more parent would be asked for ever.
+    #[tokio::test]
+    async fn case_promote_asks_for_a_bounded_number_of_parents() {
+        let shelf = testbed::registry::Shelf::start();
+        let tag = "1.0-1-aaaaaaa";
+        for level in 0..MOST_LEVELS + 2 {
+            let from = format!(r#"{{"layers":{{"l{}:1.0":"{tag}"}},"images":{{}}}}"#, level + 1);
+            let labels = BTreeMap::from([
+                ("org.opencontainers.image.ref.name".to_owned(), format!("r.example/x/sci/l{level}:1.0")),
+                (format!("x.science.l{level}.version"), tag.to_owned()),
+                (format!("x.science.l{level}.from"), from),
+            ]);
+            let tags: &[&str] = if level == 0 { &[tag, "1.0"] } else { &[tag] };
+            tags.iter().for_each(|tag| shelf.put(&format!("x/sci/l{level}"), tag, &labels));
+        }
+        let registry = Registry::new(registry::Options::default());
+        let route = Route {
+            from: format!("{}/x", shelf.address()),
+            to: format!("{}/y", shelf.address()),
+            platform: "linux/amd64".to_owned(),
+            label_prefix: "x".to_owned(),
+            allow_older: false,
+            only_present: false,
+            push_timeout: std::time::Duration::from_secs(5),
+        };
+        let unit = Unit {
+            product: "l0:1.0".to_owned(),
+            top: "sci/l0:1.0".to_owned(),
+            own: BTreeSet::from(["sci/l0:1.0".to_owned()]),
+        };
+        let error = survey(&registry, &[unit], &route, &|_, _| crate::Relation::Same).await.unwrap_err();
+        assert_eq!(error.kind(), crate::RunErrorKind::Environment);
+        assert!(error.message().contains("has no end of parents: after 512 builds"), "{error}");
+        let asked = shelf.asked().len();
+        assert!(asked <= 5 * MOST_LEVELS, "{asked}");
     }
 
     #[test]

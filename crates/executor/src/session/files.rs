@@ -158,8 +158,7 @@ mod tests {
         let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(there));
         let (mut sender, connection) = handshake.await.expect("it is in memory");
         let driver = tokio::spawn(connection);
-        // The Dockerfile is one of them.
-        let mut frames: VecDeque<Bytes> = (0..=FILES).map(|id| asked(PacketType::PacketReq, id)).collect();
+        let mut frames: VecDeque<Bytes> = (0..FILES).map(|id| asked(PacketType::PacketReq, id)).collect();
         frames.push_back(asked(PacketType::PacketFin, 0));
         let request = Request::post(format!("http://session{DIFF_COPY}"))
             .header("dir-name", "context")

@@ -43,7 +43,7 @@ fn the_plan_is_that_of_the_documentation() {
 }
 
 #[test]
-fn the_context_is_the_directory_without_descriptor_and_dockerfile() {
+fn the_context_is_the_directory_without_descriptor() {
     let planned = plan(&fixture::first(TREE), &Request::default());
     let shown: Vec<String> = planned
         .contexts
