@@ -1,6 +1,6 @@
 //! What must not stand in a file: too much, what switches checks off, what belongs to one machine.
 
-use super::File;
+use super::{File, without_tests};
 
 const LONGEST: usize = 700;
 
@@ -18,8 +18,54 @@ const RUST: [(&str, &str, &str); 6] = [
 const MIRRORS: [(&str, &str); 4] =
     [("pkg.", "dev/"), ("arti", "factory"), ("/nex", "us/repository"), ("code", "artifact.")];
 
+/// What opens a file for writing, in two pieces as above.
+const WRITES: [(&str, &str); 7] = [
+    ("fs::wri", "te("),
+    ("File::cre", "ate"),
+    ("Open", "Options"),
+    ("NamedTemp", "File"),
+    ("tempfile_", "in("),
+    ("fs::cre", "ate_dir"),
+    ("fs::ren", "ame("),
+];
+
+/// The crates whose files are written through the crate `files`, which follows no link of a source tree.
+const WRITERS: [&str; 6] = ["image-builder", "executor", "registry", "planner", "inside", "plan"];
+
+/// (path, what it holds, why) where it does no harm.
+const HARMLESS: [(&str, &str, &str); 2] = [
+    ("crates/executor/src/context.rs", "OpenOptions", "reads, without following a link"),
+    ("crates/planner/src/source/disk.rs", "OpenOptions", "reads, without following a link"),
+];
+
 pub(super) fn findings(files: &[File], workspace: &str) -> Vec<String> {
-    files.iter().flat_map(|file| one(file, workspace)).collect()
+    let mut findings: Vec<String> = files.iter().flat_map(|file| one(file, workspace)).collect();
+    findings.extend(files.iter().flat_map(writes));
+    findings
+}
+
+/// Where a crate writes a file by itself. Temporary files without a name (`tempfile::tempfile`, `spooled_tempfile`) and
+/// temporary directories in the system's own place lead nowhere.
+fn writes(file: &File) -> Vec<String> {
+    let source = WRITERS.iter().any(|name| file.path.starts_with(&format!("crates/{name}/src/")));
+    let is_test = file.path.ends_with("_tests.rs") || file.path.ends_with("/tests.rs");
+    if !source || is_test || file.path.contains("/tests/") {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    for (number, line) in without_tests(&file.text).lines().enumerate() {
+        for what in WRITES.map(|(first, second)| format!("{first}{second}")) {
+            let known = HARMLESS.iter().any(|(path, harmless, _)| *path == file.path && what == *harmless);
+            if line.contains(&what) && !known && !line.trim_start().starts_with("//") {
+                findings.push(format!(
+                    "{}:{}: {what}: files are written through the crate `files`",
+                    file.path,
+                    number + 1
+                ));
+            }
+        }
+    }
+    findings
 }
 
 fn one(file: &File, workspace: &str) -> Vec<String> {
@@ -70,6 +116,21 @@ mod tests {
         assert!(check("a.rs", &["//! x\n#[ig", "nore]\nfn f() {}"].concat()).starts_with("a.rs:2: "));
         assert!(check("a.rs", &["//! x\n#[al", "low(dead_code)]"].concat()).contains("expect"));
         assert!(check("a.rs", "fn f() {}").contains("does not open"));
+    }
+
+    #[test]
+    fn files_that_are_written_past_the_one_place_are_found() {
+        let text = ["//! x\nuse std::fs;\nfn f() { fs::wri", "te(a, b); }\n"].concat();
+        let path = "crates/executor/src/record.rs";
+        assert!(check(path, &text).starts_with(&format!("{path}:3: fs::wri")), "{}", check(path, &text));
+        for other in ["crates/files/src/dir.rs", "crates/executor/src/a/tests.rs", "xtask/src/a.rs"] {
+            assert_eq!(check(other, &text), "");
+        }
+        let in_tests = ["//! x\n#[cfg(test)]\nmod tests { fs::wri", "te(a, b) }\n"].concat();
+        assert_eq!(check(path, &in_tests), "");
+        let reads = ["//! x\nuse std::fs::Open", "Options;\n"].concat();
+        assert_eq!(check("crates/planner/src/source/disk.rs", &reads), "");
+        assert!(!check("crates/planner/src/source/mod.rs", &reads).is_empty());
     }
 
     #[test]
