@@ -1,8 +1,9 @@
 //! `.dockerignore` → what of a directory is not sent.
 //!
-//! The rules are those of the docker client: moby's `patternmatcher`, its reader of ignore files, and the way in
-//! which the client walks a directory. None of the three is documented in full; the table of the tests was taken
-//! from a client.
+//! The rules are those of BuildKit's client, that of docker since 23 and of buildx: moby's `patternmatcher`
+//! (`MatchesUsingParentResults`), the reader of ignore files, and the way in which `fsutil` walks a directory. None of the three is
+//! documented in full; the table of the tests was taken from a client. The classic builder's client looks into an
+//! excluded directory only where the text of an exception begins with it, so an exception such as `!**/*.py` brings back less there.
 
 use std::sync::OnceLock;
 
@@ -30,6 +31,8 @@ const MAX_PROBLEMS: usize = 50;
 #[derive(Debug, Clone, Default)]
 pub struct Ignore {
     patterns: Vec<Pattern>,
+    /// Whether an exception has a wildcard before its end.
+    has_wide_exception: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -98,6 +101,11 @@ pub fn parse(file: &SourceFile) -> Result<Ignore, Vec<Problem>> {
         if problems.len() >= MAX_PROBLEMS {
             break;
         }
+        if line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ") {
+            let problem = Problem::in_file("merge-conflict", &file.path, "a merge conflict was committed");
+            let help = "keep one of the two sides, and remove the lines <<<<<<<, ======= and >>>>>>>";
+            return Err(vec![problem.line(number).help(help)]);
+        }
         if ignore.patterns.len() >= MAX_PATTERNS {
             let message = format!("there are more than {MAX_PATTERNS} patterns");
             let problem = Problem::in_file("too-large", &file.path, message).line(number);
@@ -123,6 +131,10 @@ pub fn parse(file: &SourceFile) -> Result<Ignore, Vec<Problem>> {
             ),
         }
     }
+    let is_wide = |pattern: &Pattern| {
+        pattern.exception && without_last_wildcard(&pattern.text).contains(['*', '[', ']', '?', '^', '\\'])
+    };
+    ignore.has_wide_exception = ignore.patterns.iter().any(is_wide);
     if problems.is_empty() { Ok(ignore) } else { Err(problems) }
 }
 
@@ -140,31 +152,45 @@ impl Ignore {
         if self.patterns.is_empty() {
             return false;
         }
-        // For each pattern, whether it matches the path or a directory above it.
-        let mut matched = vec![false; self.patterns.len()];
+        // For each pattern, whether it matched the directory above.
+        let mut above: Vec<bool> = Vec::new();
         let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
         for end in ends {
             let part = &path[..end];
             let mut excluded = false;
-            for (pattern, matched) in self.patterns.iter().zip(&mut matched) {
-                *matched = *matched || pattern.matches(part);
-                if *matched {
-                    excluded = !pattern.exception;
+            let mut matched = vec![false; self.patterns.len()];
+            for (at, pattern) in self.patterns.iter().enumerate() {
+                let inherited = above.get(at).copied().unwrap_or(false);
+                // One that would change nothing is not looked at, and so does not count below either.
+                if !inherited && (pattern.exception != excluded || !pattern.matches(part)) {
+                    continue;
                 }
+                matched[at] = true;
+                excluded = !pattern.exception;
             }
             if end == path.len() || excluded && !self.is_entered(part) {
                 return excluded;
             }
+            above = matched;
         }
         false
     }
 
-    /// Whether the client looks into an excluded directory: when the text of some exception begins with it.
+    /// Whether the client looks into an excluded directory: any as soon as some exception has a wildcard, else
+    /// those that an exception begins with.
     fn is_entered(&self, directory: &str) -> bool {
-        self.patterns.iter().filter(|pattern| pattern.exception).any(|pattern| {
-            pattern.text.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        self.has_wide_exception
+            || self.patterns.iter().filter(|pattern| pattern.exception).any(|pattern| {
+                let text = without_last_wildcard(&pattern.text);
+                text.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
     }
+}
+
+/// Without a `/**` or `/*` at its end, which matches what the directory itself does.
+fn without_last_wildcard(pattern: &str) -> &str {
+    let pattern = pattern.strip_suffix("/**").unwrap_or(pattern);
+    pattern.strip_suffix("/*").unwrap_or(pattern)
 }
 
 impl Pattern {
@@ -179,6 +205,9 @@ impl Pattern {
         let mut text = clean(text);
         if text.len() > 1 && text.starts_with('/') {
             text.remove(0);
+        }
+        if exception && text == "/" {
+            return Err("put a pattern behind the '!'".to_owned());
         }
         let matcher = Matcher::new(&text)?;
         Ok(Self { exception, text, matcher })
