@@ -18,7 +18,10 @@ type Change = fn(&Tree);
 fn row_07_uncommitted_changes_are_not_pushed() {
     let changes: [(&str, Change); 5] = [
         ("science/nist-basic/packages.txt", |tree| tree.write("science/nist-basic/packages.txt", "edited\n")),
-        ("science/nist-basic/packages.txt", |tree| tree.remove("science/nist-basic/packages.txt")),
+        ("science/nist-basic/packages.txt", |tree| {
+            tree.remove("science/nist-basic/packages.txt");
+            tree.write("science/nist-basic/Dockerfile", "FROM docker.io/library/debian:12\n");
+        }),
         ("compat/common/start", |tree| {
             tree.write("compat/common/start", "staged\n");
             git_says(tree, &["add", "compat/common/start"]);

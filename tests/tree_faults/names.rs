@@ -113,7 +113,7 @@ fn row_11_bad_names_in_flags_and_configuration_are_refused() {
     for repo in [
         "-x",
         "...",
-        "r.example.org",
+        "R.example.org",
         "r.example.org/",
         "r.example.org/a:1",
         "r.example.org/a@b",

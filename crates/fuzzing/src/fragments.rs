@@ -21,7 +21,7 @@ pub(crate) fn body(data: &[u8]) {
     let whole = file("Dockerfile", data).text;
     let mut fragments: Vec<(String, Fragment)> = Vec::new();
     for text in whole.split(BETWEEN).take(MOST) {
-        match dockerfile::fragment(&file("Dockerfile", text.as_bytes())) {
+        match dockerfile::fragment(&file("Dockerfile", text.as_bytes()), &BTreeMap::new()) {
             Ok(fragment) => fragments.push((text.to_owned(), fragment)),
             Err(problems) => crate::check_problems(&problems),
         }

@@ -71,7 +71,7 @@ pub(crate) fn planned(
         }
         Against::Bases => {
             let opened = open(arguments, Comparison::parse("HEAD")?)?;
-            let planned = bases::plan(&opened, &request(arguments))?;
+            let planned = bases::plan(&opened, &request_in(arguments, &opened))?;
             Ok((opened, planned))
         }
         Against::Published => {
@@ -118,7 +118,7 @@ pub(crate) fn repository() -> Option<PathBuf> {
 
 /// Plans it.
 pub(crate) fn plan(arguments: &TreeArguments, opened: &Opened) -> anyhow::Result<Planned> {
-    Ok(planner::plan(&opened.inputs, &request(arguments)).map_err(Refused)?)
+    Ok(planner::plan(&opened.inputs, &request_in(arguments, opened)).map_err(Refused)?)
 }
 
 /// Done with them, and with the process: nobody waits until a thousand layers are taken apart, piece by piece.
@@ -146,6 +146,29 @@ pub(crate) fn comparison(arguments: &TreeArguments) -> anyhow::Result<Comparison
         Some(text) => Comparison::parse(text)?,
         None => Comparison::default(),
     })
+}
+
+/// As [`request`], with the directories of `--include` and `--ignore` below the source tree's root: they can be absolute, or
+/// lie below the current directory.
+fn request_in(arguments: &TreeArguments, opened: &Opened) -> Request {
+    let mut request = request(arguments);
+    let below_root = |directory: &mut String| {
+        let is_layer = |path: &str| opened.inputs.now.layers.iter().any(|layer| layer.path == path);
+        if is_layer(directory.trim_start_matches("./").trim_end_matches('/')) {
+            return;
+        }
+        // An absolute path stays one when it is joined to another.
+        let here = std::env::current_dir().ok().and_then(|here| here.join(&*directory).canonicalize().ok());
+        let below = here.as_deref().and_then(|here| here.strip_prefix(&opened.root).ok()?.to_str());
+        if let Some(path) = below.filter(|path| is_layer(path)) {
+            *directory = path.to_owned();
+        }
+    };
+    request.ignore.iter_mut().for_each(below_root);
+    if let Selection::Include(directories) = &mut request.selection {
+        directories.iter_mut().for_each(below_root);
+    }
+    request
 }
 
 /// What of the flags decides the plan.

@@ -212,7 +212,7 @@ impl Assembly<'_> {
                 Target::Layer { reference: reference.clone(), target: target.clone() }
             }
             Meaning::Pinned { reference, .. } => Target::Pinned { reference: reference.clone() },
-            Meaning::Product { reference, .. } | Meaning::External { reference } => {
+            Meaning::Product { reference, .. } | Meaning::External { reference, .. } => {
                 Target::External { reference: reference.clone() }
             }
             Meaning::Scratch => Target::Scratch,

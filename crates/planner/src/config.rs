@@ -13,7 +13,7 @@ use crate::{Problem, descriptor, suggest};
 /// The configuration of a source tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `{repo}`: a registry host with a path.
+    /// `{repo}`: a registry host, with a path or without.
     pub repo: String,
     /// Other names that FROM lines use for `repo`.
     pub aliases: Vec<String>,
@@ -50,15 +50,17 @@ pub enum Level {
 }
 
 /// Guidelines by code, with what they are taken as unless configured.
-pub const GUIDELINES: [(&str, Level); 9] = [
+pub const GUIDELINES: [(&str, Level); 11] = [
     ("arg-secret", Level::Warn),
     ("compat-shadowed", Level::Warn),
+    ("external-like-layer", Level::Warn),
     ("from-rel", Level::Deny),
     ("from-unpinned", Level::Warn),
     ("from-unqualified", Level::Warn),
     ("from-unversioned", Level::Warn),
     ("label-overridden", Level::Warn),
     ("no-compat", Level::Warn),
+    ("onbuild-inherited", Level::Warn),
     ("version-unquoted", Level::Warn),
 ];
 
@@ -139,7 +141,7 @@ pub fn parse(file: Option<&SourceFile>) -> (Config, Vec<Problem>) {
         let value = value.get_ref();
         match key.get_ref().as_ref() {
             "repo" => reader.set(&mut config.repo, "repo", value, place, check_repo),
-            "aliases" => reader.set_list(&mut config.aliases, "aliases", value, place, check_alias),
+            "aliases" => reader.set_list(&mut config.aliases, "aliases", value, place, check_repo),
             "base_repo" => reader.set_option(&mut config.base_repo, "base_repo", value, place, check_repo),
             "platform" => reader.set(&mut config.platform, "platform", value, place, check_platform),
             "label_prefix" => {
@@ -160,14 +162,16 @@ pub fn parse(file: Option<&SourceFile>) -> (Config, Vec<Problem>) {
     (config, reader.problems)
 }
 
-/// Whether a text can be `{repo}`: a registry host with a path, no tag.
+/// Whether a text can be `{repo}`: a registry host, with a path or without, no tag.
 ///
 /// # Errors
 /// What it should be.
 pub fn check_repo(text: &str) -> Result<(), &'static str> {
-    let rule = "a registry host with a path, as in registry.example.org/images: lower case, without tag";
-    match ImageName::parse(text) {
-        Ok(name) if name.has_registry && !name.has_tag && name.digest.is_none() => Ok(()),
+    let rule =
+        "a registry host, with a path or without, as in registry.example.org/images: lower case, without tag";
+    // As in the names that are made of it.
+    match ImageName::parse(&format!("{text}/sci/x")) {
+        Ok(name) if name.has_registry && !text.bytes().any(|c| c.is_ascii_uppercase()) => Ok(()),
         _ => Err(rule),
     }
 }
@@ -195,14 +199,6 @@ pub fn check_product(text: &str) -> Result<(), &'static str> {
     match text.split_once(':') {
         Some((image, version)) if Name::parse(image).is_ok() && Version::parse(version).is_ok() => Ok(()),
         _ => Err("a product, as in nist-basic:2.0"),
-    }
-}
-
-fn check_alias(text: &str) -> Result<(), &'static str> {
-    let rule = "a registry host, with a path or without, as in registry.example.org";
-    match ImageName::parse(&format!("{text}/sci/x")) {
-        Ok(name) if name.has_registry => Ok(()),
-        _ => Err(rule),
     }
 }
 

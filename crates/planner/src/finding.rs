@@ -48,6 +48,11 @@ impl Findings {
         self.problems.push(problem);
     }
 
+    /// Whether it is of interest what a builder would say. It is not at the base of a comparison, which is not built.
+    pub(crate) fn wants_defects(&self) -> bool {
+        self.interest != Interest::Nothing
+    }
+
     /// Adds what is worth a look, told like a problem.
     pub(crate) fn warn(&mut self, problem: Problem) {
         self.warnings.push(problem);

@@ -44,7 +44,10 @@ pub(crate) fn check(now: &Survey, config: &Config, findings: &mut Findings) {
     });
     for (files, needs, labels) in science.chain(compat) {
         let Some(file) = &files.dockerfile else { continue };
-        for need in needs.iter().filter(|need| matches!(need.meaning, Meaning::External { .. })).take(MOST) {
+        // What may have been meant to be a layer of the tree has its one warning by then.
+        let is_external =
+            |need: &&Need| matches!(need.meaning, Meaning::External { is_like_ours: false, .. });
+        for need in needs.iter().filter(is_external).take(MOST) {
             external(file, need, config, findings);
         }
         for (key, span) in labels.iter().take(MOST) {

@@ -103,7 +103,7 @@ impl Fields {
                 Meaning::Registry { target, version, .. } => ("layer", format!("{target}:{version}")),
                 Meaning::Pinned { name, .. } => ("pinned", name.clone()),
                 Meaning::Product { name, .. } => ("product", name.clone()),
-                Meaning::External { reference } => ("external", reference.clone()),
+                Meaning::External { reference, .. } => ("external", reference.clone()),
                 Meaning::Scratch => ("scratch", String::new()),
             };
             fields.field(kind);

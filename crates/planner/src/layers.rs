@@ -13,8 +13,9 @@ use plan::Kind;
 
 use crate::Problem;
 use crate::config::Config;
+use crate::copied::{self, Files};
 use crate::descriptor;
-use crate::dockerfile::{self, Dockerfile, Fragment};
+use crate::dockerfile::{self, Dockerfile, Fragment, Noticed};
 use crate::dockerignore::{self, Ignore};
 use crate::finding::Findings;
 use crate::scripts;
@@ -75,6 +76,21 @@ impl ScienceLayer {
         self.files.files.iter().filter(move |file| file.path != DESCRIPTOR && !is_hidden(ignore, file))
     }
 
+    /// What `COPY` finds: the Dockerfile of the tree is among it.
+    pub(crate) fn copied(&self) -> Files<'_> {
+        Files { files: &self.files.files, ignore: self.ignore.as_deref(), never: &[DESCRIPTOR] }
+    }
+
+    /// What a builder would say of the Dockerfile, and of what it copies from its context.
+    fn noticed(&self) -> Option<Noticed> {
+        let (file, dockerfile) = (self.files.dockerfile.as_ref()?, self.dockerfile.as_ref()?);
+        let mut noticed = dockerfile.noticed.clone();
+        let missing = copied::missing(file, &dockerfile.taken, &[self.copied()]);
+        noticed.defects.extend(missing.defects);
+        noticed.warnings.extend(missing.warnings);
+        Some(noticed)
+    }
+
     /// A problem at a field of the descriptor; where that has its default, at the image's name.
     pub(crate) fn problem(&self, field: &str, code: &'static str, message: String) -> Problem {
         let file = &self.files.descriptor;
@@ -104,6 +120,11 @@ impl CompatLayer {
             move |file: &&TreeFile| !NOT_IN_COMPAT.contains(&file.path.as_str()) && !is_hidden(ignore, file);
         self.files.files.iter().filter(counts)
     }
+
+    /// What `COPY` finds of it.
+    pub(crate) fn copied(&self) -> Files<'_> {
+        Files { files: &self.files.files, ignore: self.ignore.as_deref(), never: &NOT_IN_COMPAT }
+    }
 }
 
 /// The name of the compat layer at a path.
@@ -115,6 +136,8 @@ pub(crate) fn compat_name(path: &str) -> &str {
 pub(crate) fn dockerfile_identity(files: &LayerFiles) -> Option<Cow<'_, str>> {
     let text = files.dockerfile.as_ref()?;
     let file = files.files.binary_search_by(|file| file.path.as_str().cmp(DOCKERFILE));
+    // Of a link, git knows where it leads, and not what is there.
+    let file = file.ok().filter(|at| !matches!(files.files[*at].mode, Mode::Symlink(_)));
     Some(file.map_or(Cow::Borrowed(text.text.as_str()), |at| files.files[at].id.to_string().into()))
 }
 
@@ -169,6 +192,8 @@ struct Understood {
     findings: Findings,
     /// Guidelines that it breaks: of no interest at the base of a comparison.
     guidelines: Vec<Problem>,
+    /// What a builder would say of it: of no interest there either.
+    noticed: Noticed,
 }
 
 impl<'a> Reader<'a> {
@@ -188,6 +213,10 @@ impl<'a> Reader<'a> {
             findings.extend(read.findings.clone());
             for guideline in &read.guidelines {
                 findings.guideline(self.config, guideline.clone());
+            }
+            if findings.wants_defects() {
+                findings.problems.extend(read.noticed.defects.iter().cloned());
+                findings.warnings.extend(read.noticed.warnings.iter().cloned());
             }
             if files.dockerfile.is_none() {
                 missing_dockerfile(files, tree, findings);
@@ -219,7 +248,12 @@ impl<'a> Reader<'a> {
             Kind::Science => self::science(files, ignore, self.config, self.allowed_frontends, &mut findings),
             Kind::Compat => self::compat(files, ignore, &mut findings),
         };
-        Understood { layer, findings, guidelines }
+        let noticed = match &layer {
+            Layer::Science(layer) => layer.noticed(),
+            Layer::Compat(layer) => layer.fragment.as_ref().map(|fragment| fragment.noticed.clone()),
+            Layer::Broken => None,
+        };
+        Understood { layer, findings, guidelines, noticed: noticed.unwrap_or_default() }
     }
 }
 
@@ -290,7 +324,9 @@ fn compat(
 ) -> (Layer, Vec<Problem>) {
     let (descriptor, problems, guidelines) = descriptor::compat(&files.descriptor);
     findings.problems.extend(problems);
-    let fragment = files.dockerfile.as_ref().and_then(|file| match dockerfile::fragment(file) {
+    let nothing = BTreeMap::new();
+    let args = descriptor.as_ref().map_or(&nothing, |descriptor| &descriptor.args);
+    let fragment = files.dockerfile.as_ref().and_then(|file| match dockerfile::fragment(file, args) {
         Ok(fragment) => Some(fragment),
         Err(problems) => {
             findings.problems.extend(problems);

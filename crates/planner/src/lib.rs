@@ -13,6 +13,7 @@ mod chain;
 pub mod check;
 pub mod code;
 pub mod config;
+mod copied;
 pub mod descriptor;
 mod difference;
 pub mod dockerfile;
@@ -48,6 +49,7 @@ pub mod subject;
 mod suggest;
 mod survey;
 pub mod tree;
+mod triggers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -168,7 +168,7 @@ impl LayerGraph {
                     Meaning::Pinned { reference, layer, .. } => {
                         Node::Pinned { reference: reference.clone(), layer: layer.map(path) }
                     }
-                    Meaning::Product { reference, .. } | Meaning::External { reference } => {
+                    Meaning::Product { reference, .. } | Meaning::External { reference, .. } => {
                         graph.externals.push(reference.clone());
                         Node::External { reference: reference.clone() }
                     }

@@ -72,7 +72,10 @@ pub fn external_images(now: &Tree, request: &Request) -> Result<Vec<ExternalImag
     for (files, needs) in compat.chain(science) {
         let Some(file) = &files.dockerfile else { continue };
         for need in needs {
-            let (Meaning::External { .. }, Ok(image)) = (&need.meaning, ImageName::parse(&need.text)) else {
+            // What may have been meant to be a layer of the tree is nothing to be pinned: a check tells of it.
+            let (Meaning::External { is_like_ours: false, .. }, Ok(image)) =
+                (&need.meaning, ImageName::parse(&need.text))
+            else {
                 continue;
             };
             let typed = file.text.get(need.span.start..need.span.end).unwrap_or_default();

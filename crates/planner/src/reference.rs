@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use plan::{BuildTag, ImageName, Span};
 
 use crate::Problem;
-use crate::config::Config;
+use crate::config::{Config, Level};
 use crate::finding::Findings;
 use crate::layers::Side;
 use crate::suggest::Suggestions;
@@ -51,6 +51,8 @@ pub(crate) enum Meaning {
     External {
         /// The full reference, with docker's defaults.
         reference: String,
+        /// Whether it is named as a layer or a product of the tree is.
+        is_like_ours: bool,
     },
     /// The empty image.
     Scratch,
@@ -84,8 +86,15 @@ pub(crate) struct Catalog<'a> {
     repo: &'a str,
     side: &'a Side,
     targets: HashMap<&'a str, usize>,
+    /// The layers of each image.
+    images: HashMap<&'a str, Vec<usize>>,
+    /// The repos that are the tree's, as docker completes them.
+    repos: Vec<String>,
     suggestions: Suggestions,
 }
+
+/// A guideline.
+const LIKE_LAYER: &str = "external-like-layer";
 
 /// A name below `sci/` or `rel/`, taken apart.
 struct Parts<'a> {
@@ -116,7 +125,13 @@ impl<'a> Catalog<'a> {
             .enumerate()
             .map(|(index, layer)| (layer.descriptor.target.as_str(), index))
             .collect();
-        Self { config, repo, side, targets, suggestions: Suggestions::default() }
+        let mut images: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (index, layer) in side.science.iter().enumerate() {
+            images.entry(layer.descriptor.image.as_str()).or_default().push(index);
+        }
+        let named = [repo, &config.repo].into_iter().chain(config.aliases.iter().map(String::as_str));
+        let repos = named.map(|repo| repo.replacen("index.docker.io", "docker.io", 1)).collect();
+        Self { config, repo, side, targets, images, repos, suggestions: Suggestions::default() }
     }
 
     /// What a reference means; `None` when that is wrong or unknown, which is then among the findings.
@@ -166,6 +181,15 @@ impl<'a> Catalog<'a> {
             let version = build.as_ref().map(|build| build.version.as_str()).or(parts.tag).map(str::to_owned);
             let (name, target) = (name.to_owned(), target.to_owned());
             return Some(Meaning::Pinned { reference: full, name, target, version, layer });
+        }
+        if let (Some(layer), None) = (layer, parts.tag) {
+            let version = &self.side.science[layer].descriptor.version;
+            let message = format!("sci/{target} names no version, and there is no sci/{target}:latest");
+            let problem = place.problem("unversioned-layer", message);
+            findings.refuse(
+                problem.help(format!("write sci/{target}:{version} to stand on {}", self.path(layer))),
+            );
+            return None;
         }
         let tag = parts.tag.unwrap_or("latest");
         if let Some(layer) = layer {
@@ -233,25 +257,60 @@ impl<'a> Catalog<'a> {
         Some(Meaning::Product { reference: full, name: name.to_owned(), image, version })
     }
 
+    /// An image of somebody else's. One that is named as a layer or a product of the tree is, whatever its tag, was
+    /// perhaps meant to be that.
     fn external(&self, text: &str, place: Place<'_>, findings: &mut Findings) -> Option<Meaning> {
         let image = valid(text, place, findings)?;
-        let last = text.rsplit('/').next().unwrap_or_default();
-        if let Some(layer) = self.layer_of_moving_tag(last)
-            && place.own != Some(layer)
+        let last = image.repository.rsplit('/').next().unwrap_or_default();
+        let meant = match self.config.level(LIKE_LAYER) {
+            Level::Allow => None,
+            Level::Warn | Level::Deny => self.meant(last, image.tag.as_deref(), place.own),
+        };
+        let is_like_ours = meant.is_some();
+        if let Some(layer) = meant
+            && findings.wants(self.config, LIKE_LAYER)
         {
-            findings.warn(
-                place
-                    .problem(
-                        "external-like-layer",
-                        format!(
-                            "{text} is an image of another maker, though it ends like the layer {}",
-                            self.path(layer)
-                        ),
-                    )
-                    .help(format!("write sci/{last} if that layer is meant")),
-            );
+            let descriptor = &self.side.science[layer].descriptor;
+            let (target, version) = (&descriptor.target, &descriptor.version);
+            let name = image.name();
+            let repo = self
+                .repos
+                .iter()
+                .find(|repo| name.strip_prefix(repo.as_str()).is_some_and(|rest| rest.starts_with('/')));
+            let path = self.path(layer);
+            let message = match repo {
+                Some(repo) => {
+                    format!("{text} lies under {repo}, but is not what this tree builds: that is {path}")
+                }
+                None if !image.has_registry && !text.contains('/') => {
+                    format!("{text} is docker.io's image, though {path} has that name")
+                }
+                None => format!("{text} is an image of another maker, though {path} has that name"),
+            };
+            let problem = place.problem(LIKE_LAYER, message);
+            let help = format!("write sci/{target}:{version} to stand on that layer");
+            let help = if repo.is_none() {
+                format!("{help}; if the other is meant, {LIKE_LAYER} = \"allow\" under [check] says so")
+            } else {
+                help
+            };
+            findings.guideline(self.config, problem.help(help));
         }
-        Some(Meaning::External { reference: image.to_string() })
+        Some(Meaning::External { reference: image.to_string(), is_like_ours })
+    }
+
+    /// The layer that has this target, or one of the product of this name. None where that is the layer's own name:
+    /// it may well be built on the image that it is named after.
+    fn meant(&self, name: &str, tag: Option<&str>, own: Option<usize>) -> Option<usize> {
+        if let Some(layer) = self.targets.get(name).copied() {
+            return (own != Some(layer)).then_some(layer);
+        }
+        let layers = self.images.get(name)?;
+        if own.is_some_and(|own| layers.contains(&own)) {
+            return None;
+        }
+        let has_tag = |layer: &&usize| Some(self.side.science[**layer].descriptor.version.as_str()) == tag;
+        layers.iter().rev().find(has_tag).or(layers.last()).copied()
     }
 
     /// What stands behind `{repo}/`, the tree's own repo or one of its aliases, where that is one of our families. Of

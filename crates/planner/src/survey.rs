@@ -12,6 +12,7 @@ use plan::{Name, Role, Span, Version};
 use crate::Problem;
 use crate::chain::{Chains, Link, Stand};
 use crate::config::Config;
+use crate::copied::{self, Files};
 use crate::descriptor::Compat;
 use crate::dockerfile::ImageReference;
 use crate::finding::Findings;
@@ -21,6 +22,7 @@ use crate::reference::{Catalog, Meaning, Place};
 use crate::stack::{self, Overlay};
 use crate::suggest::Suggestions;
 use crate::tree::SourceFile;
+use crate::triggers;
 
 /// Of one descriptor, so many includes that do not exist are shown with their place.
 const MOST_MARKED: usize = 50;
@@ -90,6 +92,7 @@ impl Survey {
             let file = layer.files.dockerfile.as_deref();
             compat_needs.push(needs(references, file, None, &catalog, findings).0);
         }
+        let inherited = triggers::inherited(&side, &science_needs, &catalog, config, findings);
         drop(catalog);
         let targets = side
             .science
@@ -99,7 +102,11 @@ impl Survey {
             .collect();
         let compats =
             side.compat.iter().enumerate().map(|(index, layer)| (layer.name().to_owned(), index)).collect();
-        let parents = science_needs.iter().map(|needs| layers_in(needs).collect()).collect();
+        let mut parents: Vec<Vec<usize>> =
+            science_needs.iter().map(|needs| layers_in(needs).collect()).collect();
+        for (layer, more) in inherited {
+            parents[layer].push(more);
+        }
         let mut survey = Self {
             graph: Graph::new(parents),
             chains: chains(&side, &science_needs, &unknown),
@@ -113,6 +120,7 @@ impl Survey {
         survey.find_finals(findings);
         survey.find_compat(findings);
         survey.find_cycles(findings);
+        triggers::of_products(&survey, config, findings);
         survey.check_versions(findings);
         survey.check_finals_have_a_compat(config, findings);
         survey
@@ -255,6 +263,9 @@ impl Survey {
             if layers.len() > 1 {
                 findings.problems.extend(Overlay::new(&layers).problems);
             }
+            if findings.wants_defects() {
+                copied_in_stack(&layers, findings);
+            }
         }
     }
 
@@ -361,6 +372,17 @@ impl Survey {
 
     fn path(&self, layer: usize) -> &str {
         self.side.science[layer].path()
+    }
+}
+
+/// Each fragment of a stack copies from the files of all its layers.
+fn copied_in_stack(layers: &[&CompatLayer], findings: &mut Findings) {
+    let context: Vec<Files<'_>> = layers.iter().map(|layer| layer.copied()).collect();
+    for layer in layers {
+        let (Some(file), Some(fragment)) = (&layer.files.dockerfile, &layer.fragment) else { continue };
+        let missing = copied::missing(file, &fragment.taken, &context);
+        findings.problems.extend(missing.defects);
+        findings.warnings.extend(missing.warnings);
     }
 }
 

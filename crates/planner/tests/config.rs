@@ -67,28 +67,28 @@ fn what_is_wrong_is_told() {
         ("repo = 1", "1:8: repo: not a string [config-value] | put it into quotes"),
         (
             "repo = \"x\"",
-            "1:8: repo: \"x\" will not do [config-value] | a registry host with a path, as in registry.example.org/images: lower case, without tag",
+            "1:8: repo: \"x\" will not do [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
         ),
         (
-            "repo = \"x.org\"",
-            "1:8: repo: \"x.org\" will not do [config-value] | a registry host with a path, as in registry.example.org/images: lower case, without tag",
+            "repo = \"X.org\"",
+            "1:8: repo: \"X.org\" will not do [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
         ),
         (
             "repo = \"x.org/A\"",
-            "1:8: repo: \"x.org/A\" will not do [config-value] | a registry host with a path, as in registry.example.org/images: lower case, without tag",
+            "1:8: repo: \"x.org/A\" will not do [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
         ),
         (
             "repo = \"x.org/a:1\"",
-            "1:8: repo: \"x.org/a:1\" will not do [config-value] | a registry host with a path, as in registry.example.org/images: lower case, without tag",
+            "1:8: repo: \"x.org/a:1\" will not do [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
         ),
         ("aliases = \"x\"", "1:11: aliases is no list of strings [config-value] | use […]"),
         (
             "aliases = [\"x.org\", 1, \"x\"]",
-            "1:21: aliases: not a string [config-value] | put it into quotes\n1:24: aliases: \"x\" will not do [config-value] | a registry host, with a path or without, as in registry.example.org",
+            "1:21: aliases: not a string [config-value] | put it into quotes\n1:24: aliases: \"x\" will not do [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
         ),
         (
             "base_repo = \"\"",
-            "1:13: base_repo: \"\" will not do [config-value] | a registry host with a path, as in registry.example.org/images: lower case, without tag",
+            "1:13: base_repo: \"\" will not do [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
         ),
         (
             "platform = \"linux\"",
@@ -135,6 +135,33 @@ fn what_is_wrong_is_told() {
     ];
     for (text, expected) in cases {
         assert_eq!(read(text).1, *expected, "{text}");
+    }
+}
+
+#[test]
+fn case_bare_host_repo() {
+    for repo in
+        ["compute.repo.sciserver.org", "localhost", "localhost:5000", "127.0.0.1:5000", "r.example.org/a/b"]
+    {
+        let text = format!("repo = {repo:?}\nbase_repo = {repo:?}\naliases = [{repo:?}]\n");
+        let (config, told) = read(&text);
+        assert_eq!(told, "", "{repo}");
+        assert_eq!((config.repo.as_str(), config.base_repo.as_deref()), (repo, Some(repo)));
+        assert_eq!(config.aliases, [repo]);
+        assert!(config::check_repo(repo).is_ok());
+    }
+    for bad in [
+        "images",
+        "images/x",
+        "UPPER/x",
+        "R.example.org",
+        "r.example.org/X",
+        "r.example.org:x",
+        "r.org/a:1",
+        "r.org/",
+        "",
+    ] {
+        assert!(config::check_repo(bad).is_err(), "{bad}");
     }
 }
 

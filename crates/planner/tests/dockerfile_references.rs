@@ -18,14 +18,44 @@ const CASES: &[(&str, &str, &str)] = &[
         "FROM <0> AS one\nFROM <1>\nCOPY --from=one /x /x\n",
     ),
     (
-        "FROM sci/a:1.0 AS One\nFROM debian:12 AS two\nFROM oNE\nCOPY --from=TWO /x /x\n",
+        "FROM sci/a:1.0 AS One\nFROM debian:12 AS two\nFROM one\nCOPY --from=TWO /x /x\n",
         "base sci/a:1.0, stage debian:12",
-        "FROM <0> AS One\nFROM <1> AS two\nFROM oNE\nCOPY --from=TWO /x /x\n",
+        "FROM <0> AS One\nFROM <1> AS two\nFROM one\nCOPY --from=TWO /x /x\n",
     ),
     (
         "FROM sci/a:1.0 AS a\nFROM a AS b\nFROM debian:12 AS c\nFROM b\n",
         "base sci/a:1.0, stage debian:12",
         "FROM <0> AS a\nFROM a AS b\nFROM <1> AS c\nFROM b\n",
+    ),
+    // A trigger of a stage runs where that is built on, and looks names up there.
+    (
+        "FROM debian:12 AS one\nONBUILD COPY --from=sci/a:1 /x /x\nFROM scratch AS two\nFROM one\n",
+        "base debian:12, copy sci/a:1, stage scratch",
+        "FROM <0> AS one\nONBUILD COPY --from=<1> /x /x\nFROM <2> AS two\nFROM one\n",
+    ),
+    (
+        "FROM debian:12 AS one\nONBUILD COPY --from=two /x /x\nFROM scratch AS two\nFROM one\nFROM one\n",
+        "base debian:12, stage scratch",
+        "FROM <0> AS one\nONBUILD COPY --from=two /x /x\nFROM <1> AS two\nFROM one\nFROM one\n",
+    ),
+    // A variable without a value is empty.
+    ("ARG VARIANT\nFROM busybox:stable${VARIANT}\n", "base busybox:stable", "ARG VARIANT\nFROM <0>\n"),
+    (
+        "ARG VARIANT\nARG TAG=stable${VARIANT}\nFROM busybox:$TAG\n",
+        "base busybox:stable",
+        "ARG VARIANT\nARG TAG=stable${VARIANT}\nFROM <0>\n",
+    ),
+    ("ARG V\nFROM debian:12${V:+-}${V}\n", "base debian:12", "ARG V\nFROM <0>\n"),
+    // Patterns.
+    (
+        "ARG image=docker.io/library/busybox:stable\nFROM ${image#docker.io/library/} AS x\nFROM ${image%%:*}:1\n",
+        "stage busybox:stable, base docker.io/library/busybox:1",
+        "ARG image=docker.io/library/busybox:stable\nFROM <0> AS x\nFROM <1>\n",
+    ),
+    (
+        "ARG A=a.b.c\nFROM x:${A##*.}\nFROM x:${A%.*}\nFROM x:${A/./-}\nFROM x:${A//./-}\nFROM x:${A/\\//-}\n",
+        "stage x:c, stage x:a.b, stage x:a-b.c, stage x:a-b-c, base x:a.b.c",
+        "ARG A=a.b.c\nFROM <0>\nFROM <1>\nFROM <2>\nFROM <3>\nFROM <4>\n",
     ),
     ("FROM b:1\nFROM debian AS b\n", "stage b:1, base debian", "FROM <0>\nFROM <1> AS b\n"),
     (
@@ -121,13 +151,13 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "FROM debian:12\nONBUILD COPY --from=sci/a:1 /x /x\n",
-        "base debian:12, copy sci/a:1",
-        "FROM <0>\nONBUILD COPY --from=<1> /x /x\n",
+        "base debian:12",
+        "FROM <0>\nONBUILD COPY --from=sci/a:1 /x /x\n",
     ),
     (
         "FROM debian:12\nonbuild run --mount=from=sci/a:1,target=/x x\n",
-        "base debian:12, mount sci/a:1",
-        "FROM <0>\nonbuild run --mount=from=<1>,target=/x x\n",
+        "base debian:12",
+        "FROM <0>\nonbuild run --mount=from=sci/a:1,target=/x x\n",
     ),
     ("ARG V=12\nFROM debian:$V\n", "base debian:12", "ARG V=12\nFROM <0>\n"),
     ("ARG V=12\nARG B=debian:${V}\nFROM ${B}\n", "base debian:12", "ARG V=12\nARG B=debian:${V}\nFROM <0>\n"),

@@ -70,6 +70,10 @@ const IN_A_TREE: &[(&str, &str)] = &[
         "no-compat",
         "//- /science/a/sciserver-image.json\n{\"image\": \"a\"}\n//- /science/a/Dockerfile\nFROM scratch\n",
     ),
+    (
+        "onbuild-inherited",
+        "//- /science/sky/Dockerfile\nFROM scratch\nONBUILD COPY . /home\n//- /science/a/sciserver-image.json\n{\"image\": \"a\", \"compat\": null}\n//- /science/a/Dockerfile\nFROM sci/sky:1.0\n",
+    ),
     ("no-dockerfile", "//- /science/a/sciserver-image.json\n{\"image\": \"a\", \"compat\": null}\n"),
     (
         "repository-too-long",
@@ -115,11 +119,14 @@ const IN_A_DOCKERFILE: &[(&str, &str)] = &[
         "bad-reference",
         "FROM sci/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:1.0-7-0a1b2c3\n",
     ),
+    ("arguments", "FROM scratch\nENV DIRECTORY=/opt/star # where it lies\n"),
     ("bare-target", "FROM sky:1.0\n"),
     ("buildkit-argument", "ARG BUILDKIT_SYNTAX=example.org/evil:1\nFROM scratch\n"),
+    ("copy-source", "FROM scratch\nCOPY starlink.tar /opt/\n"),
     ("cycle", "FROM sci/a:1.0\n"),
     ("directive", "# escape=^\nFROM scratch\n"),
     ("external-like-layer", "FROM docker.io/sci/sky:1.0\n"),
+    ("flag", "FROM scratch\nCOPY --user=me . /a\n"),
     ("from", "FROM debian 12\n"),
     ("from-rel", "FROM rel/sky:1.0\n"),
     ("from-unpinned", "FROM docker.io/library/debian:12.5\n"),
@@ -138,14 +145,18 @@ const IN_A_DOCKERFILE: &[(&str, &str)] = &[
         "label-overridden",
         "FROM scratch\nLABEL org.example.mine=\"1\" \\\n      org.opencontainers.image.licenses=\"MIT\"\n",
     ),
+    ("mount", "FROM scratch\nRUN --mount=typ=cache,target=/x true\n"),
     ("no-from", "# only a comment\nARG X=1\n"),
     ("onbuild", "FROM scratch\nONBUILD FROM scratch\n"),
     ("quoted", "FROM scratch\nCOPY --from=docker.io/library/\"busybox\":1 /bin/sh /bin/sh\n"),
     ("reference", "FROM docker.io/library/Debian:12\n"),
     ("stage", "FROM scratch\nCOPY --from=2 /a /b\n"),
     ("stage-name", "FROM scratch AS 1st\n"),
+    ("substitution", "FROM scratch\nENV X=\"${a:i}\"\n"),
     ("unknown-reference", "ARG VERSION\nFROM docker.io/library/debian:${VERSION}\n"),
     ("unknown-target", "FROM sci/skye:1.0\n"),
+    ("unset-argument", "FROM docker.io/library/busybox:1${VARIANT}\n"),
+    ("unversioned-layer", "FROM sci/sky\n"),
     ("variable", "FROM scratch\nARG TOOLS=docker.io/library/busybox:1\nCOPY --from=$TOOLS /bin/sh /bin/sh\n"),
     ("version-gone", "FROM sci/sky:0.9\n"),
 ];
@@ -210,11 +221,13 @@ fn special() -> BTreeMap<&'static str, Run> {
     found.insert(
         "symlink",
         with(&|tree| {
-            tree.write("science/sky/Dockerfile.in", "FROM scratch\n");
+            tree.write("Dockerfile.in", "FROM scratch\n");
             tree.remove("science/sky/Dockerfile");
-            tree.link("science/sky/Dockerfile", "Dockerfile.in");
+            tree.link("science/sky/Dockerfile", "../../Dockerfile.in");
         }),
     );
+    let long = format!("FROM scratch\nENV A={}\n", "x".repeat(70_000));
+    found.insert("long-line", with(&|tree| tree.write("science/sky/Dockerfile", &long)));
     found.insert(
         "lfs-pointer",
         with(&|tree| {
@@ -258,7 +271,7 @@ fn special() -> BTreeMap<&'static str, Run> {
     found.insert("filtered-file", added(&filtered, &[]));
     found.insert("no-descriptor", with(&|tree| tree.write("science/late/Dockerfile", "FROM scratch\n")));
 
-    found.insert("repo", added(&tree(), &["--repo", "registry.example.org"]));
+    found.insert("repo", added(&tree(), &["--repo", "UPPER/x"]));
     let committed = {
         let mut tree = tree();
         tree.commit();

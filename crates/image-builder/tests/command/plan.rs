@@ -210,3 +210,76 @@ fn schema_and_completions_need_no_source_tree() {
         assert!(empty.run(&["completions", shell]).code(0).stdout.contains("image-builder"));
     }
 }
+
+/// As CI systems write it, with a variable for the workspace; the predecessor takes paths of the current directory too.
+#[test]
+fn case_absolute_include() {
+    let mut tree = Tree::new();
+    tree.write_all(
+        "//- /science/a/Dockerfile\nFROM docker.io/library/debian:12\n\
+         //- /science/a/sciserver-image.json\n{\"image\":\"a\",\"version\":\"1.0\",\"compat\":null}\n\
+         //- /science/b/Dockerfile\nFROM docker.io/library/debian:12\n\
+         //- /science/b/sciserver-image.json\n{\"image\":\"b\",\"version\":\"1.0\",\"compat\":null}\n",
+    );
+    tree.commit();
+    let absolute = tree.root().join("science/a").display().to_string();
+    let ids = |arguments: &[&str]| {
+        let run = tree.run(&[&["plan", "--format", "json"], arguments].concat()).code(0);
+        let plan: Value = serde_json::from_str(&run.stdout).expect("JSON");
+        let builds = plan["builds"].as_array().expect("a list").clone();
+        builds.iter().map(|build| build["id"].as_str().expect("a text").to_owned()).collect::<Vec<_>>()
+    };
+    for directory in [&absolute, &format!("{absolute}/"), "science/a", "./science/a/", "science/b/../a"] {
+        assert_eq!(ids(&["--include", directory]), ["science/a"], "{directory}");
+        assert_eq!(ids(&["--ignore", directory]), ["science/b"], "{directory}");
+    }
+    let run = tree.run(&["plan", "--include", "/nowhere/science/a"]).code(2);
+    assert!(
+        run.stderr.contains("--include /nowhere/science/a is no layer of this source tree"),
+        "{}",
+        run.stderr
+    );
+}
+
+/// docker build follows a link to another file of the directory.
+#[test]
+fn case_symlink_dockerfile() {
+    let mut tree = Tree::new();
+    tree.write_all(
+        "//- /science/a/Dockerfile.centos\nFROM docker.io/library/debian:12\n\
+         //- /science/a/sciserver-image.json\n{\"image\":\"a\",\"version\":\"1.0\",\"compat\":null}\n\
+         //- /science/a/.dockerignore\nDockerfile.centos\n",
+    );
+    tree.link("science/a/Dockerfile", "Dockerfile.centos");
+    tree.commit();
+    let plan = |tree: &Tree| -> Value {
+        let run = tree.run(&["plan", "--format", "json"]).code(0);
+        serde_json::from_str(&run.stdout).expect("JSON")
+    };
+    let first = plan(&tree);
+    assert_eq!(first["builds"][0]["dockerfile"], "FROM docker.io/library/debian:12\n");
+    // A change of what the link names is one of the layer, also where it is no part of the context.
+    tree.write("science/a/Dockerfile.centos", "FROM docker.io/library/debian:13\n");
+    let dirty = plan(&tree);
+    assert_eq!(dirty["builds"][0]["dockerfile"], "FROM docker.io/library/debian:13\n");
+    tree.commit();
+    let second = plan(&tree);
+    assert_eq!(second["builds"][0]["dockerfile"], "FROM docker.io/library/debian:13\n");
+    let inputs = |plan: &Value| plan["builds"][0]["context"]["inputs"].clone();
+    assert_ne!(inputs(&first), inputs(&second));
+    assert_eq!(inputs(&dirty), inputs(&second));
+    // Links that lead out are refused, and what they name is not shown.
+    for target in ["../../canary", "../b/Dockerfile", "/etc/passwd", "nowhere", "Dockerfile"] {
+        tree.write("canary", "FROM docker.io/library/canary:1\n");
+        tree.remove("science/a/Dockerfile");
+        tree.link("science/a/Dockerfile", target);
+        tree.git(&["add", "--all"]);
+        let run = tree.run(&["plan"]).code(2);
+        assert!(run.stderr.contains("[symlink]"), "{target}: {}", run.stderr);
+        assert!(
+            !run.stderr.contains("canary:1") && !run.stderr.contains("root:"),
+            "{target}: {}",
+            run.stderr
+        );
+    }
+}

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use super::words::{self, Unknown, Value};
+use super::expansion::{self, Bad, Expanded, Quotes, Value};
+use super::words;
 
 /// The variables that FROM lines see.
 ///
@@ -22,10 +23,10 @@ pub(super) struct Global<'a> {
 /// thirty times over, would be larger than any machine.
 const MOST: usize = 4 << 20;
 
-enum Declared<'a> {
-    Value(Cow<'a, str>),
-    Unset,
-    DependsOn(String),
+struct Declared<'a> {
+    value: Option<Cow<'a, str>>,
+    /// A variable without a value that its default names.
+    from: Option<String>,
 }
 
 impl<'a> Global<'a> {
@@ -35,7 +36,7 @@ impl<'a> Global<'a> {
     }
 
     /// The value of a variable that is declared from the start.
-    fn of_platform(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn of_platform(&self, name: &str) -> Option<&'a str> {
         let what = name.strip_prefix("BUILD").or_else(|| name.strip_prefix("TARGET"))?;
         let mut parts = self.platform.splitn(3, '/');
         let value = match what {
@@ -49,21 +50,21 @@ impl<'a> Global<'a> {
     }
 
     /// Takes the arguments of an `ARG` in.
-    pub(super) fn declare(&mut self, arguments: &str, escape: char) -> Result<(), Unknown> {
+    pub(super) fn declare(&mut self, arguments: &str, escape: char) -> Result<(), Bad> {
         for word in words::split(arguments, escape) {
             let (name, default) = match word.split_once('=') {
                 Some((name, default)) => (name, Some(default)),
                 None => (word, None),
             };
             let declared = match (self.given.get(name), default) {
-                (Some(given), _) => Declared::Value(Cow::Borrowed(given)),
-                (None, Some(default)) => match self.expand(default, escape) {
-                    Ok(value) => Declared::Value(Cow::Owned(value)),
-                    Err(Unknown::Unset(other) | Unknown::DependsOn(_, other)) => Declared::DependsOn(other),
-                    Err(syntax) => return Err(syntax),
-                },
-                (None, None) if matches!(self.value(name), Value::Known(_)) => continue,
-                (None, None) => Declared::Unset,
+                (Some(given), _) => Declared { value: Some(Cow::Borrowed(given.as_str())), from: None },
+                (None, Some(default)) => {
+                    let Expanded { text, lack, .. } = self.expand(default, escape)?;
+                    let from = lack.map(|lack| lack.from.unwrap_or(lack.name));
+                    Declared { value: Some(Cow::Owned(text)), from }
+                }
+                (None, None) if self.value(name).text.is_some() => continue,
+                (None, None) => Declared { value: None, from: None },
             };
             self.declared.insert(name.to_owned(), declared);
         }
@@ -71,23 +72,33 @@ impl<'a> Global<'a> {
     }
 
     /// Takes quotes away and puts the values of variables in.
-    pub(super) fn expand(&self, text: &str, escape: char) -> Result<String, Unknown> {
-        words::expand(text, escape, &self.left, &|name| self.value(name))
+    pub(super) fn expand(&self, text: &str, escape: char) -> Result<Expanded, Bad> {
+        expansion::expand(text, escape, Quotes::Group, &self.left, &|name| self.value(name))
+    }
+
+    /// The build argument of that name, whether or not something declares it.
+    pub(super) fn given(&self, name: &str) -> Option<&'a str> {
+        self.given.get(name).map(String::as_str)
     }
 
     /// What a variable stands for.
-    fn value(&self, name: &str) -> Value<'_> {
+    pub(super) fn value(&self, name: &str) -> Value<'_> {
         match self.declared.get(name) {
-            Some(Declared::Value(value)) => Value::Known(value),
-            Some(Declared::DependsOn(other)) => Value::DependsOn(other),
-            Some(Declared::Unset) => Value::Unset,
-            None => self.of_platform(name).map_or(Value::Unset, Value::Known),
+            Some(Declared { value, from }) => {
+                Value { text: value.as_deref(), sure: true, from: from.as_deref() }
+            }
+            None => Value { text: self.of_platform(name), ..Value::UNSET },
         }
+    }
+
+    /// Whether an `ARG` before the first FROM, or the builder, declares it.
+    pub(super) fn is_declared(&self, name: &str) -> bool {
+        self.declared.contains_key(name) || self.of_platform(name).is_some()
     }
 
     /// What to do about a variable that has no value.
     pub(super) fn help(&self, name: &str) -> String {
-        if self.declared.contains_key(name) || self.of_platform(name).is_some() {
+        if self.is_declared(name) {
             format!("give it a default (`ARG {name}=…`), or set it in `args` of sciserver-image.json")
         } else if self.given.contains_key(name) {
             format!("`args` sets it, but FROM sees it only with a line `ARG {name}` before the first FROM")

@@ -13,6 +13,8 @@ pub(super) struct Flag {
     text: String,
     /// For each byte of `text`, where it stands in the line.
     at: Vec<usize>,
+    /// Where its `--` stands in the line.
+    start: usize,
 }
 
 /// A part of a flag's text.
@@ -34,6 +36,12 @@ impl Flag {
     /// The flag's name.
     pub(super) fn name(&self) -> &str {
         self.text.split_once('=').map_or(&self.text, |(name, _)| name)
+    }
+
+    /// All of it, with its `--`, as a range of the line.
+    pub(super) fn range(&self) -> std::ops::Range<usize> {
+        let end = self.at.last().map_or(self.start, |last| last + 1);
+        self.start..end.max(self.start + 2)
     }
 
     /// What stands behind the first `=`.
@@ -75,7 +83,7 @@ pub(super) fn read(line: &Line, start: usize) -> Flags {
         if !text[at..].starts_with("--") {
             return Flags { flags, rest: at };
         }
-        let mut flag = Flag { text: String::new(), at: Vec::new() };
+        let mut flag = Flag { text: String::new(), at: Vec::new(), start: at };
         let mut quote = None;
         let mut chars = text[at..].char_indices().map(|(index, c)| (at + index, c));
         let mut end = text.len();

@@ -177,11 +177,8 @@ fn is_allowed(image: &str, allowed: &[String]) -> bool {
         })
 }
 
-/// Names among the arguments of an `ARG` that steer BuildKit itself and get a value.
-pub(super) fn argument_names(arguments: &str) -> impl Iterator<Item = &str> {
-    let name = |word: &'_ str| word.split_once('=').map(|(name, _)| name.len());
-    arguments
-        .split_whitespace()
-        .filter_map(move |word| name(word).map(|length| &word[..length]))
-        .filter(|name| name.starts_with("BUILDKIT_"))
+/// Whether the arguments of an `ARG` give a value to `BUILDKIT_SYNTAX`, which chooses a frontend where it is a build
+/// argument. Others of that prefix choose what is scanned, or are somebody's own.
+pub(super) fn is_chosen(arguments: &str) -> bool {
+    arguments.split_whitespace().any(|word| word.starts_with("BUILDKIT_SYNTAX="))
 }

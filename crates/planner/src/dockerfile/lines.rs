@@ -1,6 +1,7 @@
 //! Lines as BuildKit puts them together: continuations joined, comments and heredoc bodies left out.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use plan::Span;
 
@@ -11,6 +12,9 @@ use super::{frontend, words};
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
+/// The longest line that builders read, in bytes.
+const LONGEST_LINE: usize = 65_535;
+
 /// A Dockerfile, line by line.
 #[derive(Debug)]
 pub(super) struct Lines {
@@ -20,6 +24,8 @@ pub(super) struct Lines {
     pub(super) escape: char,
     /// What is left open where the text ends.
     open: Option<Open>,
+    /// Where the first line is that builders cannot read.
+    too_long: Option<usize>,
 }
 
 /// An instruction with the lines that continue it, as one line.
@@ -33,6 +39,8 @@ pub(super) struct Line {
     pub(super) end: u32,
     /// Where the first word stands in `text`.
     keyword: (usize, usize),
+    /// Where the text of its heredocs stands in the file, as far as variables are put into that.
+    pub(super) bodies: Vec<Range<usize>>,
     /// What `text` is joined from, in order; none of them is empty.
     pieces: Vec<Piece>,
 }
@@ -50,6 +58,8 @@ struct Piece {
 enum Open {
     /// The last line ends in a continuation.
     Continuation { at: usize },
+    /// The last line is a continuation and nothing else.
+    Nothing { at: usize },
     /// `<<{name}` has no line `{name}`.
     Heredoc { name: String, at: usize },
     /// `<< {name}` has no line `{name}`: new builders take that for a heredoc, old ones do not.
@@ -75,6 +85,16 @@ impl Line {
         self.text.len() - self.text[end..].trim_start().len()
     }
 
+    /// The keyword, in lower case, of the instruction that begins at `start`, and where what follows it begins.
+    pub(super) fn instruction(&self, start: usize) -> (String, usize) {
+        let text = &self.text[start..];
+        let trimmed = text.trim_start();
+        let keyword = trimmed.split(is_blank).next().unwrap_or_default();
+        let behind = start + (text.len() - trimmed.len()) + keyword.len();
+        let behind = self.text.len() - self.text[behind..].trim_start().len();
+        (keyword.to_ascii_lowercase(), behind)
+    }
+
     /// Where a range of `text` stands in the file. A range that goes over a line end includes that.
     pub(super) fn span(&self, range: std::ops::Range<usize>) -> Span {
         let end = match range.end.checked_sub(1).filter(|last| *last >= range.start) {
@@ -94,13 +114,47 @@ impl Line {
 
 impl Lines {
     /// What no builder accepts.
-    pub(super) fn problems(&self, file: &SourceFile) -> Option<Problem> {
-        let Some(Open::Heredoc { name, at }) = &self.open else { return None };
-        Some(
-            Problem::in_file("heredoc-open", &file.path, format!("the heredoc {name:?} has no end"))
-                .at(&file.text, *at)
-                .help(format!("end it with a line that holds {name:?} and nothing else")),
-        )
+    pub(super) fn problems(&self, file: &SourceFile) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if let Some(at) = self.too_long {
+            let message = format!("a line is longer than {LONGEST_LINE} bytes, which no builder reads");
+            let help = "split it with continuations, or put the data into a file beside the Dockerfile";
+            problems.push(Problem::in_file("long-line", &file.path, message).at(&file.text, at).help(help));
+        }
+        if let Some(at) = file.text.find('\0') {
+            let problem =
+                Problem::in_file("instruction", &file.path, "a NUL byte, which no instruction can hold");
+            problems.push(problem.at(&file.text, at).help("remove it"));
+        }
+        if let Some(Open::Nothing { at }) = self.open {
+            let message = format!("a continuation ('{}') with nothing before or behind it", self.escape);
+            problems.push(
+                Problem::in_file("instruction", &file.path, message)
+                    .at(&file.text, at)
+                    .help("remove the line"),
+            );
+        }
+        if let Some(Open::Heredoc { name, at }) = &self.open {
+            problems.push(
+                Problem::in_file("heredoc-open", &file.path, format!("the heredoc {name:?} has no end"))
+                    .at(&file.text, *at)
+                    .help(format!("end it with a line that holds {name:?} and nothing else")),
+            );
+        }
+        problems
+    }
+
+    /// The first mark that git left where it could not merge two versions.
+    pub(super) fn conflict(&self, file: &SourceFile) -> Option<Problem> {
+        if !file.text.contains("<<<<<<<") && !file.text.contains(">>>>>>>") {
+            return None;
+        }
+        let pieces = self.lines.iter().flat_map(|line| line.pieces.iter().map(|piece| piece.offset));
+        let mut marks = pieces.filter(|offset| is_conflict_mark(&file.text, *offset));
+        let at = marks.next()?;
+        let problem = Problem::in_file("merge-conflict", &file.path, "a merge conflict was committed");
+        let help = "keep one of the two sides, and remove the lines <<<<<<<, ======= and >>>>>>>";
+        Some(problem.at(&file.text, at).help(help))
     }
 
     /// What would swallow the text that is put behind this one.
@@ -123,7 +177,7 @@ impl Lines {
                          heredoc, put it into quotes"
                     )),
             ),
-            Open::Heredoc { .. } => None,
+            Open::Heredoc { .. } | Open::Nothing { .. } => None,
         }
     }
 }
@@ -136,8 +190,8 @@ pub(super) fn start(text: &str) -> usize {
 /// Puts lines together. Never fails: what is left open is told by [`Lines::problems`].
 pub(super) fn read(text: &str) -> Lines {
     let escape = frontend::escape(text);
-    let mut rest = Physical { text, at: start(text), number: 0, last: None };
-    let mut lines = Lines { lines: Vec::new(), escape, open: None };
+    let mut rest = Physical { text, at: start(text), number: 0, last: None, too_long: None };
+    let mut lines = Lines { lines: Vec::new(), escape, open: None, too_long: None };
     while let Some((at, first)) = rest.next() {
         let first = trim_line_end(first);
         let indent = first.len() - first.trim_start().len();
@@ -150,6 +204,7 @@ pub(super) fn read(text: &str) -> Lines {
             number: rest.number,
             end: 0,
             keyword: (0, 0),
+            bodies: Vec::new(),
             pieces: Vec::new(),
         };
         let mut continuation = push(&mut line, &first[indent..], at + indent, escape);
@@ -168,6 +223,9 @@ pub(super) fn read(text: &str) -> Lines {
             continuation = push(&mut line, next, at, escape);
         }
         if line.text.trim().is_empty() {
+            if let Some(Open::Continuation { at }) = lines.open {
+                lines.open = Some(Open::Nothing { at });
+            }
             continue;
         }
         line.find_keyword();
@@ -178,16 +236,44 @@ pub(super) fn read(text: &str) -> Lines {
                     lines.open = Some(Open::SpacedHeredoc { name: heredoc.name, at });
                     break;
                 }
-                if !rest.skip_heredoc(&heredoc) {
+                let body = rest.at;
+                let Some(end) = rest.skip_heredoc(&heredoc) else {
                     lines.open = Some(Open::Heredoc { name: heredoc.name, at });
                     break;
+                };
+                if heredoc.expands {
+                    line.bodies.push(body..end);
                 }
             }
         }
         line.end = rest.number;
         lines.lines.push(line);
     }
+    lines.too_long = rest.too_long;
     lines
+}
+
+/// Whether one of git's marks stands at a place in a text, at the beginning of a line.
+fn is_conflict_mark(text: &str, at: usize) -> bool {
+    let bytes = text.as_bytes();
+    let begins_line = at.checked_sub(1).is_none_or(|before| bytes[before] == b'\n');
+    let mark = bytes.get(at..at + 7).unwrap_or_default();
+    begins_line && (mark == b"<<<<<<<" || mark == b">>>>>>>") && bytes.get(at + 7) == Some(&b' ')
+}
+
+/// A path in a context as builders clean it: below the context, whatever dots are in it. The context itself is empty.
+pub(super) fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 /// Adds a physical line; returns where its continuation stands, if it has one.
@@ -236,6 +322,8 @@ struct Physical<'a> {
     /// Where each line stands for the last time, as it is and without tabs before it. Made when it is first
     /// asked for; it keeps the search for an end that is not there from being quadratic.
     last: Option<HashMap<&'a str, usize>>,
+    /// Where the first line is that builders cannot read.
+    too_long: Option<usize>,
 }
 
 impl<'a> Physical<'a> {
@@ -244,6 +332,9 @@ impl<'a> Physical<'a> {
         let rest = self.text.get(at..).filter(|rest| !rest.is_empty())?;
         let length = rest.find('\n').map_or(rest.len(), |newline| newline + 1);
         self.at += length;
+        if length > LONGEST_LINE && rest[..length].trim_end_matches('\n').len() > LONGEST_LINE {
+            self.too_long.get_or_insert(at);
+        }
         self.number = self.number.saturating_add(1);
         Some((at, &rest[..length]))
     }
@@ -263,15 +354,15 @@ impl<'a> Physical<'a> {
         last.get(heredoc.name.as_str()).is_some_and(|at| *at >= self.at)
     }
 
-    /// Goes behind the body of a heredoc; `false` when it has no end.
-    fn skip_heredoc(&mut self, heredoc: &words::Heredoc) -> bool {
-        while let Some((_, line)) = self.next() {
+    /// Goes behind the body of a heredoc, and tells where that ends; `None` when it has no end.
+    fn skip_heredoc(&mut self, heredoc: &words::Heredoc) -> Option<usize> {
+        while let Some((at, line)) = self.next() {
             let line = trim_line_end(line);
             let line = if heredoc.strip_tabs { line.trim_start_matches('\t') } else { line };
             if line == heredoc.name {
-                return true;
+                return Some(at);
             }
         }
-        false
+        None
     }
 }

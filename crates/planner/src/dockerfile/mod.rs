@@ -6,11 +6,19 @@
 //! Knows nothing of layers: what a reference means is decided elsewhere.
 
 mod arguments;
+mod expansion;
 mod flags;
 mod frontend;
 mod lines;
+mod mounts;
+mod options;
+mod patterns;
+mod ports;
 mod references;
+mod rules;
+mod scope;
 mod secrets;
+mod signals;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +30,9 @@ use crate::tree::SourceFile;
 
 /// The largest Dockerfile that is read, in bytes. Builders need quadratic time for what is larger.
 const MAX_SIZE: usize = 1 << 20;
+
+/// What can be written with a variable.
+const SUBSTITUTIONS: &str = "use $NAME, ${NAME}, ${NAME:-default}, ${NAME:+text}, ${NAME#prefix}, ${NAME%suffix} or ${NAME/text/other}";
 
 /// An image that a Dockerfile names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +60,50 @@ pub struct Instruction {
     pub end: u32,
 }
 
+/// What one instruction takes from the context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// `COPY`, `ADD` or `RUN --mount`.
+    pub keyword: &'static str,
+    /// Those whose names are certain.
+    pub sources: Vec<Source>,
+    /// Whether these are all that it takes.
+    pub complete: bool,
+    /// Whether `*`, `?` and `[` are characters as any other.
+    pub literal: bool,
+}
+
+/// A file, a directory or a pattern that an instruction names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Below the context, cleaned; empty for the context itself.
+    pub path: String,
+    /// As it is named, variables put in.
+    pub typed: String,
+    /// Bytes of the file's text that name it, or those of all words of the instruction.
+    pub span: Span,
+}
+
+/// An instruction that runs where something is built on this image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// The instruction, without `ONBUILD`.
+    pub text: String,
+    /// Where it stands.
+    pub line: u32,
+    /// The stages or images that it names.
+    pub names: Vec<String>,
+}
+
+/// What is wrong with a Dockerfile, and does not keep it from being understood.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Noticed {
+    /// What every builder refuses.
+    pub defects: Vec<Problem>,
+    /// What is worth a look.
+    pub warnings: Vec<Problem>,
+}
+
 /// The Dockerfile of a science layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dockerfile {
@@ -60,6 +115,16 @@ pub struct Dockerfile {
     pub secrets: BTreeSet<String>,
     /// Keys of the labels that it sets in its last stage, and where they stand.
     pub labels: Vec<(String, Span)>,
+    /// What it takes from the context.
+    pub taken: Vec<Taken>,
+    /// The names of its stages, in lower case.
+    pub stages: BTreeSet<String>,
+    /// What runs where something is built on it.
+    pub triggers: Vec<Trigger>,
+    /// What these take from the context that they run in.
+    pub triggered: Vec<Taken>,
+    /// What else is wrong with it.
+    pub noticed: Noticed,
 }
 
 /// The Dockerfile of a compat layer: instructions that go behind a FROM.
@@ -78,6 +143,10 @@ pub struct Fragment {
     pub secrets: BTreeSet<String>,
     /// Keys of the labels that it sets, and where they stand.
     pub labels: Vec<(String, Span)>,
+    /// What it takes from the context.
+    pub taken: Vec<Taken>,
+    /// What else is wrong with it.
+    pub noticed: Noticed,
 }
 
 /// Reads the Dockerfile of a science layer.
@@ -86,7 +155,8 @@ pub struct Fragment {
 /// `# syntax=` may name beside `docker/dockerfile:1…`.
 ///
 /// # Errors
-/// Every problem that was found.
+/// Every problem that was found, if one of them leaves it in doubt what the Dockerfile names. Others are
+/// [`Dockerfile::noticed`].
 pub fn parse(
     file: &SourceFile,
     args: &BTreeMap<String, String>,
@@ -95,52 +165,74 @@ pub fn parse(
 ) -> Result<Dockerfile, Vec<Problem>> {
     check_size(file)?;
     let lines = lines::read(&file.text);
+    if let Some(conflict) = lines.conflict(file) {
+        return Err(vec![conflict]);
+    }
     let mut problems = frontend::problems(file, allowed_frontends);
     problems.extend(lines.problems(file));
+    let mut rules = rules::Rules::new(file, lines.escape);
     let global = arguments::Global::new(args, platform);
-    let (references, found) = references::of_dockerfile(file, &lines, global);
-    problems.extend(found);
-    if problems.is_empty() {
-        Ok(Dockerfile {
-            references,
-            instructions: instructions(&lines),
-            secrets: secrets::mounted(&lines),
-            labels: labels(&lines),
-        })
-    } else {
-        problems.sort();
-        problems.dedup();
-        Err(problems)
+    let named = references::of_dockerfile(file, &lines, global, &mut rules);
+    problems.extend(named.problems);
+    if !problems.is_empty() {
+        return Err(all(problems, rules.defects));
     }
+    rules.warnings.extend(named.warnings);
+    Ok(Dockerfile {
+        references: named.references,
+        instructions: instructions(&lines),
+        secrets: secrets::mounted(&lines),
+        labels: labels(&lines),
+        taken: rules.taken,
+        stages: named.stages,
+        triggers: named.triggers,
+        triggered: named.triggered,
+        noticed: Noticed { defects: rules.defects, warnings: rules.warnings },
+    })
 }
 
 /// Reads the fragment of a compat layer: no FROM, no parser directive, and closed at its end, so that what is
 /// put behind it is not swallowed. A missing line end there is no problem.
 ///
+/// `args` are the descriptor's.
+///
 /// # Errors
-/// Every problem that was found.
-pub fn fragment(file: &SourceFile) -> Result<Fragment, Vec<Problem>> {
+/// As [`parse`].
+pub fn fragment(file: &SourceFile, args: &BTreeMap<String, String>) -> Result<Fragment, Vec<Problem>> {
     check_size(file)?;
     let lines = lines::read(&file.text);
+    if let Some(conflict) = lines.conflict(file) {
+        return Err(vec![conflict]);
+    }
     let mut problems = frontend::problems_of_fragment(file);
     problems.extend(lines.problems(file));
     problems.extend(lines.problems_at_end(file));
-    let (references, found) = references::of_fragment(file, &lines);
-    problems.extend(found);
-    if problems.is_empty() {
-        Ok(Fragment {
-            start: lines::start(&file.text),
-            references,
-            instructions: instructions(&lines),
-            overrides: overrides(&lines),
-            secrets: secrets::mounted(&lines),
-            labels: labels(&lines),
-        })
-    } else {
-        problems.sort();
-        problems.dedup();
-        Err(problems)
+    let mut rules = rules::Rules::new(file, lines.escape);
+    // A fragment has no ARG before the FROM, where the platform would be seen.
+    let global = arguments::Global::new(args, "");
+    let named = references::of_fragment(file, &lines, &mut rules, &global);
+    problems.extend(named.problems);
+    if !problems.is_empty() {
+        return Err(all(problems, rules.defects));
     }
+    rules.warnings.extend(named.warnings);
+    Ok(Fragment {
+        start: lines::start(&file.text),
+        references: named.references,
+        instructions: instructions(&lines),
+        overrides: overrides(&lines),
+        secrets: secrets::mounted(&lines),
+        labels: labels(&lines),
+        taken: rules.taken,
+        noticed: Noticed { defects: rules.defects, warnings: rules.warnings },
+    })
+}
+
+fn all(mut problems: Vec<Problem>, defects: Vec<Problem>) -> Vec<Problem> {
+    problems.extend(defects);
+    problems.sort();
+    problems.dedup();
+    problems
 }
 
 /// The text with each span replaced. Spans are sorted and do not overlap, as those of references.

@@ -8,10 +8,12 @@ use crate::tree::SourceFile;
 use crate::{Problem, suggest};
 
 use super::arguments::Global;
+use super::expansion::{Bad, Lack};
 use super::flags::{self, Part};
 use super::lines::{self, Line, Lines};
-use super::words::Unknown;
-use super::{ImageReference, frontend};
+use super::rules::Rules;
+use super::scope::On;
+use super::{ImageReference, SUBSTITUTIONS, Taken, Trigger, frontend};
 
 /// Of one file: what is no Dockerfile at all need not be told line by line.
 const MAX_PROBLEMS: usize = 50;
@@ -48,36 +50,75 @@ struct Found<'a> {
     later: BTreeSet<String>,
     /// How many stages there are above, the present one included.
     count: usize,
+    /// Triggers of each stage, by the numbers of their lines in the list.
+    triggers: Vec<Vec<usize>>,
+    warnings: Vec<Problem>,
     /// Up to where the file's lines are counted, and the number of the line there.
     counted: (usize, u32),
 }
 
-/// The references of a whole Dockerfile.
+/// What a Dockerfile names.
+pub(super) struct Named {
+    pub(super) references: Vec<ImageReference>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+    /// The names of its stages, in lower case.
+    pub(super) stages: BTreeSet<String>,
+    /// Those of the last stage, which run where something is built on it.
+    pub(super) triggers: Vec<Trigger>,
+    /// What these take from a context.
+    pub(super) triggered: Vec<Taken>,
+}
+
+/// The references of a whole Dockerfile. Each instruction is held against the rules as well, in the stage that it
+/// stands in.
 pub(super) fn of_dockerfile(
     file: &SourceFile,
     lines: &Lines,
     mut global: Global<'_>,
-) -> (Vec<ImageReference>, Vec<Problem>) {
+    rules: &mut Rules<'_>,
+) -> Named {
     let mut found = Found::new(file);
     found.later = lines.lines.iter().filter_map(stage_name).map(|(name, _)| name.to_lowercase()).collect();
     // For each stage, the index of the reference at the bottom of its chain.
     let mut bottoms: Vec<Option<usize>> = Vec::new();
     let mut early = None;
-    for line in &lines.lines {
+    for (number, line) in lines.lines.iter().enumerate() {
         let keyword = line.keyword().to_ascii_lowercase();
         found.check_keyword(line);
         match keyword.as_str() {
-            "from" => bottoms.push(found.from(line, lines.escape, &global, &bottoms)),
-            "arg" if bottoms.is_empty() => {
-                if let Err(unknown) = global.declare(&line.text[line.after_keyword()..], lines.escape) {
-                    found.unknown(line, line.after_keyword(), "ARG", &unknown, &global);
+            "from" => {
+                let (bottom, on) = found.from(line, lines.escape, &global, &bottoms);
+                bottoms.push(bottom);
+                rules.begin(line, on, &global);
+                found.triggers.push(Vec::new());
+                if let On::Stage(stage) = on {
+                    for trigger in found.triggers.get(stage).cloned().unwrap_or_default() {
+                        let trigger = &lines.lines[trigger];
+                        found.instruction(trigger, trigger.after_keyword());
+                        rules.instruction(trigger, trigger.after_keyword(), Some(&global));
+                    }
                 }
             }
-            "arg" => {}
+            "arg" if bottoms.is_empty() => {
+                rules.arg(line, line.after_keyword(), None);
+                if let Err(bad) = global.declare(&line.text[line.after_keyword()..], lines.escape) {
+                    found.bad(line, line.after_keyword(), "ARG", &bad, &global);
+                }
+            }
             known if bottoms.is_empty() && INSTRUCTIONS.contains(&known) => {
                 early.get_or_insert(line);
             }
-            _ => found.instruction(line, 0),
+            "onbuild" => {
+                rules.instruction(line, 0, Some(&global));
+                found.trigger(line);
+                found.triggers[bottoms.len() - 1].push(number);
+            }
+            _ if bottoms.is_empty() => {}
+            _ => {
+                found.instruction(line, 0);
+                rules.instruction(line, 0, Some(&global));
+            }
         }
     }
     if !bottoms.is_empty() {
@@ -97,11 +138,29 @@ pub(super) fn of_dockerfile(
     if let Some(base) = bottoms.last().copied().flatten() {
         found.references[base].role = Role::Base;
     }
-    (found.references, found.problems)
+    let last = found.triggers.pop().unwrap_or_default();
+    let triggers = last.iter().map(|line| trigger(&lines.lines[*line])).collect();
+    let triggered = last.iter().flat_map(|line| rules.triggered(&lines.lines[*line])).collect();
+    // A trigger stands above the stage that it runs in, and may run in several.
+    found.references.sort_by_key(|reference| reference.span.start);
+    found.references.dedup_by_key(|reference| reference.span);
+    Named {
+        references: found.references,
+        problems: found.problems,
+        warnings: found.warnings,
+        stages: found.stages.into_keys().collect(),
+        triggers,
+        triggered,
+    }
 }
 
-/// The references of a fragment, which has no stages.
-pub(super) fn of_fragment(file: &SourceFile, lines: &Lines) -> (Vec<ImageReference>, Vec<Problem>) {
+/// The references of a fragment, which has no stages. A trigger in it runs where something is built on the product.
+pub(super) fn of_fragment(
+    file: &SourceFile,
+    lines: &Lines,
+    rules: &mut Rules<'_>,
+    global: &Global<'_>,
+) -> Named {
     let mut found = Found::new(file);
     for line in &lines.lines {
         found.check_keyword(line);
@@ -113,11 +172,44 @@ pub(super) fn of_fragment(file: &SourceFile, lines: &Lines) -> (Vec<ImageReferen
                 "a compat fragment has a FROM".to_owned(),
                 "remove it: the fragment is put on top of a science image",
             );
+            continue;
+        }
+        rules.instruction(line, 0, Some(global));
+        if line.keyword().eq_ignore_ascii_case("onbuild") {
+            found.trigger(line);
         } else {
             found.instruction(line, 0);
         }
     }
-    (found.references, found.problems)
+    Named {
+        references: found.references,
+        problems: found.problems,
+        warnings: found.warnings,
+        stages: BTreeSet::new(),
+        triggers: Vec::new(),
+        triggered: Vec::new(),
+    }
+}
+
+/// What a trigger is, and which stages or images it names.
+fn trigger(line: &Line) -> Trigger {
+    let (keyword, behind) = line.instruction(line.after_keyword());
+    let flags = flags::read(line, behind).flags;
+    let named = flags.iter().filter_map(|flag| match (keyword.as_str(), flag.name()) {
+        ("copy", "from") => flag.value().map(|value| value.text.to_owned()),
+        ("run", "mount") => {
+            let fields = flag.fields();
+            let from = fields.into_iter().find(|(key, _)| key == "from")?;
+            from.1.map(|value| value.text.to_owned())
+        }
+        _ => None,
+    });
+    let is_name = |name: &String| !name.is_empty() && !name.contains('$') && name.parse::<i64>().is_err();
+    Trigger {
+        text: line.text[line.after_keyword()..].trim().to_owned(),
+        line: line.number,
+        names: named.filter(is_name).collect(),
+    }
 }
 
 /// The name behind `AS`, and where it stands in the line.
@@ -155,18 +247,20 @@ impl<'a> Found<'a> {
             stages: BTreeMap::new(),
             later: BTreeSet::new(),
             count: 0,
+            triggers: Vec::new(),
+            warnings: Vec::new(),
             counted: (0, 1),
         }
     }
 
-    /// A FROM; returns which reference is at the bottom of its stage.
+    /// A FROM; returns which reference is at the bottom of its stage, and what the stage stands on.
     fn from(
         &mut self,
         line: &Line,
         escape: char,
         global: &Global<'_>,
         bottoms: &[Option<usize>],
-    ) -> Option<usize> {
+    ) -> (Option<usize>, On) {
         let words = from_words(line);
         let (word, at) = match words.as_slice() {
             [image] => *image,
@@ -175,18 +269,33 @@ impl<'a> Found<'a> {
                 let help = "write `FROM image` or `FROM image AS name`";
                 self.problem(line, 0, "from", "FROM takes one image, and AS with one name".to_owned(), help);
                 self.count += 1;
-                return None;
+                return (None, On::Image);
             }
         };
-        let bottom = match global.expand(word, escape) {
-            Err(unknown) => {
-                self.unknown(line, at, "FROM", &unknown, global);
-                None
+        let place = at..at + word.len();
+        let stands = match global.expand(word, escape) {
+            Err(bad) => {
+                self.bad(line, at, "FROM", &bad, global);
+                (None, On::Image)
             }
-            Ok(text) => match self.stages.get(&text.to_lowercase()) {
-                Some(stage) => bottoms.get(*stage).copied().flatten(),
-                None => self.image(line, at..at + word.len(), Role::Stage, text),
-            },
+            Ok(expanded) => {
+                let lower = expanded.text.to_lowercase();
+                match self.stages.get(&lower).copied() {
+                    Some(stage) => {
+                        if lower != expanded.text {
+                            let message =
+                                format!("FROM {}: builders keep stages in lower case", expanded.text);
+                            let help = format!("write it in lower case: {lower}");
+                            self.problem(line, at, "stage", message, help);
+                        }
+                        (bottoms.get(stage).copied().flatten(), On::Stage(stage))
+                    }
+                    None => {
+                        let on = if expanded.text == "scratch" { On::Nothing } else { On::Image };
+                        (self.base(line, place, expanded.text, expanded.lack.as_ref(), global), on)
+                    }
+                }
+            }
         };
         if let Some((name, at)) = stage_name(line) {
             let lower = name.to_lowercase();
@@ -198,16 +307,52 @@ impl<'a> Found<'a> {
             }
         }
         self.count += 1;
-        bottom
+        stands
+    }
+
+    /// The image of a FROM. A variable without a value is empty there, as builders have it.
+    fn base(
+        &mut self,
+        line: &Line,
+        place: std::ops::Range<usize>,
+        text: String,
+        lack: Option<&Lack>,
+        global: &Global<'_>,
+    ) -> Option<usize> {
+        let Some(lack) = lack else { return self.image(line, place, Role::Stage, text) };
+        let missing = lack.from.as_ref().unwrap_or(&lack.name);
+        let why = match &lack.from {
+            None => format!("FROM: {} has no value", lack.name),
+            Some(from) => {
+                format!("FROM: {} has no value, since it stands on {from}, which has none", lack.name)
+            }
+        };
+        if text != "scratch" && ImageName::parse(&text).is_err() {
+            self.problem(line, place.start, "unknown-reference", why, global.help(missing));
+            return None;
+        }
+        if !global.is_declared(missing) && self.warnings.len() < MAX_PROBLEMS {
+            let message = format!("{why}, which gives {text}");
+            let problem = Problem::in_file("unset-argument", &self.file.path, message);
+            let problem = problem.at(&self.file.text, line.offset(place.start));
+            self.warnings.push(problem.help(global.help(missing)));
+        }
+        self.image(line, place, Role::Stage, text)
+    }
+
+    /// A trigger, where it is written. What it names is looked up where it runs.
+    fn trigger(&mut self, line: &Line) {
+        let start = line.after_keyword();
+        let (keyword, _) = line.instruction(start);
+        if matches!(keyword.as_str(), "onbuild" | "from" | "maintainer") {
+            let message = format!("ONBUILD {} is not allowed", keyword.to_ascii_uppercase());
+            self.problem(line, start, "onbuild", message, "use another instruction as a trigger");
+        }
     }
 
     /// Any other instruction, which begins at `start` of the line; that is 0 but for a trigger.
     fn instruction(&mut self, line: &Line, start: usize) {
-        let text = &line.text[start..];
-        let trimmed = text.trim_start();
-        let keyword = trimmed.split(lines::is_blank).next().unwrap_or_default().to_ascii_lowercase();
-        let behind = start + (text.len() - trimmed.len()) + keyword.len();
-        let behind = line.text.len() - line.text[behind..].trim_start().len();
+        let (keyword, behind) = line.instruction(start);
         match keyword.as_str() {
             "copy" => {
                 for flag in flags::read(line, behind).flags {
@@ -224,11 +369,6 @@ impl<'a> Found<'a> {
                         self.mount(line, &flag);
                     }
                 }
-            }
-            "onbuild" if start == 0 => self.instruction(line, behind),
-            "onbuild" | "from" | "maintainer" if start > 0 => {
-                let message = format!("ONBUILD {} is not allowed", keyword.to_ascii_uppercase());
-                self.problem(line, start, "onbuild", message, "use another instruction as a trigger");
             }
             _ => {}
         }
@@ -297,8 +437,8 @@ impl<'a> Found<'a> {
             return None;
         }
         let span = line.span(range);
-        // From the reference before it: one line can hold many thousands.
-        let (start, number) = self.counted;
+        // From the reference before it: one line can hold many thousands. A trigger stands above that.
+        let (start, number) = if span.start < self.counted.0 { (0, 1) } else { self.counted };
         let above = self.file.text[start..span.start].bytes().filter(|byte| *byte == b'\n').count();
         let number = number.saturating_add(u32::try_from(above).unwrap_or(u32::MAX));
         self.counted = (span.start, number);
@@ -316,11 +456,9 @@ impl<'a> Found<'a> {
         {
             (sets, rest) = (trigger.eq_ignore_ascii_case("arg"), arguments);
         }
-        if sets {
-            for name in frontend::argument_names(rest) {
-                let message = format!("ARG {name} with a value: it steers the builder itself");
-                self.problem(line, 0, "buildkit-argument", message, "remove it");
-            }
+        if sets && frontend::is_chosen(rest) {
+            let message = "ARG BUILDKIT_SYNTAX with a value: it steers the builder itself".to_owned();
+            self.problem(line, 0, "buildkit-argument", message, "remove it");
         }
         if !INSTRUCTIONS.contains(&keyword.as_str()) && self.problems.len() < MAX_PROBLEMS {
             let help = match suggest::closest(&keyword, INSTRUCTIONS.into_iter()) {
@@ -332,16 +470,10 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn unknown(&mut self, line: &Line, at: usize, what: &str, unknown: &Unknown, global: &Global<'_>) {
-        let (message, help) = match unknown {
-            Unknown::Unset(name) => (format!("{what}: {name} has no value"), global.help(name)),
-            Unknown::DependsOn(name, other) => (
-                format!("{what}: {name} has no value, since it stands on {other}, which has none"),
-                global.help(other),
-            ),
-            Unknown::Syntax(why) => {
-                (format!("{what}: {why}"), "use $NAME, ${NAME}, ${NAME:-default} or ${NAME:+text}".to_owned())
-            }
+    fn bad(&mut self, line: &Line, at: usize, what: &str, bad: &Bad, global: &Global<'_>) {
+        let (message, help) = match bad {
+            Bad::Required(name) => (format!("{what}: {name} has no value"), global.help(name)),
+            Bad::Syntax(why) => (format!("{what}: {why}"), SUBSTITUTIONS.to_owned()),
         };
         self.problem(line, at, "unknown-reference", message, help);
     }

@@ -357,7 +357,7 @@ fn made(side: &Surveyed) -> Vec<Made> {
 
 fn add_externals(externals: &mut BTreeMap<String, External>, needs: &[Need], by: &str) {
     for need in needs {
-        if let Meaning::External { reference } = &need.meaning {
+        if let Meaning::External { reference, .. } = &need.meaning {
             let new = || External { role: need.role, by: by.to_owned() };
             let external = externals.entry(reference.clone()).or_insert_with(new);
             external.role = external.role.min(need.role);

@@ -21,6 +21,8 @@ use super::repository::{CONFIG, DESCRIPTOR, ROOTS, Stores};
 pub(super) const TEXT_LIMIT: usize = 1 << 20;
 
 pub(super) const DOCKERFILE: &str = "Dockerfile";
+/// So many links are followed to a Dockerfile.
+const MOST_LINKS: usize = 8;
 /// In the order in which BuildKit looks for them.
 const IGNORE_FILES: [&str; 2] = ["Dockerfile.dockerignore", ".dockerignore"];
 
@@ -131,7 +133,18 @@ impl Reader<'_> {
             }
         };
         let (_, descriptor) = text(DESCRIPTOR)?;
-        let (_, dockerfile) = text(DOCKERFILE)?;
+        let dockerfile =
+            match entries.binary_search_by(|entry| entry.path[directory.len() + 1..].cmp(DOCKERFILE)) {
+                Ok(at) => self.text(behind_links(entries, &entries[at]))?,
+                Err(_) => None,
+            };
+        let mut text = |name: &str| {
+            let own = |entry: &Rc<Entry>| entry.path[directory.len() + 1..].cmp(name);
+            match entries.binary_search_by(own) {
+                Ok(at) => self.text(&entries[at]).map(|text| (true, text)),
+                Err(_) => Ok((false, None)),
+            }
+        };
         let ignore_file = match text(IGNORE_FILES[0])? {
             (true, first) => first,
             (false, _) => text(IGNORE_FILES[1])?.1,
@@ -272,6 +285,23 @@ impl Reader<'_> {
     }
 }
 
+/// The file that a link names, as long as that lies in the same layer: docker build follows such a link to a Dockerfile. Any
+/// other link stays what it is.
+fn behind_links<'list>(entries: &'list [Rc<Entry>], entry: &'list Rc<Entry>) -> &'list Rc<Entry> {
+    let mut found = entry;
+    for _ in 0..MOST_LINKS {
+        let Mode::Symlink(target) = &found.mode else { return found };
+        // Above a directory that is a link lies something else than its path says.
+        if target.split('/').any(|part| part == "..") {
+            break;
+        }
+        let Some(path) = resolved(&found.path, target) else { break };
+        let Ok(at) = entries.binary_search_by(|entry| entry.path.as_str().cmp(&path)) else { break };
+        found = &entries[at];
+    }
+    entry
+}
+
 /// Whether two lists of files are the same to git.
 fn alike(a: &[Rc<Entry>], b: &[Rc<Entry>]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Rc::ptr_eq(a, b) || a.same(b))
@@ -280,7 +310,8 @@ fn alike(a: &[Rc<Entry>], b: &[Rc<Entry>]) -> bool {
 /// The problem of a link where none may be.
 pub(super) fn linked(path: &str, message: &str) -> Problem {
     Problem::in_file("symlink", path, message)
-        .help("put what it names in its place: the directory, descriptor and Dockerfile of a layer must lie in the tree")
+        .help("put what it names in its place: the directory, descriptor and Dockerfile of a layer must lie in the tree; \
+               a Dockerfile may be a link to another file of its directory")
 }
 
 /// Where a link leads below the source tree's root, by its text alone; `None` when it leads out.

@@ -73,9 +73,10 @@ fn modes_and_removed_files_count() {
     rel/sky:1.0 on sky-more
         parent science/sky-more
     ");
-    insta::assert_snapshot!(changed("//- /science/sky/catalogue.txt\nVega\n", ""), @r"
+    let more = format!("//- /science/sky/notes.txt\nx\n{TREE}");
+    insta::assert_snapshot!(planned(TREE, &more, &Request::default()), @r"
     science/sky
-        files science/sky/catalogue.txt
+        files science/sky/notes.txt
     science/sky-more
         parent science/sky
     rel/sky:1.0 on sky-more

@@ -50,9 +50,28 @@ fn a_long_variable_named_by_many() {
 }
 
 #[test]
+fn stages_and_patterns_without_end() {
+    let mut text = "FROM scratch AS s0\n".to_owned();
+    for number in 1..15_000 {
+        writeln!(text, "ENV A{number}=x\nFROM s{} AS s{number}", number - 1).expect("a string takes all");
+    }
+    assert_eq!(problems(&layer(&text, "")), "");
+    let mut text = format!("FROM scratch\nENV A={}\n", "ab".repeat(30_000));
+    for _ in 0..20_000 {
+        text += "ENV B=${A//a*b/x} C=${A%%a*}\n";
+    }
+    assert!(problems(&layer(&text, "")).contains("too long for patterns"));
+    let copies = "COPY *x*y*z a?b*c /\n".repeat(10_000);
+    let files: String = (0..500).map(|number| format!("//- /science/a/f{number}\nx\n")).collect();
+    problems(&layer(&format!("FROM scratch\n{copies}"), &files));
+}
+
+#[test]
 fn many_references_in_one_line() {
-    let mounts = "--mount=from=scratch ".repeat(45_000);
+    let mounts = "--mount=from=scratch,target=/x \\\n".repeat(30_000);
     assert_eq!(problems(&layer(&format!("FROM scratch\nRUN {mounts}x"), "")), "");
+    let mounts = "--mount=from=scratch ".repeat(45_000);
+    assert!(problems(&layer(&format!("FROM scratch\nRUN {mounts}x"), "")).lines().count() <= 204);
 }
 
 #[test]

@@ -39,7 +39,7 @@ LABEL org.sciserver.science.sky.mine=x $KEY=y
 //- /science/exact/Dockerfile
 FROM quay.io/a/b:1@sha256:0000000000000000000000000000000000000000000000000000000000000000
 COPY --from=sci/sky:1.0 /a /a
-RUN --mount=type=bind,from=localhost:5000/x:latest true
+RUN --mount=type=bind,from=localhost:5000/x:latest,target=/x true
 //- /science/exact/sciserver-image.json
 { "image": "exact", "compat": null }
 "#;

@@ -1,5 +1,6 @@
 //! The planner's core: two trees as values in, a plan or problems out.
 
+mod cases;
 mod changes;
 mod compat;
 mod convergence;

@@ -41,7 +41,7 @@ fn every_kind_of_reference() {
     let by_both = format!("old.example.org/sci/nist:1.0@{digest}");
     let hash = "0123456789abcdef0123456789abcdef01234567";
     let long = format!("sci/nist:1.0-7-{hash}");
-    let table: [(&str, &str, &[&str]); 25] = [
+    let table: [(&str, &str, &[&str]); 27] = [
         ("sci/nist:1.0", "layer r.example.org/ci/sci/nist:1.0", &[]),
         ("r.example.org/ci/sci/nist:1.0", "layer r.example.org/ci/sci/nist:1.0", &[]),
         ("old.example.org/sci/nist:1.0", "layer r.example.org/ci/sci/nist:1.0", &[]),
@@ -59,12 +59,14 @@ fn every_kind_of_reference() {
         (&by_both, &format!("pinned {by_both}"), &[]),
         ("sci/nist:0.9", "layer r.example.org/ci/sci/nist:0.9", &["version-gone"]),
         ("sci/nist:1.0-7-0a1b2c", "layer r.example.org/ci/sci/nist:1.0-7-0a1b2c", &["version-gone"]),
-        ("sci/nist", "layer r.example.org/ci/sci/nist:latest", &["version-gone"]),
+        ("sci/nist:latest", "layer r.example.org/ci/sci/nist:latest", &["version-gone"]),
         ("sci/given-up:3.1", "layer r.example.org/ci/sci/given-up:3.1", &[]),
         ("rel/nist:1.0", "external r.example.org/ci/rel/nist:1.0", &["from-rel"]),
         ("old.example.org/rel/nist:1.0", "external old.example.org/rel/nist:1.0", &["from-rel"]),
         ("own:1.0", "external docker.io/library/own:1.0", &[]),
-        ("nist:1.1", "external docker.io/library/nist:1.1", &[]),
+        ("nist:1.1", "external docker.io/library/nist:1.1", &["external-like-layer"]),
+        ("nist", "external docker.io/library/nist:latest", &["external-like-layer"]),
+        ("old.example.org/nist:1.0", "external old.example.org/nist:1.0", &["external-like-layer"]),
         ("debian", "external docker.io/library/debian:latest", &[]),
         ("docker.io/sci/nist:1.0", "external docker.io/sci/nist:1.0", &["external-like-layer"]),
         (
@@ -163,12 +165,12 @@ fn warnings_say_where_and_what_to_do() {
     warning science/own/Dockerfile:1: the tree has nist at version 1.0, not 0.9: sci/nist:0.9 will be taken from the registry [version-gone]
       help: write sci/nist:1.0 to stand on science/nist
     ");
-    insta::assert_snapshot!(of("docker.io/sci/nist:1.0"), @r"
+    insta::assert_snapshot!(of("docker.io/sci/nist:1.0"), @r#"
     science/own
         files science/own/Dockerfile
-    warning science/own/Dockerfile:1: docker.io/sci/nist:1.0 is an image of another maker, though it ends like the layer science/nist [external-like-layer]
-      help: write sci/nist:1.0 if that layer is meant
-    ");
+    warning science/own/Dockerfile:1: docker.io/sci/nist:1.0 is an image of another maker, though science/nist has that name [external-like-layer]
+      help: write sci/nist:1.0 to stand on that layer; if the other is meant, external-like-layer = "allow" under [check] says so
+    "#);
     let missing = tree("sci/nist:1.0").replace("\"own\", \"version\": \"1.0\", \"compat\": null", "\"own\"");
     insta::assert_snapshot!(crate::short(&plan(&fixture::inputs(&missing, &missing), &Request::default())), @r#"
     warning science/own/sciserver-image.json:1: own:1.0 ends here and has no compat: nobody can run it [no-compat]

@@ -302,7 +302,7 @@ fn flags_that_name_nothing() {
     --allow-orphan "sky" is no product [product]
       help: give a product, as in nist-basic:2.0
     --repo "nohost" is no repo [repo]
-      help: give a registry host with a path, as in registry.example.org/images: lower case, without tag
+      help: give a registry host, with a path or without, as in registry.example.org/images: lower case, without tag
     "#);
 }
 
