@@ -14,12 +14,13 @@ const SOON: Duration = Duration::from_secs(3);
 
 #[test]
 fn row_55_a_signal_ends_the_attaching_of_specs_and_loses_nothing() {
-    for (signals, code) in [
-        (&[Signal::INT][..], 0),
-        (&[Signal::TERM], 0),
-        (&[Signal::HUP], 0),
-        (&[Signal::INT, Signal::INT], 130),
-        (&[Signal::INT, Signal::TERM], 143),
+    // A second signal may find that it is over, and of two at once either may be the first.
+    for (signals, codes) in [
+        (&[Signal::INT][..], &[0][..]),
+        (&[Signal::TERM], &[0]),
+        (&[Signal::HUP], &[0]),
+        (&[Signal::INT, Signal::INT], &[0, 130]),
+        (&[Signal::INT, Signal::TERM], &[0, 130, 143]),
     ] {
         let scene = Scene::new("attaching");
         // The registry takes images, and never answers to the artifact.
@@ -36,13 +37,8 @@ fn row_55_a_signal_ends_the_attaching_of_specs_and_loses_nothing() {
         }
         let outcome = running.wait(BOUND);
         assert!(sent.elapsed() < SOON, "{:?}\n{}", sent.elapsed(), outcome.said());
-        // The second signal may find that it is over.
-        assert!(
-            outcome.code == Some(code) || outcome.code == Some(0),
-            "{:?}\n{}",
-            outcome.code,
-            outcome.said()
-        );
+        let is_expected = outcome.code.is_some_and(|code| codes.contains(&code));
+        assert!(is_expected, "{:?}\n{}", outcome.code, outcome.said());
         if signals.len() == 1 {
             let said = "all that was planned is built and pushed; attaching build specs was interrupted";
             assert!(outcome.stderr.contains(said), "{}", outcome.said());
