@@ -92,12 +92,7 @@ impl<'a> Rules<'a> {
                 self.json(line, rest);
             }
             "healthcheck" => self.healthcheck(line, rest),
-            "shell" => {
-                if !matches!(self.json(line, rest), Json::Strings(words) if !words.is_empty()) {
-                    let help = "write it as JSON: `SHELL [\"/bin/bash\", \"-c\"]`";
-                    self.arguments(line, rest, "SHELL takes a list of strings in brackets", help);
-                }
-            }
+            "shell" => self.shell(line, rest),
             "volume" => self.volume(line, rest),
             "expose" => self.expose(line, rest),
             "user" | "workdir" | "maintainer" | "stopsignal" => self.single(line, &keyword, rest),
@@ -287,6 +282,13 @@ impl<'a> Rules<'a> {
                 }
             }
             _ => self.arguments(line, rest, &format!("HEALTHCHECK takes no {kind:?}"), help),
+        }
+    }
+
+    fn shell(&mut self, line: &Line, rest: usize) {
+        if !matches!(self.json(line, rest), Json::Strings(words) if !words.is_empty()) {
+            let help = "write it as JSON: `SHELL [\"/bin/bash\", \"-c\"]`";
+            self.arguments(line, rest, "SHELL takes a list of strings in brackets", help);
         }
     }
 
