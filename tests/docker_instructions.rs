@@ -1,25 +1,47 @@
-//! Dockerfiles, right and wrong: the engine's BuildKit accepts and refuses what `docker_instructions.tsv` says.
+//! Dockerfiles, right and wrong: what the engine's BuildKit accepts and refuses, and that `check` and `plan` agree with it.
 //!
-//! The table was taken from BuildKit of Docker 26.1.5 and of 20.10 and from the classic builder of 20.10.
+//! `docker_instructions.tsv` was taken from BuildKit of Docker 26.1.5 and of 20.10 and from the classic builder of 20.10. What
+//! each word of its second column promises is at [`Check`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use serde_json::Value;
+use testbed::command::Program;
 use testbed::http;
 use testbed::process::unique;
 use testbed::proxy::Upstream;
+use testbed::tree::Tree;
 
 const TABLE: &str = include_str!("docker_instructions.tsv");
 
 /// In every context, each with its own path as contents.
 const FILES: [&str; 4] = ["a", "b", "dir/f", "dir/sub/g"];
 
+const BOUND: Duration = Duration::from_secs(120);
+
 /// Builds at once.
 const JOBS: usize = 8;
 
+/// What `check` and `plan` do with a Dockerfile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    /// Nothing in it is an error; a warning is fine.
+    Accepted,
+    /// It is an error: every builder refuses it, or it must not reach one.
+    Refused,
+    /// Builders read it differently: an error or a warning.
+    Differs,
+    /// Builders later than those of the table accept it: no error.
+    Newer,
+    /// No promise: what becomes of it depends on its base, or shows when a command runs.
+    Any,
+}
+
 struct Row {
     id: &'static str,
+    check: Check,
     /// By the name of the engine: whether it builds. `None`: it is not asked.
     builds: BTreeMap<&'static str, Option<bool>>,
     dockerfile: String,
@@ -31,7 +53,15 @@ fn rows() -> Vec<Row> {
 
 fn row(line: &'static str) -> Row {
     let columns: Vec<_> = line.split('\t').collect();
-    let &[id, _, modern, debian, text] = columns.as_slice() else { panic!("five columns: {line}") };
+    let &[id, check, modern, debian, text] = columns.as_slice() else { panic!("five columns: {line}") };
+    let check = match check {
+        "accepted" => Check::Accepted,
+        "refused" => Check::Refused,
+        "differs" => Check::Differs,
+        "newer" => Check::Newer,
+        "any" => Check::Any,
+        _ => panic!("{id}: {check}"),
+    };
     let builds = |word: &str| match word {
         "ok" => Some(true),
         "no" => Some(false),
@@ -39,7 +69,7 @@ fn row(line: &'static str) -> Row {
         _ => panic!("{id}: {word}"),
     };
     let builds = BTreeMap::from([("modern", builds(modern)), ("debian", builds(debian))]);
-    Row { id, builds, dockerfile: unescaped(text) }
+    Row { id, check, builds, dockerfile: unescaped(text) }
 }
 
 fn unescaped(text: &str) -> String {
@@ -59,6 +89,76 @@ fn unescaped(text: &str) -> String {
         });
     }
     plain
+}
+
+/// A layer for each row, named after it.
+fn tree(rows: &[Row]) -> Tree {
+    let mut tree = Tree::new();
+    for row in rows {
+        let directory = format!("science/{}", row.id);
+        tree.write(&format!("{directory}/Dockerfile"), &row.dockerfile);
+        for file in FILES {
+            tree.write(&format!("{directory}/{file}"), format!("{file}\n"));
+        }
+        let descriptor = format!("{{\"image\": \"{}\", \"version\": \"1.0\", \"compat\": null}}\n", row.id);
+        tree.write(&format!("{directory}/sciserver-image.json"), descriptor);
+    }
+    tree.commit();
+    tree
+}
+
+fn image_builder(tree: &Tree) -> Program {
+    Program::new(env!("CARGO_BIN_EXE_image-builder"), tree)
+}
+
+/// The name of the layer that a path lies in.
+fn layer(path: &str) -> Option<&str> {
+    path.strip_prefix("science/")?.split('/').next()
+}
+
+/// Findings that are not about how a Dockerfile reads.
+const ABOUT_BASES: [&str; 3] = ["from-unpinned", "from-unversioned", "from-unqualified"];
+
+#[test]
+fn check_and_plan_refuse_what_every_builder_refuses() {
+    let rows = rows();
+    let tree = tree(&rows);
+    let checked = image_builder(&tree).args(["check", "--format", "json"]).run(BOUND).expect_code(7);
+    let checked: Value = serde_json::from_str(&checked.stdout).expect("JSON");
+    let (mut errors, mut told) = (BTreeSet::new(), BTreeSet::new());
+    for finding in checked["findings"].as_array().expect("a list") {
+        let code = finding["code"].as_str().expect("a code");
+        let Some(layer) = finding["file"].as_str().and_then(layer) else { panic!("of no layer: {finding}") };
+        if finding["level"] == "error" {
+            assert!(finding["line"].is_number() || code == "no-from", "without a place: {finding}");
+            errors.insert(layer);
+        }
+        if !ABOUT_BASES.contains(&code) {
+            told.insert(layer);
+        }
+    }
+    let mut wrong = Vec::new();
+    for row in &rows {
+        let right = match row.check {
+            Check::Accepted | Check::Newer => !errors.contains(row.id),
+            Check::Refused => errors.contains(row.id),
+            Check::Differs => told.contains(row.id),
+            Check::Any => true,
+        };
+        if !right {
+            wrong.push(format!("{}: not {:?}: {:?}", row.id, row.check, row.dockerfile));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+
+    let planned = image_builder(&tree).args(["plan", "--all"]).run(BOUND).expect_code(2);
+    let silent: Vec<_> =
+        errors.iter().filter(|layer| !planned.stderr.contains(&format!("science/{layer}/"))).collect();
+    assert!(silent.is_empty(), "a plan does not name {silent:?}");
+
+    let good: Vec<_> =
+        rows.into_iter().filter(|row| matches!(row.check, Check::Accepted | Check::Newer)).collect();
+    let _ = image_builder(&self::tree(&good)).args(["plan", "--all"]).run(BOUND).expect_code(0);
 }
 
 #[test]
