@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use plan::ImageName;
-use planner::published::stale::Shown;
+use planner::published::stale::{Question, Shown};
 use registry::{Error, ErrorKind, Registry};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -114,17 +114,16 @@ pub(crate) async fn digests(
     Ok((digests, failed))
 }
 
-/// The same, and of digests that each is asked about, those that are the same image for a platform.
+/// The same, and of digests that each is asked about, those that are the same image for its platforms.
 pub(crate) async fn shown(
     registry: &Registry,
-    questions: BTreeMap<ImageName, BTreeSet<String>>,
-    platform: &str,
+    questions: BTreeMap<ImageName, Question>,
 ) -> anyhow::Result<(BTreeMap<String, Shown>, Failed)> {
     let (mut bases, mut failed) = (BTreeMap::new(), Failed::new());
-    let ask = |(image, digests): (ImageName, BTreeSet<String>)| {
-        let (registry, platform) = (registry.clone(), platform.to_owned());
+    let ask = |(image, question): (ImageName, Question)| {
+        let registry = registry.clone();
         async move {
-            let answer = one(&registry, &image, digests, &platform).await;
+            let answer = one(&registry, &image, question).await;
             (image.to_string(), answer)
         }
     };
@@ -139,31 +138,33 @@ pub(crate) async fn shown(
     Ok((bases, failed))
 }
 
-/// One HEAD, unless something moved: then the manifests tell whether it did so for this platform.
-async fn one(
-    registry: &Registry,
-    image: &ImageName,
-    mut digests: BTreeSet<String>,
-    platform: &str,
-) -> Result<Shown, Error> {
+/// One HEAD, unless something moved: then the manifests tell whether it did so for one of the platforms.
+async fn one(registry: &Registry, image: &ImageName, question: Question) -> Result<Shown, Error> {
+    let Question { mut digests, platforms } = question;
     let Some(digest) = registry.resolve(image).await? else { return Ok(Shown::default()) };
     digests.remove(&digest);
     let mut shown = Shown { digest: Some(digest.clone()), ..Shown::default() };
+    // For a platform that cannot be told, another digest is a move.
+    let platforms: Option<Vec<String>> = platforms.into_iter().collect();
+    let Some(platforms) = platforms.filter(|platforms| !platforms.is_empty()) else { return Ok(shown) };
     if digests.is_empty() {
         return Ok(shown);
     }
-    let manifest = async |digest: &str| {
+    let manifest = async |digest: &str, platform: &str| {
         let image = ImageName { tag: None, digest: Some(digest.to_owned()), ..image.clone() };
         registry.image(&image, platform).await.map(|found| found.map(|found| found.manifest_digest))
     };
-    let now = manifest(&digest).await?;
-    for other in digests {
-        let then = match manifest(&other).await {
-            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Platform) => None,
-            then => then?,
-        };
-        if now.is_some() && (then == now || now.as_ref() == Some(&other)) {
-            shown.same.insert(other);
+    shown.same.clone_from(&digests);
+    for platform in platforms {
+        let now = manifest(&digest, &platform).await?;
+        for other in &digests {
+            let then = match manifest(other, &platform).await {
+                Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Platform) => None,
+                then => then?,
+            };
+            if now.is_none() || then != now && now.as_ref() != Some(other) {
+                shown.same.remove(other);
+            }
         }
     }
     Ok(shown)

@@ -57,6 +57,6 @@ fn read(
         return Ok((images, Bases::new(), Failed::new()));
     }
     let registry = asking::registry()?;
-    let (bases, failed) = block_on(asking::shown(&registry, questions, &config.platform))?;
+    let (bases, failed) = block_on(asking::shown(&registry, questions))?;
     Ok((images, bases, failed))
 }

@@ -14,7 +14,7 @@ use crate::chain::{Chains, Link, Stand};
 use crate::config::Config;
 use crate::copied::{self, Files};
 use crate::descriptor::Compat;
-use crate::dockerfile::ImageReference;
+use crate::dockerfile::{ImageReference, Platform};
 use crate::finding::Findings;
 use crate::graph::Graph;
 use crate::layers::{CompatLayer, ScienceLayer, Side, compat_name};
@@ -48,6 +48,7 @@ pub(crate) struct Need {
     pub(crate) line: u32,
     /// As it is named, variables substituted.
     pub(crate) text: String,
+    pub(crate) platform: Platform,
     pub(crate) meaning: Meaning,
 }
 
@@ -409,10 +410,10 @@ fn needs(
     let mut base_unknown = false;
     let mut needs = Vec::with_capacity(references.len());
     let named = references.iter().filter_map(|reference| Some((reference, file?)));
-    for (ImageReference { role, span, text, line }, file) in named {
+    for (ImageReference { role, span, text, line, platform }, file) in named {
         let (role, span, line, text) = (*role, *span, *line, text.clone());
         match catalog.meaning(&text, Place { file, span, line, own }, findings) {
-            Some(meaning) => needs.push(Need { role, span, line, text, meaning }),
+            Some(meaning) => needs.push(Need { role, span, line, text, platform: platform.clone(), meaning }),
             None => base_unknown |= role == Role::Base,
         }
     }

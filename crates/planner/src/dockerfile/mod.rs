@@ -45,6 +45,20 @@ pub struct ImageReference {
     pub text: String,
     /// Where the name begins.
     pub line: u32,
+    /// For which platform its image is taken.
+    pub platform: Platform,
+}
+
+/// For which platform an image is taken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Platform {
+    /// The one that is built for.
+    #[default]
+    Target,
+    /// That of `FROM --platform=`, variables substituted.
+    Named(String),
+    /// `FROM --platform=` with what only a build knows.
+    Unknown,
 }
 
 /// An instruction, as far as anybody asks.

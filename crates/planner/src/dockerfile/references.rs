@@ -13,7 +13,7 @@ use super::flags::{self, Part};
 use super::lines::{self, Line, Lines};
 use super::rules::Rules;
 use super::scope::On;
-use super::{ImageReference, SUBSTITUTIONS, Taken, Trigger, frontend};
+use super::{ImageReference, Platform, SUBSTITUTIONS, Taken, Trigger, frontend};
 
 /// Of one file: what is no Dockerfile at all need not be told line by line.
 const MAX_PROBLEMS: usize = 50;
@@ -224,6 +224,17 @@ fn stage_name(line: &Line) -> Option<(&str, usize)> {
     }
 }
 
+/// What `FROM --platform=` says.
+fn platform(line: &Line, escape: char, global: &Global<'_>) -> Platform {
+    let flags = flags::read(line, line.after_keyword()).flags;
+    let Some(flag) = flags.iter().find(|flag| flag.name() == "platform") else { return Platform::Target };
+    let value = flag.value().and_then(|value| global.expand(value.text, escape).ok());
+    match value {
+        Some(value) if value.lack.is_none() && !value.text.is_empty() => Platform::Named(value.text),
+        _ => Platform::Unknown,
+    }
+}
+
 /// What stands behind the flags of a FROM.
 fn from_words(line: &Line) -> Vec<(&str, usize)> {
     let start = flags::read(line, line.after_keyword()).rest;
@@ -273,6 +284,7 @@ impl<'a> Found<'a> {
             }
         };
         let place = at..at + word.len();
+        let before = self.references.len();
         let stands = match global.expand(word, escape) {
             Err(bad) => {
                 self.bad(line, at, "FROM", &bad, global);
@@ -297,6 +309,9 @@ impl<'a> Found<'a> {
                 }
             }
         };
+        if let Some(own) = self.references.get_mut(before) {
+            own.platform = platform(line, escape, global);
+        }
         if let Some((name, at)) = stage_name(line) {
             let lower = name.to_lowercase();
             if is_stage_name(&lower) {
@@ -442,7 +457,7 @@ impl<'a> Found<'a> {
         let above = self.file.text[start..span.start].bytes().filter(|byte| *byte == b'\n').count();
         let number = number.saturating_add(u32::try_from(above).unwrap_or(u32::MAX));
         self.counted = (span.start, number);
-        self.references.push(ImageReference { role, span, text, line: number });
+        self.references.push(ImageReference { role, span, text, line: number, platform: Platform::Target });
         Some(self.references.len() - 1)
     }
 

@@ -10,6 +10,7 @@ use plan::{ComparedWith, ImageName, Plan, Reason, Role, Unbuilt};
 use serde::Serialize;
 
 use crate::affected::{parents_of_product, product_id, spread};
+use crate::dockerfile::Platform;
 use crate::finding::Findings;
 use crate::flags::{Flags, Judged};
 use crate::reference::Meaning;
@@ -58,6 +59,18 @@ struct External {
     role: Role,
     /// The path of the layer that names it.
     by: String,
+    /// The platforms that it is taken for.
+    platforms: BTreeSet<Platform>,
+}
+
+/// What is asked about a tag.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Question {
+    /// The digests that published images were made from.
+    pub digests: BTreeSet<String>,
+    /// The platforms that its image is taken for; `None` is one that cannot be told, for which every other digest is a
+    /// move.
+    pub platforms: BTreeSet<Option<String>>,
 }
 
 /// What a registry shows for a tag.
@@ -65,8 +78,8 @@ struct External {
 pub struct Shown {
     /// `None` when there is no such tag.
     pub digest: Option<String>,
-    /// Digests that were asked about and hold the same image for the tree's platform, though they differ: an index is
-    /// another one as soon as any platform's image is.
+    /// Digests that were asked about and hold the same image for each of the platforms in question, though they differ:
+    /// an index is another one as soon as any platform's image is.
     pub same: BTreeSet<String>,
 }
 
@@ -174,21 +187,25 @@ impl<'a> Stale<'a> {
 
     /// The tags that are asked about, each once, with the digests that published images were made from.
     #[must_use]
-    pub fn questions(
-        &self,
-        images: &BTreeMap<String, Option<Image>>,
-    ) -> BTreeMap<ImageName, BTreeSet<String>> {
-        let mut questions: BTreeMap<ImageName, BTreeSet<String>> = BTreeMap::new();
+    pub fn questions(&self, images: &BTreeMap<String, Option<Image>>) -> BTreeMap<ImageName, Question> {
+        let mut questions: BTreeMap<ImageName, Question> = BTreeMap::new();
         for made in &self.made {
             let Some(recorded) = self.recorded(made, images) else { continue };
-            for reference in made.externals.keys() {
+            for (reference, external) in &made.externals {
                 let Some(image) = ImageName::parse(reference).ok().filter(|image| image.tag.is_some()) else {
                     continue;
                 };
                 let built_on = recorded.get(reference).cloned().flatten();
                 let Some(digest) = image.digest.clone().or(built_on) else { continue };
                 let tagged = ImageName { digest: None, ..image };
-                questions.entry(tagged).or_default().insert(digest);
+                let question = questions.entry(tagged).or_default();
+                question.digests.insert(digest);
+                let target = &self.side.config.platform;
+                question.platforms.extend(external.platforms.iter().map(|platform| match platform {
+                    Platform::Target => Some(target.clone()),
+                    Platform::Named(name) => Some(name.clone()),
+                    Platform::Unknown => None,
+                }));
             }
         }
         questions
@@ -358,8 +375,9 @@ fn made(side: &Surveyed) -> Vec<Made> {
 fn add_externals(externals: &mut BTreeMap<String, External>, needs: &[Need], by: &str) {
     for need in needs {
         if let Meaning::External { reference, .. } = &need.meaning {
-            let new = || External { role: need.role, by: by.to_owned() };
+            let new = || External { role: need.role, by: by.to_owned(), platforms: BTreeSet::new() };
             let external = externals.entry(reference.clone()).or_insert_with(new);
+            external.platforms.insert(need.platform.clone());
             external.role = external.role.min(need.role);
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use plan::ImageName;
 use planner::published::BuildTagShows;
-use planner::published::stale::{Bases, Shown, Stale, State, built_already};
+use planner::published::stale::{Bases, Question, Shown, Stale, State, built_already};
 use planner::{Request, fixture, published};
 
 use super::world::World;
@@ -52,7 +52,7 @@ fn published(text: &str) -> World {
 }
 
 /// What registries show for the questions that are asked.
-fn asked(world: &World, questions: &BTreeMap<ImageName, BTreeSet<String>>) -> Bases {
+fn asked(world: &World, questions: &BTreeMap<ImageName, Question>) -> Bases {
     let show = |image: &ImageName| {
         let digest = world.bases.get(&image.to_string()).cloned();
         (image.to_string(), Shown { digest, ..Shown::default() })
@@ -120,7 +120,8 @@ fn each_base_is_asked_for_once_and_what_moved_is_told_with_what_depends_on_it() 
     let of = |image: &str, digests: &str| {
         (ImageName::parse(image).expect("a reference"), BTreeSet::from([digest(digests)]))
     };
-    assert_eq!(questions, BTreeMap::from([of(DEBIAN, "a"), of(TOOLS, "b")]));
+    let digests = questions.into_iter().map(|(image, question)| (image, question.digests));
+    assert_eq!(digests.collect::<BTreeMap<_, _>>(), BTreeMap::from([of(DEBIAN, "a"), of(TOOLS, "b")]));
     assert_eq!(
         layers(&mut world, TREE),
         "science/base base docker.io/library/debian:12: same\n\
@@ -338,4 +339,41 @@ fn row_51_an_image_that_is_not_the_build_it_tells_of_tells_no_base() {
     let layers = stale.layers(&images, &bases);
     let base = layers.iter().find(|layer| layer.layer == "science/base").expect("it names a base");
     assert!(base.bases.iter().all(|base| base.state == State::Untold), "{:?}", base.bases);
+}
+
+#[test]
+fn case_stale_ignores_from_platform() {
+    let text = TREE
+        .replace(
+            "FROM quay.io/tools/uv:1 AS tools",
+            "ARG WHERE\nFROM --platform=linux/arm64 quay.io/tools/uv:1 AS tools",
+        )
+        .replace(
+            "FROM docker.io/library/debian:12\n//- /science/tool",
+            "FROM --platform=$BUILDPLATFORM docker.io/library/debian:12\n//- /science/tool",
+        );
+    let mut world = published(&text);
+    let inputs = world.commit(2, &fixture::tree(&text));
+    let request = Request::default();
+    let stale = Stale::new(&inputs, &request).expect("the tree is sound");
+    let images = world.shown(stale.references());
+    let questions = stale.questions(&images);
+    let platforms = |name: &str| {
+        let found = questions.iter().find(|(image, _)| image.to_string() == name).expect("it is asked about");
+        found.1.platforms.iter().cloned().collect::<Vec<_>>()
+    };
+    let named = |names: &[&str]| names.iter().map(|name| Some((*name).to_owned())).collect::<Vec<_>>();
+    // science/base takes it for the plan's platform, science/tool for another one.
+    assert_eq!(platforms(TOOLS), named(&["linux/amd64", "linux/arm64"]));
+    assert_eq!(platforms(DEBIAN), named(&["linux/amd64"]), "what the plan builds for");
+    // What only a build knows is no platform to compare for.
+    let text = text.replace("--platform=linux/arm64", "--platform=$WHERE");
+    let inputs = world.commit(3, &fixture::tree(&text));
+    if let Ok(stale) = Stale::new(&inputs, &request) {
+        let images = world.shown(stale.references());
+        let questions = stale.questions(&images);
+        let asked =
+            questions.iter().find(|(image, _)| image.to_string() == TOOLS).expect("it is asked about");
+        assert!(asked.1.platforms.contains(&None), "{:?}", asked.1.platforms);
+    }
 }
