@@ -139,6 +139,40 @@ fn a_base_that_moved_is_told_once_for_each_layer_and_asked_for_once() {
 }
 
 #[test]
+fn case_stale_ignores_from_platform_of_a_stage() {
+    let mut scene = Scene::published();
+    let labels = |text: &str| BTreeMap::from([("contents".to_owned(), text.to_owned())]);
+    let show = |scene: &Scene, ours: &str, other: &str| {
+        let images = [("amd64", &labels(ours)), ("arm64", &labels(other))];
+        scene.shelf.put_index("os/tools", "1", &images);
+    };
+    let stage = |platform: &str, address: &str| {
+        format!(
+            "FROM --platform={platform} {address}/os/tools:1 AS x\nFROM {address}/os/linux:12\nCOPY --from=x /t /t\n"
+        )
+    };
+    show(&scene, "ours", "other");
+    for (platform, ours_moves, other_moves) in
+        [("linux/arm64", false, true), ("$TARGETPLATFORM", true, false)]
+    {
+        scene.tree.write("science/three/Dockerfile", stage(platform, &scene.shelf.address()));
+        scene.tree.commit();
+        show(&scene, "ours", "other");
+        let plan = scene.plain(&["plan", "--since-published", "--format", "json"]).code(0);
+        assert!(scene.shelf.publish(&plan.stdout, &[]).is_empty());
+        let stale = |scene: &Scene| {
+            let json = scene.plain(&["stale", "--format", "json"]).code(0).stdout;
+            serde_json::from_str::<serde_json::Value>(&json).expect("JSON")["stale"] != 0
+        };
+        assert!(!stale(&scene), "{platform}");
+        show(&scene, "ours", "moved");
+        assert_eq!(stale(&scene), other_moves, "{platform}: the other platform's image moved");
+        show(&scene, "moved", "other");
+        assert_eq!(stale(&scene), ours_moves, "{platform}: the plan's platform's image moved");
+    }
+}
+
+#[test]
 fn an_index_that_moved_for_another_platform_is_no_move() {
     let scene = Scene::published();
     let labels = |text: &str| BTreeMap::from([("contents".to_owned(), text.to_owned())]);
