@@ -66,7 +66,7 @@ fn table() -> Vec<(&'static str, String, Vec<&'static str>)> {
         // Stages.
         of("FROM sci/nist:1.0 AS s\nFROM debian:12\nCOPY --from=s / /", &["stage NIST", "base DEBIAN"], edge),
         of("FROM sci/nist:1.0\nFROM debian:12\nCOPY --from=0 / /", &["stage NIST", "base DEBIAN"], edge),
-        of("FROM sci/nist:1.0 AS s\nFROM S", &["base NIST"], edge),
+        of("FROM sci/nist:1.0 AS S\nFROM s", &["base NIST"], edge),
         of("FROM debian:12 AS nist\nFROM nist", &["base DEBIAN"], &[]),
         of("FROM debian:12\nCOPY --from=sci/nist:1.0 / /", &["base DEBIAN", "copy NIST"], edge),
         of("FROM debian:12\ncopy --link --from=nist:1.0 / /", &["base DEBIAN", "copy NIST"], edge),
@@ -81,9 +81,15 @@ fn table() -> Vec<(&'static str, String, Vec<&'static str>)> {
             &["base DEBIAN", "mount NIST"],
             edge,
         ),
-        of("FROM debian:12\nONBUILD COPY --from=sci/nist:1.0 / /", &["base DEBIAN", "copy NIST"], edge),
+        of(
+            "FROM debian:12 AS s\nONBUILD COPY --from=sci/nist:1.0 / /\nFROM s",
+            &["base DEBIAN", "copy NIST"],
+            edge,
+        ),
         // What does not, whatever it looks like.
         of("FROM debian:12\nRUN echo FROM sci/nist:1.0", &["base DEBIAN"], &[]),
+        // A trigger runs in what is built on this.
+        of("FROM debian:12\nONBUILD COPY --from=sci/nist:1.0 / /", &["base DEBIAN"], &[]),
         of("FROM debian:12\nRUN x \\\nFROM sci/nist:1.0", &["base DEBIAN"], &[]),
         of(
             "FROM debian:12\nRUN <<EOF\nFROM sci/nist:1.0\nCOPY --from=sci/nist:1.0 / /\nEOF",
@@ -94,7 +100,11 @@ fn table() -> Vec<(&'static str, String, Vec<&'static str>)> {
         of("# FROM sci/nist:1.0\nFROM debian:12", &["base DEBIAN"], &[]),
         of("FROM debian:12\n  # COPY --from=sci/nist:1.0 / /", &["base DEBIAN"], &[]),
         of("FROM debian:12\nRUN echo --mount=from=sci/nist:1.0", &["base DEBIAN"], &[]),
-        of("FROM debian:12\nCOPY a --from=sci/nist:1.0 /", &["base DEBIAN"], &[]),
+        of(
+            "FROM debian:12 AS s\nFROM debian:12\nCOPY --from=s /a --from=sci/nist:1.0 /",
+            &["stage DEBIAN", "base DEBIAN"],
+            &[],
+        ),
         of("FROM debian:12\nLABEL x=\"--from=sci/nist:1.0\"", &["base DEBIAN"], &[]),
         of("FROM scratch", &["base scratch"], &[]),
         of("FROM debian:12", &["base DEBIAN"], &[]),
@@ -200,6 +210,7 @@ fn row_17_what_has_no_right_edge_is_an_error() {
         ("FROM debian:12\nCOPY --from=$X / /", "variable"),
         ("FROM debian:12\nCOPY --from=1 / /", "stage"),
         ("FROM debian:12\nCOPY --from=s / /\nFROM debian:12 AS s", "stage"),
+        ("FROM debian:12 AS s\nFROM S", "stage"),
         ("FROM debian:12\nRUN <<EOF\nCOPY --from=sci/nist:1.0 / /", "heredoc-open"),
         ("FROM debian:12\nONBUILD FROM sci/nist:1.0", "onbuild"),
         ("FORM sci/nist:1.0", "instruction"),
