@@ -95,8 +95,8 @@ fn a_failure_is_told_at_the_line_of_its_fragment() {
 #[test]
 fn a_failure_in_a_stage_of_a_science_layer_is_told_too() {
     for (builder, science, line) in [
-        ("auto", "RUN true\nCOPY missing /there", 4),
-        ("classic", "RUN true\nCOPY missing /there", 4),
+        ("auto", "ARG FILE=missing\nCOPY $FILE /there", 4),
+        ("classic", "ARG FILE=missing\nCOPY $FILE /there", 4),
         (
             "auto",
             "RUN true\nFROM busybox:1.35 AS other\nRUN echo other > /o\nRUN echo a; exit 3\nFROM other\nRUN true",
