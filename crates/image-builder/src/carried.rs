@@ -39,6 +39,8 @@ pub(crate) struct Carried {
     pub(crate) spec: Spec,
     /// `label` or `artifact`.
     pub(crate) by: &'static str,
+    /// Why others that came with the image are not its spec: some of them, for people.
+    pub(crate) refused: Vec<String>,
 }
 
 /// What an image tells of its build.
@@ -117,7 +119,7 @@ pub(crate) async fn find(
         travel::decode(text).map_err(|error| format!("{error:#}")).and_then(|spec| judge.verified(spec))
     });
     let labelled = match labelled {
-        Some(Ok(spec)) => Some(Carried { spec, by: "label" }),
+        Some(Ok(spec)) => Some(Carried { spec, by: "label", refused: Vec::new() }),
         Some(Err(why)) => {
             refused.push(format!("label: {why}"));
             None
@@ -130,7 +132,7 @@ pub(crate) async fn find(
         let image = ImageName { tag: None, digest: Some(digest.clone()), ..seen.name.clone() };
         match among_artifacts(&looker.registry, &image, &judge, &mut refused).await {
             Ok(Some(spec)) if labelled.is_none() || spec.is_whole() => {
-                return Ok(Some(Carried { spec, by: "artifact" }));
+                return Ok(Some(Carried { spec, by: "artifact", refused: shortened(refused) }));
             }
             Ok(_) => {}
             Err(error) if labelled.is_none() && error.kind != ErrorKind::Connection => {
@@ -140,25 +142,32 @@ pub(crate) async fn find(
         }
     }
     if labelled.is_none() && !refused.is_empty() {
-        let all = refused.len();
-        refused.truncate(REASONS);
-        if all > REASONS {
-            refused.push(format!("and {} more", all - REASONS));
-        }
         let message = format!(
             "{} refers to {}, and none is its build spec",
-            count(all, "label or artifact"),
+            count(refused.len(), "label or artifact"),
             seen.name
         );
-        return Err(Stop::does_not_hold(message)
-            .list(refused)
-            .help(
-                "anybody who may push there can attach such a text: do not trust it. In a clone of its source tree, \
-                 `image-builder rebuild REF` needs nothing but the commit",
-            )
-            .into());
+        return Err(not_trusted(message, shortened(refused)).into());
     }
-    Ok(labelled)
+    Ok(labelled.map(|found| Carried { refused: shortened(refused), ..found }))
+}
+
+/// Refuses texts that are not the spec of the image that they came with.
+pub(crate) fn not_trusted(message: String, refused: Vec<String>) -> Stop {
+    Stop::does_not_hold(message).list(refused).help(
+        "anybody who may push there can attach such a text: do not trust it. In a clone of its source tree, \
+         `image-builder rebuild REF` needs nothing but the commit",
+    )
+}
+
+/// As many reasons as are worth reading.
+fn shortened(mut refused: Vec<String>) -> Vec<String> {
+    let all = refused.len();
+    refused.truncate(REASONS);
+    if all > REASONS {
+        refused.push(format!("and {} more", all - REASONS));
+    }
+    refused
 }
 
 /// What reading an artifact gave.

@@ -211,6 +211,13 @@ async fn travelled(
             .help("in a clone of its source tree, leave --from-spec out")
             .into());
     };
+    if !found.spec.is_whole() && !found.refused.is_empty() {
+        let message = format!(
+            "the build spec in the {} of {} lacks files, and what else came with it is not its build spec",
+            found.by, seen.name
+        );
+        return Err(carried::not_trusted(message, found.refused).into());
+    }
     let repository = planning::repository();
     travel::write(&found.spec, directory, repository.as_deref())?;
     let directory =

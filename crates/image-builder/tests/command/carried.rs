@@ -184,6 +184,11 @@ fn case_rebuild_tampered_dockerfile() {
     });
     scene.show(None, &[&[&without]]);
     scene.finds_none("science/sky/Dockerfile has the id");
+    // The label has the definition alone, and beside it is nothing but a lie.
+    scene.show(Some(&scene.genuine.clone().definition()), &[&[&tampered]]);
+    let run = scene.run(&["rebuild", "--from-spec", "out", "--yes"]).code(7);
+    assert!(run.stderr.contains("science/sky/Dockerfile does not hold what its id says"), "{}", run.stderr);
+    assert!(run.stdout.is_empty() && !scene.tree.root().join("out").exists(), "{}", run.stdout);
 }
 
 /// Layers are looked for in the repo of the spec, and what it says of exact images is shown.

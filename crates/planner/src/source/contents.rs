@@ -30,6 +30,14 @@ pub(super) struct Contents {
     pub(super) on_disk: OnDisk,
     /// As git has it, where it matters and is another than git's index knows.
     pub(super) text: Option<Vec<u8>>,
+    /// What is worth a warning.
+    pub(super) notice: Option<Problem>,
+}
+
+impl Contents {
+    fn new(id: Oid, on_disk: OnDisk, text: Option<Vec<u8>>) -> Self {
+        Self { id, on_disk, text, notice: None }
+    }
 }
 
 /// Finds out what a file's contents are in git, reading it no more than is needed.
@@ -45,7 +53,7 @@ pub(super) fn of(
             Some(id) => id,
             None => digests(stores, tracked)?.blob,
         };
-        return Ok(Contents { id, on_disk: OnDisk::Blob, text: file.bytes });
+        return Ok(Contents::new(id, OnDisk::Blob, file.bytes));
     }
     let tree = rules.of_tree(tracked);
     if let Some(known) = &tracked.known
@@ -113,7 +121,7 @@ fn unconverted(
     } else {
         OnDisk::Blob
     };
-    Ok(Contents { id, on_disk, text: file.bytes })
+    Ok(Contents::new(id, on_disk, file.bytes))
 }
 
 /// A file that git takes for unmodified though its bytes are not those of the blob.
@@ -139,7 +147,7 @@ fn unmodified(
     } else {
         OnDisk::Other { sha256: None }
     };
-    Ok(Contents { id, on_disk, text: None })
+    Ok(Contents::new(id, on_disk, None))
 }
 
 /// A file that git's index cannot tell: read, and converted as git would.
@@ -158,7 +166,8 @@ fn converted(
     if machine.is_opaque() {
         // What a program or an encoding makes of it is not known here, so it counts as it lies there.
         let text = is_text(&tracked.path).then_some(bytes);
-        return Ok(Contents { id: on_disk, on_disk: OnDisk::Blob, text });
+        let notice = tracked.known.as_ref().map(|_| only_git_can_tell(&tracked.path, machine));
+        return Ok(Contents { id: on_disk, on_disk: OnDisk::Blob, text, notice });
     }
     let in_git = to_git(machine, tracked, bytes)?;
     let id = disk::blob_id(&in_git);
@@ -171,7 +180,7 @@ fn converted(
         (false, true) => OnDisk::Other { sha256: None },
         (false, false) => OnDisk::Other { sha256: Some(sha256(&sent)) },
     };
-    Ok(Contents { id, on_disk, text })
+    Ok(Contents::new(id, on_disk, text))
 }
 
 /// The bytes that git would have for these on disk.
@@ -197,16 +206,13 @@ fn large(stores: &Stores, tracked: &Tracked, file: &FoundFile) -> Result<Content
     };
     if let (Some(known), Some(pointer), true) = (&tracked.known, &pointer, file.is_remembered) {
         // git's index says unmodified, so the pointer tells the contents without reading them.
-        return Ok(Contents {
-            id: known.id,
-            on_disk: OnDisk::Sha256(pointer.sha256.as_str().into()),
-            text: None,
-        });
+        let on_disk = OnDisk::Sha256(pointer.sha256.as_str().into());
+        return Ok(Contents::new(known.id, on_disk, None));
     }
     let digests = digests(stores, tracked)?;
     if file.size <= Pointer::MAX as u64 && Pointer::parse(&read(stores, tracked)?).is_some() {
         let on_disk = OnDisk::Lacking(not_pulled(&tracked.path).into());
-        return Ok(Contents { id: digests.blob, on_disk, text: None });
+        return Ok(Contents::new(digests.blob, on_disk, None));
     }
     let now = Pointer { sha256: digests.sha256.clone(), size: file.size };
     let id = match (&tracked.known, pointer) {
@@ -214,12 +220,24 @@ fn large(stores: &Stores, tracked: &Tracked, file: &FoundFile) -> Result<Content
         _ if file.size == 0 => digests.blob,
         _ => now.blob_id(),
     };
-    Ok(Contents { id, on_disk: OnDisk::Sha256(digests.sha256.into()), text: None })
+    Ok(Contents::new(id, OnDisk::Sha256(digests.sha256.into()), None))
 }
 
 fn not_pulled(path: &str) -> Problem {
     Problem::in_file("lfs-pointer", path, "this file is in Git LFS, and only its pointer is on disk")
         .help("fetch it: git lfs pull; or leave it out of the context with .dockerignore")
+}
+
+/// A file whose state git's index does not remember: `git status` would run the filter, and no tree may run a
+/// program here.
+fn only_git_can_tell(path: &str, machine: &Conversion) -> Problem {
+    let by = match &machine.filter {
+        Some(filter) => format!("its filter {filter:?}"),
+        None => "its working-tree-encoding".to_owned(),
+    };
+    let message = format!("only {by} can tell whether this file is modified, so it counts as a change");
+    Problem::in_file("filtered-file", path, message)
+        .help("where it is not modified, `git status` lets git's index know that; then run this again")
 }
 
 fn filtered(path: &str, filter: &str) -> Problem {

@@ -54,6 +54,8 @@ pub(super) struct Listing {
     taken_over: HashSet<String>,
     /// What could not be taken in.
     pub(super) problems: Vec<Problem>,
+    /// What is worth a warning.
+    pub(super) notices: Vec<Problem>,
     /// Paths that are missing in `entries`, or stand for more than git has there.
     gaps: Vec<String>,
 }

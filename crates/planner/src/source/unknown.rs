@@ -19,8 +19,12 @@ const MOST_DIRECTORIES: usize = 1000;
 /// Warnings about what `listing`, of the right-hand side, does not hold.
 pub(super) fn notices(stores: &Stores, listing: &Listing) -> Vec<Problem> {
     let own = stores.get(0);
-    let mut search =
-        Search { root: stores.root(), repository: &own.repository, listing, notices: Vec::new() };
+    let mut search = Search {
+        root: stores.root(),
+        repository: &own.repository,
+        listing,
+        notices: listing.notices.clone(),
+    };
     search.configuration();
     search.dockerfiles();
     let mut open: Vec<String> = ROOTS.iter().map(|root| (*root).to_owned()).collect();

@@ -92,6 +92,7 @@ fn settle(
             };
             let mode = if executable { Mode::Executable } else { Mode::File };
             let contents = contents::of(stores, rules, &tracked, file)?;
+            listing.notices.extend(contents.notice);
             // What is no text is read again by whoever finds that it should be.
             let text = contents.text.and_then(|bytes| String::from_utf8(bytes).ok());
             let text = text.map(|text| Arc::new(SourceFile { path: tracked.path.clone(), text }));

@@ -245,7 +245,13 @@ fn case_clean_filter_publishes_uncommitted_a_filter_of_the_clone_decides_nothing
     assert_eq!(clone.git(&["status", "--porcelain"]), "");
     assert_eq!((clone.sent(), clone.inputs()), expect);
     clone.touch("science/a/n.ipynb");
-    assert_eq!(clone.open().uncommitted, ["science/a/n.ipynb"], "only git could tell, by running the filter");
+    let opened = clone.open();
+    assert_eq!(opened.uncommitted, ["science/a/n.ipynb"], "only git could tell, by running the filter");
+    let [notice] = opened.inputs.now.notices.try_into().unwrap();
+    assert!(notice.message.contains("\"strip\""), "{}", notice.message);
+    assert!(notice.help.unwrap().contains("`git status`"));
+    clone.git(&["status"]);
+    assert_eq!(clone.open().uncommitted, Vec::<String>::new(), "as the help says");
 }
 
 #[test]
