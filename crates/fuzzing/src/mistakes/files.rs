@@ -137,7 +137,7 @@ fn flags() -> impl Iterator<Item = Mistake> {
         "/",
         "https://example.org/x",
         "example.org/x:1",
-        "example.org",
+        "example",
         "example.org/",
         "EXAMPLE/X Y",
         "-x",

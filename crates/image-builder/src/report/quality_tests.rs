@@ -34,7 +34,7 @@ fn sarif_names_rules_places_and_levels() {
             {
               "level": "error",
               "message": {
-                "text": "--repo \"x\" is no repo; give a registry host with a path, as in registry.example.org/images: lower case, without tag"
+                "text": "--repo \"x\" is no repo; give a registry host, with a path or without, as in registry.example.org/images: lower case, without tag"
               },
               "partialFingerprints": {
                 "imageBuilder/v1": "23af0d08c0fc061cf347d49a9ff95339"
@@ -200,7 +200,7 @@ fn gitlab_gets_a_list_of_issues() {
     [
       {
         "check_name": "repo",
-        "description": "--repo \"x\" is no repo; give a registry host with a path, as in registry.example.org/images: lower case, without tag",
+        "description": "--repo \"x\" is no repo; give a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
         "fingerprint": "23af0d08c0fc061cf347d49a9ff95339",
         "location": {
           "lines": {
