@@ -28,7 +28,8 @@ fn row_55_a_signal_ends_the_attaching_of_specs_and_loses_nothing() {
         let rule = scene.proxy.rule(artifact.from(From::Us));
         let (summary, junit) = (scene.tree.home().join("summary.md"), scene.tree.home().join("junit.xml"));
         let files = [summary.to_str().expect("UTF-8"), junit.to_str().expect("UTF-8")];
-        let mut running = scene.program(&["--summary", files[0], "--junit", files[1]]).spawn();
+        let mut running =
+            scene.program(&["--summary", files[0], "--junit", files[1]]).hearing_hangups().spawn();
         let began = wait_until(BOUND, || scene.proxy.taken(rule) > 0);
         assert!(began, "{}\n{}", running.said(), scene.proxy.show());
         let sent = Instant::now();

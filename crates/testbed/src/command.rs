@@ -20,6 +20,20 @@ pub struct Program {
     command: std::process::Command,
 }
 
+/// The same command with the system's default for SIGHUP, which it inherits ignored where the tests run under `nohup`.
+/// Standard input is empty; other streams are still to be set.
+#[must_use]
+pub fn hearing_hangups(command: &std::process::Command) -> std::process::Command {
+    let mut hearing = std::process::Command::new("/usr/bin/env");
+    hearing.arg("--default-signal=HUP").arg(command.get_program()).args(command.get_args());
+    hearing.env_clear().stdin(Stdio::null());
+    hearing.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(directory) = command.get_current_dir() {
+        hearing.current_dir(directory);
+    }
+    hearing
+}
+
 impl Program {
     /// The binary, in a tree: its root is the working directory, its home is `HOME`. The engine is the one that
     /// `IMAGE_BUILDER_TEST_HOST` names, and none where that is not set.
@@ -36,6 +50,12 @@ impl Program {
             .env("DOCKER_HOST", std::env::var_os("IMAGE_BUILDER_TEST_HOST").unwrap_or_else(nowhere))
             .stdin(Stdio::null());
         Self { command }
+    }
+
+    /// Has it hear SIGHUP also where the tests run under `nohup`.
+    #[must_use]
+    pub fn hearing_hangups(self) -> Self {
+        Self { command: hearing_hangups(&self.command) }
     }
 
     /// Adds arguments.

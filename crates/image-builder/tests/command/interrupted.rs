@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use testbed::command::hearing_hangups;
+
 use crate::support::Tree;
 
 #[test]
@@ -30,7 +32,7 @@ fn every_command_that_asks_a_registry_ends_at_a_signal() {
     ];
     for (at, arguments) in commands.into_iter().enumerate() {
         let (signal, code) = [("INT", 130), ("TERM", 143), ("HUP", 129)][at % 3];
-        let mut command = tree.command(arguments);
+        let mut command = hearing_hangups(&tree.command(arguments));
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (connection, _) = registry.accept().unwrap();
         let sent = Instant::now();

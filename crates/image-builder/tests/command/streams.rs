@@ -6,6 +6,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::thread;
 
+use testbed::command::hearing_hangups;
+
 use crate::support::Tree;
 
 #[test]
@@ -52,8 +54,7 @@ fn signals_have_exit_codes_of_their_own() {
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let socket = tree.home().join(format!("{signal}.sock"));
         let engine = UnixListener::bind(&socket).unwrap();
-        let child = tree
-            .command(&["build", "--progress", "plain"])
+        let child = hearing_hangups(&tree.command(&["build", "--progress", "plain"]))
             .env("DOCKER_HOST", format!("unix://{}", socket.display()))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
