@@ -491,6 +491,9 @@ mod tests {
                 alike &= entry.read_to_end(&mut content).is_ok() && content.len() as u64 == entry.size();
                 alike &= kind.is_file() || kind.is_hard_link() && entry.size() == 0;
                 alike &= entry.header().as_gnu().is_some();
+                // A name ends at its first NUL here, as for docker; the crate takes off the last byte only.
+                let link = entry.link_name_bytes();
+                alike &= !entry.path_bytes().contains(&0) && !link.is_some_and(|link| link.contains(&0));
                 theirs.push((entry.path_bytes().into_owned(), entry.link_name_bytes().map(std::borrow::Cow::into_owned), content));
             }
             let (mut members, mut ours) = (Members::new(&bytes[..]), Vec::new());
