@@ -225,9 +225,11 @@ impl Reach {
                 place("ca.crt")
             );
         }
-        if why.contains("fatal alert") {
+        let speaks_tls = lock(&self.ways).get(host).is_some_and(|known| known.way != Way::Plain);
+        if why.contains("fatal alert") || speaks_tls && is_cut(why) {
+            let ended = if is_cut(why) { "it ended the connection without a word: " } else { "" };
             return format!(
-                "if it wants a certificate of ours, put it and its key into {} and {}{looked}",
+                "{ended}if it wants a certificate of ours, put it and its key into {} and {}{looked}",
                 place("client.cert"),
                 place("client.key")
             );
@@ -239,6 +241,20 @@ impl Reach {
         }
         format!("is {host} the right name, and does it run; {plain}")
     }
+}
+
+/// Whether a server ended a connection and nothing says why. One that misses a certificate of ours does so after the handshake
+/// of TLS 1.3, and its alert is lost where the request was about to be sent.
+fn is_cut(why: &str) -> bool {
+    let cuts = [
+        "connection was not ready",
+        "connection closed",
+        "Connection reset",
+        "Broken pipe",
+        "close_notify",
+        "unexpected end of file",
+    ];
+    cuts.iter().any(|cut| why.contains(cut))
 }
 
 fn unchecked(builder: ClientBuilder) -> ClientBuilder {
@@ -291,5 +307,10 @@ mod tests {
         ] {
             assert!(said(why).contains(expect), "{why}: {}", said(why));
         }
+        // The same server, where its alert came too early to be heard.
+        let cut = "connection was not ready";
+        assert!(said(cut).contains("the right name"), "{}", said(cut));
+        reach.settle("r.example:5000", Way::Checked);
+        assert!(said(cut).contains("/etc/docker/certs.d/r.example:5000/client.key"), "{}", said(cut));
     }
 }
