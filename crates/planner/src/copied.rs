@@ -118,6 +118,9 @@ impl Files<'_> {
     /// Whether there is a file of this path, or one below it.
     fn holds(&self, path: &str, left: &Cell<usize>) -> Found {
         let itself = self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok();
+        if itself.is_some_and(|at| self.is_sent(&self.files[at])) {
+            return Found::Something;
+        }
         let mut best = Found::Nothing;
         for file in itself.map(|at| &self.files[at]).into_iter().chain(self.below(path)) {
             if !spend(left) {

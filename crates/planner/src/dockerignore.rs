@@ -54,18 +54,29 @@ enum Matcher {
     Expression(Expression),
 }
 
-/// A regular expression that is made when something is held against it: most layers of a tree are not built, and nobody asks what
-/// of them would be sent.
+/// A regular expression that is made when something is held against it that begins and ends as the pattern does: a tree can hold
+/// thousands of them, and few are ever asked for more.
 #[derive(Debug, Clone)]
 struct Expression {
     text: String,
+    /// What stands before the pattern's first wildcard.
+    head: String,
+    /// What stands behind its last one.
+    tail: String,
     made: OnceLock<Regex>,
 }
 
 impl Expression {
     /// Of a pattern. One that may be too large is made at once.
     fn new(text: String, pattern: &str) -> Result<Self, String> {
-        let expression = Self { text, made: OnceLock::new() };
+        // An escape can stand for a class of characters.
+        let wildcards: &[char] = &['*', '?', '[', ']', '\\'];
+        let is_plain = !pattern.contains('\\');
+        let head = pattern.split(wildcards).next().filter(|_| is_plain).unwrap_or_default().to_owned();
+        // `**/` matches nothing as well.
+        let tail = pattern.rsplit(wildcards).next().filter(|_| is_plain).unwrap_or_default();
+        let tail = tail.trim_start_matches('/').to_owned();
+        let expression = Self { text, head, tail, made: OnceLock::new() };
         if pattern.len() > SURE || pattern.contains('[') {
             let made = Regex::new(&expression.text);
             let made = made.map_err(|_| "make it simpler: it is too large".to_owned())?;
@@ -75,6 +86,9 @@ impl Expression {
     }
 
     fn matches(&self, path: &str) -> bool {
+        if !path.starts_with(&self.head) || !path.ends_with(&self.tail) {
+            return false;
+        }
         let make = || Regex::new(&self.text).expect("a short pattern makes an expression");
         self.made.get_or_init(make).is_match(path)
     }

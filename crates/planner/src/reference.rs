@@ -125,7 +125,7 @@ impl<'a> Catalog<'a> {
             .enumerate()
             .map(|(index, layer)| (layer.descriptor.target.as_str(), index))
             .collect();
-        let mut images: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut images: HashMap<&str, Vec<usize>> = HashMap::with_capacity(side.science.len());
         for (index, layer) in side.science.iter().enumerate() {
             images.entry(layer.descriptor.image.as_str()).or_default().push(index);
         }

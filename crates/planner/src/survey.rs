@@ -177,10 +177,11 @@ impl Survey {
                 finals.push(layer);
             }
         }
+        let mut certain = Vec::with_capacity(candidates.len());
         for (product, finals) in candidates {
             match finals[..] {
                 [layer] => {
-                    self.finals.insert(product, layer);
+                    certain.push((product, layer));
                     continue;
                 }
                 // All in a cycle, or any of them may stand on another: that is told elsewhere.
@@ -194,6 +195,7 @@ impl Survey {
             }
             self.doubtful.insert(product);
         }
+        self.finals = certain.into_iter().collect();
     }
 
     fn several_finals(&self, product: &ProductName, first: usize, finals: &[usize]) -> Problem {

@@ -73,7 +73,7 @@ pub(super) fn expand<'v>(
     left: &Cell<usize>,
     lookup: &dyn Fn(&str) -> Value<'v>,
 ) -> Result<Expanded, Bad> {
-    if !text.contains(['$', '\'', '"', escape]) {
+    if !text.bytes().any(|byte| matches!(byte, b'$' | b'\'' | b'"') || char::from(byte) == escape) {
         return Ok(Expanded { text: text.to_owned(), sure: true, lack: None });
     }
     let chars = text.chars().peekable();

@@ -8,6 +8,7 @@ use plan::Span;
 use crate::Problem;
 use crate::tree::SourceFile;
 
+use super::head::Head;
 use super::{frontend, words};
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
@@ -37,8 +38,9 @@ pub(super) struct Line {
     pub(super) number: u32,
     /// Of the last line that belongs to it, the end of a heredoc included.
     pub(super) end: u32,
-    /// Where the first word stands in `text`.
-    keyword: (usize, usize),
+    pub(super) head: Head,
+    /// The instruction behind an `ONBUILD`.
+    pub(super) trigger: Option<Head>,
     /// Where the text of its heredocs stands in the file, as far as variables are put into that.
     pub(super) bodies: Vec<Range<usize>>,
     /// What `text` is joined from, in order; none of them is empty.
@@ -67,32 +69,14 @@ enum Open {
 }
 
 impl Line {
-    /// The first word.
-    pub(super) fn keyword(&self) -> &str {
-        &self.text[self.keyword.0..self.keyword.1]
+    /// The keyword as it stands there.
+    pub(super) fn word(&self) -> &str {
+        self.text.trim_start().get(..self.head.keyword.len()).unwrap_or_default()
     }
 
-    /// Finds the first word, once the text is whole.
-    fn find_keyword(&mut self) {
-        let start = self.text.len() - self.text.trim_start().len();
-        let end = self.text[start..].find(is_blank).map_or(self.text.len(), |length| start + length);
-        self.keyword = (start, end);
-    }
-
-    /// Where in `text` the second word begins, or its end.
-    pub(super) fn after_keyword(&self) -> usize {
-        let end = self.keyword.1;
-        self.text.len() - self.text[end..].trim_start().len()
-    }
-
-    /// The keyword, in lower case, of the instruction that begins at `start`, and where what follows it begins.
-    pub(super) fn instruction(&self, start: usize) -> (String, usize) {
-        let text = &self.text[start..];
-        let trimmed = text.trim_start();
-        let keyword = trimmed.split(is_blank).next().unwrap_or_default();
-        let behind = start + (text.len() - trimmed.len()) + keyword.len();
-        let behind = self.text.len() - self.text[behind..].trim_start().len();
-        (keyword.to_ascii_lowercase(), behind)
+    /// What follows the keyword.
+    pub(super) fn behind(&self) -> &str {
+        &self.text[self.head.behind..]
     }
 
     /// Where a range of `text` stands in the file. A range that goes over a line end includes that.
@@ -146,9 +130,6 @@ impl Lines {
 
     /// The first mark that git left where it could not merge two versions.
     pub(super) fn conflict(&self, file: &SourceFile) -> Option<Problem> {
-        if !file.text.contains("<<<<<<<") && !file.text.contains(">>>>>>>") {
-            return None;
-        }
         let pieces = self.lines.iter().flat_map(|line| line.pieces.iter().map(|piece| piece.offset));
         let mut marks = pieces.filter(|offset| is_conflict_mark(&file.text, *offset));
         let at = marks.next()?;
@@ -203,7 +184,8 @@ pub(super) fn read(text: &str) -> Lines {
             text: String::with_capacity(room),
             number: rest.number,
             end: 0,
-            keyword: (0, 0),
+            head: Head::default(),
+            trigger: None,
             bodies: Vec::new(),
             pieces: Vec::new(),
         };
@@ -228,7 +210,10 @@ pub(super) fn read(text: &str) -> Lines {
             }
             continue;
         }
-        line.find_keyword();
+        line.head = Head::read(&line.text, 0);
+        if line.head.is("onbuild") {
+            line.trigger = Some(Head::read(&line.text, line.head.behind));
+        }
         if can_have_heredocs(&line) {
             for heredoc in words::heredocs(&line.text) {
                 let at = line.offset(heredoc.at);
@@ -263,6 +248,10 @@ fn is_conflict_mark(text: &str, at: usize) -> bool {
 
 /// A path in a context as builders clean it: below the context, whatever dots are in it. The context itself is empty.
 pub(super) fn clean(path: &str) -> String {
+    let is_clean = |pair: &[u8]| pair[0] != b'/' || !matches!(pair[1], b'/' | b'.');
+    if !path.starts_with(['/', '.']) && !path.ends_with('/') && path.as_bytes().windows(2).all(is_clean) {
+        return path.to_owned();
+    }
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {
@@ -293,12 +282,8 @@ fn push(line: &mut Line, text: &str, at: usize, escape: char) -> Option<usize> {
 
 /// Only these have heredocs, and a trigger with one of them.
 fn can_have_heredocs(line: &Line) -> bool {
-    let has = |word: &str| ["run", "copy", "add"].iter().any(|known| word.eq_ignore_ascii_case(known));
-    let keyword = line.keyword();
-    line.text.contains("<<")
-        && (has(keyword)
-            || keyword.eq_ignore_ascii_case("onbuild")
-                && line.text[line.after_keyword()..].split(is_blank).next().is_some_and(has))
+    let head = line.trigger.as_ref().unwrap_or(&line.head);
+    matches!(head.keyword.as_str(), "run" | "copy" | "add") && line.text.contains("<<")
 }
 
 /// What BuildKit splits instructions at.

@@ -7,8 +7,8 @@
 
 mod arguments;
 mod expansion;
-mod flags;
 mod frontend;
+mod head;
 mod lines;
 mod mounts;
 mod options;
@@ -273,8 +273,8 @@ fn check_size(file: &SourceFile) -> Result<(), Vec<Problem>> {
 
 fn instructions(lines: &lines::Lines) -> Vec<Instruction> {
     let instruction = |line: &lines::Line| Instruction {
-        keyword: line.keyword().to_ascii_uppercase(),
-        arguments: flags::read(line, line.after_keyword()).rest_text(line).to_owned(),
+        keyword: line.head.keyword.to_ascii_uppercase(),
+        arguments: line.text[line.head.rest..].trim().to_owned(),
         line: line.number,
         end: line.end,
     };
@@ -285,12 +285,12 @@ fn instructions(lines: &lines::Lines) -> Vec<Instruction> {
 fn overrides(lines: &lines::Lines) -> Vec<(String, u32)> {
     let mut overrides = Vec::new();
     for line in &lines.lines {
-        let keyword = line.keyword().to_ascii_uppercase();
-        match keyword.as_str() {
-            "USER" | "WORKDIR" | "ENTRYPOINT" | "CMD" => overrides.push((keyword, line.number)),
-            "ENV" => {
-                let rest = line.text[line.after_keyword()..].trim();
-                for (key, _) in words::keys(rest, lines.escape) {
+        match line.head.keyword.as_str() {
+            keyword @ ("user" | "workdir" | "entrypoint" | "cmd") => {
+                overrides.push((keyword.to_ascii_uppercase(), line.number));
+            }
+            "env" => {
+                for (key, _) in words::keys(line.behind().trim(), lines.escape) {
                     overrides.push((format!("ENV {key}"), line.number));
                 }
             }
@@ -302,11 +302,11 @@ fn overrides(lines: &lines::Lines) -> Vec<(String, u32)> {
 
 /// The keys of `LABEL` behind the last FROM. One with a variable in it is left out.
 fn labels(lines: &lines::Lines) -> Vec<(String, Span)> {
-    let stage = lines.lines.iter().rposition(|line| line.keyword().eq_ignore_ascii_case("from")).unwrap_or(0);
+    let stage = lines.lines.iter().rposition(|line| line.head.is("from")).unwrap_or(0);
     let mut labels = Vec::new();
-    for line in lines.lines[stage..].iter().filter(|line| line.keyword().eq_ignore_ascii_case("label")) {
-        let start = line.after_keyword();
-        for (key, range) in words::keys(&line.text[start..], lines.escape) {
+    for line in lines.lines[stage..].iter().filter(|line| line.head.is("label")) {
+        let start = line.head.behind;
+        for (key, range) in words::keys(line.behind(), lines.escape) {
             labels.push((key, line.span(start + range.start..start + range.end)));
         }
     }

@@ -1,6 +1,6 @@
 //! `RUN --mount`: keys and values, in the order in which builders read them (`instructions/commands_runmount.go`).
 
-use super::flags::{Flag, Part};
+use super::head::{Flag, Part};
 use super::lines::{self, Line};
 use super::rules::{Rules, did_you_mean};
 use super::{Source, Taken};

@@ -1,6 +1,6 @@
 //! Flags that instructions take, as of Docker 29: one that an older builder does not know is not refused.
 
-use super::flags::{Flag, Flags};
+use super::head::{Flag, Head};
 use super::lines::Line;
 use super::mounts;
 use super::rules::{Rules, did_you_mean};
@@ -47,24 +47,24 @@ const HEALTHCHECK: Known = &[
 ];
 
 /// Finds flags that no builder takes.
-pub(super) fn check(rules: &mut Rules<'_>, line: &Line, keyword: &str, flags: &Flags) {
-    let known = match keyword {
+pub(super) fn check(rules: &mut Rules<'_>, line: &Line, head: &Head) {
+    let known = match head.keyword.as_str() {
         "from" => FROM,
         "run" => RUN,
         "copy" => COPY,
         "add" => ADD,
-        "healthcheck" if flags.rest_text(line).eq_ignore_ascii_case("none") => return,
+        "healthcheck" if line.text[head.rest..].trim().eq_ignore_ascii_case("none") => return,
         "healthcheck" => HEALTHCHECK,
         // Builders take these for the name of an argument.
         "arg" => return,
         _ => &[],
     };
     let mut used: Vec<&str> = Vec::new();
-    for flag in &flags.flags {
+    for flag in &head.flags {
         let name = flag.name();
         let Some((name, takes)) = known.iter().find(|(known, _)| *known == name) else {
             let known: Vec<&str> = known.iter().map(|(known, _)| *known).collect();
-            let message = format!("{} takes no flag --{name}", keyword.to_ascii_uppercase());
+            let message = format!("{} takes no flag --{name}", head.keyword.to_ascii_uppercase());
             rules.defect(line, flag.range(), "flag", message, did_you_mean(name, &known));
             continue;
         };

@@ -9,7 +9,7 @@ use crate::{Problem, suggest};
 
 use super::arguments::Global;
 use super::expansion::{Bad, Lack};
-use super::flags::{self, Part};
+use super::head::{Flag, Head, Part};
 use super::lines::{self, Line, Lines};
 use super::rules::Rules;
 use super::scope::On;
@@ -79,14 +79,13 @@ pub(super) fn of_dockerfile(
     rules: &mut Rules<'_>,
 ) -> Named {
     let mut found = Found::new(file);
-    found.later = lines.lines.iter().filter_map(stage_name).map(|(name, _)| name.to_lowercase()).collect();
+    found.later = lines.lines.iter().filter_map(stage_name).map(str::to_lowercase).collect();
     // For each stage, the index of the reference at the bottom of its chain.
     let mut bottoms: Vec<Option<usize>> = Vec::new();
     let mut early = None;
     for (number, line) in lines.lines.iter().enumerate() {
-        let keyword = line.keyword().to_ascii_lowercase();
         found.check_keyword(line);
-        match keyword.as_str() {
+        match line.head.keyword.as_str() {
             "from" => {
                 let (bottom, on) = found.from(line, lines.escape, &global, &bottoms);
                 bottoms.push(bottom);
@@ -94,36 +93,37 @@ pub(super) fn of_dockerfile(
                 found.triggers.push(Vec::new());
                 if let On::Stage(stage) = on {
                     for trigger in found.triggers.get(stage).cloned().unwrap_or_default() {
-                        let trigger = &lines.lines[trigger];
-                        found.instruction(trigger, trigger.after_keyword());
-                        rules.instruction(trigger, trigger.after_keyword(), Some(&global));
+                        let line = &lines.lines[trigger];
+                        let Some(trigger) = &line.trigger else { continue };
+                        found.instruction(line, trigger);
+                        rules.instruction(line, trigger, Some(&global));
                     }
                 }
             }
             "arg" if bottoms.is_empty() => {
-                rules.arg(line, line.after_keyword(), None);
-                if let Err(bad) = global.declare(&line.text[line.after_keyword()..], lines.escape) {
-                    found.bad(line, line.after_keyword(), "ARG", &bad, &global);
+                rules.arg(line, line.head.behind, None);
+                if let Err(bad) = global.declare(line.behind(), lines.escape) {
+                    found.bad(line, line.head.behind, "ARG", &bad, &global);
                 }
             }
             known if bottoms.is_empty() && INSTRUCTIONS.contains(&known) => {
                 early.get_or_insert(line);
             }
             "onbuild" => {
-                rules.instruction(line, 0, Some(&global));
+                rules.instruction(line, &line.head, Some(&global));
                 found.trigger(line);
                 found.triggers[bottoms.len() - 1].push(number);
             }
             _ if bottoms.is_empty() => {}
             _ => {
-                found.instruction(line, 0);
-                rules.instruction(line, 0, Some(&global));
+                found.instruction(line, &line.head);
+                rules.instruction(line, &line.head, Some(&global));
             }
         }
     }
     if !bottoms.is_empty() {
         if let Some(line) = early {
-            let message = format!("{} before the first FROM", line.keyword().to_ascii_uppercase());
+            let message = format!("{} before the first FROM", line.head.keyword.to_ascii_uppercase());
             let help = "a Dockerfile begins with FROM; only ARG may stand before it";
             found.problem(line, 0, "no-from", message, help);
         }
@@ -164,7 +164,7 @@ pub(super) fn of_fragment(
     let mut found = Found::new(file);
     for line in &lines.lines {
         found.check_keyword(line);
-        if line.keyword().eq_ignore_ascii_case("from") {
+        if line.head.is("from") {
             found.problem(
                 line,
                 0,
@@ -174,11 +174,11 @@ pub(super) fn of_fragment(
             );
             continue;
         }
-        rules.instruction(line, 0, Some(global));
-        if line.keyword().eq_ignore_ascii_case("onbuild") {
+        rules.instruction(line, &line.head, Some(global));
+        if line.trigger.is_some() {
             found.trigger(line);
         } else {
-            found.instruction(line, 0);
+            found.instruction(line, &line.head);
         }
     }
     Named {
@@ -193,9 +193,8 @@ pub(super) fn of_fragment(
 
 /// What a trigger is, and which stages or images it names.
 fn trigger(line: &Line) -> Trigger {
-    let (keyword, behind) = line.instruction(line.after_keyword());
-    let flags = flags::read(line, behind).flags;
-    let named = flags.iter().filter_map(|flag| match (keyword.as_str(), flag.name()) {
+    let head = line.trigger.as_ref().unwrap_or(&line.head);
+    let named = head.flags.iter().filter_map(|flag| match (head.keyword.as_str(), flag.name()) {
         ("copy", "from") => flag.value().map(|value| value.text.to_owned()),
         ("run", "mount") => {
             let fields = flag.fields();
@@ -206,28 +205,28 @@ fn trigger(line: &Line) -> Trigger {
     });
     let is_name = |name: &String| !name.is_empty() && !name.contains('$') && name.parse::<i64>().is_err();
     Trigger {
-        text: line.text[line.after_keyword()..].trim().to_owned(),
+        text: line.behind().trim().to_owned(),
         line: line.number,
         names: named.filter(is_name).collect(),
     }
 }
 
-/// The name behind `AS`, and where it stands in the line.
-fn stage_name(line: &Line) -> Option<(&str, usize)> {
-    if !line.keyword().eq_ignore_ascii_case("from") {
+/// The name behind `AS`.
+fn stage_name(line: &Line) -> Option<&str> {
+    if !line.head.is("from") {
         return None;
     }
-    let words = from_words(line);
-    match words.as_slice() {
-        [_, (keyword, _), (name, at)] if keyword.eq_ignore_ascii_case("as") => Some((name, *at)),
+    match from_words(line).as_slice() {
+        [_, (keyword, _), (name, _)] if keyword.eq_ignore_ascii_case("as") => Some(*name),
         _ => None,
     }
 }
 
 /// What `FROM --platform=` says.
 fn platform(line: &Line, escape: char, global: &Global<'_>) -> Platform {
-    let flags = flags::read(line, line.after_keyword()).flags;
-    let Some(flag) = flags.iter().find(|flag| flag.name() == "platform") else { return Platform::Target };
+    let Some(flag) = line.head.flags.iter().find(|flag| flag.name() == "platform") else {
+        return Platform::Target;
+    };
     let value = flag.value().and_then(|value| global.expand(value.text, escape).ok());
     match value {
         Some(value) if value.lack.is_none() && !value.text.is_empty() => Platform::Named(value.text),
@@ -237,7 +236,7 @@ fn platform(line: &Line, escape: char, global: &Global<'_>) -> Platform {
 
 /// What stands behind the flags of a FROM.
 fn from_words(line: &Line) -> Vec<(&str, usize)> {
-    let start = flags::read(line, line.after_keyword()).rest;
+    let start = line.head.rest;
     let mut words = Vec::new();
     let mut at = start;
     for word in line.text[start..].split(lines::is_blank) {
@@ -273,9 +272,9 @@ impl<'a> Found<'a> {
         bottoms: &[Option<usize>],
     ) -> (Option<usize>, On) {
         let words = from_words(line);
-        let (word, at) = match words.as_slice() {
-            [image] => *image,
-            [image, (keyword, _), _] if keyword.eq_ignore_ascii_case("as") => *image,
+        let ((word, at), stage) = match words.as_slice() {
+            [image] => (*image, None),
+            [image, (keyword, _), name] if keyword.eq_ignore_ascii_case("as") => (*image, Some(*name)),
             _ => {
                 let help = "write `FROM image` or `FROM image AS name`";
                 self.problem(line, 0, "from", "FROM takes one image, and AS with one name".to_owned(), help);
@@ -312,7 +311,7 @@ impl<'a> Found<'a> {
         if let Some(own) = self.references.get_mut(before) {
             own.platform = platform(line, escape, global);
         }
-        if let Some((name, at)) = stage_name(line) {
+        if let Some((name, at)) = stage {
             let lower = name.to_lowercase();
             if is_stage_name(&lower) {
                 self.stages.insert(lower, self.count);
@@ -357,35 +356,25 @@ impl<'a> Found<'a> {
 
     /// A trigger, where it is written. What it names is looked up where it runs.
     fn trigger(&mut self, line: &Line) {
-        let start = line.after_keyword();
-        let (keyword, _) = line.instruction(start);
-        if matches!(keyword.as_str(), "onbuild" | "from" | "maintainer") {
-            let message = format!("ONBUILD {} is not allowed", keyword.to_ascii_uppercase());
-            self.problem(line, start, "onbuild", message, "use another instruction as a trigger");
+        let Some(trigger) = &line.trigger else { return };
+        if matches!(trigger.keyword.as_str(), "onbuild" | "from" | "maintainer") {
+            let message = format!("ONBUILD {} is not allowed", trigger.keyword.to_ascii_uppercase());
+            self.problem(line, line.head.behind, "onbuild", message, "use another instruction as a trigger");
         }
     }
 
-    /// Any other instruction, which begins at `start` of the line; that is 0 but for a trigger.
-    fn instruction(&mut self, line: &Line, start: usize) {
-        let (keyword, behind) = line.instruction(start);
-        match keyword.as_str() {
-            "copy" => {
-                for flag in flags::read(line, behind).flags {
-                    if flag.name() == "from"
-                        && let Some(value) = flag.value()
-                    {
+    /// Any other instruction: that of the line, or the trigger in it.
+    fn instruction(&mut self, line: &Line, head: &Head) {
+        for flag in &head.flags {
+            match (head.keyword.as_str(), flag.name()) {
+                ("copy", "from") => {
+                    if let Some(value) = flag.value() {
                         self.copy_from(line, &value);
                     }
                 }
+                ("run", "mount") => self.mount(line, flag),
+                _ => {}
             }
-            "run" => {
-                for flag in flags::read(line, behind).flags {
-                    if flag.name() == "mount" {
-                        self.mount(line, &flag);
-                    }
-                }
-            }
-            _ => {}
         }
     }
 
@@ -400,7 +389,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn mount(&mut self, line: &Line, flag: &flags::Flag) {
+    fn mount(&mut self, line: &Line, flag: &Flag) {
         let fields = flag.fields();
         let Some((_, value)) = fields.iter().find(|(key, _)| key.trim_matches(['"', ' ']) == "from") else {
             return;
@@ -463,25 +452,19 @@ impl<'a> Found<'a> {
 
     /// Words that are no instruction, arguments that would choose a frontend.
     fn check_keyword(&mut self, line: &Line) {
-        let keyword = line.keyword().to_ascii_lowercase();
-        let mut rest = &line.text[line.after_keyword()..];
-        let mut sets = keyword == "arg";
-        if keyword == "onbuild"
-            && let Some((trigger, arguments)) = rest.trim_start().split_once(char::is_whitespace)
-        {
-            (sets, rest) = (trigger.eq_ignore_ascii_case("arg"), arguments);
-        }
-        if sets && frontend::is_chosen(rest) {
+        let head = line.trigger.as_ref().unwrap_or(&line.head);
+        if head.is("arg") && frontend::is_chosen(&line.text[head.behind..]) {
             let message = "ARG BUILDKIT_SYNTAX with a value: it steers the builder itself".to_owned();
             self.problem(line, 0, "buildkit-argument", message, "remove it");
         }
-        if !INSTRUCTIONS.contains(&keyword.as_str()) && self.problems.len() < MAX_PROBLEMS {
-            let help = match suggest::closest(&keyword, INSTRUCTIONS.into_iter()) {
+        let keyword = line.head.keyword.as_str();
+        if !INSTRUCTIONS.contains(&keyword) && self.problems.len() < MAX_PROBLEMS {
+            let help = match suggest::closest(keyword, INSTRUCTIONS.into_iter()) {
                 Some(known) => format!("did you mean {}?", known.to_ascii_uppercase()),
                 None => "a line begins with an instruction, or goes on with one that ends in a continuation"
                     .to_owned(),
             };
-            self.problem(line, 0, "instruction", format!("{:?} is no instruction", line.keyword()), help);
+            self.problem(line, 0, "instruction", format!("{:?} is no instruction", line.word()), help);
         }
     }
 

@@ -3,12 +3,14 @@
 //!
 //! Does not know which files there are. References and stages are looked at elsewhere.
 
+use std::borrow::Cow;
+
 use crate::tree::SourceFile;
 use crate::{Problem, suggest};
 
 use super::arguments::Global;
 use super::expansion::{Bad, Expanded, Quotes};
-use super::flags;
+use super::head::Head;
 use super::lines::{self, Line};
 use super::scope::{On, Scopes};
 use super::{Source, Taken, options, ports, signals, words};
@@ -27,8 +29,8 @@ pub(super) struct Rules<'a> {
 }
 
 /// A word of an instruction, quotes and variables still in it.
-struct Word {
-    text: String,
+struct Word<'l> {
+    text: Cow<'l, str>,
     /// Where it stands in the line.
     range: std::ops::Range<usize>,
 }
@@ -56,9 +58,8 @@ impl<'a> Rules<'a> {
 
     /// A stage begins.
     pub(super) fn begin(&mut self, line: &Line, on: On, global: &Global<'_>) {
-        let flags = flags::read(line, line.after_keyword());
-        options::check(self, line, "from", &flags);
-        let platform = flags.flags.iter().find(|flag| flag.name() == "platform");
+        options::check(self, line, &line.head);
+        let platform = line.head.flags.iter().find(|flag| flag.name() == "platform");
         if let Some(flag) = platform
             && let Some(value) = flag.value()
             && let Ok(platform) = global.expand(value.text, self.escape)
@@ -70,17 +71,15 @@ impl<'a> Rules<'a> {
         self.scopes.begin(on);
     }
 
-    /// Any other instruction, which begins at `start` of the line; that is 0 but for a trigger.
-    pub(super) fn instruction(&mut self, line: &Line, start: usize, global: Option<&Global<'_>>) {
-        let (keyword, behind) = line.instruction(start);
-        let flags = flags::read(line, behind);
-        options::check(self, line, &keyword, &flags);
-        let rest = flags.rest;
-        match keyword.as_str() {
-            "env" | "label" => self.pairs(line, &keyword, rest),
-            "arg" => self.arg(line, behind, global),
-            "copy" => self.copy(line, "COPY", &flags),
-            "add" => self.copy(line, "ADD", &flags),
+    /// Any other instruction: that of the line, or the trigger in it.
+    pub(super) fn instruction(&mut self, line: &Line, head: &Head, global: Option<&Global<'_>>) {
+        options::check(self, line, head);
+        let rest = head.rest;
+        match head.keyword.as_str() {
+            keyword @ ("env" | "label") => self.pairs(line, keyword, rest),
+            "arg" => self.arg(line, head.behind, global),
+            "copy" => self.copy(line, "COPY", head),
+            "add" => self.copy(line, "ADD", head),
             "run" => {
                 if let Json::Strings(words) = self.json(line, rest)
                     && words.is_empty()
@@ -95,7 +94,7 @@ impl<'a> Rules<'a> {
             "shell" => self.shell(line, rest),
             "volume" => self.volume(line, rest),
             "expose" => self.expose(line, rest),
-            "user" | "workdir" | "maintainer" | "stopsignal" => self.single(line, &keyword, rest),
+            keyword @ ("user" | "workdir" | "maintainer" | "stopsignal") => self.single(line, keyword, rest),
             "onbuild" if rest >= line.text.trim_end().len() => {
                 self.arguments(line, rest, "ONBUILD takes an instruction", "write the instruction behind it");
             }
@@ -107,18 +106,20 @@ impl<'a> Rules<'a> {
     /// builders look at that where it runs.
     pub(super) fn triggered(&self, line: &Line) -> Vec<Taken> {
         let mut rules = Rules::new(self.file, self.escape);
-        rules.instruction(line, line.after_keyword(), None);
+        if let Some(trigger) = &line.trigger {
+            rules.instruction(line, trigger, None);
+        }
         rules.taken
     }
 
     /// `ENV` and `LABEL`: `key=value …`, or `key value` of old.
     fn pairs(&mut self, line: &Line, keyword: &str, rest: usize) {
-        let upper = keyword.to_ascii_uppercase();
-        let help = format!("write `{upper} name=\"value\"`");
+        let upper = || keyword.to_ascii_uppercase();
+        let help = || format!("write `{} name=\"value\"`", upper());
         let text = line.text[rest..].trim_end();
         let words = words::split(text, self.escape);
         let Some(first) = words.first() else {
-            return self.arguments(line, rest, &format!("{upper} sets nothing"), &help);
+            return self.arguments(line, rest, &format!("{} sets nothing", upper()), &help());
         };
         let mut set = Vec::new();
         if first.contains('=') {
@@ -126,6 +127,7 @@ impl<'a> Rules<'a> {
                 let at = rest + (word.as_ptr().addr() - text.as_ptr().addr());
                 let range = at..at + word.len();
                 let Some((key, value)) = word.split_once('=') else {
+                    let upper = upper();
                     let help = if word.starts_with('#') {
                         "a comment has a line of its own".to_owned()
                     } else {
@@ -135,23 +137,23 @@ impl<'a> Rules<'a> {
                     return self.defect(line, range, "arguments", message, help);
                 };
                 if key.is_empty() {
-                    let message = format!("{upper}: a name is missing before the '='");
-                    return self.defect(line, range, "arguments", message, help);
+                    let message = format!("{}: a name is missing before the '='", upper());
+                    return self.defect(line, range, "arguments", message, help());
                 }
-                set.push((key.to_owned(), value.to_owned(), range));
+                set.push((key, value, range));
             }
         } else {
             let Some((key, value)) = text.split_once(lines::is_blank) else {
-                let message = format!("{upper} {text} has no value");
-                return self.arguments(line, rest, &message, &help);
+                let message = format!("{} {text} has no value", upper());
+                return self.arguments(line, rest, &message, &help());
             };
             let value = value.trim_start_matches(lines::is_blank);
-            set.push((key.to_owned(), value.to_owned(), rest..rest + text.len()));
+            set.push((key, value, rest..rest + text.len()));
         }
         let mut known = Vec::new();
         for (key, value, range) in set {
-            let key = self.expand(line, &key, range.clone());
-            let value = self.expand(line, &value, range);
+            let key = self.expand(line, key, range.clone());
+            let value = self.expand(line, value, range);
             if let (Some(key), Some(value)) = (key, value) {
                 known.push((key.text, value));
             }
@@ -194,20 +196,20 @@ impl<'a> Rules<'a> {
         }
     }
 
-    fn copy(&mut self, line: &Line, keyword: &'static str, flags: &flags::Flags) {
-        let Some(mut words) = self.list(line, flags.rest) else { return };
+    fn copy(&mut self, line: &Line, keyword: &'static str, head: &Head) {
+        let Some(mut words) = self.list(line, head.rest) else { return };
         let destination = words.pop();
         let (Some(destination), false) = (destination, words.is_empty()) else {
             let message = format!("{keyword} takes at least one source and a destination");
             let help = format!("write `{keyword} source destination`");
-            return self.arguments(line, flags.rest, &message, &help);
+            return self.arguments(line, head.rest, &message, &help);
         };
         self.expand(line, &destination.text, destination.range);
         let flag = |name: &str| {
-            let flag = flags.flags.iter().find(|flag| flag.name() == name)?;
+            let flag = head.flags.iter().find(|flag| flag.name() == name)?;
             flag.value().filter(|value| !value.text.is_empty()).map(|value| value.text)
         };
-        let checksum = flags.flags.iter().find(|flag| flag.name() == "checksum" && keyword == "ADD");
+        let checksum = head.flags.iter().find(|flag| flag.name() == "checksum" && keyword == "ADD");
         let is_of_context = flag("from").is_none();
         let heredocs = if line.text.contains("<<") { words::heredocs(&line.text) } else { Vec::new() };
         let mut taken = Taken { keyword, sources: Vec::new(), complete: true, literal: false };
@@ -239,8 +241,8 @@ impl<'a> Rules<'a> {
         if is_of_context {
             self.taken.push(taken);
         }
-        for body in line.bodies.clone() {
-            self.heredoc(body);
+        for body in &line.bodies {
+            self.heredoc(body.clone());
         }
     }
 
@@ -349,13 +351,13 @@ impl<'a> Rules<'a> {
     }
 
     /// JSON or words. `None` where it is something that no builder takes, which is then told.
-    fn list(&mut self, line: &Line, rest: usize) -> Option<Vec<Word>> {
+    fn list<'l>(&mut self, line: &'l Line, rest: usize) -> Option<Vec<Word<'l>>> {
         match self.json(line, rest) {
             Json::None => Some(split(line, rest)),
             Json::Others => None,
             Json::Strings(strings) => {
                 let end = line.text.trim_end().len();
-                Some(strings.into_iter().map(|text| Word { text, range: rest..end }).collect())
+                Some(strings.into_iter().map(|text| Word { text: text.into(), range: rest..end }).collect())
             }
         }
     }
@@ -450,12 +452,12 @@ pub(super) fn did_you_mean(word: &str, known: &[&str]) -> String {
     }
 }
 
-fn split(line: &Line, rest: usize) -> Vec<Word> {
+fn split(line: &Line, rest: usize) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut at = rest;
     for word in line.text[rest..].split(lines::is_blank) {
         if !word.is_empty() {
-            words.push(Word { text: word.to_owned(), range: at..at + word.len() });
+            words.push(Word { text: Cow::Borrowed(word), range: at..at + word.len() });
         }
         at += word.len() + 1;
     }

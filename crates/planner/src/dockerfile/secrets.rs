@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use super::flags::{self, Flag};
+use super::head::Flag;
 use super::lines::Lines;
 
 /// The ids, each once.
 pub(super) fn mounted(lines: &Lines) -> BTreeSet<String> {
-    let runs = lines.lines.iter().filter(|line| line.keyword().eq_ignore_ascii_case("run"));
-    let flags = runs.flat_map(|line| flags::read(line, line.after_keyword()).flags);
-    flags.filter(|flag| flag.name() == "mount").filter_map(|flag| id(&flag)).collect()
+    let runs = lines.lines.iter().map(|line| &line.head).filter(|head| head.is("run"));
+    let flags = runs.flat_map(|head| &head.flags);
+    flags.filter(|flag| flag.name() == "mount").filter_map(id).collect()
 }
 
 fn id(mount: &Flag) -> Option<String> {

@@ -151,12 +151,11 @@ pub(super) fn is_wanted(path: &[u8]) -> bool {
 
 /// What is wrong with a path.
 fn unfit(path: &[u8]) -> Option<&'static str> {
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~');
+    // Nearly all are ASCII, which is seen without a look at each byte by itself.
+    let is_plain = path.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
     match std::str::from_utf8(path) {
         Err(_) => Some("is not UTF-8"),
-        Ok(text) if !path.iter().all(is_plain) && text.chars().any(char::is_control) => {
-            Some("holds a control character")
-        }
+        Ok(text) if !is_plain && text.chars().any(char::is_control) => Some("holds a control character"),
         Ok(text) if text.len() > MAX_PATH => Some("is longer than 4096 bytes"),
         Ok(_) => None,
     }
@@ -193,7 +192,7 @@ struct Open<'list> {
 fn directories(entries: &[Rc<Entry>], gaps: &[String]) -> HashMap<String, Directory> {
     let unknown: HashSet<&str> =
         gaps.iter().flat_map(|gap| std::iter::successors(parent(gap), |path| parent(path))).collect();
-    let mut directories = HashMap::new();
+    let mut directories = HashMap::with_capacity(entries.len() / 4);
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut close = |open: &mut Vec<Open<'_>>, end: usize| {
         let Some(done) = open.pop() else { return };

@@ -1,10 +1,10 @@
 //! What the configuration and the attributes of a repository say of its files on disk.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use git2::Repository;
+use hashbrown::HashMap;
 
 use super::SourceError;
 use super::attributes::{ATTRIBUTES, TreeAttributes};

@@ -57,8 +57,11 @@ impl Search<'_> {
             else {
                 continue;
             };
-            let descriptor = format!("{directory}/{DESCRIPTOR}");
-            if ROOTS.contains(&directory) || self.is_in_layer(directory) || self.is_file(&descriptor) {
+            if ROOTS.contains(&directory) || self.is_in_layer(directory) {
+                continue;
+            }
+            let descriptor = descriptor(directory);
+            if self.is_file(&descriptor) {
                 continue;
             }
             let message = format!("this Dockerfile has no {DESCRIPTOR} beside it, so it is no layer");
@@ -80,8 +83,8 @@ impl Search<'_> {
             .collect();
         names.sort_unstable();
         for name in names {
-            let path = format!("{directory}/{name}");
-            let descriptor = format!("{path}/{DESCRIPTOR}");
+            let path = [directory, "/", &name].concat();
+            let descriptor = descriptor(&path);
             if self.is_known(&descriptor)
                 || self.repository.is_path_ignored(self.root.join(&path)).unwrap_or(false)
             {
@@ -110,12 +113,17 @@ impl Search<'_> {
 
     fn is_in_layer(&self, directory: &str) -> bool {
         std::iter::successors(Some(directory), |path| parent(path))
-            .any(|directory| self.is_known(&format!("{directory}/{DESCRIPTOR}")))
+            .any(|directory| self.is_known(&descriptor(directory)))
     }
 
     fn is_file(&self, path: &str) -> bool {
         self.root.join(path).symlink_metadata().is_ok_and(|found| found.is_file())
     }
+}
+
+/// Of a layer: `science/nist/sciserver-image.json`.
+fn descriptor(directory: &str) -> String {
+    [directory, "/", DESCRIPTOR].concat()
 }
 
 fn not_in_git(path: &str, message: &str) -> Problem {
