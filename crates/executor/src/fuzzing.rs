@@ -7,10 +7,9 @@ use hyper_util::rt::TokioIo;
 use plan::{Context, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::build;
-use crate::context::{self, CONSTANT_TIME, ContextError, Generated};
-use crate::dockerfile;
-use crate::progress::Heard;
+use crate::build::context::{self, CONSTANT_TIME, ContextError, Generated};
+use crate::build::progress::Heard;
+use crate::build::{self, dockerfile};
 
 /// The archive of a context, as it is sent.
 ///

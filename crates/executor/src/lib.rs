@@ -5,58 +5,25 @@
 //! what engine and registry show. [`run()`] is the one entry; it speaks through [`Event`]s and ends in a
 //! [`RunResult`], which it also writes to `result.json`.
 
-mod build;
-mod container;
-pub mod contents;
-pub mod context;
-mod course;
-mod dockerfile;
-mod drift;
-pub mod endpoint;
-mod engine;
-pub mod error;
-pub mod event;
-mod failing;
+pub mod build;
+mod cleanup;
+pub mod engine;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-pub mod images;
-mod labels;
-mod lock;
-mod mark;
+pub mod image_reader;
 #[cfg(test)]
 mod model;
-mod moving;
-mod onbuild;
-pub mod options;
-mod platform;
-mod prepare;
-mod printed;
-mod progress;
+mod preflight;
 pub mod promote;
-mod publish;
 mod push;
-mod record;
 mod redact;
-mod resolve;
-pub mod result;
-mod resume;
-mod retry;
-mod reuse;
 pub mod rollback;
 pub mod run;
-mod schedule;
-mod secrets;
-mod session;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
-mod standing;
-mod sweep;
-mod trial;
-mod weigh;
-mod work;
 
-pub use error::{RunError, RunErrorKind};
-pub use event::Event;
-pub use options::{BuildSecret, BuilderChoice, Drift, Options, Relation};
-pub use result::{BuildResult, Comparison, FailedAt, Failure, Outcome, RunResult, TestResult, Within};
+pub use run::error::{RunError, RunErrorKind};
+pub use run::event::Event;
+pub use run::options::{BuildSecret, BuilderChoice, Drift, Options, Relation};
+pub use run::result::{BuildResult, Comparison, FailedAt, Failure, Outcome, RunResult, TestResult, Within};
 pub use run::run;

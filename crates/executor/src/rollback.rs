@@ -13,13 +13,13 @@ use registry::Registry;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{RunError, from_push, from_registry};
-use crate::moving::{Shown, Subject};
-use crate::options::Relation;
 use crate::promote::{History, Move, sort};
-use crate::publish::is_newer;
-use crate::push::{PushFailure, persist};
-use crate::result::Failure;
+use crate::push::build_tag::{PushFailure, persist};
+use crate::push::moving_tag::{Shown, Subject};
+use crate::run::error::{RunError, from_push, from_registry};
+use crate::run::options::Relation;
+use crate::run::result::Failure;
+use crate::run::tag_order::is_newer;
 
 /// The version of [`Rollback`] as published data.
 pub const FORMAT_VERSION: &str = "1.0";

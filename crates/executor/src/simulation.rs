@@ -10,8 +10,8 @@ use std::time::Duration;
 use plan::{Build, BuildContext, BuildId, ComparedWith, FORMAT_VERSION, Kind, Plan, Revision};
 
 use crate::build::Made;
-use crate::course::{Course, unstarted};
-use crate::publish::Push;
+use crate::run::build_state::{Course, unstarted};
+use crate::run::tag_order::Push;
 
 /// What is run.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 
-use executor::context::{CONSTANT_TIME, Generated, stream};
+use executor::build::context::{CONSTANT_TIME, Generated, stream};
 use plan::{Context, Entry, EntryKind, Expect};
 
 const SIZE: u64 = 2 << 30;

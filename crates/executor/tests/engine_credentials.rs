@@ -13,7 +13,7 @@ use bollard::auth::DockerCredentials;
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, PushImageOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
 };
-use executor::endpoint::{self, EndpointRequest};
+use executor::engine::endpoint::{self, EndpointRequest};
 use futures_util::TryStreamExt;
 use plan::ImageName;
 use registry::{DockerConfig, Options, Registry};

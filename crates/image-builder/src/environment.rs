@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use executor::endpoint::{Endpoint, EndpointRequest};
+use executor::engine::endpoint::{Endpoint, EndpointRequest};
 use registry::{DockerConfig, Registry, Trust};
 
 use crate::exit::Stop;
@@ -93,7 +93,7 @@ pub(crate) fn endpoint(host: Option<&str>, config: &DockerConfig) -> anyhow::Res
         cert_path: variable("DOCKER_CERT_PATH")?.map(Into::into),
         config_dir: docker_config_directory(),
     };
-    Ok(executor::endpoint::resolve(&wanted, config)?)
+    Ok(executor::engine::endpoint::resolve(&wanted, config)?)
 }
 
 /// Where what can be fetched again is kept: `image-builder` in `XDG_CACHE_HOME`, else in `.cache` of the home directory.

@@ -1,6 +1,6 @@
 //! Exit codes, and the one place where an error becomes one.
 
-use executor::endpoint::EndpointError;
+use executor::engine::endpoint::EndpointError;
 use executor::{Failure, RunError, RunErrorKind, RunResult};
 use planner::Problem;
 use planner::source::{ErrorKind, SourceError};
@@ -207,7 +207,7 @@ mod tests {
 
     fn result(failures: &[Option<Failure>]) -> RunResult {
         RunResult {
-            format_version: executor::result::FORMAT_VERSION.to_owned(),
+            format_version: executor::run::result::FORMAT_VERSION.to_owned(),
             run: "r".to_owned(),
             commit: "0".repeat(40),
             repo: "localhost:5000/x".to_owned(),

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use executor::images;
+use executor::image_reader::lookup;
 use plan::ImageName;
 use planner::config::{self, Config};
 use planner::source;

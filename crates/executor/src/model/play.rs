@@ -10,7 +10,7 @@ use super::outside::Outside;
 use super::runner::{End, Rule, Run};
 use super::story::{Deed, RunSeed};
 use super::tree::Tree;
-use crate::course::{is_success, unstarted};
+use crate::run::build_state::{is_success, unstarted};
 use crate::{BuildResult, Outcome};
 
 /// What all properties together went through.

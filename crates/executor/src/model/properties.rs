@@ -12,7 +12,7 @@ use super::runner::{End, Rule};
 use super::story::{Kind, RunSeed, Story, What, story};
 use super::tree::Tree;
 use crate::Relation;
-use crate::course::is_success;
+use crate::run::build_state::is_success;
 
 /// The plan of a commit, as the story has it. The first commit has nothing to be compared with.
 fn plan_of(story: &Story, tree: &Tree, commit: usize) -> Plan {

@@ -5,10 +5,10 @@ use super::runner::{Rule, Run, Task};
 use super::story::Kind;
 use super::tree::PREFIX;
 use crate::Relation;
-use crate::moving::{current_parents, must_move, own_tag, read_shown};
-use crate::publish::{Push, Rank};
-use crate::push::{PushFailure, is_ours};
-use crate::result::Failure;
+use crate::push::build_tag::{PushFailure, is_ours};
+use crate::push::moving_tag::{current_parents, must_move, own_tag, read_shown};
+use crate::run::result::Failure;
+use crate::run::tag_order::{Push, Rank};
 
 /// How often a push is tried. Waits are no matter here: any order of steps may come between two attempts.
 const ATTEMPTS: u32 = 3;

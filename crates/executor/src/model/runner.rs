@@ -11,15 +11,15 @@ use super::outside::{Image, Outside};
 use super::pushing::At;
 use super::story::{Cut, How, Kind, RunSeed, What};
 use super::tree::{PREFIX, Tree};
+use crate::build::labels::{self, Base, Moment};
 use crate::build::{BuildFailure, Made};
-use crate::course::Course;
-use crate::labels::{self, Base, Moment};
-use crate::prepare::{Prepared, complete};
-use crate::publish::Push;
-use crate::resolve::{Answer, Found};
-use crate::result::Failure;
-use crate::reuse::{self, Verdict};
-use crate::schedule::positions;
+use crate::preflight::resolve::{Answer, Found};
+use crate::preflight::reuse::{self, Verdict};
+use crate::preflight::{Prepared, complete};
+use crate::run::build_state::Course;
+use crate::run::result::Failure;
+use crate::run::schedule::positions;
+use crate::run::tag_order::Push;
 use crate::{BuildResult, Outcome};
 
 /// The rules of the house, or one of them broken: the checks must find each.

@@ -14,8 +14,8 @@ use registry::{Brought, ErrorKind, Layer, Registry, Stored};
 use tokio::sync::Semaphore;
 
 use super::{Event, Item, Route, Tally};
-use crate::push::{PushFailure, persist};
-use crate::result::{Failure, seconds};
+use crate::push::build_tag::{PushFailure, persist};
+use crate::run::result::{Failure, seconds};
 
 /// Blobs on their way at a time.
 const BLOBS: usize = 4;

@@ -4,10 +4,9 @@
 //! [`carry_out`] does it. A build is copied with all that its trail names, so that the trail resolves on the other side too; what that side
 //! has already is left as it is. Moving tags come last, by the same rules as after a build. Needs no engine and knows no
 //! source tree: whoever calls says which names make up a product.
-
-mod carry;
 mod copy;
-mod survey;
+mod execute;
+mod preview;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,10 +14,10 @@ use std::time::Duration;
 use plan::{BuildTag, Kind};
 use serde::Serialize;
 
-use crate::options::Relation;
+use crate::run::options::Relation;
 
-pub use carry::{Ended, carry_out};
-pub use survey::survey;
+pub use execute::{Ended, carry_out};
+pub use preview::survey;
 
 /// The version of [`Promotion`] as published data.
 pub const FORMAT_VERSION: &str = "1.0";

@@ -4,7 +4,7 @@
 use inside::Move;
 
 use super::Redactor;
-use crate::result::{BuildResult, FailedAt, RunResult, TestResult};
+use crate::run::result::{BuildResult, FailedAt, RunResult, TestResult};
 use crate::{Event, RunError};
 
 impl Redactor {

@@ -254,7 +254,7 @@ async fn trusting(options: &Options, repo: &str) -> registry::DockerConfig {
     let asks = options.push && !registry::is_loopback(repo.split('/').next().unwrap_or_default());
     match asks {
         false => options.docker_config.clone(),
-        true => executor::images::trusting(&options.endpoint, &options.docker_config, QUICK).await,
+        true => executor::image_reader::lookup::trusting(&options.endpoint, &options.docker_config, QUICK).await,
     }
 }
 

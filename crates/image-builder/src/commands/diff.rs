@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use executor::contents::{Reader, Whence};
+use executor::image_reader::{Reader, Whence};
 
 use crate::exit::Stop;
 use crate::looking::{From, LookArguments, Looker};

@@ -74,7 +74,7 @@ pub(crate) fn ended(build: &Build, outcome: Outcome) -> BuildResult {
 /// What became of these builds.
 pub(crate) fn result(success: bool, builds: Vec<BuildResult>) -> RunResult {
     RunResult {
-        format_version: executor::result::FORMAT_VERSION.to_owned(),
+        format_version: executor::run::result::FORMAT_VERSION.to_owned(),
         run: "20261120-120000-0a1b2c".to_owned(),
         commit: format!("abcdef0{}", "0".repeat(33)),
         repo: "registry.example.org/x".to_owned(),

@@ -8,7 +8,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use executor::contents::{Compared, Image, Place, Traffic};
+use executor::image_reader::{Compared, Image, Place, Traffic};
 use inside::{Move, Setting};
 use serde::Serialize;
 

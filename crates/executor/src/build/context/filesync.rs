@@ -1,0 +1,372 @@
+//! A context as BuildKit fetches it over a session: it is told all names, and asks for the files that it does not have.
+//!
+//! The protocol is that of fsutil, which BuildKit calls `FileSync/DiffCopy`: a packet for each name with its size, mode and
+//! time, an empty one behind the last; contents in the order in which they are asked for, between names and behind them. What is handed over is checked as for the
+//! tar, and a file that changed ends the stream with an error. A file that is not asked for is not read: what the engine kept under
+//! the key of this context came from a session that checked it, so it is the planned one, whatever became of the one here. Knows the
+//! packets, and nothing of engines or sessions.
+//!
+//! A session shows two directories: `context`, which is what `COPY` sees, and `dockerfile` with nothing but the generated Dockerfile.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bollard_buildkit_proto::fsutil::types::packet::PacketType;
+use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use plan::{Context, Entry, EntryKind, Expect};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tonic::Status;
+
+use crate::build::context::packet_writer::{CHUNK, Pieces, packet};
+use crate::build::context::{
+    CheckedDirectories, ContextError, Hashing, IGNORE_FILE, check_link, check_path, directories, open,
+};
+
+/// Pieces on their way.
+const PIECES_UNDERWAY: usize = 8;
+
+/// Names in a piece.
+const NAMES_AT_ONCE: usize = 64;
+
+/// Kinds of files, as Go's `fs.FileMode` has them, which is what goes over the wire.
+const MODE_DIRECTORY: u32 = 1 << 31;
+const MODE_SYMLINK: u32 = 1 << 27;
+
+/// The name of the Dockerfile in its directory.
+pub(crate) const DOCKERFILE: &str = "Dockerfile";
+
+/// What a session shows of one build.
+#[derive(Debug)]
+pub(crate) struct Source {
+    context: Context,
+    dockerfile: String,
+    mtime: i64,
+    /// Bytes of files handed over so far.
+    pub sent: Arc<AtomicU64>,
+    failure: Mutex<Option<ContextError>>,
+}
+
+/// Which of its two directories is fetched, and what of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The one with nothing but the Dockerfile.
+    Dockerfile,
+    /// All of the context.
+    All,
+    /// These paths of it, with what lies below.
+    Paths(Vec<String>),
+}
+
+impl Wanted {
+    /// What the engine means: the directory's name, and paths that it will look at. To be told of more does no harm, so that
+    /// nothing here has to understand patterns. `.dockerignore` was applied when the context was planned: an engine that asks for that
+    /// file alone, to have its patterns applied, is given nothing.
+    pub(crate) fn new(directory: &str, paths: &[String]) -> Option<Self> {
+        match directory {
+            "dockerfile" => return Some(Self::Dockerfile),
+            "context" => {}
+            _ => return None,
+        }
+        let paths: Vec<String> =
+            paths.iter().map(|path| path.trim_matches('/').trim_start_matches("./").to_owned()).collect();
+        let is_plain =
+            |path: &String| !path.is_empty() && path != "." && !path.contains(['*', '?', '[', '\\', '%']);
+        if paths.is_empty() || !paths.iter().all(is_plain) {
+            return Some(Self::All);
+        }
+        Some(Self::Paths(paths.into_iter().filter(|path| path != IGNORE_FILE).collect()))
+    }
+
+    fn has(&self, path: &str) -> bool {
+        match self {
+            Self::Dockerfile => false,
+            Self::All => true,
+            Self::Paths(paths) => paths.iter().any(|wanted| {
+                path.strip_prefix(wanted.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }),
+        }
+    }
+}
+
+/// A name in a directory that is fetched.
+#[derive(Debug, Clone, Copy)]
+enum Name<'a> {
+    Directory(&'a str),
+    Dockerfile,
+    Entry(&'a Entry),
+}
+
+impl<'a> Name<'a> {
+    fn path(self) -> &'a str {
+        match self {
+            Self::Directory(path) => path,
+            Self::Dockerfile => DOCKERFILE,
+            Self::Entry(entry) => &entry.path,
+        }
+    }
+}
+
+impl Source {
+    pub(crate) fn new(context: Context, dockerfile: String, mtime: i64) -> Self {
+        Self { context, dockerfile, mtime, sent: Arc::default(), failure: Mutex::default() }
+    }
+
+    /// By which an engine finds again what it fetched before. It takes a file that has the same size and time for the same one;
+    /// all have one time here, so the key stands for every byte of the context. The generated Dockerfile has a time that tells its text.
+    pub(crate) fn key(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut part = |text: &str| {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        };
+        part("image-builder context 2");
+        part(&self.mtime.to_string());
+        for entry in &self.context.entries {
+            part(&entry.path);
+            match &entry.kind {
+                EntryKind::File { executable, expect } => {
+                    part(if *executable { "program" } else { "file" });
+                    part(match expect {
+                        Expect::GitBlob(hex) | Expect::Sha256(hex) => hex,
+                    });
+                }
+                EntryKind::Symlink { target } => {
+                    part("link");
+                    part(target);
+                }
+            }
+        }
+        crate::build::context::lower_hex(&hash.finalize())
+    }
+
+    /// Why the context could not be handed over, if so.
+    pub(crate) fn failure(&self) -> Option<ContextError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Hands over what is wanted to one who asks in `requests`: packets, as gRPC sends them, in pieces that end with a packet.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub(crate) fn serve(
+        self: Arc<Self>,
+        wanted: Wanted,
+        requests: impl Stream<Item = Result<Packet, Status>> + Send + Unpin + 'static,
+    ) -> mpsc::Receiver<Result<Bytes, Status>> {
+        let (sender, pieces) = mpsc::channel(PIECES_UNDERWAY);
+        let (asks, asked) = mpsc::unbounded_channel();
+        // Read as they come: who asks does not listen while it is not heard.
+        tokio::spawn(hear(requests, asks));
+        tokio::task::spawn_blocking(move || {
+            let give = |piece| sender.blocking_send(Ok(piece)).map_err(|_| ContextError::Closed);
+            if let Err(error) = self.give(&wanted, asked, Pieces::new(&give)) {
+                let status = Status::aborted(error.to_string());
+                // Noted first: whoever hears the engine complain looks here for the reason.
+                if !matches!(error, ContextError::Closed) {
+                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
+                let _ = sender.blocking_send(Err(status));
+            }
+        });
+        pieces
+    }
+
+    fn give(
+        &self,
+        wanted: &Wanted,
+        mut asked: UnboundedReceiver<Asked>,
+        mut pieces: Pieces<'_>,
+    ) -> Result<(), ContextError> {
+        let names = self.names(wanted)?;
+        let mut checked = CheckedDirectories::default();
+        // Sizes as they were told, of what can be asked for.
+        let mut sizes = Vec::with_capacity(names.len());
+        let mut next = None;
+        for name in &names {
+            let stat = self.stat(*name, &mut checked)?;
+            let is_file = stat.mode & (MODE_DIRECTORY | MODE_SYMLINK) == 0;
+            sizes.push(is_file.then_some(stat.size));
+            pieces.packet(&Packet { stat: Some(stat), ..packet(PacketType::PacketStat) })?;
+            // Few at a time, or nothing is asked for before all of them are on their way.
+            if sizes.len().is_multiple_of(NAMES_AT_ONCE) {
+                pieces.hand_on()?;
+            }
+            // The engine makes files of names while it is given contents, so neither waits for all of the other.
+            next = next.or_else(|| asked.try_recv().ok());
+            if let Some(Asked::File(id)) = next
+                && (id as usize) < sizes.len()
+            {
+                next = None;
+                self.give_file(id, &names, &mut sizes, &mut pieces)?;
+            }
+        }
+        pieces.packet(&packet(PacketType::PacketStat))?;
+        loop {
+            next = next.or_else(|| asked.try_recv().ok());
+            if next.is_none() {
+                pieces.hand_on()?;
+                next = asked.blocking_recv();
+            }
+            match next.take() {
+                Some(Asked::File(id)) => self.give_file(id, &names, &mut sizes, &mut pieces)?,
+                Some(Asked::End) => {
+                    pieces.packet(&packet(PacketType::PacketFin))?;
+                    return pieces.hand_on();
+                }
+                None => return Err(ContextError::Closed),
+            }
+        }
+    }
+
+    /// Hands over the contents of a file that was told of. `sizes` has those that may still be asked for.
+    fn give_file(
+        &self,
+        id: u32,
+        names: &[Name<'_>],
+        sizes: &mut [Option<i64>],
+        pieces: &mut Pieces<'_>,
+    ) -> Result<(), ContextError> {
+        let at = id as usize;
+        // Each once: nobody makes this read a file for ever.
+        let size = sizes.get_mut(at).and_then(Option::take).ok_or(ContextError::Closed)?;
+        match names[at] {
+            Name::Dockerfile => {
+                let text = self.dockerfile.as_bytes();
+                pieces.contents(id, text.len(), |space| space.copy_from_slice(text))?;
+                self.sent.fetch_add(text.len() as u64, Ordering::Relaxed);
+            }
+            Name::Entry(entry) => read(entry, size, |contents, count| {
+                let read = pieces.contents(id, count, |space| contents.read_exact(space))?;
+                self.sent.fetch_add(count as u64, Ordering::Relaxed);
+                Ok(read)
+            })?,
+            Name::Directory(_) => {}
+        }
+        pieces.packet(&Packet { id, ..packet(PacketType::PacketData) })
+    }
+
+    /// All names that are wanted, each directory before what lies in it.
+    fn names(&self, wanted: &Wanted) -> Result<Vec<Name<'_>>, ContextError> {
+        if *wanted == Wanted::Dockerfile {
+            return Ok(vec![Name::Dockerfile]);
+        }
+        // What is wanted can be reached through a link.
+        let links = self.context.entries.iter().any(|entry| matches!(entry.kind, EntryKind::Symlink { .. }));
+        let all = &Wanted::All;
+        let wanted =
+            if links && !matches!(wanted, Wanted::Paths(paths) if paths.is_empty()) { all } else { wanted };
+        let mut names: Vec<Name<'_>> = Vec::new();
+        let (mut checked, mut told): (Option<&str>, Option<&str>) = (None, None);
+        for entry in &self.context.entries {
+            check_path(entry, checked)?;
+            checked = Some(&entry.path);
+            if wanted.has(&entry.path) {
+                for directory in directories(&self.context, told, entry) {
+                    names.push(Name::Directory(directory?));
+                }
+                names.push(Name::Entry(entry));
+                told = Some(&entry.path);
+            }
+        }
+        names.sort_by(|one, other| one.path().split('/').cmp(other.path().split('/')));
+        Ok(names)
+    }
+
+    fn stat(&self, name: Name<'_>, checked: &mut CheckedDirectories) -> Result<Stat, ContextError> {
+        let time = self.mtime.saturating_mul(1_000_000_000);
+        let stat = Stat { path: name.path().to_owned(), mod_time: time, ..Stat::default() };
+        Ok(match name {
+            Name::Directory(_) => Stat { mode: MODE_DIRECTORY | 0o755, ..stat },
+            Name::Dockerfile => Stat {
+                mode: 0o644,
+                size: self.dockerfile.len() as i64,
+                mod_time: dockerfile_time(&self.dockerfile),
+                ..stat
+            },
+            Name::Entry(entry) => {
+                checked.check(entry)?;
+                match &entry.kind {
+                    EntryKind::Symlink { target } => {
+                        check_link(entry, target)?;
+                        let size = target.len() as i64;
+                        Stat { mode: MODE_SYMLINK | 0o777, size, linkname: target.clone(), ..stat }
+                    }
+                    EntryKind::File { executable, .. } => {
+                        let read = |source| ContextError::Read { path: entry.path.clone(), source };
+                        let metadata = entry.source.symlink_metadata().map_err(read)?;
+                        if !metadata.is_file() {
+                            return Err(ContextError::Changed { path: entry.path.clone() });
+                        }
+                        let mode = if *executable { 0o755 } else { 0o644 };
+                        Stat { mode, size: i64::try_from(metadata.len()).unwrap_or(i64::MAX), ..stat }
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// Reads a file that has to be the planned one, of the size that was told, by so many bytes at a time. Whoever takes them keeps
+/// the last ones back until it is known to be.
+fn read(
+    entry: &Entry,
+    told: i64,
+    mut take: impl FnMut(&mut Hashing<'_>, usize) -> Result<io::Result<()>, ContextError>,
+) -> Result<(), ContextError> {
+    let EntryKind::File { expect, .. } = &entry.kind else { return Ok(()) };
+    let (file, size) = open(entry)?;
+    if i64::try_from(size) != Ok(told) {
+        return Err(ContextError::Changed { path: entry.path.clone() });
+    }
+    let mut contents = Hashing::new(&file, expect, size);
+    while contents.left > 0 {
+        let count = usize::try_from(contents.left).unwrap_or(CHUNK).min(CHUNK);
+        match take(&mut contents, count)? {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+            Err(source) => return Err(ContextError::Read { path: entry.path.clone(), source }),
+        }
+    }
+    contents.finish(entry, expect)
+}
+
+/// A time that changes with the Dockerfile.
+fn dockerfile_time(text: &str) -> i64 {
+    let hash = Sha256::digest(text);
+    let number = hash[..8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    (number >> 2) as i64
+}
+
+/// What the other side says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    File(u32),
+    End,
+}
+
+async fn hear(
+    mut requests: impl Stream<Item = Result<Packet, Status>> + Unpin,
+    asks: mpsc::UnboundedSender<Asked>,
+) {
+    let mut seen = BTreeSet::new();
+    while let Some(Ok(packet)) = requests.next().await {
+        let asked = match packet.r#type() {
+            // No more of them are kept than there are files.
+            PacketType::PacketReq if seen.insert(packet.id) => Asked::File(packet.id),
+            PacketType::PacketFin => Asked::End,
+            _ => return,
+        };
+        if asks.send(asked).is_err() || asked == Asked::End {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! Packets as gRPC has them on its way, put together to pieces that are worth handing on.
+//!
+//! Each is a message of its own: five bytes that tell its length, then what protobuf makes of it. Contents are read to where they are
+//! sent from, and small packets share a piece. Knows nothing of files.
+
+use bollard_buildkit_proto::fsutil::types::Packet;
+use bollard_buildkit_proto::fsutil::types::packet::PacketType;
+use bytes::Bytes;
+use prost::Message as _;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+
+use crate::build::context::ContextError;
+
+/// Bytes of a file in one packet at most. An engine takes messages of 4 MiB.
+pub(super) const CHUNK: usize = 128 * 1024;
+/// Beside a packet of that size there is room for what opens it, and for one that ends a file.
+const PIECE: usize = CHUNK + 64;
+/// Of a packet, its field `data`.
+const DATA: u32 = 4;
+
+/// Where packets go.
+pub(super) struct Pieces<'a> {
+    buffer: Vec<u8>,
+    give: &'a dyn Fn(Bytes) -> Result<(), ContextError>,
+}
+
+impl<'a> Pieces<'a> {
+    pub(super) fn new(give: &'a dyn Fn(Bytes) -> Result<(), ContextError>) -> Self {
+        Self { buffer: Vec::new(), give }
+    }
+
+    /// Adds one without contents. It stays until the next one lacks the room, or until all are handed on.
+    pub(super) fn packet(&mut self, packet: &Packet) -> Result<(), ContextError> {
+        let length = packet.encoded_len();
+        self.open(length)?;
+        packet.encode(&mut self.buffer).expect("a vector takes everything");
+        Ok(())
+    }
+
+    /// Adds `count` bytes of a file, which `fill` writes. It stays as any other does: whoever finds afterwards that the file is
+    /// another one keeps its end back by handing on no more.
+    pub(super) fn contents<R>(
+        &mut self,
+        id: u32,
+        count: usize,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R, ContextError> {
+        let head = Packet { id, ..packet(PacketType::PacketData) };
+        self.open(head.encoded_len() + key_len(DATA) + encoded_len_varint(count as u64) + count)?;
+        head.encode(&mut self.buffer).expect("a vector takes everything");
+        encode_key(DATA, WireType::LengthDelimited, &mut self.buffer);
+        encode_varint(count as u64, &mut self.buffer);
+        let start = self.buffer.len();
+        self.buffer.resize(start + count, 0);
+        Ok(fill(&mut self.buffer[start..]))
+    }
+
+    /// Makes room for a message, and opens it.
+    fn open(&mut self, length: usize) -> Result<(), ContextError> {
+        if self.buffer.len() + length + 5 > PIECE {
+            self.hand_on()?;
+        }
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve_exact(PIECE.max(length + 5));
+        }
+        self.buffer.push(0);
+        let length = u32::try_from(length).map_err(|_| ContextError::Closed)?;
+        self.buffer.extend_from_slice(&length.to_be_bytes());
+        Ok(())
+    }
+
+    /// Hands on what is here.
+    pub(super) fn hand_on(&mut self) -> Result<(), ContextError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let piece = if self.buffer.len() * 2 < PIECE {
+            // Many can wait to be sent, so a small one holds no more memory than it needs.
+            let piece = Bytes::copy_from_slice(&self.buffer);
+            self.buffer.clear();
+            piece
+        } else {
+            Bytes::from(std::mem::take(&mut self.buffer))
+        };
+        (self.give)(piece)
+    }
+}
+
+pub(super) fn packet(kind: PacketType) -> Packet {
+    Packet { r#type: kind.into(), ..Packet::default() }
+}

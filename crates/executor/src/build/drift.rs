@@ -1,0 +1,290 @@
+//! Packages that moved: a fresh image beside the one that its moving tag shows, before anybody else can have it.
+//!
+//! Reads both images where they are, see `contents`. A move that a science layer took over from the layer that it stands on is that
+//! layer's: it is judged there. What a layer is answerable for is what its own instructions bring, the external base that they
+//! stand on included.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use inside::{Contents, Move, Setting, Unread};
+use plan::label::{self, Field};
+use plan::{Build, ImageName, Kind, Plan, Reason, Role, Target, trail};
+use registry::Registry;
+
+use crate::build::progress::Heard;
+use crate::build::{BuildFailure, Told};
+use crate::engine::Engine;
+use crate::image_reader::{Image, Reader, Whence};
+use crate::preflight::Prepared;
+use crate::run::error::RunError;
+use crate::run::options::{Drift, Options};
+use crate::run::result::Failure;
+
+/// How many moves an error names, and how many records that could not be read a build.
+const NAMED: usize = 5;
+
+/// What looks at packages in one run.
+pub(crate) struct Watch<'a> {
+    plan: &'a Plan,
+    prepared: &'a Prepared,
+    engine: &'a Engine,
+    reader: Reader,
+    options: &'a Options,
+    moved: Mutex<BTreeMap<usize, Vec<Move>>>,
+}
+
+/// What moved in one image.
+struct Moved {
+    /// Since the one that the moving tag shows.
+    all: Vec<Move>,
+    /// Of that, what its parent did not bring.
+    own: Vec<Move>,
+    /// Records in either image that could not be read.
+    unread: BTreeSet<String>,
+    /// One of them that goes beyond a bound: whoever wrote it did not want it to be read.
+    beyond: Option<Unread>,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(
+        options: &'a Options,
+        plan: &'a Plan,
+        prepared: &'a Prepared,
+        engine: &'a Engine,
+        registry: &Registry,
+    ) -> Self {
+        let platform = Some(plan.platform.clone());
+        let reader = Reader::new(Some(engine.clone()), registry.clone(), platform, options.idle_timeout);
+        Self { plan, prepared, engine, reader, options, moved: Mutex::default() }
+    }
+
+    /// Looks at a fresh image, before it has its tags; the error is drift that is forbidden, or cannot be ruled out.
+    pub(crate) async fn check(
+        &self,
+        position: usize,
+        image: &str,
+        tell: &mut (dyn FnMut(Told) + Send),
+    ) -> Result<(), BuildFailure> {
+        if self.options.drift == Drift::Ignore {
+            return Ok(());
+        }
+        let build = &self.plan.builds[position];
+        let forbidden = self.options.drift == Drift::Forbid
+            && build.kind == Kind::Science
+            && !is_explained(&build.reasons);
+        let untold = |message: &str| {
+            let message = format!("what moved in it cannot be told (--forbid-drift): {message}");
+            Err(BuildFailure { failure: Failure::Environment, message })
+        };
+        let moved = match self.look_in_time(build, image).await {
+            Ok(Some(moved)) => moved,
+            // What was never published cannot have moved.
+            Ok(None) => return Ok(()),
+            Err(message) if forbidden => return untold(&message),
+            Err(message) => {
+                tell(Told::Notice(format!("{}: what moved in it cannot be told: {message}", build.id)));
+                return Ok(());
+            }
+        };
+        if let (true, Some(Unread { path, why, .. })) = (forbidden, &moved.beyond) {
+            return untold(&format!("/{path} is not read: {why}"));
+        }
+        for record in unread(&moved.unread) {
+            tell(Told::Notice(format!("{}: whether packages moved cannot be told from {record}", build.id)));
+        }
+        for one in &moved.all {
+            tell(Told::Heard(Heard::Line(format!("moved: {}", words(one)))));
+        }
+        let verdict = match moved.own.is_empty() || !forbidden {
+            true => Ok(()),
+            false => Err(BuildFailure { failure: Failure::Drift, message: message(build, &moved.own) }),
+        };
+        if !moved.all.is_empty() {
+            self.moved.lock().unwrap_or_else(PoisonError::into_inner).insert(position, moved.all);
+        }
+        verdict
+    }
+
+    /// What moved in a build that was looked at, for its result.
+    pub(crate) fn take(&self, position: usize) -> Vec<Move> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner).remove(&position).unwrap_or_default()
+    }
+
+    /// [`Self::look`], in bounded time: images are read as fast as registries give them, and unpack to what strangers wrote.
+    async fn look_in_time(&self, build: &Build, image: &str) -> Result<Option<Moved>, String> {
+        let bound = self.options.read_timeout;
+        match tokio::time::timeout(bound, self.look(build, image)).await {
+            Ok(moved) => moved,
+            Err(_) => Err(format!(
+                "the published image {} could not be read in {} (--read-timeout)",
+                build.moving_tag(),
+                humantime::format_duration(bound)
+            )),
+        }
+    }
+
+    async fn look(&self, build: &Build, image: &str) -> Result<Option<Moved>, String> {
+        let told = |error: RunError| error.to_string();
+        let Some(old) = self.reader.published(build.moving_tag()).await.map_err(told)? else {
+            return Ok(None);
+        };
+        let new = self.reader.find(image, Whence::Engine).await.map_err(told)?;
+        let compared = self.reader.compare(&old, &new).await.map_err(told)?;
+        let [before, after] = &compared.contents;
+        let all = inside::moves(&before.packages, &after.packages);
+        let records = || [before, after].into_iter().flat_map(|contents: &Contents| &contents.unread);
+        let unread = records().map(|unread| unread.path.clone()).collect();
+        let beyond = records().find(|unread| unread.is_beyond).cloned();
+        let inherited = match all.is_empty() {
+            true => BTreeSet::new(),
+            false => self.inherited(build, &old, &new).await.map_err(told)?.into_iter().collect(),
+        };
+        let own = all.iter().filter(|one| !inherited.contains(one)).cloned().collect();
+        Ok(Some(Moved { all, own, unread, beyond }))
+    }
+
+    /// What moved in the science layer that a build stands on, between the two images that were stood on. Nothing, where the
+    /// earlier one is not known or not there any more.
+    async fn inherited(&self, build: &Build, old: &Image, new: &Image) -> Result<Vec<Move>, RunError> {
+        let Some(base) = build.references.iter().find(|reference| reference.role == Role::Base) else {
+            return Ok(Vec::new());
+        };
+        let key = match &base.target {
+            Target::Build { id } => self
+                .plan
+                .builds
+                .iter()
+                .find(|parent| parent.id == *id)
+                .map(|parent| (parent.target.clone(), parent.version.clone())),
+            Target::Layer { reference, target } => {
+                let version = ImageName::parse(reference).ok().and_then(|name| name.tag);
+                version.map(|version| (target.clone(), version))
+            }
+            Target::Pinned { .. } | Target::External { .. } | Target::Scratch => None,
+        };
+        let Some((target, version)) = key else { return Ok(Vec::new()) };
+        let Some(exact) = self.prepared.exact(self.plan, base, self.engine) else { return Ok(Vec::new()) };
+        let standing =
+            self.engine.inspect(&exact).await.map_err(|error| RunError::environment(error.message))?;
+        let now = standing.map(|parent| parent.layers).unwrap_or_default();
+        let before = match self.earlier_parent(build, old, &format!("{target}:{version}"), &target) {
+            Some(name) => self.reader.published(&name).await?.map(|parent| parent.configuration.layers),
+            None => None,
+        };
+        let before = before.unwrap_or_default();
+        // A parent is known by its layers, which are the lowest of its child.
+        if before.is_empty()
+            || !old.configuration.layers.starts_with(&before)
+            || !new.configuration.layers.starts_with(&now)
+        {
+            return Ok(Vec::new());
+        }
+        if before == now {
+            return Ok(Vec::new());
+        }
+        let [before, after] = self.reader.lowest([(old, before.len()), (new, now.len())]).await?;
+        Ok(inside::moves(&before.packages, &after.packages))
+    }
+
+    /// The image that a published one was built on, as its own label tells: by build tag, which never changes.
+    fn earlier_parent(&self, build: &Build, old: &Image, key: &str, target: &str) -> Option<String> {
+        let prefix = &self.plan.label_prefix;
+        let label = match build.kind {
+            Kind::Science => label::science(prefix, &build.target, Field::From),
+            Kind::Compat => label::compat(prefix, Field::From),
+        };
+        let text = old.configuration.settings.get(&Setting::Label(label))?;
+        let from: trail::From = serde_json::from_str(text).ok()?;
+        let tag = from.layers.get(key)?.as_ref()?;
+        Some(format!("{}/sci/{target}:{tag}", self.plan.repo))
+    }
+}
+
+/// Whether something of the layer itself changed, or the base that it names moved and is followed: then its packages may.
+fn is_explained(reasons: &[Reason]) -> bool {
+    reasons.iter().any(|reason| {
+        matches!(
+            reason,
+            Reason::NewLayer
+                | Reason::FileChanged { .. }
+                | Reason::DescriptorChanged { .. }
+                | Reason::InputsChanged { .. }
+                | Reason::BaseMoved { .. }
+        )
+    })
+}
+
+fn message(build: &Build, moves: &[Move]) -> String {
+    let named: Vec<String> = moves.iter().take(NAMED).map(words).collect();
+    let more = match moves.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more, see its log"),
+    };
+    let tag = build.moving_tag();
+    format!(
+        "packages moved since what {tag} shows, and nothing of the layer did (--forbid-drift): {}{more}",
+        named.join(", ")
+    )
+}
+
+/// The first few records, and how many more there are.
+fn unread(records: &BTreeSet<String>) -> Vec<String> {
+    let named = records.iter().take(NAMED).map(|record| format!("/{record}"));
+    let more = records.len().saturating_sub(NAMED);
+    named.chain((more > 0).then(|| format!("{more} more records"))).collect()
+}
+
+/// `python numpy 1.26.4 → 2.0.0`
+fn words(one: &Move) -> String {
+    let versions = |versions: &[String]| match versions {
+        [] => "none".to_owned(),
+        some => some.join(" and "),
+    };
+    let Move { ecosystem, name, from, to, .. } = one;
+    format!("{ecosystem} {name} {} → {}", versions(from), versions(to))
+}
+
+#[cfg(test)]
+mod tests {
+    use inside::Ecosystem;
+
+    use crate::build::drift::*;
+
+    #[test]
+    fn packages_may_move_where_the_layer_or_its_base_did() {
+        let text = || "x".to_owned();
+        let rebuilt = Reason::ParentRebuilt { via: plan::BuildId(text()) };
+        let forced = Reason::Forced { flag: text() };
+        for (reason, expect) in [
+            (Reason::FileChanged { paths: vec![text()] }, true),
+            (Reason::InputsChanged { published: None, paths: Vec::new(), fields: Vec::new() }, true),
+            (Reason::BaseMoved { image: text(), from: text(), to: text() }, true),
+            (Reason::ParentMoved { layer: text(), from: None, to: text() }, false),
+            (rebuilt.clone(), false),
+        ] {
+            assert_eq!(is_explained(&[forced.clone(), reason.clone()]), expect, "{reason:?}");
+        }
+        assert!(!is_explained(&[forced, rebuilt]));
+    }
+
+    #[test]
+    fn records_that_were_not_read_are_named_up_to_a_number() {
+        let records = |count: usize| (0..count).map(|number| format!("r{number}")).collect();
+        assert_eq!(unread(&records(2)), ["/r0", "/r1"]);
+        assert_eq!(unread(&records(7)), ["/r0", "/r1", "/r2", "/r3", "/r4", "2 more records"]);
+    }
+
+    #[test]
+    fn moves_read_as_words() {
+        let one = |from: &[&str], to: &[&str]| Move {
+            ecosystem: Ecosystem::Python,
+            place: "opt/v".to_owned(),
+            name: "numpy".to_owned(),
+            from: from.iter().map(|version| (*version).to_owned()).collect(),
+            to: to.iter().map(|version| (*version).to_owned()).collect(),
+        };
+        assert_eq!(words(&one(&["1"], &["2"])), "python numpy 1 → 2");
+        assert_eq!(words(&one(&[], &["1", "2"])), "python numpy none → 1 and 2");
+    }
+}

@@ -1,0 +1,270 @@
+//! The tests of a fresh image, each in a container of its own: what must succeed before the image has a name that others
+//! know.
+//!
+//! A test gets little: no capability, no network unless it asks, bounded memory, processes, time and output. What it
+//! prints is told line by line.
+
+use std::time::{Duration, Instant};
+
+use bollard::container::LogOutput;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use plan::{Build, ImageTest, TestAction};
+
+use crate::build::output_buffer::{From, Printed};
+use crate::build::progress::Heard;
+use crate::build::{BuildFailure, Told};
+use crate::cleanup::{Own, Thing};
+use crate::engine::container::{Ended, MEMORY, Wanted};
+use crate::engine::{Engine, EngineError, EngineErrorKind};
+use crate::run::result::{Failure, TestResult, seconds};
+
+/// How long output may still come when its container has ended: what a process wrote before is on its way.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Where and as what tests are run.
+pub(crate) struct Trial<'a> {
+    pub engine: &'a Engine,
+    pub own: &'a Own,
+    pub build: &'a Build,
+    /// The position of the build in its plan.
+    pub position: usize,
+    /// `NAME=value`: proxies, for tests that have a network.
+    pub proxies: Vec<String>,
+}
+
+/// How a test failed, apart from the environment's fault.
+enum Verdict {
+    Passed,
+    Failed(String),
+}
+
+impl Trial<'_> {
+    /// Runs every test of the build in an image, also when one failed, so that all that is wrong is told at once.
+    pub(crate) async fn run(
+        &self,
+        image: &str,
+        tell: &mut (dyn FnMut(Told) + Send),
+    ) -> Result<(), BuildFailure> {
+        let mut failed = Vec::new();
+        for (number, test) in self.build.tests.iter().enumerate() {
+            let (title, began) = (test.title(), Instant::now());
+            tell(Told::TestStarted(title.clone()));
+            let ended = self.one(image, number, test, tell).await;
+            let error = match &ended {
+                Ok(Verdict::Passed) => None,
+                Ok(Verdict::Failed(why)) => Some(why.clone()),
+                Err(error) => Some(error.message.clone()),
+            };
+            tell(Told::TestFinished(TestResult {
+                test: title.clone(),
+                layer: test.layer.clone(),
+                passed: error.is_none(),
+                error: error.clone(),
+                seconds: seconds(began.elapsed()),
+            }));
+            if let Err(error) = ended {
+                let message = format!("the test {title} could not be run: {}", error.message);
+                return Err(BuildFailure { failure: error.failure(Failure::Build), message });
+            }
+            failed.extend(error.map(|why| format!("{title}: {why}")));
+        }
+        let message = match failed.as_slice() {
+            [] => return Ok(()),
+            [one] => format!("the image was built, and its test failed: {one}"),
+            [first, ..] => format!(
+                "the image was built, and {} of its {} tests failed, the first: {first}",
+                failed.len(),
+                self.build.tests.len()
+            ),
+        };
+        Err(BuildFailure { failure: Failure::Build, message })
+    }
+
+    async fn one(
+        &self,
+        image: &str,
+        number: usize,
+        test: &ImageTest,
+        tell: &mut (dyn FnMut(Told) + Send),
+    ) -> Result<Verdict, EngineError> {
+        let number = format!("{}-{number}", self.position);
+        let script = format!("image-builder-test-{number}");
+        let command = match &test.action {
+            TestAction::Run(words) => words.clone(),
+            TestAction::Script { .. } => vec![format!("/{script}")],
+        };
+        let wanted = Wanted {
+            image,
+            mark: &self.own.mark,
+            number: &number,
+            command: &command,
+            network: test.network,
+            user: test.user.as_deref(),
+            environment: if test.network { self.proxies.clone() } else { Vec::new() },
+        };
+        let noted = Thing::Container(wanted.name());
+        self.own.note(noted.clone());
+        let container = self.engine.create(&wanted).await?;
+        let ended = self.in_container(&container, &script, test, tell).await;
+        match self.own.remove(self.engine, &noted).await {
+            // What became of the test counts for more; the end of the run tries again.
+            Err(error) if error.kind == EngineErrorKind::Lost && ended.is_ok() => Err(error),
+            _ => ended,
+        }
+    }
+
+    async fn in_container(
+        &self,
+        container: &str,
+        script: &str,
+        test: &ImageTest,
+        tell: &mut (dyn FnMut(Told) + Send),
+    ) -> Result<Verdict, EngineError> {
+        if let TestAction::Script { text, .. } = &test.action {
+            self.engine.put(container, script, text).await?;
+        }
+        let output = self.engine.attach(container).await?;
+        if let Err(error) = self.engine.start(container).await {
+            return match error.kind {
+                EngineErrorKind::Lost
+                | EngineErrorKind::Silent
+                | EngineErrorKind::Full
+                | EngineErrorKind::Platform
+                | EngineErrorKind::Rest => Err(error),
+                EngineErrorKind::NotFound | EngineErrorKind::Failed => {
+                    Ok(Verdict::Failed(format!("it cannot be started: {}", error.message)))
+                }
+            };
+        }
+        let limit = Duration::from_secs(test.timeout);
+        let mut printed = Printed::default();
+        let mut told = |lines: Vec<String>| {
+            lines.into_iter().for_each(|line| tell(Told::Heard(Heard::Line(line))));
+        };
+        let ended =
+            tokio::time::timeout(limit, self.follow(container, output, &mut printed, &mut told)).await;
+        let endless = printed.is_endless();
+        told(printed.rest());
+        match ended {
+            Err(_) => {
+                let limit = humantime::format_duration(limit);
+                Ok(Verdict::Failed(format!("it did not end within {limit}, and was ended")))
+            }
+            Ok(_) if endless => Ok(Verdict::Failed("it printed more than 64 MiB, and was ended".to_owned())),
+            Ok(Ok(ended)) => Ok(verdict(ended)),
+            Ok(Err(error)) => Err(error),
+        }
+    }
+
+    /// Takes in what a container prints until it has ended, or has printed too much.
+    async fn follow(
+        &self,
+        container: &str,
+        mut output: BoxStream<'static, Result<LogOutput, EngineError>>,
+        printed: &mut Printed,
+        told: &mut (dyn FnMut(Vec<String>) + Send),
+    ) -> Result<Ended, EngineError> {
+        const NOT_YET: Ended = Ended { code: -1, out_of_memory: false };
+        let mut wait = std::pin::pin!(self.engine.wait(container));
+        let mut ended = None;
+        let last_words = tokio::time::sleep(Duration::MAX);
+        let mut last_words = std::pin::pin!(last_words);
+        let mut open = true;
+        loop {
+            tokio::select! {
+                piece = output.next(), if open => match piece {
+                    Some(Ok(piece)) => {
+                        let (from, bytes) = match &piece {
+                            LogOutput::StdErr { message } => (From::Stderr, message),
+                            LogOutput::StdOut { message }
+                            | LogOutput::StdIn { message }
+                            | LogOutput::Console { message } => (From::Stdout, message),
+                        };
+                        told(printed.take(from, bytes));
+                        if printed.is_endless() {
+                            return Ok(NOT_YET);
+                        }
+                    }
+                    // Whether the engine went away or the container ended, its end tells.
+                    Some(Err(_)) | None => open = false,
+                },
+                end = &mut wait, if ended.is_none() => {
+                    ended = Some(end?);
+                    last_words.as_mut().reset(tokio::time::Instant::now() + LAST_WORDS);
+                }
+                () = &mut last_words, if ended.is_some() => open = false,
+            }
+            if let (Some(ended), false) = (ended, open) {
+                return Ok(ended);
+            }
+        }
+    }
+}
+
+fn verdict(ended: Ended) -> Verdict {
+    let text = match ended {
+        Ended { out_of_memory: true, .. } => {
+            format!("its memory was used up ({} GiB), and a process of it was killed", MEMORY >> 30)
+        }
+        Ended { code: 0, .. } => return Verdict::Passed,
+        Ended { code: 126, .. } => "it exited with 126: a program cannot be executed".to_owned(),
+        Ended { code: 127, .. } => "it exited with 127: a program was not found".to_owned(),
+        Ended { code: code @ 129..=192, .. } => {
+            let signal = code - 128;
+            match signal_name(signal) {
+                Some(name) => format!("it exited with {code}: signal {signal} ({name})"),
+                None => format!("it exited with {code}: signal {signal}"),
+            }
+        }
+        Ended { code, .. } => format!("it exited with {code}"),
+    };
+    Verdict::Failed(text)
+}
+
+/// The names of signal(7) that end programs.
+fn signal_name(signal: i64) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::build::image_test::*;
+
+    #[test]
+    fn an_end_is_told_in_words() {
+        let told = |code, out_of_memory| match verdict(Ended { code, out_of_memory }) {
+            Verdict::Passed => "passed".to_owned(),
+            Verdict::Failed(why) => why,
+        };
+        for (code, out_of_memory, expect) in [
+            (0, false, "passed"),
+            (0, true, "its memory was used up (4 GiB), and a process of it was killed"),
+            (137, true, "its memory was used up (4 GiB), and a process of it was killed"),
+            (1, false, "it exited with 1"),
+            (127, false, "it exited with 127: a program was not found"),
+            (139, false, "it exited with 139: signal 11 (SIGSEGV)"),
+            (162, false, "it exited with 162: signal 34"),
+            (255, false, "it exited with 255"),
+        ] {
+            assert_eq!(told(code, out_of_memory), expect);
+        }
+    }
+}

@@ -1,0 +1,517 @@
+//! One build: Dockerfile, labels and context to the engine, steps and lines back, an image in the end.
+
+pub(crate) mod base_image;
+pub mod context;
+pub(crate) mod dockerfile;
+pub(crate) mod drift;
+pub(crate) mod failure_location;
+pub(crate) mod image_test;
+pub(crate) mod labels;
+pub(crate) mod onbuild;
+pub(crate) mod output_buffer;
+pub(crate) mod platform;
+pub(crate) mod progress;
+pub(crate) mod session;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use bollard::auth::DockerCredentials;
+use bollard::query_parameters::BuildImageOptionsBuilder;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use plan::{Build, Context, Plan, Role, Span};
+use registry::Credential;
+
+use crate::build::context::filesync::{self, Source};
+use crate::build::context::{ContextError, ContextStream, Generated};
+use crate::build::failure_location::Numbers;
+use crate::build::labels::Moment;
+use crate::build::progress::{Heard, Progress};
+use crate::build::session::Session;
+use crate::engine::{
+    Builder, Engine, EngineError, EngineErrorKind, Flavour, Shown, docker_credentials, is_full, login_key,
+};
+use crate::preflight::Prepared;
+use crate::push::image_size::Weight;
+use crate::run::options::Options;
+use crate::run::result::{Comparison, FailedAt, Failure, TestResult, Within};
+
+/// How often the bytes of a context are told.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How often an image is built whose base became another one meanwhile.
+const TRIES: usize = 3;
+
+/// An image that has both of its tags.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    pub image_id: String,
+    pub size: Option<u64>,
+    /// Whether an earlier run made it.
+    pub resumed: bool,
+    /// Beside what its moving tag showed on the engine.
+    pub compared: Option<Comparison>,
+}
+
+/// Why there is no image.
+#[derive(Debug, Clone)]
+pub(crate) struct BuildFailure {
+    pub failure: Failure,
+    pub message: String,
+}
+
+/// What a build tells while it runs.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Heard(Heard),
+    Sent(u64),
+    /// Something worth a look that stops nothing.
+    Notice(String),
+    /// A test of the image begins: what is run.
+    TestStarted(String),
+    TestFinished(TestResult),
+    /// The build fails here; why comes with its end.
+    FailedAt(FailedAt),
+    /// Why the build failed, for its log; its end tells it as well.
+    Failed(String),
+}
+
+/// All that an image is made from.
+pub(crate) struct Job<'a> {
+    pub plan: &'a Plan,
+    pub build: &'a Build,
+    pub context: &'a Context,
+    pub options: &'a Options,
+    pub prepared: &'a Prepared,
+    pub engine: &'a Engine,
+}
+
+/// Makes one image under a name that nobody else looks for; returns its id. Ends within `--build-timeout`, with all
+/// that it waits for: what it stands on is pulled, its context sent, and it may have to be built again.
+pub(crate) async fn build(
+    job: &Job<'_>,
+    name: &str,
+    tell: &mut (dyn FnMut(Told) + Send),
+) -> Result<String, BuildFailure> {
+    let limit = job.options.build_timeout;
+    // What nobody listens to any more ends on the engine.
+    let endless = |_| Err(engine_failure(EngineError::endless("the build", limit)));
+    tokio::time::timeout(limit, make(job, name, tell)).await.unwrap_or_else(endless)
+}
+
+async fn make(
+    job: &Job<'_>,
+    name: &str,
+    tell: &mut (dyn FnMut(Told) + Send),
+) -> Result<String, BuildFailure> {
+    let Job { context, options, engine, .. } = job;
+    if engine.flavour == Flavour::Podman
+        && let Some((path, target)) = context::link_that_leaves(context)
+    {
+        let message = format!(
+            "podman's service takes no link that leads out of the context, as {path} -> {target} does; \
+             build it on a Docker engine"
+        );
+        return Err(BuildFailure { failure: Failure::Build, message });
+    }
+    let exact = exact(job);
+    fetch(job, &exact, tell).await.map_err(engine_failure)?;
+    for _ in 0..TRIES {
+        let all = base_image::look(job).await.map_err(engine_failure)?;
+        if let Some(triggers) = onbuild::triggers(&all) {
+            if !options.allow_onbuild {
+                let message = format!("{triggers} (--allow-onbuild builds on it all the same)");
+                return Err(BuildFailure { failure: Failure::Build, message });
+            }
+            tell(Told::Notice(format!("{}: {triggers}", job.build.id)));
+        }
+        let base = base_image::base(job, &all);
+        let request = Request::new(job, name, &exact, base.as_ref())?;
+        let image_id = request.send(job, Context::clone(context), tell).await?;
+        match base {
+            Some(base) if !base.is_there(engine).await.map_err(engine_failure)? => {
+                tell(Told::Notice(format!(
+                    "{}: somebody else built {} on this engine meanwhile; it is built again, on that",
+                    job.build.id, base.layer
+                )));
+            }
+            _ => return Ok(image_id),
+        }
+    }
+    Err(BuildFailure {
+        failure: Failure::Conflict,
+        message: format!(
+            "what it stands on became another image during each of {TRIES} builds; \
+             is another run at work on this engine?"
+        ),
+    })
+}
+
+/// Gives an image both of its tags. What they showed before is looked at unless it `is_pushed`: then the registry's
+/// word counts.
+pub(crate) async fn publish_locally(
+    build: &Build,
+    image_id: &str,
+    engine: &Engine,
+    is_pushed: bool,
+) -> Result<Made, BuildFailure> {
+    // It is for people only: an engine that cannot tell it is no reason to fail.
+    let earlier = if is_pushed { None } else { engine.inspect(build.moving_tag()).await.ok() };
+    for tag in &build.tags {
+        engine.tag(image_id, tag).await.map_err(engine_failure)?;
+    }
+    match engine.inspect(build.build_tag()).await.map_err(engine_failure)? {
+        Some(local) => {
+            let earlier = earlier.map(|earlier| earlier.as_ref().and_then(Weight::unpacked));
+            let compared = earlier.zip(Weight::unpacked(&local));
+            let compared = compared.map(|(earlier, new)| new.beside(earlier.as_ref(), Within::Engine));
+            Ok(Made { image_id: local.id, size: local.size, resumed: false, compared })
+        }
+        None => Err(BuildFailure {
+            failure: Failure::Environment,
+            message: format!("the engine built {image_id} and does not have it"),
+        }),
+    }
+}
+
+/// What an engine's error means for a build.
+pub(crate) fn engine_failure(error: EngineError) -> BuildFailure {
+    BuildFailure { failure: error.failure(Failure::Build), message: error.message }
+}
+
+/// All that is sent besides the context.
+struct Request {
+    tag: String,
+    dockerfile: String,
+    mtime: i64,
+    /// Labels for the request; on the classic builder most are in the Dockerfile.
+    labels: BTreeMap<String, String>,
+    args: BTreeMap<String, String>,
+    platform: Option<String>,
+    no_cache: bool,
+    credentials: HashMap<String, DockerCredentials>,
+}
+
+/// The image that stands in the Dockerfile for a reference.
+struct Exact {
+    span: Span,
+    role: Role,
+    name: String,
+    /// Where it is fetched from, if it is named by a digest.
+    host: Option<String>,
+    /// The platform that is asked for, where that is known.
+    platform: Option<String>,
+}
+
+/// What stands in the Dockerfile for what the plan refers to.
+fn exact(job: &Job<'_>) -> Vec<Exact> {
+    let exact = |reference: &plan::Reference| {
+        let name = job.prepared.exact(job.plan, reference, job.engine)?;
+        let image = plan::ImageName::parse(&name).ok().filter(|image| image.digest.is_some());
+        let host = image.map(|image| image.registry);
+        let platform = platform::of(job.plan, job.build, reference, &job.engine.platform);
+        Some(Exact { span: reference.span, role: reference.role, name, host, platform })
+    };
+    job.build.references.iter().filter_map(exact).collect()
+}
+
+/// Fetches what a stage stands on, so that its configuration is known before anything of it runs. The engine's
+/// builders also know fewer ways to log in than its pull does: what needs a login is fetched before, and found by
+/// its digest then.
+async fn fetch(
+    job: &Job<'_>,
+    exact: &[Exact],
+    tell: &mut (dyn FnMut(Told) + Send),
+) -> Result<(), EngineError> {
+    let Job { options, prepared, engine, plan, .. } = *job;
+    for Exact { name, host, role, platform, .. } in exact {
+        let Some(host) = host else { continue };
+        let login = prepared.logins.get(host).unwrap_or(&Credential::Anonymous);
+        if !base_image::is_stood_on(*role) && *login == Credential::Anonymous {
+            continue;
+        }
+        let wanted = platform.as_deref().unwrap_or(&plan.platform);
+        let foreign = wanted != engine.platform;
+        let mut local = engine.inspect(name).await?;
+        if !local.as_ref().is_some_and(|local| !foreign || platform::serves(&local.platform, wanted)) {
+            tell(Told::Heard(Heard::Step { name: format!("fetch {name}"), cached: false }));
+            let platform = foreign.then_some(wanted);
+            if let Err(error) = engine.pull(name, login, platform, options.idle_timeout).await {
+                let is_lacking = is_for_others(&error.message);
+                return Err(if is_lacking { lacking(name, wanted, &error.message) } else { error });
+            }
+            local = engine.inspect(name).await?;
+        }
+        if let (Some(local), true) = (local, platform.is_some())
+            && !platform::serves(&local.platform, wanted)
+        {
+            // Of an image for many platforms, an engine shows one. Whether there are more, its registry says.
+            let image = plan::ImageName::parse(name)
+                .map_err(|error| EngineError::new(EngineErrorKind::Failed, error.to_string()))?;
+            let shown = engine.shown(&image, login, options.idle_timeout, options.build_timeout).await;
+            let serves = |shown: Shown| shown.platforms.iter().any(|has| platform::serves(has, wanted));
+            if !shown.is_ok_and(serves) {
+                return Err(lacking(name, wanted, &format!("it is for {}", local.platform)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether an engine says that an image is for other platforms only.
+fn is_for_others(message: &str) -> bool {
+    message.contains("does not match the specified platform") || message.contains("no matching manifest for")
+}
+
+fn lacking(name: &str, wanted: &str, why: &str) -> EngineError {
+    let (message, help) = platform::lacking(name, wanted, why);
+    EngineError::new(EngineErrorKind::Platform, format!("{message}; {help}"))
+}
+
+impl Request {
+    fn new(
+        job: &Job<'_>,
+        name: &str,
+        exact: &[Exact],
+        without_digest: Option<&base_image::Base>,
+    ) -> Result<Self, BuildFailure> {
+        let Job { plan, build, options, prepared, engine, .. } = *job;
+        let moment = options
+            .source_date_epoch
+            .map_or_else(|| Moment::from_clock(SystemTime::now()), Moment::from_epoch);
+        let mut from = prepared.from(plan, build);
+        if let Some(base_image::Base { layer, id, .. }) = without_digest {
+            from.note_id(layer.clone(), id.clone());
+        }
+        let base = labels::Base { name: prepared.base_name(build), digest: prepared.base_digest(build) };
+        let labels = labels::complete(build, &plan.label_prefix, &from, base, moment);
+        let replacements: Vec<_> = exact.iter().map(|exact| (exact.span, exact.name.clone())).collect();
+        let text = dockerfile::replace(&build.dockerfile, &replacements)
+            .map_err(|message| BuildFailure { failure: Failure::Build, message })?;
+        let (dockerfile, labels) = match engine.builder {
+            Builder::BuildKit => (text, labels),
+            Builder::Classic => labels::append_line(&text, &labels),
+        };
+        let mut args = options.docker_config.proxies(&options.endpoint.host);
+        args.extend(build.args.clone());
+        // Where the classic builder is asked for its own platform by name, it looks for images of that name anew.
+        let foreign = plan.platform != engine.platform;
+        let credentials = prepared.logins.iter().filter_map(|(host, credential)| {
+            Some((login_key(host).to_owned(), docker_credentials(credential, host)?))
+        });
+        Ok(Self {
+            tag: name.to_owned(),
+            dockerfile,
+            mtime: options.source_date_epoch.unwrap_or(context::CONSTANT_TIME),
+            labels,
+            args,
+            platform: (foreign || engine.builder == Builder::BuildKit).then(|| plan.platform.clone()),
+            no_cache: options.no_cache,
+            credentials: credentials.collect(),
+        })
+    }
+
+    /// Whether the engine gave the image that it told its name, which it does at the end of a good build only.
+    async fn named(&self, engine: &Engine, progress: &Progress) -> Option<()> {
+        let found = engine.inspect(&self.tag).await.ok()??;
+        (Some(found.id.as_str()) == progress.image_id()).then_some(())
+    }
+
+    async fn send(
+        &self,
+        job: &Job<'_>,
+        context: Context,
+        tell: &mut (dyn FnMut(Told) + Send),
+    ) -> Result<String, BuildFailure> {
+        let (engine, run) = (job.engine, job.options);
+        let map = |pairs: &BTreeMap<String, String>| pairs.clone().into_iter().collect::<HashMap<_, _>>();
+        let mut options = BuildImageOptionsBuilder::default()
+            .t(&self.tag)
+            .nocache(self.no_cache)
+            .rm(true)
+            .forcerm(true)
+            .buildargs(&map(&self.args))
+            .labels(&map(&self.labels))
+            .platform(self.platform.as_deref().unwrap_or_default());
+        let (sent, supply, credentials, body) = match engine.builder {
+            Builder::BuildKit => {
+                let source = Source::new(context, self.dockerfile.clone(), self.mtime);
+                let (sent, source) = (Arc::clone(&source.sent), Arc::new(source));
+                // It is open until the build is over.
+                let opened =
+                    session::open(&engine.way, &run.secrets, self.credentials.clone(), Arc::clone(&source));
+                let session = opened.await.map_err(engine_failure)?;
+                options =
+                    options.session(&session.id).remote("client-session").dockerfile(filesync::DOCKERFILE);
+                (sent, Supply::Fetched(session, source), None, bollard::body_full(Bytes::new()))
+            }
+            Builder::Classic => {
+                let dockerfile = Generated::new(self.dockerfile.clone(), &context);
+                options = options.dockerfile(&dockerfile.path);
+                let ContextStream { mut chunks, sent, end } =
+                    context::stream(context, dockerfile, self.mtime);
+                let body = futures_util::stream::poll_fn(move |cx| chunks.poll_recv(cx));
+                let credentials = Some(self.credentials.clone());
+                (sent, Supply::Tar(end), credentials, bollard::body_try_stream(body))
+            }
+        };
+        let answers = engine.long.build_image(options.build(), credentials, Some(body));
+        let mut progress = Progress::default();
+        let ended = listen(answers, &sent, run.idle_timeout, &mut progress, tell).await;
+        let ended = match ended {
+            Err(error) if error.kind == EngineErrorKind::Rest => {
+                self.named(engine, &progress).await.ok_or(error)
+            }
+            ended => ended,
+        };
+        tell(Told::Sent(sent.load(Ordering::Relaxed)));
+        for heard in progress.rest() {
+            tell(Told::Heard(heard));
+        }
+        if let Err(error) = &ended {
+            let numbers = match engine.builder {
+                Builder::BuildKit => Numbers::Layers,
+                Builder::Classic => Numbers::Instructions,
+            };
+            let place = failure_location::place(job.build, numbers, progress.failing(), &error.message);
+            place.into_iter().for_each(|place| tell(Told::FailedAt(place)));
+        }
+        // The answers are dropped, and with them a body: the context has ended, or ends now.
+        supply.end().await?;
+        image(ended, &progress)
+    }
+}
+
+/// Where a builder has its context from.
+enum Supply {
+    Tar(tokio::task::JoinHandle<Result<(), ContextError>>),
+    Fetched(Session, Arc<Source>),
+}
+
+impl Supply {
+    /// Why the context was not handed over, unless the engine only wanted no more of it.
+    async fn end(self) -> Result<(), BuildFailure> {
+        let environment = |message| BuildFailure { failure: Failure::Environment, message };
+        let failure = match self {
+            Self::Tar(end) => end.await.map_err(|panic| environment(panic.to_string()))?.err(),
+            Self::Fetched(session, source) => {
+                drop(session);
+                source.failure()
+            }
+        };
+        match failure {
+            None | Some(ContextError::Closed) => Ok(()),
+            Some(error @ (ContextError::Changed { .. } | ContextError::Path { .. })) => {
+                Err(BuildFailure { failure: Failure::Build, message: error.to_string() })
+            }
+            Some(error @ ContextError::Read { .. }) => Err(environment(error.to_string())),
+        }
+    }
+}
+
+/// The image that an answer told, if it came to its end and told no error, before or behind the image.
+fn image(ended: Result<(), EngineError>, progress: &Progress) -> Result<String, BuildFailure> {
+    ended.map_err(engine_failure)?;
+    progress.image_id().map(str::to_owned).ok_or_else(|| BuildFailure {
+        failure: Failure::Environment,
+        message: "the engine's answer ended before it had an image".to_owned(),
+    })
+}
+
+/// Takes answers in until the last one, as long as something moves.
+async fn listen(
+    answers: impl futures_util::Stream<Item = Result<bollard::models::BuildInfo, bollard::errors::Error>>,
+    sent: &AtomicU64,
+    idle: Duration,
+    progress: &mut Progress,
+    tell: &mut (dyn FnMut(Told) + Send),
+) -> Result<(), EngineError> {
+    let mut answers = std::pin::pin!(answers);
+    let mut tick = tokio::time::interval(TICK.min(idle));
+    let mut last_sent = 0;
+    let mut last_moved = Instant::now();
+    let mut last = LastLines::default();
+    loop {
+        tokio::select! {
+            answer = answers.next() => {
+                let Some(answer) = answer else { return Ok(()) };
+                last_moved = Instant::now();
+                // Told first: what an engine says next may be a step that runs long after its context came.
+                let now = sent.load(Ordering::Relaxed);
+                if now != last_sent {
+                    last_sent = now;
+                    tell(Told::Sent(now));
+                }
+                let mut info = answer.map_err(|error| last.explain(error.into()))?;
+                if let Some(error) = info.error_detail.take() {
+                    let message = error.message.unwrap_or_else(|| "the engine gave no reason".to_owned());
+                    return Err(last.explain(EngineError::told(EngineErrorKind::Failed, &message)));
+                }
+                for heard in progress.hear(info) {
+                    last.hear(&heard);
+                    tell(Told::Heard(heard));
+                }
+            }
+            _ = tick.tick() => {
+                let now = sent.load(Ordering::Relaxed);
+                if now != last_sent {
+                    last_sent = now;
+                    last_moved = Instant::now();
+                    tell(Told::Sent(now));
+                } else if last_moved.elapsed() > idle {
+                    return Err(EngineError::silent(idle));
+                }
+            }
+        }
+    }
+}
+
+/// What the commands of a build said last: the engine tells of one that found no room only that it failed.
+#[derive(Debug, Default)]
+struct LastLines {
+    /// How many lines came since one that told of a full disk.
+    since_full: Option<usize>,
+}
+
+impl LastLines {
+    /// As many lines later a full disk is no reason any more.
+    const COUNT: usize = 20;
+
+    fn hear(&mut self, heard: &Heard) {
+        if let Heard::Line(line) = heard {
+            self.since_full = if is_full(line) { Some(0) } else { self.since_full.map(|lines| lines + 1) };
+        }
+    }
+
+    fn explain(&self, error: EngineError) -> EngineError {
+        match error.kind {
+            EngineErrorKind::Failed if self.since_full.is_some_and(|lines| lines < Self::COUNT) => {
+                EngineError::full(&error.message)
+            }
+            _ => error,
+        }
+    }
+}
+
+/// Sends an empty context to an engine, and takes its answer as that of a build.
+///
+/// # Errors
+/// Why there is no image.
+#[cfg(feature = "fuzzing")]
+pub(crate) async fn answer(engine: &bollard::Docker, told: &mut Vec<Heard>) -> Result<String, BuildFailure> {
+    let options = BuildImageOptionsBuilder::default().t("x").build();
+    let context = bollard::body_full(bytes::Bytes::new());
+    let answers = engine.build_image(options, None, Some(context));
+    let mut progress = Progress::default();
+    let mut tell = |one| {
+        if let Told::Heard(heard) = one {
+            told.push(heard);
+        }
+    };
+    let ended = listen(answers, &AtomicU64::new(0), Duration::from_secs(60), &mut progress, &mut tell).await;
+    told.extend(progress.rest());
+    image(ended, &progress)
+}

@@ -1,0 +1,30 @@
+//! `ONBUILD`: instructions that an image holds for whoever builds on it. They run in that build and stand in no file of
+//! the source tree, so they are shown, and by default refused.
+
+use plan::Target;
+
+use crate::build::base_image::StoodOn;
+
+/// The triggers that a build would run, told in a sentence. `all` is what it stands on.
+pub(crate) fn triggers(all: &[StoodOn<'_>]) -> Option<String> {
+    let mut told = Vec::new();
+    for StoodOn { reference, image, .. } in all {
+        let name = match &reference.target {
+            Target::Build { id } => id.0.as_str(),
+            Target::Layer { reference, .. }
+            | Target::Pinned { reference }
+            | Target::External { reference } => reference,
+            Target::Scratch => continue,
+        };
+        told.extend(sentence(name, &image.on_build).filter(|sentence| !told.contains(sentence)));
+    }
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+fn sentence(name: &str, triggers: &[String]) -> Option<String> {
+    let told: Vec<String> = triggers.iter().map(|trigger| format!("`ONBUILD {trigger}`")).collect();
+    let told = told.join(", ");
+    (!triggers.is_empty()).then(|| {
+        format!("{name}, which it stands on, holds instructions that would run in this build: {told}")
+    })
+}

@@ -1,0 +1,123 @@
+//! What a test prints, as lines, as far as a log should hold it: the beginning of what is much, and its end.
+//!
+//! Pure: takes pieces of bytes in, gives lines out.
+
+use std::collections::VecDeque;
+
+/// Bytes that are told as they come.
+const TOLD: usize = 1 << 20;
+/// Bytes after which a test is stopped: nothing that means well prints so much.
+const ENDLESS: u64 = 64 << 20;
+/// A line that never ends is cut here, in bytes.
+const LONGEST_LINE: usize = 16 << 10;
+/// Lines that are kept of the end, where not all is told.
+const LAST_LINES: usize = 20;
+
+/// Which of its outputs a piece comes from: their lines are not mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    Stdout,
+    Stderr,
+}
+
+/// What was printed so far.
+#[derive(Debug, Default)]
+pub(crate) struct Printed {
+    open: [Vec<u8>; 2],
+    bytes: u64,
+    told: usize,
+    left_out: u64,
+    last: VecDeque<String>,
+}
+
+impl Printed {
+    /// Takes a piece in, and gives the lines that are to be told now.
+    pub(crate) fn take(&mut self, from: From, piece: &[u8]) -> Vec<String> {
+        self.bytes += piece.len() as u64;
+        let mut lines = Vec::new();
+        for part in piece.split_inclusive(|byte| *byte == b'\n').flat_map(|line| line.chunks(LONGEST_LINE)) {
+            let open = &mut self.open[from as usize];
+            open.extend_from_slice(part);
+            if open.ends_with(b"\n") || open.len() >= LONGEST_LINE {
+                let line = text(&std::mem::take(open));
+                lines.extend(self.line(line));
+            }
+        }
+        lines
+    }
+
+    /// What is left when nothing follows.
+    pub(crate) fn rest(mut self) -> Vec<String> {
+        let open = std::mem::take(&mut self.open).into_iter().filter(|line| !line.is_empty());
+        let mut lines: Vec<String> = open.filter_map(|line| self.line(text(&line))).collect();
+        if self.left_out > 0 {
+            lines.push(format!("… {} lines are left out …", self.left_out));
+        }
+        lines.extend(self.last);
+        lines
+    }
+
+    /// Whether it printed so much that nothing good can come of it.
+    pub(crate) fn is_endless(&self) -> bool {
+        self.bytes > ENDLESS
+    }
+
+    fn line(&mut self, line: String) -> Option<String> {
+        self.told += line.len() + 1;
+        if self.told <= TOLD {
+            return Some(line);
+        }
+        self.last.push_back(line);
+        if self.last.len() > LAST_LINES {
+            self.last.pop_front();
+            self.left_out += 1;
+        }
+        None
+    }
+}
+
+fn text(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).trim_end_matches(['\n', '\r']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::build::output_buffer::*;
+
+    #[test]
+    fn lines_of_two_outputs_are_kept_apart() {
+        let mut printed = Printed::default();
+        assert_eq!(printed.take(From::Stdout, b"a\r\nb"), ["a"]);
+        assert_eq!(printed.take(From::Stderr, b"x\ny"), ["x"]);
+        assert_eq!(printed.take(From::Stdout, b"c\n\n"), ["bc", ""]);
+        assert_eq!(printed.take(From::Stdout, b"\xff"), [""; 0]);
+        assert_eq!(printed.rest(), ["\u{fffd}", "y"]);
+    }
+
+    #[test]
+    fn of_much_the_beginning_and_the_end_are_told() {
+        let mut printed = Printed::default();
+        let mut told = 0;
+        for line in 0..200_000 {
+            told += printed.take(From::Stdout, format!("line {line}\n").as_bytes()).len();
+        }
+        assert!(!printed.is_endless());
+        let rest = printed.rest();
+        assert_eq!(rest.len(), LAST_LINES + 1);
+        assert_eq!(rest[0], format!("… {} lines are left out …", 200_000 - told - LAST_LINES));
+        assert_eq!(rest.last().map(String::as_str), Some("line 199999"));
+    }
+
+    #[test]
+    fn a_line_without_an_end_takes_no_memory() {
+        let mut printed = Printed::default();
+        let piece = vec![b'x'; 1 << 20];
+        let mut told = 0;
+        for _ in 0..65 {
+            told += printed.take(From::Stderr, &piece).iter().map(String::len).sum::<usize>();
+        }
+        assert!(printed.is_endless());
+        assert!(told <= TOLD, "{told}");
+        assert!(printed.rest().iter().map(String::len).sum::<usize>() <= (LAST_LINES + 2) * LONGEST_LINE);
+    }
+}

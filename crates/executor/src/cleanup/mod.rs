@@ -1,0 +1,241 @@
+//! Takes away what runs left on the engine for the time being: containers of tests, and the names of images that were
+//! not finished. Only what carries a mark of this program, of this run or of one that is over. Nothing is ever pruned.
+
+pub(crate) mod run_marker;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
+use futures_util::{StreamExt as _, stream};
+
+use crate::cleanup::run_marker::Mark;
+use crate::engine::container::age;
+use crate::engine::{Engine, EngineError, EngineErrorKind};
+
+/// The repository of names that an image has until its tests have passed. No registry can have it: see RFC 2606.
+const UNFINISHED: &str = "image-builder.invalid/unfinished";
+
+/// How long cleaning up may take, before a run begins and when it ends.
+const BEFORE: Duration = Duration::from_secs(30);
+const AFTER: Duration = Duration::from_secs(7);
+
+/// How many things are taken away at once at the end of a run, and the pause before what is left is tried again.
+const AT_ONCE: usize = 8;
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// The age at which a container of a run elsewhere is taken for left behind: no test may take that long.
+const OLD_CONTAINER: Duration = Duration::from_secs(2 * 3600);
+/// The same for an image's name.
+const OLD_NAME: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The name of an image of a run until its tests have passed. `position` is that of its build.
+pub(crate) fn unfinished(mark: &Mark, position: usize) -> String {
+    format!("{UNFINISHED}:{mark}-{position}")
+}
+
+/// What was taken away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    pub containers: usize,
+    pub names: usize,
+}
+
+/// Something on the engine for the time being. Containers come first: they use the machine, and an image that they run on
+/// keeps its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Thing {
+    /// A container, by its name.
+    Container(String),
+    /// The name of an unfinished image.
+    Name(String),
+}
+
+/// What this run has on the engine for the time being. It is noted before the engine is asked for it, so that it is known
+/// here whatever ends the run: an engine's lists are slow where there is much, and podman's fail while images go away.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub mark: Mark,
+    things: Mutex<BTreeSet<Thing>>,
+}
+
+impl Own {
+    pub(crate) fn new(mark: Mark) -> Self {
+        Self { mark, things: Mutex::default() }
+    }
+
+    /// It may be there from now on.
+    pub(crate) fn note(&self, thing: Thing) {
+        self.things.lock().unwrap_or_else(PoisonError::into_inner).insert(thing);
+    }
+
+    /// Whether it may be there.
+    pub(crate) fn has(&self, thing: &Thing) -> bool {
+        self.things.lock().unwrap_or_else(PoisonError::into_inner).contains(thing)
+    }
+
+    /// It is not there any more.
+    pub(crate) fn forget(&self, thing: &Thing) {
+        self.things.lock().unwrap_or_else(PoisonError::into_inner).remove(thing);
+    }
+
+    fn things(&self) -> BTreeSet<Thing> {
+        self.things.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes it away now; what cannot be stays noted. Returns whether it was there.
+    pub(crate) async fn remove(&self, engine: &Engine, thing: &Thing) -> Result<bool, EngineError> {
+        let removed = match thing {
+            Thing::Container(name) => engine.remove_container(name).await,
+            Thing::Name(name) => engine.remove_name(name).await,
+        };
+        let was_there = match removed {
+            Err(error) if error.kind != EngineErrorKind::NotFound => return Err(error),
+            removed => removed.is_ok(),
+        };
+        self.forget(thing);
+        Ok(was_there)
+    }
+}
+
+/// Takes away what this run still has. None of its builds runs any more.
+pub(crate) async fn own(engine: &Engine, own: &Own) {
+    // An engine can name an image a moment after nobody listens to its build any more: no name is gone at the first look.
+    let mut looked = BTreeSet::new();
+    let all = async {
+        loop {
+            let (containers, names): (Vec<_>, Vec<_>) =
+                own.things().into_iter().partition(|thing| matches!(thing, Thing::Container(_)));
+            if containers.is_empty() && names.is_empty() {
+                return Ok(());
+            }
+            for things in [containers, names] {
+                let removals = stream::iter(&things)
+                    .map(|thing| async move { (thing, own.remove(engine, thing).await) });
+                let mut removals = removals.buffer_unordered(AT_ONCE);
+                while let Some((thing, removed)) = removals.next().await {
+                    match removed {
+                        // An engine that is gone is not waited for.
+                        Err(error) if error.kind == EngineErrorKind::Lost => return Err(error),
+                        Ok(false) if matches!(thing, Thing::Name(_)) && looked.insert(thing.clone()) => {
+                            own.note(thing.clone());
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            if !own.things().is_empty() {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    };
+    match tokio::time::timeout(AFTER, all).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "what this run has on the engine stays for the next one"),
+        Err(_) => tracing::debug!(left = ?own.things(), "no time to take away what is on the engine"),
+    }
+}
+
+/// Takes away what runs that are over left. What cannot be taken away now stays for the next run.
+pub(crate) async fn earlier(engine: &Engine) -> Swept {
+    let mut swept = Swept::default();
+    let all = async {
+        let stopped = containers(engine, &mut swept.containers).await;
+        let unnamed = names(engine, &mut swept.names).await;
+        stopped.and(unnamed)
+    };
+    let done = tokio::time::timeout(BEFORE, all).await;
+    if let Ok(Err(error)) = done {
+        tracing::debug!(%error, "what was left on the engine stays for now");
+    }
+    swept
+}
+
+async fn containers(engine: &Engine, removed: &mut usize) -> Result<(), EngineError> {
+    let containers = engine.our_containers().await?;
+    let now = now(engine, containers.is_empty()).await?;
+    for container in containers {
+        let over = container.mark.is_over(age(now, container.created), OLD_CONTAINER);
+        if over && engine.remove_container(&container.id).await.is_ok() {
+            *removed += 1;
+        }
+    }
+    Ok(())
+}
+
+async fn names(engine: &Engine, removed: &mut usize) -> Result<(), EngineError> {
+    let names = engine.unfinished_names().await?;
+    let now = now(engine, names.is_empty()).await?;
+    for (name, mark) in names {
+        let tagged = engine.tagged(&name).await?;
+        let over = mark.is_over(tagged.and_then(|tagged| age(now, tagged)), OLD_NAME);
+        if over && engine.remove_name(&name).await.is_ok() {
+            *removed += 1;
+        }
+    }
+    Ok(())
+}
+
+/// The engine's time, where the age of anything has to be known.
+async fn now(engine: &Engine, nothing: bool) -> Result<Option<i64>, EngineError> {
+    if nothing { Ok(None) } else { engine.time().await }
+}
+
+impl Engine {
+    /// Takes a name off an image, and the image itself away when it was the last one.
+    pub(crate) async fn remove_name(&self, name: &str) -> Result<(), EngineError> {
+        // Steps of the classic builder's cache stay.
+        let options = RemoveImageOptionsBuilder::default().noprune(true).build();
+        self.ask(self.quick.remove_image(name, Some(options), None)).await?;
+        Ok(())
+    }
+
+    /// The names of unfinished images, of all runs of this program.
+    async fn unfinished_names(&self) -> Result<Vec<(String, Mark)>, EngineError> {
+        let filters = HashMap::from([("reference".to_owned(), vec![UNFINISHED.to_owned()])]);
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let images = self.ask(self.quick.list_images(Some(options))).await?;
+        let names = images.into_iter().flat_map(|image| image.repo_tags).filter_map(|name| {
+            let mark = mark_of(&name)?;
+            Some((name, mark))
+        });
+        Ok(names.collect())
+    }
+
+    /// When an image got its latest name, in seconds since 1970, where the engine tells.
+    async fn tagged(&self, name: &str) -> Result<Option<i64>, EngineError> {
+        let inspected = self.ask(self.quick.inspect_image(name)).await;
+        let tagged = inspected.ok().and_then(|image| image.metadata?.last_tag_time);
+        Ok(tagged.map(|time| time.timestamp()))
+    }
+}
+
+/// The mark in the name of an unfinished image.
+fn mark_of(name: &str) -> Option<Mark> {
+    let (mark, position) = name.strip_prefix(UNFINISHED)?.strip_prefix(':')?.rsplit_once('-')?;
+    position.parse::<usize>().ok()?;
+    Mark::parse(mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cleanup::*;
+
+    #[test]
+    fn a_name_tells_whose_it_is() {
+        let mark = Mark::of_run("20261120-145310-0a1b2c");
+        let name = unfinished(&mark, 12);
+        assert_eq!(mark_of(&name), Some(mark.clone()));
+        assert!(plan::ImageName::parse(&name).is_ok_and(|image| image.registry == "image-builder.invalid"));
+        for other in [
+            format!("image-builder.invalid/unfinished-too:{mark}-1"),
+            format!("{UNFINISHED}:{mark}"),
+            format!("{UNFINISHED}:{mark}-x"),
+            format!("{UNFINISHED}:latest"),
+            format!("registry.example/{UNFINISHED}:{mark}-1"),
+        ] {
+            assert_eq!(mark_of(&other), None, "{other}");
+        }
+    }
+}

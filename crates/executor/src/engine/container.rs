@@ -1,0 +1,187 @@
+//! The engine's containers: made from a fresh image, run once, taken away.
+//!
+//! Knows neither tests nor plans. Every container carries the label and the name by which a later run finds it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptions,
+};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+
+use crate::cleanup::run_marker::Mark;
+use crate::engine::{Engine, EngineError, EngineErrorKind};
+
+/// The label of every container of ours. Its value is the mark of the run.
+pub(crate) const LABEL: &str = "image-builder.run";
+
+/// What every name of a container of ours begins with; the mark follows. A label comes with an image, a name does not:
+/// what has both is ours.
+const NAME: &str = "image-builder-test-";
+
+/// What a container may take, in bytes; swap included.
+pub(crate) const MEMORY: i64 = 4 << 30;
+
+/// Processes and threads that it may have.
+const PROCESSES: i64 = 1024;
+
+/// What is run, and how.
+pub(crate) struct Wanted<'a> {
+    pub image: &'a str,
+    pub mark: &'a Mark,
+    /// Different for every container of a run.
+    pub number: &'a str,
+    /// The program and its arguments, in place of the image's entrypoint and command.
+    pub command: &'a [String],
+    pub network: bool,
+    pub user: Option<&'a str>,
+    /// `NAME=value`
+    pub environment: Vec<String>,
+}
+
+impl Wanted<'_> {
+    /// The name of the container.
+    pub(crate) fn name(&self) -> String {
+        format!("{NAME}{}-{}", self.mark, self.number)
+    }
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub code: i64,
+    /// Whether something in it was killed since its memory was used up.
+    pub out_of_memory: bool,
+}
+
+/// A container that some run of this program made.
+#[derive(Debug, Clone)]
+pub(crate) struct Ours {
+    pub id: String,
+    pub mark: Mark,
+    /// Unix time by the engine's clock.
+    pub created: i64,
+}
+
+impl Engine {
+    /// Makes a container; returns its id.
+    pub(crate) async fn create(&self, wanted: &Wanted<'_>) -> Result<String, EngineError> {
+        let words = |text: &[&str]| Some(text.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        let (program, arguments) = wanted.command.split_first().ok_or_else(|| {
+            EngineError::new(EngineErrorKind::Failed, "a test without a program cannot be run")
+        })?;
+        let host = HostConfig {
+            network_mode: (!wanted.network).then(|| "none".to_owned()),
+            memory: Some(MEMORY),
+            memory_swap: Some(MEMORY),
+            pids_limit: Some(PROCESSES),
+            cap_drop: words(&["ALL"]),
+            security_opt: words(&["no-new-privileges"]),
+            // What it prints comes to us, and must not fill the engine's disk as well.
+            log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+            ..HostConfig::default()
+        };
+        let body = ContainerCreateBody {
+            image: Some(wanted.image.to_owned()),
+            // Podman takes an empty entrypoint for none given.
+            entrypoint: Some(vec![program.clone()]),
+            cmd: Some(arguments.to_vec()),
+            user: wanted.user.map(str::to_owned),
+            env: Some(wanted.environment.clone()),
+            labels: Some(HashMap::from([(LABEL.to_owned(), wanted.mark.to_string())])),
+            healthcheck: Some(HealthConfig { test: words(&["NONE"]), ..HealthConfig::default() }),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            host_config: Some(host),
+            ..ContainerCreateBody::default()
+        };
+        let options = CreateContainerOptionsBuilder::default().name(&wanted.name()).build();
+        Ok(self.ask(self.quick.create_container(Some(options), body)).await?.id)
+    }
+
+    /// Puts a program of everybody's into the top directory of a container that does not run yet.
+    pub(crate) async fn put(&self, container: &str, name: &str, text: &str) -> Result<(), EngineError> {
+        let unwritable = |error: std::io::Error| EngineError::new(EngineErrorKind::Failed, error.to_string());
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o755);
+        header.set_size(text.len() as u64);
+        header.set_mtime(0);
+        let mut archive = tar::Builder::new(Vec::new());
+        archive.append_data(&mut header, name, text.as_bytes()).map_err(unwritable)?;
+        let archive = archive.into_inner().map_err(unwritable)?;
+        let options = UploadToContainerOptionsBuilder::default().path("/").build();
+        let body = bollard::body_full(archive.into());
+        self.ask(self.quick.upload_to_container(container, Some(options), body)).await
+    }
+
+    /// Listens to what a container prints, from its start on.
+    pub(crate) async fn attach(
+        &self,
+        container: &str,
+    ) -> Result<BoxStream<'static, Result<LogOutput, EngineError>>, EngineError> {
+        let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
+        let attached = self.ask(self.quick.attach_container(container, Some(options))).await?;
+        Ok(attached.output.map_err(EngineError::from).boxed())
+    }
+
+    /// Starts a container.
+    pub(crate) async fn start(&self, container: &str) -> Result<(), EngineError> {
+        self.ask(self.quick.start_container(container, None)).await
+    }
+
+    /// Waits until a container that was started has ended.
+    pub(crate) async fn wait(&self, container: &str) -> Result<Ended, EngineError> {
+        let options = WaitContainerOptions { condition: "not-running".to_owned() };
+        let mut answers = std::pin::pin!(self.long.wait_container(container, Some(options)));
+        match answers.next().await {
+            // A code other than 0 comes as an error.
+            Some(Ok(_) | Err(Error::DockerContainerWaitError { .. })) => {}
+            Some(Err(error)) => return Err(error.into()),
+            None => {
+                let message = "the engine's answer ended before the container did";
+                return Err(EngineError::new(EngineErrorKind::Lost, message));
+            }
+        }
+        let state = self.ask(self.quick.inspect_container(container, None)).await?.state.unwrap_or_default();
+        Ok(Ended { code: state.exit_code.unwrap_or(-1), out_of_memory: state.oom_killed.unwrap_or_default() })
+    }
+
+    /// Ends a container, by id or name, if it runs, and takes it away with what it wrote.
+    pub(crate) async fn remove_container(&self, container: &str) -> Result<(), EngineError> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        self.ask(self.quick.remove_container(container, Some(options))).await
+    }
+
+    /// The containers of all runs of this program.
+    pub(crate) async fn our_containers(&self) -> Result<Vec<Ours>, EngineError> {
+        let filters = HashMap::from([("label".to_owned(), vec![LABEL.to_owned()])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let containers = self.ask(self.quick.list_containers(Some(options))).await?;
+        let ours = containers.into_iter().filter_map(|container| {
+            let label = container.labels?.remove(LABEL)?;
+            let name = format!("{NAME}{label}-");
+            let named = container.names?.iter().any(|known| known.trim_start_matches('/').starts_with(&name));
+            let (id, mark) = (container.id?, Mark::parse(&label)?);
+            named.then_some(Ours { id, mark, created: container.created.unwrap_or(i64::MAX) })
+        });
+        Ok(ours.collect())
+    }
+
+    /// The engine's own time, in seconds since 1970.
+    pub(crate) async fn time(&self) -> Result<Option<i64>, EngineError> {
+        let told = self.ask(self.quick.info()).await?.system_time;
+        let time = told.and_then(|text| chrono::DateTime::parse_from_rfc3339(&text).ok());
+        Ok(time.map(|time| time.timestamp()))
+    }
+}
+
+/// How old something is, by the engine's clock.
+pub(crate) fn age(now: Option<i64>, created: i64) -> Option<Duration> {
+    u64::try_from(now?.checked_sub(created)?).ok().map(Duration::from_secs)
+}

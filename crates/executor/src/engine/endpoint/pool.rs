@@ -1,0 +1,131 @@
+//! Connections to an engine that are kept for the next request.
+//!
+//! bollard's own clients dial for each request, which with TLS is a handshake. Here one pool serves all requests to an engine,
+//! whichever the way; with ssh each connection is a program. Knows nothing of what is asked.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bollard::BollardRequest;
+use bollard::errors::Error;
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
+use hyper::http::Extensions;
+use hyper::{Method, Request, Response, Uri};
+use hyper_util::client::legacy::connect::Connected;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+
+use crate::engine::endpoint::connect::{Connection, Way, root};
+
+/// How connections are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    /// So many wait for a next request at most. As many as are needed are open while requests are under way.
+    pub(crate) most: usize,
+    /// So long.
+    pub(crate) time: Duration,
+}
+
+/// A build asks its next question within seconds, and few builds ask at the same time.
+pub(crate) const KEEP: Keep = Keep { most: 8, time: Duration::from_secs(30) };
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Error>> + Send>>;
+
+/// What carries bollard's requests. All connections end when the last clone of bollard's client is dropped.
+pub(crate) fn transport(way: Way, keep: Keep) -> impl Fn(BollardRequest) -> Answer + Send + Sync + use<> {
+    let client = Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(keep.time)
+        .pool_max_idle_per_host(keep.most)
+        .build(Connector(Arc::new(way)));
+    move |request| {
+        let client = client.clone();
+        let empty = || bollard::body_full(Bytes::new());
+        Box::pin(async move { ask(&client, request, empty, keep.most).await.map_err(|cause| told(&cause)) })
+    }
+}
+
+/// Sends a request. The pool sends again what could not be sent; a question is asked again, too, if its connection had
+/// served before and ended without an answer: the engine may have closed it in that moment. Nobody can tell whether the
+/// engine began with anything else, so that is lost.
+async fn ask<B>(
+    client: &Client<Connector, B>,
+    mut request: Request<B>,
+    empty: impl Fn() -> B,
+    most: usize,
+) -> Result<Response<Incoming>, legacy::Error>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let is_question = *request.method() == Method::GET || *request.method() == Method::HEAD;
+    let repeatable = is_question && request.body().size_hint().exact() == Some(0);
+    let mut left = if repeatable { most } else { 0 };
+    loop {
+        let mut again = Request::new(empty());
+        *again.method_mut() = request.method().clone();
+        *again.uri_mut() = request.uri().clone();
+        *again.headers_mut() = request.headers().clone();
+        match client.request(request).await {
+            Ok(answer) => {
+                if let Some(used) = answer.extensions().get::<Used>() {
+                    used.0.store(true, Ordering::Relaxed);
+                }
+                return Ok(answer);
+            }
+            Err(cause) if left > 0 && was_used(&cause) => (request, left) = (again, left - 1),
+            Err(cause) => return Err(cause),
+        }
+    }
+}
+
+/// Whether a connection had brought an answer.
+#[derive(Debug, Clone, Default)]
+struct Used(Arc<AtomicBool>);
+
+fn was_used(error: &legacy::Error) -> bool {
+    let mut extras = Extensions::new();
+    if let Some(connection) = error.connect_info() {
+        connection.get_extras(&mut extras);
+    }
+    extras.get::<Used>().is_some_and(|used| used.0.load(Ordering::Relaxed))
+}
+
+/// The client's own words are "client error (SendRequest)"; what happened is behind them.
+fn told(error: &legacy::Error) -> Error {
+    Error::IOError { err: io::Error::other(root(error)) }
+}
+
+#[derive(Clone)]
+struct Connector(Arc<Way>);
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = TokioIo<Box<dyn Connection>>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let way = Arc::clone(&self.0);
+        Box::pin(async move { Ok(TokioIo::new(way.dial().await?)) })
+    }
+}
+
+impl legacy::connect::Connection for Box<dyn Connection> {
+    fn connected(&self) -> Connected {
+        Connected::new().extra(Used::default())
+    }
+}
+
+#[cfg(test)]
+mod tests;

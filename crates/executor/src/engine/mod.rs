@@ -1,0 +1,622 @@
+//! The engine's images: what it has, what it can find, names, pushes.
+//!
+//! Talks to the Docker Engine API through bollard. Knows neither plans nor order; `build` makes images.
+
+pub(crate) mod container;
+pub mod endpoint;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bollard::Docker;
+use bollard::auth::DockerCredentials;
+use bollard::models::RegistryServiceConfig;
+use bollard::query_parameters::{CreateImageOptionsBuilder, PushImageOptionsBuilder, TagImageOptionsBuilder};
+use futures_util::{Stream, StreamExt};
+use plan::ImageName;
+use registry::{Credential, DockerConfig};
+
+use crate::build::platform;
+use crate::engine::endpoint::Endpoint;
+use crate::engine::endpoint::connect::Way;
+use crate::run::error::RunError;
+use crate::run::options::BuilderChoice;
+use crate::run::result::Failure;
+
+/// For requests that are answered at once.
+const QUICK: Duration = Duration::from_secs(60);
+/// bollard's limit runs until an answer begins, which is when a context was sent: our own idle limit watches.
+const LONG: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long an engine has to say that it is there.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long is waited before an engine that did not answer is asked again: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// An engine that answers.
+#[derive(Debug, Clone)]
+pub(crate) struct Engine {
+    pub(crate) way: Way,
+    pub(crate) quick: Docker,
+    /// How long a request may take whose answer is due at once, see [`Engine::ask`].
+    patience: Duration,
+    pub(crate) long: Docker,
+    pub(crate) builder: Builder,
+    pub(crate) flavour: Flavour,
+    /// Product and version, for people.
+    pub(crate) name: String,
+    /// `os/architecture` of its own.
+    pub(crate) platform: String,
+    /// Processors.
+    pub(crate) processors: Option<usize>,
+    /// The registries that it takes for insecure, where it says.
+    insecure: Option<Vec<String>>,
+}
+
+/// What builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Builder {
+    BuildKit,
+    Classic,
+}
+
+impl Builder {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::BuildKit => "buildkit",
+            Self::Classic => "classic",
+        }
+    }
+}
+
+/// Whose API it is: podman's service answers some requests otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    Docker,
+    Podman,
+}
+
+/// An image that the engine has.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LocalImage {
+    /// `sha256:…`
+    pub id: String,
+    pub labels: BTreeMap<String, String>,
+    pub size: Option<u64>,
+    /// Digests of its layers' contents, the lowest first.
+    pub layers: Vec<String>,
+    /// `os/architecture`, with `/variant` where there is one; empty where the engine does not say.
+    pub platform: String,
+    /// Its `ONBUILD` instructions.
+    pub on_build: Vec<String>,
+    repo_digests: Vec<String>,
+}
+
+/// What a registry has under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub digest: String,
+    /// The platforms that it has images for; empty where the engine does not say.
+    pub platforms: Vec<String>,
+}
+
+impl LocalImage {
+    /// The digest under which a repository is known to have this image.
+    pub(crate) fn digest_in(&self, image: &ImageName) -> Option<String> {
+        self.repo_digests.iter().find_map(|text| {
+            let known = ImageName::parse(text).ok()?;
+            (known.name() == image.name()).then_some(known.digest)?
+        })
+    }
+}
+
+/// What an engine could not do.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct EngineError {
+    pub kind: EngineErrorKind,
+    pub message: String,
+}
+
+/// What follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EngineErrorKind {
+    /// It answered that there is no such thing.
+    NotFound,
+    /// It answered that this does not work.
+    Failed,
+    /// Nothing was heard for too long.
+    Silent,
+    /// It could not be reached, or went away in the middle.
+    Lost,
+    /// It has no room left.
+    Full,
+    /// An image is for other platforms only.
+    Platform,
+    /// Its answer came to a good end, with something behind the last message that is none. So bollard tells a line end
+    /// that comes by itself, which is chance, and also half a message: what was asked for has to be looked at.
+    Rest,
+}
+
+/// What the codec below bollard says where bytes are left that make no message.
+const BYTES_LEFT: &str = "bytes remaining on stream";
+
+impl EngineError {
+    pub(crate) fn new(kind: EngineErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    pub(crate) fn silent(after: Duration) -> Self {
+        let after = humantime::format_duration(after);
+        Self::new(EngineErrorKind::Silent, format!("nothing was heard from the engine for {after}"))
+    }
+
+    /// One that the engine tells, in its words.
+    pub(crate) fn told(kind: EngineErrorKind, message: &str) -> Self {
+        if is_full(message) { Self::full(message.trim()) } else { Self::new(kind, message.trim()) }
+    }
+
+    pub(crate) fn full(message: &str) -> Self {
+        let message =
+            format!("the engine has no room left, `docker system df` tells what takes it: {message}");
+        Self::new(EngineErrorKind::Full, message)
+    }
+
+    /// What took longer than it may, though the engine spoke.
+    pub(crate) fn endless(what: &str, after: Duration) -> Self {
+        let after = humantime::format_duration(after);
+        Self::new(EngineErrorKind::Silent, format!("{what} is not over after {after}, and was stopped"))
+    }
+
+    /// What it means for a build or push, where `own` is the failure that is not the environment's fault.
+    pub(crate) fn failure(&self, own: Failure) -> Failure {
+        match self.kind {
+            EngineErrorKind::Lost
+            | EngineErrorKind::Full
+            | EngineErrorKind::Platform
+            | EngineErrorKind::Rest => Failure::Environment,
+            EngineErrorKind::NotFound | EngineErrorKind::Failed | EngineErrorKind::Silent => own,
+        }
+    }
+}
+
+impl From<bollard::errors::Error> for EngineError {
+    fn from(error: bollard::errors::Error) -> Self {
+        use bollard::errors::Error;
+        let (kind, message) = match error {
+            Error::RequestTimeoutError => return Self::silent(QUICK),
+            Error::DockerStreamError { error } => (EngineErrorKind::Failed, error),
+            Error::DockerResponseServerError { status_code: 404, message } => {
+                (EngineErrorKind::NotFound, message)
+            }
+            Error::DockerResponseServerError { status_code, message } if message.trim().is_empty() => (
+                EngineErrorKind::Failed,
+                format!("the engine answered with status {status_code} and no word why"),
+            ),
+            Error::DockerResponseServerError { message, .. } => (EngineErrorKind::Failed, message),
+            Error::IOError { err } if err.to_string() == BYTES_LEFT => {
+                (EngineErrorKind::Rest, "the engine's answer ended in the middle of a message".to_owned())
+            }
+            other => {
+                (EngineErrorKind::Lost, format!("the engine does not answer as it should: {}", chain(&other)))
+            }
+        };
+        Self::told(kind, &message)
+    }
+}
+
+/// Names and ranges of addresses that an engine takes for insecure; `None` where it does not say, as podman's service.
+pub(crate) fn insecure(told: RegistryServiceConfig) -> Option<Vec<String>> {
+    // Docker's engine names its own hub at least.
+    let indexes = told.index_configs.filter(|indexes| !indexes.is_empty())?;
+    let named = indexes.into_iter().filter(|(_, index)| index.secure == Some(false)).map(|(name, _)| name);
+    let mut all: Vec<String> = named.chain(told.insecure_registry_cidrs.unwrap_or_default()).collect();
+    all.sort();
+    Some(all)
+}
+
+/// A configuration with these registries as the insecure ones, where they are told.
+pub(crate) fn with_insecure(config: &DockerConfig, insecure: Option<Vec<String>>) -> DockerConfig {
+    match insecure {
+        Some(names) => config.clone().with_trust(config.trust().clone().with_insecure(names)),
+        None => config.clone(),
+    }
+}
+
+/// Whether the operating system's words for a full disk are in a text.
+pub(crate) fn is_full(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("no space left on device")
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        source = error.source();
+    }
+    text
+}
+
+impl Engine {
+    /// Asks an engine who it is, and settles which builder is used.
+    ///
+    /// `idle`: how long it may be silent, here and later.
+    pub(crate) async fn connect(
+        endpoint: &Endpoint,
+        choice: BuilderChoice,
+        idle: Duration,
+    ) -> Result<Self, RunError> {
+        let patience = idle.min(QUICK);
+        let address = endpoint.host.as_str();
+        let way = endpoint::way(endpoint).map_err(|error| match error.help {
+            Some(help) => RunError::environment(error.message).with_help(help),
+            None => RunError::environment(error.message),
+        })?;
+        let docker = endpoint::client(&way, QUICK, endpoint::KEEP);
+        let unreachable = |why: EngineError| unusable(address, &why);
+        let version = within(patience, docker.version()).await.map_err(unreachable)?;
+        let components: Vec<&str> =
+            version.components.iter().flatten().map(|component| component.name.as_str()).collect();
+        let os = version.os.as_deref().unwrap_or("linux");
+        let (flavour, best) = capabilities(&components, version.api_version.as_deref(), os);
+        let builder = match (choice, best) {
+            (BuilderChoice::Auto, best) => best,
+            (BuilderChoice::Classic, _) => Builder::Classic,
+            (BuilderChoice::BuildKit, Builder::BuildKit) => Builder::BuildKit,
+            (BuilderChoice::BuildKit, Builder::Classic) => {
+                return Err(RunError::refused(format!("the engine at {address} has no BuildKit"))
+                    .with_help("--builder auto takes the classic builder there"));
+            }
+        };
+        let product = match flavour {
+            Flavour::Docker => "Docker Engine",
+            Flavour::Podman => "Podman",
+        };
+        let info = within(patience, docker.info()).await.map_err(unreachable)?;
+        let processors = info.ncpu;
+        Ok(Self {
+            way,
+            long: docker.clone().with_timeout(LONG),
+            quick: docker,
+            patience,
+            builder,
+            flavour,
+            name: format!("{product} {}", version.version.as_deref().unwrap_or("of an unknown version")),
+            platform: format!("{os}/{}", version.arch.as_deref().unwrap_or("amd64")),
+            processors: processors.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0),
+            insecure: info.registry_config.and_then(insecure),
+        })
+    }
+
+    /// A configuration that trusts registries as this engine does, which pushes to them and pulls from them.
+    pub(crate) fn trusting(&self, config: &DockerConfig) -> DockerConfig {
+        with_insecure(config, self.insecure.clone())
+    }
+
+    /// Makes one request whose answer is due at once. bollard's own limit ends where an answer begins; this one, where it ends.
+    pub(crate) async fn ask<T>(
+        &self,
+        request: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        within(self.patience, request).await
+    }
+
+    /// Waits until the engine answers, at most so long: it may be starting again.
+    pub(crate) async fn wait_until_up(&self, at_most: Duration) -> Result<(), EngineError> {
+        let until = Instant::now() + at_most;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match tokio::time::timeout(ANSWER, self.quick.ping()).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => EngineError::from(error).message,
+                Err(_) => format!("no answer within {}", humantime::format_duration(ANSWER)),
+            };
+            if Instant::now() + pause > until {
+                return Err(EngineError::new(EngineErrorKind::Lost, error));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The image that a name has on the engine.
+    pub(crate) async fn inspect(&self, image: &str) -> Result<Option<LocalImage>, EngineError> {
+        let inspected = match self.ask(self.quick.inspect_image(image)).await {
+            Ok(inspected) => inspected,
+            Err(error) if error.kind == EngineErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let config = inspected.config.unwrap_or_default();
+        let platform = platform::show([inspected.os, inspected.architecture, inspected.variant]);
+        Ok(Some(LocalImage {
+            platform,
+            id: with_algorithm(inspected.id.unwrap_or_default()),
+            labels: config.labels.unwrap_or_default().into_iter().collect(),
+            on_build: config.on_build.unwrap_or_default(),
+            size: inspected.size.and_then(|size| u64::try_from(size).ok()),
+            layers: inspected.root_fs.and_then(|root| root.layers).unwrap_or_default(),
+            repo_digests: inspected.repo_digests.unwrap_or_default(),
+        }))
+    }
+
+    /// What a registry shows for a name, asked through the engine: its mirrors count. Ends within `limit`.
+    pub(crate) async fn shown(
+        &self,
+        image: &ImageName,
+        credential: &Credential,
+        idle: Duration,
+        limit: Duration,
+    ) -> Result<Shown, EngineError> {
+        let missing = || EngineError::new(EngineErrorKind::Failed, format!("{image} has no digest"));
+        match self.flavour {
+            Flavour::Docker => {
+                let credentials = docker_credentials(credential, &image.registry);
+                let answer =
+                    self.ask(self.quick.inspect_registry_image(&image.to_string(), credentials)).await?;
+                let platforms = answer.platforms.into_iter();
+                let platforms = platforms.map(|one| platform::show([one.os, one.architecture, one.variant]));
+                let digest = answer.descriptor.digest.ok_or_else(missing)?;
+                // Attestations are listed beside the images, for a platform of this name.
+                Ok(Shown { digest, platforms: platforms.filter(|one| one != "unknown/unknown").collect() })
+            }
+            // Podman's service has no such request.
+            Flavour::Podman => {
+                let name = image.to_string();
+                let pull = self.pull(&name, credential, None, idle);
+                let endless = |_| Err(EngineError::endless(&format!("the pull of {name}"), limit));
+                tokio::time::timeout(limit, pull).await.unwrap_or_else(endless)?;
+                let digest = self.inspect(&name).await?.and_then(|local| local.digest_in(image));
+                Ok(Shown { digest: digest.ok_or_else(missing)?, platforms: Vec::new() })
+            }
+        }
+    }
+
+    /// Fetches an image into the engine, for another platform than its own where that is given.
+    pub(crate) async fn pull(
+        &self,
+        image: &str,
+        credential: &Credential,
+        platform: Option<&str>,
+        idle: Duration,
+    ) -> Result<(), EngineError> {
+        let host = ImageName::parse(image).map_or_else(|_| String::new(), |name| name.registry);
+        let options = CreateImageOptionsBuilder::default().from_image(image);
+        let options = options.platform(platform.unwrap_or_default()).build();
+        let stream = self.long.create_image(Some(options), None, docker_credentials(credential, &host));
+        let mut stream = std::pin::pin!(stream);
+        while next(&mut stream, idle).await?.is_some() {}
+        Ok(())
+    }
+
+    /// Gives an image another name, `repository:tag`.
+    pub(crate) async fn tag(&self, image: &str, name: &str) -> Result<(), EngineError> {
+        let (repository, tag) = split_tag(name);
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+        self.ask(self.quick.tag_image(image, Some(options))).await
+    }
+
+    /// Pushes one name. Returns the digest that the engine says it pushed, which is to be verified.
+    pub(crate) async fn push(
+        &self,
+        name: &str,
+        credential: &Credential,
+        idle: Duration,
+    ) -> Result<Option<String>, EngineError> {
+        let (repository, tag) = split_tag(name);
+        let host = ImageName::parse(name).map_or_else(|_| String::new(), |name| name.registry);
+        let options = PushImageOptionsBuilder::default().tag(tag).build();
+        let stream = self.long.push_image(repository, Some(options), docker_credentials(credential, &host));
+        let mut stream = std::pin::pin!(stream);
+        let mut digest = None;
+        while let Some(info) = next(&mut stream, idle).await? {
+            digest = info.status.as_deref().and_then(pushed_digest).or(digest);
+        }
+        Ok(digest)
+    }
+}
+
+/// What it means that an engine does not answer.
+pub(crate) fn unusable(address: &str, why: &EngineError) -> RunError {
+    match address.strip_prefix("unix://") {
+        Some(path) if why.message.contains("Permission denied (os error 13)") => {
+            RunError::environment(format!("permission denied on {path}, the socket of the engine"))
+                .with_help(endpoint::NOT_PERMITTED)
+        }
+        _ => RunError::environment(format!("the engine at {address} cannot be used: {why}")).with_help(
+            "is it running, and may you use it? DOCKER_HOST and docker contexts say where it is looked for",
+        ),
+    }
+}
+
+/// A whole answer, within a time.
+async fn within<T>(
+    limit: Duration,
+    request: impl Future<Output = Result<T, bollard::errors::Error>>,
+) -> Result<T, EngineError> {
+    match tokio::time::timeout(limit, request).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(EngineError::silent(limit)),
+    }
+}
+
+/// The next piece of an answer, within a time. What an answer leads to is looked at when it is over, so a rest behind
+/// its last message is its end too.
+pub(crate) async fn next<T>(
+    stream: &mut (impl Stream<Item = Result<T, bollard::errors::Error>> + Unpin),
+    idle: Duration,
+) -> Result<Option<T>, EngineError> {
+    match tokio::time::timeout(idle, stream.next()).await {
+        Ok(item) => match item.transpose().map_err(EngineError::from) {
+            Err(error) if error.kind == EngineErrorKind::Rest => Ok(None),
+            item => item,
+        },
+        Err(_) => Err(EngineError::silent(idle)),
+    }
+}
+
+/// Who it is and what it can build with, from what `GET /version` tells. BuildKit came with API 1.39.
+fn capabilities(components: &[&str], api_version: Option<&str>, os: &str) -> (Flavour, Builder) {
+    if components.iter().any(|name| name.contains("Podman")) {
+        return (Flavour::Podman, Builder::Classic);
+    }
+    let version = api_version.and_then(|text| {
+        let (major, minor) = text.split_once('.')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    });
+    let buildkit = os == "linux" && version.is_some_and(|version| version >= (1, 39));
+    (Flavour::Docker, if buildkit { Builder::BuildKit } else { Builder::Classic })
+}
+
+/// Podman leaves the algorithm of an id out.
+pub(crate) fn with_algorithm(id: String) -> String {
+    if id.len() == 64 && !id.contains(':') { format!("sha256:{id}") } else { id }
+}
+
+/// A full reference without digest, taken apart at its tag.
+pub(crate) fn split_tag(name: &str) -> (&str, &str) {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (name, "latest"),
+    }
+}
+
+/// The digest in `{tag}: digest: sha256:… size: {bytes}`, the one place where a push tells it.
+fn pushed_digest(status: &str) -> Option<String> {
+    let (_, rest) = status.split_once(": digest: ")?;
+    let (digest, _) = rest.split_once(" size: ")?;
+    digest.starts_with("sha256:").then(|| digest.to_owned())
+}
+
+/// A credential in the engine's words; `None` for nobody.
+pub(crate) fn docker_credentials(credential: &Credential, host: &str) -> Option<DockerCredentials> {
+    let serveraddress = Some(login_key(host).to_owned());
+    match credential {
+        Credential::Anonymous => None,
+        Credential::Basic { user, password } => Some(DockerCredentials {
+            username: Some(user.clone()),
+            password: Some(password.clone()),
+            serveraddress,
+            ..DockerCredentials::default()
+        }),
+        Credential::IdentityToken(token) => Some(DockerCredentials {
+            identitytoken: Some(token.clone()),
+            serveraddress,
+            ..DockerCredentials::default()
+        }),
+    }
+}
+
+/// The name under which an engine looks a registry's login up.
+pub(crate) fn login_key(host: &str) -> &str {
+    if host == "docker.io" { "https://index.docker.io/v1/" } else { host }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_rest_behind_the_last_message_ends_an_answer() {
+        let rest = || bollard::errors::Error::from(std::io::Error::other(BYTES_LEFT));
+        let lost = || bollard::errors::Error::from(std::io::Error::other("connection reset"));
+        let answer = [Ok("pushed"), Err(rest())];
+        let mut stream = futures_util::stream::iter(answer);
+        let patience = Duration::from_secs(60);
+        assert_eq!(next(&mut stream, patience).await.unwrap(), Some("pushed"));
+        assert_eq!(next(&mut stream, patience).await.unwrap(), None);
+        let mut stream = futures_util::stream::iter([Err::<(), _>(lost())]);
+        assert_eq!(next(&mut stream, patience).await.unwrap_err().kind, EngineErrorKind::Lost);
+    }
+
+    #[test]
+    fn a_socket_that_may_not_be_used_is_reported_as_that() {
+        let denied = EngineError::from(bollard::errors::Error::from(std::io::Error::from_raw_os_error(13)));
+        let error = unusable("unix:///var/run/docker.sock", &denied);
+        let said = (error.message(), error.help());
+        let expect = "permission denied on /var/run/docker.sock, the socket of the engine";
+        assert_eq!(said, (expect, Some(endpoint::NOT_PERMITTED)));
+        assert_eq!(error.kind(), crate::RunErrorKind::Environment);
+        for (address, error) in
+            [("tcp://h:1", &denied), ("unix:///s", &EngineError::new(EngineErrorKind::Lost, "closed"))]
+        {
+            assert!(unusable(address, error).message().contains(" cannot be used: "));
+        }
+    }
+
+    #[test]
+    fn the_engine_is_known_by_what_it_tells() {
+        for (components, api, os, expect) in [
+            (vec!["Engine", "containerd"], Some("1.41"), "linux", (Flavour::Docker, Builder::BuildKit)),
+            (vec!["Engine"], Some("1.39"), "linux", (Flavour::Docker, Builder::BuildKit)),
+            (vec!["Engine"], Some("1.38"), "linux", (Flavour::Docker, Builder::Classic)),
+            (vec!["Engine"], Some("2.0"), "linux", (Flavour::Docker, Builder::BuildKit)),
+            (vec!["Engine"], Some("1.41"), "windows", (Flavour::Docker, Builder::Classic)),
+            (vec!["Podman Engine", "Conmon"], Some("1.41"), "linux", (Flavour::Podman, Builder::Classic)),
+            (vec![], None, "linux", (Flavour::Docker, Builder::Classic)),
+        ] {
+            assert_eq!(capabilities(&components, api, os), expect, "{components:?} {api:?} {os}");
+        }
+    }
+
+    #[test]
+    fn an_engine_tells_which_registries_are_insecure() {
+        // As 20.10 answers.
+        let told = serde_json::json!({
+            "AllowNondistributableArtifactsCIDRs": [],
+            "InsecureRegistryCIDRs": ["127.0.0.0/8", "10.0.0.0/8"],
+            "IndexConfigs": {
+                "docker.io": {"Name": "docker.io", "Mirrors": [], "Secure": true, "Official": true},
+                "r.example:5000": {"Name": "r.example:5000", "Mirrors": [], "Secure": false, "Official": false}
+            },
+            "Mirrors": []
+        });
+        let read = |told| insecure(serde_json::from_value(told).expect("an answer"));
+        let expect = ["10.0.0.0/8", "127.0.0.0/8", "r.example:5000"].map(str::to_owned).to_vec();
+        assert_eq!(read(told), Some(expect));
+        // As podman 4.3 does.
+        assert_eq!(read(serde_json::json!({"IndexConfigs": null, "InsecureRegistryCIDRs": null})), None);
+    }
+
+    #[test]
+    fn a_push_tells_its_digest_in_one_line() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let status = format!("1.0-5-0a1b2c3: digest: {digest} size: 528");
+        assert_eq!(pushed_digest(&status), Some(digest));
+        for other in ["Pushed", "Layer already exists", "1.0: digest: md5:1 size: 2", ""] {
+            assert_eq!(pushed_digest(other), None);
+        }
+    }
+
+    #[test]
+    fn names_are_split_at_their_tag() {
+        for (name, expect) in [
+            ("h:5000/a/b:1.0", ("h:5000/a/b", "1.0")),
+            ("h:5000/a/b", ("h:5000/a/b", "latest")),
+            ("a:b", ("a", "b")),
+        ] {
+            assert_eq!(split_tag(name), expect);
+        }
+    }
+
+    #[test]
+    fn a_repository_finds_its_own_digest() {
+        let digest = |c: &str| format!("sha256:{}", c.repeat(64));
+        let image = LocalImage {
+            repo_digests: vec![format!("busybox@{}", digest("a")), format!("r:5000/x/y@{}", digest("b"))],
+            ..LocalImage::default()
+        };
+        for (name, expect) in [
+            ("docker.io/library/busybox:1", Some(digest("a"))),
+            ("r:5000/x/y:2", Some(digest("b"))),
+            ("r:5000/x/z", None),
+        ] {
+            assert_eq!(image.digest_in(&ImageName::parse(name).unwrap()), expect);
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! What is inside images, read where they are: on an engine, or in a registry without fetching them.
+//!
+//! An engine gives an image only as a whole, several images with what they share once. A registry gives layer by layer, so only
+//! those are read in which two images differ, and what they share only where that can change the answer. All of it
+//! streams: no layer is kept, neither in memory nor on disk. `inside` knows what is read, and how much at most; this knows from
+//! where. Who asks bounds the time: a comparison that is dropped stops reading at once, on all of its threads.
+pub mod lookup;
+mod on_engine;
+mod pipe;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+use inside::{Archive, Archived, Budget, Configuration, Contents, Layer};
+use plan::ImageName;
+use registry::{Again, Registry, Waits, retry};
+
+use crate::engine::endpoint::Endpoint;
+use crate::engine::{Engine, EngineError};
+use crate::image_reader::pipe::{Output, pipe};
+use crate::preflight::registry_error;
+use crate::run::error::RunError;
+use crate::run::options::BuilderChoice;
+
+/// Layers that are read from a registry at a time.
+const AT_ONCE: usize = 3;
+/// Layers that are remembered from one comparison to the next take so much memory; beyond it they are forgotten.
+const REMEMBERED: u64 = 256 << 20;
+/// Interrupted layer downloads are retried for at most this long.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Where an image is looked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Whence {
+    /// On the engine; where it has no such image, or is not there, in the registry.
+    #[default]
+    Auto,
+    /// On the engine.
+    Engine,
+    /// In the registry.
+    Registry,
+}
+
+/// An image that was found; none of its layers was read.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// As it was asked for.
+    pub name: String,
+    /// Where it was found.
+    pub place: Place,
+    /// What its configuration says. An engine does not tell what made the layers.
+    pub configuration: Configuration,
+}
+
+/// Where an image is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// On the engine.
+    Engine {
+        /// Its id there.
+        id: String,
+    },
+    /// In a registry.
+    Registry {
+        /// The digest that its name shows: of an image for several platforms, the index.
+        digest: String,
+        /// Digest and bytes of each blob, the lowest layer first.
+        blobs: Vec<registry::Layer>,
+    },
+}
+
+/// What was read, in bytes as they came over the wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the engine.
+    pub engine: u64,
+    /// Layers from registries.
+    pub registry: u64,
+    /// How many layers those were.
+    pub layers: u64,
+}
+
+/// Two images whose layers were read as far as it needs.
+#[derive(Debug)]
+pub struct Compared {
+    /// How many of their lowest layers they share.
+    pub shared: usize,
+    /// What they hold: all of it, or, where the shared layers were not read, what the others bring.
+    pub contents: [Contents; 2],
+    /// Bytes of layers by the digests of their contents, unpacked, as far as layers were read.
+    pub unpacked: BTreeMap<String, u64>,
+    /// What made the layers, by the same digests, as far as that was told.
+    pub made_by: BTreeMap<String, String>,
+}
+
+/// The way to images, which remembers what layers hold.
+#[derive(Debug)]
+pub struct Reader {
+    engine: Option<Engine>,
+    registry: Registry,
+    platform: Option<String>,
+    idle: Duration,
+    layers: Mutex<BTreeMap<String, Arc<Layer>>>,
+    /// An engine tells what made the layers of an image only with the image itself.
+    made_by: Mutex<BTreeMap<String, String>>,
+    traffic: [AtomicU64; 3],
+}
+
+impl Reader {
+    /// Asks the engine who it is, unless it is not wanted. `platform` is that of images in registries; otherwise it is the
+    /// engine's, or linux/amd64. `idle` is how long either may be silent.
+    ///
+    /// # Errors
+    /// When only the engine may be asked and it does not answer.
+    pub async fn open(
+        whence: Whence,
+        endpoint: &Endpoint,
+        registry: Registry,
+        platform: Option<String>,
+        idle: Duration,
+    ) -> Result<Self, RunError> {
+        let engine = match whence {
+            Whence::Registry => None,
+            Whence::Engine => Some(Engine::connect(endpoint, BuilderChoice::Auto, idle).await?),
+            Whence::Auto => Engine::connect(endpoint, BuilderChoice::Auto, idle).await.ok(),
+        };
+        Ok(Self::new(engine, registry, platform, idle))
+    }
+
+    pub(crate) fn new(
+        engine: Option<Engine>,
+        registry: Registry,
+        platform: Option<String>,
+        idle: Duration,
+    ) -> Self {
+        let (layers, made_by) = Default::default();
+        Self { engine, registry, platform, idle, layers, made_by, traffic: Default::default() }
+    }
+
+    /// What was read by now.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        let [engine, registry, layers] = [0, 1, 2].map(|at: usize| self.traffic[at].load(Ordering::Relaxed));
+        Traffic { engine, registry, layers }
+    }
+
+    /// Finds an image.
+    ///
+    /// # Errors
+    /// When it is nowhere where it may be looked for, or that cannot be known.
+    pub async fn find(&self, name: &str, whence: Whence) -> Result<Image, RunError> {
+        if whence != Whence::Registry
+            && let Some(engine) = &self.engine
+        {
+            let found = self.on_engine(engine, name).await;
+            match found.map_err(|error| RunError::environment(format!("{name}: {error}")))? {
+                Some(image) => return Ok(image),
+                None if whence == Whence::Engine => {
+                    return Err(RunError::environment(format!("{name} is not on the engine"))
+                        .with_help("--from registry looks in the registry, without pulling it"));
+                }
+                None => {}
+            }
+        }
+        let image = ImageName::parse(name).map_err(|error| RunError::refused(error.to_string()))?;
+        match self.in_registry(&image, name).await.map_err(registry_error)? {
+            Some(image) => Ok(image),
+            None => {
+                let place = if self.engine.is_some() { "neither on the engine nor in" } else { "not in" };
+                Err(RunError::environment(format!("{name} is {place} {}", image.registry)))
+            }
+        }
+    }
+
+    /// What a registry shows for a name; `None` when it is not there.
+    pub(crate) async fn published(&self, name: &str) -> Result<Option<Image>, RunError> {
+        let image = ImageName::parse(name).map_err(|error| RunError::refused(error.to_string()))?;
+        self.in_registry(&image, name).await.map_err(registry_error)
+    }
+
+    /// What so many of the lowest layers of two images hold.
+    pub(crate) async fn lowest(&self, images: [(&Image, usize); 2]) -> Result<[Contents; 2], RunError> {
+        let reading = Reading::default();
+        self.fetch(&images.map(|(image, _)| (image, 0)), &reading).await?;
+        Ok(images.map(|(image, layers)| {
+            let stack = reading.stack(image, 0);
+            inside::contents(&refer(&stack[..layers.min(stack.len())]))
+        }))
+    }
+
+    async fn on_engine(&self, engine: &Engine, name: &str) -> Result<Option<Image>, EngineError> {
+        let Some(configuration) = engine.configuration(name).await? else { return Ok(None) };
+        let (id, configuration) = configuration;
+        Ok(Some(Image { name: name.to_owned(), place: Place::Engine { id }, configuration }))
+    }
+
+    async fn in_registry(&self, image: &ImageName, name: &str) -> Result<Option<Image>, registry::Error> {
+        let of_engine = || self.engine.as_ref().map(|engine| engine.platform.clone());
+        let platform = self.platform.clone().or_else(of_engine).unwrap_or_else(|| "linux/amd64".to_owned());
+        let Some(found) = self.registry.image(image, &platform).await? else { return Ok(None) };
+        let bytes = self.registry.configuration(image, &found.config_digest).await?;
+        let wrong = |why: String| {
+            registry::Error::new(registry::ErrorKind::Protocol, format!("{name}: its configuration: {why}"))
+        };
+        let configuration = Configuration::from_json(&bytes).map_err(wrong)?;
+        if configuration.layers.len() != found.layers.len() {
+            return Err(wrong("it tells another number of layers than the manifest".to_owned()));
+        }
+        let place = Place::Registry { digest: found.digest, blobs: found.layers };
+        Ok(Some(Image { name: name.to_owned(), place, configuration }))
+    }
+
+    /// Reads of two images what it needs to tell what differs.
+    ///
+    /// # Errors
+    /// When a layer cannot be read.
+    pub async fn compare(&self, a: &Image, b: &Image) -> Result<Compared, RunError> {
+        let shared = inside::shared(&a.configuration.layers, &b.configuration.layers);
+        let reading = Reading::default();
+        self.fetch(&[(a, shared), (b, shared)], &reading).await?;
+        let decided = {
+            let [a, b] = [a, b].map(|image| reading.stack(image, shared));
+            inside::is_decided(&refer(&a), &refer(&b))
+        };
+        let from = if decided { shared } else { 0 };
+        // One of the two has the layers at hand more easily.
+        let nearer = if matches!(b.place, Place::Engine { .. }) { b } else { a };
+        self.fetch(&[(nearer, from)], &reading).await?;
+        let stacks = [a, b].map(|image| reading.stack(image, from));
+        let contents = [&stacks[0], &stacks[1]].map(|stack| inside::contents(&refer(stack)));
+        let all = a.configuration.layers.iter().chain(&b.configuration.layers);
+        let unpacked =
+            all.filter_map(|digest| Some((digest.clone(), self.known(digest, &reading)?.bytes))).collect();
+        let mut made_by = self.made_by.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for configuration in [&a.configuration, &b.configuration] {
+            made_by.extend(configuration.layers.iter().cloned().zip(configuration.made_by.iter().cloned()));
+        }
+        Ok(Compared { shared, contents, unpacked, made_by })
+    }
+
+    /// Sees to it that the layers of images above a position are known.
+    async fn fetch(&self, wanted: &[(&Image, usize)], reading: &Reading) -> Result<(), RunError> {
+        let mut ids = BTreeSet::new();
+        let mut blobs = BTreeMap::new();
+        for (image, from) in wanted {
+            let layers = image.configuration.layers.iter().enumerate().skip(*from);
+            for (position, digest) in layers.filter(|(_, digest)| self.known(digest, reading).is_none()) {
+                match &image.place {
+                    Place::Engine { id } => drop(ids.insert(id.as_str())),
+                    Place::Registry { blobs: all, .. } => {
+                        blobs.insert(digest.as_str(), (image.name.as_str(), &all[position]));
+                    }
+                }
+            }
+        }
+        if let (false, Some(engine)) = (ids.is_empty(), &self.engine) {
+            let ids: Vec<&str> = ids.into_iter().collect();
+            self.export(engine, &ids, reading).await?;
+        }
+        let untold = |(image, from): &(&Image, usize)| match image.place {
+            Place::Engine { .. } => {
+                let mut layers = image.configuration.layers.iter().skip(*from);
+                layers.find(|digest| self.known(digest, reading).is_none()).cloned()
+            }
+            Place::Registry { .. } => None,
+        };
+        if let Some(digest) = wanted.iter().find_map(untold) {
+            return Err(RunError::environment(format!(
+                "the engine gave the image without its layer {digest}"
+            )));
+        }
+        // What the engine gave need not come from a registry.
+        blobs.retain(|digest, _| self.known(digest, reading).is_none());
+        let mut missing = Vec::new();
+        for (digest, (name, blob)) in blobs {
+            let image = ImageName::parse(name).map_err(|error| RunError::refused(error.to_string()))?;
+            missing.push((digest.to_owned(), image, blob.clone()));
+        }
+        futures_util::stream::iter(missing)
+            .map(|(digest, image, blob)| async move {
+                let layer = self.layer(&image, &blob, &reading.budget).await?;
+                self.remember(digest, Arc::new(layer), reading);
+                Ok::<(), RunError>(())
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    async fn export(&self, engine: &Engine, ids: &[&str], reading: &Reading) -> Result<(), RunError> {
+        let stream = engine.export(ids, self.idle);
+        let budget = reading.budget.clone();
+        let archive: Archive = self
+            .read(stream, 0, move |archive| inside::read_archive(archive, &budget))
+            .await
+            .map_err(|error: Broken<EngineError>| {
+                let why = match error {
+                    Broken::Stream(error) => error.message,
+                    Broken::Content(why) => why,
+                };
+                RunError::environment(format!("cannot read what is inside the image: {why}"))
+            })?;
+        {
+            let mut made_by = self.made_by.lock().unwrap_or_else(PoisonError::into_inner);
+            for Archived { configuration } in archive.images {
+                made_by.extend(configuration.layers.into_iter().zip(configuration.made_by));
+            }
+        }
+        for (digest, layer) in archive.layers {
+            self.remember(digest, layer, reading);
+        }
+        Ok(())
+    }
+
+    /// Reads a layer from a registry. One that breaks off is read again from its beginning.
+    async fn layer(
+        &self,
+        image: &ImageName,
+        blob: &registry::Layer,
+        budget: &Budget,
+    ) -> Result<Layer, RunError> {
+        let attempt = |_| async move {
+            let open = self.registry.blob(image, blob).await.map_err(Broken::Stream)?;
+            let budget = budget.clone();
+            let layer = self
+                .read(pieces(open, blob.size), 1, move |layer| inside::read_layer(layer, &budget))
+                .await?;
+            self.traffic[2].fetch_add(1, Ordering::Relaxed);
+            Ok(layer)
+        };
+        let judge = |error: &Broken<registry::Error>| match error {
+            Broken::Stream(error) => error.again(),
+            Broken::Content(_) => Again::Never,
+        };
+        let given_up = retry(Waits::within(AGAIN), attempt, judge, |_, _, _| ()).await;
+        given_up.map_err(|given_up| match given_up.error {
+            Broken::Stream(error) => registry_error(error),
+            Broken::Content(why) => {
+                RunError::environment(format!("{}: the layer {} cannot be read: {why}", image, blob.digest))
+            }
+        })
+    }
+
+    /// Hands pieces to a reader on a thread of its own, until both are done.
+    async fn read<T: Send + 'static, E>(
+        &self,
+        mut stream: BoxStream<'_, Result<Bytes, E>>,
+        counter: usize,
+        read: impl FnOnce(Output) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, Broken<E>> {
+        let (input, output) = pipe();
+        let reading = tokio::task::spawn_blocking(move || read(output));
+        loop {
+            match stream.next().await {
+                Some(Ok(piece)) => {
+                    self.traffic[counter].fetch_add(piece.len() as u64, Ordering::Relaxed);
+                    if !input.put(piece).await {
+                        break;
+                    }
+                }
+                Some(Err(error)) => return Err(Broken::Stream(error)),
+                None => {
+                    input.end().await;
+                    break;
+                }
+            }
+        }
+        match reading.await {
+            Ok(read) => read.map_err(|error| Broken::Content(error.to_string())),
+            Err(_) => Err(Broken::Content("the reader stopped".to_owned())),
+        }
+    }
+
+    fn remember(&self, digest: String, layer: Arc<Layer>, reading: &Reading) {
+        reading.held().insert(digest.clone(), Arc::clone(&layer));
+        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        layers.insert(digest, layer);
+        if layers.values().map(|layer| layer.kept).sum::<u64>() > REMEMBERED {
+            layers.clear();
+        }
+    }
+
+    /// A layer that was read, now or before; the comparison holds it from now on.
+    fn known(&self, digest: &str, reading: &Reading) -> Option<Arc<Layer>> {
+        let mut held = reading.held();
+        if let Some(layer) = held.get(digest) {
+            return Some(Arc::clone(layer));
+        }
+        let layer = self.layers.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()?;
+        held.insert(digest.to_owned(), Arc::clone(&layer));
+        Some(layer)
+    }
+}
+
+/// One comparison: what it may still read, and the layers that it knows. When it is over, also before its end, nothing reads on.
+#[derive(Debug, Default)]
+struct Reading {
+    budget: Budget,
+    layers: Mutex<BTreeMap<String, Arc<Layer>>>,
+}
+
+impl Reading {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Layer>>> {
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The known layers of an image from a position on.
+    fn stack(&self, image: &Image, from: usize) -> Vec<Arc<Layer>> {
+        let held = self.held();
+        image.configuration.layers.iter().skip(from).filter_map(|digest| held.get(digest).cloned()).collect()
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.budget.stop();
+    }
+}
+
+/// Why something that streams by could not be read.
+enum Broken<E> {
+    /// It broke off.
+    Stream(E),
+    /// It is not what it should be.
+    Content(String),
+}
+
+/// The pieces of a blob, up to the first error. More than its manifest tells is one.
+fn pieces(blob: registry::Blob, bytes: u64) -> BoxStream<'static, Result<Bytes, registry::Error>> {
+    futures_util::stream::try_unfold((blob, bytes), |(mut blob, left)| async move {
+        let Some(piece) = blob.piece().await? else { return Ok(None) };
+        match left.checked_sub(piece.len() as u64) {
+            Some(left) => Ok(Some((piece, (blob, left)))),
+            None => Err(registry::Error::new(
+                registry::ErrorKind::Protocol,
+                "a layer is longer than its manifest tells",
+            )),
+        }
+    })
+    .boxed()
+}
+
+fn refer(layers: &[Arc<Layer>]) -> Vec<&Layer> {
+    layers.iter().map(AsRef::as_ref).collect()
+}

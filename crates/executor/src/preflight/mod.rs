@@ -1,0 +1,365 @@
+//! Everything that is settled before the first build: logins, what is published already, what is built on.
+
+pub(crate) mod resolve;
+pub(crate) mod resume;
+pub(crate) mod reuse;
+pub(crate) mod secrets;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use plan::{Build, BuildId, ImageName, Plan, Reference, Role, Target};
+use registry::{Credential, Registry};
+
+use crate::build::labels::{self, From, Moment};
+use crate::build::platform;
+use crate::engine::Engine;
+use crate::preflight::resolve::{Answer, Found, Resolver, by_digest, published};
+use crate::preflight::reuse::Verdict;
+use crate::redact::Redactor;
+use crate::run::error::RunError;
+use crate::run::options::Options;
+
+/// How long a registry is asked again before the first build.
+pub(crate) const QUESTIONS: Duration = Duration::from_secs(60);
+
+/// What is known before the first build.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Positions of builds that are in the registry already, with their digests.
+    pub reused: BTreeMap<usize, String>,
+    /// What is built on and not built here.
+    pub found: BTreeMap<Target, Found>,
+    /// Who we are, by registry host.
+    pub logins: BTreeMap<String, Credential>,
+    positions: BTreeMap<BuildId, usize>,
+}
+
+/// Looks everything up. Nothing is built, pulled or pushed here, but for what podman's service needs to tell a
+/// digest.
+pub(crate) async fn prepare(
+    plan: &Plan,
+    options: &Options,
+    engine: &Engine,
+    registry: &Registry,
+    redactor: &Redactor,
+) -> Result<Prepared, RunError> {
+    let logins = logins(plan, options).await?;
+    redactor.learn(logins.values().flat_map(Credential::secrets));
+    let tags = || plan.builds.iter().map(|build| build.build_tag().to_owned());
+    let shown = if options.push {
+        published(registry, tags(), &plan.platform).await.map_err(registry_error)?
+    } else {
+        BTreeMap::new()
+    };
+    let there = |build: &Build| shown.contains_key(build.build_tag());
+    // Of what is there only the layers matter, to judge it; of what is built, everything.
+    let targets: BTreeSet<Target> = plan
+        .builds
+        .iter()
+        .flat_map(|build| build.references.iter().map(move |reference| (build, &reference.target)))
+        .filter(|(build, target)| !there(build) || matches!(target, Target::Layer { .. }))
+        .map(|(_, target)| target.clone())
+        .collect();
+    let wanted = platform::wanted(plan, &engine.platform);
+    let resolver = Resolver {
+        engine,
+        registry,
+        logins: &logins,
+        platform: &plan.platform,
+        wanted: &wanted,
+        label_prefix: &plan.label_prefix,
+        repo: &plan.repo,
+        base_repo: options.base_repo.as_deref(),
+        retry_for: options.push_timeout.min(QUESTIONS),
+        idle: options.idle_timeout,
+        limit: options.build_timeout,
+        registry_first: options.push || options.pull,
+        local_will_do: !options.push,
+    };
+    let answers = resolver.resolve(targets).await;
+    let found = complete(plan, &answers, there)?;
+    let mut prepared = Prepared::new(plan, found, logins);
+    prepared.judge(plan, &shown)?;
+    prepared.weigh(plan)?;
+    Ok(prepared)
+}
+
+impl Prepared {
+    /// Nothing is reused yet.
+    pub(crate) fn new(
+        plan: &Plan,
+        found: BTreeMap<Target, Found>,
+        logins: BTreeMap<String, Credential>,
+    ) -> Self {
+        let positions = plan.builds.iter().enumerate().map(|(position, build)| (build.id.clone(), position));
+        Self { reused: BTreeMap::new(), found, logins, positions: positions.collect() }
+    }
+
+    /// Settles which builds are there already, or refuses to go on. `shown` is what the registry has of the plan's
+    /// build tags.
+    pub(crate) fn judge(
+        &mut self,
+        plan: &Plan,
+        shown: &BTreeMap<String, registry::Image>,
+    ) -> Result<(), RunError> {
+        let mut conflicts = Vec::new();
+        for (position, build) in plan.builds.iter().enumerate() {
+            let Some(image) = shown.get(build.build_tag()) else { continue };
+            let parents = self.from(plan, build).layers;
+            match reuse::judge(build, &plan.label_prefix, &image.labels, &parents) {
+                Verdict::Reuse => {
+                    self.reused.insert(position, image.digest.clone());
+                }
+                Verdict::Conflict(why) => conflicts.push(format!("{}: {why}", build.build_tag())),
+            }
+        }
+        match conflicts.as_slice() {
+            [] => Ok(()),
+            [one] => Err(RunError::conflict(format!("a build tag exists with other content: {one}"))),
+            many => Err(RunError::conflict(format!("{} build tags exist with other content:", many.len()))
+                .with_list(conflicts)),
+        }
+        .map_err(|error| {
+            error.with_help("a build tag never changes: --rebuild N makes new ones for the same commit")
+        })
+    }
+
+    /// Labels that are too heavy are refused before anything is built.
+    fn weigh(&self, plan: &Plan) -> Result<(), RunError> {
+        for build in &plan.builds {
+            let digest = format!("sha256:{}", "0".repeat(64));
+            let moment = Moment::from_clock(std::time::SystemTime::UNIX_EPOCH);
+            let base = labels::Base { name: self.base_name(build), digest: Some(&digest) };
+            let mut from = self.from(plan, build);
+            if let Some(layer) = self.base_without_digest(plan, build) {
+                from.note_id(layer, digest.clone());
+            }
+            let all = labels::complete(build, &plan.label_prefix, &from, base, moment);
+            if labels::is_too_heavy(&all) {
+                let (bytes, most) = (labels::bytes(&all), labels::MAX_BYTES);
+                return Err(RunError::refused(format!(
+                    "the labels of {} take {bytes} bytes, {most} is the most",
+                    build.id
+                ))
+                .with_help("shorten the descriptor's description or its other texts"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a build is made from, for its label, but for the id of a base without a digest.
+    pub(crate) fn from(&self, plan: &Plan, build: &Build) -> From {
+        let mut from = From { stack: build.compat_stack.clone(), ..From::default() };
+        for reference in &build.references {
+            let found = self.found.get(&reference.target);
+            match &reference.target {
+                target @ Target::Build { id } => {
+                    let parent = self.positions.get(id).map(|position| &plan.builds[*position]);
+                    if let (Some(layer), Some(parent)) = (self.layer(plan, target), parent) {
+                        from.layers.insert(layer, tag_of(parent.build_tag()));
+                    }
+                }
+                target @ Target::Layer { .. } => {
+                    let build_tag = found.and_then(|found| found.version.clone());
+                    from.layers.extend(self.layer(plan, target).map(|layer| (layer, build_tag)));
+                }
+                Target::Pinned { reference } | Target::External { reference } => {
+                    let digest = found.and_then(|found| found.digest.clone());
+                    from.images.insert(reference.clone(), digest);
+                }
+                Target::Scratch => {}
+            }
+        }
+        from
+    }
+
+    /// What `.from` labels call a science layer: `target:version`.
+    fn layer(&self, plan: &Plan, target: &Target) -> Option<String> {
+        match target {
+            Target::Build { id } => {
+                let layer = &plan.builds[*self.positions.get(id)?];
+                Some(format!("{}:{}", layer.target, layer.version))
+            }
+            Target::Layer { reference, target } => {
+                Some(format!("{target}:{}", tag_of(reference).unwrap_or_default()))
+            }
+            Target::Pinned { .. } | Target::External { .. } | Target::Scratch => None,
+        }
+    }
+
+    /// The layer that the last stage stands on, where it has no digest: one of this run, or one that only the engine has. Its id on
+    /// the engine tells which image that is.
+    pub(crate) fn base_without_digest(&self, plan: &Plan, build: &Build) -> Option<String> {
+        let base = build.references.iter().find(|reference| reference.role == Role::Base)?;
+        self.layer(plan, &base.target).filter(|_| self.base_digest(build).is_none())
+    }
+
+    /// What stands in the Dockerfile for a reference; `None` when it stays as it is.
+    pub(crate) fn exact(&self, plan: &Plan, reference: &Reference, engine: &Engine) -> Option<String> {
+        match &reference.target {
+            Target::Build { id } => {
+                let position = self.positions.get(id)?;
+                let build_tag = plan.builds[*position].build_tag();
+                match (self.reused.get(position), ImageName::parse(build_tag)) {
+                    (Some(digest), Ok(image)) => Some(by_digest(&image, digest, engine.flavour)),
+                    _ => Some(build_tag.to_owned()),
+                }
+            }
+            Target::Scratch => None,
+            other => self.found.get(other).map(|found| found.exact.clone()),
+        }
+    }
+
+    /// The name of what the last stage stands on, where that is known only here: a parent may come from another
+    /// repo than the plan's.
+    pub(crate) fn base_name(&self, build: &Build) -> Option<&str> {
+        let base = build.references.iter().find(|reference| reference.role == Role::Base)?;
+        match &base.target {
+            Target::Layer { .. } => Some(self.found.get(&base.target)?.name.as_str()),
+            Target::Build { .. } | Target::Pinned { .. } | Target::External { .. } | Target::Scratch => None,
+        }
+    }
+
+    /// The digest of what the last stage stands on. An image of this run has none yet.
+    pub(crate) fn base_digest(&self, build: &Build) -> Option<&str> {
+        let base = build.references.iter().find(|reference| reference.role == Role::Base)?;
+        match &base.target {
+            Target::Build { id } => self.reused.get(self.positions.get(id)?).map(String::as_str),
+            other => self.found.get(other)?.digest.as_deref(),
+        }
+    }
+}
+
+fn tag_of(reference: &str) -> Option<String> {
+    ImageName::parse(reference).ok()?.tag
+}
+
+/// Every image that a build needs must be there: all that are missing are told at once.
+pub(crate) fn complete(
+    plan: &Plan,
+    answers: &BTreeMap<Target, Answer>,
+    there: impl Fn(&Build) -> bool,
+) -> Result<BTreeMap<Target, Found>, RunError> {
+    let mut found = BTreeMap::new();
+    let mut missing = Vec::new();
+    let mut unknown = Vec::new();
+    let mut advice = None;
+    let mut layer_missing = false;
+    for (target, answer) in answers {
+        let needed_by: Vec<&str> = plan
+            .builds
+            .iter()
+            .filter(|build| !there(build))
+            .filter(|build| build.references.iter().any(|reference| reference.target == *target))
+            .map(|build| build.id.0.as_str())
+            .collect();
+        match (answer, target) {
+            (Answer::Found(image), _) => {
+                found.insert(target.clone(), image.clone());
+            }
+            (Answer::Unknown(why, help), _) => {
+                unknown.push(why.clone());
+                advice = advice.or(help.clone());
+            }
+            // Only an image that is there already needs it, and that is judged by its own labels.
+            (Answer::Missing, _) if needed_by.is_empty() => {}
+            (
+                Answer::Missing,
+                Target::Layer { reference, .. }
+                | Target::Pinned { reference }
+                | Target::External { reference },
+            ) => {
+                layer_missing |= matches!(target, Target::Layer { .. });
+                missing.push(format!("{reference}, needed by {}", needed_by.join(", ")));
+            }
+            (Answer::Missing, Target::Build { .. } | Target::Scratch) => {}
+        }
+    }
+    if !unknown.is_empty() {
+        let error = match unknown.as_slice() {
+            [one] => RunError::environment(one),
+            many => RunError::environment(format!("{} images cannot be looked up:", many.len()))
+                .with_list(unknown),
+        };
+        return Err(match advice {
+            Some(help) => error.with_help(help),
+            None => error,
+        });
+    }
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    let what = match missing.len() {
+        1 => "an image that is built on is".to_owned(),
+        count => format!("{count} images that are built on are"),
+    };
+    let error = RunError::environment(format!("{what} not there:")).with_list(missing);
+    Err(if layer_missing {
+        error.with_help(
+            "--base-repo REPO takes parents from another repo; --all, or --include with their directories, \
+             builds them in this one",
+        )
+    } else {
+        error
+    })
+}
+
+async fn logins(plan: &Plan, options: &Options) -> Result<BTreeMap<String, Credential>, RunError> {
+    let referenced = plan.builds.iter().flat_map(|build| {
+        build.references.iter().filter_map(|reference| match &reference.target {
+            Target::Layer { reference, .. }
+            | Target::Pinned { reference }
+            | Target::External { reference } => ImageName::parse(reference).ok(),
+            Target::Build { .. } | Target::Scratch => None,
+        })
+    });
+    let built = plan.builds.iter().filter_map(|build| ImageName::parse(build.build_tag()).ok());
+    let base_repo = options.base_repo.iter().filter_map(|repo| ImageName::parse(&format!("{repo}/x")).ok());
+    let hosts: BTreeSet<String> =
+        referenced.chain(built).chain(base_repo).map(|image| image.registry).collect();
+    let mut logins = BTreeMap::new();
+    for host in hosts {
+        let credential = options.docker_config.credential(&host).await.map_err(registry_error)?;
+        logins.insert(host, credential);
+    }
+    Ok(logins)
+}
+
+/// What a registry's answer means for a run as a whole.
+pub(crate) fn registry_error(error: registry::Error) -> RunError {
+    let run_error = RunError::environment(&error.message);
+    match error.help {
+        Some(help) => run_error.with_help(help),
+        None => run_error,
+    }
+}
+
+/// What a plan must be for a run to begin at all.
+pub(crate) fn check(plan: &Plan) -> Result<(), RunError> {
+    if plan.revision.count.is_none() && !plan.builds.is_empty() {
+        return Err(RunError::refused(
+            "the number of commits is unknown in a shallow clone, so builds have no tag",
+        )
+        .with_help("git fetch --unshallow, or --build-number N"));
+    }
+    for build in &plan.builds {
+        let [build_tag, moving_tag] = build.tags.as_slice() else {
+            return Err(RunError::refused(format!("the plan gives {} no two tags", build.id)));
+        };
+        for tag in [build_tag, moving_tag] {
+            let name = ImageName::parse(tag).map_err(|error| RunError::refused(error.to_string()))?;
+            if !name.registry.contains(['.', ':']) && name.registry.contains(|c: char| c.is_ascii_uppercase())
+            {
+                let message =
+                    format!("the repo {} begins with {:?}, which engines refuse", plan.repo, name.registry);
+                return Err(RunError::refused(message)
+                    .with_help("a repository is lower case; a registry host has a dot or a port in it"));
+            }
+        }
+        if build_tag == moving_tag {
+            return Err(RunError::refused(format!("the plan gives {} one tag for two", build.id)));
+        }
+    }
+    Ok(())
+}

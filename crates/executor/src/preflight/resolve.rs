@@ -1,0 +1,335 @@
+//! Images that a plan needs and does not build, made exact: a digest where a registry has them, a name where
+//! only the engine does.
+//!
+//! With `--push` or `--pull` registries are asked first, so that an old local copy never gets under a new tag.
+//! Without them a local image is taken, and a registry that is absent is no error.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt};
+use plan::label::{self, Field};
+use plan::{ImageName, Target};
+use registry::{Credential, Registry, Waits};
+
+use crate::build::platform;
+use crate::engine::{Engine, EngineErrorKind, Flavour, LocalImage};
+use crate::push::retry;
+
+/// Requests at a time.
+pub(crate) const AT_ONCE: usize = 16;
+
+/// An image that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The name under which it was found, without digest.
+    pub name: String,
+    /// What a Dockerfile names it by.
+    pub exact: String,
+    /// Its digest in a registry, where it is known.
+    pub digest: Option<String>,
+    /// Of a science layer, the build tag that it carries.
+    pub version: Option<String>,
+}
+
+/// What came of looking for one image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Found(Found),
+    /// It is nowhere, and everybody who was asked answered.
+    Missing,
+    /// Somebody could not be asked, with what to do about it.
+    Unknown(String, Option<String>),
+}
+
+/// Who is asked, and in which order.
+pub(crate) struct Resolver<'a> {
+    pub engine: &'a Engine,
+    pub registry: &'a Registry,
+    pub logins: &'a BTreeMap<String, Credential>,
+    pub platform: &'a str,
+    /// The platforms that stages ask of the images which they stand on.
+    pub wanted: &'a BTreeMap<Target, BTreeSet<String>>,
+    pub label_prefix: &'a str,
+    pub repo: &'a str,
+    pub base_repo: Option<&'a str>,
+    /// How long a registry that is asked through the engine is asked again.
+    pub retry_for: Duration,
+    /// How long an engine that has to pull an image for an answer may be silent, and may take.
+    pub idle: Duration,
+    pub limit: Duration,
+    /// Whether registries go before the engine.
+    pub registry_first: bool,
+    /// Whether what only the engine has will do.
+    pub local_will_do: bool,
+}
+
+impl Resolver<'_> {
+    /// Looks for every target, many at a time. Builds and the empty image are not looked for.
+    pub(crate) async fn resolve(&self, targets: BTreeSet<Target>) -> BTreeMap<Target, Answer> {
+        futures_util::stream::iter(targets)
+            .map(|target| async move {
+                let answer = self.one(&target).await;
+                answer.map(|answer| (target, answer))
+            })
+            .buffer_unordered(AT_ONCE)
+            .filter_map(|found| async move { found })
+            .collect()
+            .await
+    }
+
+    async fn one(&self, target: &Target) -> Option<Answer> {
+        let nothing = BTreeSet::new();
+        let wants = self.wanted.get(target).unwrap_or(&nothing);
+        let answer = match target {
+            Target::Build { .. } | Target::Scratch => return None,
+            Target::Layer { reference, target: name } => self.layer(reference, name, wants).await,
+            Target::Pinned { reference } => self.in_registry_or_engine(reference, None, wants).await,
+            Target::External { reference } => self.external(reference, wants).await,
+        };
+        Some(answer.unwrap_or_else(|(why, help)| Answer::Unknown(why, help)))
+    }
+
+    async fn layer(&self, reference: &str, target: &str, wants: &BTreeSet<String>) -> Looked {
+        let found = self.in_registry_or_engine(reference, Some(target), wants).await?;
+        let other = self.base_repo.and_then(|base_repo| in_other_repo(reference, self.repo, base_repo));
+        match (found, other) {
+            (Answer::Missing, Some(other)) => self.in_registry_or_engine(&other, Some(target), wants).await,
+            // Nothing is pushed to a registry that is absent, so another may have the parent.
+            (Answer::Unknown(why, help), Some(other)) if self.local_will_do => {
+                match self.in_registry_or_engine(&other, Some(target), wants).await? {
+                    Answer::Found(found) => Ok(Answer::Found(found)),
+                    Answer::Missing | Answer::Unknown(..) => Ok(Answer::Unknown(why, help)),
+                }
+            }
+            (answer, _) => Ok(answer),
+        }
+    }
+
+    /// A science image by its full name. `layer` is the target whose breadcrumb is read.
+    async fn in_registry_or_engine(
+        &self,
+        reference: &str,
+        layer: Option<&str>,
+        wants: &BTreeSet<String>,
+    ) -> Looked {
+        let image = parse(reference)?;
+        let version = |labels: &BTreeMap<String, String>| {
+            labels.get(&label::science(self.label_prefix, layer?, Field::Version)).cloned()
+        };
+        let from_engine = |local: LocalImage| {
+            let (digest, version) = (local.digest_in(&image), version(&local.labels));
+            let name = reference.to_owned();
+            Answer::Found(Found { exact: name.clone(), name, digest, version })
+        };
+        if !self.registry_first
+            && let Some(local) = self.local(reference, wants).await?
+        {
+            return Ok(from_engine(local));
+        }
+        let shown = match self.registry.image(&image, self.platform).await {
+            Ok(shown) => shown,
+            Err(error) if error.kind == registry::ErrorKind::Connection => {
+                return Ok(Answer::Unknown(error.message, error.help));
+            }
+            Err(error) => return Err((error.message, error.help)),
+        };
+        if let Some(shown) = &shown {
+            must_serve(reference, std::slice::from_ref(&shown.platform), wants)?;
+        }
+        match shown {
+            Some(shown) => Ok(Answer::Found(Found {
+                name: reference.to_owned(),
+                exact: by_digest(&image, &shown.digest, self.engine.flavour),
+                version: version(&shown.labels),
+                digest: Some(shown.digest),
+            })),
+            None if self.registry_first && self.local_will_do => {
+                Ok(self.local(reference, wants).await?.map_or(Answer::Missing, from_engine))
+            }
+            None => Ok(Answer::Missing),
+        }
+    }
+
+    async fn external(&self, reference: &str, wants: &BTreeSet<String>) -> Looked {
+        let image = parse(reference)?;
+        let exact = |exact: String, digest: Option<String>| {
+            Ok(Answer::Found(Found { name: reference.to_owned(), exact, digest, version: None }))
+        };
+        if let Some(digest) = &image.digest {
+            self.pinned_serves(&image, wants).await?;
+            return exact(reference.to_owned(), Some(digest.clone()));
+        }
+        if !self.registry_first
+            && let Some(local) = self.local(reference, wants).await?
+        {
+            return exact(reference.to_owned(), local.digest_in(&image));
+        }
+        let login = self.logins.get(&image.registry).unwrap_or(&Credential::Anonymous);
+        let waits = Waits::within(self.retry_for);
+        let ask = |_| self.engine.shown(&image, login, self.idle, self.limit);
+        match registry::retry(waits, ask, retry::judge_question, |_, _, _| ()).await {
+            Ok(shown) => {
+                must_serve(reference, &shown.platforms, wants)?;
+                let digest = shown.digest;
+                exact(by_digest(&image, &digest, self.engine.flavour), Some(digest))
+            }
+            Err(given_up) => match out_of_reach(&given_up.error.message) {
+                Some(help) => Err((format!("{image}: {}{given_up}", given_up.error), Some(help))),
+                None if given_up.error.kind == EngineErrorKind::NotFound => Ok(Answer::Missing),
+                None => Err((format!("{image}: {}{given_up}", given_up.error), None)),
+            },
+        }
+    }
+
+    /// An image that a digest names is not asked for, unless it could be one for another platform only. Whether it is there at
+    /// all, its pull shows.
+    async fn pinned_serves(
+        &self,
+        image: &ImageName,
+        wants: &BTreeSet<String>,
+    ) -> Result<(), (String, Option<String>)> {
+        let reference = image.to_string();
+        if wants.is_empty() || self.local(&reference, wants).await?.is_some() {
+            return Ok(());
+        }
+        let login = self.logins.get(&image.registry).unwrap_or(&Credential::Anonymous);
+        if self.engine.flavour == Flavour::Docker
+            && let Ok(shown) = self.engine.shown(image, login, self.idle, self.limit).await
+        {
+            must_serve(&reference, &shown.platforms, wants)?;
+        }
+        Ok(())
+    }
+
+    /// The image that the engine has, if it is one for what is wanted.
+    async fn local(
+        &self,
+        reference: &str,
+        wants: &BTreeSet<String>,
+    ) -> Result<Option<LocalImage>, (String, Option<String>)> {
+        let local = self.engine.inspect(reference).await;
+        let local = local.map_err(|error| (format!("{reference}: {error}"), None))?;
+        Ok(local.filter(|local| wants.iter().all(|wanted| platform::serves(&local.platform, wanted))))
+    }
+}
+
+/// An image that none of its platforms makes fit would be built on all the same, and the result labelled as what it is not.
+fn must_serve(
+    reference: &str,
+    has: &[String],
+    wants: &BTreeSet<String>,
+) -> Result<(), (String, Option<String>)> {
+    let lacks = |wanted: &&String| !has.iter().any(|has| platform::serves(has, wanted));
+    match wants.iter().find(lacks).filter(|_| !has.is_empty()) {
+        None => Ok(()),
+        Some(wanted) => {
+            let (message, help) = platform::lacking(reference, wanted, &format!("it has {}", has.join(", ")));
+            Err((message, Some(help)))
+        }
+    }
+}
+
+/// What to do where a registry could not be reached by the engine, which tells that as if the image was not there.
+fn out_of_reach(message: &str) -> Option<String> {
+    const WORDS: [&str; 6] = [
+        "no such host",
+        "server misbehaving",
+        "connection refused",
+        "network is unreachable",
+        "i/o timeout",
+        "temporary failure in name resolution",
+    ];
+    let lower = message.to_ascii_lowercase();
+    WORDS.iter().any(|words| lower.contains(words)).then(|| {
+        "the engine cannot reach that registry: check the name, and the network, DNS and proxy of the machine that the \
+         engine runs on"
+            .to_owned()
+    })
+}
+
+type Looked = Result<Answer, (String, Option<String>)>;
+
+fn parse(reference: &str) -> Result<ImageName, (String, Option<String>)> {
+    ImageName::parse(reference).map_err(|error| (error.to_string(), None))
+}
+
+/// Name and digest. The tag stays for people, where the engine takes both.
+pub(crate) fn by_digest(image: &ImageName, digest: &str, flavour: Flavour) -> String {
+    match (&image.tag, flavour) {
+        (Some(tag), Flavour::Docker) => format!("{}:{tag}@{digest}", image.name()),
+        _ => image.with_digest(digest),
+    }
+}
+
+/// The same image below another repo.
+fn in_other_repo(reference: &str, repo: &str, other: &str) -> Option<String> {
+    let rest = reference.strip_prefix(repo)?.strip_prefix('/')?;
+    Some(format!("{}/{rest}", other.trim_end_matches('/')))
+}
+
+/// Asks a registry for many images at once; what is not there is left out.
+pub(crate) async fn published(
+    registry: &Registry,
+    references: impl IntoIterator<Item = String>,
+    platform: &str,
+) -> Result<BTreeMap<String, registry::Image>, registry::Error> {
+    futures_util::stream::iter(references)
+        .map(|reference| async move {
+            let image = ImageName::parse(&reference)
+                .map_err(|error| registry::Error::new(registry::ErrorKind::Protocol, error.to_string()))?;
+            Ok(registry.image(&image, platform).await?.map(|found| (reference, found)))
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_filter_map(|found| async move { Ok(found) })
+        .try_collect()
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::preflight::resolve::*;
+
+    #[test]
+    fn exact_names_keep_the_tag_where_the_engine_takes_both() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let image = ImageName::parse("r:5000/x/sci/a:1.0").unwrap();
+        assert_eq!(by_digest(&image, &digest, Flavour::Docker), format!("r:5000/x/sci/a:1.0@{digest}"));
+        assert_eq!(by_digest(&image, &digest, Flavour::Podman), format!("r:5000/x/sci/a@{digest}"));
+    }
+
+    #[test]
+    fn a_registry_that_cannot_be_reached_is_told_from_one_that_lacks_an_image() {
+        let refused =
+            "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host";
+        assert!(out_of_reach(refused).is_some());
+        for missing in ["manifest unknown: manifest unknown", "not found"] {
+            assert_eq!(out_of_reach(missing), None);
+        }
+    }
+
+    #[test]
+    fn what_has_no_image_for_a_platform_is_refused_with_what_it_has() {
+        let has = ["linux/amd64".to_owned(), "linux/arm/v7".to_owned()];
+        let wants = |platform: &str| BTreeSet::from([platform.to_owned()]);
+        for (wanted, served) in [("linux/amd64", true), ("linux/arm", true), ("linux/arm64", false)] {
+            let answer = must_serve("d/x:1", &has, &wants(wanted));
+            assert_eq!(answer.is_ok(), served, "{wanted}");
+            let Err((message, help)) = answer else { continue };
+            assert_eq!(message, "d/x:1 has no image for linux/arm64: it has linux/amd64, linux/arm/v7");
+            assert!(help.unwrap().contains("`platform`"));
+        }
+        // Where that is not known, the engine decides.
+        assert_eq!(must_serve("d/x:1", &[], &wants("linux/arm64")), Ok(()));
+        assert_eq!(must_serve("d/x:1", &has, &BTreeSet::new()), Ok(()));
+    }
+
+    #[test]
+    fn a_parent_is_looked_for_in_the_other_repo_under_the_same_name() {
+        for (reference, expect) in
+            [("r/x/sci/a:1.0", Some("b/y/sci/a:1.0")), ("r/xx/sci/a:1.0", None), ("other/sci/a:1.0", None)]
+        {
+            assert_eq!(in_other_repo(reference, "r/x", "b/y/").as_deref(), expect);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Whether an image that an earlier run left on the engine is the build that was planned.
+//!
+//! Labels tell inputs and parents by name. A name can have been built twice, so an image counts only if it also
+//! holds its parent's layers: those that the parent has now, and was built on the very image where it tells an id.
+
+use plan::{Build, Plan, Role, Target};
+
+use crate::engine::{Engine, EngineError, LocalImage};
+use crate::preflight::Prepared;
+use crate::preflight::reuse::{self, Verdict};
+
+/// Looks for a build on the engine; `None` when it has to be made. Everything that it needs stands already.
+pub(crate) async fn standing(
+    plan: &Plan,
+    build: &Build,
+    prepared: &Prepared,
+    engine: &Engine,
+) -> Result<Option<LocalImage>, EngineError> {
+    let Some(image) = engine.inspect(build.build_tag()).await? else { return Ok(None) };
+    let from = prepared.from(plan, build);
+    let mut told = reuse::from(build, &plan.label_prefix, &image.labels);
+    let ids = std::mem::take(&mut told.ids);
+    if reuse::judge(build, &plan.label_prefix, &image.labels, &from.layers) != Verdict::Reuse || told != from
+    {
+        return Ok(None);
+    }
+    for reference in &build.references {
+        let Target::Build { .. } = &reference.target else { continue };
+        let parent = match (reference.role, prepared.exact(plan, reference, engine)) {
+            (Role::Base, Some(exact)) => engine.inspect(&exact).await?,
+            // What was copied from another image leaves no trace of it.
+            _ => None,
+        };
+        // An image of before ids were told has its layers only.
+        let is_it = |parent: &LocalImage| ids.values().all(|id| *id == parent.id);
+        if !parent.is_some_and(|parent| stands_on(&image.layers, &parent.layers) && is_it(&parent)) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(image))
+}
+
+fn stands_on(image: &[String], parent: &[String]) -> bool {
+    !parent.is_empty() && image.starts_with(parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::preflight::resume::*;
+
+    #[test]
+    fn an_image_stands_on_the_layers_that_it_begins_with() {
+        let layers = |text: &str| text.split_terminator(' ').map(str::to_owned).collect::<Vec<_>>();
+        for (image, parent, expect) in [
+            ("a b c", "a b", true),
+            ("a b", "a b", true),
+            ("a b", "b", false),
+            ("a", "a b", false),
+            ("a", "", false),
+        ] {
+            assert_eq!(stands_on(&layers(image), &layers(parent)), expect, "{image} on {parent}");
+        }
+    }
+}

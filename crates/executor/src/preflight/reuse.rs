@@ -1,0 +1,162 @@
+//! Whether a build tag that is in the registry already is the build that was planned.
+//!
+//! Pure: reads the labels that the image there carries.
+
+use std::collections::BTreeMap;
+
+use plan::label::{self, Field};
+use plan::{Build, Kind};
+
+use crate::build::labels::From;
+
+/// What a build tag in the registry means for a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The same inputs and the same parents' build tags: nothing to do.
+    Reuse,
+    /// Something else, told in words.
+    Conflict(String),
+}
+
+/// Judges an image by its labels. `parents` holds `target:version` of every layer that the build needs, with the
+/// build tag that it would be built on; an unknown one is not compared.
+pub(crate) fn judge(
+    build: &Build,
+    prefix: &str,
+    labels: &BTreeMap<String, String>,
+    parents: &BTreeMap<String, Option<String>>,
+) -> Verdict {
+    match labels.get(&own(build, prefix, Field::Inputs)) {
+        Some(inputs) if *inputs == build.context.inputs => {}
+        Some(_) => return Verdict::Conflict("it was built from other inputs".to_owned()),
+        None => return Verdict::Conflict("it does not tell what it was built from".to_owned()),
+    }
+    let from = from(build, prefix, labels);
+    for (layer, expected) in parents {
+        let Some(expected) = expected else { continue };
+        let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
+        let inherited = || labels.get(&label::science(prefix, target, Field::Version));
+        let found = from.layers.get(layer).and_then(Option::as_ref).or_else(inherited);
+        match found {
+            Some(found) if found == expected => {}
+            Some(found) => {
+                return Verdict::Conflict(format!(
+                    "it stands on {target}:{found}, not on {target}:{expected}"
+                ));
+            }
+            None => return Verdict::Conflict(format!("it does not tell on which {target} it stands")),
+        }
+    }
+    Verdict::Reuse
+}
+
+/// What an image's own label tells of what it was made from.
+pub(crate) fn from(build: &Build, prefix: &str, labels: &BTreeMap<String, String>) -> From {
+    let text = labels.get(&own(build, prefix, Field::From));
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+fn own(build: &Build, prefix: &str, field: Field) -> String {
+    match build.kind {
+        Kind::Science => label::science(prefix, &build.target, field),
+        Kind::Compat => label::compat(prefix, field),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plan::{BuildContext, BuildId};
+
+    use crate::preflight::reuse::*;
+
+    fn build(kind: Kind) -> Build {
+        Build {
+            id: BuildId("science/nist".into()),
+            kind,
+            layer: "science/nist".into(),
+            image: "nist".into(),
+            version: "1.0".into(),
+            target: "nist".into(),
+            is_final: true,
+            references: vec![],
+            needs: vec![],
+            reasons: vec![],
+            tags: vec![],
+            labels: BTreeMap::new(),
+            args: BTreeMap::new(),
+            context: BuildContext { inputs: "v1:sha256:1".into(), sources: vec![] },
+            compat_stack: vec![],
+            shadowed: vec![],
+            tests: Vec::new(),
+            secrets: Vec::new(),
+            origins: Vec::new(),
+            dockerfile: String::new(),
+        }
+    }
+
+    /// The build spec is optional; a description is not.
+    #[test]
+    fn labels_that_are_too_heavy_lose_the_spec_first() {
+        use crate::build::labels::{self, Base, Moment};
+        let complete = |spec: usize, description: usize| {
+            let mut build = build(Kind::Science);
+            build.labels.insert(label::spec("x"), "s".repeat(spec));
+            build.labels.insert("description".into(), "d".repeat(description));
+            let base = Base { name: None, digest: None };
+            labels::complete(&build, "x", &From::default(), base, Moment::from_epoch(0))
+        };
+        for (spec, description, left, heavy) in
+            [(1_000, 10_000, 1_000, false), (7_000, 10_000, 0, false), (1_000, 17_000, 0, true)]
+        {
+            let labels = complete(spec, description);
+            assert_eq!(labels[&label::spec("x")].len(), left, "{spec} {description}");
+            assert_eq!(labels::is_too_heavy(&labels), heavy, "{spec} {description}");
+        }
+    }
+
+    #[test]
+    fn only_the_same_inputs_on_the_same_parents_are_reused() {
+        let inputs = "x.science.nist.inputs";
+        let from = "x.science.nist.from";
+        let parent = "x.science.base.version";
+        let tells = r#"{"layers":{"base:1.0":"1.0-4-aaaaaaa"},"images":{}}"#;
+        for (labels, expected, verdict) in [
+            (vec![(inputs, "v1:sha256:1"), (from, tells)], Some("1.0-4-aaaaaaa"), Ok(())),
+            (vec![(inputs, "v1:sha256:1"), (parent, "1.0-4-aaaaaaa")], Some("1.0-4-aaaaaaa"), Ok(())),
+            (vec![(inputs, "v1:sha256:1"), (from, "broken")], None, Ok(())),
+            (
+                vec![(inputs, "v1:sha256:1"), (from, tells)],
+                Some("1.0-5-bbbbbbb"),
+                Err("it stands on base:1.0-4-aaaaaaa, not on base:1.0-5-bbbbbbb"),
+            ),
+            (
+                vec![(inputs, "v1:sha256:1")],
+                Some("1.0-5-bbbbbbb"),
+                Err("it does not tell on which base it stands"),
+            ),
+            (vec![(inputs, "v1:sha256:2"), (from, tells)], None, Err("it was built from other inputs")),
+            (vec![(from, tells)], None, Err("it does not tell what it was built from")),
+            (vec![("x.compat.inputs", "v1:sha256:1")], None, Err("it does not tell what it was built from")),
+        ] {
+            let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            let parents = BTreeMap::from([("base:1.0".to_owned(), expected.map(str::to_owned))]);
+            let expect = match verdict {
+                Ok(()) => Verdict::Reuse,
+                Err(why) => Verdict::Conflict(why.to_owned()),
+            };
+            assert_eq!(judge(&build(Kind::Science), "x", &labels, &parents), expect);
+        }
+    }
+
+    #[test]
+    fn a_compat_image_is_judged_by_its_own_labels() {
+        let labels = [
+            ("x.science.nist.inputs", "v1:sha256:other"),
+            ("x.science.nist.version", "1.0-4-aaaaaaa"),
+            ("x.compat.inputs", "v1:sha256:1"),
+        ];
+        let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let parents = BTreeMap::from([("nist:1.0".to_owned(), Some("1.0-4-aaaaaaa".to_owned()))]);
+        assert_eq!(judge(&build(Kind::Compat), "x", &labels, &parents), Verdict::Reuse);
+    }
+}

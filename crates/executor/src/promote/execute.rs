@@ -1,0 +1,216 @@
+//! The course of a promotion: all builds first, by the order in which they stand on each other; then all moving tags, by the same order.
+//!
+//! No tag moves before every build is there. What failed or was interrupted is found again by the next look.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use registry::Registry;
+use tokio_util::sync::CancellationToken;
+
+use crate::promote::copy::Copier;
+use crate::promote::preview::references;
+use crate::promote::{Copying, Event, History, Item, Move, Promotion, Route};
+use crate::push::build_tag::{PushFailure, persist};
+use crate::push::moving_tag::{MovingTag, Subject};
+use crate::run::result::Failure;
+use crate::run::schedule::{Ended as BuildEnded, Schedule};
+use crate::run::tag_order::{Publish, Push};
+
+/// Builds that are copied at a time.
+const IMAGES: usize = 4;
+/// Tags that are moved at a time.
+const TAGS: usize = 4;
+/// How long a tag that is being moved may take to its end when the whole is to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How a promotion ended; what became of each build stands in the [`Promotion`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// What failed; of several the one that counts most.
+    pub failures: Vec<Failure>,
+    /// It was to stop before all was done.
+    pub interrupted: bool,
+}
+
+/// Copies what is to be copied, then moves what is to be moved. `streamed` counts the bytes that come through here.
+pub async fn carry_out(
+    promotion: &mut Promotion,
+    route: &Route,
+    registry: &Registry,
+    history: History<'_>,
+    (speak, streamed): (&(dyn Fn(Event) + Send + Sync), &AtomicU64),
+    cancel: &CancellationToken,
+) -> Ended {
+    let mut ended = Ended { failures: Vec::new(), interrupted: false };
+    let copier = Copier::new(registry, route, speak, streamed);
+    let failed = copy(&promotion.images, &copier, cancel, &mut ended).await;
+    for (at, result) in failed {
+        let item = &mut promotion.images[at];
+        match result {
+            Ok(()) => item.state = Copying::Copied,
+            Err(failure) => {
+                let what = format!("{}/{}:{}", route.to, item.image, item.build_tag);
+                speak(Event::Failed { what, error: failure.message.clone() });
+                item.state = Copying::Failed;
+                item.error = Some(failure.message);
+                ended.failures.push(failure.failure);
+            }
+        }
+    }
+    if ended.interrupted || !ended.failures.is_empty() {
+        for item in &mut promotion.images {
+            if item.state == Copying::ToCopy {
+                item.state = Copying::Skipped;
+            }
+            if let Some(moving) = item.moving.as_mut().filter(|moving| moving.state == Move::ToMove) {
+                moving.state = Move::Skipped;
+            }
+        }
+        return ended;
+    }
+    let moved = move_tags(promotion, route, registry, history, speak, cancel, &mut ended).await;
+    for (at, moved) in moved {
+        let item = &mut promotion.images[at];
+        let Some(moving) = &mut item.moving else { continue };
+        match moved {
+            None => moving.state = Move::Skipped,
+            Some(Ok(_)) if moving.state == Move::Kept => {}
+            Some(Ok(_)) => moving.state = Move::Moved,
+            Some(Err(failure)) => {
+                moving.state = Move::Failed;
+                item.error = Some(failure.message);
+                ended.failures.push(failure.failure);
+            }
+        }
+    }
+    ended
+}
+
+/// Copies all that is not there; after a failure nothing more is begun.
+async fn copy(
+    items: &[Item],
+    copier: &Copier<'_>,
+    cancel: &CancellationToken,
+    ended: &mut Ended,
+) -> Vec<(usize, Result<(), PushFailure>)> {
+    let needs: Vec<Vec<usize>> = items.iter().map(|item| item.needs.clone()).collect();
+    let mut schedule = Schedule::new(&needs, IMAGES);
+    for (at, _) in items.iter().enumerate().filter(|(_, item)| item.state == Copying::There) {
+        schedule.reuse(at);
+    }
+    let (mut running, mut results) = (FuturesUnordered::new(), Vec::new());
+    let mut good = true;
+    loop {
+        while let Some(at) = good.then(|| schedule.start()).flatten() {
+            running.push(async move { (at, copier.copy(&items[at]).await) });
+        }
+        let done = tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                ended.interrupted = true;
+                return results;
+            }
+            done = running.next() => done,
+        };
+        let Some((at, result)) = done else { return results };
+        good &= result.is_ok();
+        schedule.finish(at, if result.is_ok() { BuildEnded::Built } else { BuildEnded::Failed });
+        results.push((at, result));
+    }
+}
+
+/// What became of the moving tag of a build; `None` where nobody began.
+type Moved = (usize, Option<Result<String, PushFailure>>);
+
+async fn move_tags(
+    promotion: &Promotion,
+    route: &Route,
+    registry: &Registry,
+    history: History<'_>,
+    speak: &(dyn Fn(Event) + Send + Sync),
+    cancel: &CancellationToken,
+    ended: &mut Ended,
+) -> Vec<Moved> {
+    let items = &promotion.images;
+    let named: Vec<(usize, (String, String))> =
+        items.iter().zip(0..).filter_map(|(item, at)| Some((at, references(item, route)?))).collect();
+    let mut publish = Publish::new(&needs(items, &named), TAGS);
+    for place in 0..named.len() {
+        publish.reused(place);
+    }
+    // Each attempt begins with a look of its own, so the whole attempt is made again and not its requests.
+    let once = &registry.without_retries();
+    let push = async |place: usize| {
+        let (at, (build_tag, moving)) = &named[place];
+        let item = &items[*at];
+        let relation = |other: &str| history(&item.commit, other);
+        let (kind, target) = item.sort();
+        let (prefix, platform) = (&route.label_prefix, &route.platform);
+        let moving_tag = MovingTag {
+            subject: Subject { kind, target, build_tag, moving, prefix, platform },
+            digest: &item.digest,
+            current_parents: item.current_parents,
+            history: &relation,
+            allow_older: route.allow_older,
+            registry: once,
+            before: Mutex::new(None),
+            earlier: OnceLock::new(),
+        };
+        let told = |error: &str, attempts, wait: Duration| {
+            let (what, error, wait) = (moving.clone(), error.to_owned(), wait.as_secs_f64());
+            speak(Event::Retry { what, error, attempts, wait });
+        };
+        (place, persist(route.push_timeout, |_| moving_tag.push(), told).await)
+    };
+    let mut results: Vec<Moved> = named.iter().map(|(at, _)| (*at, None)).collect();
+    let mut running = FuturesUnordered::new();
+    let stopped = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    let mut stopped = std::pin::pin!(stopped);
+    loop {
+        // Every build tag is there: what starts are moving tags.
+        while let Some(Push::MovingTag(place)) = (!cancel.is_cancelled()).then(|| publish.start()).flatten() {
+            running.push(push(place));
+        }
+        let done = tokio::select! {
+            done = running.next() => done,
+            () = &mut stopped => None,
+        };
+        let Some((place, result)) = done else { break };
+        let (at, (_, moving)) = &named[place];
+        match &result {
+            Ok(digest) => {
+                publish.verified(Push::MovingTag(place));
+                if items[*at].moving.as_ref().is_some_and(|moving| moving.state == Move::ToMove) {
+                    let (tag, build_tag) = (moving.clone(), items[*at].build_tag.clone());
+                    speak(Event::Moved { tag, build_tag, digest: digest.clone() });
+                }
+            }
+            Err(failure) => {
+                publish.give_up(place);
+                speak(Event::Failed { what: moving.clone(), error: failure.message.clone() });
+            }
+        }
+        results[place].1 = Some(result);
+    }
+    ended.interrupted = cancel.is_cancelled() && results.iter().any(|(_, result)| result.is_none());
+    results
+}
+
+/// Of the builds whose tags move, which ones each stands on, whatever lies between them.
+fn needs<T>(items: &[Item], named: &[(usize, T)]) -> Vec<Vec<usize>> {
+    let mut below: Vec<BTreeSet<usize>> = Vec::with_capacity(items.len());
+    for item in items {
+        let own = item.needs.iter().flat_map(|need| below[*need].iter().copied().chain([*need])).collect();
+        below.push(own);
+    }
+    let place = |at: &usize| named.iter().position(|(other, _)| other == at);
+    named.iter().map(|(at, _)| below[*at].iter().filter_map(place).collect()).collect()
+}

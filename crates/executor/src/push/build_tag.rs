@@ -1,0 +1,189 @@
+//! One push of a build tag, what is looked at before and after it, and how long it is tried.
+//!
+//! A build tag goes through the engine and is then held against the registry. The engine gives up at the first trouble
+//! with a manifest, so trying again is done here; each attempt first looks whether the one before got through. `moving`
+//! knows the moving tags.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use plan::ImageName;
+use registry::{Again, Attempt, Credential, DockerConfig, Registry, Waits};
+use tokio::sync::OnceCell;
+
+use crate::engine::{Engine, EngineError};
+use crate::push::image_size::Weight;
+use crate::push::retry;
+use crate::redact::Redactor;
+use crate::run::result::Failure;
+
+/// Why a tag is not in the registry.
+#[derive(Debug, Clone)]
+pub(crate) struct PushFailure {
+    pub failure: Failure,
+    pub message: String,
+    /// What may help.
+    again: Again,
+}
+
+impl PushFailure {
+    /// One that stays as it is.
+    pub(crate) fn new(failure: Failure, message: impl Into<String>) -> Self {
+        Self { failure, message: message.into(), again: Again::Never }
+    }
+}
+
+impl PushFailure {
+    /// Of something that cannot simply be sent again with a new login: then it is done again as a whole, with one.
+    pub(crate) fn of_upload(error: registry::Error) -> Self {
+        let again =
+            if error.kind == registry::ErrorKind::Unauthorized { Again::NewLogin } else { error.again() };
+        Self { again, ..Self::from(error) }
+    }
+}
+
+impl From<registry::Error> for PushFailure {
+    fn from(error: registry::Error) -> Self {
+        Self { again: error.again(), ..Self::new(Failure::Push, error.message) }
+    }
+}
+
+/// Tries a push until it is through, as long as trying again may help, and no longer than `bound` but for the last attempt
+/// on its way. `told` hears of each failure that another attempt follows, of the attempts so far, and of the wait.
+pub(crate) async fn persist<T, F>(
+    bound: Duration,
+    attempt: impl FnMut(Attempt) -> F,
+    mut told: impl FnMut(&str, u32, Duration),
+) -> Result<T, PushFailure>
+where
+    F: Future<Output = Result<T, PushFailure>>,
+{
+    let judge = |failure: &PushFailure| failure.again;
+    let told = |failure: &PushFailure, attempts, wait| told(&failure.message, attempts, wait);
+    registry::retry(Waits::within(bound), attempt, judge, told).await.map_err(|given_up| {
+        let message = format!("{}{given_up}", given_up.error.message);
+        PushFailure { message, ..given_up.error }
+    })
+}
+
+/// The way of one image to its build tag, over all attempts.
+pub(crate) struct BuildTagPush<'a> {
+    pub build_tag: &'a str,
+    pub image_id: &'a str,
+    pub platform: &'a str,
+    pub engine: &'a Engine,
+    pub registry: &'a Registry,
+    /// How long the engine may be silent.
+    pub idle: Duration,
+    /// How long one attempt may take in all.
+    pub limit: Duration,
+    /// Who we were to the registry when the run began.
+    pub login: &'a Credential,
+    /// Who is asked anew when the registry does not take that login any more.
+    pub config: &'a DockerConfig,
+    /// Who we are since then.
+    pub renewed: OnceCell<Credential>,
+    /// Who has to know of it.
+    pub redactor: &'a Redactor,
+    /// What the registry shows of the image, once it does.
+    pub stored: OnceLock<Weight>,
+}
+
+impl BuildTagPush<'_> {
+    /// One attempt. Returns the digest that the registry shows for it.
+    pub(crate) async fn push(&self, attempt: Attempt) -> Result<String, PushFailure> {
+        let name = ImageName::parse(self.build_tag)
+            .map_err(|error| PushFailure::new(Failure::Push, error.to_string()))?;
+        // Somebody may have been faster, or an attempt before this one got through without our hearing of it.
+        if let Some(shown) = self.registry.image(&name, self.platform).await? {
+            return if is_ours(&shown, self.image_id) {
+                Ok(self.shown(shown))
+            } else {
+                Err(PushFailure::new(
+                    Failure::Conflict,
+                    format!("{name} was pushed by somebody else during this run; --rebuild N makes new tags"),
+                ))
+            };
+        }
+        let credential = match attempt.new_login {
+            false => self.login,
+            // Reads the file or asks the helper again, once.
+            true => self.renewed.get_or_try_init(|| self.config.credential(&name.registry)).await?,
+        };
+        self.redactor.learn(credential.secrets());
+        let pushing = self.engine.push(self.build_tag, credential, self.idle);
+        let endless = |_| Err(EngineError::endless("the push", self.limit));
+        match tokio::time::timeout(self.limit, pushing).await.unwrap_or_else(endless) {
+            Ok(told) => self.verify(&name, told.as_deref()).await,
+            Err(error) => {
+                let again = match retry::judge(&error) {
+                    // The engine keeps the registry's `Retry-After` to itself.
+                    Again::Later { .. } => Again::Later { asked: self.asked_to_wait(&name).await },
+                    again => again,
+                };
+                Err(PushFailure { again, ..PushFailure::new(error.failure(Failure::Push), error.message) })
+            }
+        }
+    }
+
+    /// Asks the registry for what was pushed: its confirmation alone is not believed.
+    async fn verify(&self, name: &ImageName, told: Option<&str>) -> Result<String, PushFailure> {
+        let shown = self.registry.image(name, self.platform).await?;
+        let Some(shown) = shown else {
+            let text = format!("the registry confirmed {name} and does not have it");
+            return Err(PushFailure::new(Failure::Push, text));
+        };
+        if is_ours(&shown, self.image_id) || told == Some(shown.digest.as_str()) {
+            return Ok(self.shown(shown));
+        }
+        let digest = shown.digest;
+        Err(PushFailure::new(Failure::Push, format!("{name} shows {digest}, which is not what was pushed")))
+    }
+
+    fn shown(&self, image: registry::Image) -> String {
+        self.stored.get_or_init(|| Weight::stored(&image));
+        image.digest
+    }
+
+    /// What the registry asks to wait now, if it does.
+    async fn asked_to_wait(&self, name: &ImageName) -> Option<Duration> {
+        self.registry.resolve(name).await.err()?.retry_after
+    }
+}
+
+/// An engine's image id is the digest of its configuration, or, where images are kept as in a registry, of its
+/// manifest.
+pub(crate) fn is_ours(shown: &registry::Image, image_id: &str) -> bool {
+    [&shown.config_digest, &shown.manifest_digest, &shown.digest].into_iter().any(|digest| digest == image_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::push::build_tag::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_are_told_as_they_fail_and_at_last() {
+        let bound = Duration::from_secs(60);
+        let fails = |again| Err::<(), _>(PushFailure { again, ..PushFailure::new(Failure::Push, "503") });
+        for (again, end) in [(Again::Never, "503".to_owned()), (LATER, format!("503, after {} attempts", 8))]
+        {
+            let (mut told, mut attempts) = (Vec::new(), 0);
+            let result = persist(
+                bound,
+                |attempt| {
+                    attempts = attempt.number;
+                    std::future::ready(fails(again))
+                },
+                |message, attempts, wait| told.push((message.to_owned(), attempts, wait)),
+            )
+            .await;
+            let failure = result.expect_err("it never works");
+            let end = end.replace('8', &attempts.to_string());
+            assert_eq!((failure.failure, failure.message), (Failure::Push, end));
+            assert_eq!(told.len() + 1, attempts as usize);
+            assert!(told.iter().zip(1..).all(|(told, number)| (told.0.as_str(), told.1) == ("503", number)));
+        }
+    }
+
+    const LATER: Again = Again::Later { asked: None };
+}

@@ -1,0 +1,109 @@
+//! An image beside the one that its moving tag showed before: how much it grew, and which layers it keeps.
+//!
+//! Pure. Takes what pushes and builds look at anyway; nothing is asked for this alone in a registry.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::engine::LocalImage;
+use crate::run::result::{Comparison, Within};
+
+/// What of an image matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Weight {
+    name: String,
+    size: u64,
+    layers: Vec<String>,
+}
+
+impl Weight {
+    /// As a registry stores it.
+    pub(crate) fn stored(image: &registry::Image) -> Self {
+        Self {
+            name: image.digest.clone(),
+            size: image.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add),
+            layers: image.layers.iter().map(|layer| layer.digest.clone()).collect(),
+        }
+    }
+
+    /// As an engine has it; `None` when that does not tell a size.
+    pub(crate) fn unpacked(image: &LocalImage) -> Option<Self> {
+        Some(Self { name: image.id.clone(), size: image.size?, layers: image.layers.clone() })
+    }
+
+    /// What became of an earlier image.
+    pub(crate) fn beside(&self, earlier: Option<&Self>, within: Within) -> Comparison {
+        let known: BTreeSet<&String> = earlier.iter().flat_map(|earlier| &earlier.layers).collect();
+        Comparison {
+            within,
+            earlier: earlier.map(|earlier| earlier.name.clone()),
+            earlier_size: earlier.map(|earlier| earlier.size),
+            size: self.size,
+            layers: self.layers.len(),
+            shared: self.layers.iter().filter(|layer| known.contains(layer)).count(),
+        }
+    }
+}
+
+/// What a push saw in the registry.
+#[derive(Debug, Clone)]
+pub(crate) enum Seen {
+    /// The image that it put there.
+    New(Weight),
+    /// What the moving tag showed before.
+    Earlier(Option<Weight>),
+    /// It did not come so far.
+    Nothing,
+}
+
+/// What the pushes of a run saw, by build.
+#[derive(Debug, Default)]
+pub(crate) struct Scales {
+    new: BTreeMap<usize, Weight>,
+}
+
+impl Scales {
+    /// Takes in what a push of a build saw; the build tag's comes first.
+    pub(crate) fn take(&mut self, build: usize, seen: Seen) -> Option<Comparison> {
+        match seen {
+            Seen::New(weight) => {
+                self.new.insert(build, weight);
+                None
+            }
+            Seen::Earlier(earlier) => {
+                Some(self.new.remove(&build)?.beside(earlier.as_ref(), Within::Registry))
+            }
+            Seen::Nothing => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::push::image_size::*;
+
+    fn weight(name: &str, size: u64, layers: &[&str]) -> Weight {
+        Weight { name: name.into(), size, layers: layers.iter().map(|&layer| layer.into()).collect() }
+    }
+
+    #[test]
+    fn an_image_is_held_against_what_was_shown_before() {
+        let mut scales = Scales::default();
+        let (old, new) = (weight("old", 10, &["a", "b"]), weight("new", 14, &["a", "c", "c"]));
+        assert_eq!(scales.take(0, Seen::New(new.clone())), None);
+        assert_eq!(scales.take(1, Seen::New(old.clone())), None);
+        assert_eq!(scales.take(0, Seen::Nothing), None);
+        let expect = Comparison {
+            within: Within::Registry,
+            earlier: Some("old".into()),
+            earlier_size: Some(10),
+            size: 14,
+            layers: 3,
+            shared: 1,
+        };
+        assert_eq!(scales.take(0, Seen::Earlier(Some(old))), Some(expect));
+        let first = scales.take(1, Seen::Earlier(None)).unwrap();
+        assert_eq!((first.earlier, first.earlier_size, first.shared), (None, None, 0));
+        // Of a build that was reused nothing new was seen.
+        assert_eq!(scales.take(2, Seen::Earlier(Some(new))), None);
+    }
+}

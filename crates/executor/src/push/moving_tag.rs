@@ -1,0 +1,434 @@
+//! Moving tags: a verified build's manifest put once more, and never back to an older build.
+//!
+//! A registry has no "set this if it still shows that", so two runs on two machines can look at the same moment. What
+//! keeps an older one from winning is that a build tag is in the registry before its moving tag is set. The run lists the
+//! build tags before its own change and after it: a newer one that was there before stops it, and one that came meanwhile
+//! may have been set and overwritten, so it is set again. What remains is a run that dies between its change and
+//! that second look; the next run sets the tag right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use plan::label::{self, Field, oci};
+use plan::{Build, BuildTag, ImageName, Kind, Plan};
+use registry::{ErrorKind, Registry};
+
+use crate::build::labels::From;
+use crate::engine::split_tag;
+use crate::push::build_tag::PushFailure;
+use crate::push::image_size::Weight;
+use crate::run::options::Relation;
+use crate::run::result::Failure;
+use crate::run::tag_order::{Move, Rank, decide_move, is_newer};
+
+/// So many newer runs at the same moment are given way to.
+const ROUNDS: usize = 20;
+
+/// What a moving tag shows, as far as it matters.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    pub digest: String,
+    /// The build tag that the image carries as its own.
+    pub tag: Option<BuildTag>,
+    /// The commit that it was built from, as many digits as are known.
+    pub commit: Option<String>,
+    /// How many of the science builds that it was made from are of its own commit, where it says.
+    pub current_parents: Option<usize>,
+}
+
+impl Shown {
+    /// The build tag, or the digest of an image that tells none.
+    pub(crate) fn told(self) -> String {
+        self.tag.map_or(self.digest, |tag| tag.to_string())
+    }
+}
+
+/// Whose moving tag it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub kind: Kind,
+    /// The target of a science layer; of a compat image it is of no interest.
+    pub target: &'a str,
+    /// The full reference with the build tag that it is to show.
+    pub build_tag: &'a str,
+    /// The full reference with the moving tag.
+    pub moving: &'a str,
+    /// First part of the keys of breadcrumbs.
+    pub prefix: &'a str,
+    /// `os/architecture[/variant]`.
+    pub platform: &'a str,
+}
+
+impl<'a> Subject<'a> {
+    /// That of a planned build.
+    pub(crate) fn of(plan: &'a Plan, build: &'a Build) -> Self {
+        Self {
+            kind: build.kind,
+            target: &build.target,
+            build_tag: build.build_tag(),
+            moving: build.moving_tag(),
+            prefix: &plan.label_prefix,
+            platform: &plan.platform,
+        }
+    }
+
+    fn name(&self) -> Result<ImageName, PushFailure> {
+        ImageName::parse(self.moving).map_err(|error| PushFailure::new(Failure::Push, error.to_string()))
+    }
+
+    /// What the moving tag shows now, with the image.
+    pub(crate) async fn look(
+        &self,
+        registry: &Registry,
+    ) -> Result<Option<(Shown, registry::Image)>, PushFailure> {
+        let shown = registry.image(&self.name()?, self.platform).await?;
+        Ok(shown.map(|image| {
+            (read_shown(self.kind, self.target, self.prefix, image.digest.clone(), &image.labels), image)
+        }))
+    }
+
+    /// The build tags that are in its repository. A registry that keeps its list to itself has none to tell.
+    pub(crate) async fn build_tags(&self, registry: &Registry) -> Result<BTreeSet<String>, PushFailure> {
+        let tags = match registry.tags(&self.name()?).await {
+            Ok(tags) => tags,
+            Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Refused(_)) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(tags.into_iter().filter(|tag| BuildTag::parse(tag).is_some()).collect())
+    }
+
+    /// Has it show an image of its repository, by digest.
+    pub(crate) async fn set(&self, registry: &Registry, digest: &str) -> Result<(), PushFailure> {
+        let name = self.name()?;
+        let from = ImageName { digest: Some(digest.to_owned()), ..name.clone() };
+        registry.set_tag(&from, name.tag.as_deref().unwrap_or("latest")).await?;
+        Ok(())
+    }
+
+    /// The digest that it shows now.
+    pub(crate) async fn resolve(&self, registry: &Registry) -> Result<Option<String>, PushFailure> {
+        Ok(registry.resolve(&self.name()?).await?)
+    }
+
+    /// What one of its build tags shows.
+    async fn look_build(&self, registry: &Registry, build_tag: &str) -> Result<Option<Shown>, PushFailure> {
+        let name = ImageName { tag: Some(build_tag.to_owned()), ..self.name()? };
+        let image = registry.image(&name, self.platform).await?;
+        Ok(image.map(|image| read_shown(self.kind, self.target, self.prefix, image.digest, &image.labels)))
+    }
+
+    /// The digest of one of its build tags.
+    pub(crate) async fn resolve_build(
+        &self,
+        registry: &Registry,
+        build_tag: &str,
+    ) -> Result<Option<String>, PushFailure> {
+        let name = ImageName { tag: Some(build_tag.to_owned()), ..self.name()? };
+        Ok(registry.resolve(&name).await?)
+    }
+}
+
+/// A build that the moving tag is to show.
+#[derive(Debug, Clone)]
+struct Wanted {
+    digest: String,
+    tag: BuildTag,
+    /// The same as text.
+    name: String,
+    current_parents: Option<usize>,
+}
+
+impl Wanted {
+    fn rank(&self) -> Rank<'_> {
+        Rank { tag: &self.tag, current_parents: self.current_parents }
+    }
+}
+
+/// The way of one moving tag to one verified build, over all attempts.
+pub(crate) struct MovingTag<'a> {
+    pub subject: Subject<'a>,
+    /// Of the verified build.
+    pub digest: &'a str,
+    /// As [`Shown::current_parents`].
+    pub current_parents: Option<usize>,
+    pub history: &'a (dyn Fn(&str) -> Relation + Send + Sync),
+    pub allow_older: bool,
+    pub registry: &'a Registry,
+    /// The build tags that were there before the first change of ours, once there may have been one.
+    pub before: Mutex<Option<BTreeSet<String>>>,
+    /// What the tag showed at the first look of all.
+    pub earlier: OnceLock<Option<Weight>>,
+}
+
+impl MovingTag<'_> {
+    /// One attempt. Looks first, so that nothing is done twice and nothing is set back.
+    pub(crate) async fn push(&self) -> Result<String, PushFailure> {
+        let wanted = self.wanted()?;
+        let shown = self.look().await?;
+        let known = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = match (self.must_move(&wanted, shown.as_ref())?, known) {
+            (false, None) => return Ok(wanted.digest),
+            // An attempt before this one got through, and did not come to its second look.
+            (false, Some(before)) => before,
+            (true, _) => {
+                let before = self.build_tags().await?;
+                self.nothing_newer(&before, &wanted, shown.as_ref()).await?;
+                *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(before.clone());
+                self.set(&wanted).await?;
+                before
+            }
+        };
+        self.settle(wanted, before).await?;
+        Ok(self.digest.to_owned())
+    }
+
+    /// What a push would do now, without doing it: whether the tag would be set, and what it shows.
+    pub(crate) async fn judge(&self) -> Result<(bool, Option<Shown>), PushFailure> {
+        let wanted = self.wanted()?;
+        let shown = self.look().await?;
+        let moves = self.must_move(&wanted, shown.as_ref())?;
+        if moves {
+            self.nothing_newer(&self.build_tags().await?, &wanted, shown.as_ref()).await?;
+        }
+        Ok((moves, shown))
+    }
+
+    fn wanted(&self) -> Result<Wanted, PushFailure> {
+        let tag = own_tag(self.subject.build_tag)?;
+        let name = split_tag(self.subject.build_tag).1.to_owned();
+        Ok(Wanted { digest: self.digest.to_owned(), tag, name, current_parents: self.current_parents })
+    }
+
+    /// Looks again after a change, until what is shown can stay.
+    async fn settle(&self, ours: Wanted, mut before: BTreeSet<String>) -> Result<(), PushFailure> {
+        let moving = self.subject.moving;
+        let mut wanted = ours.clone();
+        for _ in 0..ROUNDS {
+            let digest = self.subject.resolve(self.registry).await?;
+            if digest.as_ref() != Some(&wanted.digest) {
+                let Some(shown) = self.look().await? else {
+                    let text = format!("the registry confirmed {moving} and does not have it");
+                    return Err(PushFailure::new(Failure::Push, text));
+                };
+                if self.must_move(&wanted, Some(&shown))? {
+                    // An older run was in between: it looked before us and wrote after us.
+                    self.set(&wanted).await?;
+                }
+                continue;
+            }
+            let now = self.build_tags().await?;
+            let came = now.difference(&before).filter_map(|text| Some((text, BuildTag::parse(text)?)));
+            let Some((text, tag)) = self.newest(came, &wanted).await? else {
+                return if wanted.digest == ours.digest { Ok(()) } else { Err(self.overtaken(&wanted)) };
+            };
+            // Its run may have set the moving tag before us, and we may have set it back: set it right.
+            if let Some(Shown { digest, current_parents, .. }) =
+                self.subject.look_build(self.registry, &text).await?
+            {
+                wanted = Wanted { digest, tag, name: text, current_parents };
+                self.set(&wanted).await?;
+            }
+            before.extend(now);
+        }
+        let text = format!("{moving} is set by others again and again; {ROUNDS} looks saw no end of it");
+        Err(PushFailure::new(Failure::Conflict, text))
+    }
+
+    async fn set(&self, wanted: &Wanted) -> Result<(), PushFailure> {
+        self.subject.set(self.registry, &wanted.digest).await
+    }
+
+    async fn look(&self) -> Result<Option<Shown>, PushFailure> {
+        let shown = self.subject.look(self.registry).await?;
+        self.earlier.get_or_init(|| shown.as_ref().map(|(_, image)| Weight::stored(image)));
+        Ok(shown.map(|(shown, _)| shown))
+    }
+
+    async fn build_tags(&self) -> Result<BTreeSet<String>, PushFailure> {
+        self.subject.build_tags(self.registry).await
+    }
+
+    /// A newer build whose moving tag is not set yet is on its way.
+    async fn nothing_newer(
+        &self,
+        tags: &BTreeSet<String>,
+        ours: &Wanted,
+        shown: Option<&Shown>,
+    ) -> Result<(), PushFailure> {
+        if self.allow_older {
+            return Ok(());
+        }
+        let judged = shown.and_then(|shown| shown.tag.as_ref());
+        // Each build of this commit is looked at that may be newer: of what was there before, by its name already.
+        let may_be = |tag: &BuildTag| {
+            Some(tag) != judged && (tag.hash != ours.tag.hash || tag.rebuild > ours.tag.rebuild)
+        };
+        let others = tags.iter().filter_map(|text| Some((text, BuildTag::parse(text)?)));
+        let others = others.filter(|(_, tag)| may_be(tag));
+        let Some((newer, _)) = self.newest(others, ours).await? else { return Ok(()) };
+        let moving = self.subject.moving;
+        Err(PushFailure::new(
+            Failure::Conflict,
+            format!(
+                "{moving} is not set: {newer} is in the registry, which is newer or may be, and its run may be setting it \
+                 now; --allow-older sets it anyway"
+            ),
+        ))
+    }
+
+    /// The newest of the builds that are newer than one.
+    async fn newest<'t>(
+        &self,
+        builds: impl Iterator<Item = (&'t String, BuildTag)>,
+        than: &Wanted,
+    ) -> Result<Option<(String, BuildTag)>, PushFailure> {
+        let mut newest: Option<(String, BuildTag)> = None;
+        for (text, tag) in builds {
+            let rank = |tag: &BuildTag| (tag.count, tag.rebuild);
+            let is_first = newest.as_ref().is_none_or(|(_, newest)| rank(newest) <= rank(&tag));
+            if is_first && self.counts_as_newer(text, &tag, than).await? {
+                newest = Some((text.clone(), tag));
+            }
+        }
+        Ok(newest)
+    }
+
+    async fn counts_as_newer(&self, text: &str, tag: &BuildTag, than: &Wanted) -> Result<bool, PushFailure> {
+        if tag.version == than.tag.version && tag.hash == than.tag.hash && *tag != than.tag {
+            // Names tell less than what the two were made from.
+            let image = self.subject.look_build(self.registry, text).await?;
+            return Ok(image.is_some_and(|image| {
+                Rank { tag, current_parents: image.current_parents }.replaces(&than.rank())
+            }));
+        }
+        Ok(is_newer(tag, &than.tag, self.history, self.allow_older))
+    }
+
+    fn overtaken(&self, by: &Wanted) -> PushFailure {
+        let moving = self.subject.moving;
+        let text = format!(
+            "{moving} shows {}, a newer build that came during this push, and is not set back",
+            by.name
+        );
+        PushFailure::new(Failure::Conflict, text)
+    }
+
+    fn must_move(&self, wanted: &Wanted, shown: Option<&Shown>) -> Result<bool, PushFailure> {
+        let commit = shown.and_then(|shown| shown.commit.as_deref());
+        let relation = commit.map_or(Relation::Unknown, self.history);
+        must_move(self.subject.moving, (&wanted.digest, wanted.rank()), shown, relation, self.allow_older)
+    }
+}
+
+/// The build tag of a full reference.
+pub(crate) fn own_tag(reference: &str) -> Result<BuildTag, PushFailure> {
+    let (_, tag) = split_tag(reference);
+    BuildTag::parse(tag).ok_or_else(|| PushFailure::new(Failure::Push, format!("{tag} is no build tag")))
+}
+
+/// Whether a moving tag must be set to show `wanted`, a digest with its build tag; the error says why it may not.
+pub(crate) fn must_move(
+    moving: &str,
+    wanted: (&str, Rank<'_>),
+    shown: Option<&Shown>,
+    relation: Relation,
+    allow_older: bool,
+) -> Result<bool, PushFailure> {
+    let before = shown.map(|shown| {
+        let rank = |tag| Rank { tag, current_parents: shown.current_parents };
+        (shown.digest.as_str(), shown.tag.as_ref().map(rank))
+    });
+    let carries = shown.and_then(|shown| shown.commit.as_deref()).unwrap_or("an unknown commit");
+    match decide_move(wanted, before, relation, allow_older) {
+        Move::Keep => Ok(false),
+        Move::Set => Ok(true),
+        Move::Newer if relation == Relation::Same => Err(PushFailure::new(
+            Failure::Conflict,
+            format!(
+                "{moving} shows {}, a later build of the same commit, and is not set back; a higher --rebuild than its own \
+                 makes a newer one",
+                shown.cloned().map(Shown::told).unwrap_or_default()
+            ),
+        )),
+        Move::Newer => Err(PushFailure::new(
+            Failure::Conflict,
+            format!("{moving} shows a newer build, of {carries}, and is not set back"),
+        )),
+        Move::Unclear => Err(PushFailure::new(
+            Failure::Conflict,
+            format!(
+                "{moving} shows a build of {carries}, which may be newer than this one; --allow-older moves it anyway"
+            ),
+        )),
+    }
+}
+
+/// Reads what a moving tag shows from the labels of the image.
+pub(crate) fn read_shown(
+    kind: Kind,
+    target: &str,
+    prefix: &str,
+    digest: String,
+    labels: &BTreeMap<String, String>,
+) -> Shown {
+    let version = match kind {
+        Kind::Science => labels.get(&label::science(prefix, target, Field::Version)).map(String::as_str),
+        Kind::Compat => labels
+            .get(&label::compat(prefix, Field::Version))
+            .map(|text| text.rsplit_once(':').map_or(text.as_str(), |(_, tag)| tag)),
+    };
+    let tag = version.and_then(BuildTag::parse);
+    let revision = labels.get(oci::REVISION).filter(|revision| !revision.is_empty());
+    // The revision is inherited from any base; only where the breadcrumb agrees it is this image's own.
+    let commit = match (&tag, revision) {
+        (Some(tag), Some(revision)) if revision.starts_with(&tag.hash) => Some(revision.clone()),
+        (Some(tag), _) => Some(tag.hash.clone()),
+        (None, _) => None,
+    };
+    let from = match kind {
+        Kind::Science => labels.get(&label::science(prefix, target, Field::From)),
+        Kind::Compat => labels.get(&label::compat(prefix, Field::From)),
+    };
+    let from = from.and_then(|text| serde_json::from_str::<From>(text).ok());
+    let current_parents = from.zip(tag.as_ref()).map(|(from, tag)| current_parents(&from, &tag.hash));
+    Shown { digest, tag, commit, current_parents }
+}
+
+/// How many of the science builds that an image of a commit was made from are of that commit.
+pub(crate) fn current_parents(from: &From, commit: &str) -> usize {
+    let tags = from.layers.values().flatten().filter_map(|tag| BuildTag::parse(tag));
+    tags.filter(|tag| commit.starts_with(&tag.hash) || tag.hash.starts_with(commit)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::push::moving_tag::*;
+
+    #[test]
+    fn a_revision_counts_only_where_the_breadcrumb_agrees() {
+        let full = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567";
+        for (kind, labels, commit) in [
+            (
+                Kind::Science,
+                vec![("x.science.a.version", "1.0-7-0a1b2c3"), (oci::REVISION, full)],
+                Some(full),
+            ),
+            (
+                Kind::Science,
+                vec![("x.science.a.version", "1.0-7-0a1b2c3"), (oci::REVISION, "ffff")],
+                Some("0a1b2c3"),
+            ),
+            (Kind::Science, vec![("x.science.b.version", "1.0-7-0a1b2c3"), (oci::REVISION, full)], None),
+            (Kind::Science, vec![("x.science.a.version", "2.0"), (oci::REVISION, full)], None),
+            (
+                Kind::Compat,
+                vec![("x.compat.version", "a:1.0-7-0a1b2c3"), ("x.science.a.version", "1.0-6-bbbbbbb")],
+                Some("0a1b2c3"),
+            ),
+        ] {
+            let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            let shown = read_shown(kind, "a", "x", "sha256:1".to_owned(), &labels);
+            assert_eq!(shown.commit.as_deref(), commit, "{labels:?}");
+        }
+    }
+}

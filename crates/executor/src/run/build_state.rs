@@ -1,0 +1,213 @@
+//! The course of a run: what may start next, and what the end of a build or push means for the results.
+//!
+//! Pure: it joins the schedule of builds and the order of pushes. It knows no engine, registry or clock; `work`
+//! carries out what it names and reports how that ended. Times are seconds since the run began.
+
+use plan::{Build, Plan};
+
+use crate::Event;
+use crate::build::{BuildFailure, Made};
+use crate::push::build_tag::PushFailure;
+use crate::run::result::{BuildResult, Failure, Outcome};
+use crate::run::schedule::{Ended, Schedule, State};
+use crate::run::tag_order::{Publish, Push};
+
+/// Pushes at a time, at least: as many as builds where those are more, so that they keep up. How many layers it
+/// uploads at once, an engine decides for all pushes together.
+const PUSHES: usize = 4;
+
+/// A run on its way.
+pub(crate) struct Course<'a> {
+    plan: &'a Plan,
+    /// Whether images go to the registry.
+    push: bool,
+    schedule: Schedule,
+    publish: Publish,
+    /// As long as the plan.
+    pub results: &'a mut [BuildResult],
+}
+
+impl<'a> Course<'a> {
+    /// `needs` as [`crate::run::schedule::positions`] gives them.
+    pub(crate) fn new(
+        plan: &'a Plan,
+        needs: &[Vec<usize>],
+        jobs: usize,
+        push: bool,
+        results: &'a mut [BuildResult],
+    ) -> Self {
+        Self {
+            plan,
+            push,
+            schedule: Schedule::new(needs, jobs),
+            publish: Publish::new(needs, jobs.max(PUSHES)),
+            results,
+        }
+    }
+
+    /// Takes the next build that may start now.
+    pub(crate) fn next_build(&mut self) -> Option<usize> {
+        self.schedule.start()
+    }
+
+    /// Takes the next push that may start now.
+    pub(crate) fn next_push(&mut self) -> Option<Push> {
+        if self.push { self.publish.start() } else { None }
+    }
+
+    /// Counts a build as done that was in the registry before the run.
+    pub(crate) fn reuse(&mut self, build: usize, digest: &str, at: f64) -> Event {
+        self.schedule.reuse(build);
+        self.publish.reused(build);
+        let tag = self.plan.builds[build].build_tag().to_owned();
+        let result = &mut self.results[build];
+        result.outcome = Outcome::Reused;
+        result.digest = Some(digest.to_owned());
+        result.tags = vec![tag.clone()];
+        result.pushed = vec![tag];
+        self.finished(build, at)
+    }
+
+    /// Takes a build's end in.
+    pub(crate) fn built(
+        &mut self,
+        build: usize,
+        made: Result<Made, BuildFailure>,
+        log_tail: Vec<String>,
+        seconds: f64,
+        at: f64,
+    ) -> Vec<Event> {
+        let planned = &self.plan.builds[build];
+        let result = &mut self.results[build];
+        result.seconds = seconds;
+        match made {
+            Ok(made) => {
+                result.outcome = if made.resumed { Outcome::Reused } else { Outcome::Built };
+                result.image_id = Some(made.image_id);
+                result.size = made.size;
+                result.tags = planned.tags.clone();
+                result.compared = made.compared;
+                self.schedule.finish(build, Ended::Built);
+                self.publish.built(build);
+                vec![self.finished(build, at)]
+            }
+            Err(failure) => {
+                result.outcome = Outcome::Failed;
+                result.failure = Some(failure.failure);
+                result.error = Some(failure.message);
+                result.log_tail = log_tail;
+                let mut events = vec![self.finished(build, at)];
+                for descendant in self.schedule.finish(build, Ended::Failed) {
+                    let result = &mut self.results[descendant];
+                    result.outcome = Outcome::Skipped;
+                    result.error = Some(format!("{} failed", planned.id));
+                    events.push(self.finished(descendant, at));
+                }
+                self.give_pushes_up(build, &format!("{} was not built", planned.id), None);
+                events
+            }
+        }
+    }
+
+    /// Takes a push's end in.
+    pub(crate) fn pushed(&mut self, push: Push, pushed: Result<String, PushFailure>, seconds: f64) -> Event {
+        let build = push.build();
+        let planned = &self.plan.builds[build];
+        let (id, tag) = (planned.id.clone(), tag_of(planned, push).to_owned());
+        let result = &mut self.results[build];
+        match pushed {
+            Ok(digest) => {
+                self.publish.verified(push);
+                result.digest = Some(digest.clone());
+                for tags in [&mut result.pushed, &mut result.tags] {
+                    if !tags.contains(&tag) {
+                        tags.push(tag.clone());
+                    }
+                }
+                Event::Pushed { id, tag, digest, seconds }
+            }
+            Err(failure) => {
+                result.outcome = Outcome::PushFailed;
+                result.failure = Some(failure.failure);
+                result.error = Some(failure.message.clone());
+                self.give_pushes_up(build, &format!("the push of {id} failed"), Some(failure.failure));
+                Event::PushFailed { id, tag, error: failure.message }
+            }
+        }
+    }
+
+    /// Nothing of a build and its descendants is pushed any more. `failure` is that of the push that caused it.
+    fn give_pushes_up(&mut self, build: usize, reason: &str, failure: Option<Failure>) {
+        for descendant in self.publish.give_up(build) {
+            let result = &mut self.results[descendant];
+            if result.error.is_none() {
+                result.error = Some(format!("not pushed: {reason}"));
+                result.failure = failure;
+            }
+        }
+    }
+
+    /// Nothing starts any more, and what ran was dropped.
+    pub(crate) fn stop(&mut self, at: f64) -> Vec<Event> {
+        let running: Vec<usize> =
+            (0..self.results.len()).filter(|build| self.schedule.state(*build) == State::Running).collect();
+        for build in &running {
+            self.schedule.finish(*build, Ended::Cancelled);
+        }
+        let cancelled = running.into_iter().chain(self.schedule.stop());
+        cancelled
+            .map(|build| {
+                self.results[build].outcome = Outcome::Cancelled;
+                self.finished(build, at)
+            })
+            .collect()
+    }
+
+    /// Judges what is built by whether it was to be pushed, and was.
+    pub(crate) fn settle(&mut self) {
+        if !self.push {
+            return;
+        }
+        for build in 0..self.results.len() {
+            let there = matches!(self.schedule.state(build), State::Built | State::Reused);
+            if there && !self.publish.is_done(build) {
+                let result = &mut self.results[build];
+                result.outcome =
+                    if result.error.is_some() { Outcome::PushFailed } else { Outcome::Cancelled };
+            }
+        }
+    }
+
+    /// The event of a build's end, as its result tells it.
+    fn finished(&self, build: usize, at: f64) -> Event {
+        let result = &self.results[build];
+        Event::BuildFinished {
+            id: result.id.clone(),
+            outcome: result.outcome,
+            seconds: result.seconds,
+            error: result.error.clone(),
+            log_tail: result.log_tail.clone(),
+            failed_at: result.failed_at.clone(),
+            log: result.log.clone(),
+            at,
+        }
+    }
+}
+
+/// The result of a build of which nothing was done yet.
+pub(crate) fn unstarted(build: &Build) -> BuildResult {
+    BuildResult::new(build.id.clone(), build.kind, Outcome::Cancelled)
+}
+
+/// The full reference that a push sets.
+pub(crate) fn tag_of(build: &Build, push: Push) -> &str {
+    match push {
+        Push::BuildTag(_) => build.build_tag(),
+        Push::MovingTag(_) => build.moving_tag(),
+    }
+}
+
+/// Whether a run is good: everything that was planned is there, and pushed where that was asked.
+pub(crate) fn is_success(builds: &[BuildResult]) -> bool {
+    builds.iter().all(|build| matches!(build.outcome, Outcome::Built | Outcome::Reused))
+}

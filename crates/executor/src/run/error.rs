@@ -1,0 +1,116 @@
+//! What stops a run as a whole.
+
+use crate::push::build_tag::PushFailure;
+use crate::run::result::{Failure, RunResult};
+
+/// Why a run did not come to its end. What happens to a single build stands in its result instead.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}{}", .list.iter().map(|item| format!("\n  {item}")).collect::<String>())]
+pub struct RunError {
+    kind: RunErrorKind,
+    message: String,
+    list: Vec<String>,
+    help: Option<String>,
+    result: Option<Box<RunResult>>,
+}
+
+/// A registry that gave no answer.
+pub(crate) fn from_registry(error: registry::Error) -> RunError {
+    RunError { help: error.help, ..RunError::environment(error.message) }
+}
+
+/// What keeps a tag from being looked at.
+pub(crate) fn from_push(failure: PushFailure) -> RunError {
+    match failure.failure {
+        Failure::Conflict => RunError::conflict(failure.message),
+        _ => RunError::environment(failure.message),
+    }
+}
+
+/// What the exit code depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunErrorKind {
+    /// What was asked cannot be done as it was asked.
+    Refused,
+    /// Engine, registry or disk.
+    Environment,
+    /// Another run holds the lock, a build tag exists with other content, or a newer build is published.
+    Conflict,
+    /// The run was cancelled before its first build.
+    Interrupted,
+}
+
+impl RunError {
+    pub(crate) fn new(kind: RunErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), list: Vec::new(), help: None, result: None }
+    }
+
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self::new(RunErrorKind::Refused, message)
+    }
+
+    pub(crate) fn environment(message: impl Into<String>) -> Self {
+        Self::new(RunErrorKind::Environment, message)
+    }
+
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(RunErrorKind::Conflict, message)
+    }
+
+    pub(crate) fn interrupted() -> Self {
+        Self::new(RunErrorKind::Interrupted, "the run was interrupted before its first build")
+    }
+
+    pub(crate) fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    /// What the message is about, one for each line below it.
+    pub(crate) fn with_list(self, list: Vec<String>) -> Self {
+        Self { list, ..self }
+    }
+
+    pub(crate) fn with_result(self, result: RunResult) -> Self {
+        Self { result: Some(Box::new(result)), ..self }
+    }
+
+    /// The same with each of its texts changed; the result has its own.
+    pub(crate) fn map_texts(self, change: impl Fn(&str) -> String) -> Self {
+        Self {
+            message: change(&self.message),
+            list: self.list.iter().map(|item| change(item)).collect(),
+            help: self.help.as_deref().map(change),
+            ..self
+        }
+    }
+
+    /// What the exit code depends on.
+    #[must_use]
+    pub fn kind(&self) -> RunErrorKind {
+        self.kind
+    }
+
+    /// What happened, without the list.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What the message is about, where that is several things: a line for each.
+    #[must_use]
+    pub fn list(&self) -> &[String] {
+        &self.list
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// What was written to `result.json`, once the run had a directory.
+    #[must_use]
+    pub fn result(&self) -> Option<&RunResult> {
+        self.result.as_deref()
+    }
+}

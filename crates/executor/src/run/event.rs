@@ -1,0 +1,161 @@
+//! What happened, as one closed enum: the only way in which a run speaks.
+//!
+//! Published data: `--progress json` prints one event a line. Field names are fixed as in a plan.
+
+use plan::{BuildId, Kind};
+use serde::{Deserialize, Serialize};
+
+use crate::run::result::{FailedAt, Outcome, RunResult};
+
+/// Something that happened in a run. Times are seconds since the run began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The run begins.
+    RunStarted {
+        /// Name of the run's directory under `.image-builder/runs/`.
+        run: String,
+        /// Every build of the plan, in order.
+        builds: Vec<BuildId>,
+        /// Builds at a time.
+        jobs: usize,
+        /// Product and version of the engine, for people.
+        engine: String,
+        /// `buildkit` or `classic`.
+        builder: String,
+    },
+    /// Something worth a look that stops nothing.
+    Notice {
+        /// For people.
+        message: String,
+    },
+    /// An image that is needed and not built here was found.
+    Resolved {
+        /// As the Dockerfile or plan names it.
+        reference: String,
+        /// What is built from instead: a reference with a digest, or a local image.
+        exact: String,
+    },
+    /// A build begins.
+    BuildStarted {
+        /// Which.
+        id: BuildId,
+        /// What it makes.
+        kind: Kind,
+        /// Where its log goes.
+        log: String,
+        /// When.
+        at: f64,
+    },
+    /// Context bytes sent to the engine so far.
+    ContextSent {
+        /// Of which build.
+        id: BuildId,
+        /// How many.
+        bytes: u64,
+    },
+    /// A step of a build begins.
+    Step {
+        /// Of which build.
+        id: BuildId,
+        /// The step as the engine names it, `[2/5] RUN apt-get update`.
+        name: String,
+        /// Whether it came from the cache.
+        cached: bool,
+    },
+    /// A line that a build printed.
+    Output {
+        /// Which build.
+        id: BuildId,
+        /// The line, as it came; to be escaped before it is shown.
+        line: String,
+    },
+    /// A build came to its end.
+    BuildFinished {
+        /// Which.
+        id: BuildId,
+        /// How.
+        outcome: Outcome,
+        /// How long it took, in seconds.
+        seconds: f64,
+        /// What went wrong, for people.
+        error: Option<String>,
+        /// The last lines of its log, when it failed.
+        log_tail: Vec<String>,
+        /// The instruction at which it failed, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed_at: Option<FailedAt>,
+        /// Where its log is, if it was begun.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<String>,
+        /// When.
+        at: f64,
+    },
+    /// A test of a fresh image begins.
+    TestStarted {
+        /// Of which build.
+        id: BuildId,
+        /// What is run, for people.
+        test: String,
+    },
+    /// A test of a fresh image came to its end.
+    TestFinished {
+        /// Of which build.
+        id: BuildId,
+        /// What was run, for people.
+        test: String,
+        /// Whether it succeeded.
+        passed: bool,
+        /// What went wrong, for people.
+        error: Option<String>,
+        /// How long it took, in seconds.
+        seconds: f64,
+    },
+    /// A push begins.
+    PushStarted {
+        /// Of which build.
+        id: BuildId,
+        /// The full reference.
+        tag: String,
+    },
+    /// A push came to its end, and the registry shows what was pushed.
+    Pushed {
+        /// Of which build.
+        id: BuildId,
+        /// The full reference.
+        tag: String,
+        /// The digest that the registry shows.
+        digest: String,
+        /// How long it took, in seconds.
+        seconds: f64,
+    },
+    /// A push failed and is tried again.
+    PushRetried {
+        /// Of which build.
+        id: BuildId,
+        /// The full reference.
+        tag: String,
+        /// How often it was tried so far.
+        attempts: u32,
+        /// What went wrong, for people.
+        error: String,
+        /// Seconds until the next attempt.
+        wait: f64,
+    },
+    /// A push failed for good.
+    PushFailed {
+        /// Of which build.
+        id: BuildId,
+        /// The full reference.
+        tag: String,
+        /// What went wrong, for people.
+        error: String,
+    },
+    /// The run is over.
+    RunFinished {
+        /// All of it, as it stands in `result.json`.
+        result: RunResult,
+        /// Where that file is.
+        path: String,
+    },
+}

@@ -1,0 +1,218 @@
+//! The entry: sets a run up, hands it to `work`, and sees to it that `result.json` is written in every case.
+
+pub(crate) mod build_state;
+pub mod error;
+pub mod event;
+pub(crate) mod event_loop;
+pub(crate) mod lock;
+pub mod options;
+pub mod result;
+pub(crate) mod run_dir;
+pub(crate) mod schedule;
+pub mod tag_order;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant, SystemTime};
+
+use plan::{BuildId, Context, Plan};
+use registry::{Pushes, Registry};
+use tokio::signal::unix::SignalKind;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+use crate::build::drift::Watch;
+use crate::cleanup::run_marker::Mark;
+use crate::cleanup::{self, Own, Swept};
+use crate::engine::{Engine, Flavour};
+use crate::preflight::{QUESTIONS, check, prepare, secrets};
+use crate::redact::Redactor;
+use crate::run::build_state::is_success;
+use crate::run::event_loop::{Surroundings, work};
+use crate::run::result::seconds;
+use crate::run::run_dir::Record;
+use crate::run::schedule::positions;
+use crate::{Event, Options, Relation, RunError, RunResult};
+
+/// Builds at a time, where nobody says otherwise and the engine has as many processors.
+const DEFAULT_JOBS: usize = 4;
+
+/// How long a registry may take for one question of ours, which is small.
+const QUESTION: Duration = Duration::from_secs(30);
+
+/// Carries a plan out.
+///
+/// `history` tells how the commit that a moving tag shows (hex digits, possibly not all of them) relates to the
+/// plan's. After `cancel` running builds and pushes are dropped, and the result says what was done until then.
+///
+/// # Errors
+/// [`RunError`] for what stops the run as a whole, before its first build. That one build or push failed, or that
+/// the run was cancelled later, is told in the result.
+pub async fn run(
+    plan: &Plan,
+    contexts: &BTreeMap<BuildId, Context>,
+    options: &Options,
+    history: impl Fn(&str) -> Relation + Send + Sync,
+    events: UnboundedSender<Event>,
+    cancel: CancellationToken,
+) -> Result<RunResult, RunError> {
+    check(plan)?;
+    let needs = positions(plan).map_err(RunError::refused)?;
+    if let Some(build) = plan.builds.iter().find(|build| !contexts.contains_key(&build.id)) {
+        return Err(RunError::refused(format!("{} came without its context", build.id)));
+    }
+    let (started, clock) = (SystemTime::now(), Instant::now());
+    let disk = |error: std::io::Error| run_dir::unwritable(&options.root, &error);
+    let redactor = Redactor::new(options);
+    let speak = |event| {
+        // Nobody has to listen.
+        let _ = events.send(redactor.event(event));
+    };
+    let _locks = tokio::select! {
+        biased;
+        locks = lock::take(&options.root, &plan.repo, options.lock_wait, &speak) => locks?,
+        () = cancel.cancelled() => return Err(RunError::interrupted()),
+    };
+    // A write above the limit of this process (`ulimit -f`) would end it in the middle; with a handler it is an error.
+    let _too_large = tokio::signal::unix::signal(SignalKind::from_raw(libc::SIGXFSZ)).map_err(disk)?;
+    let record = Record::create(&options.root, started).map_err(disk)?;
+    let mut result = blank(plan, options, &record.run, started);
+    let own = Own::new(Mark::of_run(&record.run));
+
+    let outcome = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(RunError::interrupted()),
+        prepared = set_up(plan, options, &record, &redactor, &speak) => prepared,
+    };
+    let error = match outcome {
+        Ok(Some((engine, registry, prepared, jobs))) => {
+            let watch = Watch::new(options, plan, &prepared, &engine, &registry);
+            let surroundings = Surroundings {
+                plan,
+                contexts,
+                options,
+                needs: &needs,
+                engine: &engine,
+                registry: &registry,
+                prepared: &prepared,
+                record: &record,
+                history: &history,
+                speak: &speak,
+                redactor: &redactor,
+                clock,
+                jobs,
+                own: &own,
+                watch: &watch,
+                engine_gone: AtomicBool::new(false),
+            };
+            let sweep = async {
+                // An engine with thousands of images takes its time to list them, and no build waits for that. podman's list
+                // fails while images go away, so there it was done before.
+                if engine.flavour == Flavour::Docker {
+                    tokio::select! {
+                        biased;
+                        () = cancel.cancelled() => {}
+                        swept = cleanup::earlier(&engine) => tell_swept(swept, &speak),
+                    }
+                }
+            };
+            tokio::join!(work(&surroundings, &cancel, &mut result.builds), sweep);
+            cleanup::own(&engine, &own).await;
+            None
+        }
+        Ok(None) => None,
+        Err(error) => Some(redactor.error(error)),
+    };
+    result.success = error.is_none() && is_success(&result.builds);
+    result.error = error.as_ref().map(ToString::to_string);
+    result.seconds = seconds(clock.elapsed());
+    let result = redactor.result(result);
+    record.write(&result).map_err(disk)?;
+    speak(Event::RunFinished { result: result.clone(), path: record.result_path() });
+    match error {
+        Some(error) => Err(error.with_result(result)),
+        None => Ok(result),
+    }
+}
+
+/// Finds engine and registry and looks everything up; `None` when there is nothing to build.
+async fn set_up(
+    plan: &Plan,
+    options: &Options,
+    record: &Record,
+    redactor: &Redactor,
+    speak: &(dyn Fn(Event) + Send + Sync),
+) -> Result<Option<(Engine, Registry, crate::preflight::Prepared, usize)>, RunError> {
+    if plan.builds.is_empty() {
+        return Ok(None);
+    }
+    let engine = Engine::connect(&options.endpoint, options.builder, options.idle_timeout).await?;
+    secrets::refuse_uncarried(&options.secrets, &engine)?;
+    let registry = Registry::new(registry::Options {
+        config: engine.trusting(&options.docker_config),
+        timeout: options.idle_timeout.min(QUESTION),
+        retry_for: options.push_timeout.min(QUESTIONS),
+        ..registry::Options::default()
+    })
+    .pushing(if options.push {
+        Pushes::to(plan.builds.iter().map(plan::Build::build_tag))
+    } else {
+        Pushes::Nowhere
+    });
+    let jobs = options
+        .jobs
+        .unwrap_or_else(|| engine.processors.map_or(DEFAULT_JOBS, |count| count.min(DEFAULT_JOBS)))
+        .max(1);
+    speak(Event::RunStarted {
+        run: record.run.clone(),
+        builds: plan.builds.iter().map(|build| build.id.clone()).collect(),
+        jobs,
+        engine: engine.name.clone(),
+        builder: engine.builder.as_str().to_owned(),
+    });
+    if engine.flavour == Flavour::Podman {
+        tell_swept(cleanup::earlier(&engine).await, speak);
+    }
+    let prepared = prepare(plan, options, &engine, &registry, redactor).await;
+    let untested = plan.builds.iter().filter(|build| !build.tests.is_empty()).count();
+    if options.skip_tests && untested > 0 {
+        speak(Event::Notice {
+            message: format!("--skip-tests: {untested} images have tests that are not run"),
+        });
+    }
+    let prepared = prepared?;
+    for message in secrets::missing(plan, &options.secrets, &prepared) {
+        speak(Event::Notice { message });
+    }
+    for (target, found) in &prepared.found {
+        if let plan::Target::Layer { reference, .. }
+        | plan::Target::Pinned { reference }
+        | plan::Target::External { reference } = target
+        {
+            speak(Event::Resolved { reference: reference.clone(), exact: found.exact.clone() });
+        }
+    }
+    Ok(Some((engine, registry, prepared, jobs)))
+}
+
+fn tell_swept(swept: Swept, speak: &(dyn Fn(Event) + Send + Sync)) {
+    if swept != Swept::default() {
+        let Swept { containers, names } = swept;
+        speak(Event::Notice {
+            message: format!(
+                "took away what runs that did not end left on the engine: {containers} containers of tests, \
+                 {names} names of unfinished images"
+            ),
+        });
+    }
+}
+
+/// The result of a run that has done nothing yet.
+fn blank(plan: &Plan, options: &Options, run: &str, started: SystemTime) -> RunResult {
+    RunResult {
+        run: run.to_owned(),
+        push: options.push,
+        started: seconds(started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
+        ..RunResult::unbegun(plan)
+    }
+}

@@ -1,0 +1,229 @@
+//! `result.json`: how a run ended, for people and for what runs after it.
+//!
+//! Published data, with a version of its own; rules as for the plan.
+
+use inside::Move;
+use plan::{BuildId, Kind, Plan};
+use serde::{Deserialize, Serialize};
+
+use crate::run::build_state::unstarted;
+
+/// The version that is written.
+pub const FORMAT_VERSION: &str = "1.1";
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// [`FORMAT_VERSION`] of the writer.
+    pub format_version: String,
+    /// Name of the run's directory.
+    pub run: String,
+    /// The commit that was built.
+    pub commit: String,
+    /// `{repo}`.
+    pub repo: String,
+    /// Whether images were to be pushed.
+    pub push: bool,
+    /// Whether everything that was planned is there, and pushed where that was asked.
+    pub success: bool,
+    /// When it began, Unix time in seconds.
+    pub started: f64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// What stopped the run as a whole, before or between builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// In the plan's order.
+    pub builds: Vec<BuildResult>,
+}
+
+impl RunResult {
+    /// Of a run of this plan that has not begun: no success, and no build is done.
+    #[must_use]
+    pub fn unbegun(plan: &Plan) -> Self {
+        Self {
+            format_version: FORMAT_VERSION.to_owned(),
+            run: String::new(),
+            commit: plan.revision.commit.clone(),
+            repo: plan.repo.clone(),
+            push: false,
+            success: false,
+            started: 0.0,
+            seconds: 0.0,
+            error: None,
+            builds: plan.builds.iter().map(unstarted).collect(),
+        }
+    }
+}
+
+/// How one build ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BuildResult {
+    /// As in the plan.
+    pub id: BuildId,
+    /// As in the plan.
+    pub kind: Kind,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What went wrong, for people.
+    pub error: Option<String>,
+    /// What kind of thing went wrong: it decides the exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Full references that now name it: on the engine, and in the registry where it was pushed.
+    pub tags: Vec<String>,
+    /// The engine's id of the image.
+    pub image_id: Option<String>,
+    /// Size of the image in bytes, as the engine tells it.
+    pub size: Option<u64>,
+    /// The digest that the registry shows for its build tag.
+    pub digest: Option<String>,
+    /// Tags that were pushed and verified.
+    pub pushed: Vec<String>,
+    /// What it was built from: the plan's references, made exact.
+    pub from: Vec<String>,
+    /// Build time in seconds.
+    pub seconds: f64,
+    /// Its log, below the source tree's root or absolute.
+    pub log: Option<String>,
+    /// How the image's own tests ended, in the order in which they ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<TestResult>,
+    /// The instruction at which it failed, where that is known. Since format version 1.1, as what follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<FailedAt>,
+    /// The last lines of its log, when it failed; to be escaped before they are shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_tail: Vec<String>,
+    /// The image beside the one that its moving tag showed before, where both are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Comparison>,
+    /// Packages that are not those of the image that the moving tag showed before, where that was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<Move>,
+}
+
+impl BuildResult {
+    /// A build that came to this, and nothing more to tell of it.
+    #[must_use]
+    pub fn new(id: BuildId, kind: Kind, outcome: Outcome) -> Self {
+        Self {
+            id,
+            kind,
+            outcome,
+            error: None,
+            failure: None,
+            tags: Vec::new(),
+            image_id: None,
+            size: None,
+            digest: None,
+            pushed: Vec::new(),
+            from: Vec::new(),
+            seconds: 0.0,
+            log: None,
+            tests: Vec::new(),
+            failed_at: None,
+            log_tail: Vec::new(),
+            compared: None,
+            moved: Vec::new(),
+        }
+    }
+}
+
+/// The instruction at which a build failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedAt {
+    /// The file below the source tree's root in which it is written, of a compat build that of the fragment. Absent
+    /// where it is generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Its first line in that file, or in the plan's `dockerfile` when it is generated; counted from 1.
+    pub line: u32,
+    /// As it is written, line ends included; the beginning of a long one.
+    pub instruction: String,
+}
+
+/// An image beside the one that its moving tag showed before the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Where that tag was looked at, and so what sizes mean.
+    pub within: Within,
+    /// What it showed, a digest or the engine's id. Absent when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<String>,
+    /// Bytes of the earlier image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_size: Option<u64>,
+    /// Bytes of the new one, counted in the same way.
+    pub size: u64,
+    /// Layers of the new one.
+    pub layers: usize,
+    /// How many of them the earlier one has as well: nobody who has it needs to fetch them.
+    pub shared: usize,
+}
+
+/// Where two images were compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Within {
+    /// In the registry: bytes as they are stored there, compressed.
+    Registry,
+    /// On the engine: bytes as it tells them, unpacked.
+    Engine,
+}
+
+/// How one test of an image ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestResult {
+    /// What was run, for people.
+    pub test: String,
+    /// The layer whose descriptor asks for it.
+    pub layer: String,
+    /// Whether it succeeded.
+    pub passed: bool,
+    /// What went wrong, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+/// How a build ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Built, and pushed where that was asked.
+    Built,
+    /// Its build tag was there, with the same inputs and parents.
+    Reused,
+    /// The build failed.
+    Failed,
+    /// Built; a push failed.
+    PushFailed,
+    /// Something that it needs failed.
+    Skipped,
+    /// The run was stopped before it was done.
+    Cancelled,
+}
+
+/// What kind of thing went wrong with one build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Failure {
+    /// The build itself: an instruction failed, or nothing was heard of it for too long.
+    Build,
+    /// A push, for good.
+    Push,
+    /// Packages moved that must not.
+    Drift,
+    /// The build tag is taken, or a newer build is published.
+    Conflict,
+    /// Engine, registry or disk.
+    Environment,
+}
+
+/// A time as it stands in results and events: seconds, to the millisecond.
+#[must_use]
+pub fn seconds(time: std::time::Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
