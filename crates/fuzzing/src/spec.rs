@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plan::spec::{CONFIG, Contents, Spec};
 use planner::Request;
-use planner::spec::{Recorded, replan, verify};
+use planner::build_spec::{Recorded, replan, verify};
 
 /// The input is the document.
 pub(crate) fn body(data: &[u8]) {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use planner::git::Opened;
 use planner::published::stale::{self, Bases, Layer, Stale};
 use planner::published::{self as planned_from, Image, References};
-use planner::source::Opened;
 use planner::{Planned, Request};
 
 use crate::asking::{self, Failed};

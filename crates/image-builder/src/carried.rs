@@ -12,7 +12,7 @@ use plan::label::{self, oci};
 use plan::spec::{ARTIFACT_TYPE, Spec};
 use plan::{ImageName, Trail};
 use planner::Request;
-use planner::spec::{Recorded, verify};
+use planner::build_spec::{Recorded, verify};
 use registry::{ErrorKind, Registry};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};

@@ -3,7 +3,7 @@
 use executor::engine::endpoint::EndpointError;
 use executor::{Failure, RunError, RunErrorKind, RunResult};
 use planner::Problem;
-use planner::source::{ErrorKind, SourceError};
+use planner::git::{ErrorKind, SourceError};
 
 use crate::report::problems::{self, help_lines};
 use crate::report::words::Paint;

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use executor::image_reader::lookup;
 use plan::ImageName;
 use planner::config::{self, Config};
-use planner::source;
+use planner::git;
 use registry::{DockerConfig, Registry};
 
 use crate::exit::Stop;
@@ -176,7 +176,7 @@ impl Looker {
     /// Asks the engine.
     pub(crate) async fn on_engine(&self, name: &ImageName) -> anyhow::Result<Option<Seen>> {
         let endpoint = environment::endpoint(self.host.as_deref(), &self.docker_config)?;
-        let Some(found) = images::look(&endpoint, &name.to_string(), ENGINE).await? else { return Ok(None) };
+        let Some(found) = lookup::look(&endpoint, &name.to_string(), ENGINE).await? else { return Ok(None) };
         let digests = found.repo_digests.iter().filter_map(|text| ImageName::parse(text).ok());
         let digest = digests.filter(|known| known.name() == name.name()).find_map(|known| known.digest);
         Ok(Some(Seen {
@@ -216,7 +216,7 @@ fn missing(name: &ImageName, why: &str) -> Stop {
 /// The configuration of the source tree around; where there is none, the defaults.
 fn configuration(arguments: &LookArguments) -> anyhow::Result<Config> {
     let start = planning::start(arguments.root.as_deref())?;
-    let read = source::on_disk(&source::Options { start, ..source::Options::default() });
+    let read = git::on_disk(&git::Options { start, ..git::Options::default() });
     match read {
         Ok(on_disk) => Ok(config::parse(on_disk.tree.config.as_deref()).0),
         Err(_) if arguments.root.is_none() => Ok(Config::default()),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use plan::Plan;
-use planner::source::{self, Comparison, Opened};
+use planner::git::{self, Comparison, Opened};
 use planner::{Planned, Request, Selection};
 
 use crate::arguments::{RunArguments, TreeArguments};
@@ -64,8 +64,8 @@ pub(crate) fn planned(
     match against {
         Against::History(comparison) => {
             let only_look = matches!(purpose, Purpose::Look | Purpose::LookAtPush);
-            let options = source::Options { only_look, ..options(arguments, comparison)? };
-            let opened = source::open(&options)?;
+            let options = git::Options { only_look, ..options(arguments, comparison)? };
+            let opened = git::open(&options)?;
             let planned = plan(arguments, &opened)?;
             Ok((opened, planned))
         }
@@ -77,7 +77,7 @@ pub(crate) fn planned(
         Against::Published => {
             // Any base does, as long as it is there.
             let options = options(arguments, Comparison::parse("HEAD")?)?;
-            let opened = source::open(&options)?;
+            let opened = git::open(&options)?;
             let planned = published::plan(&opened, &options, &request(arguments), purpose)?;
             Ok((opened, planned))
         }
@@ -86,12 +86,12 @@ pub(crate) fn planned(
 
 /// Reads the source tree that the flags name.
 pub(crate) fn open(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<Opened> {
-    Ok(source::open(&options(arguments, comparison)?)?)
+    Ok(git::open(&options(arguments, comparison)?)?)
 }
 
 /// What to read for these flags.
-pub(crate) fn options(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<source::Options> {
-    Ok(source::Options {
+pub(crate) fn options(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<git::Options> {
+    Ok(git::Options {
         start: start(arguments.root.as_deref())?,
         comparison,
         untracked: arguments.untracked,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use executor::promote::Unit;
 use planner::LayerGraph;
-use planner::picture::Node;
+use planner::layer_graph::Node;
 
 use crate::exit::Stop;
 use crate::report::words::short_list;
@@ -47,7 +47,7 @@ pub(crate) fn unit(units: &BTreeMap<String, Unit>, product: &str) -> Result<Unit
 
 /// The products that stand on the layers of another one, sorted.
 pub(crate) fn standing_on(graph: &LayerGraph, product: &str) -> Vec<String> {
-    let of = |layer: &planner::picture::ScienceNode| format!("{}:{}", layer.image, layer.version);
+    let of = |layer: &planner::layer_graph::ScienceNode| format!("{}:{}", layer.image, layer.version);
     let mut reached: BTreeSet<&str> =
         graph.science.iter().filter(|layer| of(layer) == product).map(|layer| layer.path.as_str()).collect();
     loop {

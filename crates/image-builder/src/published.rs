@@ -12,8 +12,8 @@ use anyhow::Context as _;
 use plan::ImageName;
 use plan::label::oci;
 use planner::config::{self, Config};
+use planner::git::{self, Opened};
 use planner::published::{self, BuildTagShows, Image, Published, References};
-use planner::source::{self, Opened};
 use planner::{Planned, Request};
 use registry::{Pushes, Registry, Shown};
 
@@ -26,7 +26,7 @@ use crate::{asking, environment, output};
 /// Plans what is missing in the registry.
 pub(crate) fn plan(
     opened: &Opened,
-    options: &source::Options,
+    options: &git::Options,
     request: &Request,
     purpose: Purpose,
 ) -> anyhow::Result<Planned> {
@@ -49,7 +49,7 @@ pub(crate) fn plan(
         )?);
         further = published::further(&opened.inputs, request, &images);
     }
-    let commits = source::recorded(options, &opened.inputs.now, &further.commits)?;
+    let commits = git::recorded(options, &opened.inputs.now, &further.commits)?;
     Ok(published::plan(&opened.inputs, request, &Published { images, commits }).map_err(Refused)?)
 }
 

@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use files::{Access, Dir};
 use plan::{BuildId, Context};
-use planner::source;
+use planner::git;
 use planner::tree::Tree;
 use tempfile::TempDir;
 
 /// Puts the bytes of such files into a temporary directory, and lets the contexts name them there. The
 /// directory is removed when it is dropped; `None` where every file is on disk as it is to be sent.
 pub(crate) fn stage(
-    options: &source::Options,
+    options: &git::Options,
     tree: &Tree,
     contexts: &mut BTreeMap<BuildId, Context>,
 ) -> anyhow::Result<Option<TempDir>> {
     let mut directory = None;
     let mut staged = Vec::new();
-    source::contents_of_commit(options, tree, contexts, &mut |build, at, bytes| {
+    git::contents_of_commit(options, tree, contexts, &mut |build, at, bytes| {
         let directory: &TempDir = match &directory {
             Some(directory) => directory,
             None => directory.insert(tempfile::tempdir()?),

@@ -25,7 +25,7 @@ use flate2::write::GzEncoder;
 use plan::spec::{ARTIFACT_TYPE, Contents, Spec, SpecFile};
 use plan::{Build, ImageName, Plan, Target, label};
 use planner::Request;
-use planner::spec::{Outline, Outlines};
+use planner::build_spec::{Outline, Outlines};
 use planner::tree::{BlobId, OnDisk, Tree};
 use registry::{DockerConfig, Registry};
 use tokio::sync::Semaphore;

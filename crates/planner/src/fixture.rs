@@ -95,7 +95,7 @@ pub fn of_files(files: &BTreeMap<String, (Mode, String)>) -> Tree {
             .take_while(|(file, _)| file.starts_with(&inside))
             .map(|(file, (mode, contents))| tree_file(&file[inside.len()..], mode, contents));
         let descriptor = source(format!("{path}/{DESCRIPTOR}")).expect("the layer was found by it");
-        let scripts = crate::descriptor::scripts(kind, &descriptor).into_iter().filter_map(|script| {
+        let scripts = crate::parse::descriptor::scripts(kind, &descriptor).into_iter().filter_map(|script| {
             let file = format!("{path}/{script}");
             let is_file = !matches!(files.get(&file)?.0, Mode::Symlink(_));
             Some((script, source(file).filter(|_| is_file)?))

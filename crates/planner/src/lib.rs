@@ -1,76 +1,50 @@
 //! Source tree → plan.
 //!
-//! [`source`] reads a directory and its git repository into [`tree::Inputs`]; everything else is pure: text and
+//! [`git`] reads a directory and its git repository into [`tree::Inputs`]; everything else is pure: text and
 //! values in, values out. [`plan()`] is the one entry, [`published::plan()`] that for what a registry shows.
 //!
-//! Invariant: nothing but `source` opens a file, asks the time or the environment, or knows git. So a plan can be
+//! Invariant: nothing but `git` opens a file, asks the time or the environment, or knows git. So a plan can be
 //! tested as data, is the same to the byte for the same inputs, and is safe on a stranger's pull request.
 
-mod affected;
-mod assemble;
 mod blob_id;
-mod chain;
-pub mod check;
-pub mod code;
-pub mod config;
-mod copied;
-pub mod descriptor;
-mod difference;
-pub mod dockerfile;
-pub mod dockerignore;
-mod excerpt;
-pub mod explain;
-mod finding;
+mod decide;
+mod diagnostics;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
-mod flags;
-mod graph;
-mod guidelines;
-mod identity;
-mod inputs;
-mod jsonc;
-mod layers;
-mod names;
-mod origins;
-mod orphans;
-pub mod picture;
-pub mod pin;
-pub mod problem;
-pub mod published;
-mod reference;
+pub mod git;
+mod output;
+mod parallel;
+mod parse;
 pub mod request;
-pub mod schema;
-mod scripts;
-mod shares;
-pub mod source;
-pub mod spec;
-mod stack;
-pub mod subject;
-mod suggest;
-mod survey;
 pub mod tree;
-mod triggers;
+mod views;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plan::{BuildId, ComparedWith, Context, FORMAT_VERSION, Plan, Warning};
 
-use crate::affected::{Affected, affected};
-use crate::assemble::Naming;
-use crate::config::Config;
-use crate::finding::Findings;
-use crate::layers::Reader;
-use crate::published::Undecided;
-use crate::survey::Survey;
-use crate::tree::{Base, Inputs, Tree};
+use crate::decide::published::Undecided;
+use crate::decide::rebuild_set::{Affected, affected};
+use crate::decide::{guidelines, orphans};
+use crate::diagnostics::finding::{self, Findings};
+use crate::output::assemble::{self, Naming};
+use crate::parse::config::Config;
+use crate::tree::layers::Reader;
+use crate::tree::model::Survey;
+use crate::tree::{Base, Inputs, Tree, names};
 
-pub use check::{Checked, Finding, check};
-pub use excerpt::Direction;
-pub use identity::{Identity, identities};
-pub use picture::LayerGraph;
-pub use problem::{Edit, Problem};
+pub use decide::published;
+pub use diagnostics::code;
+pub use diagnostics::problem::{self, Edit, Problem};
+pub use output::build_spec;
+pub use output::published_names::{Identity, identities};
+pub use parse::{config, descriptor, dockerfile, dockerignore};
 pub use request::{Request, Selection};
+pub use views::check::{Checked, Finding, check};
+pub use views::layer_graph::LayerGraph;
+pub use views::subgraph::Direction;
+pub use views::{explain, layer_graph, name_lookup, pin, schema};
 
 /// Of more layers, the two sides of a comparison are looked at by two threads.
 const MANY: usize = 64;
@@ -214,7 +188,7 @@ fn surveys(
     };
     let mut unreadable = Findings::lenient();
     let base_side = reader.side(tree, &mut unreadable);
-    let surveys = shares::both(
+    let surveys = parallel::both(
         side.science.len() > MANY,
         || Survey::new(side, config, repo, findings),
         || Survey::new(base_side, config, repo, &mut unreadable),

@@ -31,14 +31,14 @@ const OUTSIDE: [&str; 15] = [
     "Instant::now",
     "git2",
     "walkdir",
-    "crate::source",
-    "super::source",
+    "crate::git",
+    "super::git",
     "println!",
     "eprintln!",
 ];
 
 /// The one pure file that may know of threads: it hands out work that knows of none.
-const THREADS: (&str, &str) = ("crates/planner/src/shares.rs", "std::thread");
+const THREADS: (&str, &str) = ("crates/planner/src/parallel.rs", "std::thread");
 
 pub(super) fn findings(files: &[File]) -> Vec<String> {
     let manifests =
@@ -78,7 +78,7 @@ fn field<'a>(manifest: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn is_pure(path: &str) -> bool {
-    let planner = path.strip_prefix("crates/planner/src/").is_some_and(|rest| !rest.starts_with("source"));
+    let planner = path.strip_prefix("crates/planner/src/").is_some_and(|rest| !rest.starts_with("git/"));
     (planner || path.starts_with("crates/plan/src/")) && path.ends_with(".rs") && !path.ends_with("tests.rs")
 }
 
@@ -91,7 +91,7 @@ fn outside(file: &File) -> Vec<String> {
         let is_meant = |name: &str| THREADS == (file.path.as_str(), name);
         for name in OUTSIDE.iter().filter(|name| line.contains(**name) && !is_meant(name)) {
             findings.push(format!(
-                "{}:{}: {name} in the pure part; only `source` does I/O",
+                "{}:{}: {name} in the pure part; only `git` does I/O",
                 file.path,
                 number + 1
             ));
@@ -134,20 +134,20 @@ mod tests {
     }
 
     #[test]
-    fn only_source_does_io() {
+    fn only_git_does_io() {
         assert!(
-            check("crates/planner/src/graph.rs", "use std::fs;\n")
-                .starts_with("crates/planner/src/graph.rs:1: std::fs")
+            check("crates/planner/src/tree/graph.rs", "use std::fs;\n")
+                .starts_with("crates/planner/src/tree/graph.rs:1: std::fs")
         );
-        assert!(check("crates/planner/src/graph.rs", "use crate::source::Tree;").contains("crate::source"));
-        assert_eq!(check("crates/planner/src/source/disk.rs", "use std::fs;\n"), "");
-        assert_eq!(check("crates/planner/src/shares.rs", "std::thread::sleep"), "");
-        assert!(check("crates/planner/src/shares.rs", "use std::fs;").contains("std::fs"));
-        assert!(check("crates/planner/src/graph.rs", "std::thread::sleep").contains("std::thread"));
+        assert!(check("crates/planner/src/tree/graph.rs", "use crate::git::Tree;").contains("crate::git"));
+        assert_eq!(check("crates/planner/src/git/working_tree/disk.rs", "use std::fs;\n"), "");
+        assert_eq!(check("crates/planner/src/parallel.rs", "std::thread::sleep"), "");
+        assert!(check("crates/planner/src/parallel.rs", "use std::fs;").contains("std::fs"));
+        assert!(check("crates/planner/src/tree/graph.rs", "std::thread::sleep").contains("std::thread"));
         assert_eq!(
             check(
-                "crates/planner/src/graph.rs",
-                "// std::fs is for source\n#[cfg(test)]\nmod tests { use std::fs; }"
+                "crates/planner/src/tree/graph.rs",
+                "// std::fs is for git\n#[cfg(test)]\nmod tests { use std::fs; }"
             ),
             ""
         );

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use executor::{BuilderChoice, Event, Options, Relation, RunErrorKind, RunResult};
 use plan::{ComparedWith, FORMAT_VERSION, Plan};
 use planner::Planned;
-use planner::source::{self, Buildable, Comparison, Opened};
+use planner::git::{self, Buildable, Comparison, Opened};
 use planner::tree::Base;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -254,7 +254,9 @@ async fn trusting(options: &Options, repo: &str) -> registry::DockerConfig {
     let asks = options.push && !registry::is_loopback(repo.split('/').next().unwrap_or_default());
     match asks {
         false => options.docker_config.clone(),
-        true => executor::image_reader::lookup::trusting(&options.endpoint, &options.docker_config, QUICK).await,
+        true => {
+            executor::image_reader::lookup::trusting(&options.endpoint, &options.docker_config, QUICK).await
+        }
     }
 }
 
@@ -410,12 +412,12 @@ fn summarise(progress: Progress, result: &RunResult, plan: &Plan, file: Option<&
 
 /// How a commit lies to another one, as the executor asks for it.
 pub(super) fn relation(root: &Path, ours: &str, other: &str) -> Relation {
-    match source::relation(root, ours, other) {
-        source::Relation::Same => Relation::Same,
-        source::Relation::Ancestor => Relation::Ancestor,
-        source::Relation::Descendant => Relation::Descendant,
-        source::Relation::Diverged => Relation::Diverged,
-        source::Relation::Unknown => Relation::Unknown,
+    match git::relation(root, ours, other) {
+        git::Relation::Same => Relation::Same,
+        git::Relation::Ancestor => Relation::Ancestor,
+        git::Relation::Descendant => Relation::Descendant,
+        git::Relation::Diverged => Relation::Diverged,
+        git::Relation::Unknown => Relation::Unknown,
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use plan::Revision;
 use planner::config::{GUIDELINES, Level};
-use planner::source::{self, Buildable, Comparison};
+use planner::git::{self, Buildable, Comparison};
 use planner::tree::{Base, Tree};
 use planner::{Checked, Request, code};
 
@@ -76,9 +76,9 @@ pub(crate) struct OnDiskArguments {
 
 impl OnDiskArguments {
     /// How the tree is read.
-    pub(crate) fn options(&self) -> anyhow::Result<source::Options> {
+    pub(crate) fn options(&self) -> anyhow::Result<git::Options> {
         let start = planning::start(self.root.as_deref())?;
-        Ok(source::Options { start, untracked: self.untracked, ..source::Options::default() })
+        Ok(git::Options { start, untracked: self.untracked, ..git::Options::default() })
     }
 
     /// What of these flags concerns the planner.
@@ -155,11 +155,11 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<u8> {
 fn read(arguments: &CheckArguments) -> anyhow::Result<Judged> {
     let mut options = arguments.tree.options()?;
     let Some(text) = &arguments.reference else {
-        let source::OnDisk { root, repository, tree } = source::on_disk(&options)?;
+        let git::OnDisk { root, repository, tree } = git::on_disk(&options)?;
         return Ok(Judged { root, repository, tree, since: None });
     };
     options.comparison = Comparison::parse(text)?;
-    let opened = source::open(&options)?;
+    let opened = git::open(&options)?;
     debug_assert!(opened.buildable == Buildable::WorkingTree || !arguments.fix, "clap keeps these apart");
     let inputs = opened.inputs;
     let since = Some((inputs.base, inputs.revision));

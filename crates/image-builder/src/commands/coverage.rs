@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use planner::Request;
+use planner::git::{self, Comparison, Since};
 use planner::published::References;
 use planner::published::coverage::{Coverage, State};
-use planner::source::{self, Comparison, Since};
 use registry::Pushes;
 
 use crate::arguments::{Format, FrontendArguments};
@@ -47,9 +47,8 @@ pub(crate) struct CoverageArguments {
 /// Tells.
 pub(crate) fn run(arguments: &CoverageArguments) -> anyhow::Result<u8> {
     let start = planning::start(arguments.root.as_deref())?;
-    let options =
-        source::Options { start, comparison: Comparison::parse("HEAD")?, ..source::Options::default() };
-    let opened = source::open(&options)?;
+    let options = git::Options { start, comparison: Comparison::parse("HEAD")?, ..git::Options::default() };
+    let opened = git::open(&options)?;
     let request = Request {
         repo: environment::given(arguments.repo.as_deref()),
         allow_frontend: arguments.frontends.allowed(),
@@ -59,7 +58,7 @@ pub(crate) fn run(arguments: &CoverageArguments) -> anyhow::Result<u8> {
     let references = References { images: coverage.references(), ..References::default() };
     let config = published::configuration(&opened);
     let images = published::read(references, &config, Pushes::Nowhere, &opened.repository)?;
-    let commits = source::recorded(&options, &opened.inputs.now, &coverage.commits(&images))?;
+    let commits = git::recorded(&options, &opened.inputs.now, &coverage.commits(&images))?;
     let products = coverage.judge(&images, &commits);
     let asked = |state: &State| match state {
         State::Behind { paths, commit: Some(commit), .. } if !paths.is_empty() => {
@@ -68,7 +67,7 @@ pub(crate) fn run(arguments: &CoverageArguments) -> anyhow::Result<u8> {
         _ => None,
     };
     let questions: BTreeSet<Since> = products.iter().filter_map(|product| asked(&product.state)).collect();
-    let since = source::first_touched(&opened.root, &opened.inputs.revision.commit, &questions)?;
+    let since = git::first_touched(&opened.root, &opened.inputs.revision.commit, &questions)?;
     let rows = products
         .iter()
         .map(|product| {

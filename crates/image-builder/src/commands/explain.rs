@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use plan::Plan;
 use planner::explain::{self, Knowledge};
-use planner::picture::LayerGraph;
-use planner::subject::{self, Subject, Unknown};
+use planner::layer_graph::LayerGraph;
+use planner::name_lookup::{self, Subject, Unknown};
 
 use crate::arguments::TreeArguments;
 use crate::exit::Stop;
@@ -87,7 +87,7 @@ pub(crate) fn find(
     plan: Option<&Plan>,
     knowledge: Knowledge,
 ) -> anyhow::Result<Subject> {
-    subject::find(name, graph, plan).map_err(|Unknown { closest }| {
+    name_lookup::find(name, graph, plan).map_err(|Unknown { closest }| {
         let message = match knowledge {
             Knowledge::Tree => format!("no layer or product of this source tree is called {name:?}"),
             Knowledge::PlanOnly => {

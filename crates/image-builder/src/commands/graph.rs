@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use planner::Direction;
 use planner::explain::Knowledge;
-use planner::source::Comparison;
+use planner::git::Comparison;
 
 use super::explain;
 use crate::arguments::TreeArguments;

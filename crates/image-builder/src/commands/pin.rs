@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use clap::Args;
 use plan::ImageName;
+use planner::git;
 use planner::pin::{self, ExternalImage};
-use planner::source;
 use planner::tree::Tree;
 
 use super::check::OnDiskArguments;
@@ -36,7 +36,7 @@ pub(crate) struct PinArguments {
 
 /// Pins, or checks that all is pinned.
 pub(crate) fn run(arguments: &PinArguments) -> anyhow::Result<u8> {
-    let source::OnDisk { root, repository, mut tree } = source::on_disk(&arguments.tree.options()?)?;
+    let git::OnDisk { root, repository, mut tree } = git::on_disk(&arguments.tree.options()?)?;
     let mut images = external_images(&tree, arguments)?;
     let files: BTreeSet<String> = images.iter().map(|image| image.file.clone()).collect();
     if rewrite::take_from_disk(&mut tree, &root, &files)? {

@@ -14,7 +14,7 @@ use executor::promote::{self, Copying, Event, Promotion, Route, Unit};
 use executor::{Failure, Relation};
 use indicatif::{ProgressBar, ProgressStyle};
 use planner::config::{self, Config};
-use planner::{LayerGraph, Request, source};
+use planner::{LayerGraph, Request, git};
 use registry::{Pushes, Registry};
 
 use crate::arguments::{Format, Progress};
@@ -103,7 +103,7 @@ impl NamesArguments {
     /// Reads the tree as it lies on disk.
     pub(crate) fn read(&self) -> anyhow::Result<Names> {
         let start = planning::start(self.root.as_deref())?;
-        let on_disk = source::on_disk(&source::Options { start, ..source::Options::default() })?;
+        let on_disk = git::on_disk(&git::Options { start, ..git::Options::default() })?;
         let graph = planner::graph(&on_disk.tree, &Request::default()).map_err(Refused)?;
         let config = config::parse(on_disk.tree.config.as_deref()).0;
         let given = environment::given(self.platform.as_deref());

@@ -15,8 +15,8 @@ use plan::spec::Spec;
 use plan::trail::Crumb;
 use plan::{BuildTag, ImageName, Plan, Revision, Target, Trail};
 use planner::Request;
-use planner::source::{self, Comparison};
-use planner::spec::{Lacking, Outlines, replan};
+use planner::build_spec::{Lacking, Outlines, replan};
+use planner::git::{self, Comparison};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::arguments::{FrontendArguments, Progress};
@@ -240,7 +240,7 @@ fn from_git(
     }
     let start = planning::start(arguments.look.root.as_deref())?;
     let comparison = Comparison::parse(&format!("{0}..{0}", tag.hash))?;
-    let opened = source::open(&source::Options { start, comparison, ..source::Options::default() })?;
+    let opened = git::open(&git::Options { start, comparison, ..git::Options::default() })?;
     let commit = opened.inputs.revision.commit.clone();
     let short = commit[..7].to_owned();
     let revision =
@@ -256,7 +256,7 @@ fn from_git(
     let mut spec = outline.spec;
     spec.rebuild = tag.rebuild;
     let ids = outline.context.values().map(|lacking| lacking.file.id);
-    let mut contents = source::blobs(&opened.root, ids, LARGEST)?;
+    let mut contents = git::blobs(&opened.root, ids, LARGEST)?;
     for (path, Lacking { file, .. }) in &outline.context {
         let Some(bytes) = contents.get(&file.id).cloned().or_else(|| contents.remove(&file.id)) else {
             return Err(Stop::environment(format!("git does not have {path} of commit {short}"))

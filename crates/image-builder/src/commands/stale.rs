@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use planner::Request;
-use planner::source::{self, Comparison};
+use planner::git::{self, Comparison};
 
 use super::plan as planned_text;
 use crate::arguments::{Format, FrontendArguments, ShowArguments};
@@ -56,13 +56,13 @@ pub(crate) fn run(arguments: &StaleArguments) -> anyhow::Result<u8> {
     if arguments.show.out.is_some() && !arguments.plan {
         return Err(Stop::usage("--out saves a plan: it needs --plan").into());
     }
-    let options = source::Options {
+    let options = git::Options {
         start: planning::start(arguments.root.as_deref())?,
         comparison: Comparison::parse("HEAD")?,
         build_number: arguments.build_number,
-        ..source::Options::default()
+        ..git::Options::default()
     };
-    let opened = source::open(&options)?;
+    let opened = git::open(&options)?;
     let request = Request {
         ignore: arguments.ignore.clone(),
         repo: environment::given(arguments.repo.as_deref()),

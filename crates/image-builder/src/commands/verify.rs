@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use plan::trail::Crumb;
 use plan::{ImageName, Trail};
-use planner::source::{self, Comparison, Relation, Touched};
+use planner::git::{self, Comparison, Relation, Touched};
 use planner::tree::Base;
 use planner::{Identity, Request, identities};
 
@@ -170,7 +170,7 @@ impl SourceTree {
     fn open(arguments: &VerifyArguments) -> anyhow::Result<Self> {
         let start = planning::start(arguments.look.root.as_deref())?;
         let comparison = Comparison::parse("HEAD..HEAD")?;
-        let opened = source::open(&source::Options { start, comparison, ..source::Options::default() })?;
+        let opened = git::open(&git::Options { start, comparison, ..git::Options::default() })?;
         Ok(Self { root: opened.root, head: opened.inputs.revision.commit, known: BTreeMap::new() })
     }
 
@@ -186,7 +186,7 @@ impl SourceTree {
                 touched: Vec::new(),
             });
         };
-        let relation = source::relation(&self.root, &head, &tag.hash);
+        let relation = git::relation(&self.root, &head, &tag.hash);
         if relation == Relation::Unknown {
             return Ok(Facts { head, relation, then: None, now: None, touched: Vec::new() });
         }
@@ -209,7 +209,7 @@ impl SourceTree {
         }
         let comparison = Comparison::parse(&format!("{commit}..{}", self.head))?;
         let start = self.root.clone();
-        let opened = source::open(&source::Options { start, comparison, ..source::Options::default() })?;
+        let opened = git::open(&git::Options { start, comparison, ..git::Options::default() })?;
         let request = Request { repo: Some(repo.to_owned()), ..Request::default() };
         let then = match &opened.inputs.base {
             Base::Commit { tree, .. } => identities(tree, &request),
@@ -231,6 +231,6 @@ impl SourceTree {
             then.into_iter().chain(now).flat_map(|identity| identity.layers.iter().cloned()).collect();
         layers.sort();
         layers.dedup();
-        Ok(source::touched(&self.root, (commit, &self.head), &layers, COMMITS)?)
+        Ok(git::touched(&self.root, (commit, &self.head), &layers, COMMITS)?)
     }
 }

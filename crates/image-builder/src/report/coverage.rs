@@ -4,8 +4,8 @@
 //! What `--format json` prints is published data, [`FORMAT_VERSION`].
 
 use plan::Revision;
+use planner::git::Touched;
 use planner::published::coverage::{Covered, State};
-use planner::source::Touched;
 use serde::Serialize;
 
 use super::columns::{self, Colour, fit, plain};

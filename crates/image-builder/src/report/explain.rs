@@ -2,7 +2,7 @@
 
 use plan::{ComparedWith, Plan, Reason, Role};
 use planner::explain::{Chain, Explanation, Link, Obstacle, Step};
-use planner::subject::Subject;
+use planner::name_lookup::Subject;
 
 use super::plan::{below_repo, header, sentence};
 use super::words::{Paint, count, list, short_commit, short_list};

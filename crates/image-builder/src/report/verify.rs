@@ -2,7 +2,7 @@
 
 use plan::trail::Crumb;
 use planner::Identity;
-use planner::source::{Relation, Touched};
+use planner::git::{Relation, Touched};
 use serde::Serialize;
 
 use super::words::{Paint, count, day, short_commit};

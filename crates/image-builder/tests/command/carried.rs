@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use plan::Build;
 use plan::spec::{Contents, Spec};
-use planner::spec::Outlines;
+use planner::build_spec::Outlines;
 use planner::{Request, Selection, fixture};
 
 use crate::served::{Registry, digest};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use planner::explain::{Explanation, Knowledge, Link, Obstacle, explain, graph_of};
-use planner::{Planned, Request, Selection, fixture, subject};
+use planner::{Planned, Request, Selection, fixture, name_lookup};
 
 use crate::{plan, reason_text};
 
@@ -84,7 +84,7 @@ fn short(explanation: &Explanation) -> String {
 }
 
 fn explained(planned: &Planned, name: &str) -> Explanation {
-    let subject = subject::find(name, &planned.graph(), Some(&planned.plan)).expect("it is there");
+    let subject = name_lookup::find(name, &planned.graph(), Some(&planned.plan)).expect("it is there");
     explain(&planned.plan, &planned.graph(), Knowledge::Tree, &subject)
 }
 
@@ -239,12 +239,12 @@ fn a_plan_alone_tells_chains_and_no_more_than_it_knows() {
     let planned = compared("RUN before", "RUN numerics");
     let graph = graph_of(&planned.plan);
     let alone = |name: &str| {
-        let subject = subject::find(name, &graph, Some(&planned.plan)).expect("it is in the plan");
+        let subject = name_lookup::find(name, &graph, Some(&planned.plan)).expect("it is in the plan");
         explain(&planned.plan, &graph, Knowledge::PlanOnly, &subject)
     };
     for name in ["science/sky-archives", "sky:1.0", "numerics"] {
         assert_eq!(alone(name).chains, explained(&planned, name).chains, "{name}");
     }
     assert_eq!(alone("compat/middle").obstacles, [Obstacle::NotInFile]);
-    assert!(subject::find("tools", &graph, Some(&planned.plan)).is_err());
+    assert!(name_lookup::find("tools", &graph, Some(&planned.plan)).is_err());
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use planner::source::{Comparison, Options, open};
+use planner::git::{Comparison, Options, open};
 use planner::{Request, Selection};
 use proptest::prelude::*;
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use planner::source::{Comparison, Opened, Options, contents_of_commit, open};
+use planner::git::{Comparison, Opened, Options, contents_of_commit, open};
 use planner::tree::OnDisk;
 use planner::{Planned, Problem, Request, Selection};
 use tempfile::TempDir;

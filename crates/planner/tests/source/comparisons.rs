@@ -3,7 +3,7 @@
 use std::fs;
 
 use git2::Oid;
-use planner::source::{Buildable, ErrorKind, Options, Relation, SourceError, open, relation};
+use planner::git::{Buildable, ErrorKind, Options, Relation, SourceError, open, relation};
 use planner::tree::Base;
 
 use crate::history::{History, base, base_commit, file, layer, paths};
@@ -56,7 +56,7 @@ fn whoever_only_looks_at_two_commits_never_meets_the_working_tree() {
     history.write("science/a/file", "second\n");
     history.commit("second");
     let look = |from: &str| Options { only_look: true, ..history.options(from) };
-    let ids = |opened: &planner::source::Opened| -> Vec<String> {
+    let ids = |opened: &planner::git::Opened| -> Vec<String> {
         let files = |tree: &planner::tree::Tree| {
             let files = tree.layers.iter().flat_map(|layer| &layer.files);
             files.map(|file| format!("{} {}", file.path, file.id)).collect::<Vec<_>>()

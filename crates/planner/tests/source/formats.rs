@@ -1,6 +1,6 @@
 //! Forms of a repository that git reads and libgit2 does not: what to do is said.
 
-use planner::source::{Options, SourceError, open};
+use planner::git::{Options, SourceError, open};
 
 use crate::commit_bytes::{Clones, run};
 

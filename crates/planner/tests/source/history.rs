@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use git2::{ConfigLevel, IndexAddOption, Oid, Repository, Signature, Time};
 use planner::Problem;
-use planner::source::{Comparison, Opened, Options, SourceError, open};
+use planner::git::{Comparison, Opened, Options, SourceError, open};
 use planner::tree::{Base, LayerFiles, OnDisk, Tree, TreeFile};
 use tempfile::TempDir;
 

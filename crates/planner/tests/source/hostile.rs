@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use git2::Repository;
-use planner::source::{ErrorKind, Options, SourceError, open};
+use planner::git::{ErrorKind, Options, SourceError, open};
 
 use crate::history::{History, paths};
 

@@ -1,4 +1,4 @@
-//! `planner::source` on real git histories.
+//! `planner::git` on real git histories.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 
 mod checkouts;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use git2::Oid;
-use planner::source::{Since, first_touched, touched};
+use planner::git::{Since, first_touched, touched};
 
 use crate::history::History;
 

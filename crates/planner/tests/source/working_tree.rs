@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use git2::{IndexAddOption, Oid, Repository};
-use planner::source::{ErrorKind, Opened, Options, SourceError, open};
+use planner::git::{ErrorKind, Opened, Options, SourceError, open};
 use planner::tree::Mode;
 
 use crate::history::{History, age, base, file, files, lacking, layer, paths, problems};

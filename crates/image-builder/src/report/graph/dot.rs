@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use planner::picture::{EdgeRole, LayerGraph, Node};
+use planner::layer_graph::{EdgeRole, LayerGraph, Node};
 
 use super::{Touched, by_product, edges_by_layer, role_word};
 use crate::escape::escape;

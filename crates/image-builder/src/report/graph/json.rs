@@ -3,7 +3,7 @@
 //! Published data: field names are fixed; a new field, or a new kind of node or role, is a minor change of
 //! [`FORMAT_VERSION`], anything else a major one. The fields are documented at [`LayerGraph`].
 
-use planner::picture::LayerGraph;
+use planner::layer_graph::LayerGraph;
 use serde::Serialize;
 
 use super::Touched;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use planner::picture::{EdgeRole, LayerGraph, Node};
+use planner::layer_graph::{EdgeRole, LayerGraph, Node};
 
 use super::{Touched, by_product, edges_by_layer, role_word};
 use crate::escape::escape;

@@ -12,7 +12,7 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 
 use plan::{Plan, Reason};
-use planner::picture::{Edge, EdgeRole, LayerGraph, Node, ScienceNode};
+use planner::layer_graph::{Edge, EdgeRole, LayerGraph, Node, ScienceNode};
 
 use crate::escape::escape;
 

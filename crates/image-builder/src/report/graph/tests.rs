@@ -1,6 +1,6 @@
 //! Graphs, looked at; DOT by its grammar where graphviz is not there to read it.
 
-use planner::picture::{CompatNode, Product};
+use planner::layer_graph::{CompatNode, Product};
 
 use super::*;
 use crate::report::words::Paint;

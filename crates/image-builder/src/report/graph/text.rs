@@ -1,6 +1,6 @@
 //! The layer graph as a list for people.
 
-use planner::picture::{EdgeRole, LayerGraph};
+use planner::layer_graph::{EdgeRole, LayerGraph};
 
 use super::{Touched, by_product, edges_by_layer, need};
 use crate::escape::escape;

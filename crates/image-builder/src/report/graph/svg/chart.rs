@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use planner::picture::{EdgeRole, LayerGraph, Node};
+use planner::layer_graph::{EdgeRole, LayerGraph, Node};
 
 use super::letters::{self, NAME, NOTE};
 use crate::escape::escape;

@@ -17,7 +17,7 @@ mod rows;
 
 use std::fmt::Write as _;
 
-use planner::picture::LayerGraph;
+use planner::layer_graph::LayerGraph;
 
 use self::chart::{Card, CardKind, Chart, LINE, Style};
 use self::letters::{NAME, NOTE};
@@ -205,7 +205,7 @@ fn stroke(out: &mut String, stroke: &Stroke) {
 
 /// What the shapes mean, as far as they occur; returns where it ends.
 fn legend(out: &mut String, graph: &LayerGraph, touched: Option<&Touched>, width: f64, y: f64) -> f64 {
-    use planner::picture::{EdgeRole, Node};
+    use planner::layer_graph::{EdgeRole, Node};
     let has = |wanted: fn(&Node) -> bool| graph.edges.iter().any(|edge| wanted(&edge.to));
     let swatch = |class: &'static str| Some((class, None));
     let line = |style: Style| Some(("", Some(style)));

@@ -1,7 +1,7 @@
 //! What makes a picture readable, as far as it can be computed: nothing lies on anything else, no text is cut, whatever
 //! the tree. Whether it is beautiful was looked at.
 
-use planner::picture::{CompatNode, Edge, EdgeRole, Node, Product, ScienceNode};
+use planner::layer_graph::{CompatNode, Edge, EdgeRole, Node, Product, ScienceNode};
 
 use super::chart::Tie;
 use super::*;

@@ -1,0 +1,133 @@
+//! What differs between two states of one layer, and what of that changes an image.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::tree::layers::{CompatLayer, DESCRIPTOR, DOCKERFILE, ScienceLayer, dockerfile_identity};
+use crate::tree::{LayerFiles, TreeFile};
+
+/// What differs. Paths are below the source tree's root, with the directory of today.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// The Dockerfile and files of the context, sorted.
+    pub(crate) paths: Vec<String>,
+    /// Fields of the descriptor that decide what is built, sorted.
+    pub(crate) fields: Vec<String>,
+    /// Whether the compat layer is another one.
+    pub(crate) compat: bool,
+    /// Files that are in no context, sorted.
+    pub(crate) quiet_paths: Vec<String>,
+    /// Fields of the descriptor that decide nothing, sorted.
+    pub(crate) quiet_fields: Vec<String>,
+    /// The descriptor's text differs and nothing that it says.
+    pub(crate) layout: bool,
+    /// Where the layer was, when that is elsewhere now.
+    pub(crate) moved_from: Option<String>,
+}
+
+impl Difference {
+    /// Whether what is built differs.
+    pub(crate) fn builds(&self) -> bool {
+        !self.paths.is_empty() || !self.fields.is_empty()
+    }
+}
+
+/// What differs between two states of a science layer.
+pub(crate) fn science(now: &Arc<ScienceLayer>, base: &Arc<ScienceLayer>) -> Difference {
+    if Arc::ptr_eq(now, base) {
+        return Difference::default();
+    }
+    let (a, b) = (&now.descriptor, &base.descriptor);
+    let quiet = [
+        ("description", a.description == b.description),
+        ("authors", a.authors == b.authors),
+        ("licenses", a.licenses == b.licenses),
+        ("url", a.url == b.url),
+        ("documentation", a.documentation == b.documentation),
+        ("keywords", a.keywords == b.keywords),
+        ("tests", a.tests == b.tests),
+    ];
+    let loud = [
+        ("args", a.args == b.args),
+        ("image", a.image == b.image),
+        ("target", a.target == b.target),
+        ("version", a.version == b.version),
+    ];
+    difference(
+        (&now.files, now.context()),
+        (&base.files, base.context()),
+        different(&loud),
+        different(&quiet),
+        a.compat != b.compat,
+    )
+}
+
+/// What differs between two states of a compat layer.
+pub(crate) fn compat(now: &Arc<CompatLayer>, base: &Arc<CompatLayer>) -> Difference {
+    if Arc::ptr_eq(now, base) {
+        return Difference::default();
+    }
+    let (a, b) = (&now.descriptor, &base.descriptor);
+    let loud = [("args", a.args == b.args), ("includes", a.includes == b.includes)];
+    let quiet = [("description", a.description == b.description), ("tests", a.tests == b.tests)];
+    difference(
+        (&now.files, now.context()),
+        (&base.files, base.context()),
+        different(&loud),
+        different(&quiet),
+        false,
+    )
+}
+
+fn different(fields: &[(&str, bool)]) -> Vec<String> {
+    let mut names: Vec<String> =
+        fields.iter().filter(|(_, same)| !same).map(|(name, _)| (*name).to_owned()).collect();
+    names.sort();
+    names
+}
+
+fn difference<'a>(
+    (now, now_context): (&LayerFiles, impl Iterator<Item = &'a TreeFile>),
+    (base, base_context): (&LayerFiles, impl Iterator<Item = &'a TreeFile>),
+    fields: Vec<String>,
+    quiet_fields: Vec<String>,
+    compat: bool,
+) -> Difference {
+    let mut paths = changed(now_context, base_context);
+    if dockerfile_identity(now) != dockerfile_identity(base) {
+        paths.insert(DOCKERFILE);
+    }
+    let all = changed(now.files.iter(), base.files.iter());
+    let quiet_paths =
+        all.iter().filter(|path| **path != DESCRIPTOR && **path != DOCKERFILE && !paths.contains(*path));
+    let descriptor_differs = now.descriptor.text != base.descriptor.text && all.contains(DESCRIPTOR);
+    let below = |path: &&str| format!("{}/{path}", now.path);
+    Difference {
+        layout: descriptor_differs && fields.is_empty() && quiet_fields.is_empty() && !compat,
+        quiet_paths: quiet_paths.map(below).collect(),
+        paths: paths.iter().map(below).collect(),
+        fields,
+        compat,
+        quiet_fields,
+        moved_from: (now.path != base.path).then(|| base.path.clone()),
+    }
+}
+
+/// Paths of files that are on one side only, or not alike.
+fn changed<'a>(
+    now: impl Iterator<Item = &'a TreeFile>,
+    base: impl Iterator<Item = &'a TreeFile>,
+) -> BTreeSet<&'a str> {
+    let mut unmatched: BTreeMap<&str, &TreeFile> = base.map(|file| (file.path.as_str(), file)).collect();
+    let mut changed = BTreeSet::new();
+    for file in now {
+        let alike = unmatched
+            .remove(file.path.as_str())
+            .is_some_and(|other| (&other.mode, &other.id) == (&file.mode, &file.id));
+        if !alike {
+            changed.insert(file.path.as_str());
+        }
+    }
+    changed.extend(unmatched.into_keys());
+    changed
+}

@@ -1,0 +1,368 @@
+//! One published image against what the tree holds: is it there, is it made from this, does it stand on what is
+//! published now.
+
+use std::collections::BTreeMap;
+
+use plan::Reason;
+use plan::name::build_tag;
+
+use crate::decide::difference;
+use crate::diagnostics::finding::Findings;
+use crate::output::inputs_digest;
+use crate::request::Request;
+use crate::tree::Tree;
+use crate::tree::compat_stack::Overlay;
+use crate::tree::image_reference::Meaning;
+use crate::tree::layers::{CompatLayer, Reader, Side};
+use crate::tree::model::{Need, ProductName, Survey};
+
+use crate::decide::published::provenance::{BuiltOn, Of, Origin, Trail};
+use crate::decide::published::{BuildTagShows, Further, Image, Surveyed};
+
+/// Versions of the inputs digest that this program can compute begin so.
+pub(super) const KNOWN_INPUTS: &str = "v1:";
+
+/// What is known of all images.
+pub(super) struct Judge<'a> {
+    pub(super) side: &'a Surveyed,
+    images: &'a BTreeMap<String, Option<Image>>,
+    /// What commits held, by the digits that they are asked for by.
+    history: BTreeMap<&'a str, Side>,
+    /// `--adopt`
+    adopt: bool,
+    /// `--rebuild`
+    rebuild: Option<u64>,
+}
+
+/// What follows from a science image's own labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is made from what the tree holds.
+    Same,
+    /// It has to be built.
+    Build(Reason),
+    /// Nobody can tell; why, as a sentence.
+    Undecided(String),
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(
+        side: &'a Surveyed,
+        images: &'a BTreeMap<String, Option<Image>>,
+        commits: &'a BTreeMap<String, Option<Tree>>,
+        request: &'a Request,
+    ) -> Self {
+        let mut reader = Reader::new(&side.config, &request.allow_frontend);
+        let understood = |(digits, tree): (&'a String, &'a Option<Tree>)| {
+            let side = reader.side(tree.as_ref()?, &mut Findings::lenient());
+            Some((digits.as_str(), side))
+        };
+        let history = commits.iter().filter_map(understood).collect();
+        Self { side, images, history, adopt: request.adopt, rebuild: request.rebuild }
+    }
+
+    pub(super) fn now(&self) -> &'a Survey {
+        &self.side.now
+    }
+
+    pub(super) fn trail(&self, reference: &str) -> Option<Trail<'a>> {
+        self.image(reference).map(|image| self.told_by(image))
+    }
+
+    /// The trail of an image that is the build that its labels tell of.
+    fn proven(&self, reference: &str) -> Option<Trail<'a>> {
+        let image = self.image(reference).filter(|image| image.doubt().is_none())?;
+        Some(self.told_by(image))
+    }
+
+    fn image(&self, reference: &str) -> Option<&'a Image> {
+        self.images.get(reference)?.as_ref()
+    }
+
+    fn told_by(&self, image: &'a Image) -> Trail<'a> {
+        Trail { prefix: &self.side.config.label_prefix, labels: &image.labels }
+    }
+
+    /// The commits of all images that are not known to be as they should. Where that is known by inherited labels only, the
+    /// image itself.
+    pub(super) fn further(&self) -> Further {
+        let mut further = Further::default();
+        let mut ask = |reference: String, of: Of<'_>, inputs: &str| {
+            let Some(image) = self.image(&reference) else { return };
+            let trail = self.told_by(image);
+            match trail.origin(of) {
+                _ if image.doubt().is_some() => {}
+                _ if trail.inputs(of) == Some(inputs) => {}
+                _ if image.is_inherited => drop(further.images.insert(reference)),
+                Origin::Commit(digits) => drop(further.commits.insert(digits.to_owned())),
+                Origin::Dirty | Origin::Untold => {}
+            }
+        };
+        for (index, layer) in self.now().side.science.iter().enumerate() {
+            let of = Of::Science(layer.descriptor.target.as_str());
+            ask(self.side.science(index), of, &self.science_inputs(index));
+        }
+        for (product, layer, top) in self.now().products() {
+            ask(self.side.product(product), Of::Compat, &self.compat_inputs(layer, &self.now().stack(top)));
+        }
+        further
+    }
+
+    /// The target of the final layer that each published product was made from, where it tells.
+    pub(super) fn finals(&self) -> BTreeMap<ProductName, String> {
+        let of_product = |(product, _, _): (&ProductName, usize, usize)| {
+            let trail = self.proven(&self.side.product(product))?;
+            // Without that label the one that tells the base may be inherited.
+            trail.inputs(Of::Compat)?;
+            Some((product.clone(), trail.base_target()?.to_owned()))
+        };
+        self.now().products().filter_map(of_product).collect()
+    }
+
+    /// Judges a science image by what it was made from.
+    pub(super) fn science(&self, index: usize) -> Verdict {
+        let layer = &self.now().side.science[index];
+        let reference = self.side.science(index);
+        let Some(trail) = self.trail(&reference) else {
+            return Verdict::Build(Reason::NotPublished { reference });
+        };
+        if let Some(image) = self.image(&reference)
+            && let Some(why) = image.doubt()
+        {
+            // The very build that this run would make: it is there, and its tag is set right.
+            let own = build_tag(layer.descriptor.version.as_str(), &self.side.revision, self.rebuild);
+            return match tag_moved(&reference, image) {
+                Some(Reason::TagMoved { build_tag, shows: Some(shows), .. }) if build_tag == own => {
+                    Verdict::Build(Reason::TagMoved { reference, build_tag, shows: Some(shows) })
+                }
+                _ => self.doubt(why),
+            };
+        }
+        let of = Of::Science(layer.descriptor.target.as_str());
+        match trail.inputs(of) {
+            Some(told) if told == self.science_inputs(index) => Verdict::Same,
+            Some(told) if told.starts_with(KNOWN_INPUTS) => {
+                let (paths, fields) = self.science_difference(index, trail).unwrap_or_default();
+                Verdict::Build(inputs_changed(trail, of, paths, fields))
+            }
+            Some(told) => self.doubt(format!(
+                "its inputs are told as {told}, in a version that this image-builder does not know"
+            )),
+            None => match self.science_difference(index, trail) {
+                Ok((paths, fields)) if paths.is_empty() && fields.is_empty() => Verdict::Same,
+                Ok((paths, fields)) => Verdict::Build(inputs_changed(trail, of, paths, fields)),
+                Err(why) => self.doubt(why),
+            },
+        }
+    }
+
+    /// What becomes of a science image of which nobody can tell.
+    fn doubt(&self, why: String) -> Verdict {
+        match self.rebuild {
+            Some(number) => Verdict::Build(Reason::Forced { flag: format!("--rebuild {number}") }),
+            None if self.adopt => Verdict::Same,
+            None => Verdict::Undecided(why),
+        }
+    }
+
+    /// What differs in a science layer since the commit of its image; why not, where that cannot be told.
+    fn science_difference(
+        &self,
+        index: usize,
+        trail: Trail<'_>,
+    ) -> Result<(Vec<String>, Vec<String>), String> {
+        let layer = &self.now().side.science[index];
+        let target = layer.descriptor.target.as_str();
+        let (digits, then) = self.then(trail, Of::Science(target))?;
+        let of_then = then.science.iter().find(|layer| layer.descriptor.target.as_str() == target);
+        let Some(of_then) = of_then else {
+            return Err(format!(
+                "commit {digits}, from which it was built, has no layer {target} that can be read"
+            ));
+        };
+        let difference = difference::science(layer, of_then);
+        Ok((difference.paths, difference.fields))
+    }
+
+    /// What the commit of an image held; why not, where that cannot be told.
+    pub(super) fn then(&self, trail: Trail<'_>, of: Of<'_>) -> Result<(String, &Side), String> {
+        match trail.origin(of) {
+            Origin::Untold => Err("it does not tell from which commit it was built".to_owned()),
+            Origin::Dirty => Err("it was built with changes that are in no commit".to_owned()),
+            Origin::Commit(digits) => match self.history.get(digits) {
+                Some(side) => Ok((digits.to_owned(), side)),
+                None => Err(format!("commit {digits}, from which it was built, is not in this repository")),
+            },
+        }
+    }
+
+    /// Why a product's compat image is built, but for parents.
+    pub(super) fn product(&self, product: &ProductName, layer: usize, stack: &[usize]) -> Vec<Reason> {
+        let reference = self.side.product(product);
+        let Some(trail) = self.trail(&reference) else {
+            return vec![Reason::NotPublished { reference }];
+        };
+        if let Some(moved) = self.image(&reference).and_then(|image| tag_moved(&reference, image)) {
+            return vec![moved];
+        }
+        let told = trail.inputs(Of::Compat);
+        if told == Some(self.compat_inputs(layer, stack).as_str()) {
+            return Vec::new();
+        }
+        let tells = told.is_some_and(|told| told.starts_with(KNOWN_INPUTS));
+        let mut reasons = Vec::new();
+        let target = self.now().side.science[layer].descriptor.target.as_str();
+        if let Some(from) = trail.base_target().filter(|from| told.is_some() && *from != target) {
+            reasons.push(Reason::FinalChanged { from: Some(from.to_owned()), to: target.to_owned() });
+        }
+        let since = self.then(trail, Of::Compat);
+        match &since {
+            Ok((_, then)) => reasons.extend(self.stack_difference(then, layer, stack)),
+            // A compat image can be made again without new packages for scientists; what is adopted stays.
+            Err(_) if !tells && self.adopt => return Vec::new(),
+            Err(_) => {}
+        }
+        // Of an image that tells no digest that means something here, no difference is as good as the same.
+        if reasons.is_empty() && (tells || since.is_err()) {
+            reasons.push(inputs_changed(trail, Of::Compat, Vec::new(), Vec::new()));
+        }
+        reasons
+    }
+
+    /// What differs in a compat stack since a commit.
+    pub(super) fn stack_difference(&self, then: &Side, layer: usize, stack: &[usize]) -> Vec<Reason> {
+        let now = self.now();
+        let mut reasons = Vec::new();
+        let (mut layers, mut paths) = (Vec::new(), Vec::new());
+        for compat in stack.iter().map(|compat| &now.side.compat[*compat]) {
+            match then.compat.iter().find(|other| other.name() == compat.name()) {
+                Some(other) => {
+                    let difference = difference::compat(compat, other);
+                    if !difference.builds() {
+                        continue;
+                    }
+                    paths.extend(difference.paths);
+                    if !difference.fields.is_empty() {
+                        paths.push(compat.files.descriptor.path.clone());
+                    }
+                }
+                None => {
+                    paths.push(compat.files.descriptor.path.clone());
+                    paths.extend(compat.files.dockerfile.iter().map(|file| file.path.clone()));
+                    paths.extend(compat.context().map(|file| format!("{}/{}", compat.path(), file.path)));
+                }
+            }
+            layers.push(compat.name().to_owned());
+        }
+        layers.sort();
+        paths.sort();
+        if !layers.is_empty() {
+            reasons.push(Reason::CompatChanged { layers, paths });
+        }
+        let descriptor = &now.side.science[layer].descriptor;
+        let of_then = then.science.iter().find(|other| other.descriptor.target == descriptor.target);
+        if of_then.is_some_and(|other| other.descriptor.compat != descriptor.compat) {
+            reasons.push(Reason::DescriptorChanged { fields: vec!["compat".to_owned()] });
+        }
+        reasons
+    }
+
+    /// Which of the layers that a science layer needs have another build tag than the one that it was built on.
+    pub(super) fn moved_below_science(&self, index: usize) -> Vec<Reason> {
+        let target = self.now().side.science[index].descriptor.target.as_str();
+        let trail = self.proven(&self.side.science(index));
+        self.moved(trail, Of::Science(target), self.now().science_needs[index].iter())
+    }
+
+    /// The same of a product.
+    pub(super) fn moved_below_product(
+        &self,
+        product: &ProductName,
+        layer: usize,
+        stack: &[usize],
+    ) -> Vec<Reason> {
+        let trail = self.proven(&self.side.product(product));
+        let copied = stack.iter().flat_map(|compat| &self.now().compat_needs[*compat]);
+        let mut reasons = self.moved(trail, Of::Compat, copied);
+        reasons.extend(trail.and_then(|trail| self.moved_layer(trail, Of::Compat, layer)));
+        reasons.sort();
+        reasons.dedup();
+        reasons
+    }
+
+    fn moved<'n>(
+        &self,
+        trail: Option<Trail<'_>>,
+        of: Of<'_>,
+        needs: impl Iterator<Item = &'n Need>,
+    ) -> Vec<Reason> {
+        let Some(trail) = trail else { return Vec::new() };
+        let mut reasons: Vec<Reason> = needs
+            .filter_map(|need| match &need.meaning {
+                Meaning::Layer(parent) => self.moved_layer(trail, of, *parent),
+                Meaning::Registry { target, version, reference } => {
+                    self.moved_from(trail, of, (target, version), reference, reference)
+                }
+                _ => None,
+            })
+            .collect();
+        reasons.sort();
+        reasons.dedup();
+        reasons
+    }
+
+    fn moved_layer(&self, trail: Trail<'_>, of: Of<'_>, parent: usize) -> Option<Reason> {
+        let layer = &self.now().side.science[parent];
+        let name = (layer.descriptor.target.as_str(), layer.descriptor.version.as_str());
+        self.moved_from(trail, of, name, &self.side.science(parent), layer.path())
+    }
+
+    fn moved_from(
+        &self,
+        trail: Trail<'_>,
+        of: Of<'_>,
+        (target, version): (&str, &str),
+        reference: &str,
+        shown_as: &str,
+    ) -> Option<Reason> {
+        let parent = self.proven(reference)?;
+        let to = parent.build_tag(Of::Science(target))?;
+        let moved = |from: Option<String>| {
+            Some(Reason::ParentMoved { layer: shown_as.to_owned(), from, to: to.to_owned() })
+        };
+        match trail.built_on(of, target, version) {
+            BuiltOn::Build(from) if from == to => None,
+            BuiltOn::Build(from) => moved(Some(from)),
+            // That image told no build tag, and this one does.
+            BuiltOn::Nameless => moved(None),
+            // Labels do not travel through COPY, and the predecessor wrote none for it: a parent that was built
+            // after the image is not the one in it.
+            BuiltOn::Untold => {
+                let later = parent.build_time(Of::Science(target))? > trail.build_time(of)?;
+                if later { moved(None) } else { None }
+            }
+        }
+    }
+
+    fn science_inputs(&self, index: usize) -> String {
+        inputs_digest::science(self.now(), index, &self.side.config.platform)
+    }
+
+    pub(super) fn compat_inputs(&self, layer: usize, stack: &[usize]) -> String {
+        let now = self.now();
+        let layers: Vec<&CompatLayer> = stack.iter().map(|compat| &*now.side.compat[*compat]).collect();
+        let overlay = Overlay::new(&layers);
+        inputs_digest::compat(now, &now.side.science[layer], stack, &overlay, &self.side.config.platform)
+    }
+}
+
+/// The reason of an image that is not the build that its labels tell of.
+fn tag_moved(reference: &str, image: &Image) -> Option<Reason> {
+    let BuildTagShows::Other { tag, digest } = &image.build_tag else { return None };
+    let (reference, build_tag) = (reference.to_owned(), tag.clone());
+    Some(Reason::TagMoved { reference, build_tag, shows: digest.clone() })
+}
+
+fn inputs_changed(trail: Trail<'_>, of: Of<'_>, paths: Vec<String>, fields: Vec<String>) -> Reason {
+    Reason::InputsChanged { published: trail.build_tag(of).map(str::to_owned), paths, fields }
+}

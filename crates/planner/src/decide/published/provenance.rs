@@ -1,0 +1,197 @@
+//! The breadcrumbs of a published image: what its labels tell of it and of what it was built on.
+
+use std::collections::BTreeMap;
+
+use plan::label::{self, Field, oci};
+use plan::name::BuildTag;
+use plan::trail::From;
+
+/// An image's labels, the inherited ones too.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trail<'a> {
+    pub(super) prefix: &'a str,
+    pub(super) labels: &'a BTreeMap<String, String>,
+}
+
+/// Whose labels.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Of<'a> {
+    /// A science layer's, by its target.
+    Science(&'a str),
+    /// Those of the compat on top.
+    Compat,
+}
+
+/// Which commit an image was built from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin<'a> {
+    /// By 7 to 40 digits.
+    Commit(&'a str),
+    /// It held changes that were in no commit.
+    Dirty,
+    /// It has no build tag among its labels.
+    Untold,
+}
+
+/// What an image tells of a layer that it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum BuiltOn {
+    /// The build tag that it was built on.
+    Build(String),
+    /// That the layer's image of then told no build tag.
+    Nameless,
+    /// Nothing.
+    Untold,
+}
+
+impl<'a> Trail<'a> {
+    fn get(&self, of: Of<'_>, field: Field) -> Option<&'a str> {
+        let key = match of {
+            Of::Science(target) => label::science(self.prefix, target, field),
+            Of::Compat => label::compat(self.prefix, field),
+        };
+        self.labels.get(&key).map(String::as_str)
+    }
+
+    /// The build tag of a layer's build; for compat without the image before it.
+    pub(super) fn build_tag(&self, of: Of<'_>) -> Option<&'a str> {
+        let text = self.get(of, Field::Version)?;
+        match of {
+            Of::Science(_) => Some(text),
+            Of::Compat => text.rsplit_once(':').map(|(_, tag)| tag),
+        }
+    }
+
+    /// The inputs digest.
+    pub(super) fn inputs(&self, of: Of<'_>) -> Option<&'a str> {
+        self.get(of, Field::Inputs)
+    }
+
+    /// The commit of an image's own build: the one that its build tag names, by all its digits where another label
+    /// agrees.
+    pub(super) fn origin(&self, of: Of<'_>) -> Origin<'a> {
+        let Some(tag) = self.build_tag(of) else { return Origin::Untold };
+        let Some(parsed) = BuildTag::parse(tag) else { return Origin::Untold };
+        if parsed.dirty.is_some() {
+            return Origin::Dirty;
+        }
+        let is_whole = |revision: &str| {
+            revision.len() == 40
+                && revision.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+                && revision.starts_with(&parsed.hash)
+        };
+        match self.labels.get(oci::REVISION) {
+            Some(revision) if is_whole(revision) => Origin::Commit(revision),
+            _ => tag.split('-').nth(2).map_or(Origin::Untold, Origin::Commit),
+        }
+    }
+
+    /// Which build of a layer the image was built on. `version` is the layer's.
+    pub(super) fn built_on(&self, of: Of<'_>, target: &str, version: &str) -> BuiltOn {
+        if let Some(recorded) = self.recorded(of, target, version) {
+            return recorded;
+        }
+        match self.build_tag(Of::Science(target)) {
+            Some(tag) => BuiltOn::Build(tag.to_owned()),
+            None => BuiltOn::Untold,
+        }
+    }
+
+    /// The same, as far as the image's own build wrote it down.
+    pub(super) fn recorded(&self, of: Of<'_>, target: &str, version: &str) -> Option<BuiltOn> {
+        let tag = self.from(of).layers.remove(&format!("{target}:{version}"))?;
+        Some(tag.map_or(BuiltOn::Nameless, BuiltOn::Build))
+    }
+
+    /// The id that the image of a layer had on the engine, where no registry had it yet.
+    pub(super) fn id_of(&self, of: Of<'_>, target: &str, version: &str) -> Option<String> {
+        self.from(of).ids.remove(&format!("{target}:{version}"))
+    }
+
+    /// When a build was made, in Unix time.
+    pub(super) fn build_time(&self, of: Of<'_>) -> Option<f64> {
+        self.get(of, Field::BuildTime)?.parse().ok().filter(|time: &f64| time.is_finite())
+    }
+
+    /// The target of the science layer that the image stands on, where it is one of ours.
+    pub(super) fn base_target(&self) -> Option<&'a str> {
+        let name = self.labels.get(oci::BASE_NAME)?;
+        let (family, last) = name.rsplit_once('/')?;
+        let is_ours = family == "sci" || family.ends_with("/sci");
+        last.split_once(':').map(|(target, _)| target).filter(|_| is_ours)
+    }
+
+    /// What an image was made from; nothing where it does not tell.
+    pub(super) fn from(&self, of: Of<'_>) -> From {
+        let text = self.get(of, Field::From);
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::decide::published::provenance::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_commit_is_that_of_the_build_tag() {
+        let full = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567";
+        for (pairs, of, expect) in [
+            (vec![("x.science.a.version", "1.0-7-0a1b2c3")], Of::Science("a"), Origin::Commit("0a1b2c3")),
+            (
+                vec![("x.science.a.version", "1.0-7-0a1b2c3-r2"), (oci::REVISION, full)],
+                Of::Science("a"),
+                Origin::Commit(full),
+            ),
+            // The revision of another image, inherited by one that does not set it.
+            (
+                vec![("x.science.a.version", "1.0-7-bbbbbbb"), (oci::REVISION, full)],
+                Of::Science("a"),
+                Origin::Commit("bbbbbbb"),
+            ),
+            (vec![("x.science.a.version", "1.0-7-0a1b2c3-dirty-01234567")], Of::Science("a"), Origin::Dirty),
+            (vec![("x.science.a.version", "1.0")], Of::Science("a"), Origin::Untold),
+            (vec![("x.science.b.version", "1.0-7-0a1b2c3")], Of::Science("a"), Origin::Untold),
+            (vec![("x.compat.version", "a:1.0-7-0a1b2c3")], Of::Compat, Origin::Commit("0a1b2c3")),
+            (vec![("x.compat.version", "a")], Of::Compat, Origin::Untold),
+        ] {
+            let labels = labels(&pairs);
+            assert_eq!(Trail { prefix: "x", labels: &labels }.origin(of), expect, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn what_it_was_built_on_is_told_by_its_own_label_first() {
+        let (a, b) = ("1.0-7-aaaaaaa", "1.0-8-bbbbbbb");
+        for (from, inherited, expect) in [
+            (Some(r#"{"layers":{"m:1.0":"1.0-8-bbbbbbb"}}"#), Some(a), BuiltOn::Build(b.into())),
+            (Some(r#"{"layers":{"m:1.0":null}}"#), Some(a), BuiltOn::Nameless),
+            (Some(r#"{"layers":{"m:2.0":"2.0-8-bbbbbbb"}}"#), Some(a), BuiltOn::Build(a.into())),
+            (Some("broken"), Some(a), BuiltOn::Build(a.into())),
+            (None, None, BuiltOn::Untold),
+        ] {
+            let mut pairs = Vec::new();
+            pairs.extend(from.map(|from| ("x.science.l.from", from)));
+            pairs.extend(inherited.map(|tag| ("x.science.m.version", tag)));
+            let labels = labels(&pairs);
+            let trail = Trail { prefix: "x", labels: &labels };
+            assert_eq!(trail.built_on(Of::Science("l"), "m", "1.0"), expect, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn the_base_counts_when_it_is_a_science_image() {
+        for (name, expect) in [
+            ("r.example:5000/x/sci/nist:1.0", Some("nist")),
+            ("r.example/x/rel/nist:1.0", None),
+            ("docker.io/library/debian:12", None),
+            ("", None),
+        ] {
+            let labels = labels(&[(oci::BASE_NAME, name)]);
+            assert_eq!(Trail { prefix: "x", labels: &labels }.base_target(), expect, "{name}");
+        }
+    }
+}

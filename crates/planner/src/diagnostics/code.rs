@@ -1,0 +1,116 @@
+//! The codes of all that can be found in a source tree, and in one line what each is about.
+//!
+//! A code never changes its meaning: configurations, CI systems and people's notes name it.
+
+use crate::views::suggest;
+
+/// Every code with what it is about, sorted.
+pub const CODES: [(&str, &str); 80] = [
+    ("arg-secret", "a build argument looks like a secret"),
+    ("arguments", "an instruction lacks arguments, or has some that no builder takes"),
+    ("bad-link", "a link's target is no text"),
+    ("bad-path", "a path is not UTF-8"),
+    ("bad-reference", "what names an image is no reference"),
+    ("bare-target", "a layer is named without `sci/`"),
+    ("base-unreadable", "parts of the base of the comparison cannot be understood"),
+    ("buildkit-argument", "a build argument steers the builder itself"),
+    ("compat-shadowed", "a file of a compat layer replaces that of another in one stack"),
+    ("config-key", "a key of image-builder.toml is unknown"),
+    ("config-syntax", "image-builder.toml is not TOML"),
+    ("config-value", "a value of image-builder.toml will not do"),
+    ("copy-source", "no file of the context is what COPY or ADD names"),
+    ("cycle", "layers need each other"),
+    ("descriptor-field", "a field of a descriptor is unknown or missing"),
+    ("descriptor-syntax", "a descriptor is not JSON with comments"),
+    ("descriptor-value", "a value of a descriptor will not do"),
+    ("directive", "a parser directive stands twice or has an unknown value"),
+    ("duplicate-target", "two layers have one target"),
+    ("external-like-layer", "an image that is no layer ends like one"),
+    ("file-over-directory", "a path is a file in one layer of a stack and a directory in another"),
+    ("filtered-file", "a filter of this machine gave a file other bytes than the commit holds"),
+    ("flag", "a flag of an instruction is one that no builder takes"),
+    ("fragment-directive", "a compat fragment has a parser directive"),
+    ("fragment-from", "a compat fragment has a FROM"),
+    ("fragment-open", "a compat fragment ends in a continuation"),
+    ("from", "a FROM has more or less than one image"),
+    ("from-rel", "a science layer stands on a product"),
+    ("from-unpinned", "an external image is not pinned by digest"),
+    ("from-unqualified", "an external image does not name its registry"),
+    ("from-unversioned", "an external image names no version"),
+    ("frontend", "a `# syntax=` frontend is not allowed"),
+    ("heredoc-open", "a heredoc has no end"),
+    ("ignore-pattern", "a pattern of .dockerignore cannot be read"),
+    ("include-cycle", "compat layers include each other"),
+    ("instruction", "a word is no instruction of a Dockerfile"),
+    ("label-overridden", "a Dockerfile sets a label that image-builder sets"),
+    ("layer-at-root", "a descriptor lies in science/ or compat/ itself"),
+    ("lfs-pointer", "a file of Git LFS was not pulled"),
+    ("long-line", "a line is longer than builders read"),
+    ("merge-conflict", "a file has an open merge conflict"),
+    ("mount", "a mount has a key or value that no builder takes"),
+    ("nested-layer", "a layer lies inside another"),
+    ("nested-repository", "a git repository that is no submodule lies in a layer"),
+    ("no-compat", "a product ends without a compat"),
+    ("no-descriptor", "a directory with a Dockerfile is no layer"),
+    ("no-dockerfile", "a layer has no Dockerfile"),
+    ("no-from", "a Dockerfile does not begin with FROM"),
+    ("no-such-layer", "a flag names no layer"),
+    ("not-in-git", "a layer or the configuration lies on disk and not in git"),
+    ("not-utf8", "a text is not UTF-8"),
+    ("onbuild", "a trigger is not allowed"),
+    ("onbuild-inherited", "a layer stands on one with triggers"),
+    ("orphan", "a product of the base would be lost"),
+    ("product", "a flag names no product"),
+    ("quoted", "quotes or escapes lie in the name of an image"),
+    ("reference", "what names an image is no reference"),
+    ("repo", "a flag names no repo"),
+    ("repository-too-long", "the name of a repository is too long for registries"),
+    ("several-finals", "a product has several final layers"),
+    ("silent-downgrade", "a product would lose what its final layer had"),
+    ("similar-names", "names differ in case or Unicode form only"),
+    ("stage", "a stage is not above, or named by a number"),
+    ("stage-name", "a name is none for a stage"),
+    ("submodule", "a submodule's files are not there"),
+    ("substitution", "a variable stands in a form that no builder reads"),
+    ("symlink", "a link stands where a file or directory of the tree must be"),
+    ("tag-too-long", "a build tag is too long for registries"),
+    ("test-script", "a script that a test names cannot be taken"),
+    ("too-large", "a text is larger than 1 MiB"),
+    ("unknown-compat", "a compat layer that is named does not exist"),
+    ("unknown-include", "a compat layer that is included does not exist"),
+    ("unknown-reference", "a reference stands on a variable without a value"),
+    ("unknown-target", "a layer that is named does not exist"),
+    ("unset-argument", "a variable in FROM has no value and is not declared"),
+    ("unversioned-layer", "a layer is named without a version"),
+    ("variable", "a variable stands where docker puts none in"),
+    ("version-below", "a layer stands on a higher version of the same image"),
+    ("version-gone", "the tree has a layer at another version"),
+    ("version-unquoted", "a version is a number without quotes"),
+];
+
+/// What a code is about; `None` when there is no such code.
+#[must_use]
+pub fn summary(code: &str) -> Option<&'static str> {
+    let at = CODES.binary_search_by(|(known, _)| (*known).cmp(code)).ok()?;
+    Some(CODES[at].1)
+}
+
+/// The code that somebody may have meant, if one is close.
+#[must_use]
+pub fn closest(word: &str) -> Option<&'static str> {
+    suggest::closest(word, CODES.iter().map(|(code, _)| *code))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnostics::code::*;
+    use crate::parse::config::GUIDELINES;
+
+    #[test]
+    fn codes_are_sorted_and_hold_every_guideline() {
+        assert!(CODES.is_sorted_by(|a, b| a.0 < b.0));
+        for (code, _) in GUIDELINES {
+            assert!(summary(code).is_some(), "{code}");
+        }
+    }
+}

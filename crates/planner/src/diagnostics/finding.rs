@@ -1,0 +1,102 @@
+//! What is noticed on the way: problems, which stop everything at the end, and warnings, which stop nothing.
+
+use plan::Warning;
+
+use crate::Problem;
+use crate::parse::config::{Config, Level};
+
+/// Guidelines that a plan is silent about as long as they warn only: they are for who keeps the tree, and `check`
+/// tells them. Denied, they refuse a plan as any other problem does.
+const FOR_CHECK: [&str; 5] =
+    ["compat-shadowed", "from-unpinned", "from-unqualified", "from-unversioned", "label-overridden"];
+
+/// Which guidelines are of interest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Interest {
+    /// Those that whoever plans should know.
+    #[default]
+    Plan,
+    /// All.
+    Check,
+    /// None, as at the base of a comparison.
+    Nothing,
+}
+
+/// All that was noticed so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Findings {
+    /// What refuses the tree.
+    pub(crate) problems: Vec<Problem>,
+    /// What is worth a look.
+    pub(crate) warnings: Vec<Problem>,
+    interest: Interest,
+}
+
+impl Findings {
+    /// A list that takes no notice of guidelines.
+    pub(crate) fn lenient() -> Self {
+        Self { interest: Interest::Nothing, ..Self::default() }
+    }
+
+    /// A list that takes notice of every guideline.
+    pub(crate) fn thorough() -> Self {
+        Self { interest: Interest::Check, ..Self::default() }
+    }
+
+    /// Adds what refuses the tree.
+    pub(crate) fn refuse(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// Whether it is of interest what a builder would say. It is not at the base of a comparison, which is not built.
+    pub(crate) fn wants_defects(&self) -> bool {
+        self.interest != Interest::Nothing
+    }
+
+    /// Adds what is worth a look, told like a problem.
+    pub(crate) fn warn(&mut self, problem: Problem) {
+        self.warnings.push(problem);
+    }
+
+    /// Whether a guideline has to be looked at.
+    pub(crate) fn wants(&self, config: &Config, code: &str) -> bool {
+        match (self.interest, config.level(code)) {
+            (Interest::Nothing, _) | (_, Level::Allow) => false,
+            (Interest::Plan, Level::Warn) => !FOR_CHECK.contains(&code),
+            (Interest::Plan | Interest::Check, Level::Warn | Level::Deny) => true,
+        }
+    }
+
+    /// Adds what breaks a guideline: as heavy as the configuration says.
+    pub(crate) fn guideline(&mut self, config: &Config, problem: Problem) {
+        if !self.wants(config, problem.code) {
+            return;
+        }
+        match config.level(problem.code) {
+            Level::Allow => {}
+            Level::Warn => self.warn(problem),
+            Level::Deny => self.refuse(problem),
+        }
+    }
+
+    /// Adds all of another list.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.problems.extend(other.problems);
+        self.warnings.extend(other.warnings);
+    }
+
+    /// In order of file and line, each once.
+    pub(crate) fn sorted(mut self) -> Self {
+        self.problems.sort();
+        self.problems.dedup();
+        self.warnings.sort();
+        self.warnings.dedup();
+        self
+    }
+}
+
+/// As it stands in a plan.
+pub(crate) fn warning(problem: Problem) -> Warning {
+    let Problem { file, line, code, message, help, .. } = problem;
+    Warning { file, line, code: code.to_owned(), message, help }
+}

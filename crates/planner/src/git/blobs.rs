@@ -1,0 +1,32 @@
+//! What git holds of files, by the ids of their contents.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use git2::Oid;
+
+use crate::tree::BlobId;
+
+use crate::git::history::commit::blob;
+use crate::git::{SourceError, repository};
+
+/// Reads contents by id. What is not in the source tree's own repository (a submodule's file), or larger than `limit`
+/// bytes, is left out.
+///
+/// # Errors
+/// [`SourceError`], when the repository cannot be opened.
+pub fn blobs(
+    root: &Path,
+    ids: impl IntoIterator<Item = BlobId>,
+    limit: usize,
+) -> Result<BTreeMap<BlobId, Vec<u8>>, SourceError> {
+    let (git, _) = repository::open_above(root)?;
+    let mut found = BTreeMap::new();
+    for id in ids {
+        let read = Oid::from_bytes(id.as_bytes()).ok().and_then(|id| blob(&git, id, limit).ok().flatten());
+        if let Some(bytes) = read {
+            found.insert(id, bytes);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,277 @@
+//! Disk and git → [`Inputs`]: the planner's only I/O.
+//!
+//! Git is read through libgit2 and never by running it, so that no hook, filter driver, external diff or fsmonitor
+//! of a stranger's tree runs. Commits are read past libgit2's grafts (`history`), so that names depend on the
+//! commits alone. Nothing is written: not even git's index is refreshed.
+//!
+//! What the two sides of a comparison hold alike is read once: a `listing` knows the id that git would give to each
+//! of its directories, and another side's subtree of the same id is not opened. A layer that both sides hold alike
+//! is one `Arc`; its `source` and `expect` are those of the right-hand side.
+//!
+//! A layer whose descriptor cannot be read is not in [`crate::tree::Tree::layers`]; one whose Dockerfile or ignore
+//! file cannot be read is there without it. In each case a [`crate::Problem`] names the file.
+//!
+//! It does not know what a descriptor or a Dockerfile means.
+
+mod blobs;
+mod conversion;
+mod error;
+mod history;
+mod layers;
+mod listing;
+mod repository;
+mod trust;
+mod working_tree;
+
+use std::path::{Path, PathBuf};
+
+use git2::Oid;
+use plan::Revision;
+
+pub use blobs::blobs;
+pub use error::{ErrorKind, SourceError};
+pub use history::changed_commits::{Since, Touched, first_touched, touched};
+pub use history::comparison::Comparison;
+pub use history::recorded::recorded;
+pub use working_tree::committed_bytes::{Take, contents_of_commit};
+
+use crate::tree::{Base, Inputs, Tree};
+
+use crate::git::history::{History, commit, revision};
+use crate::git::layers::Side;
+use crate::git::listing::Listing;
+use crate::git::repository::Stores;
+use crate::git::working_tree::untracked::Additions;
+use crate::git::working_tree::{not_in_git, uncommitted};
+
+/// What to read.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `--root`, or the current directory: the source tree's root or a directory below it.
+    pub start: PathBuf,
+    /// `--ref`.
+    pub comparison: Comparison,
+    /// `--untracked`: also what git neither tracks nor ignores.
+    pub untracked: bool,
+    /// `--with-ignored PATH…`, below the source tree's root: also what git ignores there.
+    pub with_ignored: Vec<PathBuf>,
+    /// `--build-number N`: the commit count where a shallow clone does not know it.
+    pub build_number: Option<u64>,
+    /// Nothing will be built from it: commits are read from git alone, HEAD too, and nobody looks at the working tree
+    /// where it is no side of the comparison.
+    pub only_look: bool,
+}
+
+/// A source tree that was read.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The source tree's root: absolute, without links in it.
+    pub root: PathBuf,
+    /// The root of the git repository that it lies in.
+    pub repository: PathBuf,
+    /// What a plan is made from.
+    pub inputs: Inputs,
+    /// Whether the right-hand side of the comparison is what lies on disk.
+    pub buildable: Buildable,
+    /// What on disk differs from HEAD under the two roots and `image-builder.toml`, deletions and what
+    /// `--untracked` and `--with-ignored` added included: sorted paths below the root. Empty for
+    /// [`Buildable::OtherCommit`], where nobody looked.
+    pub uncommitted: Vec<String>,
+}
+
+/// Whether the right-hand side of a comparison can be built from the files on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Buildable {
+    /// It is the working tree.
+    WorkingTree,
+    /// It is HEAD, and nothing on disk differs from that.
+    Head,
+    /// It is HEAD, and something on disk differs: see [`Opened::uncommitted`].
+    HeadUnderChanges,
+    /// It is HEAD, and whether that is on disk was not asked: see [`Options::only_look`].
+    Unasked,
+    /// It is another commit.
+    OtherCommit {
+        /// All digits.
+        commit: String,
+    },
+}
+
+/// How a commit lies to ours in the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// It is ours.
+    Same,
+    /// Ours descends from it.
+    Ancestor,
+    /// It descends from ours.
+    Descendant,
+    /// Neither descends from the other.
+    Diverged,
+    /// It is not in this clone, or the clone is too shallow to tell.
+    Unknown,
+}
+
+/// Reads both sides of a comparison.
+///
+/// # Errors
+/// [`SourceError`], when there is nothing that could be read. What is wrong in a tree goes into its `problems`.
+pub fn open(options: &Options) -> Result<Opened, SourceError> {
+    let root = repository::find_root(&options.start)?;
+    let (git, top) = repository::open_above(&root)?;
+    let additions = Additions::of(options, &root)?;
+    let mut stores = Stores::new(&root, git, &top)?;
+    let own = stores.get(0);
+    let mut history = History::of(&own.repository)?;
+
+    let head = revision::head(&own.repository)?;
+    let sides = revision::sides(&own.repository, &mut history, head, &options.comparison)?;
+    let commit = sides.now.unwrap_or(head);
+    let shallow = revision::is_shallow(&own.repository);
+    let (right, now, base, count) = std::thread::scope(|scope| {
+        // The longest walk where a history is long, and it needs nothing of what is read beside it.
+        let counted = (!shallow).then(|| scope.spawn(|| count(&root, commit)));
+        let right = match sides.now {
+            Some(commit) if options.only_look || commit != head => {
+                committed(&mut stores, &mut history, head, commit)?
+            }
+            now => on_disk_or_head(&mut stores, &mut history, head, now.is_none().then_some(&additions))?,
+        };
+        let mut now = layers::tree(&stores, &right.listing, right.side)?;
+        let base = match sides.base {
+            None => Base::Empty,
+            Some(base) => {
+                let listing = commit::read(&mut stores, tree_of(&mut history, base)?, Some(&right.listing))?;
+                let side = Side::Commit { other: Some((&right.listing, &now)) };
+                Base::Commit { commit: base.to_string(), tree: layers::tree(&stores, &listing, side)? }
+            }
+        };
+        now.layers.shrink_to_fit();
+        if !matches!(right.buildable, Buildable::OtherCommit { .. }) {
+            now.notices = not_in_git::notices(&stores, &right.listing);
+        }
+        let count = match counted {
+            Some(counted) => Some(counted.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?),
+            None => options.build_number,
+        };
+        Ok::<_, SourceError>((right, now, base, count))
+    })?;
+    let id = commit.to_string();
+    let short = id[..7].to_owned();
+    let revision = Revision { commit: id, count, short, dirty: right.dirty, shallow };
+    let inputs = Inputs { revision, now, base };
+    Ok(Opened { root, repository: top, inputs, buildable: right.buildable, uncommitted: right.uncommitted })
+}
+
+/// How many commits are reachable from one, that one included.
+fn count(root: &Path, commit: Oid) -> Result<u64, SourceError> {
+    let (git, _) = repository::open_above(root)?;
+    History::of(&git)?.count(commit)
+}
+
+/// A source tree as it lies on disk, compared with nothing.
+#[derive(Debug, Clone)]
+pub struct OnDisk {
+    /// The source tree's root: absolute, without links in it.
+    pub root: PathBuf,
+    /// The root of the git repository that it lies in.
+    pub repository: PathBuf,
+    /// What it holds.
+    pub tree: Tree,
+}
+
+/// Reads what git tracks as it is on disk now. Of `options`, what concerns commits is of no interest: there need not be
+/// any.
+///
+/// # Errors
+/// As [`open`].
+pub fn on_disk(options: &Options) -> Result<OnDisk, SourceError> {
+    let root = repository::find_root(&options.start)?;
+    let (git, top) = repository::open_above(&root)?;
+    let additions = Additions::of(options, &root)?;
+    let mut stores = Stores::new(&root, git, &top)?;
+    let listing = working_tree::read(&mut stores, &additions)?;
+    let mut tree = layers::tree(&stores, &listing, Side::Disk)?;
+    tree.notices = not_in_git::notices(&stores, &listing);
+    Ok(OnDisk { root, repository: top, tree })
+}
+
+/// The right-hand side of a comparison.
+struct Right {
+    listing: Listing,
+    side: Side<'static>,
+    buildable: Buildable,
+    uncommitted: Vec<String>,
+    dirty: Option<String>,
+}
+
+/// Reads a commit from git alone.
+fn committed(
+    stores: &mut Stores,
+    history: &mut History<'_>,
+    head: Oid,
+    commit: Oid,
+) -> Result<Right, SourceError> {
+    let listing = commit::read(stores, tree_of(history, commit)?, None)?;
+    let buildable = if commit == head {
+        Buildable::Unasked
+    } else {
+        Buildable::OtherCommit { commit: commit.to_string() }
+    };
+    let side = Side::Commit { other: None };
+    Ok(Right { listing, side, buildable, uncommitted: Vec::new(), dirty: None })
+}
+
+/// Reads the working tree with what is added to it, or HEAD: one that nothing on disk differs from is read from there, so
+/// that it can be built.
+fn on_disk_or_head(
+    stores: &mut Stores,
+    history: &mut History<'_>,
+    head: Oid,
+    additions: Option<&Additions>,
+) -> Result<Right, SourceError> {
+    let disk = working_tree::read(stores, additions.unwrap_or(&Additions::default()))?;
+    let in_head = commit::read(stores, tree_of(history, head)?, Some(&disk))?;
+    let differences = uncommitted::differences(&in_head, &disk);
+    let uncommitted: Vec<String> = differences.iter().map(|difference| difference.path.to_owned()).collect();
+    let dirty = uncommitted::digits(&differences);
+    Ok(match additions {
+        Some(_) => {
+            Right { listing: disk, side: Side::Disk, buildable: Buildable::WorkingTree, uncommitted, dirty }
+        }
+        None if uncommitted.is_empty() => {
+            Right { listing: disk, side: Side::Disk, buildable: Buildable::Head, uncommitted, dirty: None }
+        }
+        None => Right {
+            listing: in_head,
+            side: Side::Commit { other: None },
+            buildable: Buildable::HeadUnderChanges,
+            uncommitted,
+            dirty: None,
+        },
+    })
+}
+
+/// The tree of a commit that is known to be there.
+fn tree_of(history: &mut History<'_>, commit: Oid) -> Result<Oid, SourceError> {
+    match history.commit(commit)? {
+        Some(commit) => Ok(commit.tree),
+        None => Err(SourceError::BaseGone { commit: commit.to_string() }),
+    }
+}
+
+/// How the commit of a build tag lies to ours, for a moving tag that shows it.
+///
+/// `other` is 7 to 40 hex digits. What cannot be looked up, for whatever cause, is [`Relation::Unknown`].
+#[must_use]
+pub fn relation(root: &Path, ours: &str, other: &str) -> Relation {
+    let look_up = || -> Result<Relation, SourceError> {
+        let (git, _) = repository::open_above(root)?;
+        let id = |hex: &str| {
+            let found = git.find_object_by_prefix(hex, None).and_then(|object| object.peel_to_commit());
+            found.map(|commit| commit.id()).map_err(SourceError::git(format!("cannot find commit {hex}")))
+        };
+        History::of(&git)?.relation(id(ours)?, id(other)?)
+    };
+    look_up().unwrap_or(Relation::Unknown)
+}

@@ -1,0 +1,160 @@
+//! What git tracks: the entries of the index under the two roots, those of initialised submodules included.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use git2::{Index, IndexEntry, IndexEntryExtendedFlag, Oid};
+
+use crate::tree::{Mode, OnDisk};
+use crate::{Problem, parallel};
+
+use crate::git::SourceError;
+use crate::git::conversion::attributes::ATTRIBUTES;
+use crate::git::history::commit::{MODE_SUBMODULE, uninitialised};
+use crate::git::listing::{Entry, Listing, is_wanted};
+use crate::git::repository::{Store, Stores};
+use crate::git::working_tree::disk::metadata;
+use crate::git::working_tree::stat_files::Remembered;
+
+/// The bits of an index entry's flags that tell the side of an unresolved merge.
+const STAGE: u16 = 0x3000;
+
+/// An index of more bytes names so many files that it pays to look at them with several threads: each takes about a hundred.
+const LARGE: u64 = 32 << 10;
+
+/// A path that counts, with what git's index says of it.
+pub(in crate::git) struct Tracked {
+    /// Below the source tree's root.
+    pub(in crate::git) path: String,
+    /// The repository that it belongs to.
+    pub(in crate::git) store: Rc<Store>,
+    /// `None` for a file that git does not track.
+    pub(in crate::git) known: Option<Known>,
+}
+
+/// What the index says of a path.
+pub(in crate::git) struct Known {
+    pub(in crate::git) id: Oid,
+    pub(in crate::git) mode: i32,
+    pub(in crate::git) remembered: Remembered,
+    /// Left out of the working tree by a sparse checkout.
+    pub(in crate::git) is_sparse: bool,
+}
+
+/// What git tracks.
+#[derive(Default)]
+pub(in crate::git) struct TrackedFiles {
+    /// All paths under the two roots, sorted.
+    pub(in crate::git) paths: Vec<Tracked>,
+    /// The `.gitattributes` of each repository: its number, the path in it, and the blob.
+    pub(in crate::git) attributes: Vec<(usize, String, Oid)>,
+}
+
+/// All that git tracks under the two roots. What is wrong, and what stands for a submodule whose files are not
+/// there, goes into the listing.
+pub(in crate::git) fn tracked(
+    stores: &mut Stores,
+    listing: &mut Listing,
+) -> Result<TrackedFiles, SourceError> {
+    let (mut all, mut attributes) = (Vec::new(), Vec::new());
+    let mut open = vec![stores.get(0)];
+    while let Some(store) = open.pop() {
+        let (index, written) = index(&store)?;
+        for entry in index.iter() {
+            if is_attributes(&entry.path)
+                && let Ok(path) = String::from_utf8(entry.path.clone())
+            {
+                attributes.push((store.number, path, entry.id));
+            }
+            let remembered = remembered(&entry, written);
+            let (id, extended) = (entry.id, entry.flags_extended);
+            let mode = i32::try_from(entry.mode).unwrap_or_default();
+            let Some(path) = place(&store, entry, listing) else { continue };
+            if mode == MODE_SUBMODULE {
+                listing.gap(&path);
+                match stores.submodule(&path)? {
+                    Some(submodule) => open.push(submodule),
+                    None if is_there(stores.root(), &path)? => {
+                        unfetched(listing, path, id, store.number);
+                    }
+                    None => {}
+                }
+                continue;
+            }
+            let extended = IndexEntryExtendedFlag::from_bits_truncate(extended);
+            let known = Known { id, mode, remembered, is_sparse: extended.is_skip_worktree() };
+            all.push(Tracked { path, store: Rc::clone(&store), known: Some(known) });
+        }
+    }
+    all.sort_by(|a, b| a.path.cmp(&b.path));
+    all.dedup_by(|a, b| a.path == b.path);
+    Ok(TrackedFiles { paths: all, attributes })
+}
+
+fn is_attributes(path: &[u8]) -> bool {
+    path.strip_suffix(ATTRIBUTES.as_bytes()).is_some_and(|above| above.is_empty() || above.ends_with(b"/"))
+}
+
+/// Reads a repository's index, and when that was written. Past its configuration: an index that is read by itself
+/// is sorted by bytes and asks nobody.
+fn index(store: &Store) -> Result<(Index, (i64, i64)), SourceError> {
+    let path = store.repository.path().join("index");
+    let found = metadata(&path)?;
+    if found.as_ref().is_some_and(|found| found.len() > LARGE) {
+        parallel::prepare();
+    }
+    let written = found.map_or((i64::MIN, 0), |found| (found.mtime(), found.mtime_nsec()));
+    let index = Index::open(&path)
+        .map_err(SourceError::git(format!("cannot read git's index {}", path.display())))?;
+    Ok((index, written))
+}
+
+/// Where an entry is below the source tree's root; `None` when it is not of those that are read.
+fn place(store: &Store, entry: IndexEntry, listing: &mut Listing) -> Option<String> {
+    let full = if store.prefix.is_empty() && store.mount.is_empty() {
+        entry.path
+    } else {
+        let below = entry.path.strip_prefix(store.prefix.as_bytes())?;
+        let above: &[u8] = if store.mount.is_empty() { b"" } else { b"/" };
+        [store.mount.as_bytes(), above, below].concat()
+    };
+    if !is_wanted(&full) {
+        return None;
+    }
+    let path = listing.checked(full)?;
+    if entry.flags & STAGE != 0 {
+        let message = "git has an unresolved merge conflict in this file";
+        let problem = Problem::in_file("merge-conflict", &path, message);
+        listing.problems.push(problem.help("resolve it, then git add it"));
+    }
+    Some(path)
+}
+
+/// What the index remembers of a file. One that may have been written in the same tick as the index itself can
+/// have changed without a trace (git's "racy git").
+fn remembered(entry: &IndexEntry, written: (i64, i64)) -> Remembered {
+    let modified = (entry.mtime.seconds(), entry.mtime.nanoseconds());
+    let racy = match modified {
+        (seconds, 0) => i64::from(seconds) >= written.0,
+        (seconds, nanoseconds) => (i64::from(seconds), i64::from(nanoseconds)) >= written,
+    };
+    Remembered {
+        size: entry.file_size,
+        inode: entry.ino,
+        changed: (entry.ctime.seconds(), entry.ctime.nanoseconds()),
+        modified,
+        racy,
+    }
+}
+
+/// Whether a submodule's directory is there; where it was deleted, its files are gone as other files are.
+fn is_there(root: &Path, path: &str) -> Result<bool, SourceError> {
+    Ok(metadata(&root.join(path))?.is_some_and(|found| found.is_dir()))
+}
+
+/// One entry with the recorded commit's id stands for the files of a submodule, as it does in a commit.
+fn unfetched(listing: &mut Listing, path: String, id: Oid, store: usize) {
+    let on_disk = Some(OnDisk::Lacking(uninitialised(&path).into()));
+    listing.entries.push(Rc::new(Entry { path, mode: Mode::File, id, store, on_disk, text: None }));
+}

@@ -1,0 +1,420 @@
+//! A build of a plan → the spec that travels with its image, and such a spec → the same build again.
+//!
+//! A spec holds a small source tree, of the layers that the build comes from. So whoever has nothing else plans it as any
+//! other tree, and gets the same inputs. What files hold is put in by the caller, but for the texts that were read anyway.
+
+mod verify;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use plan::spec::{CONFIG, Contents, FORMAT_VERSION, Spec, SpecFile};
+use plan::{Build, BuildId, ComparedWith, Context, Kind, Plan, Reason, Revision};
+
+use crate::configuration;
+use crate::decide::rebuild_set::{Affected, CompatBuild, product_id};
+use crate::diagnostics::finding::Findings;
+use crate::output::assemble::{self, Naming};
+use crate::parse::config::Config;
+use crate::request::Request;
+use crate::tree::layers::{DESCRIPTOR, DOCKERFILE, Reader};
+use crate::tree::model::{Survey, layers_in};
+use crate::tree::{BlobId, LayerFiles, Mode, SourceFile, Tree, TreeFile};
+
+pub use verify::{Recorded, verify};
+
+/// A spec, and where the contents are that it lacks.
+#[derive(Debug, Clone)]
+pub struct Outline<'a> {
+    /// The spec. Files of the context have no contents yet.
+    pub spec: Spec,
+    /// Those files, by their path in the spec.
+    pub context: BTreeMap<String, Lacking<'a>>,
+}
+
+/// A file whose contents a spec lacks.
+#[derive(Debug, Clone, Copy)]
+pub struct Lacking<'a> {
+    /// Its layer's directory on this machine, absolute; meaningless for a commit's.
+    directory: &'a Path,
+    /// The file.
+    pub file: &'a TreeFile,
+}
+
+impl Lacking<'_> {
+    /// Where it is on this machine.
+    #[must_use]
+    pub fn source(&self) -> PathBuf {
+        self.directory.join(&self.file.path)
+    }
+}
+
+/// What a source tree gives for builds, one after the other.
+#[derive(Debug)]
+pub struct Outlines<'a> {
+    tree: &'a Tree,
+    survey: Survey,
+    repo: String,
+    platform: String,
+}
+
+impl<'a> Outlines<'a> {
+    /// Understands a tree once. `request` as it was planned with.
+    #[must_use]
+    pub fn new(tree: &'a Tree, request: &Request) -> Self {
+        let mut findings = Findings::lenient();
+        let (config, repo) = configuration(tree, request, &mut findings);
+        let side = Reader::new(&config, &request.allow_frontend).side(tree, &mut findings);
+        let survey = Survey::new(side, &config, &repo, &mut findings);
+        Self { tree, survey, repo, platform: config.platform }
+    }
+
+    /// The spec of a build of this tree's plan.
+    #[must_use]
+    pub fn of(&self, plan: &Plan, build: &Build) -> Outline<'_> {
+        let tag = build.build_tag().rsplit_once(':').and_then(|(_, tag)| plan::BuildTag::parse(tag));
+        let mut outline = self.outline(build.kind, &build.id, plan.revision.clone());
+        outline.spec.rebuild = tag.and_then(|tag| tag.rebuild);
+        outline.spec.inputs.clone_from(&build.context.inputs);
+        outline.spec.dockerfile.clone_from(&build.dockerfile);
+        outline.spec.args.clone_from(&build.args);
+        outline
+    }
+
+    /// The spec of what is published under a name, `sci/nist:1.0` or `rel/nist-basic:2.0`, without what [`replan`] tells:
+    /// inputs, Dockerfile and arguments. `None` when the tree has nothing of that name.
+    #[must_use]
+    pub fn named(&self, name: &str, revision: Revision) -> Option<Outline<'_>> {
+        let (kind, id) = if name.starts_with("rel/") {
+            let mut products = self.survey.products().map(|(product, ..)| product_id(product));
+            (Kind::Compat, products.find(|id| id.0 == name)?)
+        } else {
+            let mut science = self.survey.side.science.iter();
+            let is_meant = |layer: &crate::parse::descriptor::Science| {
+                format!("sci/{}:{}", layer.target, layer.version) == name
+            };
+            let layer = science.find(|layer| is_meant(&layer.descriptor))?;
+            (Kind::Science, BuildId(layer.path().to_owned()))
+        };
+        Some(self.outline(kind, &id, revision))
+    }
+
+    fn outline(&self, kind: Kind, id: &BuildId, revision: Revision) -> Outline<'_> {
+        let mut outline = Outline {
+            spec: Spec {
+                format_version: FORMAT_VERSION.to_owned(),
+                id: id.clone(),
+                kind,
+                revision,
+                rebuild: None,
+                repo: self.repo.clone(),
+                platform: self.platform.clone(),
+                inputs: String::new(),
+                dockerfile: String::new(),
+                args: BTreeMap::new(),
+                resolved: BTreeMap::new(),
+                files: BTreeMap::new(),
+            },
+            context: BTreeMap::new(),
+        };
+        if let Some(config) = &self.tree.config {
+            outline.text(config, &[]);
+        }
+        let mut below: Vec<usize> = Vec::new();
+        match kind {
+            Kind::Science => {
+                let science = &self.survey.side.science;
+                if let Some(at) = science.iter().position(|layer| layer.path() == id.0) {
+                    outline.layer(&science[at].files);
+                    outline.context(&science[at].files, science[at].context());
+                    below.push(at);
+                }
+            }
+            Kind::Compat => {
+                let product = self.survey.products().find(|(name, ..)| product_id(name) == *id);
+                if let Some((_, science, top)) = product {
+                    below.push(science);
+                    for index in self.survey.stack(top) {
+                        let layer = &self.survey.side.compat[index];
+                        outline.layer(&layer.files);
+                        outline.context(&layer.files, layer.context());
+                        below.extend(layers_in(&self.survey.compat_needs[index]));
+                    }
+                }
+            }
+        }
+        let mut met = BTreeSet::new();
+        while let Some(index) = below.pop() {
+            if met.insert(index) {
+                outline.layer(&self.survey.side.science[index].files);
+                below.extend(self.survey.graph.parents(index));
+            }
+        }
+        outline
+    }
+}
+
+impl<'a> Outline<'a> {
+    /// Descriptor, Dockerfile and ignore file of a layer.
+    fn layer(&mut self, files: &LayerFiles) {
+        let texts = [Some(&files.descriptor), files.dockerfile.as_ref(), files.ignore_file.as_ref()];
+        for text in texts.into_iter().flatten() {
+            let below = text.path.strip_prefix(&files.path).unwrap_or_default().trim_start_matches('/');
+            let known = files.files.iter().find(|file| file.path == below);
+            self.text(text, known.as_slice());
+        }
+    }
+
+    fn text(&mut self, file: &SourceFile, known: &[&TreeFile]) {
+        let (mode, id) = match known {
+            [file, ..] => (mode(&file.mode), file.id.to_string()),
+            [] => ("100644", BlobId::of(file.text.as_bytes()).to_string()),
+        };
+        let contents = Some(Contents::Text(file.text.clone()));
+        self.spec.files.insert(file.path.clone(), SpecFile { mode: mode.to_owned(), id, contents });
+    }
+
+    fn context(&mut self, layer: &'a LayerFiles, files: impl Iterator<Item = &'a TreeFile>) {
+        for file in files {
+            let path = format!("{}/{}", layer.path, file.path);
+            if self.spec.files.contains_key(&path) {
+                continue;
+            }
+            let contents = match &file.mode {
+                Mode::Symlink(target) => Some(Contents::Text(target.clone())),
+                Mode::File | Mode::Executable => {
+                    self.context.insert(path.clone(), Lacking { directory: &layer.directory, file });
+                    None
+                }
+            };
+            let entry = SpecFile { mode: mode(&file.mode).to_owned(), id: file.id.to_string(), contents };
+            self.spec.files.insert(path, entry);
+        }
+    }
+}
+
+fn mode(mode: &Mode) -> &'static str {
+    match mode {
+        Mode::File => "100644",
+        Mode::Executable => "100755",
+        Mode::Symlink(_) => "120000",
+    }
+}
+
+/// Plans the one build of a spec whose files lie below a directory.
+///
+/// The plan names images as the first build did. Contexts expect of each file the contents that git knew.
+///
+/// # Errors
+/// When the files do not give that build.
+pub fn replan(
+    spec: &Spec,
+    directory: &Path,
+    request: &Request,
+) -> Result<(Plan, BTreeMap<BuildId, Context>), String> {
+    let tree = tree_of(spec, directory)?;
+    let request = Request { repo: Some(spec.repo.clone()), ..request.clone() };
+    let mut findings = Findings::lenient();
+    let (config, repo) = configuration(&tree, &request, &mut findings);
+    let config = Config { platform: spec.platform.clone(), ..config };
+    let side = Reader::new(&config, &request.allow_frontend).side(&tree, &mut findings);
+    let survey = Survey::new(side, &config, &repo, &mut findings);
+    let mut affected =
+        Affected { science: vec![Vec::new(); survey.side.science.len()], ..Affected::default() };
+    let reason = Reason::Forced { flag: "rebuild".to_owned() };
+    match spec.kind {
+        Kind::Science => {
+            if let Some(at) = survey.side.science.iter().position(|layer| layer.path() == spec.id.0) {
+                affected.science[at].push(reason);
+            }
+        }
+        Kind::Compat => {
+            if let Some((name, science, top)) =
+                survey.products().find(|(name, ..)| product_id(name) == spec.id)
+            {
+                let stack = survey.stack(top);
+                affected.compat.insert(name.clone(), CompatBuild { science, stack, reasons: vec![reason] });
+            }
+        }
+    }
+    let naming = Naming { config: &config, repo: &repo, revision: &spec.revision, rebuild: spec.rebuild };
+    let (builds, contexts) = assemble::builds(&survey, &affected, &naming, &mut findings);
+    if builds.len() != 1 {
+        let first = findings.sorted().problems.into_iter().next();
+        let why = first.map(|problem| format!(": {}", problem.message)).unwrap_or_default();
+        return Err(format!("the files of the spec give no build {}{why}", spec.id));
+    }
+    let plan = Plan {
+        format_version: plan::FORMAT_VERSION.to_owned(),
+        revision: spec.revision.clone(),
+        compared_with: ComparedWith::Include,
+        repo,
+        platform: config.platform.clone(),
+        label_prefix: config.label_prefix.clone(),
+        builds,
+        unbuilt: Vec::new(),
+        warnings: Vec::new(),
+    };
+    Ok((plan, contexts))
+}
+
+/// The source tree that a spec holds.
+fn tree_of(spec: &Spec, directory: &Path) -> Result<Tree, String> {
+    let text = |path: &str| match spec.files.get(path).map(|file| &file.contents) {
+        Some(Some(Contents::Text(text))) => Some(SourceFile { path: path.to_owned(), text: text.clone() }),
+        _ => None,
+    };
+    let mut tree = Tree { config: text(CONFIG).map(Arc::new), ..Tree::default() };
+    let descriptors = spec.files.keys().filter_map(|path| path.strip_suffix(DESCRIPTOR)?.strip_suffix('/'));
+    for layer in descriptors {
+        let at = |name: &str| format!("{layer}/{name}");
+        let kind = match layer.split_once('/') {
+            Some(("science", _)) => Kind::Science,
+            Some(("compat", _)) => Kind::Compat,
+            _ => return Err(format!("{layer} is neither a science nor a compat layer")),
+        };
+        let mut files = Vec::new();
+        for (path, file) in &spec.files {
+            let Some(below) = path.strip_prefix(&at("")) else { continue };
+            let mode = match (file.mode.as_str(), &file.contents) {
+                ("100644", _) => Mode::File,
+                ("100755", _) => Mode::Executable,
+                ("120000", Some(Contents::Text(target))) => Mode::Symlink(target.clone()),
+                // Of a definition the target did not travel; inputs count it by its id.
+                ("120000", None) => Mode::Symlink(String::new()),
+                (mode, _) => return Err(format!("{path} has the mode {mode:?}, which is none")),
+            };
+            let id = file.id.parse().map_err(|error| format!("{path} has the id {:?}: {error}", file.id))?;
+            files.push(TreeFile { path: below.to_owned(), mode, id, on_disk: None });
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let descriptor =
+            text(&at(DESCRIPTOR)).ok_or_else(|| format!("the descriptor of {layer} is no text"))?;
+        tree.layers.push(Arc::new(LayerFiles {
+            kind,
+            path: layer.to_owned(),
+            directory: directory.join(layer),
+            descriptor: Arc::new(descriptor),
+            dockerfile: text(&at(DOCKERFILE)).map(Arc::new),
+            ignore_file: text(&at("Dockerfile.dockerignore"))
+                .or_else(|| text(&at(".dockerignore")))
+                .map(Arc::new),
+            scripts: BTreeMap::new(),
+            files,
+        }));
+    }
+    Ok(tree)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::output::build_spec::*;
+    use crate::{Selection, fixture};
+
+    const TREE: &str = r#"
+//- /image-builder.toml
+repo = "r.example/x"
+//- /science/base/sciserver-image.json
+{"image": "base", "version": "1.0"}
+//- /science/base/Dockerfile
+FROM docker.io/library/debian:12
+COPY data /
+//- /science/base/data
+1
+//- /science/nist/sciserver-image.json
+{"image": "nist", "version": "1.0", "compat": "jupyter", "args": {"A": "b"}}
+//- /science/nist/Dockerfile
+FROM sci/base:1.0
+COPY run.sh link /opt/
+//- /science/nist/run.sh +x
+#!/bin/sh
+//- /science/nist/link -> run.sh
+//- /science/nist/notes.md
+not sent
+//- /science/nist/.dockerignore
+*.md
+//- /science/other/sciserver-image.json
+{"image": "other", "version": "1.0", "compat": "jupyter"}
+//- /science/other/Dockerfile
+FROM docker.io/library/debian:12
+//- /compat/common/sciserver-image.json
+{}
+//- /compat/common/Dockerfile
+USER 1000
+COPY --from=sci/other:1.0 /a /b
+//- /compat/jupyter/sciserver-image.json
+{"includes": ["common"]}
+//- /compat/jupyter/Dockerfile
+COPY start.sh /
+//- /compat/jupyter/start.sh
+hello
+"#;
+
+    #[test]
+    fn a_spec_alone_gives_the_same_build_for_every_build_of_a_tree() {
+        let inputs = fixture::first(TREE);
+        let request = Request { selection: Selection::All, ..Request::default() };
+        let planned = crate::plan(&inputs, &request).unwrap();
+        let outlines = Outlines::new(&inputs.now, &request);
+        for build in &planned.plan.builds {
+            let outline = outlines.of(&planned.plan, build);
+            let read = Spec::from_json(outline.spec.to_json().as_bytes()).unwrap();
+            let (plan, contexts) = replan(&read, Path::new("/elsewhere"), &request).unwrap();
+            let again = &plan.builds[0];
+            assert_eq!(again.context, build.context, "{}", build.id);
+            assert_eq!(
+                (&again.dockerfile, &again.args, &again.tags),
+                (&build.dockerfile, &build.args, &build.tags)
+            );
+            assert_eq!(again.labels, build.labels, "{}", build.id);
+            let paths = |context: &Context| {
+                context.entries.iter().map(|entry| entry.path.clone()).collect::<Vec<_>>()
+            };
+            assert_eq!(paths(&contexts[&build.id]), paths(&planned.contexts[&build.id]), "{}", build.id);
+            let lacking: Vec<&String> = outline
+                .spec
+                .files
+                .iter()
+                .filter(|(_, file)| file.contents.is_none())
+                .map(|(path, _)| path)
+                .collect();
+            assert_eq!(lacking, outline.context.keys().collect::<Vec<_>>(), "{}", build.id);
+        }
+        let of = |id: &str| {
+            let build = planned.plan.builds.iter().find(|build| build.id.0 == id).unwrap();
+            outlines.of(&planned.plan, build).spec.files.into_keys().collect::<Vec<_>>().join("\n")
+        };
+        insta::assert_snapshot!(of("science/nist"), @r"
+        image-builder.toml
+        science/base/Dockerfile
+        science/base/sciserver-image.json
+        science/nist/.dockerignore
+        science/nist/Dockerfile
+        science/nist/link
+        science/nist/run.sh
+        science/nist/sciserver-image.json
+        ");
+        assert!(of("rel/nist:1.0").contains("compat/jupyter/start.sh\n"), "{}", of("rel/nist:1.0"));
+        assert!(!of("rel/nist:1.0").contains("science/nist/run.sh"), "only its definition stands below");
+    }
+
+    #[test]
+    fn a_spec_that_was_tampered_with_does_not_give_its_inputs() {
+        let inputs = fixture::first(TREE);
+        let request = Request { selection: Selection::All, ..Request::default() };
+        let planned = crate::plan(&inputs, &request).unwrap();
+        let build = planned.plan.builds.iter().find(|build| build.id.0 == "science/nist").unwrap();
+        let spec = Outlines::new(&inputs.now, &request).of(&planned.plan, build).spec;
+        let mut other = spec.clone();
+        other.files.get_mut("science/nist/run.sh").unwrap().id = "0".repeat(40);
+        let (plan, _) = replan(&other, Path::new("/x"), &request).unwrap();
+        assert_ne!(plan.builds[0].context.inputs, spec.inputs);
+        let mut gone = spec.clone();
+        gone.files.retain(|path, _| !path.starts_with("science/nist/"));
+        assert!(replan(&gone, Path::new("/x"), &request).unwrap_err().contains("give no build science/nist"));
+        let mut strange = spec;
+        strange.files.get_mut("science/nist/run.sh").unwrap().mode = "040000".into();
+        assert!(replan(&strange, Path::new("/x"), &request).is_err());
+    }
+}

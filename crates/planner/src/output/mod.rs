@@ -1,0 +1,7 @@
+//! Turns what is built into data for others: the plan, build specs, names and digests.
+
+pub(crate) mod assemble;
+pub mod build_spec;
+pub(crate) mod inputs_digest;
+pub(crate) mod published_names;
+pub(crate) mod source_map;

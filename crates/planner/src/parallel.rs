@@ -1,0 +1,84 @@
+//! Work on many things of which none needs another, on as many threads as the machine runs at once.
+//!
+//! Knows nothing of what is worked on. The answers come in the order of the things, so that nothing shows how many
+//! threads there were.
+
+use std::sync::OnceLock;
+
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
+/// More are of no use: what is shared out here takes milliseconds.
+const MOST: usize = 8;
+
+/// Starts the threads, so that they have each found a processor of their own before there is work. To be called where much
+/// of it is in sight: a thread that starts with its work often waits some milliseconds behind the one that started it.
+pub(crate) fn prepare() {
+    pool();
+}
+
+/// Works through `items` in shares of `size`, of which each thread does one after the other. A `start` is what a thread may
+/// use to remember what it met; there may be several for one thread. A panic goes on here.
+pub(crate) fn each<Item: Sync, State, Answer: Send>(
+    items: &[Item],
+    size: usize,
+    start: impl Fn() -> State + Send + Sync,
+    work: impl Fn(&mut State, &[Item]) -> Answer + Send + Sync,
+) -> Vec<Answer> {
+    let size = size.max(1);
+    match pool() {
+        Some(pool) if items.len() > size => {
+            pool.install(|| items.par_chunks(size).map_init(start, work).collect())
+        }
+        _ => {
+            let mut state = start();
+            items.chunks(size).map(|share| work(&mut state, share)).collect()
+        }
+    }
+}
+
+/// Does two things, of which none needs the other, at once; one after the other where they are not `worth` a thread. A panic
+/// goes on here.
+pub(crate) fn both<A: Send, B: Send>(
+    worth: bool,
+    first: impl FnOnce() -> A + Send,
+    second: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    match worth.then(pool).flatten() {
+        Some(pool) => pool.join(first, second),
+        None => (first(), second()),
+    }
+}
+
+/// `None` where one thread is all that the machine runs at once, or all that it lets us have.
+fn pool() -> Option<&'static ThreadPool> {
+    static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    let start = || {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST);
+        let pool = || rayon::ThreadPoolBuilder::new().num_threads(threads).build().ok();
+        if threads > 1 { pool() } else { None }
+    };
+    POOL.get_or_init(start).as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::parallel::each;
+
+    #[test]
+    fn answers_come_in_order_from_every_thing_once() {
+        for (items, size) in [(0, 1), (1, 64), (63, 64), (64, 64), (65, 64), (1000, 1), (1000, 64), (7, 0)] {
+            let numbers: Vec<usize> = (0..items).collect();
+            let answers = each(&numbers, size, || (), |(), share| share.to_vec());
+            assert_eq!(answers.len(), items.div_ceil(size.max(1)), "{items}, {size}");
+            assert_eq!(answers.concat(), numbers, "{items}, {size}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "of the last")]
+    fn a_panic_is_not_lost() {
+        let numbers: Vec<usize> = (0..1000).collect();
+        each(&numbers, 1, || (), |(), share| assert!(!share.contains(&999), "of the last"));
+    }
+}

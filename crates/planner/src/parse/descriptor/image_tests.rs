@@ -1,0 +1,238 @@
+//! The field `tests` of a descriptor: what must succeed in the fresh image before anything of it is published.
+//!
+//! Judges each test by itself. Whether a script is there, and what it holds, is not known here.
+
+use std::time::Duration;
+
+use jsonc_parser::ast::{Object, ObjectProp, Value};
+
+use crate::parse::descriptor::{Reader, is_printable};
+use crate::parse::jsonc;
+use crate::views::suggest;
+
+/// Fields of a test.
+pub(crate) const TEST_FIELDS: [&str; 5] = ["run", "script", "timeout", "network", "user"];
+
+/// Seconds that a test may take when it gives no time.
+pub(crate) const DEFAULT_TIMEOUT: u64 = 60;
+
+/// Seconds that a test may ask for.
+const MAX_TIMEOUT: u64 = 3600;
+
+/// Tests that a layer may have.
+const MAX_TESTS: usize = 50;
+
+/// Bytes that the words of a `run` may have together: Linux takes twice that.
+const MAX_RUN: usize = 64 << 10;
+
+/// A test as a descriptor asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredTest {
+    /// What is run.
+    pub action: DeclaredAction,
+    /// Seconds after which it has failed.
+    pub timeout: u64,
+    /// Whether its container has a network.
+    pub network: bool,
+    /// As whom it runs, as docker has it: a user, and a group behind a colon.
+    pub user: Option<String>,
+}
+
+/// What a test runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeclaredAction {
+    /// A program with its arguments.
+    Run(Vec<String>),
+    /// The path of a script below the layer.
+    Script(String),
+}
+
+impl DeclaredTest {
+    /// The path of its script below the layer, if it is one.
+    #[must_use]
+    pub fn script(&self) -> Option<&str> {
+        match &self.action {
+            DeclaredAction::Script(path) => Some(path),
+            DeclaredAction::Run(_) => None,
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// The tests that are sound, each with its line.
+    pub(super) fn tests(&mut self) -> Vec<(u32, DeclaredTest)> {
+        let Some((property, elements)) = self.elements("tests") else { return Vec::new() };
+        if elements.len() > MAX_TESTS {
+            let message = format!("tests: {} tests, {MAX_TESTS} is the most", elements.len());
+            self.value_problem(property, message, "put what belongs together into one script");
+            return Vec::new();
+        }
+        let mut tests = Vec::with_capacity(elements.len());
+        for element in elements {
+            let line = self.line_at(element);
+            let test = match element {
+                Value::StringLit(path) => self.script(element, &path.value).map(|path| DeclaredTest {
+                    action: DeclaredAction::Script(path),
+                    timeout: DEFAULT_TIMEOUT,
+                    network: false,
+                    user: None,
+                }),
+                Value::Object(object) => self.test(element, object),
+                _ => {
+                    self.refuse(element, "tests: a test is an object, or the path of a script", EXAMPLE);
+                    None
+                }
+            };
+            tests.extend(test.map(|test| (line, test)));
+        }
+        tests
+    }
+
+    fn test(&mut self, element: &Value<'a>, object: &Object<'a>) -> Option<DeclaredTest> {
+        let before = self.problems.len();
+        self.check_test_fields(object);
+        let get = |field: &str| object.properties.iter().find(|property| jsonc::key(&property.name) == field);
+        let action = match (get("run"), get("script")) {
+            (Some(run), None) => self.run(run).map(DeclaredAction::Run),
+            (None, Some(script)) => match &script.value {
+                Value::StringLit(path) => self.script(&script.value, &path.value).map(DeclaredAction::Script),
+                other => {
+                    self.refuse(
+                        other,
+                        "tests: script is not a string",
+                        "give the path of a file of the layer",
+                    );
+                    None
+                }
+            },
+            (Some(_), Some(script)) => {
+                self.refuse(&script.value, "tests: a test has both run and script", "make two tests of it");
+                None
+            }
+            (None, None) => {
+                self.refuse(element, "tests: a test has neither run nor script", EXAMPLE);
+                None
+            }
+        };
+        let timeout = get("timeout").map_or(Some(DEFAULT_TIMEOUT), |property| self.timeout(property));
+        let network = match get("network").map(|property| &property.value) {
+            None => Some(false),
+            Some(Value::BooleanLit(wanted)) => Some(wanted.value),
+            Some(other) => {
+                self.refuse(other, "tests: network is neither true nor false", "write it without quotes");
+                None
+            }
+        };
+        let user = match get("user") {
+            None => Some(None),
+            Some(property) => self.user(property).map(Some),
+        };
+        let (action, timeout, network, user) = (action?, timeout?, network?, user?);
+        (self.problems.len() == before).then_some(DeclaredTest { action, timeout, network, user })
+    }
+
+    fn check_test_fields(&mut self, object: &Object<'a>) {
+        for property in &object.properties {
+            let key = jsonc::key(&property.name);
+            if TEST_FIELDS.contains(&key) || key.starts_with("x-") {
+                continue;
+            }
+            let help = match suggest::closest(key, TEST_FIELDS.into_iter()) {
+                Some(closest) => format!("did you mean {closest:?}?"),
+                None => format!("known are {}", TEST_FIELDS.join(", ")),
+            };
+            self.problem("descriptor-field", property, format!("tests: unknown field {key:?}"), help);
+        }
+    }
+
+    fn run(&mut self, property: &ObjectProp<'a>) -> Option<Vec<String>> {
+        const HELP: &str =
+            "for instance [\"python3\", \"-c\", \"import numpy\"]: a program with its arguments";
+        let Value::Array(array) = &property.value else {
+            self.refuse(&property.value, "tests: run is not a list", HELP);
+            return None;
+        };
+        let mut words = Vec::with_capacity(array.elements.len());
+        for element in &array.elements {
+            match element {
+                Value::StringLit(word) if !word.value.contains('\0') => words.push(word.value.to_string()),
+                _ => {
+                    self.refuse(element, "tests: run is a list of strings, without NUL", HELP);
+                    return None;
+                }
+            }
+        }
+        if words.first().is_none_or(String::is_empty) {
+            self.refuse(&property.value, "tests: run names no program", HELP);
+            return None;
+        }
+        if words.iter().map(String::len).sum::<usize>() > MAX_RUN {
+            self.refuse(&property.value, "tests: run is longer than 64 KiB", "put it into a script");
+            return None;
+        }
+        Some(words)
+    }
+
+    /// A path below the layer that stays there.
+    fn script(&mut self, place: &Value<'a>, path: &str) -> Option<String> {
+        let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && is_printable(part);
+        if path.split('/').all(plain) && !path.contains('\\') {
+            return Some(path.to_owned());
+        }
+        let message = format!("tests: {path:?} is no path of a script");
+        self.refuse(
+            place,
+            message,
+            "name a file below the layer's directory, without a leading '/' and without '..'",
+        );
+        None
+    }
+
+    fn timeout(&mut self, property: &ObjectProp<'a>) -> Option<u64> {
+        const HELP: &str = "whole seconds, from \"1s\" to \"1h\", for instance \"90s\" or \"5m\"";
+        let Value::StringLit(text) = &property.value else {
+            self.refuse(&property.value, "tests: timeout is not a string", HELP);
+            return None;
+        };
+        let time = humantime::parse_duration(&text.value).ok().filter(|time| time.subsec_nanos() == 0);
+        match time.map(|time: Duration| time.as_secs()) {
+            Some(seconds @ 1..=MAX_TIMEOUT) => Some(seconds),
+            _ => {
+                let message = format!("tests: {:?} is no time that a test may take", text.value);
+                self.refuse(&property.value, message, HELP);
+                None
+            }
+        }
+    }
+
+    fn user(&mut self, property: &ObjectProp<'a>) -> Option<String> {
+        const HELP: &str =
+            "a name or number in quotes, with a group behind a colon where that matters: \"1000:1000\"";
+        let Value::StringLit(text) = &property.value else {
+            self.refuse(&property.value, "tests: user is not a string", HELP);
+            return None;
+        };
+        if is_user(&text.value) {
+            return Some(text.value.to_string());
+        }
+        self.refuse(&property.value, format!("tests: {:?} is no user", text.value), HELP);
+        None
+    }
+
+    fn refuse(&mut self, place: &Value<'a>, message: impl Into<String>, help: impl Into<String>) {
+        self.problem("descriptor-value", place, message, help);
+    }
+}
+
+const EXAMPLE: &str = "for instance { \"run\": [\"python3\", \"-c\", \"import numpy\"] }, or { \"script\": \"tests/import.sh\" }";
+
+/// A user, or a user and a group: names as the tools that make users take them, or numbers.
+fn is_user(text: &str) -> bool {
+    let mut parts = text.split(':');
+    let good = |part: &str| {
+        (1..=64).contains(&part.len())
+            && !part.starts_with('-')
+            && part.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'-'))
+    };
+    parts.by_ref().take(2).all(good) && parts.next().is_none()
+}

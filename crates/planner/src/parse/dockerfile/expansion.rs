@@ -1,0 +1,273 @@
+//! Variables put into a text, as BuildKit's lexer does it (`frontend/dockerfile/shell/lex.go`).
+//!
+//! A variable without a value is empty. That is also what a variable counts as which a base image may set; such a
+//! result is not [`Expanded::sure`].
+
+use std::cell::Cell;
+use std::iter::Peekable;
+use std::str::Chars;
+
+use crate::parse::dockerfile::patterns;
+
+/// How deep `${A:-${B:-…}}` may go.
+const MAX_DEPTH: usize = 16;
+
+/// What is known of a variable.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Value<'a> {
+    /// Its value; `None` when nothing sets it. Builders put nothing in for it then.
+    pub(super) text: Option<&'a str>,
+    /// Whether that is certain. A base image may set a variable that the Dockerfile does not.
+    pub(super) sure: bool,
+    /// A variable without a value that went into this one.
+    pub(super) from: Option<&'a str>,
+}
+
+impl Value<'_> {
+    /// Nothing sets it.
+    pub(super) const UNSET: Self = Self { text: None, sure: true, from: None };
+}
+
+/// A text with the values of its variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Expanded {
+    pub(super) text: String,
+    /// Whether every value is certain.
+    pub(super) sure: bool,
+    /// The first variable without a value, for which nothing was put in.
+    pub(super) lack: Option<Lack>,
+}
+
+/// A variable without a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lack {
+    /// Its name.
+    pub(super) name: String,
+    /// The variable that goes into it and has no value, if that is why.
+    pub(super) from: Option<String>,
+}
+
+/// Why variables cannot be put into a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Bad {
+    /// `${name:?}` asks for a value that the variable does not have.
+    Required(String),
+    /// No builder can read it.
+    Syntax(String),
+}
+
+/// What quotes are in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quotes {
+    /// They group, and go away.
+    Group,
+    /// They are characters as any other, as in a heredoc.
+    Plain,
+}
+
+/// Takes quotes away and puts the values of variables in. What `lookup` gives counts against `left`, in bytes.
+pub(super) fn expand<'v>(
+    text: &str,
+    escape: char,
+    quotes: Quotes,
+    left: &Cell<usize>,
+    lookup: &dyn Fn(&str) -> Value<'v>,
+) -> Result<Expanded, Bad> {
+    if !text.bytes().any(|byte| matches!(byte, b'$' | b'\'' | b'"') || char::from(byte) == escape) {
+        return Ok(Expanded { text: text.to_owned(), sure: true, lack: None });
+    }
+    let chars = text.chars().peekable();
+    let mut expansion = Expansion { chars, escape, quotes, left, lookup, sure: true, lack: None };
+    let text = expansion.until(None, Escapes::Read, 0)?;
+    Ok(Expanded { text, sure: expansion.sure, lack: expansion.lack })
+}
+
+/// What becomes of an escape character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Escapes {
+    /// It goes away.
+    Read,
+    /// It stays, since a pattern is read once more.
+    Kept,
+}
+
+struct Expansion<'a, 'l, 'v> {
+    chars: Peekable<Chars<'a>>,
+    escape: char,
+    quotes: Quotes,
+    left: &'l Cell<usize>,
+    lookup: &'l dyn Fn(&str) -> Value<'v>,
+    sure: bool,
+    lack: Option<Lack>,
+}
+
+impl<'v> Expansion<'_, '_, 'v> {
+    /// Up to `stop`, which is consumed, or to the end.
+    fn until(&mut self, stop: Option<char>, escapes: Escapes, depth: usize) -> Result<String, Bad> {
+        if depth > MAX_DEPTH {
+            return Err(Bad::Syntax("variables are nested too deep".to_owned()));
+        }
+        let mut value = String::new();
+        while let Some(c) = self.chars.next() {
+            match c {
+                _ if Some(c) == stop => return Ok(value),
+                '\'' if self.quotes == Quotes::Group => self.single(&mut value)?,
+                '"' if self.quotes == Quotes::Group => self.double(&mut value, escapes, depth)?,
+                '$' => value.push_str(&self.variable(depth)?),
+                _ if c == self.escape => {
+                    if escapes == Escapes::Kept {
+                        value.push(c);
+                    }
+                    value.extend(self.chars.next());
+                }
+                _ => value.push(c),
+            }
+        }
+        match stop {
+            Some('/') => Err(Bad::Syntax("a '/' is missing in '${…/…'".to_owned())),
+            Some(_) => Err(Bad::Syntax("'${' is not closed by '}'".to_owned())),
+            None => Ok(value),
+        }
+    }
+
+    fn single(&mut self, value: &mut String) -> Result<(), Bad> {
+        for c in self.chars.by_ref() {
+            if c == '\'' {
+                return Ok(());
+            }
+            value.push(c);
+        }
+        Err(Bad::Syntax("a quote (') is not closed".to_owned()))
+    }
+
+    fn double(&mut self, value: &mut String, escapes: Escapes, depth: usize) -> Result<(), Bad> {
+        while let Some(c) = self.chars.next() {
+            match c {
+                '"' => return Ok(()),
+                '$' => value.push_str(&self.variable(depth)?),
+                _ if c == self.escape => {
+                    if escapes == Escapes::Kept {
+                        value.push(c);
+                    }
+                    let escape = self.escape;
+                    match self.chars.next_if(|next| matches!(next, '"' | '$') || *next == escape) {
+                        Some(escaped) => value.push(escaped),
+                        None => value.push(c),
+                    }
+                }
+                _ => value.push(c),
+            }
+        }
+        Err(Bad::Syntax("a quote (\") is not closed".to_owned()))
+    }
+
+    /// What follows a `$`.
+    fn variable(&mut self, depth: usize) -> Result<String, Bad> {
+        if self.chars.next_if_eq(&'{').is_none() {
+            let name = self.name();
+            return if name.is_empty() { Ok("$".to_owned()) } else { self.plain(&name) };
+        }
+        if self.chars.next_if_eq(&'}').is_some() {
+            return Err(Bad::Syntax("'${}' names no variable".to_owned()));
+        }
+        let name = self.name();
+        let colon = self.chars.next_if_eq(&':').is_some();
+        let operator = match self.chars.next() {
+            Some('}') if !colon => return self.plain(&name),
+            Some(operator @ ('-' | '+' | '?')) => operator,
+            Some(operator @ ('#' | '%')) if !colon => return self.trimmed(&name, operator, depth),
+            Some('/') if !colon => return self.replaced(&name, depth),
+            None => return Err(Bad::Syntax("'${' is not closed by '}'".to_owned())),
+            Some(other) => {
+                let colon = if colon { ":" } else { "" };
+                return Err(Bad::Syntax(format!("no builder reads '${{{name}{colon}{other}'")));
+            }
+        };
+        // What the word lacks counts only where the word is taken.
+        let (sure, lack) = (self.sure, self.lack.clone());
+        let word = self.until(Some('}'), Escapes::Read, depth + 1)?;
+        let of_word = (std::mem::replace(&mut self.sure, sure), std::mem::replace(&mut self.lack, lack));
+        let found = self.look_up(&name)?;
+        let value = found.text.filter(|value| !(colon && value.is_empty()));
+        self.sure &= found.sure;
+        match (operator, value) {
+            ('-', None) | ('+', Some(_)) => {
+                self.sure &= of_word.0;
+                self.lack = of_word.1;
+                Ok(word)
+            }
+            ('+', None) => Ok(String::new()),
+            (_, Some(value)) => {
+                self.note(&name, found.from);
+                Ok(value.to_owned())
+            }
+            (_, None) if found.sure => Err(Bad::Required(name)),
+            (_, None) => Ok(String::new()),
+        }
+    }
+
+    /// `${name#pattern}` and the like.
+    fn trimmed(&mut self, name: &str, operator: char, depth: usize) -> Result<String, Bad> {
+        let pattern = self.until(Some('}'), Escapes::Kept, depth + 1)?;
+        let value = self.plain(name)?;
+        let (longest, pattern) = match pattern.strip_prefix(operator) {
+            Some(rest) => (true, rest),
+            None => (false, pattern.as_str()),
+        };
+        let side = if operator == '#' { patterns::Side::Front } else { patterns::Side::Back };
+        patterns::trim(&value, pattern, side, longest, self.left).map_err(Bad::Syntax)
+    }
+
+    /// `${name/pattern/text}` and `${name//pattern/text}`.
+    fn replaced(&mut self, name: &str, depth: usize) -> Result<String, Bad> {
+        let every = self.chars.next_if_eq(&'/').is_some();
+        let pattern = self.until(Some('/'), Escapes::Kept, depth + 1)?;
+        let replacement = self.until(Some('}'), Escapes::Kept, depth + 1)?;
+        let value = self.plain(name)?;
+        patterns::replace(&value, &pattern, &replacement, every, self.left).map_err(Bad::Syntax)
+    }
+
+    /// The name of a variable: a word, a number, or one of the shell's special parameters; empty when there is none.
+    fn name(&mut self) -> String {
+        let mut name = String::new();
+        let is_special = |c: &char| matches!(c, '@' | '*' | '#' | '?' | '-' | '$' | '!');
+        if let Some(special) = self.chars.next_if(is_special) {
+            name.push(special);
+            return name;
+        }
+        let is_number = self.chars.peek().is_some_and(char::is_ascii_digit);
+        let belongs = |c: &char| c.is_ascii_digit() || !is_number && (c.is_alphanumeric() || *c == '_');
+        while let Some(c) = self.chars.next_if(belongs) {
+            name.push(c);
+        }
+        name
+    }
+
+    /// A variable's value, and nothing where it has none.
+    fn plain(&mut self, name: &str) -> Result<String, Bad> {
+        let found = self.look_up(name)?;
+        self.sure &= found.sure;
+        if let Some(text) = found.text {
+            self.note(name, found.from);
+            return Ok(text.to_owned());
+        }
+        self.lack.get_or_insert_with(|| Lack { name: name.to_owned(), from: None });
+        Ok(String::new())
+    }
+
+    fn note(&mut self, name: &str, from: Option<&str>) {
+        if let (Some(from), None) = (from, &self.lack) {
+            self.lack = Some(Lack { name: name.to_owned(), from: Some(from.to_owned()) });
+        }
+    }
+
+    fn look_up(&self, name: &str) -> Result<Value<'v>, Bad> {
+        let found = (self.lookup)(name);
+        let length = found.text.map_or(0, str::len) + found.from.map_or(0, str::len);
+        let Some(left) = self.left.get().checked_sub(length) else {
+            return Err(Bad::Syntax("the values of variables come to more than 4 MiB".to_owned()));
+        };
+        self.left.set(left);
+        Ok(found)
+    }
+}

@@ -1,0 +1,499 @@
+//! From lines to references: stages, what the last one stands on, `COPY --from`, `RUN --mount`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plan::{ImageName, Role};
+
+use crate::Problem;
+use crate::tree::SourceFile;
+use crate::views::suggest;
+
+use crate::parse::dockerfile::arguments::Global;
+use crate::parse::dockerfile::expansion::{Bad, Lack};
+use crate::parse::dockerfile::head::{Flag, Head, Part};
+use crate::parse::dockerfile::lines::{self, Line, Lines};
+use crate::parse::dockerfile::rules::Rules;
+use crate::parse::dockerfile::scope::On;
+use crate::parse::dockerfile::{ImageReference, Platform, SUBSTITUTIONS, Taken, Trigger, frontend};
+
+/// Of one file: what is no Dockerfile at all need not be told line by line.
+const MAX_PROBLEMS: usize = 50;
+
+const INSTRUCTIONS: [&str; 18] = [
+    "add",
+    "arg",
+    "cmd",
+    "copy",
+    "entrypoint",
+    "env",
+    "expose",
+    "from",
+    "healthcheck",
+    "label",
+    "maintainer",
+    "onbuild",
+    "run",
+    "shell",
+    "stopsignal",
+    "user",
+    "volume",
+    "workdir",
+];
+
+/// What was found so far.
+struct Found<'a> {
+    file: &'a SourceFile,
+    references: Vec<ImageReference>,
+    problems: Vec<Problem>,
+    /// Stages above, by their names in lower case.
+    stages: BTreeMap<String, usize>,
+    /// Names of all stages, for the ones that are used before they are there.
+    later: BTreeSet<String>,
+    /// How many stages there are above, the present one included.
+    count: usize,
+    /// Triggers of each stage, by the numbers of their lines in the list.
+    triggers: Vec<Vec<usize>>,
+    warnings: Vec<Problem>,
+    /// Up to where the file's lines are counted, and the number of the line there.
+    counted: (usize, u32),
+}
+
+/// What a Dockerfile names.
+pub(super) struct Named {
+    pub(super) references: Vec<ImageReference>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+    /// The names of its stages, in lower case.
+    pub(super) stages: BTreeSet<String>,
+    /// Those of the last stage, which run where something is built on it.
+    pub(super) triggers: Vec<Trigger>,
+    /// What these take from a context.
+    pub(super) triggered: Vec<Taken>,
+}
+
+/// The references of a whole Dockerfile. Each instruction is held against the rules as well, in the stage that it
+/// stands in.
+pub(super) fn of_dockerfile(
+    file: &SourceFile,
+    lines: &Lines,
+    mut global: Global<'_>,
+    rules: &mut Rules<'_>,
+) -> Named {
+    let mut found = Found::new(file);
+    found.later = lines.lines.iter().filter_map(stage_name).map(str::to_lowercase).collect();
+    // For each stage, the index of the reference at the bottom of its chain.
+    let mut bottoms: Vec<Option<usize>> = Vec::new();
+    let mut early = None;
+    for (number, line) in lines.lines.iter().enumerate() {
+        found.check_keyword(line);
+        match line.head.keyword.as_str() {
+            "from" => {
+                let (bottom, on) = found.from(line, lines.escape, &global, &bottoms);
+                bottoms.push(bottom);
+                rules.begin(line, on, &global);
+                found.triggers.push(Vec::new());
+                if let On::Stage(stage) = on {
+                    for trigger in found.triggers.get(stage).cloned().unwrap_or_default() {
+                        let line = &lines.lines[trigger];
+                        let Some(trigger) = &line.trigger else { continue };
+                        found.instruction(line, trigger);
+                        rules.instruction(line, trigger, Some(&global));
+                    }
+                }
+            }
+            "arg" if bottoms.is_empty() => {
+                rules.arg(line, line.head.behind, None);
+                if let Err(bad) = global.declare(line.behind(), lines.escape) {
+                    found.bad(line, line.head.behind, "ARG", &bad, &global);
+                }
+            }
+            known if bottoms.is_empty() && INSTRUCTIONS.contains(&known) => {
+                early.get_or_insert(line);
+            }
+            "onbuild" => {
+                rules.instruction(line, &line.head, Some(&global));
+                found.trigger(line);
+                found.triggers[bottoms.len() - 1].push(number);
+            }
+            _ if bottoms.is_empty() => {}
+            _ => {
+                found.instruction(line, &line.head);
+                rules.instruction(line, &line.head, Some(&global));
+            }
+        }
+    }
+    if !bottoms.is_empty() {
+        if let Some(line) = early {
+            let message = format!("{} before the first FROM", line.head.keyword.to_ascii_uppercase());
+            let help = "a Dockerfile begins with FROM; only ARG may stand before it";
+            found.problem(line, 0, "no-from", message, help);
+        }
+    } else if found.problems.is_empty() {
+        // Where a word is no instruction, that may have been meant to be FROM.
+        found.problems.push(
+            Problem::in_file("no-from", &file.path, "the Dockerfile has no FROM")
+                .line(1)
+                .help("begin it with `FROM sci/{target}:{version}` or another image"),
+        );
+    }
+    if let Some(base) = bottoms.last().copied().flatten() {
+        found.references[base].role = Role::Base;
+    }
+    let last = found.triggers.pop().unwrap_or_default();
+    let triggers = last.iter().map(|line| trigger(&lines.lines[*line])).collect();
+    let triggered = last.iter().flat_map(|line| rules.triggered(&lines.lines[*line])).collect();
+    // A trigger stands above the stage that it runs in, and may run in several.
+    found.references.sort_by_key(|reference| reference.span.start);
+    found.references.dedup_by_key(|reference| reference.span);
+    Named {
+        references: found.references,
+        problems: found.problems,
+        warnings: found.warnings,
+        stages: found.stages.into_keys().collect(),
+        triggers,
+        triggered,
+    }
+}
+
+/// The references of a fragment, which has no stages. A trigger in it runs where something is built on the product.
+pub(super) fn of_fragment(
+    file: &SourceFile,
+    lines: &Lines,
+    rules: &mut Rules<'_>,
+    global: &Global<'_>,
+) -> Named {
+    let mut found = Found::new(file);
+    for line in &lines.lines {
+        found.check_keyword(line);
+        if line.head.is("from") {
+            found.problem(
+                line,
+                0,
+                "fragment-from",
+                "a compat fragment has a FROM".to_owned(),
+                "remove it: the fragment is put on top of a science image",
+            );
+            continue;
+        }
+        rules.instruction(line, &line.head, Some(global));
+        if line.trigger.is_some() {
+            found.trigger(line);
+        } else {
+            found.instruction(line, &line.head);
+        }
+    }
+    Named {
+        references: found.references,
+        problems: found.problems,
+        warnings: found.warnings,
+        stages: BTreeSet::new(),
+        triggers: Vec::new(),
+        triggered: Vec::new(),
+    }
+}
+
+/// What a trigger is, and which stages or images it names.
+fn trigger(line: &Line) -> Trigger {
+    let head = line.trigger.as_ref().unwrap_or(&line.head);
+    let named = head.flags.iter().filter_map(|flag| match (head.keyword.as_str(), flag.name()) {
+        ("copy", "from") => flag.value().map(|value| value.text.to_owned()),
+        ("run", "mount") => {
+            let fields = flag.fields();
+            let from = fields.into_iter().find(|(key, _)| key == "from")?;
+            from.1.map(|value| value.text.to_owned())
+        }
+        _ => None,
+    });
+    let is_name = |name: &String| !name.is_empty() && !name.contains('$') && name.parse::<i64>().is_err();
+    Trigger {
+        text: line.behind().trim().to_owned(),
+        line: line.number,
+        names: named.filter(is_name).collect(),
+    }
+}
+
+/// The name behind `AS`.
+fn stage_name(line: &Line) -> Option<&str> {
+    if !line.head.is("from") {
+        return None;
+    }
+    match from_words(line).as_slice() {
+        [_, (keyword, _), (name, _)] if keyword.eq_ignore_ascii_case("as") => Some(*name),
+        _ => None,
+    }
+}
+
+/// What `FROM --platform=` says.
+fn platform(line: &Line, escape: char, global: &Global<'_>) -> Platform {
+    let Some(flag) = line.head.flags.iter().find(|flag| flag.name() == "platform") else {
+        return Platform::Target;
+    };
+    let value = flag.value().and_then(|value| global.expand(value.text, escape).ok());
+    match value {
+        Some(value) if value.lack.is_none() && !value.text.is_empty() => Platform::Named(value.text),
+        _ => Platform::Unknown,
+    }
+}
+
+/// What stands behind the flags of a FROM.
+fn from_words(line: &Line) -> Vec<(&str, usize)> {
+    let start = line.head.rest;
+    let mut words = Vec::new();
+    let mut at = start;
+    for word in line.text[start..].split(lines::is_blank) {
+        if !word.is_empty() {
+            words.push((word, at));
+        }
+        at += word.len() + 1;
+    }
+    words
+}
+
+impl<'a> Found<'a> {
+    fn new(file: &'a SourceFile) -> Self {
+        Self {
+            file,
+            references: Vec::new(),
+            problems: Vec::new(),
+            stages: BTreeMap::new(),
+            later: BTreeSet::new(),
+            count: 0,
+            triggers: Vec::new(),
+            warnings: Vec::new(),
+            counted: (0, 1),
+        }
+    }
+
+    /// A FROM; returns which reference is at the bottom of its stage, and what the stage stands on.
+    fn from(
+        &mut self,
+        line: &Line,
+        escape: char,
+        global: &Global<'_>,
+        bottoms: &[Option<usize>],
+    ) -> (Option<usize>, On) {
+        let words = from_words(line);
+        let ((word, at), stage) = match words.as_slice() {
+            [image] => (*image, None),
+            [image, (keyword, _), name] if keyword.eq_ignore_ascii_case("as") => (*image, Some(*name)),
+            _ => {
+                let help = "write `FROM image` or `FROM image AS name`";
+                self.problem(line, 0, "from", "FROM takes one image, and AS with one name".to_owned(), help);
+                self.count += 1;
+                return (None, On::Image);
+            }
+        };
+        let place = at..at + word.len();
+        let before = self.references.len();
+        let stands = match global.expand(word, escape) {
+            Err(bad) => {
+                self.bad(line, at, "FROM", &bad, global);
+                (None, On::Image)
+            }
+            Ok(expanded) => {
+                let lower = expanded.text.to_lowercase();
+                match self.stages.get(&lower).copied() {
+                    Some(stage) => {
+                        if lower != expanded.text {
+                            let message =
+                                format!("FROM {}: builders keep stages in lower case", expanded.text);
+                            let help = format!("write it in lower case: {lower}");
+                            self.problem(line, at, "stage", message, help);
+                        }
+                        (bottoms.get(stage).copied().flatten(), On::Stage(stage))
+                    }
+                    None => {
+                        let on = if expanded.text == "scratch" { On::Nothing } else { On::Image };
+                        (self.base(line, place, expanded.text, expanded.lack.as_ref(), global), on)
+                    }
+                }
+            }
+        };
+        if let Some(own) = self.references.get_mut(before) {
+            own.platform = platform(line, escape, global);
+        }
+        if let Some((name, at)) = stage {
+            let lower = name.to_lowercase();
+            if is_stage_name(&lower) {
+                self.stages.insert(lower, self.count);
+            } else {
+                let help = "a letter first, then letters, digits, '-', '_' and '.'";
+                self.problem(line, at, "stage-name", format!("{name:?} is no name for a stage"), help);
+            }
+        }
+        self.count += 1;
+        stands
+    }
+
+    /// The image of a FROM. A variable without a value is empty there, as builders have it.
+    fn base(
+        &mut self,
+        line: &Line,
+        place: std::ops::Range<usize>,
+        text: String,
+        lack: Option<&Lack>,
+        global: &Global<'_>,
+    ) -> Option<usize> {
+        let Some(lack) = lack else { return self.image(line, place, Role::Stage, text) };
+        let missing = lack.from.as_ref().unwrap_or(&lack.name);
+        let why = match &lack.from {
+            None => format!("FROM: {} has no value", lack.name),
+            Some(from) => {
+                format!("FROM: {} has no value, since it stands on {from}, which has none", lack.name)
+            }
+        };
+        if text != "scratch" && ImageName::parse(&text).is_err() {
+            self.problem(line, place.start, "unknown-reference", why, global.help(missing));
+            return None;
+        }
+        if !global.is_declared(missing) && self.warnings.len() < MAX_PROBLEMS {
+            let message = format!("{why}, which gives {text}");
+            let problem = Problem::in_file("unset-argument", &self.file.path, message);
+            let problem = problem.at(&self.file.text, line.offset(place.start));
+            self.warnings.push(problem.help(global.help(missing)));
+        }
+        self.image(line, place, Role::Stage, text)
+    }
+
+    /// A trigger, where it is written. What it names is looked up where it runs.
+    fn trigger(&mut self, line: &Line) {
+        let Some(trigger) = &line.trigger else { return };
+        if matches!(trigger.keyword.as_str(), "onbuild" | "from" | "maintainer") {
+            let message = format!("ONBUILD {} is not allowed", trigger.keyword.to_ascii_uppercase());
+            self.problem(line, line.head.behind, "onbuild", message, "use another instruction as a trigger");
+        }
+    }
+
+    /// Any other instruction: that of the line, or the trigger in it.
+    fn instruction(&mut self, line: &Line, head: &Head) {
+        for flag in &head.flags {
+            match (head.keyword.as_str(), flag.name()) {
+                ("copy", "from") => {
+                    if let Some(value) = flag.value() {
+                        self.copy_from(line, &value);
+                    }
+                }
+                ("run", "mount") => self.mount(line, flag),
+                _ => {}
+            }
+        }
+    }
+
+    fn copy_from(&mut self, line: &Line, value: &Part<'_>) {
+        let Ok(stage) = value.text.parse::<i64>() else {
+            return self.named(line, value, Role::Copy, "COPY --from");
+        };
+        let known = usize::try_from(stage).is_ok_and(|stage| stage + 1 < self.count);
+        if !known {
+            let message = format!("COPY --from={stage}: there is no stage {stage} above this one");
+            self.problem(line, value.start, "stage", message, "give the stage a name, and name it");
+        }
+    }
+
+    fn mount(&mut self, line: &Line, flag: &Flag) {
+        let fields = flag.fields();
+        let Some((_, value)) = fields.iter().find(|(key, _)| key.trim_matches(['"', ' ']) == "from") else {
+            return;
+        };
+        let Some(value) = value else { return };
+        if flag.value().is_some_and(|whole| whole.text.contains('"')) {
+            let message = "a mount with a quote in its value and an image in `from`".to_owned();
+            self.problem(line, value.start, "quoted", message, "write `from=` without quotes");
+        } else if value.text.parse::<i64>().is_ok() {
+            let message = format!("a mount takes no stage number ({})", value.text);
+            self.problem(line, value.start, "stage", message, "give the stage a name, and name it");
+        } else {
+            self.named(line, value, Role::Mount, "RUN --mount from");
+        }
+    }
+
+    /// What a flag names: a stage or an image.
+    fn named(&mut self, line: &Line, value: &Part<'_>, role: Role, what: &str) {
+        let lower = value.text.to_lowercase();
+        if value.text.is_empty() || self.stages.get(&lower).is_some_and(|stage| stage + 1 < self.count) {
+            return;
+        }
+        if value.text.contains('$') {
+            let help = "docker puts no variable in here: define a stage with `FROM … AS name`, and name that";
+            self.problem(line, value.start, "variable", format!("{what} with a variable"), help);
+        } else if self.later.contains(&lower) {
+            let message = format!("{what}: the stage {:?} is not above this one", value.text);
+            let help = "move the stage up: some builders would take the stage here, others an image";
+            self.problem(line, value.start, "stage", message, help);
+        } else if let Some(range) = value.range.clone() {
+            self.image(line, range, role, value.text.to_owned());
+        } else {
+            let message = format!("{what}: quotes or escapes within the name of the image");
+            self.problem(line, value.start, "quoted", message, "write the name as it is");
+        }
+    }
+
+    fn image(
+        &mut self,
+        line: &Line,
+        range: std::ops::Range<usize>,
+        role: Role,
+        text: String,
+    ) -> Option<usize> {
+        let name = if text == "scratch" { Ok(()) } else { ImageName::parse(&text).map(|_| ()) };
+        if let Err(error) = name {
+            let help = "a reference has the form registry/path/name:tag, in lower case up to the tag";
+            self.problem(line, range.start, "reference", error.to_string(), help);
+            return None;
+        }
+        let span = line.span(range);
+        // From the reference before it: one line can hold many thousands. A trigger stands above that.
+        let (start, number) = if span.start < self.counted.0 { (0, 1) } else { self.counted };
+        let above = self.file.text[start..span.start].bytes().filter(|byte| *byte == b'\n').count();
+        let number = number.saturating_add(u32::try_from(above).unwrap_or(u32::MAX));
+        self.counted = (span.start, number);
+        self.references.push(ImageReference { role, span, text, line: number, platform: Platform::Target });
+        Some(self.references.len() - 1)
+    }
+
+    /// Words that are no instruction, arguments that would choose a frontend.
+    fn check_keyword(&mut self, line: &Line) {
+        let head = line.trigger.as_ref().unwrap_or(&line.head);
+        if head.is("arg") && frontend::is_chosen(&line.text[head.behind..]) {
+            let message = "ARG BUILDKIT_SYNTAX with a value: it steers the builder itself".to_owned();
+            self.problem(line, 0, "buildkit-argument", message, "remove it");
+        }
+        let keyword = line.head.keyword.as_str();
+        if !INSTRUCTIONS.contains(&keyword) && self.problems.len() < MAX_PROBLEMS {
+            let help = match suggest::closest(keyword, INSTRUCTIONS.into_iter()) {
+                Some(known) => format!("did you mean {}?", known.to_ascii_uppercase()),
+                None => "a line begins with an instruction, or goes on with one that ends in a continuation"
+                    .to_owned(),
+            };
+            self.problem(line, 0, "instruction", format!("{:?} is no instruction", line.word()), help);
+        }
+    }
+
+    fn bad(&mut self, line: &Line, at: usize, what: &str, bad: &Bad, global: &Global<'_>) {
+        let (message, help) = match bad {
+            Bad::Required(name) => (format!("{what}: {name} has no value"), global.help(name)),
+            Bad::Syntax(why) => (format!("{what}: {why}"), SUBSTITUTIONS.to_owned()),
+        };
+        self.problem(line, at, "unknown-reference", message, help);
+    }
+
+    fn problem(
+        &mut self,
+        line: &Line,
+        at: usize,
+        code: &'static str,
+        message: String,
+        help: impl Into<String>,
+    ) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
+        let problem = Problem::in_file(code, &self.file.path, message);
+        self.problems.push(problem.at(&self.file.text, line.offset(at)).help(help));
+    }
+}
+
+fn is_stage_name(lower: &str) -> bool {
+    lower.starts_with(|c: char| c.is_ascii_lowercase())
+        && lower.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
+}

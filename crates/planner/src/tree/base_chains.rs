@@ -1,0 +1,250 @@
+//! Base chains: what the last stage of a layer stands on, and so on down. From them follow the final layers
+//! and which layer stands on which.
+//!
+//! Knows no names or files: a node is an index, a product and an image are numbers. One walk over all layers
+//! answers everything, so it takes time in proportion to their number.
+
+use hashbrown::HashMap;
+use plan::Version;
+
+/// What a layer's last stage stands on, when that is a layer of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stand {
+    /// The layer below.
+    pub(crate) on: usize,
+    /// Whether it names one build of that layer, which makes no dependency.
+    pub(crate) pinned: bool,
+}
+
+/// A layer as far as chains are concerned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Link<'a> {
+    /// What it stands on.
+    pub(crate) stand: Option<Stand>,
+    /// Whether that could not be found out.
+    pub(crate) unknown: bool,
+    /// The same number for the same image.
+    pub(crate) image: usize,
+    /// The version.
+    pub(crate) version: &'a Version,
+}
+
+/// What the chains tell, by layer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chains {
+    /// No other layer of the same image and version stands on it. Of layers that cannot be judged, `false`.
+    pub(crate) is_final: Vec<bool>,
+    /// What it stands on is not known to the end: its Dockerfile, or one below, is broken or in a cycle.
+    pub(crate) unknown: Vec<bool>,
+    /// Pairs of a layer and one below it of the same image with a higher version.
+    pub(crate) higher_below: Vec<(usize, usize)>,
+    below: Vec<Option<usize>>,
+    visits: Vec<Option<(usize, usize)>>,
+}
+
+impl Chains {
+    /// Walks all chains.
+    pub(crate) fn new(links: &[Link<'_>]) -> Self {
+        let below = without_pinned_cycles(links);
+        let mut above = vec![Vec::new(); links.len()];
+        for (node, on) in below.iter().enumerate() {
+            if let Some(on) = on {
+                above[*on].push(node);
+            }
+        }
+        let mut chains = Self {
+            is_final: vec![false; links.len()],
+            unknown: vec![true; links.len()],
+            higher_below: Vec::new(),
+            below,
+            visits: vec![None; links.len()],
+        };
+        let mut path = Path::default();
+        let mut clock = 0;
+        for root in 0..links.len() {
+            if chains.below[root].is_some() {
+                continue;
+            }
+            // Each node is entered, then all above it, then left.
+            let mut open = vec![(root, Step::Enter)];
+            while let Some((node, step)) = open.pop() {
+                clock += 1;
+                match step {
+                    Step::Enter => {
+                        chains.visits[node] = Some((clock, usize::MAX));
+                        chains.unknown[node] =
+                            links[node].unknown || chains.below[node].is_some_and(|on| chains.unknown[on]);
+                        chains.is_final[node] = true;
+                        path.enter(node, links, &mut chains);
+                        open.push((node, Step::Leave));
+                        open.extend(above[node].iter().map(|child| (*child, Step::Enter)));
+                    }
+                    Step::Leave => {
+                        path.leave(node, links);
+                        if let Some((_, left)) = &mut chains.visits[node] {
+                            *left = clock;
+                        }
+                    }
+                }
+            }
+        }
+        chains.higher_below.sort_unstable();
+        chains
+    }
+
+    /// Whether `layer` is `other` or stands on it, directly or not.
+    pub(crate) fn stands_on(&self, layer: usize, other: usize) -> bool {
+        match (self.visits[layer], self.visits[other]) {
+            (Some((entered, _)), Some((first, last))) => first <= entered && entered <= last,
+            _ => layer == other,
+        }
+    }
+
+    /// The layer of the tree at the bottom of a layer's chain; the layer itself when its chain leads nowhere.
+    pub(crate) fn bottom(&self, layer: usize) -> usize {
+        let mut bottom = layer;
+        while let Some(below) = self.below[bottom].filter(|_| self.visits[layer].is_some()) {
+            bottom = below;
+        }
+        bottom
+    }
+}
+
+enum Step {
+    Enter,
+    Leave,
+}
+
+/// The layers between a root and where the walk is.
+#[derive(Default)]
+struct Path<'a> {
+    /// By image and version, from below to above.
+    products: HashMap<(usize, &'a str), Vec<usize>>,
+    /// By image, the layer of the highest version up to here, at each layer of that image.
+    highest: HashMap<usize, Vec<usize>>,
+}
+
+impl<'a> Path<'a> {
+    fn enter(&mut self, node: usize, links: &[Link<'a>], chains: &mut Chains) {
+        let Link { image, version, .. } = links[node];
+        let same = self.products.entry((image, version.as_str())).or_default();
+        if let Some(below) = same.last() {
+            chains.is_final[*below] = false;
+        }
+        same.push(node);
+        let highest = self.highest.entry(image).or_default();
+        match highest.last().copied().filter(|below| links[*below].version > version) {
+            Some(below) => {
+                chains.higher_below.push((node, below));
+                highest.push(below);
+            }
+            None => highest.push(node),
+        }
+    }
+
+    fn leave(&mut self, node: usize, links: &[Link<'a>]) {
+        let Link { image, version, .. } = links[node];
+        self.products.entry((image, version.as_str())).or_default().pop();
+        self.highest.entry(image).or_default().pop();
+    }
+}
+
+/// What each layer stands on. A pinned build was made from an older tree, so pinned bases may lead in a circle
+/// through layers of today; such a circle is cut at its pinned bases.
+fn without_pinned_cycles(links: &[Link<'_>]) -> Vec<Option<usize>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Seen {
+        No,
+        InWalk(usize),
+        Done,
+    }
+    let mut below: Vec<Option<usize>> = links.iter().map(|link| link.stand.map(|stand| stand.on)).collect();
+    let mut seen = vec![Seen::No; links.len()];
+    for start in 0..links.len() {
+        let mut walk = Vec::new();
+        let mut next = Some(start);
+        while let Some(node) = next.filter(|node| seen[*node] == Seen::No) {
+            seen[node] = Seen::InWalk(walk.len());
+            walk.push(node);
+            next = below[node];
+        }
+        if let Some(Seen::InWalk(first)) = next.map(|node| seen[node]) {
+            for node in &walk[first..] {
+                if links[*node].stand.is_some_and(|stand| stand.pinned) {
+                    below[*node] = None;
+                }
+            }
+        }
+        for node in walk {
+            seen[node] = Seen::Done;
+        }
+    }
+    below
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tree::base_chains::*;
+
+    /// Layers as `(image, version, what it stands on)`; a negative number is a pinned base.
+    fn chains(layers: &[(usize, &str, Option<i32>)]) -> (Chains, Vec<usize>) {
+        let versions: Vec<Version> =
+            layers.iter().map(|(_, version, _)| Version::parse(version).expect("valid")).collect();
+        let links: Vec<Link<'_>> = layers
+            .iter()
+            .zip(&versions)
+            .map(|((image, _, on), version)| Link {
+                stand: on.map(|on| Stand { on: on.unsigned_abs() as usize, pinned: on < 0 }),
+                unknown: false,
+                image: *image,
+                version,
+            })
+            .collect();
+        let chains = Chains::new(&links);
+        let finals = (0..layers.len()).filter(|node| chains.is_final[*node]).collect();
+        (chains, finals)
+    }
+
+    #[test]
+    fn the_final_layer_has_none_of_its_product_above() {
+        // 0 ← 1 (another image) ← 2, all in between included.
+        let (chains, finals) = chains(&[(0, "1.0", None), (1, "1.0", Some(0)), (0, "1.0", Some(1))]);
+        assert_eq!(finals, [1, 2]);
+        assert!(chains.stands_on(2, 0) && chains.stands_on(2, 2) && !chains.stands_on(0, 2));
+    }
+
+    #[test]
+    fn another_version_is_another_product() {
+        let (result, finals) = chains(&[(0, "1.0", None), (0, "2.0", Some(0)), (0, "1.0", None)]);
+        assert_eq!(finals, [0, 1, 2]);
+        assert!(result.higher_below.is_empty());
+    }
+
+    #[test]
+    fn a_higher_version_below_is_found_at_any_depth() {
+        let (result, _) =
+            chains(&[(0, "2.10", None), (1, "1", Some(0)), (0, "2.9", Some(1)), (0, "3", Some(2))]);
+        assert_eq!(result.higher_below, [(2, 0)]);
+    }
+
+    #[test]
+    fn pinned_circles_are_cut_and_others_are_not_judged() {
+        // Node 1 stands on 2, 2 on a pinned build of 1.
+        let (result, finals) = chains(&[(9, "1", None), (0, "1", Some(2)), (0, "1", Some(-1))]);
+        assert_eq!(finals, [0, 1]);
+        assert!(!result.unknown[1]);
+        let (result, finals) = chains(&[(9, "1", None), (0, "1", Some(2)), (0, "1", Some(1))]);
+        assert_eq!(finals, [0]);
+        assert!(result.unknown[1] && result.unknown[2]);
+    }
+
+    #[test]
+    fn long_chains_fit_the_stack() {
+        let n = 100_000;
+        let layers: Vec<(usize, &str, Option<i32>)> =
+            (0..n).map(|node| (0, "1.0", (node > 0).then(|| node - 1))).collect();
+        let (result, finals) = chains(&layers);
+        assert_eq!(finals, [n as usize - 1]);
+        assert!(result.stands_on(n as usize - 1, 0));
+    }
+}

@@ -1,0 +1,348 @@
+//! What an image that a Dockerfile names means to the tree: a layer, a build of one, or somebody else's image.
+//!
+//! Takes the text as it stands after substitution; names without a host are judged before docker's defaults are
+//! put in, since `sci/nist:1.0` is ours and `docker.io/sci/nist:1.0` is not.
+
+use hashbrown::HashMap;
+use plan::{BuildTag, ImageName, Span};
+
+use crate::Problem;
+use crate::diagnostics::finding::Findings;
+use crate::parse::config::{Config, Level};
+use crate::tree::SourceFile;
+use crate::tree::layers::Side;
+use crate::views::suggest::Suggestions;
+
+/// What a reference means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// A science layer of the tree: a dependency.
+    Layer(usize),
+    /// A science layer that only the registry has.
+    Registry {
+        target: String,
+        version: String,
+        /// `{repo}/sci/{target}:{version}`
+        reference: String,
+    },
+    /// One build of a science layer.
+    Pinned {
+        /// The full reference.
+        reference: String,
+        /// Without the repo: what identifies it wherever the tree is built.
+        name: String,
+        target: String,
+        /// `None` when only a digest tells which build it is.
+        version: Option<String>,
+        /// The layer of the tree that has its target.
+        layer: Option<usize>,
+    },
+    /// A product: a science image with a compat on top.
+    Product {
+        /// The full reference.
+        reference: String,
+        /// Without the repo.
+        name: String,
+        image: String,
+        /// `None` when it names one build of the product.
+        version: Option<String>,
+    },
+    /// Any other image.
+    External {
+        /// The full reference, with docker's defaults.
+        reference: String,
+        /// Whether it is named as a layer or a product of the tree is.
+        is_like_ours: bool,
+    },
+    /// The empty image.
+    Scratch,
+}
+
+/// Where a reference stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) file: &'a SourceFile,
+    pub(crate) span: Span,
+    pub(crate) line: u32,
+    /// The science layer whose Dockerfile it is, if it is one.
+    pub(crate) own: Option<usize>,
+}
+
+impl Place<'_> {
+    fn problem(&self, code: &'static str, message: String) -> Problem {
+        Problem::in_file(code, &self.file.path, message).span_in_line(
+            &self.file.text,
+            self.span.start..self.span.end,
+            self.line,
+        )
+    }
+}
+
+/// All that a reference can mean in one tree.
+#[derive(Debug)]
+pub(crate) struct Catalog<'a> {
+    config: &'a Config,
+    /// Where images go and hostless names lie: the flag's, else the configuration's.
+    repo: &'a str,
+    side: &'a Side,
+    targets: HashMap<&'a str, usize>,
+    /// The layers of each image.
+    images: HashMap<&'a str, Vec<usize>>,
+    /// The repos that are the tree's, as docker completes them.
+    repos: Vec<String>,
+    suggestions: Suggestions,
+}
+
+/// A guideline.
+const LIKE_LAYER: &str = "external-like-layer";
+
+/// A name below `sci/` or `rel/`, taken apart.
+struct Parts<'a> {
+    name: &'a str,
+    tag: Option<&'a str>,
+    digest: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Self {
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest)),
+            None => (text, None),
+        };
+        let (name, tag) = match rest.split_once(':') {
+            Some((name, tag)) => (name, Some(tag)),
+            None => (rest, None),
+        };
+        Self { name, tag, digest }
+    }
+}
+
+impl<'a> Catalog<'a> {
+    pub(crate) fn new(config: &'a Config, repo: &'a str, side: &'a Side) -> Self {
+        let targets = side
+            .science
+            .iter()
+            .enumerate()
+            .map(|(index, layer)| (layer.descriptor.target.as_str(), index))
+            .collect();
+        let mut images: HashMap<&str, Vec<usize>> = HashMap::with_capacity(side.science.len());
+        for (index, layer) in side.science.iter().enumerate() {
+            images.entry(layer.descriptor.image.as_str()).or_default().push(index);
+        }
+        let named = [repo, &config.repo].into_iter().chain(config.aliases.iter().map(String::as_str));
+        let repos = named.map(|repo| repo.replacen("index.docker.io", "docker.io", 1)).collect();
+        Self { config, repo, side, targets, images, repos, suggestions: Suggestions::default() }
+    }
+
+    /// What a reference means; `None` when that is wrong or unknown, which is then among the findings.
+    pub(crate) fn meaning(&self, text: &str, place: Place<'_>, findings: &mut Findings) -> Option<Meaning> {
+        if text == "scratch" {
+            return Some(Meaning::Scratch);
+        }
+        let (ours, full) = match self.behind_a_repo(text) {
+            Some(ours) => (ours, text.to_owned()),
+            None => (text, format!("{}/{text}", self.repo)),
+        };
+        if let Some(rest) = ours.strip_prefix("sci/") {
+            return self.science(ours, &Parts::of(rest), full, place, findings);
+        }
+        if let Some(rest) = ours.strip_prefix("rel/") {
+            return self.product(ours, &Parts::of(rest), full, place, findings);
+        }
+        if !text.contains(['/', '@'])
+            && let Some(layer) = self.layer_of_moving_tag(text)
+            && place.own != Some(layer)
+        {
+            findings.warn(
+                place
+                    .problem("bare-target", format!("{text} is taken for the layer {}", self.path(layer)))
+                    .help(format!(
+                        "write sci/{text} for that layer, or docker.io/library/{text} for another image"
+                    )),
+            );
+            return Some(Meaning::Layer(layer));
+        }
+        self.external(text, place, findings)
+    }
+
+    fn science(
+        &self,
+        name: &str,
+        parts: &Parts<'_>,
+        full: String,
+        place: Place<'_>,
+        findings: &mut Findings,
+    ) -> Option<Meaning> {
+        let target = parts.name;
+        let layer = self.targets.get(target).copied();
+        let build = parts.tag.and_then(BuildTag::parse);
+        if build.is_some() || parts.digest.is_some() {
+            valid(&full, place, findings)?;
+            let version = build.as_ref().map(|build| build.version.as_str()).or(parts.tag).map(str::to_owned);
+            let (name, target) = (name.to_owned(), target.to_owned());
+            return Some(Meaning::Pinned { reference: full, name, target, version, layer });
+        }
+        if let (Some(layer), None) = (layer, parts.tag) {
+            let version = &self.side.science[layer].descriptor.version;
+            let message = format!("sci/{target} names no version, and there is no sci/{target}:latest");
+            let problem = place.problem("unversioned-layer", message);
+            findings.refuse(
+                problem.help(format!("write sci/{target}:{version} to stand on {}", self.path(layer))),
+            );
+            return None;
+        }
+        let tag = parts.tag.unwrap_or("latest");
+        if let Some(layer) = layer {
+            let version = &self.side.science[layer].descriptor.version;
+            if version.as_str() == tag {
+                return Some(Meaning::Layer(layer));
+            }
+            findings.warn(
+                place
+                    .problem(
+                        "version-gone",
+                        format!(
+                            "the tree has {target} at version {version}, not {tag}: sci/{target}:{tag} will be \
+                             taken from the registry"
+                        ),
+                    )
+                    .help(format!("write sci/{target}:{version} to stand on {}", self.path(layer))),
+            );
+        } else if !self.config.published.iter().any(|published| published == target) {
+            if !self.side.may_hide(target) {
+                findings.refuse(self.unknown_target(target, place));
+            }
+            return None;
+        }
+        let reference = format!("{}/sci/{target}:{tag}", self.repo);
+        valid(&reference, place, findings)?;
+        Some(Meaning::Registry { target: target.to_owned(), version: tag.to_owned(), reference })
+    }
+
+    fn unknown_target(&self, target: &str, place: Place<'_>) -> Problem {
+        let known = || {
+            let known = self.targets.keys().copied().chain(self.config.published.iter().map(String::as_str));
+            let mut known: Vec<&str> = known.collect();
+            known.sort_unstable();
+            known
+        };
+        let closest = match self.suggestions.closest(target, known) {
+            Some(closest) => format!("did you mean {closest}? "),
+            None => String::new(),
+        };
+        place.problem("unknown-target", format!("no layer of the tree has the target {target}")).help(format!(
+            "{closest}a layer that exists in the registry only is named in image-builder.toml: published = \
+             [\"{target}\"]"
+        ))
+    }
+
+    fn product(
+        &self,
+        name: &str,
+        parts: &Parts<'_>,
+        full: String,
+        place: Place<'_>,
+        findings: &mut Findings,
+    ) -> Option<Meaning> {
+        valid(&full, place, findings)?;
+        let tag = parts.tag.unwrap_or("latest");
+        let image = parts.name.to_owned();
+        let version = (parts.digest.is_none() && BuildTag::parse(tag).is_none()).then(|| tag.to_owned());
+        findings.guideline(
+            self.config,
+            place.problem("from-rel", format!("{name} is a product, with a compat in it")).help(
+                "stand on the science layer instead: sci/{target}:{version}, so that changes there are seen",
+            ),
+        );
+        Some(Meaning::Product { reference: full, name: name.to_owned(), image, version })
+    }
+
+    /// An image of somebody else's. One that is named as a layer or a product of the tree is, whatever its tag, was
+    /// perhaps meant to be that.
+    fn external(&self, text: &str, place: Place<'_>, findings: &mut Findings) -> Option<Meaning> {
+        let image = valid(text, place, findings)?;
+        let last = image.repository.rsplit('/').next().unwrap_or_default();
+        let meant = match self.config.level(LIKE_LAYER) {
+            Level::Allow => None,
+            Level::Warn | Level::Deny => self.meant(last, image.tag.as_deref(), place.own),
+        };
+        let is_like_ours = meant.is_some();
+        if let Some(layer) = meant
+            && findings.wants(self.config, LIKE_LAYER)
+        {
+            let descriptor = &self.side.science[layer].descriptor;
+            let (target, version) = (&descriptor.target, &descriptor.version);
+            let name = image.name();
+            let repo = self
+                .repos
+                .iter()
+                .find(|repo| name.strip_prefix(repo.as_str()).is_some_and(|rest| rest.starts_with('/')));
+            let path = self.path(layer);
+            let message = match repo {
+                Some(repo) => {
+                    format!("{text} lies under {repo}, but is not what this tree builds: that is {path}")
+                }
+                None if !image.has_registry && !text.contains('/') => {
+                    format!("{text} is docker.io's image, though {path} has that name")
+                }
+                None => format!("{text} is an image of another maker, though {path} has that name"),
+            };
+            let problem = place.problem(LIKE_LAYER, message);
+            let help = format!("write sci/{target}:{version} to stand on that layer");
+            let help = if repo.is_none() {
+                format!("{help}; if the other is meant, {LIKE_LAYER} = \"allow\" under [check] says so")
+            } else {
+                help
+            };
+            findings.guideline(self.config, problem.help(help));
+        }
+        Some(Meaning::External { reference: image.to_string(), is_like_ours })
+    }
+
+    /// The layer that has this target, or one of the product of this name. None where that is the layer's own name:
+    /// it may well be built on the image that it is named after.
+    fn meant(&self, name: &str, tag: Option<&str>, own: Option<usize>) -> Option<usize> {
+        if let Some(layer) = self.targets.get(name).copied() {
+            return (own != Some(layer)).then_some(layer);
+        }
+        let layers = self.images.get(name)?;
+        if own.is_some_and(|own| layers.contains(&own)) {
+            return None;
+        }
+        let has_tag = |layer: &&usize| Some(self.side.science[**layer].descriptor.version.as_str()) == tag;
+        layers.iter().rev().find(has_tag).or(layers.last()).copied()
+    }
+
+    /// What stands behind `{repo}/`, the tree's own repo or one of its aliases, where that is one of our families. Of
+    /// repos that begin alike, the longest one is meant.
+    fn behind_a_repo<'t>(&self, text: &'t str) -> Option<&'t str> {
+        [self.repo, &self.config.repo]
+            .into_iter()
+            .chain(self.config.aliases.iter().map(String::as_str))
+            .filter_map(|repo| text.strip_prefix(repo)?.strip_prefix('/'))
+            .filter(|ours| ours.starts_with("sci/") || ours.starts_with("rel/"))
+            .min_by_key(|ours| ours.len())
+    }
+
+    fn layer_of_moving_tag(&self, text: &str) -> Option<usize> {
+        let (target, tag) = text.split_once(':')?;
+        let layer = *self.targets.get(target)?;
+        (self.side.science[layer].descriptor.version.as_str() == tag).then_some(layer)
+    }
+
+    fn path(&self, layer: usize) -> &str {
+        self.side.science[layer].path()
+    }
+}
+
+fn valid(text: &str, place: Place<'_>, findings: &mut Findings) -> Option<ImageName> {
+    match ImageName::parse(text) {
+        Ok(image) => Some(image),
+        Err(error) => {
+            findings.refuse(place.problem("bad-reference", error.to_string()).help(
+                "a reference is [host/]path:tag or [host/]path@sha256:…, in lower case before the tag",
+            ));
+            None
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! One side of a comparison, understood layer by layer: descriptors, Dockerfiles, ignore files.
+//!
+//! Does not know how layers relate; see [`crate::tree::model`]. A layer that both sides hold alike is understood
+//! once.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use plan::Kind;
+
+use crate::diagnostics::finding::Findings;
+use crate::parse::config::Config;
+use crate::parse::dockerfile::{self, Dockerfile, Fragment, Noticed};
+use crate::parse::dockerignore::{self, Ignore};
+use crate::parse::{descriptor, test_scripts};
+use crate::tree::copy_sources::{self, Files};
+use crate::tree::{LayerFiles, Mode, SourceFile, Tree, TreeFile};
+use crate::{Problem, parallel};
+
+/// The descriptor's name in a layer's directory.
+pub(crate) const DESCRIPTOR: &str = "sciserver-image.json";
+/// The Dockerfile's name in a layer's directory.
+pub(crate) const DOCKERFILE: &str = "Dockerfile";
+/// Files of a compat layer that are no part of its context.
+const NOT_IN_COMPAT: [&str; 4] = [DESCRIPTOR, DOCKERFILE, ".dockerignore", "Dockerfile.dockerignore"];
+
+/// So many are understood faster than a thread starts.
+const SHARE: usize = 16;
+
+/// A science layer whose descriptor could be read.
+#[derive(Debug)]
+pub(crate) struct ScienceLayer {
+    pub(crate) files: Arc<LayerFiles>,
+    pub(crate) descriptor: descriptor::Science,
+    /// `None` when there is none, or none that can be read.
+    pub(crate) dockerfile: Option<Dockerfile>,
+    ignore: Option<Arc<Ignore>>,
+}
+
+/// A compat layer whose descriptor could be read.
+#[derive(Debug)]
+pub(crate) struct CompatLayer {
+    pub(crate) files: Arc<LayerFiles>,
+    pub(crate) descriptor: descriptor::CompatLayer,
+    /// `None` when there is none, or none that can be read.
+    pub(crate) fragment: Option<Fragment>,
+    ignore: Option<Arc<Ignore>>,
+}
+
+impl ScienceLayer {
+    /// `science/nist`.
+    pub(crate) fn path(&self) -> &str {
+        &self.files.path
+    }
+
+    /// The files that decide what a build makes, besides the contents of the Dockerfile.
+    pub(crate) fn context(&self) -> impl Iterator<Item = &TreeFile> {
+        let ignore = self.ignore.as_deref();
+        self.files.files.iter().filter(move |file| match file.path.as_str() {
+            DESCRIPTOR => false,
+            // COPY sees its mode as well.
+            DOCKERFILE => file.mode != Mode::File && !is_hidden(ignore, file),
+            path => !ignore.is_some_and(|ignore| ignore.excludes(path)),
+        })
+    }
+
+    /// The files that `COPY` sees: as [`ScienceLayer::context`], with the Dockerfile and without `.dockerignore`,
+    /// as its patterns say.
+    pub(crate) fn sent(&self) -> impl Iterator<Item = &TreeFile> {
+        let ignore = self.ignore.as_deref();
+        self.files.files.iter().filter(move |file| file.path != DESCRIPTOR && !is_hidden(ignore, file))
+    }
+
+    /// What `COPY` finds: the Dockerfile of the tree is among it.
+    pub(crate) fn copied(&self) -> Files<'_> {
+        Files { files: &self.files.files, ignore: self.ignore.as_deref(), never: &[DESCRIPTOR] }
+    }
+
+    /// What a builder would say of the Dockerfile, and of what it copies from its context.
+    fn noticed(&self) -> Option<Noticed> {
+        let (file, dockerfile) = (self.files.dockerfile.as_ref()?, self.dockerfile.as_ref()?);
+        let mut noticed = dockerfile.noticed.clone();
+        let missing = copy_sources::missing(file, &dockerfile.taken, &[self.copied()]);
+        noticed.defects.extend(missing.defects);
+        noticed.warnings.extend(missing.warnings);
+        Some(noticed)
+    }
+
+    /// A problem at a field of the descriptor; where that has its default, at the image's name.
+    pub(crate) fn problem(&self, field: &str, code: &'static str, message: String) -> Problem {
+        let file = &self.files.descriptor;
+        let problem = Problem::in_file(code, &file.path, message);
+        match self.descriptor.place(field).or(self.descriptor.place("image")) {
+            Some(place) => problem.span(&file.text, place),
+            None => problem,
+        }
+    }
+}
+
+impl CompatLayer {
+    /// `compat/jupyter`.
+    pub(crate) fn path(&self) -> &str {
+        &self.files.path
+    }
+
+    /// `jupyter`: what descriptors call it.
+    pub(crate) fn name(&self) -> &str {
+        compat_name(&self.files.path)
+    }
+
+    /// What a build is sent of it.
+    pub(crate) fn context(&self) -> impl Iterator<Item = &TreeFile> {
+        let ignore = self.ignore.as_deref();
+        let counts =
+            move |file: &&TreeFile| !NOT_IN_COMPAT.contains(&file.path.as_str()) && !is_hidden(ignore, file);
+        self.files.files.iter().filter(counts)
+    }
+
+    /// What `COPY` finds of it.
+    pub(crate) fn copied(&self) -> Files<'_> {
+        Files { files: &self.files.files, ignore: self.ignore.as_deref(), never: &NOT_IN_COMPAT }
+    }
+}
+
+/// The name of the compat layer at a path.
+pub(crate) fn compat_name(path: &str) -> &str {
+    path.strip_prefix("compat/").unwrap_or(path)
+}
+
+/// What identifies a layer's Dockerfile: its contents as git knows them, whatever line ends it has on disk.
+pub(crate) fn dockerfile_identity(files: &LayerFiles) -> Option<Cow<'_, str>> {
+    let text = files.dockerfile.as_ref()?;
+    let file = files.files.binary_search_by(|file| file.path.as_str().cmp(DOCKERFILE));
+    // Of a link, git knows where it leads, and not what is there.
+    let file = file.ok().filter(|at| !matches!(files.files[*at].mode, Mode::Symlink(_)));
+    Some(file.map_or(Cow::Borrowed(text.text.as_str()), |at| files.files[at].id.to_string().into()))
+}
+
+fn is_hidden(ignore: Option<&Ignore>, file: &TreeFile) -> bool {
+    ignore.is_some_and(|ignore| ignore.hides(&file.path))
+}
+
+/// One side of a comparison.
+#[derive(Debug, Default)]
+pub(crate) struct Side {
+    /// By path. Without those of which another has the target.
+    pub(crate) science: Vec<Arc<ScienceLayer>>,
+    /// By path.
+    pub(crate) compat: Vec<Arc<CompatLayer>>,
+    /// Layers left out of the lists above, because of their descriptor.
+    pub(crate) broken: Vec<Arc<LayerFiles>>,
+}
+
+impl Side {
+    /// Whether a layer that was left out may be the one that is meant by a name. Where that may be, nothing is
+    /// said about what seems to be missing: it would go away with the real problem.
+    pub(crate) fn may_hide(&self, name: &str) -> bool {
+        let quoted = format!("\"{name}\"");
+        let means = |files: &Arc<LayerFiles>| {
+            files.path.rsplit('/').next() == Some(name) || files.descriptor.text.contains(&quoted)
+        };
+        self.broken.iter().any(means)
+    }
+}
+
+/// Understands layers, each once.
+pub(crate) struct Reader<'a> {
+    config: &'a Config,
+    allowed_frontends: &'a [String],
+    /// By address: the `Arc`s are those of both trees, which outlive this.
+    read: HashMap<usize, Understood>,
+}
+
+/// Ignore files that were understood, by their text: in many trees, layers have the same one.
+type Ignores = HashMap<String, Arc<Ignore>>;
+
+#[derive(Clone)]
+enum Layer {
+    Science(Arc<ScienceLayer>),
+    Compat(Arc<CompatLayer>),
+    Broken,
+}
+
+#[derive(Clone)]
+struct Understood {
+    layer: Layer,
+    findings: Findings,
+    /// Guidelines that it breaks: of no interest at the base of a comparison.
+    guidelines: Vec<Problem>,
+    /// What a builder would say of it: of no interest there either.
+    noticed: Noticed,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(config: &'a Config, allowed_frontends: &'a [String]) -> Self {
+        Self { config, allowed_frontends, read: HashMap::new() }
+    }
+
+    /// Understands a tree, as far as it can be, and tells what cannot.
+    pub(crate) fn side(&mut self, tree: &Tree, findings: &mut Findings) -> Side {
+        let mut side = Side::default();
+        let mut layers: Vec<&Arc<LayerFiles>> = tree.layers.iter().collect();
+        layers.sort_by(|a, b| a.path.cmp(&b.path));
+        findings.problems.extend(tree.problems.iter().cloned());
+        self.understand(&layers);
+        for files in layers {
+            let read = &self.read[&address(files)];
+            findings.extend(read.findings.clone());
+            for guideline in &read.guidelines {
+                findings.guideline(self.config, guideline.clone());
+            }
+            if findings.wants_defects() {
+                findings.problems.extend(read.noticed.defects.iter().cloned());
+                findings.warnings.extend(read.noticed.warnings.iter().cloned());
+            }
+            if files.dockerfile.is_none() {
+                missing_dockerfile(files, tree, findings);
+            }
+            match &read.layer {
+                Layer::Science(layer) => side.science.push(Arc::clone(layer)),
+                Layer::Compat(layer) => side.compat.push(Arc::clone(layer)),
+                Layer::Broken => side.broken.push(Arc::clone(files)),
+            }
+        }
+        one_of_each_target(&mut side, findings);
+        side
+    }
+
+    /// Understands those that were not met before.
+    fn understand(&mut self, layers: &[&Arc<LayerFiles>]) {
+        let new = |files: &&&Arc<LayerFiles>| !self.read.contains_key(&address(files));
+        let new: Vec<&Arc<LayerFiles>> = layers.iter().filter(new).copied().collect();
+        let understood = parallel::each(&new, SHARE, Ignores::new, |ignores, share| {
+            share.iter().map(|files| self.understood(files, ignores)).collect::<Vec<_>>()
+        });
+        self.read.extend(new.iter().map(|files| address(files)).zip(understood.into_iter().flatten()));
+    }
+
+    fn understood(&self, files: &Arc<LayerFiles>, ignores: &mut Ignores) -> Understood {
+        let mut findings = Findings::default();
+        let ignore = ignore(files.ignore_file.as_deref(), ignores, &mut findings);
+        let (layer, guidelines) = match files.kind {
+            Kind::Science => self::science(files, ignore, self.config, self.allowed_frontends, &mut findings),
+            Kind::Compat => self::compat(files, ignore, &mut findings),
+        };
+        let noticed = match &layer {
+            Layer::Science(layer) => layer.noticed(),
+            Layer::Compat(layer) => layer.fragment.as_ref().map(|fragment| fragment.noticed.clone()),
+            Layer::Broken => None,
+        };
+        Understood { layer, findings, guidelines, noticed: noticed.unwrap_or_default() }
+    }
+}
+
+fn address(files: &Arc<LayerFiles>) -> usize {
+    Arc::as_ptr(files).addr()
+}
+
+fn missing_dockerfile(files: &LayerFiles, tree: &Tree, findings: &mut Findings) {
+    let path = format!("{}/{DOCKERFILE}", files.path);
+    if tree.problems.iter().any(|problem| problem.file.as_deref() == Some(&path)) {
+        return;
+    }
+    let help = match files.kind {
+        Kind::Science => "write one, or remove the directory's sciserver-image.json; git must track it",
+        Kind::Compat => {
+            "write one, it may be empty, or remove the directory's sciserver-image.json; git must track it"
+        }
+    };
+    findings.refuse(
+        Problem::in_file("no-dockerfile", path, format!("the layer {} has no Dockerfile", files.path))
+            .help(help),
+    );
+}
+
+fn science(
+    files: &Arc<LayerFiles>,
+    ignore: Option<Arc<Ignore>>,
+    config: &Config,
+    allowed: &[String],
+    findings: &mut Findings,
+) -> (Layer, Vec<Problem>) {
+    let directory = files.path.rsplit('/').next().unwrap_or_default();
+    let (descriptor, problems, guidelines) = descriptor::science(&files.descriptor, directory);
+    let sound = problems.is_empty();
+    findings.problems.extend(problems);
+    let nothing = BTreeMap::new();
+    let args = descriptor.as_ref().map_or(&nothing, |descriptor| &descriptor.args);
+    let dockerfile = files.dockerfile.as_ref().and_then(|file| {
+        match dockerfile::parse(file, args, &config.platform, allowed) {
+            Ok(dockerfile) => Some(dockerfile),
+            // A value that the Dockerfile lacks may stand where the descriptor is broken.
+            Err(problems) => {
+                let certain = |problem: &Problem| sound || problem.code != "unknown-reference";
+                findings.problems.extend(problems.into_iter().filter(certain));
+                None
+            }
+        }
+    });
+    if let Some(descriptor) = &descriptor {
+        findings.problems.extend(test_scripts::problems(files, descriptor.tests()));
+    }
+    let layer = match descriptor {
+        Some(descriptor) => Layer::Science(Arc::new(ScienceLayer {
+            files: Arc::clone(files),
+            descriptor,
+            dockerfile,
+            ignore,
+        })),
+        None => Layer::Broken,
+    };
+    (layer, guidelines)
+}
+
+fn compat(
+    files: &Arc<LayerFiles>,
+    ignore: Option<Arc<Ignore>>,
+    findings: &mut Findings,
+) -> (Layer, Vec<Problem>) {
+    let (descriptor, problems, guidelines) = descriptor::compat(&files.descriptor);
+    findings.problems.extend(problems);
+    let nothing = BTreeMap::new();
+    let args = descriptor.as_ref().map_or(&nothing, |descriptor| &descriptor.args);
+    let fragment = files.dockerfile.as_ref().and_then(|file| match dockerfile::fragment(file, args) {
+        Ok(fragment) => Some(fragment),
+        Err(problems) => {
+            findings.problems.extend(problems);
+            None
+        }
+    });
+    if let Some(descriptor) = &descriptor {
+        findings.problems.extend(test_scripts::problems(files, descriptor.tests()));
+    }
+    let layer = match descriptor {
+        Some(descriptor) => {
+            Layer::Compat(Arc::new(CompatLayer { files: Arc::clone(files), descriptor, fragment, ignore }))
+        }
+        None => Layer::Broken,
+    };
+    (layer, guidelines)
+}
+
+fn ignore(file: Option<&SourceFile>, known: &mut Ignores, findings: &mut Findings) -> Option<Arc<Ignore>> {
+    let file = file?;
+    if let Some(known) = known.get(&file.text) {
+        return Some(Arc::clone(known));
+    }
+    match dockerignore::parse(file) {
+        Ok(ignore) => {
+            let ignore = Arc::new(ignore);
+            known.insert(file.text.clone(), Arc::clone(&ignore));
+            Some(ignore)
+        }
+        Err(problems) => {
+            findings.problems.extend(problems);
+            None
+        }
+    }
+}
+
+/// Keeps the first layer of each target, by path, and tells of the others.
+fn one_of_each_target(side: &mut Side, findings: &mut Findings) {
+    let mut first: HashMap<String, Arc<ScienceLayer>> = HashMap::new();
+    let (kept, doubles): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut side.science).into_iter().partition(|layer| {
+            match first.entry(layer.descriptor.target.as_str().to_owned()) {
+                Entry::Occupied(_) => false,
+                Entry::Vacant(entry) => {
+                    entry.insert(Arc::clone(layer));
+                    true
+                }
+            }
+        });
+    side.science = kept;
+    for layer in doubles {
+        let target = &layer.descriptor.target;
+        let other = first[target.as_str()].path();
+        findings.refuse(
+            layer
+                .problem("target", "duplicate-target", format!("target {target} is that of {other} too"))
+                .help("give one of the two another \"target\"; images and labels are named by it"),
+        );
+        side.broken.push(Arc::clone(&layer.files));
+    }
+}

@@ -1,0 +1,148 @@
+//! The inputs of the planner as plain values: what `source` read, before anybody understood it.
+
+pub(crate) mod base_chains;
+pub(crate) mod compat_stack;
+pub(crate) mod copy_sources;
+pub(crate) mod graph;
+pub(crate) mod image_reference;
+pub(crate) mod layers;
+pub(crate) mod model;
+pub(crate) mod names;
+pub(crate) mod onbuild;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use plan::{Expect, Kind, Revision};
+
+use crate::Problem;
+
+pub use crate::blob_id::BlobId;
+
+/// All that a plan is made from, besides what was asked for.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// The commit that names come from.
+    pub revision: Revision,
+    /// The right-hand side of the comparison: what would be built.
+    pub now: Tree,
+    /// The left-hand side.
+    pub base: Base,
+}
+
+/// The left-hand side of a comparison.
+#[derive(Debug, Clone)]
+pub enum Base {
+    /// A commit's tree.
+    Commit {
+        /// All hex digits of its id.
+        commit: String,
+        /// What it holds.
+        tree: Tree,
+    },
+    /// There is none: the repository's first commit.
+    Empty,
+}
+
+/// One side of a comparison: the two roots of a source tree and its configuration file.
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    /// `image-builder.toml`.
+    pub config: Option<Arc<SourceFile>>,
+    /// Every directory with a descriptor, sorted by path. A layer that both sides hold alike is the same
+    /// `Arc`, so that it needs to be understood only once.
+    pub layers: Vec<Arc<LayerFiles>>,
+    /// What could not be read, with a layer's path as far as one is concerned.
+    pub problems: Vec<Problem>,
+    /// What lies on disk and is not in git, though it looks like a part of the tree: worth a warning.
+    pub notices: Vec<Problem>,
+}
+
+/// A layer's directory, as text and file ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerFiles {
+    /// Which of the two roots it lies under.
+    pub kind: Kind,
+    /// Below the source tree's root: `science/nist`.
+    pub path: String,
+    /// The same, as an absolute path of this machine; empty where the files are in git alone.
+    pub directory: PathBuf,
+    /// `sciserver-image.json`.
+    pub descriptor: Arc<SourceFile>,
+    /// `Dockerfile`, if there is one.
+    pub dockerfile: Option<Arc<SourceFile>>,
+    /// `Dockerfile.dockerignore`, else `.dockerignore`, if there is one.
+    pub ignore_file: Option<Arc<SourceFile>>,
+    /// The scripts that the descriptor names as tests, by their path below the layer's directory: those that are
+    /// files, and could be read.
+    pub scripts: BTreeMap<String, SourceFile>,
+    /// Every file of the directory that counts (tracked, and what flags add), those above included,
+    /// sorted by path.
+    pub files: Vec<TreeFile>,
+}
+
+/// A file whose text matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Below the source tree's root.
+    pub path: String,
+    /// Its text. A byte order mark is still there.
+    pub text: String,
+}
+
+/// A file of which only identity matters. A tree has many: what can be told from the rest is not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeFile {
+    /// Below the layer's directory, with `/`.
+    pub path: String,
+    /// What git knows of its mode.
+    pub mode: Mode,
+    /// Of its contents as git knows them.
+    pub id: BlobId,
+    /// What its contents on disk must be when it is sent; `None` for the left-hand side and for links.
+    pub on_disk: Option<OnDisk>,
+}
+
+impl TreeFile {
+    /// What whoever sends its contents must find. Where nobody looked at the disk, what git has.
+    #[must_use]
+    pub fn expect(&self) -> Expect {
+        match &self.on_disk {
+            Some(OnDisk::Sha256(digest) | OnDisk::Other { sha256: Some(digest) }) => {
+                Expect::Sha256(digest.to_string())
+            }
+            Some(OnDisk::Blob | OnDisk::Other { sha256: None } | OnDisk::Lacking(_)) | None => {
+                Expect::GitBlob(self.id.to_string())
+            }
+        }
+    }
+}
+
+/// What the contents of a file are on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OnDisk {
+    /// Those that git knows.
+    Blob,
+    /// Others: attributes of the tree convert them, or Git LFS keeps them. SHA-256, in hex.
+    Sha256(Box<str>),
+    /// Not those that the commit stands for, since settings of this machine decide what is on disk. What is
+    /// sent comes from git: see [`crate::git::contents_of_commit`].
+    Other {
+        /// SHA-256 of what is sent, in hex; `None` where it is the blob.
+        sha256: Option<Box<str>>,
+    },
+    /// Not what the commit stands for, and that cannot be had: what is wrong, told where it is sent.
+    Lacking(Box<Problem>),
+}
+
+/// The modes that git keeps of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// 100644
+    File,
+    /// 100755
+    Executable,
+    /// 120000, with the link's target.
+    Symlink(String),
+}

@@ -1,0 +1,465 @@
+//! One side of a comparison as a whole: who needs whom, what is final, which stacks there are.
+//!
+//! Knows nothing of the other side. What is wrong goes to the findings; what depends on something wrong is then
+//! left out without a word, so that one mistake makes one finding.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use hashbrown::HashMap;
+use plan::{Name, Role, Span, Version};
+
+use crate::Problem;
+use crate::diagnostics::finding::Findings;
+use crate::parse::config::Config;
+use crate::parse::descriptor::Compat;
+use crate::parse::dockerfile::{ImageReference, Platform};
+use crate::tree::base_chains::{Chains, Link, Stand};
+use crate::tree::compat_stack::{self, Overlay};
+use crate::tree::copy_sources::{self, Files};
+use crate::tree::graph::Graph;
+use crate::tree::image_reference::{Catalog, Meaning, Place};
+use crate::tree::layers::{CompatLayer, ScienceLayer, Side, compat_name};
+use crate::tree::{SourceFile, onbuild};
+use crate::views::suggest::Suggestions;
+
+/// Of one descriptor, so many includes that do not exist are shown with their place.
+const MOST_MARKED: usize = 50;
+
+/// `image:version`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ProductName {
+    pub(crate) image: Name,
+    pub(crate) version: Version,
+}
+
+impl fmt::Display for ProductName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.image, self.version)
+    }
+}
+
+/// An image that a Dockerfile needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Need {
+    pub(crate) role: Role,
+    pub(crate) span: Span,
+    pub(crate) line: u32,
+    /// As it is named, variables substituted.
+    pub(crate) text: String,
+    pub(crate) platform: Platform,
+    pub(crate) meaning: Meaning,
+}
+
+/// One side of a comparison. Layers are numbered as in [`Side`].
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    pub(crate) side: Side,
+    /// What each science layer needs, in the order of the Dockerfile.
+    pub(crate) science_needs: Vec<Vec<Need>>,
+    /// What each compat layer's fragment needs.
+    pub(crate) compat_needs: Vec<Vec<Need>>,
+    /// The layers that each compat layer includes.
+    pub(crate) includes: Vec<Vec<usize>>,
+    /// Which science layer depends on which.
+    pub(crate) graph: Graph,
+    /// What science layers stand on.
+    pub(crate) chains: Chains,
+    /// The final layer of each image and version that has exactly one.
+    pub(crate) finals: BTreeMap<ProductName, usize>,
+    /// Images and versions whose final layer cannot be told; why is among the findings.
+    doubtful: BTreeSet<ProductName>,
+    targets: HashMap<String, usize>,
+    compats: HashMap<String, usize>,
+}
+
+impl Survey {
+    /// Looks at a side as a whole.
+    pub(crate) fn new(side: Side, config: &Config, repo: &str, findings: &mut Findings) -> Self {
+        let catalog = Catalog::new(config, repo, &side);
+        let mut unknown = vec![false; side.science.len()];
+        let mut science_needs = Vec::with_capacity(side.science.len());
+        for (index, layer) in side.science.iter().enumerate() {
+            let references = layer.dockerfile.as_ref().map_or(&[][..], |dockerfile| &dockerfile.references);
+            let file = layer.files.dockerfile.as_deref();
+            let (needs, base_unknown) = needs(references, file, Some(index), &catalog, findings);
+            unknown[index] = base_unknown || layer.dockerfile.is_none();
+            science_needs.push(needs);
+        }
+        let mut compat_needs = Vec::with_capacity(side.compat.len());
+        for layer in &side.compat {
+            let references = layer.fragment.as_ref().map_or(&[][..], |fragment| &fragment.references);
+            let file = layer.files.dockerfile.as_deref();
+            compat_needs.push(needs(references, file, None, &catalog, findings).0);
+        }
+        let inherited = onbuild::inherited(&side, &science_needs, &catalog, config, findings);
+        drop(catalog);
+        let targets = side
+            .science
+            .iter()
+            .enumerate()
+            .map(|(index, layer)| (layer.descriptor.target.as_str().to_owned(), index))
+            .collect();
+        let compats =
+            side.compat.iter().enumerate().map(|(index, layer)| (layer.name().to_owned(), index)).collect();
+        let mut parents: Vec<Vec<usize>> =
+            science_needs.iter().map(|needs| layers_in(needs).collect()).collect();
+        for (layer, more) in inherited {
+            parents[layer].push(more);
+        }
+        let mut survey = Self {
+            graph: Graph::new(parents),
+            chains: chains(&side, &science_needs, &unknown),
+            side,
+            science_needs,
+            compat_needs,
+            targets,
+            compats,
+            ..Self::default()
+        };
+        survey.find_finals(findings);
+        survey.find_compat(findings);
+        survey.find_cycles(findings);
+        onbuild::of_products(&survey, config, findings);
+        survey.check_versions(findings);
+        survey.check_finals_have_a_compat(config, findings);
+        survey
+    }
+
+    /// The science layer of a target.
+    pub(crate) fn layer_of_target(&self, target: &str) -> Option<usize> {
+        self.targets.get(target).copied()
+    }
+
+    /// The compat layer of a name.
+    pub(crate) fn compat_of_name(&self, name: &str) -> Option<usize> {
+        self.compats.get(name).copied()
+    }
+
+    /// The name of the compat layer that a science layer's descriptor gives.
+    pub(crate) fn compat_name_of(&self, layer: usize) -> Option<&str> {
+        match &self.side.science[layer].descriptor.compat {
+            Compat::Layer(name) => Some(name),
+            Compat::Unset | Compat::None => None,
+        }
+    }
+
+    /// Image and version of a science layer.
+    pub(crate) fn product_of(&self, layer: usize) -> ProductName {
+        let descriptor = &self.side.science[layer].descriptor;
+        ProductName { image: descriptor.image.clone(), version: descriptor.version.clone() }
+    }
+
+    /// Products with their final layer and their compat layer.
+    pub(crate) fn products(&self) -> impl Iterator<Item = (&ProductName, usize, usize)> {
+        self.finals.iter().filter_map(|(name, layer)| {
+            let compat = self.compat_of_name(self.compat_name_of(*layer)?)?;
+            Some((name, *layer, compat))
+        })
+    }
+
+    /// The compat layers of the stack that has this one on top.
+    pub(crate) fn stack(&self, top: usize) -> Vec<usize> {
+        compat_stack::order(top, &self.includes)
+    }
+
+    /// Whether nothing sure can be said of an image and version, for reasons that are among the findings.
+    pub(crate) fn in_doubt(&self, product: &ProductName) -> bool {
+        self.doubtful.contains(product) || self.side.may_hide(product.image.as_str())
+    }
+
+    fn find_finals(&mut self, findings: &mut Findings) {
+        let mut candidates: BTreeMap<ProductName, Vec<usize>> = BTreeMap::new();
+        for layer in 0..self.side.science.len() {
+            let finals = candidates.entry(self.product_of(layer)).or_default();
+            if self.chains.is_final[layer] {
+                finals.push(layer);
+            }
+        }
+        let mut certain = Vec::with_capacity(candidates.len());
+        for (product, finals) in candidates {
+            match finals[..] {
+                [layer] => {
+                    certain.push((product, layer));
+                    continue;
+                }
+                // All in a cycle, or any of them may stand on another: that is told elsewhere.
+                [] => {}
+                [first, ..] => {
+                    let unsure = finals.iter().any(|layer| self.chains.unknown[*layer]);
+                    if !unsure && !self.side.may_hide(product.image.as_str()) {
+                        findings.refuse(self.several_finals(&product, first, &finals));
+                    }
+                }
+            }
+            self.doubtful.insert(product);
+        }
+        self.finals = certain.into_iter().collect();
+    }
+
+    fn several_finals(&self, product: &ProductName, first: usize, finals: &[usize]) -> Problem {
+        let paths: Vec<&str> = finals.iter().map(|layer| self.path(*layer)).collect();
+        let base = &self.side.science[first].descriptor;
+        let last = &self.side.science[finals[finals.len() - 1]];
+        last.problem(
+            "version",
+            "several-finals",
+            format!("{product} has several final layers: {}", paths.join(", ")),
+        )
+        .help(format!(
+            "let one stand on the other (FROM sci/{}:{}), or give one another version or image",
+            base.target, base.version
+        ))
+    }
+
+    fn find_compat(&mut self, findings: &mut Findings) {
+        let known: Vec<&str> = self.side.compat.iter().map(|layer| layer.name()).collect();
+        let broken = |name: &str| self.side.broken.iter().any(|files| compat_name(&files.path) == name);
+        let suggestions = Suggestions::default();
+        let help = |name: &str| match suggestions.closest(name, || known.clone()) {
+            Some(closest) => format!("did you mean {closest}?"),
+            None => format!("a compat layer is a directory under compat/: compat/{name} with a descriptor"),
+        };
+        for layer in &self.side.science {
+            if let Compat::Layer(name) = &layer.descriptor.compat
+                && !self.compats.contains_key(name)
+                && !broken(name)
+            {
+                findings.refuse(
+                    layer
+                        .problem("compat", "unknown-compat", format!("there is no compat layer {name}"))
+                        .help(help(name)),
+                );
+            }
+        }
+        let mut includes = Vec::new();
+        for layer in &self.side.compat {
+            let mut marked = 0..MOST_MARKED;
+            for name in &layer.descriptor.includes {
+                if !self.compats.contains_key(name) && !broken(name) {
+                    let message = format!("there is no compat layer {name} to include");
+                    let problem = match marked.next() {
+                        Some(_) => at_include(layer, name, "unknown-include", message),
+                        None => Problem::in_file("unknown-include", &layer.files.descriptor.path, message),
+                    };
+                    findings.refuse(problem.help(help(name)));
+                }
+            }
+            let known = layer.descriptor.includes.iter().filter_map(|name| self.compats.get(name).copied());
+            includes.push(known.collect());
+        }
+        self.includes = includes;
+        for cycle in Graph::new(self.includes.clone()).cycles() {
+            let first = &self.side.compat[cycle[0]];
+            let names = cycle.iter().chain(&cycle[..1]).map(|layer| self.side.compat[*layer].path());
+            let names: Vec<&str> = names.collect();
+            let next = self.side.compat[cycle[1 % cycle.len()]].name();
+            let message = format!("compat layers include each other: {}", names.join(" → "));
+            findings.refuse(
+                at_include(first, next, "include-cycle", message).help("take one of these includes away"),
+            );
+        }
+        for top in self.tops() {
+            let layers: Vec<&CompatLayer> =
+                self.stack(top).into_iter().map(|layer| &*self.side.compat[layer]).collect();
+            if layers.len() > 1 {
+                findings.problems.extend(Overlay::new(&layers).problems);
+            }
+            if findings.wants_defects() {
+                copied_in_stack(&layers, findings);
+            }
+        }
+    }
+
+    /// Compat layers that are on top of a stack: those that a science layer names, and those that no other includes.
+    pub(crate) fn tops(&self) -> BTreeSet<usize> {
+        let named =
+            (0..self.side.science.len()).filter_map(|layer| self.compat_of_name(self.compat_name_of(layer)?));
+        let included: BTreeSet<usize> = self.includes.iter().flatten().copied().collect();
+        let apart = (0..self.side.compat.len()).filter(|layer| !included.contains(layer));
+        named.chain(apart).collect()
+    }
+
+    /// A cycle may lead through a product: a layer on a product needs its final layer, and all that the
+    /// fragments of its stack copy from.
+    fn find_cycles(&self, findings: &mut Findings) {
+        let mut through: HashMap<(usize, usize), String> = HashMap::new();
+        let mut parents: Vec<Vec<usize>> =
+            (0..self.side.science.len()).map(|layer| self.graph.parents(layer).to_vec()).collect();
+        for (layer, needs) in self.science_needs.iter().enumerate() {
+            for need in needs {
+                let Meaning::Product { image, version: Some(version), .. } = &need.meaning else { continue };
+                let (Ok(image), Ok(version)) = (Name::parse(image), Version::parse(version)) else {
+                    continue;
+                };
+                let product = ProductName { image, version };
+                for below in self.made_from(&product) {
+                    if !parents[layer].contains(&below) {
+                        through.insert((layer, below), format!("rel/{product}"));
+                        parents[layer].push(below);
+                    }
+                }
+            }
+        }
+        for cycle in Graph::new(parents).cycles() {
+            let mut names = vec![self.path(cycle[0]).to_owned()];
+            for (at, layer) in cycle.iter().enumerate() {
+                let next = cycle[(at + 1) % cycle.len()];
+                names.extend(through.get(&(*layer, next)).cloned());
+                names.push(self.path(next).to_owned());
+            }
+            let next = cycle[1 % cycle.len()];
+            findings.refuse(self.cycle(cycle[0], next, &names));
+        }
+    }
+
+    fn cycle(&self, layer: usize, next: usize, names: &[String]) -> Problem {
+        let files = &self.side.science[layer].files;
+        let path = files.dockerfile.as_ref().map_or(&files.path, |file| &file.path);
+        let problem =
+            Problem::in_file("cycle", path, format!("layers need each other: {}", names.join(" → ")))
+                .help("one of these references must go, or name a build tag: then it is no dependency");
+        let needs = &self.science_needs[layer];
+        let need = needs
+            .iter()
+            .find(|need| need.meaning == Meaning::Layer(next))
+            .or_else(|| needs.iter().find(|need| matches!(need.meaning, Meaning::Product { .. })));
+        match (need, &files.dockerfile) {
+            (Some(need), Some(file)) => problem.span(&file.text, need.span.start..need.span.end),
+            _ => problem,
+        }
+    }
+
+    /// The science layers that a product's image is made from, at once.
+    fn made_from(&self, product: &ProductName) -> Vec<usize> {
+        let Some(layer) = self.finals.get(product).copied() else { return Vec::new() };
+        let compat = self.compat_name_of(layer).and_then(|name| self.compat_of_name(name));
+        let fragments = compat.map(|top| self.stack(top)).unwrap_or_default();
+        let copied = fragments.iter().flat_map(|compat| layers_in(&self.compat_needs[*compat]));
+        std::iter::once(layer).chain(copied).collect()
+    }
+
+    fn check_versions(&self, findings: &mut Findings) {
+        for (layer, below) in &self.chains.higher_below {
+            let (upper, lower) = (&self.side.science[*layer], &self.side.science[*below]);
+            let message = format!(
+                "{} {} stands on {}, which is {} {}",
+                upper.descriptor.image,
+                upper.descriptor.version,
+                lower.path(),
+                lower.descriptor.image,
+                lower.descriptor.version
+            );
+            findings.refuse(
+                upper
+                    .problem("version", "version-below", message)
+                    .help(format!("give it a version of at least {}", lower.descriptor.version)),
+            );
+        }
+    }
+
+    fn check_finals_have_a_compat(&self, config: &Config, findings: &mut Findings) {
+        for (product, layer) in &self.finals {
+            let layer = &self.side.science[*layer];
+            if layer.descriptor.compat == Compat::Unset {
+                findings.guideline(
+                    config,
+                    layer
+                        .problem("image", "no-compat", format!("{product} ends here and has no compat: nobody can run it"))
+                        .help("name a compat layer (\"compat\": \"…\"), or write \"compat\": null if that is meant"),
+                );
+            }
+        }
+    }
+
+    fn path(&self, layer: usize) -> &str {
+        self.side.science[layer].path()
+    }
+}
+
+/// Each fragment of a stack copies from the files of all its layers.
+fn copied_in_stack(layers: &[&CompatLayer], findings: &mut Findings) {
+    let context: Vec<Files<'_>> = layers.iter().map(|layer| layer.copied()).collect();
+    for layer in layers {
+        let (Some(file), Some(fragment)) = (&layer.files.dockerfile, &layer.fragment) else { continue };
+        let missing = copy_sources::missing(file, &fragment.taken, &context);
+        findings.problems.extend(missing.defects);
+        findings.warnings.extend(missing.warnings);
+    }
+}
+
+/// The science layers of the tree that are needed.
+pub(crate) fn layers_in(needs: &[Need]) -> impl Iterator<Item = usize> {
+    needs.iter().filter_map(|need| match need.meaning {
+        Meaning::Layer(layer) => Some(layer),
+        _ => None,
+    })
+}
+
+/// The image that the last stage stands on.
+pub(crate) fn base(needs: &[Need]) -> Option<&Need> {
+    needs.iter().find(|need| need.role == Role::Base)
+}
+
+fn needs(
+    references: &[ImageReference],
+    file: Option<&SourceFile>,
+    own: Option<usize>,
+    catalog: &Catalog<'_>,
+    findings: &mut Findings,
+) -> (Vec<Need>, bool) {
+    let mut base_unknown = false;
+    let mut needs = Vec::with_capacity(references.len());
+    let named = references.iter().filter_map(|reference| Some((reference, file?)));
+    for (ImageReference { role, span, text, line, platform }, file) in named {
+        let (role, span, line, text) = (*role, *span, *line, text.clone());
+        match catalog.meaning(&text, Place { file, span, line, own }, findings) {
+            Some(meaning) => needs.push(Need { role, span, line, text, platform: platform.clone(), meaning }),
+            None => base_unknown |= role == Role::Base,
+        }
+    }
+    (needs, base_unknown)
+}
+
+/// A problem at one of the names of `includes`.
+fn at_include(layer: &CompatLayer, name: &str, code: &'static str, message: String) -> Problem {
+    let file = &layer.files.descriptor;
+    let problem = Problem::in_file(code, &file.path, message);
+    let Some(list) = layer.descriptor.place("includes") else { return problem };
+    let quoted = format!("\"{name}\"");
+    let within = file.text.get(list.clone()).and_then(|text| text.find(&quoted));
+    let place = within.map(|at| list.start + at..list.start + at + quoted.len());
+    problem.span(&file.text, place.unwrap_or(list))
+}
+
+fn chains(side: &Side, needs: &[Vec<Need>], unknown: &[bool]) -> Chains {
+    let mut images: HashMap<&str, usize> = HashMap::new();
+    let links: Vec<Link<'_>> = side
+        .science
+        .iter()
+        .enumerate()
+        .map(|(index, layer)| {
+            let next = images.len();
+            Link {
+                stand: base(&needs[index]).and_then(|need| stand(side, need)),
+                unknown: unknown[index],
+                image: *images.entry(layer.descriptor.image.as_str()).or_insert(next),
+                version: &layer.descriptor.version,
+            }
+        })
+        .collect();
+    Chains::new(&links)
+}
+
+/// A build of the version that a layer has now is that layer's product, though no dependency.
+fn stand(side: &Side, base: &Need) -> Option<Stand> {
+    match &base.meaning {
+        Meaning::Layer(on) => Some(Stand { on: *on, pinned: false }),
+        Meaning::Pinned { layer: Some(on), version, .. } => {
+            let layer: &ScienceLayer = &side.science[*on];
+            let same = version.as_ref().is_none_or(|version| version == layer.descriptor.version.as_str());
+            same.then_some(Stand { on: *on, pinned: true })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,63 @@
+//! The layers that a plan speaks of, where the tree that it was made from is not at hand.
+
+use std::collections::BTreeSet;
+
+use plan::{Kind, Plan, Target};
+
+use crate::views::layer_graph::{CompatNode, Edge, LayerGraph, Node, Product, ScienceNode};
+
+/// What a plan tells of its tree: the layers and products that it builds. What compat layers include is not in it.
+#[must_use]
+pub fn graph_of(plan: &Plan) -> LayerGraph {
+    let mut graph = LayerGraph::default();
+    let mut stacks = BTreeSet::new();
+    for build in &plan.builds {
+        match build.kind {
+            Kind::Science => graph.science.push(ScienceNode {
+                path: build.layer.clone(),
+                image: build.image.clone(),
+                version: build.version.clone(),
+                target: build.target.clone(),
+                is_final: build.is_final,
+                compat: None,
+            }),
+            Kind::Compat => {
+                stacks.extend(build.compat_stack.iter().cloned());
+                graph.products.push(Product {
+                    id: build.id.0.clone(),
+                    image: build.image.clone(),
+                    version: build.version.clone(),
+                    final_layer: final_layer(plan, &build.target),
+                    stack: build.compat_stack.clone(),
+                });
+            }
+        }
+        for reference in build.references.iter().filter(|_| build.kind == Kind::Science) {
+            let to = match &reference.target {
+                Target::Build { id } => Node::Layer { path: id.0.clone() },
+                Target::Layer { reference, .. } => Node::Published { reference: reference.clone() },
+                Target::Pinned { reference } => Node::Pinned { reference: reference.clone(), layer: None },
+                Target::External { reference } => Node::External { reference: reference.clone() },
+                Target::Scratch => continue,
+            };
+            graph.edges.push(Edge { from: build.layer.clone(), to, role: reference.role.into() });
+        }
+    }
+    graph.compat = stacks
+        .into_iter()
+        .map(|name| CompatNode { path: format!("compat/{name}"), name, includes: Vec::new() })
+        .collect();
+    graph.science.sort_by(|a, b| a.path.cmp(&b.path));
+    graph.products.sort_by(|a, b| a.id.cmp(&b.id));
+    graph.edges.sort();
+    graph.edges.dedup();
+    graph
+}
+
+/// The path of a target that the plan builds; else the target itself.
+fn final_layer(plan: &Plan, target: &str) -> String {
+    let mut builds = plan.builds.iter().filter(|build| build.kind == Kind::Science);
+    builds
+        .find(|build| build.target == target)
+        .map_or_else(|| format!("sci/{target}"), |build| build.layer.clone())
+}

@@ -1,0 +1,10 @@
+//! Other questions about a source tree than what to build: what each answers is one command.
+
+pub(crate) mod check;
+pub mod explain;
+pub mod layer_graph;
+pub mod name_lookup;
+pub mod pin;
+pub mod schema;
+pub(crate) mod subgraph;
+pub(crate) mod suggest;
