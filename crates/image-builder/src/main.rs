@@ -1,31 +1,15 @@
 //! The command `image-builder`: arguments → library calls → text and exit codes.
 //!
-//! Reading order: [`arguments`] is what can be typed, [`commands`] has one file for each subcommand, [`planning`] is
-//! what they share, [`report`] turns values into text, [`exit`] maps how it ended to an exit code. The libraries
-//! never see the terminal or the environment; what they need from there is read in [`environment`] and handed in.
+//! Reading order: [`cli::args`] is what can be typed, [`commands`] has one file for each subcommand, [`tree::open`] is
+//! what they share, [`report`] turns values into text, [`cli::exit`] maps an error to an exit code. The libraries
+//! never see the terminal or the environment; what they need from there is read in [`cli::env`] and handed in.
 
-mod arguments;
-mod asking;
-mod bases;
-mod carried;
+mod cli;
 mod commands;
-mod difference;
-mod drift;
-mod environment;
-mod escape;
-mod exit;
-mod looking;
-mod output;
-mod planning;
-mod promotion;
-mod published;
+mod image;
+mod registries;
 mod report;
-mod rewrite;
-mod run_files;
-mod secrets;
-mod signals;
-mod stored;
-mod travel;
+mod tree;
 
 use std::borrow::Cow;
 use std::env;
@@ -34,6 +18,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+
+use crate::cli::{args, escape, exit, output};
 
 /// A plan is many small texts, made by several threads: glibc's takes a tenth longer for all of it.
 #[global_allocator]
@@ -46,7 +32,7 @@ fn main() -> ExitCode {
             "defect in image-builder: {text}\n  help: please report it with what you typed\n"
         ));
     }));
-    let arguments = match arguments::Arguments::try_parse() {
+    let arguments = match args::Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return unreadable(&error),
     };

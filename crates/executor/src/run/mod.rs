@@ -9,7 +9,7 @@ pub mod options;
 pub mod result;
 pub(crate) mod run_dir;
 pub(crate) mod schedule;
-pub mod tag_order;
+pub(crate) mod tag_order;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;

@@ -16,16 +16,19 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::plan as planned_text;
-use crate::arguments::{BuildArguments, Builder, Format, Progress, TreeArguments};
-use crate::exit::Stop;
-use crate::planning::{Against, Purpose};
-use crate::report::progress::Face;
-use crate::report::words::{Paint, list, short_commit};
-use crate::report::{moved, problems, summary};
-use crate::signals::Signals;
-use crate::{
-    difference, environment, exit, output, planning, published, report, secrets, signals, stored, travel,
-};
+use crate::cli::args::{BuildArguments, Builder, Format, Progress, TreeArguments};
+use crate::cli::exit::{self, Stop};
+use crate::cli::signals::{self, Signals};
+use crate::cli::{env, output, secrets};
+use crate::image::build_spec;
+use crate::registries::published;
+use crate::report;
+use crate::report::run::progress::Face;
+use crate::report::run::{package_changes, summary};
+use crate::report::text::format::{Paint, list, short_commit};
+use crate::report::text::problems;
+use crate::tree::open::{self, Against, Purpose};
+use crate::tree::{committed_bytes, json_difference};
 
 /// How many uncommitted files or differences are worth naming.
 const NAMED: usize = 10;
@@ -43,7 +46,7 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
     }
     let purpose = Purpose::of(&arguments.run);
     let (opened, planned) = match &arguments.run.plan {
-        None => planning::planned(&arguments.tree, planning::against(&arguments.tree)?, purpose)?,
+        None => open::planned(&arguments.tree, open::against(&arguments.tree)?, purpose)?,
         Some(file) => plan_of_file(&arguments.tree, file, purpose)?,
     };
     show(&planned.plan, arguments, &opened)?;
@@ -54,7 +57,7 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
         {
             output::tell(&problems::note(&format!("without --dryrun this is refused, exit code 2: {stop}")));
         }
-        planning::leave(opened, planned);
+        open::leave(opened, planned);
         return Ok(exit::DONE);
     }
     refuse_unbuildable(&opened, &planned.plan)?;
@@ -79,21 +82,21 @@ fn show(plan: &Plan, arguments: &BuildArguments, opened: &Opened) -> anyhow::Res
         return planned_text::show(plan, &arguments.show, &opened.repository);
     }
     planned_text::warn(plan);
-    output::tell(&report::plan::text(plan, arguments.show.verbose, output::stderr_paint()));
+    output::tell(&report::tree::plan::text(plan, arguments.show.verbose, output::stderr_paint()));
     planned_text::save(plan, &arguments.show, &opened.repository)
 }
 
 /// Plans again what a plan file says it compared, and refuses unless the same plan comes out.
 fn plan_of_file(tree: &TreeArguments, file: &Path, purpose: Purpose) -> anyhow::Result<(Opened, Planned)> {
-    let mut wanted = planning::read(file)?;
+    let mut wanted = open::read(file)?;
     // Another minor version says the same in the fields that this program knows, and an older one knew fewer.
     FORMAT_VERSION.clone_into(&mut wanted.format_version);
     let knows_origins = wanted.builds.iter().any(|build| !build.origins.is_empty());
     let against = match (&tree.reference, tree.since_published) {
         (None, false) => against_of(&wanted)?,
-        _ => planning::against(tree)?,
+        _ => open::against(tree)?,
     };
-    let (opened, planned) = planning::planned(tree, against, purpose)?;
+    let (opened, planned) = open::planned(tree, against, purpose)?;
     if !knows_origins {
         for (build, own) in wanted.builds.iter_mut().zip(&planned.plan.builds) {
             build.origins.clone_from(&own.origins);
@@ -103,7 +106,7 @@ fn plan_of_file(tree: &TreeArguments, file: &Path, purpose: Purpose) -> anyhow::
         return Ok((opened, planned));
     }
     let value = |plan: &Plan| serde_json::to_value(plan).context("a plan is JSON");
-    let mut found = difference::differences(&value(&wanted)?, &value(&planned.plan)?);
+    let mut found = json_difference::differences(&value(&wanted)?, &value(&planned.plan)?);
     let more = found.len().saturating_sub(NAMED);
     found.truncate(NAMED);
     if more > 0 {
@@ -239,12 +242,12 @@ fn named(files: &[String]) -> String {
 fn carry_out(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> anyhow::Result<u8> {
     let options = options(arguments, opened, planned)?;
     let mut planned = planned.clone();
-    let (tree, request) = (&opened.inputs.now, planning::request(&arguments.tree));
-    travel::label(&mut planned.plan, tree, &request, arguments.run.spec);
-    let source = planning::options(&arguments.tree, Comparison::default())?;
+    let (tree, request) = (&opened.inputs.now, open::request(&arguments.tree));
+    build_spec::label(&mut planned.plan, tree, &request, arguments.run.spec);
+    let source = open::options(&arguments.tree, Comparison::default())?;
     signals::run(|signals| async {
         // Once signals are heard, so that it is removed again.
-        let _staged = stored::stage(&source, tree, &mut planned.contexts)?;
+        let _staged = committed_bytes::stage(&source, tree, &mut planned.contexts)?;
         run_and_show(arguments, opened, &planned, &options, signals).await
     })
 }
@@ -342,11 +345,17 @@ async fn attach_specs(
     if signals.code().is_some() || !options.push {
         return;
     }
-    let request = planning::request(&arguments.tree);
+    let request = open::request(&arguments.tree);
     let attach = async {
         let config = trusting(options, &planned.plan.repo).await;
-        travel::attach(&config, &planned.plan, (&opened.inputs.now, &request), result, arguments.run.spec)
-            .await;
+        build_spec::attach(
+            &config,
+            &planned.plan,
+            (&opened.inputs.now, &request),
+            result,
+            arguments.run.spec,
+        )
+        .await;
     };
     tokio::select! {
         () = attach => {}
@@ -405,7 +414,7 @@ fn summarise(progress: Progress, result: &RunResult, plan: &Plan, file: Option<&
     };
     if wanted {
         let paint: Paint = output::stderr_paint();
-        output::tell(&moved::text(result, paint));
+        output::tell(&package_changes::text(result, paint));
         output::tell(&format!("\n{}", summary::text(result, plan, file, paint)));
     }
 }
@@ -425,8 +434,8 @@ pub(super) fn relation(root: &Path, ours: &str, other: &str) -> Relation {
 fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> anyhow::Result<Options> {
     let run = &arguments.run;
     let fresh = arguments.tree.rebuild.is_some();
-    let docker_config = environment::docker_config()?;
-    let endpoint = environment::endpoint(run.host.as_deref(), &docker_config)?;
+    let docker_config = env::docker_config()?;
+    let endpoint = env::endpoint(run.host.as_deref(), &docker_config)?;
     Ok(Options {
         push: run.push,
         jobs: run.jobs.map(usize::from),
@@ -439,12 +448,12 @@ fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> an
         // What was planned since a base moved is not built on an old copy of it.
         pull: run.pull || fresh || planned.plan.compared_with == ComparedWith::Bases,
         fail_fast: run.fail_fast,
-        base_repo: environment::given(run.base_repo.as_deref()).or_else(|| planned.config.base_repo.clone()),
+        base_repo: env::given(run.base_repo.as_deref()).or_else(|| planned.config.base_repo.clone()),
         allow_older: run.allow_older,
         root: opened.root.clone(),
         endpoint,
         docker_config,
-        source_date_epoch: environment::source_date_epoch()?,
+        source_date_epoch: env::source_date_epoch()?,
         idle_timeout: Duration::from(run.idle_timeout),
         build_timeout: Duration::from(run.build_timeout),
         push_timeout: Duration::from(run.push_timeout),

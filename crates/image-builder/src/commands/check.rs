@@ -13,11 +13,12 @@ use planner::git::{self, Buildable, Comparison};
 use planner::tree::{Base, Tree};
 use planner::{Checked, Request, code};
 
-use crate::arguments::FrontendArguments;
-use crate::exit::Stop;
-use crate::report::{findings, quality};
-use crate::rewrite::{self, Change};
-use crate::{environment, escape, exit, output, planning};
+use crate::cli::args::FrontendArguments;
+use crate::cli::exit::{self, Stop};
+use crate::cli::{env, escape, output};
+use crate::report::tree::{code_quality, findings};
+use crate::tree::open;
+use crate::tree::rewrite::{self, Change};
 
 /// What `--deny` takes besides codes.
 const ALL_WARNINGS: &str = "warnings";
@@ -77,14 +78,14 @@ pub(crate) struct OnDiskArguments {
 impl OnDiskArguments {
     /// How the tree is read.
     pub(crate) fn options(&self) -> anyhow::Result<git::Options> {
-        let start = planning::start(self.root.as_deref())?;
+        let start = open::start(self.root.as_deref())?;
         Ok(git::Options { start, untracked: self.untracked, ..git::Options::default() })
     }
 
     /// What of these flags concerns the planner.
     pub(crate) fn request(&self) -> Request {
         Request {
-            repo: environment::given(self.repo.as_deref()),
+            repo: env::given(self.repo.as_deref()),
             allow_frontend: self.frontends.allowed(),
             ..Request::default()
         }
@@ -197,11 +198,11 @@ fn tell(arguments: &CheckArguments, judged: &Judged, checked: &Checked) -> anyho
     let text = |format, paint| match format {
         CheckFormat::Text => findings::text(checked, &texts, paint),
         CheckFormat::Json => findings::json(checked),
-        CheckFormat::Sarif => quality::sarif(checked, &below),
-        CheckFormat::Gitlab => quality::gitlab(checked, &below),
+        CheckFormat::Sarif => code_quality::sarif(checked, &below),
+        CheckFormat::Gitlab => code_quality::gitlab(checked, &below),
     };
     if let Some(path) = &arguments.out {
-        let text = text(arguments.format, crate::report::words::Paint::Plain);
+        let text = text(arguments.format, crate::report::text::format::Paint::Plain);
         output::save(path, Some(&judged.repository), &text)?;
     }
     let shown = if arguments.out.is_some() { CheckFormat::Text } else { arguments.format };

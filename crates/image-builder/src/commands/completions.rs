@@ -3,8 +3,8 @@
 use anyhow::Context as _;
 use clap::CommandFactory as _;
 
-use crate::arguments::{Arguments, CompletionsArguments};
-use crate::{exit, output};
+use crate::cli::args::{Arguments, CompletionsArguments};
+use crate::cli::{exit, output};
 
 /// Prints it.
 pub(crate) fn run(arguments: &CompletionsArguments) -> anyhow::Result<u8> {

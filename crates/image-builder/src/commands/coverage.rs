@@ -11,10 +11,13 @@ use planner::published::References;
 use planner::published::coverage::{Coverage, State};
 use registry::Pushes;
 
-use crate::arguments::{Format, FrontendArguments};
-use crate::exit::Refused;
-use crate::report::coverage::{self as report, Told};
-use crate::{environment, exit, output, planning, published};
+use crate::cli::args::{Format, FrontendArguments};
+use crate::cli::exit::{self, Refused};
+use crate::cli::{env, output};
+use crate::registries::published;
+use crate::report::registry::coverage as report;
+use crate::report::registry::coverage::Told;
+use crate::tree::open;
 
 /// `image-builder coverage`
 #[derive(Debug, Args)]
@@ -46,11 +49,11 @@ pub(crate) struct CoverageArguments {
 
 /// Tells.
 pub(crate) fn run(arguments: &CoverageArguments) -> anyhow::Result<u8> {
-    let start = planning::start(arguments.root.as_deref())?;
+    let start = open::start(arguments.root.as_deref())?;
     let options = git::Options { start, comparison: Comparison::parse("HEAD")?, ..git::Options::default() };
     let opened = git::open(&options)?;
     let request = Request {
-        repo: environment::given(arguments.repo.as_deref()),
+        repo: env::given(arguments.repo.as_deref()),
         allow_frontend: arguments.frontends.allowed(),
         ..Request::default()
     };

@@ -8,11 +8,12 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use executor::image_reader::{Reader, Whence};
 
-use crate::exit::Stop;
-use crate::looking::{From, LookArguments, Looker};
-use crate::report::diff::{self as report, Document};
-use crate::signals::block_on;
-use crate::{environment, exit, output};
+use crate::cli::exit::{self, Stop};
+use crate::cli::signals::block_on;
+use crate::cli::{env, output};
+use crate::image::locate::{From, LookArguments, Looker};
+use crate::report::image::diff as report;
+use crate::report::image::diff::Document;
 
 /// How long an engine may be silent while it gives an image: it prepares a layer before it sends the first byte of it.
 const IDLE: Duration = Duration::from_secs(300);
@@ -76,7 +77,7 @@ async fn compare(looker: &Looker, a: &str, b: &str) -> anyhow::Result<Document> 
         From::Engine => Whence::Engine,
         From::Registry => Whence::Registry,
     };
-    let endpoint = environment::endpoint(looker.host.as_deref(), &looker.docker_config)?;
+    let endpoint = env::endpoint(looker.host.as_deref(), &looker.docker_config)?;
     let platform = Some(looker.platform.clone());
     let reader = Reader::open(whence, &endpoint, looker.registry.clone(), platform, IDLE).await?;
     let a = reader.find(&looker.name(a)?.to_string(), whence).await?;

@@ -10,10 +10,12 @@ use planner::explain::{self, Knowledge};
 use planner::layer_graph::LayerGraph;
 use planner::name_lookup::{self, Subject, Unknown};
 
-use crate::arguments::TreeArguments;
-use crate::exit::Stop;
-use crate::planning::Purpose;
-use crate::{exit, output, planning, published, report};
+use crate::cli::args::TreeArguments;
+use crate::cli::exit::{self, Stop};
+use crate::cli::output;
+use crate::registries::published;
+use crate::report;
+use crate::tree::open::{self, Purpose};
 
 /// `image-builder explain`
 #[derive(Debug, Args)]
@@ -50,13 +52,13 @@ enum ExplainFormat {
 pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<u8> {
     let (plan, graph, knowledge, settled) = match &arguments.plan {
         Some(file) => {
-            let plan = planning::read(file)?;
+            let plan = open::read(file)?;
             let graph = explain::graph_of(&plan);
             (plan, graph, Knowledge::PlanOnly, Ok(()))
         }
         None => {
             let (_, planned) =
-                planning::planned(&arguments.tree, planning::against(&arguments.tree)?, Purpose::Look)?;
+                open::planned(&arguments.tree, open::against(&arguments.tree)?, Purpose::Look)?;
             let settled = published::settled(&planned);
             let graph = planned.graph();
             (planned.plan, graph, Knowledge::Tree, settled)
@@ -71,7 +73,7 @@ pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<u8> {
         subjects.iter().map(|subject| explain::explain(&plan, &graph, knowledge, subject)).collect();
     let text = match arguments.format {
         ExplainFormat::Text => {
-            report::explain::text(&plan, &explanations, arguments.verbose, output::stdout_paint())
+            report::tree::explain::text(&plan, &explanations, arguments.verbose, output::stdout_paint())
         }
         ExplainFormat::Json => output::json(&explanations)?,
     };

@@ -10,12 +10,13 @@ use planner::explain::Knowledge;
 use planner::git::Comparison;
 
 use super::explain;
-use crate::arguments::TreeArguments;
-use crate::exit::Refused;
-use crate::planning::Purpose;
-use crate::report::graph as drawing;
-use crate::report::words::Paint;
-use crate::{exit, output, planning, published};
+use crate::cli::args::TreeArguments;
+use crate::cli::exit::{self, Refused};
+use crate::cli::output;
+use crate::registries::published;
+use crate::report::text::format::Paint;
+use crate::report::tree::graph as drawing;
+use crate::tree::open::{self, Purpose};
 
 /// `image-builder graph`
 #[derive(Debug, Args)]
@@ -70,15 +71,15 @@ pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
         || !tree.ignore.is_empty();
     let mut settled = Ok(());
     let (graph, touched, repository) = if asks_for_plan {
-        let (opened, planned) = planning::planned(tree, planning::against(tree)?, Purpose::Look)?;
+        let (opened, planned) = open::planned(tree, open::against(tree)?, Purpose::Look)?;
         let graph = planned.graph();
         let touched = drawing::touched(&planned.plan, &graph);
         settled = published::settled(&planned);
         (graph, Some(touched), opened.repository)
     } else {
         // Without a plan no base is needed, which a shallow clone may lack.
-        let opened = planning::open(tree, Comparison::parse("HEAD")?)?;
-        let graph = planner::graph(&opened.inputs.now, &planning::request(tree)).map_err(Refused)?;
+        let opened = open::open(tree, Comparison::parse("HEAD")?)?;
+        let graph = planner::graph(&opened.inputs.now, &open::request(tree)).map_err(Refused)?;
         (graph, None, opened.repository)
     };
     let graph = if arguments.layer.is_empty() {

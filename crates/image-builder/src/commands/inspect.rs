@@ -8,12 +8,13 @@ use clap::{Args, ValueEnum};
 use plan::{ImageName, Trail};
 use planner::Request;
 
-use crate::exit::Stop;
-use crate::looking::{LookArguments, Looker, Place, Seen};
-use crate::report::inspect::{self as report, Inspection};
-use crate::report::spec as report_spec;
-use crate::signals::block_on;
-use crate::{carried, exit, output};
+use crate::cli::exit::{self, Stop};
+use crate::cli::output;
+use crate::cli::signals::block_on;
+use crate::image::build_spec::attached;
+use crate::image::locate::{LookArguments, Looker, Place, Seen};
+use crate::report::image::inspect::Inspection;
+use crate::report::image::{inspect as report, spec as report_spec};
 
 /// How long foreign bases are asked for their labels.
 const BASES: Duration = Duration::from_secs(15);
@@ -69,7 +70,7 @@ fn spec(arguments: &InspectArguments, looker: &Looker) -> anyhow::Result<u8> {
     let found = block_on(async {
         let seen = looker.look(&arguments.reference).await?;
         match Trail::read(&seen.labels, Some(&looker.config.label_prefix)) {
-            Some(trail) => carried::find(looker, &seen, &trail, &Request::default()).await,
+            Some(trail) => attached::find(looker, &seen, &trail, &Request::default()).await,
             None => Ok(None),
         }
     })?;

@@ -19,13 +19,13 @@ pub(crate) mod verify;
 
 use anyhow::Context as _;
 
-use crate::arguments::{Arguments, Command};
-use crate::signals;
+use crate::cli::args::{Arguments, Command};
+use crate::cli::signals;
 
 /// Runs what was asked for and returns the exit code.
 ///
 /// # Errors
-/// What [`crate::exit`] can turn into an exit code and a text.
+/// What [`crate::cli::exit`] can turn into an exit code and a text.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     if !only_plans(&arguments) {
         small_pages();

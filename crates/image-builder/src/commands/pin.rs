@@ -12,11 +12,13 @@ use planner::pin::{self, ExternalImage};
 use planner::tree::Tree;
 
 use super::check::OnDiskArguments;
-use crate::exit::Refused;
-use crate::report::pin::{self as report, Digests, State};
-use crate::rewrite::{self, Change};
-use crate::signals::block_on;
-use crate::{asking, exit, output};
+use crate::cli::exit::{self, Refused};
+use crate::cli::output;
+use crate::cli::signals::block_on;
+use crate::registries::queries;
+use crate::report::registry::pin as report;
+use crate::report::registry::pin::{Digests, State};
+use crate::tree::rewrite::{self, Change};
 
 /// `image-builder pin`
 #[derive(Debug, Args)]
@@ -88,7 +90,7 @@ fn changes(tree: &Tree, states: &[(&ExternalImage, State)]) -> Vec<Change> {
         State::Unpinned(digest) | State::Moved(digest) => Some((image.file.clone(), image.edit(digest)?)),
         _ => None,
     });
-    let texts: BTreeMap<&str, &str> = crate::report::findings::texts(tree);
+    let texts: BTreeMap<&str, &str> = crate::report::tree::findings::texts(tree);
     let change = |(file, edits): (String, Vec<planner::Edit>)| {
         rewrite::change(&file, texts.get(file.as_str()).copied().unwrap_or_default(), edits)
     };
@@ -100,8 +102,8 @@ fn resolve(questions: BTreeSet<ImageName>) -> anyhow::Result<Digests> {
     if questions.is_empty() {
         return Ok(Digests::new());
     }
-    let registry = asking::registry()?;
-    let (digests, failed) = block_on(async { asking::digests(&registry, questions).await })?;
-    asking::refuse(failed)?;
+    let registry = queries::registry()?;
+    let (digests, failed) = block_on(async { queries::digests(&registry, questions).await })?;
+    queries::refuse(failed)?;
     Ok(digests)
 }

@@ -5,16 +5,18 @@ use std::path::Path;
 use anyhow::Context as _;
 use plan::{Plan, Warning};
 
-use crate::arguments::{Format, ShowArguments, TreeArguments};
-use crate::planning::Purpose;
-use crate::{escape, exit, output, planning, published, report};
+use crate::cli::args::{Format, ShowArguments, TreeArguments};
+use crate::cli::{escape, exit, output};
+use crate::registries::published;
+use crate::report;
+use crate::tree::open::{self, Purpose};
 
 /// Plans and shows.
 pub(crate) fn run(tree: &TreeArguments, show: &ShowArguments) -> anyhow::Result<u8> {
-    let (opened, planned) = planning::planned(tree, planning::against(tree)?, Purpose::Look)?;
+    let (opened, planned) = open::planned(tree, open::against(tree)?, Purpose::Look)?;
     self::show(&planned.plan, show, &opened.repository)?;
     published::settled(&planned)?;
-    planning::leave(opened, planned);
+    open::leave(opened, planned);
     Ok(exit::DONE)
 }
 
@@ -24,7 +26,7 @@ pub(crate) fn show(plan: &Plan, show: &ShowArguments, repository: &Path) -> anyh
     warn(plan);
     let text = match show.format {
         Format::Json => document(plan),
-        Format::Text => report::plan::text(plan, show.verbose, output::stdout_paint()),
+        Format::Text => report::tree::plan::text(plan, show.verbose, output::stdout_paint()),
     };
     output::data(&text).context("cannot write to stdout")?;
     save(plan, show, repository)
@@ -45,7 +47,7 @@ pub(crate) fn warn(plan: &Plan) {
             ),
         });
     }
-    output::tell(&report::problems::warnings(&warnings, output::stderr_paint()));
+    output::tell(&report::text::problems::warnings(&warnings, output::stderr_paint()));
 }
 
 /// Writes the document to where `--out` says, if it does.

@@ -17,13 +17,15 @@ use planner::config::{self, Config};
 use planner::{LayerGraph, Request, git};
 use registry::{Pushes, Registry};
 
-use crate::arguments::{Format, Progress};
-use crate::exit::{Refused, Stop};
-use crate::report::problems;
-use crate::report::promote as report;
-use crate::report::words::list;
-use crate::signals::Signals;
-use crate::{environment, escape, exit, output, planning, promotion, signals};
+use crate::cli::args::{Format, Progress};
+use crate::cli::exit::{self, Refused, Stop};
+use crate::cli::signals::{self, Signals};
+use crate::cli::{env, escape, output};
+use crate::registries::products;
+use crate::report::registry::promote as report;
+use crate::report::text::format::list;
+use crate::report::text::problems;
+use crate::tree::open;
 
 /// How often a live line is drawn when nothing happens.
 const TICK: Duration = Duration::from_millis(200);
@@ -102,16 +104,16 @@ pub(crate) struct Names {
 impl NamesArguments {
     /// Reads the tree as it lies on disk.
     pub(crate) fn read(&self) -> anyhow::Result<Names> {
-        let start = planning::start(self.root.as_deref())?;
+        let start = open::start(self.root.as_deref())?;
         let on_disk = git::on_disk(&git::Options { start, ..git::Options::default() })?;
         let graph = planner::graph(&on_disk.tree, &Request::default()).map_err(Refused)?;
         let config = config::parse(on_disk.tree.config.as_deref()).0;
-        let given = environment::given(self.platform.as_deref());
+        let given = env::given(self.platform.as_deref());
         Ok(Names {
             root: on_disk.root,
             repository: on_disk.repository,
             platform: given.unwrap_or_else(|| config.platform.clone()),
-            units: promotion::units(&graph),
+            units: products::units(&graph),
             graph,
             config,
         })
@@ -126,9 +128,9 @@ pub(crate) fn history(root: &Path) -> impl Fn(&str, &str) -> Relation + Send + S
 
 /// The way to registries, for commands that write there.
 pub(crate) fn registry(push_timeout: Duration, tree: &Path) -> anyhow::Result<Registry> {
-    let config = environment::docker_config()?;
+    let config = env::docker_config()?;
     let options = registry::Options { config, retry_for: push_timeout, ..registry::Options::default() };
-    Ok(environment::cached(Registry::new(options), tree))
+    Ok(env::cached(Registry::new(options), tree))
 }
 
 /// Promotes.
@@ -175,7 +177,7 @@ fn wanted(arguments: &PromoteArguments, names: &Names) -> Result<Vec<Unit>, Stop
     }
     let mut units: BTreeMap<String, Unit> = BTreeMap::new();
     for product in &arguments.products {
-        let unit = promotion::unit(&names.units, product)?;
+        let unit = products::unit(&names.units, product)?;
         if is_held(product) {
             return Err(Stop::usage(format!(
                 "{product} is under `hold` in image-builder.toml: nothing moves its tags"

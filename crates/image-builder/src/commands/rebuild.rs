@@ -19,15 +19,17 @@ use planner::build_spec::{Lacking, Outlines, replan};
 use planner::git::{self, Comparison};
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::arguments::{FrontendArguments, Progress};
-use crate::exit::Stop;
-use crate::looking::{LookArguments, Looker, Seen};
-use crate::report::plain::Detail;
-use crate::report::progress::Face;
-use crate::report::spec as report;
-use crate::run_files::RunFiles;
-use crate::signals::Signals;
-use crate::{carried, environment, exit, output, planning, signals, travel};
+use crate::cli::args::{FrontendArguments, Progress};
+use crate::cli::exit::{self, Stop};
+use crate::cli::signals::{self, Signals};
+use crate::cli::{env, output};
+use crate::image::build_spec::{self, attached};
+use crate::image::locate::{LookArguments, Looker, Seen};
+use crate::report::image::spec as report;
+use crate::report::run::plain::Detail;
+use crate::report::run::progress::Face;
+use crate::tree::open;
+use crate::tree::run_files::RunFiles;
 
 /// Where what is made again is named, so that nothing else is.
 const REPO: &str = "localhost/rebuilt";
@@ -206,7 +208,7 @@ async fn travelled(
     directory: &Path,
     request: &Request,
 ) -> anyhow::Result<Files> {
-    let Some(found) = carried::find(looker, seen, trail, request).await? else {
+    let Some(found) = attached::find(looker, seen, trail, request).await? else {
         return Err(Stop::does_not_hold(format!("no build spec travelled with {}", seen.name))
             .help("in a clone of its source tree, leave --from-spec out")
             .into());
@@ -216,10 +218,10 @@ async fn travelled(
             "the build spec in the {} of {} lacks files, and what else came with it is not its build spec",
             found.by, seen.name
         );
-        return Err(carried::not_trusted(message, found.refused).into());
+        return Err(attached::not_trusted(message, found.refused).into());
     }
-    let repository = planning::repository();
-    travel::write(&found.spec, directory, repository.as_deref())?;
+    let repository = open::repository();
+    build_spec::write(&found.spec, directory, repository.as_deref())?;
     let directory =
         directory.canonicalize().with_context(|| format!("cannot open {}", directory.display()))?;
     let origin = format!("the spec in its {}, written to {}", found.by, directory.display());
@@ -238,7 +240,7 @@ fn from_git(
         let message = "it was built from files that were in no commit";
         return Err(Stop::does_not_hold(message).help("--from-spec takes what travelled with it").into());
     }
-    let start = planning::start(arguments.look.root.as_deref())?;
+    let start = open::start(arguments.look.root.as_deref())?;
     let comparison = Comparison::parse(&format!("{0}..{0}", tag.hash))?;
     let opened = git::open(&git::Options { start, comparison, ..git::Options::default() })?;
     let commit = opened.inputs.revision.commit.clone();
@@ -270,11 +272,11 @@ fn from_git(
             .help("--from-spec may have it; or check the commit out and build there")
             .into());
         }
-        travel::put(&mut spec, path, bytes);
+        build_spec::put(&mut spec, path, bytes);
     }
     let temporary = tempfile::tempdir().context("cannot make a directory for the files")?;
     let directory = temporary.path().join("tree");
-    travel::write(&spec, &directory, None)?;
+    build_spec::write(&spec, &directory, None)?;
     let origin = format!("commit {short} of {}", opened.root.display());
     let repository = Some(opened.repository);
     Ok(Files { spec, directory, root: opened.root, repository, origin, _temporary: Some(temporary) })
@@ -377,9 +379,9 @@ fn options(arguments: &RebuildArguments, looker: &Looker, root: PathBuf) -> anyh
         base_repo: None,
         allow_older: false,
         root,
-        endpoint: environment::endpoint(arguments.look.host.as_deref(), &looker.docker_config)?,
+        endpoint: env::endpoint(arguments.look.host.as_deref(), &looker.docker_config)?,
         docker_config: looker.docker_config.clone(),
-        source_date_epoch: environment::source_date_epoch()?,
+        source_date_epoch: env::source_date_epoch()?,
         idle_timeout: Duration::from_secs(30 * 60),
         build_timeout: Duration::from_secs(12 * 3600),
         push_timeout: Duration::from_secs(300),

@@ -9,12 +9,13 @@ use executor::rollback::{self, Candidate, Outlook, Rollback, Wanted};
 use plan::BuildTag;
 
 use super::promote::{self as promoting, Names, NamesArguments};
-use crate::arguments::Format;
-use crate::exit::Stop;
-use crate::report::problems;
-use crate::report::rollback as report;
-use crate::signals::Signals;
-use crate::{environment, escape, exit, output, promotion, signals};
+use crate::cli::args::Format;
+use crate::cli::exit::{self, Stop};
+use crate::cli::signals::{self, Signals};
+use crate::cli::{env, escape, output};
+use crate::registries::products;
+use crate::report::registry::rollback as report;
+use crate::report::text::problems;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,7 +60,7 @@ pub(crate) struct RollbackArguments {
 /// Rolls back.
 pub(crate) fn run(arguments: &RollbackArguments) -> anyhow::Result<u8> {
     let names = arguments.tree.read()?;
-    let unit = promotion::unit(&names.units, &arguments.product)?;
+    let unit = products::unit(&names.units, &arguments.product)?;
     let (_, version) = arguments.product.rsplit_once(':').unwrap_or_default();
     let to = match &arguments.to {
         None => None,
@@ -71,7 +72,7 @@ pub(crate) fn run(arguments: &RollbackArguments) -> anyhow::Result<u8> {
             })?)
         }
     };
-    let repo = match environment::given(arguments.repo.as_deref()) {
+    let repo = match env::given(arguments.repo.as_deref()) {
         Some(repo) => promoting::repo("--repo", &repo)?,
         None => names.config.repo.clone(),
     };
@@ -111,7 +112,7 @@ async fn roll_back(
             output::tell(&format!("  {}\n", problems::message(text)));
         }
         tell_json(arguments, &rollback)?;
-        let line = promotion::hold_line(&names.config.hold, &wanted.product);
+        let line = products::hold_line(&names.config.hold, &wanted.product);
         return Err(Stop::conflict(format!("a build of {} may be on its way; nothing was done", wanted.product))
             .help(format!(
                 "wait for that build; or, if it is the one that was rolled back before, write `{line}` into image-builder.toml, \
@@ -129,7 +130,7 @@ async fn roll_back(
         return Ok(exit::DONE);
     }
     let retry = |what: &str, error: &str, attempts: u32, wait: Duration| {
-        let seconds = crate::report::words::duration(wait.as_secs_f64());
+        let seconds = crate::report::text::format::duration(wait.as_secs_f64());
         let text = format!("{what}: attempt {attempts} failed, the next one in {seconds}: {error}");
         output::tell(&format!("{}\n", escape::escape(&text)));
     };
@@ -148,10 +149,10 @@ async fn roll_back(
 
 /// Tells what keeps the next build from undoing it.
 fn keep(names: &Names, wanted: &Wanted, rollback: &Rollback) {
-    let line = (!wanted.held).then(|| promotion::hold_line(&names.config.hold, &wanted.product));
+    let line = (!wanted.held).then(|| products::hold_line(&names.config.hold, &wanted.product));
     let science = |name: &str| name.starts_with("sci/");
     let touched = rollback.tags.iter().any(|tag| tag.state != Move::Kept && science(&tag.name));
-    let others = if touched { promotion::standing_on(&names.graph, &wanted.product) } else { Vec::new() };
+    let others = if touched { products::standing_on(&names.graph, &wanted.product) } else { Vec::new() };
     output::tell(&format!(
         "\n{}",
         report::hold(&wanted.product, line.as_deref(), &others, output::stderr_paint())

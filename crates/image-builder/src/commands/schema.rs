@@ -2,8 +2,8 @@
 
 use anyhow::Context as _;
 
-use crate::arguments::{SchemaArguments, SchemaKind};
-use crate::{exit, output};
+use crate::cli::args::{SchemaArguments, SchemaKind};
+use crate::cli::{exit, output};
 
 /// Prints it.
 pub(crate) fn run(arguments: &SchemaArguments) -> anyhow::Result<u8> {

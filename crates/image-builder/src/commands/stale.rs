@@ -9,10 +9,13 @@ use planner::Request;
 use planner::git::{self, Comparison};
 
 use super::plan as planned_text;
-use crate::arguments::{Format, FrontendArguments, ShowArguments};
-use crate::exit::Stop;
-use crate::report::stale::{self as report, Told};
-use crate::{bases, environment, exit, output, planning, published};
+use crate::cli::args::{Format, FrontendArguments, ShowArguments};
+use crate::cli::exit::{self, Stop};
+use crate::cli::{env, output};
+use crate::registries::{base_images, published};
+use crate::report::registry::stale as report;
+use crate::report::registry::stale::Told;
+use crate::tree::open;
 
 /// `image-builder stale`
 #[derive(Debug, Args)]
@@ -57,7 +60,7 @@ pub(crate) fn run(arguments: &StaleArguments) -> anyhow::Result<u8> {
         return Err(Stop::usage("--out saves a plan: it needs --plan").into());
     }
     let options = git::Options {
-        start: planning::start(arguments.root.as_deref())?,
+        start: open::start(arguments.root.as_deref())?,
         comparison: Comparison::parse("HEAD")?,
         build_number: arguments.build_number,
         ..git::Options::default()
@@ -65,18 +68,18 @@ pub(crate) fn run(arguments: &StaleArguments) -> anyhow::Result<u8> {
     let opened = git::open(&options)?;
     let request = Request {
         ignore: arguments.ignore.clone(),
-        repo: environment::given(arguments.repo.as_deref()),
+        repo: env::given(arguments.repo.as_deref()),
         allow_orphan: arguments.allow_orphan.clone(),
         allow_frontend: arguments.frontends.allowed(),
         rebuild: arguments.rebuild,
         ..Request::default()
     };
     if arguments.plan {
-        let planned = bases::plan(&opened, &request)?;
+        let planned = base_images::plan(&opened, &request)?;
         planned_text::show(&planned.plan, &arguments.show, &opened.repository)?;
         return Ok(exit::DONE);
     }
-    let (layers, failed) = bases::layers(&opened, &request)?;
+    let (layers, failed) = base_images::layers(&opened, &request)?;
     let repo = request.repo.unwrap_or_else(|| published::configuration(&opened).repo);
     let told = Told { repo: &repo, revision: &opened.inputs.revision, layers: &layers };
     let text = match arguments.show.format {

@@ -1,6 +1,6 @@
 //! `image-builder verify`: holds the trail of images against this source tree, and against what is published.
 //!
-//! Gathers facts; what they mean is decided in [`crate::report::verify`].
+//! Gathers facts; what they mean is decided in [`crate::report::image::verify`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,10 +13,12 @@ use planner::git::{self, Comparison, Relation, Touched};
 use planner::tree::Base;
 use planner::{Identity, Request, identities};
 
-use crate::looking::{From, LookArguments, Looker, Place, Seen};
-use crate::report::verify::{self as report, Facts, OtherBuild, Parent, Published, Verdict, Verified};
-use crate::signals::block_on;
-use crate::{exit, output, planning};
+use crate::cli::signals::block_on;
+use crate::cli::{exit, output};
+use crate::image::locate::{From, LookArguments, Looker, Place, Seen};
+use crate::report::image::verify as report;
+use crate::report::image::verify::{Facts, OtherBuild, Parent, Published, Verdict, Verified};
+use crate::tree::open;
 
 /// How many commits are named for one build.
 const COMMITS: usize = 3;
@@ -168,7 +170,7 @@ struct Side {
 
 impl SourceTree {
     fn open(arguments: &VerifyArguments) -> anyhow::Result<Self> {
-        let start = planning::start(arguments.look.root.as_deref())?;
+        let start = open::start(arguments.look.root.as_deref())?;
         let comparison = Comparison::parse("HEAD..HEAD")?;
         let opened = git::open(&git::Options { start, comparison, ..git::Options::default() })?;
         Ok(Self { root: opened.root, head: opened.inputs.revision.commit, known: BTreeMap::new() })

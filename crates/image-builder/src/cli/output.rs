@@ -1,0 +1,94 @@
+//! The two streams: data to stdout, everything else to stderr, and neither ends the program when its reader is gone.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::cli::escape::escape_json;
+use crate::cli::exit::Stop;
+use crate::report::text::format::Paint;
+
+/// Writes data. A reader that went away (`image-builder plan | head -1`, a closed terminal) is no error.
+///
+/// # Errors
+/// What else can happen to a file that stdout leads to, a full disk for instance.
+pub(crate) fn data(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe || is_hung_up(&error) => Ok(()),
+        other => other,
+    }
+}
+
+/// Whether it is the error of a terminal that was closed: then nobody reads, as with a pipe.
+fn is_hung_up(error: &io::Error) -> bool {
+    // Linux's EIO. A disk says this as well, but a disk is no character device.
+    const EIO: i32 = 5;
+    let is_device = || {
+        let stream = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+        stream.and_then(|stream| stream.metadata()).is_ok_and(|found| found.file_type().is_char_device())
+    };
+    error.raw_os_error() == Some(EIO) && is_device()
+}
+
+/// A document for stdout: indented JSON with a line end, safe to print.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub(crate) fn json(document: &impl Serialize) -> anyhow::Result<String> {
+    let json = serde_json::to_string_pretty(document).context("cannot write JSON")?;
+    Ok(escape_json(&json).into_owned() + "\n")
+}
+
+/// Tells a person something. There is nobody to tell that it could not be told.
+pub(crate) fn tell(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Colours for stdout.
+pub(crate) fn stdout_paint() -> Paint {
+    paint(io::stdout().is_terminal())
+}
+
+/// Colours for stderr.
+pub(crate) fn stderr_paint() -> Paint {
+    paint(io::stderr().is_terminal())
+}
+
+/// Whether a live view can be drawn on stderr.
+pub(crate) fn stderr_is_live() -> bool {
+    io::stderr().is_terminal() && !dumb()
+}
+
+/// See <https://no-color.org>.
+fn paint(terminal: bool) -> Paint {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if terminal && !refused && !dumb() { Paint::Colour } else { Paint::Plain }
+}
+
+fn dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// Writes a file that a flag names: whole, or not at all. `tree` is the root of the repository that the source tree is
+/// in: no link in there is followed.
+///
+/// # Errors
+/// When it cannot be written; then what was there before is still there.
+pub(crate) fn save(path: &Path, tree: Option<&Path>, text: &str) -> anyhow::Result<()> {
+    files::save(path, tree, text.as_bytes()).map_err(|error| {
+        let message = format!("cannot write {}", path.display());
+        match error.kind() {
+            io::ErrorKind::InvalidInput => Stop::usage(message)
+                .caused_by(error)
+                .help("name a regular file, in a directory that no link in the source tree leads to")
+                .into(),
+            _ => anyhow::Error::new(error).context(message),
+        }
+    })
+}

@@ -1,0 +1,6 @@
+//! Questions that the command asks registries, many at a time.
+
+pub(crate) mod base_images;
+pub(crate) mod products;
+pub(crate) mod published;
+pub(crate) mod queries;

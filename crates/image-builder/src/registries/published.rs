@@ -1,0 +1,193 @@
+//! What the registry shows of the images that a tree names, for `--since-published`: asks, and has the planner decide.
+//!
+//! Nothing is pulled: one manifest for each image, one HEAD for the build tag that its labels name, and one configuration where the cache does not have it and no product tells
+//! what stands in it. Less does not tell: registries show labels in configurations only, and of a product the science tag and
+//! the final one move by themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use plan::ImageName;
+use plan::label::oci;
+use planner::config::{self, Config};
+use planner::git::{self, Opened};
+use planner::published::{self, BuildTagShows, Image, Published, References};
+use planner::{Planned, Request};
+use registry::{Pushes, Registry, Shown};
+
+use crate::cli::exit::{Refused, Stop};
+use crate::cli::signals::block_on;
+use crate::cli::{env, output};
+use crate::registries::queries;
+use crate::report::text::problems;
+use crate::tree::open::Purpose;
+
+/// Plans what is missing in the registry.
+pub(crate) fn plan(
+    opened: &Opened,
+    options: &git::Options,
+    request: &Request,
+    purpose: Purpose,
+) -> anyhow::Result<Planned> {
+    let references = published::references(&opened.inputs, request).map_err(Refused)?;
+    let config = configuration(opened);
+    let pushes = match purpose {
+        Purpose::Push | Purpose::LookAtPush => {
+            Pushes::Below(request.repo.clone().unwrap_or_else(|| config.repo.clone()))
+        }
+        Purpose::Look | Purpose::Build => Pushes::Nowhere,
+    };
+    let mut images = read(references, &config, pushes.clone(), &opened.repository)?;
+    let mut further = published::further(&opened.inputs, request, &images);
+    if !further.images.is_empty() {
+        images.extend(read(
+            References { images: further.images, ..References::default() },
+            &config,
+            pushes,
+            &opened.repository,
+        )?);
+        further = published::further(&opened.inputs, request, &images);
+    }
+    let commits = git::recorded(options, &opened.inputs.now, &further.commits)?;
+    Ok(published::plan(&opened.inputs, request, &Published { images, commits }).map_err(Refused)?)
+}
+
+/// The configuration of a tree.
+pub(crate) fn configuration(opened: &Opened) -> Config {
+    config::parse(opened.inputs.now.config.as_deref()).0
+}
+
+/// Nothing, unless somebody has to decide: then what, on stderr, and an error. A plan is shown before.
+pub(crate) fn settled(planned: &Planned) -> Result<(), Stop> {
+    let undecided = &planned.undecided;
+    if undecided.is_empty() {
+        return Ok(());
+    }
+    for image in undecided {
+        output::tell(&format!(
+            "  {}: {}\n",
+            problems::message(&image.reference),
+            problems::message(&image.why)
+        ));
+    }
+    let what = match undecided.len() {
+        1 => "of a published science image nobody can tell whether it is what the tree holds".to_owned(),
+        count => {
+            format!(
+                "of {count} published science images nobody can tell whether they are what the tree holds"
+            )
+        }
+    };
+    Err(Stop::environment(format!("{what}; they are not planned by themselves")).help(
+        "--adopt takes them as they are; --rebuild N builds them anew; --ignore DIR leaves a layer out; \
+         a commit that a shallow clone lacks comes with git fetch --unshallow",
+    ))
+}
+
+/// Reads what the registry shows for each of these moving tags: a manifest, and a configuration where the cache does not
+/// have it. Where a product tells all that is wanted of the science image below it, that image's manifest shows whether it is
+/// the same still. The first answer that says neither what is there nor that nothing is ends it.
+pub(crate) fn read(
+    references: References,
+    config: &Config,
+    pushes: Pushes,
+    tree: &Path,
+) -> anyhow::Result<BTreeMap<String, Option<Image>>> {
+    if references.images.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let registry = env::cached(queries::registry()?.pushing(pushes), tree);
+    let reader = Arc::new(Reader {
+        registry,
+        platform: config.platform.clone(),
+        prefix: config.label_prefix.clone(),
+        kept: format!("{}.", config.label_prefix),
+    });
+    let mut images = BTreeMap::new();
+    let take = |answers: Result<Vec<(String, Option<Image>)>, registry::Error>| {
+        images.extend(answers.context("what is published cannot be told")?);
+        Ok(())
+    };
+    let ask = |questions: Vec<Question>| Arc::clone(&reader).ask(questions);
+    block_on(queries::each_of(in_order(references)?, Vec::len, ask, take))?;
+    Ok(images)
+}
+
+/// An image that is asked for: its full reference, as text and taken apart.
+type Question = (String, ImageName);
+
+/// What is asked one after the other: a product and the science image below it, any other image by itself.
+fn in_order(references: References) -> anyhow::Result<Vec<Vec<Question>>> {
+    let References { images, finals } = references;
+    let below: BTreeSet<&String> = finals.values().collect();
+    let mut questions = Vec::with_capacity(images.len());
+    for reference in images.iter().filter(|reference| !below.contains(reference)) {
+        let together = std::iter::once(reference).chain(finals.get(reference));
+        let named = together.map(|reference| Ok((reference.clone(), ImageName::parse(reference)?)));
+        let named: Result<Vec<Question>, plan::ImageNameError> = named.collect();
+        questions.push(named.map_err(|error| Stop::usage(error.to_string()))?);
+    }
+    Ok(questions)
+}
+
+/// The way to what is published.
+struct Reader {
+    registry: Registry,
+    platform: String,
+    prefix: String,
+    /// What the keys of our labels begin with.
+    kept: String,
+}
+
+impl Reader {
+    async fn ask(
+        self: Arc<Self>,
+        questions: Vec<Question>,
+    ) -> Result<Vec<(String, Option<Image>)>, registry::Error> {
+        let mut answers: Vec<(String, Option<Image>)> = Vec::with_capacity(questions.len());
+        for (reference, name) in questions {
+            let above = answers.last().and_then(|(_, image)| image.as_ref());
+            let below = above.and_then(|above| published::below(above, &reference, &self.prefix));
+            let is_known = |digest: &str| below.as_ref().is_some_and(|below| below.is(digest));
+            let image = match self.registry.image_unless(&name, &self.platform, is_known).await? {
+                None => None,
+                Some(Shown::Known(digest)) => below.map(|below| below.shown_as(digest)),
+                Some(Shown::Image(image)) => {
+                    let build_tag = self.build_tag(&name, &image.digest, &image.labels).await?;
+                    let labels = self.wanted(image.labels);
+                    Some(Image { digest: image.digest, labels, is_inherited: false, build_tag })
+                }
+            };
+            answers.push((reference, image));
+        }
+        Ok(answers)
+    }
+
+    /// What the build tag shows that an image's labels name: a HEAD, so that no tag is believed that somebody moved to
+    /// an image with the right labels.
+    async fn build_tag(
+        &self,
+        moving: &ImageName,
+        digest: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<BuildTagShows, registry::Error> {
+        let Some(name) = published::named_build(moving, labels, &self.prefix) else {
+            return Ok(BuildTagShows::Untold);
+        };
+        let shown = self.registry.resolve(&name).await?;
+        let tag = name.tag.unwrap_or_default();
+        Ok(match shown {
+            Some(shown) if shown == digest => BuildTagShows::It,
+            digest => BuildTagShows::Other { tag, digest },
+        })
+    }
+
+    /// The labels that are kept.
+    fn wanted(&self, labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let others = [oci::REVISION, oci::BASE_NAME, oci::BASE_DIGEST];
+        let is_wanted = |key: &String| key.starts_with(&self.kept) || others.contains(&key.as_str());
+        labels.into_iter().filter(|(key, _)| is_wanted(key)).collect()
+    }
+}

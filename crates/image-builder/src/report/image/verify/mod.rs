@@ -1,0 +1,315 @@
+//! What the facts about a trail mean, build by build: for people, and as a versioned document.
+
+use plan::trail::Crumb;
+use planner::Identity;
+use planner::git::{Relation, Touched};
+use serde::Serialize;
+
+use crate::cli::escape::escape;
+use crate::report::text::format::{Paint, count, day, short_commit};
+
+/// The version of the document.
+const FORMAT_VERSION: &str = "1.0";
+
+/// What the history says of one build.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// All digits of HEAD.
+    pub(crate) head: String,
+    /// How the build's commit lies to HEAD.
+    pub(crate) relation: Relation,
+    /// What that commit gives for the build's name.
+    pub(crate) then: Option<Identity>,
+    /// What HEAD gives for it.
+    pub(crate) now: Option<Identity>,
+    /// Commits since that changed its directories, the newest first.
+    pub(crate) touched: Vec<Touched>,
+}
+
+/// A science layer that a build needed.
+#[derive(Debug, Clone)]
+pub(crate) struct Parent {
+    /// `target:version`.
+    pub(crate) layer: String,
+    /// The build tag that was taken.
+    pub(crate) recorded: Option<String>,
+    /// What is published now.
+    pub(crate) published: Published,
+}
+
+/// What a moving tag shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Published {
+    /// This build.
+    Build(String),
+    /// An image that tells this build, which the build tag does not show.
+    Moved(String),
+    /// An image that does not tell which build it is.
+    Silent,
+    /// Nothing: it is not there.
+    Absent,
+}
+
+/// A build tag that shows something else than the image that names it.
+#[derive(Debug, Clone)]
+pub(crate) struct OtherBuild {
+    /// That of the image.
+    pub(crate) digest: String,
+    /// The build tag, as a full reference.
+    pub(crate) build: String,
+    /// What it shows; `None` when it is not there.
+    pub(crate) shown: Option<String>,
+}
+
+/// One image, build by build.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verified {
+    /// The full name.
+    pub(crate) reference: String,
+    /// From the top down; none when the image has no trail.
+    pub(crate) builds: Vec<Verdict>,
+}
+
+/// What is to be said of one build.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verdict {
+    /// `sci/nist-basic`, below the repo.
+    name: String,
+    /// The build tag.
+    version: Option<String>,
+    claims: Vec<Claim>,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Claim {
+    /// `commit`, `inputs`, `tree`, `parent`, `origin` or `tag`.
+    about: &'static str,
+    result: Outcome,
+    text: String,
+}
+
+/// How it turned out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    /// It is so.
+    Holds,
+    /// It is not so.
+    Fails,
+    /// It is not so, and was not asked for.
+    Noted,
+    /// The image does not say.
+    Untold,
+}
+
+impl Verified {
+    /// Whether there is a trail, and all of it holds.
+    pub(crate) fn holds(&self) -> bool {
+        !self.builds.is_empty() && self.builds.iter().all(Verdict::holds)
+    }
+}
+
+impl Verdict {
+    /// Judges a build. `provenance`: only by the commit that it tells.
+    pub(crate) fn of(crumb: &Crumb, facts: &Facts, parents: &[Parent], provenance: bool) -> Self {
+        let since = if provenance { Outcome::Noted } else { Outcome::Fails };
+        let mut claims = vec![commit(crumb, facts)];
+        if facts.relation != Relation::Unknown && crumb.build_tag().is_some_and(|tag| tag.dirty.is_none()) {
+            claims.push(inputs(crumb, facts));
+            claims.push(tree(crumb, facts, since));
+        }
+        match &crumb.from {
+            Some(_) => claims.extend(parents.iter().map(|parent| stands_on(parent, since))),
+            None => claims.push(Claim {
+                about: "parent",
+                result: Outcome::Untold,
+                text: "what it was built on is not recorded, as in all images of the predecessor".to_owned(),
+            }),
+        }
+        Self { name: crumb.repository(), version: crumb.version.clone(), claims }
+    }
+
+    /// A build whose labels came with a foreign base.
+    pub(crate) fn foreign(crumb: &Crumb) -> Self {
+        let text =
+            "its labels came with a foreign base: the builds of this image know nothing of it".to_owned();
+        let claims = vec![Claim { about: "origin", result: Outcome::Untold, text }];
+        Self { name: crumb.repository(), version: crumb.version.clone(), claims }
+    }
+
+    /// Takes in what the build tag shows, where that is another image.
+    pub(crate) fn shown(&mut self, other: Option<OtherBuild>) {
+        let Some(OtherBuild { digest, build, shown }) = other else { return };
+        let shown = match shown {
+            Some(shown) => format!("shows {shown}"),
+            None => "is not there".to_owned(),
+        };
+        let text = format!("it is {digest}, and its labels name the build {build}, which {shown}");
+        self.claims.insert(0, Claim { about: "tag", result: Outcome::Fails, text });
+    }
+
+    fn holds(&self) -> bool {
+        self.claims.iter().all(|claim| claim.result != Outcome::Fails)
+    }
+}
+
+fn commit(crumb: &Crumb, facts: &Facts) -> Claim {
+    let claim = |result, text: String| Claim { about: "commit", result, text };
+    let Some(tag) = crumb.build_tag() else {
+        return claim(Outcome::Fails, "its version is no build tag, so it tells no commit".to_owned());
+    };
+    let (hash, head) = (&tag.hash, short_commit(&facts.head));
+    if tag.dirty.is_some() {
+        let text = format!("it was built from files that were in no commit, changed after {hash}");
+        return claim(Outcome::Fails, text);
+    }
+    match facts.relation {
+        Relation::Same => claim(Outcome::Holds, format!("commit {hash} is HEAD")),
+        Relation::Ancestor => {
+            claim(Outcome::Holds, format!("commit {hash} is in the history of HEAD ({head})"))
+        }
+        Relation::Descendant => {
+            claim(Outcome::Fails, format!("commit {hash} comes after HEAD ({head}): this tree is older"))
+        }
+        Relation::Diverged => {
+            claim(Outcome::Fails, format!("commit {hash} is not in the history of HEAD ({head})"))
+        }
+        Relation::Unknown => claim(
+            Outcome::Fails,
+            format!(
+                "commit {hash} is not in this clone: git fetch may bring it, or it is of another repository"
+            ),
+        ),
+    }
+}
+
+/// Whether the commit gives what the image was made from.
+fn inputs(crumb: &Crumb, facts: &Facts) -> Claim {
+    let claim = |result, text: String| Claim { about: "inputs", result, text };
+    let hash = crumb.build_tag().map(|tag| tag.hash).unwrap_or_default();
+    match (&facts.then, &crumb.inputs) {
+        (None, _) => claim(
+            Outcome::Fails,
+            format!("at commit {hash} there is no such layer or product, or it cannot be understood"),
+        ),
+        (Some(_), None) => claim(
+            Outcome::Untold,
+            format!("its inputs are not recorded; commit {hash} has a layer or product of that name"),
+        ),
+        (Some(then), Some(recorded)) if then.inputs == *recorded => {
+            claim(Outcome::Holds, format!("its inputs are what commit {hash} gives"))
+        }
+        (Some(then), Some(recorded)) => claim(
+            Outcome::Fails,
+            format!("its inputs are {recorded}, and commit {hash} gives {}", then.inputs),
+        ),
+    }
+}
+
+/// Whether the tree still gives the same.
+fn tree(crumb: &Crumb, facts: &Facts, since: Outcome) -> Claim {
+    let claim = |result, text: String| Claim { about: "tree", result, text };
+    let recorded = crumb.inputs.as_ref().or(facts.then.as_ref().map(|then| &then.inputs));
+    let by = |what: &str| match facts.touched.as_slice() {
+        [] => format!("{what}: no file of its own changed, so what it refers to or the configuration did"),
+        touched => {
+            let named: Vec<String> = touched.iter().map(name_commit).collect();
+            format!("{what} by {}", named.join(", before that by "))
+        }
+    };
+    match &facts.now {
+        Some(now) if Some(&now.inputs) == recorded => {
+            claim(Outcome::Holds, "HEAD gives the same inputs".to_owned())
+        }
+        Some(_) => claim(since, by("changed since")),
+        None => claim(since, by("gone from the tree since, or not to be understood: changed")),
+    }
+}
+
+fn name_commit(touched: &Touched) -> String {
+    let summary = touched.summary.chars().take(60).collect::<String>();
+    let day = day(touched.time as f64).unwrap_or_default();
+    format!("{} \"{summary}\" ({day})", short_commit(&touched.commit))
+}
+
+/// Whether what it was built on is what is published.
+fn stands_on(parent: &Parent, since: Outcome) -> Claim {
+    let claim = |result, text: String| Claim { about: "parent", result, text };
+    let layer = &parent.layer;
+    let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
+    match (&parent.recorded, &parent.published) {
+        (None, _) => {
+            claim(Outcome::Untold, format!("it was built on a sci/{layer} that did not tell its build"))
+        }
+        (Some(recorded), Published::Build(now)) if recorded == now => {
+            claim(Outcome::Holds, format!("it was built on sci/{target}:{now}, which is published"))
+        }
+        (Some(recorded), Published::Build(now)) => {
+            claim(since, format!("it was built on sci/{target}:{recorded}, and published is {now}"))
+        }
+        (Some(recorded), Published::Moved(now)) => claim(
+            Outcome::Fails,
+            format!(
+                "it was built on sci/{target}:{recorded}, and sci/{layer} shows an image that is not the build {now} \
+                 that it names"
+            ),
+        ),
+        (Some(recorded), Published::Silent) => claim(
+            since,
+            format!(
+                "it was built on sci/{target}:{recorded}, and what is published as sci/{layer} does not tell its build"
+            ),
+        ),
+        (Some(recorded), Published::Absent) => {
+            claim(since, format!("it was built on sci/{target}:{recorded}, and no sci/{layer} is published"))
+        }
+    }
+}
+
+/// The document of `--format json`.
+pub(crate) fn document(verified: &[Verified]) -> impl Serialize {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        format_version: &'static str,
+        holds: bool,
+        images: &'a [Verified],
+    }
+    Document { format_version: FORMAT_VERSION, holds: verified.iter().all(Verified::holds), images: verified }
+}
+
+/// The text for stdout.
+pub(crate) fn text(verified: &[Verified], paint: Paint) -> String {
+    let mut out = String::new();
+    for image in verified {
+        out.push_str(&format!("{}\n", paint.bold(&escape(&image.reference))));
+        if image.builds.is_empty() {
+            out.push_str(
+                "  no trail: none of its labels tells of a build by image-builder, or by its predecessor\n",
+            );
+        }
+        for build in &image.builds {
+            let version = build.version.as_deref().unwrap_or_default();
+            out.push_str(&format!("  {} {}\n", escape(&build.name), escape(version)));
+            for claim in &build.claims {
+                let mark = match claim.result {
+                    Outcome::Holds => paint.green("holds"),
+                    Outcome::Fails => paint.red("fails"),
+                    Outcome::Noted => paint.yellow("note "),
+                    Outcome::Untold => paint.dim("-    "),
+                };
+                out.push_str(&format!("    {mark}  {}\n", escape(&claim.text)));
+            }
+        }
+        let failed = image.builds.iter().filter(|build| !build.holds()).count();
+        out.push_str(&match (image.builds.len(), failed) {
+            (0, _) => "  nothing to verify\n".to_owned(),
+            (all, 0) => format!("  all holds: {}\n", count(all, "build")),
+            (all, failed) => format!("  does not hold: {failed} of {}\n", count(all, "build")),
+        });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! What is shown of what registries hold, and of what is moved there.
+
+pub(crate) mod coverage;
+pub(crate) mod pin;
+pub(crate) mod promote;
+pub(crate) mod rollback;
+pub(crate) mod stale;

@@ -1,0 +1,179 @@
+//! Which published layers and products are made from images of other makers that moved since, for people and as data.
+//!
+//! The text names what moved and what nobody can tell; `-v` all. What `--format json` prints is published data,
+//! [`FORMAT_VERSION`].
+
+use std::collections::BTreeSet;
+
+use plan::{Revision, Role};
+use planner::published::stale::{Base, Layer, State};
+use serde::Serialize;
+
+use crate::cli::escape::escape;
+use crate::report::text::format::{Paint, as_of, count, day, list, short_digest, short_list};
+
+/// Version of the document.
+const FORMAT_VERSION: &str = "1.1";
+
+/// All that is told.
+pub(crate) struct Told<'a> {
+    /// `{repo}`.
+    pub(crate) repo: &'a str,
+    /// The commit that the tree is of.
+    pub(crate) revision: &'a Revision,
+    /// What is made from such images: layers by path, then products.
+    pub(crate) layers: &'a [Layer],
+}
+
+/// The document of `--format json`.
+pub(crate) fn document<'a>(told: &'a Told<'a>) -> impl Serialize + 'a {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        format_version: &'static str,
+        repo: &'a str,
+        revision: &'a Revision,
+        total: usize,
+        stale: usize,
+        layers: Vec<One<'a>>,
+    }
+    #[derive(Serialize)]
+    struct One<'a> {
+        #[serde(flatten)]
+        layer: &'a Layer,
+        stale: bool,
+    }
+    Document {
+        format_version: FORMAT_VERSION,
+        repo: told.repo,
+        revision: told.revision,
+        total: told.layers.len(),
+        stale: told.layers.iter().filter(|layer| layer.is_stale()).count(),
+        layers: told.layers.iter().map(|layer| One { layer, stale: layer.is_stale() }).collect(),
+    }
+}
+
+/// The text for stdout.
+pub(crate) fn text(told: &Told<'_>, verbose: bool, paint: Paint) -> String {
+    let mut out = String::new();
+    for layer in told.layers {
+        let bases: Vec<&Base> =
+            layer.bases.iter().filter(|base| verbose || is_worth_a_word(&base.state)).collect();
+        if bases.is_empty() {
+            continue;
+        }
+        out.push_str(&format!("{}{}\n", paint.bold(&escape(&layer.layer)), build(layer)));
+        for base in bases {
+            push_base(&mut out, base, paint);
+        }
+        if (layer.is_stale() || verbose) && !layer.dependents.is_empty() {
+            let named = if verbose { list(&layer.dependents) } else { short_list(&layer.dependents) };
+            out.push_str(&format!("  below   {named}\n"));
+        }
+        out.push('\n');
+    }
+    out.push_str(&total(told));
+    out
+}
+
+/// `, 1.0-12-05ea881, built 2026-03-02`
+fn build(layer: &Layer) -> String {
+    let Some(build) = &layer.published else { return String::new() };
+    let tag = build.build_tag.as_deref().map(|tag| format!("  {}", escape(tag))).unwrap_or_default();
+    let built = build.built.and_then(day).map(|day| format!("  built {day}")).unwrap_or_default();
+    format!("{tag}{built}")
+}
+
+fn is_worth_a_word(state: &State) -> bool {
+    !matches!(state, State::Same { .. } | State::Pinned { .. })
+}
+
+fn push_base(out: &mut String, base: &Base, paint: Paint) {
+    let image = escape(&base.image);
+    let role = match base.role {
+        Role::Base | Role::Stage => "",
+        Role::Copy | Role::Mount => ", copied from",
+    };
+    let (mark, more) = match &base.state {
+        State::Moved { from, to } => (
+            paint.yellow("moved "),
+            format!("was {}, its tag shows {} now", short_digest(from), short_digest(to)),
+        ),
+        State::Same { digest } => (paint.green("same  "), format!("still {}", short_digest(digest))),
+        State::Gone { from } => (
+            paint.red("gone  "),
+            format!("was {}, its registry has no such tag any more", short_digest(from)),
+        ),
+        State::Pinned { .. } => (paint.green("pinned"), String::new()),
+        State::PinBehind { to: Some(to), .. } => (
+            paint.dim("pinned"),
+            format!("its tag shows {} now: `pin --update` follows it", short_digest(to)),
+        ),
+        State::PinBehind { to: None, .. } => {
+            (paint.dim("pinned"), "its registry has no such tag any more".to_owned())
+        }
+        State::Untold => {
+            (paint.dim("?     "), "the published image does not tell which digest it was built on".to_owned())
+        }
+        State::Unanswered => (paint.red("?     "), "its registry could not be asked".to_owned()),
+        State::NotPublished => {
+            (paint.dim("-     "), "nothing is published of it; --since-published builds it".to_owned())
+        }
+    };
+    out.push_str(&format!("  {mark}  {image}{role}\n"));
+    if !more.is_empty() {
+        out.push_str(&format!("          {more}\n"));
+    }
+}
+
+fn total(told: &Told<'_>) -> String {
+    let as_of = as_of(told.revision);
+    let stale: Vec<&Layer> = told.layers.iter().filter(|layer| layer.is_stale()).collect();
+    let all = told.layers.len();
+    if all == 0 {
+        return format!("no layer names an image of another maker, as of {as_of}\n");
+    }
+    if stale.is_empty() {
+        let unsure = |base: &Base| matches!(base.state, State::Untold | State::Unanswered);
+        let known =
+            if told.layers.iter().flat_map(|layer| &layer.bases).any(unsure) { " known to be" } else { "" };
+        let have = if all == 1 { "has" } else { "have" };
+        return format!(
+            "nothing is{known} stale: {} {have} a base of another maker, as of {as_of}\n",
+            all_of(told)
+        );
+    }
+    let verb = if stale.len() == 1 { "is" } else { "are" };
+    let mut out = format!(
+        "{} of {} with a base of another maker {verb} stale, as of {as_of}\n",
+        stale.len(),
+        all_of(told)
+    );
+    let touched: BTreeSet<&str> = stale
+        .iter()
+        .flat_map(|layer| layer.dependents.iter().chain([&layer.layer]))
+        .map(String::as_str)
+        .collect();
+    let products = touched.iter().filter(|id| id.starts_with("rel/")).count();
+    out.push_str(&format!(
+        "to follow: {} and {} (`image-builder stale --plan`)\n",
+        count(touched.len() - products, "science build"),
+        count(products, "compat build")
+    ));
+    out
+}
+
+/// `2 science layers and 1 product`
+fn all_of(told: &Told<'_>) -> String {
+    let products = told.layers.iter().filter(|layer| layer.layer.starts_with("rel/")).count();
+    let layers = told.layers.len() - products;
+    match (layers, products) {
+        (layers, 0) => count(layers, "science layer"),
+        (0, products) => count(products, "product"),
+        (layers, products) => {
+            format!("{} and {}", count(layers, "science layer"), count(products, "product"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! Events → a live view on a terminal: what runs and what waits at its bottom, what is over scrolls by above that.
+//!
+//! Draws what [`Watch`] says, a few times a second.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use console::Term;
+use executor::{Event, Outcome};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use plan::Plan;
+
+use crate::report::run::live_state::Watch;
+use crate::report::run::plain::{self, Detail};
+use crate::report::text::format::{Paint, count};
+
+/// How often it is drawn when nothing happens.
+const TICK: Duration = Duration::from_millis(200);
+
+/// The live view; cleared when dropped.
+pub(crate) struct Terminal {
+    view: MultiProgress,
+    frame: ProgressBar,
+    watch: Arc<Mutex<Watch>>,
+    /// Seconds since the run began.
+    now: Box<dyn Fn() -> f64 + Send>,
+    detail: Detail,
+    paint: Paint,
+}
+
+impl Terminal {
+    /// A view of a plan's run on stderr.
+    pub(crate) fn new(plan: &Plan, detail: Detail, paint: Paint) -> Self {
+        let began = Instant::now();
+        let stderr = Term::stderr();
+        let terminal =
+            Self::on(ProgressDrawTarget::stderr(), Watch::new(plan, paint), detail, paint, move || {
+                let (height, width) = stderr.size();
+                (began.elapsed().as_secs_f64(), width.into(), height.into())
+            });
+        terminal.frame.enable_steady_tick(TICK);
+        terminal
+    }
+
+    /// `moment` tells the seconds since the run began, and the terminal's width and height.
+    fn on(
+        target: ProgressDrawTarget,
+        watch: Watch,
+        detail: Detail,
+        paint: Paint,
+        moment: impl Fn() -> (f64, usize, usize) + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let view = MultiProgress::with_draw_target(target);
+        let frame = view.add(ProgressBar::new_spinner());
+        let watch = Arc::new(Mutex::new(watch));
+        let watched = Arc::clone(&watch);
+        let clock = moment.clone();
+        let now = move || clock().0;
+        let draw = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let (now, width, height) = moment();
+            let lines = watched.lock().unwrap_or_else(PoisonError::into_inner).lines(now, width, height);
+            // A view that takes nothing is a terminal that is gone.
+            let _ = out.write_str(&lines.join("\n"));
+        };
+        let style = ProgressStyle::with_template("{frame}").expect("the template is well formed");
+        frame.set_style(style.with_key("frame", draw));
+        Self { view, frame, watch, now: Box::new(now), detail, paint }
+    }
+
+    /// Shows what happened.
+    pub(crate) fn event(&mut self, event: &Event) {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.event(event, (self.now)());
+        let above = match event {
+            Event::BuildFinished { id, outcome: Outcome::Built, .. } => {
+                let told = plain::lines(event, self.detail, self.paint);
+                format!("{}{}\n", told.trim_end(), watch.cached(id))
+            }
+            // The lines below tell these as they go on.
+            Event::BuildStarted { .. }
+            | Event::ContextSent { .. }
+            | Event::Step { .. }
+            | Event::TestStarted { .. }
+            | Event::PushStarted { .. } => String::new(),
+            Event::Pushed { .. } if !self.detail.steps => String::new(),
+            _ => plain::lines(event, self.detail, self.paint),
+        };
+        drop(watch);
+        for line in above.lines() {
+            // As above.
+            let _ = self.view.println(line);
+        }
+        if matches!(event, Event::RunFinished { .. }) {
+            self.frame.finish_and_clear();
+            let _ = self.view.clear();
+        } else {
+            self.frame.tick();
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.frame.finish_and_clear();
+    }
+}
+
+/// What `--progress tty` cannot do without a terminal, told once.
+pub(crate) fn no_terminal(builds: usize) -> String {
+    format!(
+        "note: stderr is no terminal, so the progress of {} is shown as plain lines\n",
+        count(builds, "build")
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! Which face a run shows, and the event stream that feeds it.
+
+use std::io;
+use std::time::Instant;
+
+use executor::Event;
+use plan::Plan;
+
+use crate::cli::args::Progress;
+use crate::cli::output;
+use crate::report::run::json;
+use crate::report::run::live::{self, Terminal};
+use crate::report::run::plain::{self, Detail};
+use crate::report::run::silence::Silence;
+use crate::report::text::format::Paint;
+
+/// A run's face.
+pub(crate) enum Face {
+    /// Live lines on stderr.
+    Terminal(Box<Terminal>),
+    /// Plain lines on stderr.
+    Plain {
+        /// What is told besides.
+        detail: Detail,
+        /// Colours of stderr.
+        paint: Paint,
+        /// Which builds were silent for long.
+        silence: Silence,
+        /// Since the run began.
+        began: Instant,
+    },
+    /// One event a line on stdout.
+    Json,
+    /// Nothing but failures.
+    Quiet {
+        /// Colours of stderr.
+        paint: Paint,
+    },
+}
+
+impl Face {
+    /// The one that the flag asks for, of a plan's run.
+    pub(crate) fn choose(progress: Progress, detail: Detail, plan: &Plan) -> Self {
+        let began = Instant::now();
+        let plain = |paint| Self::Plain { detail, paint, silence: Silence::default(), began };
+        let paint = output::stderr_paint();
+        let live = output::stderr_is_live();
+        match progress {
+            Progress::Auto | Progress::Tty if live => {
+                Self::Terminal(Box::new(Terminal::new(plan, detail, paint)))
+            }
+            Progress::Tty => {
+                output::tell(&live::no_terminal(plan.builds.len()));
+                plain(paint)
+            }
+            Progress::Auto | Progress::Plain => plain(paint),
+            Progress::Json => Self::Json,
+            Progress::Quiet => Self::Quiet { paint },
+        }
+    }
+
+    /// Shows an event.
+    ///
+    /// # Errors
+    /// When stdout cannot take what goes there, its reader being gone aside.
+    pub(crate) fn event(&mut self, event: &Event) -> io::Result<()> {
+        match self {
+            Self::Terminal(terminal) => terminal.event(event),
+            Self::Plain { detail, paint, silence, began } => {
+                let text = plain::lines(event, *detail, *paint);
+                silence.event(event, !text.is_empty(), began.elapsed().as_secs_f64());
+                output::tell(&text);
+            }
+            Self::Json => return output::data(&json::line(event)),
+            Self::Quiet { paint } => {
+                if is_failure(event) {
+                    output::tell(&plain::lines(event, Detail::NONE, *paint));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Face {
+    /// Some time passed in which nothing happened.
+    pub(crate) fn tick(&mut self) {
+        if let Self::Plain { silence, began, .. } = self {
+            output::tell(&silence.lines(began.elapsed().as_secs_f64()));
+        }
+    }
+}
+
+fn is_failure(event: &Event) -> bool {
+    match event {
+        Event::BuildFinished { error, .. } => error.is_some(),
+        Event::PushFailed { .. } => true,
+        _ => false,
+    }
+}

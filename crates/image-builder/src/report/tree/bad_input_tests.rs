@@ -1,0 +1,116 @@
+//! Every mistake of the grammar is refused, told in text that no terminal and no CI system obeys, and soon.
+
+use std::collections::BTreeMap;
+use std::panic;
+use std::time::{Duration, Instant};
+
+use fuzzing::mistakes::{self, Mistake};
+use testbed::scale;
+
+use crate::report::text::format::Paint;
+use crate::report::text::problems::problems;
+
+/// What a refusal may take; asked twice, since the machine may be doing something else.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// What came of a mistake.
+enum Taken {
+    /// With this text.
+    Refused(String),
+    Accepted,
+    Panicked,
+}
+
+fn take(mistake: &Mistake) -> (Taken, Duration) {
+    let (inputs, request) = (mistake.inputs(), mistake.request());
+    let start = Instant::now();
+    let taken = panic::catch_unwind(|| match planner::plan(&inputs, &request) {
+        Ok(_) => Taken::Accepted,
+        Err(found) => Taken::Refused(problems(&found, Paint::Plain)),
+    });
+    (taken.unwrap_or(Taken::Panicked), start.elapsed())
+}
+
+/// How one mistake was judged.
+struct Judged {
+    /// What is wrong with how it was taken, if anything is.
+    wrong: Option<String>,
+    took: Duration,
+    panicked: bool,
+}
+
+/// Whether a terminal or a CI system would take a text for more than text. Written anew, not with `escape`.
+fn is_obeyed(text: &str) -> bool {
+    let hidden = |c: char| {
+        let code = u32::from(c);
+        c != '\n' && c.is_control()
+            || [0xad, 0x61c, 0x180e, 0xfeff].contains(&code)
+            || [0x200b..0x2010, 0x2028..0x202f, 0x2060..0x2070, 0xfff9..0xfffc, 0xe0000..0xe0080]
+                .iter()
+                .any(|range| range.contains(&code))
+    };
+    text.contains(hidden)
+        || text.lines().any(|line| line.trim_start().starts_with("::"))
+        || text.contains("##vso[")
+}
+
+fn judge(mistake: &Mistake) -> Judged {
+    let (taken, mut took) = take(mistake);
+    if took > LONGEST {
+        took = took.min(take(mistake).1);
+    }
+    let panicked = matches!(taken, Taken::Panicked);
+    let what = match taken {
+        Taken::Panicked => "panicked".to_owned(),
+        Taken::Accepted => "accepted".to_owned(),
+        Taken::Refused(text) if is_obeyed(&text) => format!("obeyed by terminals: {text:?}"),
+        Taken::Refused(text) if !text.contains("error: ") || !text.contains("help: ") => {
+            "no words".to_owned()
+        }
+        Taken::Refused(_) if took > LONGEST => format!("{took:?}"),
+        Taken::Refused(_) => return Judged { wrong: None, took, panicked },
+    };
+    let right = mistakes::right();
+    let differs = mistake.files.iter().filter(|(path, text)| right.files.get(*path) != Some(*text));
+    let differs: Vec<String> = differs.take(2).map(|(path, text)| format!("{path}: {text:.300?}")).collect();
+    let wrong = Some(format!("{what}: {} {:?} {}", mistake.kind, mistake.flags, differs.join("; ")));
+    Judged { wrong, took, panicked }
+}
+
+#[test]
+fn ten_thousand_mistakes_are_refused_in_words_and_soon() {
+    let right = mistakes::right();
+    assert!(
+        planner::plan(&right.inputs(), &right.request()).is_ok(),
+        "the tree without a mistake is planned"
+    );
+    // Half of them, spread over all kinds; all in the long run.
+    let share = scale::quick_or_long(2, 1);
+    let mut all = mistakes::all();
+    all.retain(|mistake| mistake.hash() % share == 0);
+    let chunk = all.len().div_ceil(std::thread::available_parallelism().map_or(1, usize::from));
+    let judged: Vec<Judged> = std::thread::scope(|scope| {
+        let judge = |mistakes: &'_ [Mistake]| mistakes.iter().map(judge).collect::<Vec<_>>();
+        let workers: Vec<_> =
+            all.chunks(chunk).map(|mistakes| scope.spawn(move || judge(mistakes))).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("panics are caught")).collect()
+    });
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut slowest = (Duration::ZERO, "");
+    for (mistake, judged) in all.iter().zip(&judged) {
+        *kinds.entry(mistake.kind).or_default() += 1;
+        slowest = slowest.max((judged.took, mistake.kind));
+    }
+    let panics = judged.iter().filter(|judged| judged.panicked).count();
+    let mut wrong: Vec<String> = judged.into_iter().filter_map(|judged| judged.wrong).collect();
+    println!("{} mistakes, {panics} panics, the slowest took {slowest:?}: {kinds:#?}", all.len());
+    let figures = serde_json::json!({
+        "distinct": all.len(), "not_refused_rightly": wrong.len(), "panics": panics,
+        "slowest_seconds": slowest.0.as_secs_f64(), "slowest_kind": slowest.1, "kinds": kinds,
+    });
+    scale::record("bad-inputs", &figures);
+    let count = wrong.len();
+    wrong.truncate(40);
+    assert!(wrong.is_empty(), "{count} of {}:\n{}", all.len(), wrong.join("\n"));
+    assert!(all.len() >= 10_000, "{} mistakes", all.len());
+}

@@ -1,0 +1,36 @@
+//! Ties that lead to the same card in the same way share their lines: a net, and the rows that it passes through.
+
+use std::collections::BTreeMap;
+
+use crate::report::tree::graph::svg::chart::{Chart, Style};
+use crate::report::tree::graph::svg::rows::Rows;
+
+/// All ties of one style from other pieces to one card.
+#[derive(Debug, Clone)]
+pub(super) struct Net {
+    pub(super) to: usize,
+    pub(super) style: Style,
+    pub(super) sources: Vec<usize>,
+    /// Row of `to`.
+    pub(super) bottom: usize,
+    /// The highest row of a source.
+    pub(super) top: usize,
+}
+
+/// The nets of a chart, in a constant order. Ties inside of a piece are in none.
+pub(super) fn nets(chart: &Chart, rows: &Rows) -> Vec<Net> {
+    let row = |card: usize| rows.row[rows.piece_of[card]];
+    let mut nets: BTreeMap<(usize, Style), Vec<usize>> = BTreeMap::new();
+    for tie in chart.ties.iter().filter(|tie| row(tie.from) > row(tie.to)) {
+        nets.entry((tie.to, tie.style)).or_default().push(tie.from);
+    }
+    nets.into_iter()
+        .map(|((to, style), sources)| Net {
+            bottom: row(to),
+            top: sources.iter().map(|card| row(*card)).max().unwrap_or(0),
+            to,
+            style,
+            sources,
+        })
+        .collect()
+}

@@ -1,0 +1,193 @@
+//! Flags → a plan: reads the source tree and calls the planner. Shared by every subcommand that plans.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use plan::Plan;
+use planner::git::{self, Comparison, Opened};
+use planner::{Planned, Request, Selection};
+
+use crate::cli::args::{RunArguments, TreeArguments};
+use crate::cli::env;
+use crate::cli::exit::{Refused, Stop};
+use crate::registries::{base_images, published};
+
+/// What a source tree is compared with.
+#[derive(Debug, Clone)]
+pub(crate) enum Against {
+    /// A side of its history.
+    History(Comparison),
+    /// What the registry shows.
+    Published,
+    /// What registries show of the images of other makers below that.
+    Bases,
+}
+
+/// What the flags compare it with.
+pub(crate) fn against(arguments: &TreeArguments) -> anyhow::Result<Against> {
+    if arguments.since_published {
+        return Ok(Against::Published);
+    }
+    comparison(arguments).map(Against::History)
+}
+
+/// What a plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be looked at.
+    Look,
+    /// To be looked at, before it is pushed.
+    LookAtPush,
+    /// To be carried out.
+    Build,
+    /// To be carried out and pushed.
+    Push,
+}
+
+impl Purpose {
+    /// That of `--dryrun` and `--push`.
+    pub(crate) fn of(run: &RunArguments) -> Self {
+        match (run.dryrun, run.push) {
+            (true, false) => Self::Look,
+            (true, true) => Self::LookAtPush,
+            (false, false) => Self::Build,
+            (false, true) => Self::Push,
+        }
+    }
+}
+
+/// Reads the source tree and plans it.
+pub(crate) fn planned(
+    arguments: &TreeArguments,
+    against: Against,
+    purpose: Purpose,
+) -> anyhow::Result<(Opened, Planned)> {
+    match against {
+        Against::History(comparison) => {
+            let only_look = matches!(purpose, Purpose::Look | Purpose::LookAtPush);
+            let options = git::Options { only_look, ..options(arguments, comparison)? };
+            let opened = git::open(&options)?;
+            let planned = plan(arguments, &opened)?;
+            Ok((opened, planned))
+        }
+        Against::Bases => {
+            let opened = open(arguments, Comparison::parse("HEAD")?)?;
+            let planned = base_images::plan(&opened, &request_in(arguments, &opened))?;
+            Ok((opened, planned))
+        }
+        Against::Published => {
+            // Any base does, as long as it is there.
+            let options = options(arguments, Comparison::parse("HEAD")?)?;
+            let opened = git::open(&options)?;
+            let planned = published::plan(&opened, &options, &request(arguments), purpose)?;
+            Ok((opened, planned))
+        }
+    }
+}
+
+/// Reads the source tree that the flags name.
+pub(crate) fn open(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<Opened> {
+    Ok(git::open(&options(arguments, comparison)?)?)
+}
+
+/// What to read for these flags.
+pub(crate) fn options(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<git::Options> {
+    Ok(git::Options {
+        start: start(arguments.root.as_deref())?,
+        comparison,
+        untracked: arguments.untracked,
+        with_ignored: arguments.with_ignored.clone(),
+        build_number: arguments.build_number,
+        only_look: false,
+    })
+}
+
+/// Where the source tree is looked for: `--root`, or the current directory.
+pub(crate) fn start(root: Option<&Path>) -> anyhow::Result<PathBuf> {
+    match root {
+        Some(root) => Ok(root.to_owned()),
+        None => std::env::current_dir().context("cannot tell the current directory"),
+    }
+}
+
+/// The git repository that the current directory is in, for commands that need no source tree.
+pub(crate) fn repository() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    let found = here.ancestors().find(|directory| directory.join(".git").symlink_metadata().is_ok());
+    found.map(Path::to_owned)
+}
+
+/// Plans it.
+pub(crate) fn plan(arguments: &TreeArguments, opened: &Opened) -> anyhow::Result<Planned> {
+    Ok(planner::plan(&opened.inputs, &request_in(arguments, opened)).map_err(Refused)?)
+}
+
+/// Done with them, and with the process: nobody waits until a thousand layers are taken apart, piece by piece.
+pub(crate) fn leave(opened: Opened, planned: Planned) {
+    std::mem::forget((opened, planned));
+}
+
+/// The largest plan that is read.
+const LARGEST_PLAN: u64 = 64 << 20;
+
+/// Reads a plan that `--out` saved; `-` is stdin.
+pub(crate) fn read(file: &Path) -> anyhow::Result<Plan> {
+    let file = if file == Path::new("-") { Path::new("/dev/stdin") } else { file };
+    let bytes = env::read_file(file, LARGEST_PLAN)?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Stop::usage(format!("{} is no plan: it is not UTF-8", file.display()))
+            .help("save one with --out FILE")
+    })?;
+    Plan::from_json(&text).with_context(|| format!("{}", file.display()))
+}
+
+/// `--ref`, or the default.
+pub(crate) fn comparison(arguments: &TreeArguments) -> anyhow::Result<Comparison> {
+    Ok(match &arguments.reference {
+        Some(text) => Comparison::parse(text)?,
+        None => Comparison::default(),
+    })
+}
+
+/// As [`request`], with the directories of `--include` and `--ignore` below the source tree's root: they can be absolute, or
+/// lie below the current directory.
+fn request_in(arguments: &TreeArguments, opened: &Opened) -> Request {
+    let mut request = request(arguments);
+    let below_root = |directory: &mut String| {
+        let is_layer = |path: &str| opened.inputs.now.layers.iter().any(|layer| layer.path == path);
+        if is_layer(directory.trim_start_matches("./").trim_end_matches('/')) {
+            return;
+        }
+        // An absolute path stays one when it is joined to another.
+        let here = std::env::current_dir().ok().and_then(|here| here.join(&*directory).canonicalize().ok());
+        let below = here.as_deref().and_then(|here| here.strip_prefix(&opened.root).ok()?.to_str());
+        if let Some(path) = below.filter(|path| is_layer(path)) {
+            *directory = path.to_owned();
+        }
+    };
+    request.ignore.iter_mut().for_each(below_root);
+    if let Selection::Include(directories) = &mut request.selection {
+        directories.iter_mut().for_each(below_root);
+    }
+    request
+}
+
+/// What of the flags decides the plan.
+pub(crate) fn request(arguments: &TreeArguments) -> Request {
+    let selection = if arguments.all {
+        Selection::All
+    } else if arguments.include.is_empty() {
+        Selection::Changed
+    } else {
+        Selection::Include(arguments.include.clone())
+    };
+    Request {
+        selection,
+        ignore: arguments.ignore.clone(),
+        repo: env::given(arguments.repo.as_deref()),
+        allow_orphan: arguments.allow_orphan.clone(),
+        allow_frontend: arguments.frontends.allowed(),
+        rebuild: arguments.rebuild,
+        adopt: arguments.adopt,
+    }
+}

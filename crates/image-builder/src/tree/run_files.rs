@@ -1,0 +1,75 @@
+//! What a run leaves besides its own directory, where that is asked for: `--summary` and `--junit`.
+//!
+//! They are written when the run begins, as if it had been cut off, and again when it ends: so whoever shows them never
+//! takes one of an earlier run, or none, for this one's.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use executor::RunResult;
+use plan::Plan;
+
+use crate::cli::output;
+use crate::report::run::{junit, markdown};
+
+/// Files for those who show what became of a run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What to write")]
+pub(crate) struct RunFiles {
+    /// Write what became of the run as Markdown, for a merge request
+    ///
+    /// Whole or not at all, also when the run failed or was interrupted.
+    #[arg(long, value_name = "FILE", conflicts_with = "dryrun")]
+    pub(crate) summary: Option<PathBuf>,
+    /// Write what became of the run as JUnit XML, for CI: a testcase for each build and image test
+    ///
+    /// Whole or not at all, also when the run failed or was interrupted.
+    #[arg(long, value_name = "FILE", conflicts_with = "dryrun")]
+    pub(crate) junit: Option<PathBuf>,
+}
+
+impl RunFiles {
+    /// The same, for a plan's run in the source tree of a git repository.
+    pub(crate) fn of<'a>(&'a self, plan: &'a Plan, push: bool, repository: Option<&'a Path>) -> Reports<'a> {
+        Reports { files: self, plan, push, repository }
+    }
+}
+
+/// The files of one run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reports<'a> {
+    files: &'a RunFiles,
+    plan: &'a Plan,
+    push: bool,
+    /// The root of the repository that the source tree is in.
+    repository: Option<&'a Path>,
+}
+
+impl Reports<'_> {
+    /// Says that the run did not come to its end; fails where nothing could be written then either.
+    pub(crate) fn begin(&self) -> anyhow::Result<()> {
+        self.fail("the run was cut off: it is still running, or was killed")
+    }
+
+    /// Says what kept the run from beginning, or from telling its end.
+    pub(crate) fn fail(&self, why: &str) -> anyhow::Result<()> {
+        let error = Some(why.to_owned());
+        self.end(&RunResult { push: self.push, error, ..RunResult::unbegun(self.plan) })
+    }
+
+    /// Says that there was nothing to do.
+    pub(crate) fn nothing(&self) -> anyhow::Result<()> {
+        self.end(&RunResult { push: self.push, success: true, ..RunResult::unbegun(self.plan) })
+    }
+
+    /// Writes what became of the run.
+    pub(crate) fn end(&self, result: &RunResult) -> anyhow::Result<()> {
+        let write = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
+            Some(path) => output::save(path, self.repository, &text()),
+            None => Ok(()),
+        };
+        let summary = write(&self.files.summary, &|| markdown::text(result, self.plan));
+        let junit = write(&self.files.junit, &|| junit::text(result, self.plan));
+        summary.and(junit)
+    }
+}
