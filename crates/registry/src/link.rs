@@ -78,6 +78,10 @@ impl<'a> Cursor<'a> {
 
     fn read(&mut self) -> Option<Link<'a>> {
         let (target, rest) = self.0.strip_prefix('<')?.split_once('>')?;
+        // An address holds no `<` (RFC 3986): this is another link, and the end of the one before it is missing.
+        if target.contains('<') {
+            return None;
+        }
         self.0 = rest;
         let (mut relation, mut is_elsewhere) = (None, false);
         loop {
