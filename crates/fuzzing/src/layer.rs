@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 
-use inside::{Beyond, Budget, Contents, Limit, contents, read_layer};
+use image_contents::{Beyond, Budget, Contents, Limit, contents, read_layer};
 
 /// So few bytes are kept once, so that this bound is met.
 const LITTLE: u64 = 700;

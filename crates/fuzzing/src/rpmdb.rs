@@ -1,7 +1,7 @@
 //! The reader of rpm's databases: whatever a layer has in the place of one, it is read to an end, and either tells packages
 //! that have names and versions or says why it tells none.
 
-use inside::{Budget, Contents, contents, read_layer};
+use image_contents::{Budget, Contents, contents, read_layer};
 
 const PATH: &str = "var/lib/rpm/rpmdb.sqlite";
 

@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{self, Cursor, Read};
 
-use inside::{Beyond, Budget, Contents, Ecosystem, Layer, Limit, contents, read_layer};
+use image_contents::{Beyond, Budget, Contents, Ecosystem, Layer, Limit, contents, read_layer};
 use tar::{EntryType, Header};
 
 const MIB: usize = 1 << 20;

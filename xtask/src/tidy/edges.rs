@@ -8,13 +8,13 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("planner", &["plan"]),
     ("files", &[]),
     ("registry", &["plan", "files"]),
-    ("inside", &[]),
-    ("executor", &["plan", "files", "registry", "inside"]),
+    ("image-contents", &[]),
+    ("executor", &["plan", "files", "registry", "image-contents"]),
     // Only tests use it: it may stand among anybody's dev-dependencies, and nobody's dependencies.
     ("testbed", &["plan"]),
-    ("image-builder", &["plan", "files", "planner", "registry", "executor", "inside"]),
+    ("image-builder", &["plan", "files", "planner", "registry", "executor", "image-contents"]),
     ("xtask", &[]),
-    ("fuzzing", &["plan", "planner", "executor", "inside", "registry"]),
+    ("fuzzing", &["plan", "planner", "executor", "image-contents", "registry"]),
     ("image-builder-fuzz", &["fuzzing"]),
 ];
 

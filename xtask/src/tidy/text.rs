@@ -30,7 +30,7 @@ const WRITES: [(&str, &str); 7] = [
 ];
 
 /// The crates whose files are written through the crate `files`, which follows no link of a source tree.
-const WRITERS: [&str; 6] = ["image-builder", "executor", "registry", "planner", "inside", "plan"];
+const WRITERS: [&str; 6] = ["image-builder", "executor", "registry", "planner", "image-contents", "plan"];
 
 /// (path, what it holds, why) where it does no harm.
 const HARMLESS: [(&str, &str, &str); 2] = [

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use inside::{Contents, Move, Setting, Unread};
+use image_contents::{Contents, Move, Setting, Unread};
 use plan::label::{self, Field};
 use plan::{Build, ImageName, Kind, Plan, Reason, Role, Target, trail};
 use registry::Registry;
@@ -132,7 +132,7 @@ impl<'a> Watch<'a> {
         let new = self.reader.find(image, Whence::Engine).await.map_err(told)?;
         let compared = self.reader.compare(&old, &new).await.map_err(told)?;
         let [before, after] = &compared.contents;
-        let all = inside::moves(&before.packages, &after.packages);
+        let all = image_contents::moves(&before.packages, &after.packages);
         let records = || [before, after].into_iter().flat_map(|contents: &Contents| &contents.unread);
         let unread = records().map(|unread| unread.path.clone()).collect();
         let beyond = records().find(|unread| unread.is_beyond).cloned();
@@ -184,7 +184,7 @@ impl<'a> Watch<'a> {
             return Ok(Vec::new());
         }
         let [before, after] = self.reader.lowest([(old, before.len()), (new, now.len())]).await?;
-        Ok(inside::moves(&before.packages, &after.packages))
+        Ok(image_contents::moves(&before.packages, &after.packages))
     }
 
     /// The image that a published one was built on, as its own label tells: by build tag, which never changes.
@@ -247,7 +247,7 @@ fn words(one: &Move) -> String {
 
 #[cfg(test)]
 mod tests {
-    use inside::Ecosystem;
+    use image_contents::Ecosystem;
 
     use crate::build::drift::*;
 

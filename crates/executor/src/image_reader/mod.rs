@@ -2,7 +2,7 @@
 //!
 //! An engine gives an image only as a whole, several images with what they share once. A registry gives layer by layer, so only
 //! those are read in which two images differ, and what they share only where that can change the answer. All of it
-//! streams: no layer is kept, neither in memory nor on disk. `inside` knows what is read, and how much at most; this knows from
+//! streams: no layer is kept, neither in memory nor on disk. `image-contents` knows what is read, and how much at most; this knows from
 //! where. Who asks bounds the time: a comparison that is dropped stops reading at once, on all of its threads.
 pub mod lookup;
 mod on_engine;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
-use inside::{Archive, Archived, Budget, Configuration, Contents, Layer};
+use image_contents::{Archive, Archived, Budget, Configuration, Contents, Layer};
 use plan::ImageName;
 use registry::{Again, Registry, Waits, retry};
 
@@ -189,7 +189,7 @@ impl Reader {
         self.fetch(&images.map(|(image, _)| (image, 0)), &reading).await?;
         Ok(images.map(|(image, layers)| {
             let stack = reading.stack(image, 0);
-            inside::contents(&refer(&stack[..layers.min(stack.len())]))
+            image_contents::contents(&refer(&stack[..layers.min(stack.len())]))
         }))
     }
 
@@ -220,19 +220,19 @@ impl Reader {
     /// # Errors
     /// When a layer cannot be read.
     pub async fn compare(&self, a: &Image, b: &Image) -> Result<Compared, RunError> {
-        let shared = inside::shared(&a.configuration.layers, &b.configuration.layers);
+        let shared = image_contents::shared(&a.configuration.layers, &b.configuration.layers);
         let reading = Reading::default();
         self.fetch(&[(a, shared), (b, shared)], &reading).await?;
         let decided = {
             let [a, b] = [a, b].map(|image| reading.stack(image, shared));
-            inside::is_decided(&refer(&a), &refer(&b))
+            image_contents::is_decided(&refer(&a), &refer(&b))
         };
         let from = if decided { shared } else { 0 };
         // One of the two has the layers at hand more easily.
         let nearer = if matches!(b.place, Place::Engine { .. }) { b } else { a };
         self.fetch(&[(nearer, from)], &reading).await?;
         let stacks = [a, b].map(|image| reading.stack(image, from));
-        let contents = [&stacks[0], &stacks[1]].map(|stack| inside::contents(&refer(stack)));
+        let contents = [&stacks[0], &stacks[1]].map(|stack| image_contents::contents(&refer(stack)));
         let all = a.configuration.layers.iter().chain(&b.configuration.layers);
         let unpacked =
             all.filter_map(|digest| Some((digest.clone(), self.known(digest, &reading)?.bytes))).collect();
@@ -296,7 +296,7 @@ impl Reader {
         let stream = engine.export(ids, self.idle);
         let budget = reading.budget.clone();
         let archive: Archive = self
-            .read(stream, 0, move |archive| inside::read_archive(archive, &budget))
+            .read(stream, 0, move |archive| image_contents::read_archive(archive, &budget))
             .await
             .map_err(|error: Broken<EngineError>| {
                 let why = match error {
@@ -328,7 +328,7 @@ impl Reader {
             let open = self.registry.blob(image, blob).await.map_err(Broken::Stream)?;
             let budget = budget.clone();
             let layer = self
-                .read(pieces(open, blob.size), 1, move |layer| inside::read_layer(layer, &budget))
+                .read(pieces(open, blob.size), 1, move |layer| image_contents::read_layer(layer, &budget))
                 .await?;
             self.traffic[2].fetch_add(1, Ordering::Relaxed);
             Ok(layer)

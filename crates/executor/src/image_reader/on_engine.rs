@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use inside::Configuration;
+use image_contents::Configuration;
 use serde_json::json;
 
 use crate::engine::{Engine, EngineError, EngineErrorKind, next, with_algorithm};

@@ -1,7 +1,7 @@
 //! Where texts stand in what a run says. Names, tags and digests come from the plan or a registry, and stay as they are:
 //! programs go on working with them.
 
-use inside::Move;
+use image_contents::Move;
 
 use super::Redactor;
 use crate::run::result::{BuildResult, FailedAt, RunResult, TestResult};

@@ -2,7 +2,7 @@
 //!
 //! Published data, with a version of its own; rules as for the plan.
 
-use inside::Move;
+use image_contents::Move;
 use plan::{BuildId, Kind, Plan};
 use serde::{Deserialize, Serialize};
 

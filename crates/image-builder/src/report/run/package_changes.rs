@@ -1,7 +1,7 @@
 //! The packages that moved in a run, for people: what each image has that the published one had not.
 
 use executor::{BuildResult, RunResult};
-use inside::Move;
+use image_contents::Move;
 
 use crate::cli::escape::escape;
 use crate::report::image::diff;
@@ -94,7 +94,7 @@ fn builds(result: &RunResult) -> Vec<(&BuildResult, Option<&BuildResult>)> {
 
 #[cfg(test)]
 mod tests {
-    use inside::{Ecosystem, Move};
+    use image_contents::{Ecosystem, Move};
 
     use crate::report::run::package_changes::*;
     use crate::report::run::sample;

@@ -9,7 +9,7 @@ mod text;
 mod tests;
 
 use executor::image_reader::{Compared, Image, Place, Traffic};
-use inside::{Move, Setting};
+use image_contents::{Move, Setting};
 use serde::Serialize;
 
 pub(crate) use text::{counted, kind, moves, read, text};
@@ -104,11 +104,12 @@ impl Document {
     /// Puts together what was found.
     pub(crate) fn new(a: &Image, b: &Image, compared: &Compared, traffic: Traffic) -> Self {
         let [ours, theirs] = &compared.contents;
-        let unread = |image, all: &[inside::Unread]| {
-            let one = |one: &inside::Unread| Unread { image, path: one.path.clone(), why: one.why.clone() };
+        let unread = |image, all: &[image_contents::Unread]| {
+            let one =
+                |one: &image_contents::Unread| Unread { image, path: one.path.clone(), why: one.why.clone() };
             all.iter().map(one).collect::<Vec<_>>()
         };
-        let changed = inside::setting_changes(&a.configuration.settings, &b.configuration.settings);
+        let changed = image_contents::setting_changes(&a.configuration.settings, &b.configuration.settings);
         let settings = changed.into_iter().map(|changed| SettingChange {
             kind: changed.setting.kind(),
             name: changed.setting.name().map(str::to_owned),
@@ -120,7 +121,7 @@ impl Document {
             a: Side::new(a, compared),
             b: Side::new(b, compared),
             shared_layers: compared.shared,
-            packages: inside::moves(&ours.packages, &theirs.packages),
+            packages: image_contents::moves(&ours.packages, &theirs.packages),
             settings: settings.collect(),
             unread: [unread("a", &ours.unread), unread("b", &theirs.unread)].into_iter().flatten().collect(),
             read: Read {

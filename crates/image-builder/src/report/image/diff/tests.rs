@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use inside::{Configuration, Contents, Ecosystem, Package};
+use image_contents::{Configuration, Contents, Ecosystem, Package};
 
 use crate::report::image::diff::*;
 use crate::report::text::format::Paint;
@@ -66,7 +66,7 @@ fn document() -> Document {
         (Python, "usr/lib/python3/dist-packages", "numpy", "1.26.4"),
         (Conda, "opt/conda", "astropy", "6.0.0 py311_0"),
     ]);
-    first.unread.push(inside::Unread {
+    first.unread.push(image_contents::Unread {
         path: "var/lib/rpm/rpmdb.sqlite".to_owned(),
         why: "not read".to_owned(),
         is_beyond: false,

@@ -1,6 +1,6 @@
 //! What differs between two images, for people: what came with `+`, what went with `-`, what changed with `~`.
 
-use inside::{Ecosystem, Move};
+use image_contents::{Ecosystem, Move};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::cli::escape::escape;
