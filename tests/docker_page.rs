@@ -197,11 +197,15 @@ fn what_the_page_shows_is_what_the_commands_print() {
 }
 
 #[test]
-fn what_the_readme_takes_from_the_page_stands_there() {
-    let read = |name: &str| fs::read_to_string(workspace().join(name)).expect("a text");
-    let (readme, page) = (read("README.md"), read("TASKS.md"));
+fn what_readme_and_guides_take_from_the_page_stands_there() {
+    let read = |path: &Path| fs::read_to_string(path).expect("a text");
+    let page = read(&workspace().join("TASKS.md"));
+    let mut texts = vec![read(&workspace().join("README.md"))];
+    let guides = files(&workspace().join("docs/guides"));
+    assert!(guides.len() > 5, "the guides are there: {guides:?}");
+    texts.extend(guides.iter().map(|path| read(path)));
     let mut taken = 0;
-    for block in readme.split("\n\n    $ ").skip(1) {
+    for block in texts.iter().flat_map(|text| text.split("\n\n    $ ").skip(1)) {
         let end = block.find("\n\n").map_or(block.len(), |_| {
             let indented = |line: &&str| line.is_empty() || line.starts_with("    ");
             let lines: Vec<&str> = block.lines().collect();
@@ -220,5 +224,5 @@ fn what_the_readme_takes_from_the_page_stands_there() {
             assert!(page.contains(block.trim_end()), "TASKS.md does not show this:\n{block}");
         }
     }
-    assert!(taken >= 2, "README.md shows {taken} outputs of the page");
+    assert!(taken >= 2, "README.md and the guides show {taken} outputs of the page");
 }
