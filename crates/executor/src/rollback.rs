@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::promote::{History, Move, sort};
 use crate::push::build_tag::{PushFailure, persist};
 use crate::push::moving_tag::{Shown, Subject};
-use crate::run::error::{RunError, from_push, from_registry};
+use crate::run::error::RunError;
 use crate::run::options::Relation;
 use crate::run::result::Failure;
 use crate::run::tag_order::is_newer;
@@ -136,10 +136,10 @@ pub async fn survey(registry: &Registry, wanted: &Wanted, history: History<'_>) 
     let (image, version) = wanted.top.rsplit_once(':').unwrap_or((&wanted.top, ""));
     let full = format!("{}/{}", wanted.repo, wanted.top);
     let subject = subject(wanted, image, &full, &full);
-    let Some((shown, _)) = subject.look(registry).await.map_err(from_push)? else {
+    let Some((shown, _)) = subject.look(registry).await? else {
         return Err(RunError::environment(format!("{full} is not there")));
     };
-    let tags = registry.tags(&parse(&full)?).await.map_err(from_registry)?;
+    let tags = registry.tags(&parse(&full)?).await?;
     let builds: Vec<(String, BuildTag)> = tags
         .iter()
         .filter_map(|text| Some((text.clone(), BuildTag::parse(text)?)))
@@ -225,7 +225,7 @@ async fn candidates(
     let mut found = Vec::new();
     for (text, tag) in sorted {
         let name = parse(&format!("{}/{image}:{text}", wanted.repo))?;
-        let Some(seen) = registry.image(&name, &wanted.platform).await.map_err(from_registry)? else {
+        let Some(seen) = registry.image(&name, &wanted.platform).await? else {
             continue;
         };
         let trail = Trail::read(&seen.labels, Some(&wanted.label_prefix));
@@ -250,7 +250,7 @@ async fn chain(
     build_tag: &str,
 ) -> Result<Vec<(String, String, String, String)>, RunError> {
     let full = format!("{}/{image}:{build_tag}", wanted.repo);
-    let Some(found) = registry.image(&parse(&full)?, &wanted.platform).await.map_err(from_registry)? else {
+    let Some(found) = registry.image(&parse(&full)?, &wanted.platform).await? else {
         return Err(RunError::environment(format!("{full} is not there")));
     };
     let trail = Trail::read(&found.labels, Some(&wanted.label_prefix));
@@ -274,7 +274,7 @@ async fn chain(
             continue;
         }
         let full = format!("{}/{repository}:{tag}", wanted.repo);
-        match registry.resolve(&parse(&full)?).await.map_err(from_registry)? {
+        match registry.resolve(&parse(&full)?).await? {
             Some(digest) => layers.push((repository, version, tag.to_string(), digest)),
             None => missing.push(full),
         }
@@ -299,8 +299,7 @@ async fn look(
     let name = format!("{image}:{version}");
     let full = format!("{}/{name}", wanted.repo);
     let subject = subject(wanted, image, &full, &full);
-    let (shown, build_tags) =
-        futures_util::try_join!(subject.look(registry), subject.build_tags(registry)).map_err(from_push)?;
+    let (shown, build_tags) = futures_util::try_join!(subject.look(registry), subject.build_tags(registry))?;
     let shown = shown.map(|(shown, _)| shown);
     let is_there = shown.as_ref().is_some_and(|shown| shown.digest == digest);
     let seen = match &shown {

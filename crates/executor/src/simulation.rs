@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use plan::{Build, BuildContext, BuildId, ComparedWith, FORMAT_VERSION, Kind, Plan, Revision};
 
+use crate::BuildResult;
 use crate::build::Made;
-use crate::run::build_state::{Course, unstarted};
+use crate::run::build_state::Course;
 use crate::run::tag_order::Push;
 
 /// What is run.
@@ -67,7 +68,7 @@ impl Case {
 #[must_use]
 pub fn simulate(case: &Case, slots: usize) -> Simulated {
     let plan = plan(case.builds.len());
-    let mut results: Vec<_> = plan.builds.iter().map(unstarted).collect();
+    let mut results: Vec<_> = plan.builds.iter().map(BuildResult::not_started).collect();
     let mut course = Course::new(&plan, &case.needs, slots, case.pushes.is_some(), &mut results);
     let mut run = Simulated {
         begun: vec![Duration::ZERO; case.builds.len()],

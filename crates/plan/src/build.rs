@@ -135,6 +135,14 @@ pub enum Role {
     Mount,
 }
 
+impl Role {
+    /// Whether a stage uses the image as its base image, which runs the image's triggers.
+    #[must_use]
+    pub fn is_base_image(self) -> bool {
+        matches!(self, Self::Base | Self::Stage)
+    }
+}
+
 /// What a reference names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]

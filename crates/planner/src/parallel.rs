@@ -63,7 +63,7 @@ fn pool() -> Option<&'static ThreadPool> {
 
 #[cfg(test)]
 mod tests {
-    use crate::parallel::each;
+    use super::each;
 
     #[test]
     fn answers_come_in_order_from_every_thing_once() {

@@ -3,18 +3,10 @@
 //! A build takes an image by its name, and a name can be given to another image by somebody else on the same engine. What was
 //! looked at before is what was taken if the name shows it afterwards still.
 
-use plan::{Reference, Role};
+use plan::{Build, Plan, Reference, Role};
 
-use crate::build::Job;
 use crate::engine::{Engine, EngineError, LocalImage};
-
-/// Whether a stage stands on an image in this role: then its triggers run.
-pub(crate) fn is_stood_on(role: Role) -> bool {
-    match role {
-        Role::Base | Role::Stage => true,
-        Role::Copy | Role::Mount => false,
-    }
-}
+use crate::preflight::Prepared;
 
 /// An image that a stage stands on.
 pub(crate) struct StoodOn<'a> {
@@ -33,19 +25,24 @@ pub(crate) struct Base {
 }
 
 /// Looks at all that a build stands on and that is on the engine.
-pub(crate) async fn look<'a>(job: &Job<'a>) -> Result<Vec<StoodOn<'a>>, EngineError> {
+pub(crate) async fn look<'a>(
+    plan: &Plan,
+    build: &'a Build,
+    prepared: &Prepared,
+    engine: &Engine,
+) -> Result<Vec<StoodOn<'a>>, EngineError> {
     let mut all = Vec::new();
-    for reference in job.build.references.iter().filter(|reference| is_stood_on(reference.role)) {
-        let Some(exact) = job.prepared.exact(job.plan, reference, job.engine) else { continue };
-        let Some(image) = job.engine.inspect(&exact).await? else { continue };
+    for reference in build.references.iter().filter(|reference| reference.role.is_base_image()) {
+        let Some(exact) = prepared.exact(plan, reference, engine) else { continue };
+        let Some(image) = engine.inspect(&exact).await? else { continue };
         all.push(StoodOn { reference, exact, image });
     }
     Ok(all)
 }
 
 /// The base whose id has to tell it.
-pub(crate) fn base(job: &Job<'_>, all: &[StoodOn<'_>]) -> Option<Base> {
-    let layer = job.prepared.base_without_digest(job.plan, job.build)?;
+pub(crate) fn base(plan: &Plan, build: &Build, prepared: &Prepared, all: &[StoodOn<'_>]) -> Option<Base> {
+    let layer = prepared.base_without_digest(plan, build)?;
     let StoodOn { exact, image, .. } = all.iter().find(|one| one.reference.role == Role::Base)?;
     Some(Base { layer, id: image.id.clone(), exact: exact.clone() })
 }

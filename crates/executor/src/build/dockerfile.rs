@@ -30,7 +30,7 @@ pub(crate) fn replace(text: &str, replacements: &[(Span, String)]) -> Result<Str
 
 #[cfg(test)]
 mod tests {
-    use crate::build::dockerfile::*;
+    use super::*;
 
     #[test]
     fn spans_are_replaced_wherever_they_stand() {

@@ -249,7 +249,7 @@ fn words(one: &Move) -> String {
 mod tests {
     use image_contents::Ecosystem;
 
-    use crate::build::drift::*;
+    use super::*;
 
     #[test]
     fn packages_may_move_where_the_layer_or_its_base_did() {

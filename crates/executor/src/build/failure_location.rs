@@ -184,7 +184,7 @@ fn makes_layer(build: &Build, origin: &Origin) -> bool {
 mod tests {
     use plan::{BuildContext, BuildId, Kind, Reference, Span, Written};
 
-    use crate::build::failure_location::*;
+    use super::*;
 
     /// A build whose Dockerfile has one instruction a line, but for continuations; bases that begin with `x/` are
     /// images. A line `# file` says where the ones behind it come from.

@@ -246,7 +246,7 @@ fn signal_name(signal: i64) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::build::image_test::*;
+    use super::*;
 
     #[test]
     fn an_end_is_told_in_words() {

@@ -175,7 +175,7 @@ fn ends_in_continuation(dockerfile: &str, escape: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::build::labels::*;
+    use super::*;
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()

@@ -9,7 +9,6 @@ pub(crate) mod image_test;
 pub(crate) mod labels;
 pub(crate) mod onbuild;
 pub(crate) mod output_buffer;
-pub(crate) mod platform;
 pub(crate) mod progress;
 pub(crate) mod session;
 
@@ -31,6 +30,7 @@ use crate::build::failure_location::Numbers;
 use crate::build::labels::Moment;
 use crate::build::progress::{Heard, Progress};
 use crate::build::session::Session;
+use crate::engine::platform;
 use crate::engine::{
     Builder, Engine, EngineError, EngineErrorKind, Flavour, Shown, docker_credentials, is_full, login_key,
 };
@@ -120,7 +120,8 @@ async fn make(
     let exact = exact(job);
     fetch(job, &exact, tell).await.map_err(engine_failure)?;
     for _ in 0..TRIES {
-        let all = base_image::look(job).await.map_err(engine_failure)?;
+        let all =
+            base_image::look(job.plan, job.build, job.prepared, job.engine).await.map_err(engine_failure)?;
         if let Some(triggers) = onbuild::triggers(&all) {
             if !options.allow_onbuild {
                 let message = format!("{triggers} (--allow-onbuild builds on it all the same)");
@@ -128,7 +129,7 @@ async fn make(
             }
             tell(Told::Notice(format!("{}: {triggers}", job.build.id)));
         }
-        let base = base_image::base(job, &all);
+        let base = base_image::base(job.plan, job.build, job.prepared, &all);
         let request = Request::new(job, name, &exact, base.as_ref())?;
         let image_id = request.send(job, Context::clone(context), tell).await?;
         match base {
@@ -230,7 +231,7 @@ async fn fetch(
     for Exact { name, host, role, platform, .. } in exact {
         let Some(host) = host else { continue };
         let login = prepared.logins.get(host).unwrap_or(&Credential::Anonymous);
-        if !base_image::is_stood_on(*role) && *login == Credential::Anonymous {
+        if !role.is_base_image() && *login == Credential::Anonymous {
             continue;
         }
         let wanted = platform.as_deref().unwrap_or(&plan.platform);

@@ -82,7 +82,7 @@ fn text(line: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::build::output_buffer::*;
+    use super::*;
 
     #[test]
     fn lines_of_two_outputs_are_kept_apart() {

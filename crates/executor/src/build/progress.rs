@@ -153,7 +153,7 @@ mod tests {
     use bollard::models::ImageId;
     use bollard_buildkit_proto::moby::buildkit::v1::{Vertex, VertexLog};
 
-    use crate::build::progress::*;
+    use super::*;
 
     fn step(name: &str, cached: bool) -> Heard {
         Heard::Step { name: name.into(), cached }

@@ -220,7 +220,7 @@ fn mark_of(name: &str) -> Option<Mark> {
 
 #[cfg(test)]
 mod tests {
-    use crate::cleanup::*;
+    use super::*;
 
     #[test]
     fn a_name_tells_whose_it_is() {

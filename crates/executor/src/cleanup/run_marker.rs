@@ -85,7 +85,7 @@ fn began_in(stat: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::cleanup::run_marker::*;
+    use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod container;
 pub mod endpoint;
+pub(crate) mod platform;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,7 +17,6 @@ use futures_util::{Stream, StreamExt};
 use plan::ImageName;
 use registry::{Credential, DockerConfig};
 
-use crate::build::platform;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::endpoint::connect::Way;
 use crate::run::error::RunError;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use registry::DockerConfig;
 
 use crate::RunError;
-use crate::build::platform;
 use crate::engine::endpoint::{self, Endpoint};
+use crate::engine::platform;
 use crate::engine::{self, EngineError, EngineErrorKind, with_algorithm};
 
 /// An image that an engine has.

@@ -23,7 +23,6 @@ use registry::{Again, Registry, Waits, retry};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::{Engine, EngineError};
 use crate::image_reader::pipe::{Output, pipe};
-use crate::preflight::registry_error;
 use crate::run::error::RunError;
 use crate::run::options::BuilderChoice;
 
@@ -168,7 +167,7 @@ impl Reader {
             }
         }
         let image = ImageName::parse(name).map_err(|error| RunError::refused(error.to_string()))?;
-        match self.in_registry(&image, name).await.map_err(registry_error)? {
+        match self.in_registry(&image, name).await? {
             Some(image) => Ok(image),
             None => {
                 let place = if self.engine.is_some() { "neither on the engine nor in" } else { "not in" };
@@ -180,7 +179,7 @@ impl Reader {
     /// What a registry shows for a name; `None` when it is not there.
     pub(crate) async fn published(&self, name: &str) -> Result<Option<Image>, RunError> {
         let image = ImageName::parse(name).map_err(|error| RunError::refused(error.to_string()))?;
-        self.in_registry(&image, name).await.map_err(registry_error)
+        Ok(self.in_registry(&image, name).await?)
     }
 
     /// What so many of the lowest layers of two images hold.
@@ -339,7 +338,7 @@ impl Reader {
         };
         let given_up = retry(Waits::within(AGAIN), attempt, judge, |_, _, _| ()).await;
         given_up.map_err(|given_up| match given_up.error {
-            Broken::Stream(error) => registry_error(error),
+            Broken::Stream(error) => error.into(),
             Broken::Content(why) => {
                 RunError::environment(format!("{}: the layer {} cannot be read: {why}", image, blob.digest))
             }

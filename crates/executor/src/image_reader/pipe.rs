@@ -56,7 +56,7 @@ impl Read for Output {
 
 #[cfg(test)]
 mod tests {
-    use crate::image_reader::pipe::*;
+    use super::*;
 
     #[tokio::test]
     async fn bytes_come_out_as_they_went_in_and_an_end_is_no_break() {

@@ -13,4 +13,5 @@ mod properties;
 mod pushing;
 mod runner;
 mod story;
+mod task;
 mod tree;

@@ -10,7 +10,7 @@ use super::outside::Outside;
 use super::runner::{End, Rule, Run};
 use super::story::{Deed, RunSeed};
 use super::tree::Tree;
-use crate::run::build_state::{is_success, unstarted};
+use crate::run::build_state::is_success;
 use crate::{BuildResult, Outcome};
 
 /// What all properties together went through.
@@ -56,8 +56,11 @@ pub(crate) struct Together<'a> {
 
 /// Plays them until all have ended.
 pub(crate) fn play(outside: &mut Outside, story: &Together<'_>) -> Vec<Ended> {
-    let mut results: Vec<Vec<BuildResult>> =
-        story.runs.iter().map(|(plan, _)| plan.builds.iter().map(unstarted).collect()).collect();
+    let mut results: Vec<Vec<BuildResult>> = story
+        .runs
+        .iter()
+        .map(|(plan, _)| plan.builds.iter().map(BuildResult::not_started).collect())
+        .collect();
     let mut runs: Vec<Run<'_>> = story
         .runs
         .iter()

@@ -1,8 +1,9 @@
 //! One push of a run, a request at a time: `push` with the registry of the model.
 
 use super::outside::{Outside, Trouble};
-use super::runner::{Rule, Run, Task};
+use super::runner::{Rule, Run};
 use super::story::Kind;
+use super::task::{At, Task};
 use super::tree::PREFIX;
 use crate::Relation;
 use crate::push::build_tag::{PushFailure, is_ours};
@@ -12,14 +13,6 @@ use crate::run::tag_order::{Push, Rank};
 
 /// How often a push is tried. Waits are no matter here: any order of steps may come between two attempts.
 const ATTEMPTS: u32 = 3;
-
-/// The next request of a push.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum At {
-    Look,
-    Put,
-    Verify,
-}
 
 /// What comes after a request.
 enum Next {

@@ -8,8 +8,8 @@ use proptest::sample::Index;
 
 use super::checks::{Act, By};
 use super::outside::{Image, Outside};
-use super::pushing::At;
 use super::story::{Cut, How, Kind, RunSeed, What};
+use super::task::{At, Task};
 use super::tree::{PREFIX, Tree};
 use crate::build::labels::{self, Base, Moment};
 use crate::build::{BuildFailure, Made};
@@ -54,13 +54,6 @@ pub(crate) enum End {
     /// Before its first build.
     Refused,
     Done,
-}
-
-/// Something that is on its way.
-#[derive(Debug)]
-pub(super) enum Task {
-    Build(usize),
-    Push { push: Push, attempt: u32, at: At },
 }
 
 /// A run on its way.

@@ -12,8 +12,8 @@ use plan::{Build, BuildId, ImageName, Plan, Reference, Role, Target};
 use registry::{Credential, Registry};
 
 use crate::build::labels::{self, From, Moment};
-use crate::build::platform;
 use crate::engine::Engine;
+use crate::engine::platform;
 use crate::preflight::resolve::{Answer, Found, Resolver, by_digest, published};
 use crate::preflight::reuse::Verdict;
 use crate::redact::Redactor;
@@ -47,11 +47,8 @@ pub(crate) async fn prepare(
     let logins = logins(plan, options).await?;
     redactor.learn(logins.values().flat_map(Credential::secrets));
     let tags = || plan.builds.iter().map(|build| build.build_tag().to_owned());
-    let shown = if options.push {
-        published(registry, tags(), &plan.platform).await.map_err(registry_error)?
-    } else {
-        BTreeMap::new()
-    };
+    let shown =
+        if options.push { published(registry, tags(), &plan.platform).await? } else { BTreeMap::new() };
     let there = |build: &Build| shown.contains_key(build.build_tag());
     // Of what is there only the layers matter, to judge it; of what is built, everything.
     let targets: BTreeSet<Target> = plan
@@ -320,19 +317,10 @@ async fn logins(plan: &Plan, options: &Options) -> Result<BTreeMap<String, Crede
         referenced.chain(built).chain(base_repo).map(|image| image.registry).collect();
     let mut logins = BTreeMap::new();
     for host in hosts {
-        let credential = options.docker_config.credential(&host).await.map_err(registry_error)?;
+        let credential = options.docker_config.credential(&host).await?;
         logins.insert(host, credential);
     }
     Ok(logins)
-}
-
-/// What a registry's answer means for a run as a whole.
-pub(crate) fn registry_error(error: registry::Error) -> RunError {
-    let run_error = RunError::environment(&error.message);
-    match error.help {
-        Some(help) => run_error.with_help(help),
-        None => run_error,
-    }
 }
 
 /// What a plan must be for a run to begin at all.

@@ -12,7 +12,7 @@ use plan::label::{self, Field};
 use plan::{ImageName, Target};
 use registry::{Credential, Registry, Waits};
 
-use crate::build::platform;
+use crate::engine::platform;
 use crate::engine::{Engine, EngineErrorKind, Flavour, LocalImage};
 use crate::push::retry;
 
@@ -288,7 +288,7 @@ pub(crate) async fn published(
 
 #[cfg(test)]
 mod tests {
-    use crate::preflight::resolve::*;
+    use super::*;
 
     #[test]
     fn exact_names_keep_the_tag_where_the_engine_takes_both() {

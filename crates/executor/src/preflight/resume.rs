@@ -46,7 +46,7 @@ fn stands_on(image: &[String], parent: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::preflight::resume::*;
+    use super::*;
 
     #[test]
     fn an_image_stands_on_the_layers_that_it_begins_with() {

@@ -67,7 +67,7 @@ fn own(build: &Build, prefix: &str, field: Field) -> String {
 mod tests {
     use plan::{BuildContext, BuildId};
 
-    use crate::preflight::reuse::*;
+    use super::*;
 
     fn build(kind: Kind) -> Build {
         Build {

@@ -12,7 +12,7 @@ use registry::Registry;
 
 use crate::promote::{Copying, FORMAT_VERSION, History, Item, Move, Moving, Promotion, Route, Unit, sort};
 use crate::push::moving_tag::{MovingTag, Shown, Subject, read_shown};
-use crate::run::error::{RunError, from_push, from_registry};
+use crate::run::error::RunError;
 use crate::run::result::Failure;
 
 /// Images that are asked for at a time.
@@ -124,7 +124,7 @@ enum Top {
 async fn top(registry: &Registry, unit: &Unit, route: &Route) -> Result<Top, RunError> {
     let (image, version) = unit.top.rsplit_once(':').unwrap_or((&unit.top, ""));
     let full = name(&route.from, image, version)?;
-    let Some(found) = registry.image(&full, &route.platform).await.map_err(from_registry)? else {
+    let Some(found) = registry.image(&full, &route.platform).await? else {
         return Ok(Top::Absent(full.to_string()));
     };
     let trail = Trail::read(&found.labels, Some(&route.label_prefix));
@@ -134,7 +134,7 @@ async fn top(registry: &Registry, unit: &Unit, route: &Route) -> Result<Top, Run
         return Ok(Top::Broken(format!("{full} does not tell by its labels which build it is")));
     };
     let build = name(&route.from, image, &tag)?;
-    Ok(match registry.resolve(&build).await.map_err(from_registry)? {
+    Ok(match registry.resolve(&build).await? {
         Some(shown) if shown == found.digest => {
             Top::Found((image.to_owned(), tag), source(image, found, route))
         }
@@ -241,7 +241,7 @@ async fn node(
             }
         }
     };
-    let (source, target) = futures_util::try_join!(asked, registry.resolve(&to)).map_err(from_registry)?;
+    let (source, target) = futures_util::try_join!(asked, registry.resolve(&to))?;
     Ok(Node { source, target })
 }
 
@@ -364,7 +364,7 @@ async fn judge(
                 }
             }
             Err(failure) if failure.failure == Failure::Conflict => promotion.conflicts.push(failure.message),
-            Err(failure) => return Err(from_push(failure)),
+            Err(failure) => return Err(failure.into()),
         }
     }
     Ok(())
@@ -375,9 +375,9 @@ async fn behind(registry: &Registry, route: &Route, promotion: &Promotion) -> Re
     let layers =
         promotion.images.iter().filter(|item| item.bytes.is_some() && item.image.starts_with("sci/"));
     let asked = stream::iter(layers).map(async |item: &Item| {
-        let Some(moving) = &item.moving else { return Ok(None) };
+        let Some(moving) = &item.moving else { return Ok::<_, RunError>(None) };
         let full = name(&route.from, &item.image, &moving.tag)?;
-        let shown = registry.resolve(&full).await.map_err(from_registry)?;
+        let shown = registry.resolve(&full).await?;
         let told = || {
             format!(
                 "{full} shows another build by now than {}, which the product stands on and which is promoted",
@@ -392,7 +392,7 @@ async fn behind(registry: &Registry, route: &Route, promotion: &Promotion) -> Re
 
 #[cfg(test)]
 mod tests {
-    use crate::promote::preview::*;
+    use super::*;
 
     fn key(image: &str) -> Key {
         (image.to_owned(), "1.0-1-aaaaaaa".to_owned())

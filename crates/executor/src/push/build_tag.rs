@@ -15,6 +15,7 @@ use crate::engine::{Engine, EngineError};
 use crate::push::image_size::Weight;
 use crate::push::retry;
 use crate::redact::Redactor;
+use crate::run::error::RunError;
 use crate::run::result::Failure;
 
 /// Why a tag is not in the registry.
@@ -24,6 +25,15 @@ pub(crate) struct PushFailure {
     pub message: String,
     /// What may help.
     again: Again,
+}
+
+impl From<PushFailure> for RunError {
+    fn from(failure: PushFailure) -> Self {
+        match failure.failure {
+            Failure::Conflict => Self::conflict(failure.message),
+            _ => Self::environment(failure.message),
+        }
+    }
 }
 
 impl PushFailure {
@@ -159,7 +169,7 @@ pub(crate) fn is_ours(shown: &registry::Image, image_id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::push::build_tag::*;
+    use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn attempts_are_told_as_they_fail_and_at_last() {

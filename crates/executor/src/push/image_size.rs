@@ -79,7 +79,7 @@ impl Scales {
 
 #[cfg(test)]
 mod tests {
-    use crate::push::image_size::*;
+    use super::*;
 
     fn weight(name: &str, size: u64, layers: &[&str]) -> Weight {
         Weight { name: name.into(), size, layers: layers.iter().map(|&layer| layer.into()).collect() }

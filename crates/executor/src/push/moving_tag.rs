@@ -402,7 +402,7 @@ pub(crate) fn current_parents(from: &From, commit: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::push::moving_tag::*;
+    use super::*;
 
     #[test]
     fn a_revision_counts_only_where_the_breadcrumb_agrees() {

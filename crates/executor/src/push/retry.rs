@@ -83,7 +83,7 @@ fn judge_words(message: &str) -> Again {
 
 #[cfg(test)]
 mod tests {
-    use crate::push::retry::*;
+    use super::*;
 
     #[test]
     fn the_engines_words_are_understood() {

@@ -194,11 +194,6 @@ impl<'a> Course<'a> {
     }
 }
 
-/// The result of a build of which nothing was done yet.
-pub(crate) fn unstarted(build: &Build) -> BuildResult {
-    BuildResult::new(build.id.clone(), build.kind, Outcome::Cancelled)
-}
-
 /// The full reference that a push sets.
 pub(crate) fn tag_of(build: &Build, push: Push) -> &str {
     match push {

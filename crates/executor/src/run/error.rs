@@ -1,7 +1,6 @@
 //! What stops a run as a whole.
 
-use crate::push::build_tag::PushFailure;
-use crate::run::result::{Failure, RunResult};
+use crate::run::result::RunResult;
 
 /// Why a run did not come to its end. What happens to a single build stands in its result instead.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -12,19 +11,6 @@ pub struct RunError {
     list: Vec<String>,
     help: Option<String>,
     result: Option<Box<RunResult>>,
-}
-
-/// A registry that gave no answer.
-pub(crate) fn from_registry(error: registry::Error) -> RunError {
-    RunError { help: error.help, ..RunError::environment(error.message) }
-}
-
-/// What keeps a tag from being looked at.
-pub(crate) fn from_push(failure: PushFailure) -> RunError {
-    match failure.failure {
-        Failure::Conflict => RunError::conflict(failure.message),
-        _ => RunError::environment(failure.message),
-    }
 }
 
 /// What the exit code depends on.
@@ -38,6 +24,13 @@ pub enum RunErrorKind {
     Conflict,
     /// The run was cancelled before its first build.
     Interrupted,
+}
+
+impl From<registry::Error> for RunError {
+    /// A registry that gave no usable answer.
+    fn from(error: registry::Error) -> Self {
+        Self { help: error.help, ..Self::environment(error.message) }
+    }
 }
 
 impl RunError {

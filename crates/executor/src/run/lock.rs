@@ -218,7 +218,7 @@ fn repo_file(repo: &str) -> String {
 mod tests {
     use std::sync::Mutex;
 
-    use crate::run::lock::*;
+    use super::*;
 
     fn heard(notices: &Mutex<Vec<String>>) -> impl Fn(Event) + Send + Sync + '_ {
         move |event| {

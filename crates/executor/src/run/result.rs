@@ -3,10 +3,8 @@
 //! Published data, with a version of its own; rules as for the plan.
 
 use image_contents::Move;
-use plan::{BuildId, Kind, Plan};
+use plan::{Build, BuildId, Kind, Plan};
 use serde::{Deserialize, Serialize};
-
-use crate::run::build_state::unstarted;
 
 /// The version that is written.
 pub const FORMAT_VERSION: &str = "1.1";
@@ -51,7 +49,7 @@ impl RunResult {
             started: 0.0,
             seconds: 0.0,
             error: None,
-            builds: plan.builds.iter().map(unstarted).collect(),
+            builds: plan.builds.iter().map(BuildResult::not_started).collect(),
         }
     }
 }
@@ -104,6 +102,11 @@ pub struct BuildResult {
 }
 
 impl BuildResult {
+    /// The result of a build that has not started.
+    pub(crate) fn not_started(build: &Build) -> Self {
+        Self::new(build.id.clone(), build.kind, Outcome::Cancelled)
+    }
+
     /// A build that came to this, and nothing more to tell of it.
     #[must_use]
     pub fn new(id: BuildId, kind: Kind, outcome: Outcome) -> Self {

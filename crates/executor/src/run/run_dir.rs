@@ -198,7 +198,7 @@ mod tests {
     use std::fs;
     use std::time::Duration;
 
-    use crate::run::run_dir::*;
+    use super::*;
 
     fn result(run: &str) -> RunResult {
         RunResult {

@@ -199,7 +199,7 @@ pub(crate) fn positions(plan: &Plan) -> Result<Vec<Vec<usize>>, String> {
 mod tests {
     use proptest::prelude::*;
 
-    use crate::run::schedule::*;
+    use super::*;
 
     /// Runs a schedule to its end: builds in `failing` fail, and of those that run the one at `pick` (modulo)
     /// ends first. Returns the states and the order of starts.

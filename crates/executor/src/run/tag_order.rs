@@ -264,7 +264,7 @@ pub(crate) fn is_newer(
 mod tests {
     use proptest::prelude::*;
 
-    use crate::run::tag_order::*;
+    use super::*;
 
     fn tag(text: &str) -> BuildTag {
         BuildTag::parse(text).unwrap()

@@ -426,7 +426,7 @@ pub(crate) enum Progress {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::args::*;
+    use super::*;
 
     #[test]
     fn the_definition_is_sound() {

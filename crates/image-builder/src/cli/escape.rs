@@ -70,7 +70,7 @@ fn is_safe(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::escape::*;
+    use super::*;
 
     #[test]
     fn what_a_terminal_or_a_ci_system_would_obey_is_escaped() {

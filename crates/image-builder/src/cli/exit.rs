@@ -203,7 +203,7 @@ mod tests {
     use executor::{BuildResult, Outcome};
     use plan::{BuildId, Kind};
 
-    use crate::cli::exit::*;
+    use super::*;
 
     fn result(failures: &[Option<Failure>]) -> RunResult {
         RunResult {

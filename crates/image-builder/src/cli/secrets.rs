@@ -125,7 +125,7 @@ fn too_large(id: &str) -> Stop {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::secrets::*;
+    use super::*;
 
     fn parse(text: &str) -> Result<Secret, String> {
         text.parse()

@@ -83,7 +83,7 @@ pub(crate) fn hold_line(hold: &[String], product: &str) -> String {
 mod tests {
     use planner::{Request, fixture, graph};
 
-    use crate::registries::products::*;
+    use super::*;
 
     const TREE: &str = r#"
 //- /science/base/sciserver-image.json

@@ -89,7 +89,7 @@ fn brief(value: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use crate::tree::json_difference::*;
+    use super::*;
 
     #[test]
     fn equal_documents_have_no_difference() {

@@ -11,9 +11,9 @@ use crate::diagnostics::finding::Findings;
 use crate::parse::config::Config;
 use crate::tree::SourceFile;
 use crate::tree::compat_stack::Overlay;
-use crate::tree::image_reference::Meaning;
+use crate::tree::image_reference::{Meaning, Need};
 use crate::tree::layers::CompatLayer;
-use crate::tree::model::{Need, Survey};
+use crate::tree::model::Survey;
 
 /// Labels of the OCI image specification that the tool sets, and the descriptor's field that they come from.
 const OCI_LABELS: [(&str, Option<&str>); 13] = [

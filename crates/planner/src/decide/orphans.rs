@@ -7,7 +7,8 @@ use crate::diagnostics::finding::Findings;
 use crate::parse::config::Config;
 use crate::request::Request;
 use crate::tree::image_reference::Meaning;
-use crate::tree::model::{self, ProductName, Survey};
+use crate::tree::model::{self, Survey};
+use crate::tree::product_name::ProductName;
 
 /// Refuses what loses a product of the base, unless it is given up on purpose.
 pub(crate) fn check(

@@ -10,7 +10,8 @@ use crate::diagnostics::finding::Findings;
 use crate::parse::config::Config;
 use crate::request::Request;
 use crate::tree::Tree;
-use crate::tree::model::{ProductName, Survey, layers_in};
+use crate::tree::model::{Survey, layers_in};
+use crate::tree::product_name::ProductName;
 
 /// What is built, with reasons, and what changed and builds nothing.
 #[derive(Debug, Default)]

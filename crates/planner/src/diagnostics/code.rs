@@ -103,7 +103,7 @@ pub fn closest(word: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::diagnostics::code::*;
+    use super::*;
     use crate::parse::config::GUIDELINES;
 
     #[test]

@@ -7,8 +7,9 @@ use git2::Oid;
 
 use crate::tree::BlobId;
 
+use crate::git::error::SourceError;
 use crate::git::history::commit::blob;
-use crate::git::{SourceError, repository};
+use crate::git::repository;
 
 /// Reads contents by id. What is not in the source tree's own repository (a submodule's file), or larger than `limit`
 /// bytes, is left out.

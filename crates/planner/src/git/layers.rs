@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::Problem;
 use crate::tree::{LayerFiles, Mode, OnDisk, SourceFile, Tree, TreeFile};
 
-use crate::git::SourceError;
+use crate::git::error::SourceError;
 use crate::git::history::commit::blob;
 use crate::git::listing::{Entry, Listing, parent};
 use crate::git::repository::{CONFIG, DESCRIPTOR, ROOTS, Stores};

@@ -240,7 +240,7 @@ fn append(object: &mut Vec<u8>, mode: &str, name: &str, id: Oid) {
 
 #[cfg(test)]
 mod tests {
-    use crate::git::listing::*;
+    use super::*;
 
     #[test]
     fn the_files_of_a_directory_are_found_with_and_without_knowing_it() {

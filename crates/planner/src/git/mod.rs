@@ -19,6 +19,7 @@ mod error;
 mod history;
 mod layers;
 mod listing;
+mod options;
 mod repository;
 mod trust;
 mod working_tree;
@@ -30,37 +31,21 @@ use plan::Revision;
 
 pub use blobs::blobs;
 pub use error::{ErrorKind, SourceError};
+pub use history::Relation;
 pub use history::changed_commits::{Since, Touched, first_touched, touched};
 pub use history::comparison::Comparison;
 pub use history::recorded::recorded;
+pub use options::Options;
 pub use working_tree::committed_bytes::{Take, contents_of_commit};
 
 use crate::tree::{Base, Inputs, Tree};
 
-use crate::git::history::{History, commit, revision};
+use crate::git::history::{History, commit, revision, tree_of};
 use crate::git::layers::Side;
 use crate::git::listing::Listing;
 use crate::git::repository::Stores;
 use crate::git::working_tree::untracked::Additions;
 use crate::git::working_tree::{not_in_git, uncommitted};
-
-/// What to read.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// `--root`, or the current directory: the source tree's root or a directory below it.
-    pub start: PathBuf,
-    /// `--ref`.
-    pub comparison: Comparison,
-    /// `--untracked`: also what git neither tracks nor ignores.
-    pub untracked: bool,
-    /// `--with-ignored PATH…`, below the source tree's root: also what git ignores there.
-    pub with_ignored: Vec<PathBuf>,
-    /// `--build-number N`: the commit count where a shallow clone does not know it.
-    pub build_number: Option<u64>,
-    /// Nothing will be built from it: commits are read from git alone, HEAD too, and nobody looks at the working tree
-    /// where it is no side of the comparison.
-    pub only_look: bool,
-}
 
 /// A source tree that was read.
 #[derive(Debug, Clone)]
@@ -95,21 +80,6 @@ pub enum Buildable {
         /// All digits.
         commit: String,
     },
-}
-
-/// How a commit lies to ours in the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Relation {
-    /// It is ours.
-    Same,
-    /// Ours descends from it.
-    Ancestor,
-    /// It descends from ours.
-    Descendant,
-    /// Neither descends from the other.
-    Diverged,
-    /// It is not in this clone, or the clone is too shallow to tell.
-    Unknown,
 }
 
 /// Reads both sides of a comparison.
@@ -250,14 +220,6 @@ fn on_disk_or_head(
             dirty: None,
         },
     })
-}
-
-/// The tree of a commit that is known to be there.
-fn tree_of(history: &mut History<'_>, commit: Oid) -> Result<Oid, SourceError> {
-    match history.commit(commit)? {
-        Some(commit) => Ok(commit.tree),
-        None => Err(SourceError::BaseGone { commit: commit.to_string() }),
-    }
 }
 
 /// How the commit of a build tag lies to ours, for a moving tag that shows it.

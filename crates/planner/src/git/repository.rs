@@ -9,7 +9,8 @@ use std::rc::Rc;
 
 use git2::{ErrorCode, Repository};
 
-use crate::git::{SourceError, trust};
+use crate::git::error::SourceError;
+use crate::git::trust;
 
 /// The directories that make a source tree.
 pub(super) const ROOTS: [&str; 2] = ["science", "compat"];

@@ -86,7 +86,7 @@ fn trusts(values: impl IntoIterator<Item = String>, dir: &Path, home: Option<&Pa
 
 #[cfg(test)]
 mod tests {
-    use crate::git::trust::*;
+    use super::*;
 
     #[test]
     fn case_clean_to_git_not_here_directories_are_trusted_in_every_form_of_git() {

@@ -18,9 +18,10 @@ use crate::output::{inputs_digest, source_map};
 use crate::parse::config::Config;
 use crate::parse::test_scripts;
 use crate::tree::compat_stack::{self, Overlay};
-use crate::tree::image_reference::Meaning;
+use crate::tree::image_reference::{Meaning, Need};
 use crate::tree::layers::{CompatLayer, ScienceLayer};
-use crate::tree::model::{Need, ProductName, Survey, layers_in};
+use crate::tree::model::{Survey, layers_in};
+use crate::tree::product_name::ProductName;
 use crate::tree::{LayerFiles, Mode, OnDisk, TreeFile};
 
 /// What builds are called by and where they go.

@@ -25,9 +25,9 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use crate::tree::compat_stack::{self, Overlay};
-use crate::tree::image_reference::Meaning;
+use crate::tree::image_reference::{Meaning, Need};
 use crate::tree::layers::{CompatLayer, ScienceLayer, dockerfile_identity};
-use crate::tree::model::{Need, Survey};
+use crate::tree::model::Survey;
 use crate::tree::{Mode, TreeFile};
 
 /// The digest of a science build.

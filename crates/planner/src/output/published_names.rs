@@ -63,8 +63,8 @@ pub fn identities(tree: &Tree, request: &Request) -> BTreeMap<String, Identity> 
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::fixture;
-    use crate::output::published_names::*;
 
     const TREE: &str = r#"
 //- /science/nist/sciserver-image.json

@@ -30,7 +30,7 @@ pub(crate) fn lines(text: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use crate::output::source_map::*;
+    use super::*;
 
     #[test]
     fn lines_are_counted_in_both_texts() {

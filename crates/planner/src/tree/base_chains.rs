@@ -184,7 +184,7 @@ fn without_pinned_cycles(links: &[Link<'_>]) -> Vec<Option<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use crate::tree::base_chains::*;
+    use super::*;
 
     /// Layers as `(image, version, what it stands on)`; a negative number is a pinned base.
     fn chains(layers: &[(usize, &str, Option<i32>)]) -> (Chains, Vec<usize>) {

@@ -124,7 +124,7 @@ fn files_over_directories(files: &BTreeMap<&str, (&CompatLayer, &TreeFile)>) -> 
 
 #[cfg(test)]
 mod tests {
-    use crate::tree::compat_stack::order;
+    use super::order;
 
     #[test]
     fn an_include_comes_before_what_includes_it_and_once() {

@@ -278,7 +278,7 @@ fn match_part(tokens: &[Token], name: &[char]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::tree::copy_sources::*;
+    use super::*;
 
     #[test]
     fn patterns_are_those_of_go() {

@@ -149,7 +149,7 @@ impl Graph {
 
 #[cfg(test)]
 mod tests {
-    use crate::tree::graph::*;
+    use super::*;
 
     #[test]
     fn descendants_are_followed_to_the_end() {

@@ -4,14 +4,27 @@
 //! put in, since `sci/nist:1.0` is ours and `docker.io/sci/nist:1.0` is not.
 
 use hashbrown::HashMap;
-use plan::{BuildTag, ImageName, Span};
+use plan::{BuildTag, ImageName, Role, Span};
 
 use crate::Problem;
 use crate::diagnostics::finding::Findings;
 use crate::parse::config::{Config, Level};
+use crate::parse::dockerfile::Platform;
 use crate::tree::SourceFile;
 use crate::tree::layers::Side;
 use crate::views::suggest::Suggestions;
+
+/// An image that a Dockerfile needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Need {
+    pub(crate) role: Role,
+    pub(crate) span: Span,
+    pub(crate) line: u32,
+    /// As it is named, variables substituted.
+    pub(crate) text: String,
+    pub(crate) platform: Platform,
+    pub(crate) meaning: Meaning,
+}
 
 /// What a reference means.
 #[derive(Debug, Clone, PartialEq, Eq)]

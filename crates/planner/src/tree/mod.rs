@@ -9,6 +9,7 @@ pub(crate) mod layers;
 pub(crate) mod model;
 pub(crate) mod names;
 pub(crate) mod onbuild;
+pub(crate) mod product_name;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

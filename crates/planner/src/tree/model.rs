@@ -4,52 +4,27 @@
 //! left out without a word, so that one mistake makes one finding.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use hashbrown::HashMap;
-use plan::{Name, Role, Span, Version};
+use plan::{Name, Role, Version};
 
 use crate::Problem;
 use crate::diagnostics::finding::Findings;
 use crate::parse::config::Config;
 use crate::parse::descriptor::Compat;
-use crate::parse::dockerfile::{ImageReference, Platform};
+use crate::parse::dockerfile::ImageReference;
 use crate::tree::base_chains::{Chains, Link, Stand};
 use crate::tree::compat_stack::{self, Overlay};
 use crate::tree::copy_sources::{self, Files};
 use crate::tree::graph::Graph;
-use crate::tree::image_reference::{Catalog, Meaning, Place};
+use crate::tree::image_reference::{Catalog, Meaning, Need, Place};
 use crate::tree::layers::{CompatLayer, ScienceLayer, Side, compat_name};
+use crate::tree::product_name::ProductName;
 use crate::tree::{SourceFile, onbuild};
 use crate::views::suggest::Suggestions;
 
 /// Of one descriptor, so many includes that do not exist are shown with their place.
 const MOST_MARKED: usize = 50;
-
-/// `image:version`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ProductName {
-    pub(crate) image: Name,
-    pub(crate) version: Version,
-}
-
-impl fmt::Display for ProductName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.image, self.version)
-    }
-}
-
-/// An image that a Dockerfile needs.
-#[derive(Debug, Clone)]
-pub(crate) struct Need {
-    pub(crate) role: Role,
-    pub(crate) span: Span,
-    pub(crate) line: u32,
-    /// As it is named, variables substituted.
-    pub(crate) text: String,
-    pub(crate) platform: Platform,
-    pub(crate) meaning: Meaning,
-}
 
 /// One side of a comparison. Layers are numbered as in [`Side`].
 #[derive(Debug, Default)]
@@ -120,7 +95,7 @@ impl Survey {
         survey.find_finals(findings);
         survey.find_compat(findings);
         survey.find_cycles(findings);
-        onbuild::of_products(&survey, config, findings);
+        onbuild::of_products(&survey.side, survey.products(), config, findings);
         survey.check_versions(findings);
         survey.check_finals_have_a_compat(config, findings);
         survey

@@ -9,9 +9,9 @@ use crate::Problem;
 use crate::diagnostics::finding::Findings;
 use crate::parse::config::Config;
 use crate::parse::dockerfile::Trigger;
-use crate::tree::image_reference::{Catalog, Meaning, Place};
+use crate::tree::image_reference::{Catalog, Meaning, Need, Place};
 use crate::tree::layers::{ScienceLayer, Side};
-use crate::tree::model::{Need, Survey};
+use crate::tree::product_name::ProductName;
 use crate::tree::{SourceFile, copy_sources};
 
 /// A guideline.
@@ -81,12 +81,17 @@ fn copied_by(side: &Side, parent: usize, child: usize, findings: &mut Findings) 
 }
 
 /// Products run the triggers of their final layers in the build of the compat image.
-pub(crate) fn of_products(survey: &Survey, config: &Config, findings: &mut Findings) {
+pub(crate) fn of_products<'p>(
+    side: &Side,
+    products: impl Iterator<Item = (&'p ProductName, usize, usize)>,
+    config: &Config,
+    findings: &mut Findings,
+) {
     if !findings.wants(config, INHERITED) {
         return;
     }
-    for (product, layer, _) in survey.products() {
-        let layer = &survey.side.science[layer];
+    for (product, layer, _) in products {
+        let layer = &side.science[layer];
         let Some(file) = layer.files.dockerfile.as_deref() else { continue };
         let triggers = triggers_of(layer);
         let Some(first) = triggers.first() else { continue };

@@ -150,8 +150,8 @@ impl Names<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::fixture;
-    use crate::views::name_lookup::*;
 
     fn graph() -> LayerGraph {
         let tree = fixture::tree(

@@ -149,8 +149,8 @@ fn default_version() -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::parse::descriptor::{COMPAT_FIELDS, SCIENCE_FIELDS, TEST_FIELDS};
-    use crate::views::schema::*;
 
     fn fields(schema: &Value) -> Vec<&str> {
         let mut fields: Vec<&str> =

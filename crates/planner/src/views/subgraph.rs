@@ -119,8 +119,8 @@ fn reach<'a>(start: &BTreeSet<&'a str>, neighbours: &Neighbours<'a>) -> BTreeSet
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::views::name_lookup;
-    use crate::views::subgraph::*;
     use crate::{Request, fixture};
 
     /// `base` ← `upper` ← `top`, `other` apart; `top` is a product on `jupyter`, which includes `common`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 
-use crate::build::context::*;
+use super::*;
 
 /// What is in an archive: path → (kind, mode, link, contents), and that times and owners are the constant ones.
 type Listing = Vec<(String, char, u32, String, Vec<u8>)>;

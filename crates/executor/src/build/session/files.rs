@@ -111,8 +111,8 @@ mod tests {
     use prost::Message as _;
     use tonic::service::Routes;
 
+    use super::*;
     use crate::build::context::CONSTANT_TIME;
-    use crate::build::session::files::*;
 
     /// A request whose every frame is there at once.
     struct Frames(VecDeque<Bytes>);

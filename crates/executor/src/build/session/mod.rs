@@ -223,7 +223,7 @@ impl Health for Alive {
 
 #[cfg(test)]
 mod tests {
-    use crate::build::session::*;
+    use super::*;
 
     fn login(user: Option<&str>, password: Option<&str>, token: Option<&str>) -> DockerCredentials {
         DockerCredentials {

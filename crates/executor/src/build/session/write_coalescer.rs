@@ -141,7 +141,7 @@ mod tests {
     use hyper_util::rt::TokioIo;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-    use crate::build::session::write_coalescer::*;
+    use super::*;
 
     /// A stream that counts what is written at a time.
     struct Counting(TokioIo<DuplexStream>, Arc<AtomicUsize>);

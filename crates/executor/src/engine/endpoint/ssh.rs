@@ -182,7 +182,7 @@ mod tests {
     use bollard::Docker;
     use futures_util::StreamExt;
 
-    use crate::engine::endpoint::ssh::*;
+    use super::*;
     use crate::engine::endpoint::{KEEP, Way, client};
 
     /// An engine behind a program that stands in for ssh.

@@ -1,6 +1,6 @@
 //! Tables for hosts and contexts, and a context store as docker writes it.
 
-use crate::engine::endpoint::*;
+use super::*;
 
 fn request(host: Option<&str>, context: Option<&str>) -> EndpointRequest {
     EndpointRequest {

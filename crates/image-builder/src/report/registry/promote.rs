@@ -198,7 +198,7 @@ pub(crate) fn closing(promotion: &Promotion, seconds: f64, paint: Paint) -> Stri
 
 #[cfg(test)]
 mod tests {
-    use crate::report::registry::promote::*;
+    use super::*;
 
     #[test]
     fn a_live_line_tells_how_far_it_is() {

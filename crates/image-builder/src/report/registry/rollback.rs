@@ -101,7 +101,7 @@ pub(crate) fn hold(product: &str, line: Option<&str>, others: &[String], paint: 
 
 #[cfg(test)]
 mod tests {
-    use crate::report::registry::rollback::*;
+    use super::*;
 
     #[test]
     fn builds_to_choose_from_have_their_commit_and_time() {

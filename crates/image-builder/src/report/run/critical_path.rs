@@ -38,7 +38,7 @@ pub(crate) fn slowest(needs: &[Vec<usize>], seconds: &[f64]) -> (Vec<usize>, f64
 
 #[cfg(test)]
 mod tests {
-    use crate::report::run::critical_path::*;
+    use super::*;
 
     #[test]
     fn the_longest_chain_by_time_is_found() {

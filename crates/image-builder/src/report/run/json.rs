@@ -14,7 +14,7 @@ pub(crate) fn line(event: &Event) -> String {
 mod tests {
     use plan::BuildId;
 
-    use crate::report::run::json::*;
+    use super::*;
 
     #[test]
     fn an_event_is_one_line_and_reads_back() {

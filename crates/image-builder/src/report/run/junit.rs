@@ -151,7 +151,7 @@ fn push_case(out: &mut String, case: &Case) {
 mod tests {
     use plan::{ImageTest, TestAction};
 
-    use crate::report::run::junit::*;
+    use super::*;
     use crate::report::run::sample;
 
     #[test]

@@ -163,7 +163,7 @@ fn code_ids(words: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::run::markdown::*;
+    use super::*;
     use crate::report::run::sample;
 
     #[test]

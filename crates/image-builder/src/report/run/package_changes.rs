@@ -96,7 +96,7 @@ fn builds(result: &RunResult) -> Vec<(&BuildResult, Option<&BuildResult>)> {
 mod tests {
     use image_contents::{Ecosystem, Move};
 
-    use crate::report::run::package_changes::*;
+    use super::*;
     use crate::report::run::sample;
 
     fn one(ecosystem: Ecosystem, name: String, from: &str, to: &str) -> Move {

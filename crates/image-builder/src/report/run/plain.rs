@@ -117,7 +117,7 @@ mod tests {
     use executor::FailedAt;
     use plan::{BuildId, Kind};
 
-    use crate::report::run::plain::*;
+    use super::*;
 
     fn id() -> BuildId {
         BuildId("science/nist".to_owned())

@@ -105,7 +105,7 @@ fn build(event: &Event) -> Option<&BuildId> {
 mod tests {
     use plan::Kind;
 
-    use crate::report::run::silence::*;
+    use super::*;
 
     #[test]
     fn a_build_that_is_silent_has_a_line_each_minute() {

@@ -69,7 +69,7 @@ pub(crate) fn table(rows: &[Vec<(String, Colour)>], right: &[usize], paint: Pain
 
 #[cfg(test)]
 mod tests {
-    use crate::report::text::columns::*;
+    use super::*;
 
     #[test]
     fn what_is_too_long_ends_in_an_ellipsis() {

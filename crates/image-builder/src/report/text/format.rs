@@ -131,7 +131,7 @@ impl Paint {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::text::format::*;
+    use super::*;
 
     #[test]
     fn numbers_and_lists_read_as_sentences() {

@@ -92,7 +92,7 @@ pub(crate) fn help_lines(help: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::text::problems::*;
+    use super::*;
 
     #[test]
     fn every_problem_tells_where_what_and_what_to_do() {

@@ -83,7 +83,7 @@ fn word(text: &[char]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::text::snippet::*;
+    use super::*;
 
     fn check(text: &str, line: u32, column: Option<u32>, width: Option<u32>) -> String {
         let shown = text.lines().nth(usize::try_from(line).unwrap() - 1).unwrap();

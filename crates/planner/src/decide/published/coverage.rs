@@ -9,14 +9,15 @@ use serde::Serialize;
 
 use crate::parse::descriptor::Compat;
 use crate::tree::layers::Side;
-use crate::tree::model::ProductName;
+use crate::tree::product_name::ProductName;
 use crate::tree::{Inputs, Tree};
 use crate::views::suggest;
 use crate::{Problem, Request};
 
 use crate::decide::published::judge::{Judge, KNOWN_INPUTS};
 use crate::decide::published::provenance::{Of, Origin, Trail};
-use crate::decide::published::{Build, Image, Surveyed};
+use crate::decide::published::surveyed::Surveyed;
+use crate::decide::published::{Build, Image};
 
 /// A tree's products, and the compat layer that is asked for.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use plan::ImageName;
 use plan::label::{self, oci};
 
+use crate::decide::published::image::{BuildTagShows, Image};
 use crate::decide::published::provenance::{BuiltOn, Of, Trail};
-use crate::decide::published::{BuildTagShows, Image};
 
 /// The science image that a product stands on, as far as breadcrumbs go.
 #[derive(Debug, Clone, PartialEq, Eq)]

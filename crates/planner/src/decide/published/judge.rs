@@ -1,7 +1,7 @@
 //! One published image against what the tree holds: is it there, is it made from this, does it stand on what is
 //! published now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plan::Reason;
 use plan::name::build_tag;
@@ -12,12 +12,23 @@ use crate::output::inputs_digest;
 use crate::request::Request;
 use crate::tree::Tree;
 use crate::tree::compat_stack::Overlay;
-use crate::tree::image_reference::Meaning;
+use crate::tree::image_reference::{Meaning, Need};
 use crate::tree::layers::{CompatLayer, Reader, Side};
-use crate::tree::model::{Need, ProductName, Survey};
+use crate::tree::model::Survey;
+use crate::tree::product_name::ProductName;
 
+use crate::decide::published::image::{BuildTagShows, Image};
 use crate::decide::published::provenance::{BuiltOn, Of, Origin, Trail};
-use crate::decide::published::{BuildTagShows, Further, Image, Surveyed};
+use crate::decide::published::surveyed::Surveyed;
+
+/// What else has to be known before a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Further {
+    /// Commits that tell more of images, 7 to 40 digits each.
+    pub commits: BTreeSet<String>,
+    /// Full references of images whose inherited labels will not do: their own are needed.
+    pub images: BTreeSet<String>,
+}
 
 /// Versions of the inputs digest that this program can compute begin so.
 pub(super) const KNOWN_INPUTS: &str = "v1:";

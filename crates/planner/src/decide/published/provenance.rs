@@ -130,7 +130,7 @@ impl<'a> Trail<'a> {
 
 #[cfg(test)]
 mod tests {
-    use crate::decide::published::provenance::*;
+    use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()

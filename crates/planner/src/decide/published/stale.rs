@@ -15,13 +15,14 @@ use crate::decide::selection::{Flags, Judged};
 use crate::diagnostics::finding::Findings;
 use crate::parse::dockerfile::Platform;
 use crate::tree::Inputs;
-use crate::tree::image_reference::Meaning;
-use crate::tree::model::{Need, ProductName};
+use crate::tree::image_reference::{Meaning, Need};
+use crate::tree::product_name::ProductName;
 use crate::{Outcome, Planned, Problem, Request, finish};
 
 use crate::decide::published::judge::Judge;
 use crate::decide::published::provenance::{Of, Trail};
-use crate::decide::published::{Build, Image, Surveyed};
+use crate::decide::published::surveyed::Surveyed;
+use crate::decide::published::{Build, Image};
 
 /// A tree's layers and products with the images of other makers that they name.
 #[derive(Debug)]

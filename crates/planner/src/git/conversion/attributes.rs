@@ -92,7 +92,7 @@ impl TreeAttributes {
 
 #[cfg(test)]
 mod tests {
-    use crate::git::conversion::attributes::*;
+    use super::*;
 
     fn filter(attributes: &mut TreeAttributes, path: &str) -> Option<String> {
         attributes.at(path).filter

@@ -14,7 +14,7 @@ pub(in crate::git) mod rules;
 
 use git2::{AttrCheckFlags, AttrValue, Config, Repository};
 
-use crate::git::SourceError;
+use crate::git::error::SourceError;
 
 /// The names of the attributes that decide.
 pub(in crate::git) const NAMES: [&str; 6] =
@@ -299,7 +299,7 @@ impl Pointer {
 
 #[cfg(test)]
 mod tests {
-    use crate::git::conversion::*;
+    use super::*;
 
     #[test]
     fn line_ends_become_those_of_git() {

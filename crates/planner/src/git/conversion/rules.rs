@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use git2::Repository;
 use hashbrown::HashMap;
 
-use crate::git::SourceError;
 use crate::git::conversion::attributes::{ATTRIBUTES, TreeAttributes};
 use crate::git::conversion::{Conversion, Conversions};
+use crate::git::error::SourceError;
 use crate::git::history::commit::blob;
 use crate::git::repository::Stores;
 use crate::git::working_tree::tracked::{Tracked, TrackedFiles};

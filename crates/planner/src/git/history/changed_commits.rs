@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use git2::{ErrorCode, Oid, Repository};
 
-use crate::git::SourceError;
+use crate::git::error::SourceError;
 use crate::git::history::{Commit, History};
 use crate::git::repository::{self, Store, Stores};
 

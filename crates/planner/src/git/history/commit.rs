@@ -7,7 +7,7 @@ use git2::{ErrorCode, ObjectType, Oid, Repository};
 use crate::Problem;
 use crate::tree::{Mode, OnDisk};
 
-use crate::git::SourceError;
+use crate::git::error::SourceError;
 use crate::git::listing::{Entry, Listing, is_wanted};
 use crate::git::repository::{Store, Stores};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::git::SourceError;
+use crate::git::error::SourceError;
 
 /// The two sides of a comparison. The default compares the working tree with the first parent of HEAD.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -76,7 +76,7 @@ impl fmt::Display for Comparison {
 
 #[cfg(test)]
 mod tests {
-    use crate::git::history::comparison::*;
+    use super::*;
 
     #[test]
     fn forms() {

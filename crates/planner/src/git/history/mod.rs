@@ -15,7 +15,22 @@ use std::rc::Rc;
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
 use hashbrown::{HashMap, HashSet};
 
-use crate::git::{Relation, SourceError};
+use crate::git::error::SourceError;
+
+/// How a commit lies to ours in the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// It is ours.
+    Same,
+    /// Ours descends from it.
+    Ancestor,
+    /// It descends from ours.
+    Descendant,
+    /// Neither descends from the other.
+    Diverged,
+    /// It is not in this clone, or the clone is too shallow to tell.
+    Unknown,
+}
 
 /// Reads commits, each once.
 pub(in crate::git) struct History<'repo> {
@@ -175,9 +190,17 @@ fn parse(text: &[u8]) -> Option<Commit> {
     Some(Commit { tree, parents, time: time.unwrap_or_default() })
 }
 
+/// The tree of a commit that is known to be there.
+pub(in crate::git) fn tree_of(history: &mut History<'_>, commit: Oid) -> Result<Oid, SourceError> {
+    match history.commit(commit)? {
+        Some(commit) => Ok(commit.tree),
+        None => Err(SourceError::BaseGone { commit: commit.to_string() }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::git::history::*;
+    use super::*;
 
     #[test]
     fn headers() {

@@ -6,11 +6,13 @@ use git2::{ErrorCode, Oid, Repository};
 
 use crate::tree::Tree;
 
-use crate::git::history::{History, commit};
+use crate::git::error::SourceError;
+use crate::git::history::{History, commit, tree_of};
 use crate::git::layers::{self, Side};
+use crate::git::options::Options;
 use crate::git::repository::{self, Stores};
+use crate::git::working_tree;
 use crate::git::working_tree::untracked::Additions;
-use crate::git::{Options, SourceError, tree_of, working_tree};
 
 /// The trees of commits, by 7 to 40 of their digits; `None` where this clone has no such commit, or several that begin so.
 /// What they hold as `now`, the working tree, does is the same `Arc`.

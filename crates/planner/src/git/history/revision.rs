@@ -5,7 +5,7 @@
 
 use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository};
 
-use crate::git::SourceError;
+use crate::git::error::SourceError;
 use crate::git::history::comparison::{Comparison, Form};
 use crate::git::history::{History, Meeting};
 
@@ -188,7 +188,7 @@ fn split(text: &str) -> (&str, Vec<Step>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::git::history::revision::*;
+    use super::*;
 
     #[test]
     fn steps() {

@@ -11,12 +11,14 @@ use sha2::{Digest as _, Sha256};
 use crate::tree::{OnDisk, Tree};
 
 use crate::git::conversion::rules::Rules;
+use crate::git::error::SourceError;
 use crate::git::history::commit::blob;
+use crate::git::options::Options;
 use crate::git::repository::{self, Stores};
 use crate::git::working_tree::contents::{read, to_git};
+use crate::git::working_tree::disk;
 use crate::git::working_tree::tracked::{Known, Tracked, tracked};
-use crate::git::working_tree::{disk, untracked};
-use crate::git::{Additions, Options, SourceError};
+use crate::git::working_tree::untracked::{self, Additions};
 
 /// Takes the bytes of one entry: the build, the entry's position in its context, the bytes.
 pub type Take<'a> = dyn FnMut(&BuildId, usize, Vec<u8>) -> std::io::Result<()> + 'a;

@@ -14,9 +14,9 @@ use sha2::{Digest as _, Sha256};
 use crate::Problem;
 use crate::tree::OnDisk;
 
-use crate::git::SourceError;
 use crate::git::conversion::rules::RepositoryRules;
 use crate::git::conversion::{Conversion, Pointer};
+use crate::git::error::SourceError;
 use crate::git::history::commit::blob;
 use crate::git::layers::is_text;
 use crate::git::repository::Stores;

@@ -12,7 +12,7 @@ use sha2::Sha256;
 
 use crate::tree::BlobId;
 
-use crate::git::SourceError;
+use crate::git::error::SourceError;
 
 /// Looks at a path without following a link; `None` when nothing is there.
 pub(in crate::git) fn metadata(path: &Path) -> Result<Option<Metadata>, SourceError> {
@@ -150,7 +150,7 @@ pub(in crate::git) fn vanished(path: &Path, error: std::io::Error) -> SourceErro
 
 #[cfg(test)]
 mod tests {
-    use crate::git::working_tree::disk::*;
+    use super::*;
 
     /// Looks at a file, lets somebody change the directory, and reads what was looked at.
     fn read_after(change: impl FnOnce(&Path)) -> (Result<Vec<u8>, SourceError>, Result<Oid, SourceError>) {

@@ -16,8 +16,8 @@ use git2::Oid;
 
 use crate::tree::{Mode, OnDisk, SourceFile};
 
-use crate::git::SourceError;
 use crate::git::conversion::rules::Rules;
+use crate::git::error::SourceError;
 use crate::git::history::commit::{MAX_LINK, MODE_EXECUTABLE, MODE_LINK, bad_link, blob};
 use crate::git::layers::{TEXT_LIMIT, is_text, linked};
 use crate::git::listing::{Entry, Listing};

@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::git::SourceError;
+use crate::git::error::SourceError;
 use crate::git::working_tree::disk::{all_of, below, blob_id, changed, digests, metadata, vanished};
 use crate::parallel;
 
@@ -296,7 +296,7 @@ impl Remembered {
 
 #[cfg(test)]
 mod tests {
-    use crate::git::working_tree::stat_files::*;
+    use super::*;
 
     #[test]
     fn of_texts_that_the_index_has_as_one_blob_only_the_first_is_read() {

@@ -9,8 +9,8 @@ use git2::{Index, IndexEntry, IndexEntryExtendedFlag, Oid};
 use crate::tree::{Mode, OnDisk};
 use crate::{Problem, parallel};
 
-use crate::git::SourceError;
 use crate::git::conversion::attributes::ATTRIBUTES;
+use crate::git::error::SourceError;
 use crate::git::history::commit::{MODE_SUBMODULE, uninitialised};
 use crate::git::listing::{Entry, Listing, is_wanted};
 use crate::git::repository::{Store, Stores};

@@ -8,10 +8,11 @@ use walkdir::WalkDir;
 
 use crate::Problem;
 
+use crate::git::error::SourceError;
 use crate::git::listing::{Listing, is_wanted};
+use crate::git::options::Options;
 use crate::git::repository::{CONFIG, ROOTS, Store, Stores};
 use crate::git::working_tree::tracked::Tracked;
-use crate::git::{Options, SourceError};
 
 /// What counts besides what git tracks.
 #[derive(Debug, Default)]

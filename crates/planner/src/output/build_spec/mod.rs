@@ -309,7 +309,7 @@ fn tree_of(spec: &Spec, directory: &Path) -> Result<Tree, String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::output::build_spec::*;
+    use super::*;
     use crate::{Selection, fixture};
 
     const TREE: &str = r#"

@@ -86,8 +86,8 @@ fn contents_have_their_id(path: &str, file: &SpecFile) -> Result<(), String> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::*;
     use crate::output::build_spec::Outlines;
-    use crate::output::build_spec::verify::*;
     use crate::{Selection, fixture};
 
     const TREE: &str = r#"

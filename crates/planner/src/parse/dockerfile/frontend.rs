@@ -8,7 +8,7 @@ use plan::ImageName;
 use crate::Problem;
 use crate::tree::SourceFile;
 
-use crate::parse::dockerfile::lines;
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// A directive and where it stands.
 struct Directive<'a> {
@@ -17,9 +17,14 @@ struct Directive<'a> {
     at: usize,
 }
 
+/// Where the text begins, behind a byte order mark.
+pub(super) fn start(text: &str) -> usize {
+    if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 }
+}
+
 /// What continues a line: `\`, or what `# escape=` says.
 pub(super) fn escape(text: &str) -> char {
-    let found = directives(text, lines::start(text));
+    let found = directives(text, start(text));
     let escape = found.iter().find(|directive| directive.name == "escape");
     match escape.map(|directive| directive.value) {
         Some("`") => '`',
@@ -32,7 +37,7 @@ pub(super) fn problems(file: &SourceFile, allowed: &[String]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let text = &file.text;
     let mut seen: Vec<String> = Vec::new();
-    for directive in directives(text, lines::start(text)) {
+    for directive in directives(text, start(text)) {
         if seen.contains(&directive.name) {
             problems.push(
                 Problem::in_file("directive", &file.path, format!("a second `# {}=`", directive.name))
@@ -73,7 +78,7 @@ pub(super) fn problems(file: &SourceFile, allowed: &[String]) -> Vec<Problem> {
 pub(super) fn problems_of_fragment(file: &SourceFile) -> Vec<Problem> {
     let text = &file.text;
     let mut found: Vec<(String, usize)> = Vec::new();
-    for directive in directives(text, lines::start(text)) {
+    for directive in directives(text, start(text)) {
         found.push((directive.name, directive.at));
     }
     for (_, at) in frontends(text) {
@@ -117,7 +122,7 @@ fn directives(text: &str, start: usize) -> Vec<Directive<'_>> {
 /// on and the last `syntax` counts; later ones stop at an unknown key, skip `#!` lines, and know `//` and JSON as well.
 /// So the search goes on as long as that of any of them would, and takes every `syntax` on its way.
 fn frontends(text: &str) -> Vec<(String, usize)> {
-    let start = lines::start(text);
+    let start = start(text);
     let mut found: Vec<(String, usize)> = Vec::new();
     found.extend(json_syntax(&text[start..]).map(|value| (value, start)));
     let mut at = start;

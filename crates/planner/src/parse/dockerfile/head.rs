@@ -1,6 +1,6 @@
 //! The beginning of an instruction: its keyword, and its flags, `--from=x`, quoted and escaped as BuildKit allows.
 
-use crate::parse::dockerfile::lines;
+use crate::parse::dockerfile::words;
 
 /// The beginning of an instruction.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Head {
     /// a word that is none. Quotes group and `\` escapes, whatever the escape directive says.
     pub(super) fn read(line: &str, start: usize) -> Self {
         let at = start + (line[start..].len() - line[start..].trim_start().len());
-        let word = line[at..].split(lines::is_blank).next().unwrap_or_default();
+        let word = line[at..].split(words::is_blank).next().unwrap_or_default();
         let behind = skip_blanks(line, at + word.len());
         let mut head = Self { keyword: word.to_ascii_lowercase(), behind, flags: Vec::new(), rest: behind };
         while line[head.rest..].starts_with("--") {

@@ -11,8 +11,6 @@ use crate::tree::SourceFile;
 use crate::parse::dockerfile::head::Head;
 use crate::parse::dockerfile::{frontend, words};
 
-const BYTE_ORDER_MARK: &str = "\u{feff}";
-
 /// The longest line that builders read, in bytes.
 const LONGEST_LINE: usize = 65_535;
 
@@ -163,15 +161,10 @@ impl Lines {
     }
 }
 
-/// Where the text begins, behind a byte order mark.
-pub(super) fn start(text: &str) -> usize {
-    if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 }
-}
-
 /// Puts lines together. Never fails: what is left open is told by [`Lines::problems`].
 pub(super) fn read(text: &str) -> Lines {
     let escape = frontend::escape(text);
-    let mut rest = Physical { text, at: start(text), number: 0, last: None, too_long: None };
+    let mut rest = Physical { text, at: frontend::start(text), number: 0, last: None, too_long: None };
     let mut lines = Lines { lines: Vec::new(), escape, open: None, too_long: None };
     while let Some((at, first)) = rest.next() {
         let first = trim_line_end(first);
@@ -284,11 +277,6 @@ fn push(line: &mut Line, text: &str, at: usize, escape: char) -> Option<usize> {
 fn can_have_heredocs(line: &Line) -> bool {
     let head = line.trigger.as_ref().unwrap_or(&line.head);
     matches!(head.keyword.as_str(), "run" | "copy" | "add") && line.text.contains("<<")
-}
-
-/// What BuildKit splits instructions at.
-pub(super) fn is_blank(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\u{b}' | '\u{c}' | '\r')
 }
 
 fn is_comment(line: &str) -> bool {

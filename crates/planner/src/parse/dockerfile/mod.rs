@@ -227,7 +227,7 @@ pub fn fragment(file: &SourceFile, args: &BTreeMap<String, String>) -> Result<Fr
     }
     rules.warnings.extend(named.warnings);
     Ok(Fragment {
-        start: lines::start(&file.text),
+        start: frontend::start(&file.text),
         references: named.references,
         instructions: instructions(&lines),
         overrides: overrides(&lines),

@@ -150,7 +150,7 @@ fn spend(left: &Cell<usize>, length: usize, tokens: usize) -> Result<(), String>
 
 #[cfg(test)]
 mod tests {
-    use crate::parse::dockerfile::patterns::*;
+    use super::*;
 
     fn trimmed(value: &str, form: &str) -> String {
         let left = Cell::new(1 << 20);

@@ -11,10 +11,10 @@ use crate::views::suggest;
 use crate::parse::dockerfile::arguments::Global;
 use crate::parse::dockerfile::expansion::{Bad, Lack};
 use crate::parse::dockerfile::head::{Flag, Head, Part};
-use crate::parse::dockerfile::lines::{self, Line, Lines};
+use crate::parse::dockerfile::lines::{Line, Lines};
 use crate::parse::dockerfile::rules::Rules;
 use crate::parse::dockerfile::scope::On;
-use crate::parse::dockerfile::{ImageReference, Platform, SUBSTITUTIONS, Taken, Trigger, frontend};
+use crate::parse::dockerfile::{ImageReference, Platform, SUBSTITUTIONS, Taken, Trigger, frontend, words};
 
 /// Of one file: what is no Dockerfile at all need not be told line by line.
 const MAX_PROBLEMS: usize = 50;
@@ -240,7 +240,7 @@ fn from_words(line: &Line) -> Vec<(&str, usize)> {
     let start = line.head.rest;
     let mut words = Vec::new();
     let mut at = start;
-    for word in line.text[start..].split(lines::is_blank) {
+    for word in line.text[start..].split(words::is_blank) {
         if !word.is_empty() {
             words.push((word, at));
         }

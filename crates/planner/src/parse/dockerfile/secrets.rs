@@ -32,8 +32,8 @@ fn id(mount: &Flag) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::parse::dockerfile::lines;
-    use crate::parse::dockerfile::secrets::*;
 
     #[test]
     fn secrets_are_known_by_their_ids() {

@@ -17,6 +17,11 @@ pub(super) struct Heredoc {
     pub(super) at: usize,
 }
 
+/// What BuildKit splits instructions at.
+pub(super) fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\u{b}' | '\u{c}' | '\r')
+}
+
 /// The words of a text, quotes and escapes still in them.
 pub(super) fn split(text: &str, escape: char) -> Vec<&str> {
     let mut words = Vec::new();

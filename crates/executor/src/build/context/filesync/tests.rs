@@ -7,8 +7,8 @@ use bytes::Buf as _;
 use futures_util::stream;
 use prost::Message as _;
 
+use super::*;
 use crate::build::context::CONSTANT_TIME;
-use crate::build::context::filesync::*;
 use crate::build::context::tests::{blob, file, link, sorted};
 
 fn source(entries: Vec<Entry>) -> Arc<Source> {

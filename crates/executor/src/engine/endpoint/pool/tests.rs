@@ -7,7 +7,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::engine::endpoint::pool::*;
+use super::*;
 use crate::engine::endpoint::test_engine::{Do, Words};
 use crate::engine::endpoint::{Endpoint, Tls, client, way};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use image_contents::{Configuration, Contents, Ecosystem, Package};
 
-use crate::report::image::diff::*;
+use super::*;
 use crate::report::text::format::Paint;
 
 fn packages(all: &[(Ecosystem, &str, &str, &str)]) -> Contents {

@@ -3,7 +3,7 @@
 use planner::layer_graph::{CompatNode, Product};
 
 use crate::report::text::format::Paint;
-use crate::report::tree::graph::*;
+use super::*;
 
 fn layer(path: &str, image: &str, version: &str, is_final: bool) -> ScienceNode {
     ScienceNode {

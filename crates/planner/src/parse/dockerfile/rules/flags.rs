@@ -155,7 +155,7 @@ fn is_digest(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::parse::dockerfile::rules::flags::*;
+    use super::*;
 
     #[test]
     fn durations_are_those_of_go() {

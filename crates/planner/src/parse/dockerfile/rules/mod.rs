@@ -154,11 +154,11 @@ impl<'a> Rules<'a> {
                 set.push((key, value, range));
             }
         } else {
-            let Some((key, value)) = text.split_once(lines::is_blank) else {
+            let Some((key, value)) = text.split_once(words::is_blank) else {
                 let message = format!("{} {text} has no value", upper());
                 return self.arguments(line, rest, &message, &help());
             };
-            let value = value.trim_start_matches(lines::is_blank);
+            let value = value.trim_start_matches(words::is_blank);
             set.push((key, value, rest..rest + text.len()));
         }
         let mut known = Vec::new();
@@ -482,7 +482,7 @@ pub(in crate::parse::dockerfile) fn did_you_mean(word: &str, known: &[&str]) -> 
 fn split(line: &Line, rest: usize) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut at = rest;
-    for word in line.text[rest..].split(lines::is_blank) {
+    for word in line.text[rest..].split(words::is_blank) {
         if !word.is_empty() {
             words.push(Word { text: Cow::Borrowed(word), range: at..at + word.len() });
         }

@@ -48,7 +48,7 @@ pub(super) fn lines(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::tree::graph::svg::letters::*;
+    use super::*;
 
     #[test]
     fn long_names_are_broken_where_they_can_be_and_nothing_is_lost() {

@@ -246,7 +246,7 @@ fn crossings(lines: &[Line], upper: &[f64], lower: &[f64]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::tree::graph::svg::order::*;
+    use super::*;
 
     #[test]
     fn items_keep_their_order_and_their_distance() {

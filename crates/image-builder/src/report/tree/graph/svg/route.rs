@@ -77,7 +77,7 @@ fn cost(wires: &[Wire], extents: &[(f64, f64)], upper: usize, lower: usize) -> u
 
 #[cfg(test)]
 mod tests {
-    use crate::report::tree::graph::svg::route::*;
+    use super::*;
 
     fn wire(net: usize, tops: &[f64], bottom: f64) -> Wire {
         Wire { net, tops: tops.iter().map(|x| (*x, 0.0)).collect(), bottom: (bottom, 0.0) }

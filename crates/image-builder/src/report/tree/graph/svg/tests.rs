@@ -3,8 +3,8 @@
 
 use planner::layer_graph::{CompatNode, Edge, EdgeRole, Node, Product, ScienceNode};
 
-use crate::report::tree::graph::svg::chart::Tie;
-use crate::report::tree::graph::svg::*;
+use super::chart::Tie;
+use super::*;
 
 /// A tree of some layers in some images, by chance: chains, copies across, pinned builds, products on two stacks.
 fn tree(seed: u64, layers: usize, images: usize) -> LayerGraph {

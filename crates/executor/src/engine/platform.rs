@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plan::{Build, Plan, Reference, Target};
 
-use crate::build::base_image::is_stood_on;
-
 /// The text of a platform from its parts, without those that are absent.
 pub(crate) fn show(parts: [Option<String>; 3]) -> String {
     let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
@@ -61,7 +59,7 @@ pub(crate) fn wanted(plan: &Plan, engine: &str) -> BTreeMap<Target, BTreeSet<Str
 
 /// The platform for which a stage asks of the image that it stands on, as far as that is known.
 pub(crate) fn of(plan: &Plan, build: &Build, reference: &Reference, engine: &str) -> Option<String> {
-    if !is_stood_on(reference.role) {
+    if !reference.role.is_base_image() {
         return None;
     }
     let before = build.dockerfile.get(..reference.span.start)?;
@@ -102,7 +100,7 @@ fn of_stage(dockerfile: &str, before: &str, target: &str, engine: &str) -> Optio
 
 #[cfg(test)]
 mod tests {
-    use crate::build::platform::*;
+    use super::*;
 
     #[test]
     fn an_image_serves_its_platform_and_later_variants() {

@@ -1,0 +1,18 @@
+//! What is on its way in a run of the model.
+
+use crate::run::tag_order::Push;
+
+/// The next request of a push.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum At {
+    Look,
+    Put,
+    Verify,
+}
+
+/// Something that is on its way.
+#[derive(Debug)]
+pub(super) enum Task {
+    Build(usize),
+    Push { push: Push, attempt: u32, at: At },
+}
