@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{args, escape, exit, output};
+use crate::cli::{escape, exit, output};
 
 /// A plan is many small texts, made by several threads: glibc's takes a tenth longer for all of it.
 #[global_allocator]
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
             "defect in image-builder: {text}\n  help: please report it with what you typed\n"
         ));
     }));
-    let arguments = match args::Arguments::try_parse() {
+    let arguments = match commands::Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return unreadable(&error),
     };

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use crate::digests::{blob_path, parse};
 use crate::error::{Error, ErrorKind, plain};
 use crate::limits::MANIFEST;
-use crate::manifest::Layer;
+use crate::manifest::{Layer, Stored};
 use crate::pace::Pace;
 use crate::referrers::below;
 use crate::registry::{Registry, reference};
@@ -25,23 +25,6 @@ use crate::wire::{Access, Request};
 
 /// Pieces of a blob that are read and not written yet.
 const AHEAD: usize = 2;
-
-/// A manifest as it is stored, and what has to be in its repository before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// Its bytes.
-    pub body: Bytes,
-    /// Their digest.
-    pub digest: String,
-    /// What it is.
-    pub media_type: String,
-    /// What it is as an artifact, where it says so.
-    pub artifact_type: Option<String>,
-    /// Its configuration and layers. Layers that lie elsewhere, at addresses of their own, are not among them.
-    pub blobs: Vec<Layer>,
-    /// Digests of the manifests that it lists.
-    pub manifests: Vec<String>,
-}
 
 /// How a blob came to be where it was wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

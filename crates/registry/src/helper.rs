@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use crate::credentials::Credential;
+use crate::credential::Credential;
 use crate::error::{Error, ErrorKind, plain};
 
 /// What a helper says when it has nothing for this server; that is no failure.

@@ -8,6 +8,7 @@
 mod blob;
 mod cache;
 mod copy;
+mod credential;
 mod credentials;
 mod digests;
 mod error;
@@ -16,6 +17,7 @@ mod limits;
 mod link;
 mod login;
 mod manifest;
+mod options;
 mod pace;
 mod pages;
 mod pushes;
@@ -27,14 +29,16 @@ mod trust;
 mod wire;
 
 pub use blob::Blob;
-pub use copy::{Brought, Stored};
-pub use credentials::{Credential, DockerConfig, Origin};
+pub use copy::Brought;
+pub use credential::Credential;
+pub use credentials::{DockerConfig, Origin};
 pub use error::{Error, ErrorKind};
 #[doc(hidden)]
 pub use link::{Next, next};
-pub use manifest::{Image, Layer};
+pub use manifest::{Image, Layer, Stored};
+pub use options::Options;
 pub use pushes::Pushes;
 pub use referrers::Referrer;
-pub use registry::{Options, Registry, Shown};
+pub use registry::{Registry, Shown};
 pub use retry::{Again, Attempt, GivenUp, Waits, retry};
 pub use trust::{Trust, is_loopback};

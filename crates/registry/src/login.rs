@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use serde::Deserialize;
 
-use crate::credentials::Credential;
+use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
 
 /// Tokens that say nothing about their life have this long (distribution's "Token Response Fields").

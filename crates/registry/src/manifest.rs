@@ -4,6 +4,7 @@
 //! Pure. Reads the OCI image specification's forms and docker's schema 2, which differ in media types
 //! only, and asks for nothing that is not used: a strange field elsewhere must not hide an image.
 
+use bytes::Bytes;
 use std::collections::BTreeMap;
 
 use plan::Digest;
@@ -235,6 +236,23 @@ fn normal(platform: &str) -> (String, String, String) {
         other => other,
     };
     (os.to_owned(), architecture.to_owned(), variant.to_owned())
+}
+
+/// A manifest as it is stored, and what has to be in its repository before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its bytes.
+    pub body: Bytes,
+    /// Their digest.
+    pub digest: String,
+    /// What it is.
+    pub media_type: String,
+    /// What it is as an artifact, where it says so.
+    pub artifact_type: Option<String>,
+    /// Its configuration and layers. Layers that lie elsewhere, at addresses of their own, are not among them.
+    pub blobs: Vec<Layer>,
+    /// Digests of the manifests that it lists.
+    pub manifests: Vec<String>,
 }
 
 #[cfg(test)]

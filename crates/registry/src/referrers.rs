@@ -11,12 +11,11 @@ use plan::ImageName;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::copy::Stored;
 use crate::digests::{self, manifest_path, sha256};
 use crate::error::{Error, ErrorKind, status_error};
 use crate::limits::{MANIFEST, REFERRERS};
 use crate::link::{Next, next_page};
-use crate::manifest::Part;
+use crate::manifest::{Part, Stored};
 use crate::pages::Pages;
 use crate::registry::{Registry, missing, reference};
 use crate::retry::{Waits, retry};

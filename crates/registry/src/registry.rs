@@ -14,38 +14,14 @@ use plan::{Digest, ImageName};
 use reqwest::Method;
 
 use crate::cache::Cache;
-use crate::credentials::DockerConfig;
 use crate::digests::{self, manifest_path, sha256};
 use crate::error::{Error, ErrorKind, status_error};
 use crate::limits::{CONFIG, DEPTH, MANIFEST};
 use crate::manifest::{self, Image, Manifest};
+use crate::options::Options;
 use crate::pushes::Pushes;
 use crate::retry::{Again, Waits, retry};
 use crate::wire::{Access, Answer, Request, Wire};
-
-/// How registries are reached.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Who we are, and how registries are trusted.
-    pub config: DockerConfig,
-    /// How long one request may take, its answer included.
-    pub timeout: Duration,
-    /// How long a question that the registry did not answer is put again, where that may help; changes are made once.
-    pub retry_for: Duration,
-    /// How many tags are asked for at once.
-    pub page: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            config: DockerConfig::default(),
-            timeout: Duration::from_secs(60),
-            retry_for: Duration::ZERO,
-            page: 1000,
-        }
-    }
-}
 
 /// What a reference names.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,24 +5,26 @@
 //! over the HTTP client that it uses too. Nothing is tried again here, but for one new login after a 401.
 
 mod greeting;
+mod http;
 mod logins;
 mod reach;
 mod stream;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use plan::ImageName;
-use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
-use crate::credentials::Credential;
+use crate::credential::Credential;
 use crate::error::{Error, ErrorKind, plain};
 use crate::limits::FAILURE;
 use crate::login::{self, Authorization, Challenge};
-use crate::registry::Options;
+use crate::options::Options;
+use crate::wire::http::{host, lock, root};
 use crate::wire::reach::{Reach, Way};
 
 /// What a login has to allow.
@@ -290,73 +292,9 @@ async fn beginning(mut response: Response, limit: usize) -> Result<Bytes, reqwes
     Ok(body.freeze())
 }
 
-/// Where a registry is reached: Docker Hub's images live at another name than its own.
-fn host(registry: &str) -> &str {
-    if registry == "docker.io" || registry == "index.docker.io" { "registry-1.docker.io" } else { registry }
-}
-
-/// The innermost cause, which is the one that tells something; never an address, which can be signed.
-fn root(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    if std::ptr::addr_eq(cause, error) {
-        return "the request failed".to_owned();
-    }
-    plain(&cause.to_string(), 300)
-}
-
 /// Whether a request failed since nobody knows the host's name.
 fn is_unresolved(error: &reqwest::Error) -> bool {
     let first: &dyn std::error::Error = error;
     // hyper-util has no type of its own for it.
     std::iter::successors(Some(first), |cause| cause.source()).any(|cause| cause.to_string() == "dns error")
-}
-
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    wait_of(headers.get(RETRY_AFTER)?.to_str().ok()?.trim(), SystemTime::now())
-}
-
-/// The wait that a `Retry-After` asks for: seconds, or a date (RFC 9110, section 10.2.3), which may be past.
-fn wait_of(text: &str, now: SystemTime) -> Option<Duration> {
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            let date = httpdate::parse_http_date(text).ok()?;
-            Some(date.duration_since(now).unwrap_or_default())
-        }
-    }
-}
-
-fn user_agent() -> String {
-    format!("image-builder/{}", env!("CARGO_PKG_VERSION"))
-}
-
-/// The maps stay whole whatever happens to who holds them.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_are_asked_for_in_seconds_or_by_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        for (text, expect) in [
-            ("0", Some(0)),
-            ("17", Some(17)),
-            ("Sun, 06 Nov 1994 08:49:40 GMT", Some(3)),
-            ("Sunday, 06-Nov-94 08:49:40 GMT", Some(3)),
-            ("Sun Nov  6 08:50:37 1994", Some(60)),
-            ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
-            ("-1", None),
-            ("soon", None),
-            ("", None),
-        ] {
-            assert_eq!(wait_of(text, now), expect.map(Duration::from_secs), "{text}");
-        }
-    }
 }

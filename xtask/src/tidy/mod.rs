@@ -1,5 +1,6 @@
 //! The rules of the house that no compiler checks, over the text of the files. Knows no disk: [`read`] brings the files.
 
+mod circles;
 mod edges;
 mod modules;
 mod promises;
@@ -39,6 +40,7 @@ pub(crate) fn read() -> Result<Vec<File>> {
 /// Everything that is wrong, one line each.
 pub(crate) fn findings(files: &[File], workspace: &str) -> Vec<String> {
     let mut findings = edges::findings(files);
+    findings.extend(circles::findings(files));
     findings.extend(modules::findings(files));
     findings.extend(promises::findings(files));
     findings.extend(text::findings(files, workspace));
@@ -47,7 +49,8 @@ pub(crate) fn findings(files: &[File], workspace: &str) -> Vec<String> {
 
 /// The part of a file that is not its unit tests.
 fn without_tests(text: &str) -> &str {
-    text.find("#[cfg(test)]\nmod ").map_or(text, |at| &text[..at])
+    let ends = ["#[cfg(test)]\nmod ", "#[cfg(test)]\npub(crate) mod "].map(|begin| text.find(begin));
+    ends.into_iter().flatten().min().map_or(text, |at| &text[..at])
 }
 
 #[cfg(test)]

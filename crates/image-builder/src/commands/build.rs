@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::plan as planned_text;
-use crate::cli::args::{BuildArguments, Builder, Format, Progress, TreeArguments};
+use crate::cli::args::{BuildArguments, Builder, Format, Progress, Purpose, TreeArguments};
 use crate::cli::exit::{self, Stop};
 use crate::cli::signals::{self, Signals};
 use crate::cli::{env, output, secrets};
@@ -27,7 +27,7 @@ use crate::report::run::progress::Face;
 use crate::report::run::{package_changes, summary};
 use crate::report::text::format::{Paint, list, short_commit};
 use crate::report::text::problems;
-use crate::tree::open::{self, Against, Purpose};
+use crate::tree::open::{self, Against};
 use crate::tree::{committed_bytes, json_difference};
 
 /// How many uncommitted files or differences are worth naming.

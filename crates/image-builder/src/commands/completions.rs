@@ -3,8 +3,9 @@
 use anyhow::Context as _;
 use clap::CommandFactory as _;
 
-use crate::cli::args::{Arguments, CompletionsArguments};
+use crate::cli::args::CompletionsArguments;
 use crate::cli::{exit, output};
+use crate::commands::arguments::Arguments;
 
 /// Prints it.
 pub(crate) fn run(arguments: &CompletionsArguments) -> anyhow::Result<u8> {

@@ -10,12 +10,12 @@ use planner::explain::{self, Knowledge};
 use planner::layer_graph::LayerGraph;
 use planner::name_lookup::{self, Subject, Unknown};
 
-use crate::cli::args::TreeArguments;
+use crate::cli::args::{Purpose, TreeArguments};
 use crate::cli::exit::{self, Stop};
 use crate::cli::output;
 use crate::registries::published;
 use crate::report;
-use crate::tree::open::{self, Purpose};
+use crate::tree::open;
 
 /// `image-builder explain`
 #[derive(Debug, Args)]

@@ -10,13 +10,13 @@ use planner::explain::Knowledge;
 use planner::git::Comparison;
 
 use super::explain;
-use crate::cli::args::TreeArguments;
+use crate::cli::args::{Purpose, TreeArguments};
 use crate::cli::exit::{self, Refused};
 use crate::cli::output;
 use crate::registries::published;
 use crate::report::text::format::Paint;
 use crate::report::tree::graph as drawing;
-use crate::tree::open::{self, Purpose};
+use crate::tree::open;
 
 /// `image-builder graph`
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! One file for each subcommand: what it does with its arguments.
 
+mod arguments;
 mod build;
 pub(crate) mod check;
 mod completions;
@@ -19,8 +20,10 @@ pub(crate) mod verify;
 
 use anyhow::Context as _;
 
-use crate::cli::args::{Arguments, Command};
 use crate::cli::signals;
+
+pub(crate) use arguments::Arguments;
+use arguments::Command;
 
 /// Runs what was asked for and returns the exit code.
 ///

@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::Context as _;
 use plan::{Plan, Warning};
 
-use crate::cli::args::{Format, ShowArguments, TreeArguments};
+use crate::cli::args::{Format, Purpose, ShowArguments, TreeArguments};
 use crate::cli::{escape, exit, output};
 use crate::registries::published;
 use crate::report;
-use crate::tree::open::{self, Purpose};
+use crate::tree::open;
 
 /// Plans and shows.
 pub(crate) fn run(tree: &TreeArguments, show: &ShowArguments) -> anyhow::Result<u8> {

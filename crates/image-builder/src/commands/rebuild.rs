@@ -25,7 +25,7 @@ use crate::cli::signals::{self, Signals};
 use crate::cli::{env, output};
 use crate::image::build_spec::{self, attached};
 use crate::image::locate::{LookArguments, Looker, Seen};
-use crate::report::image::spec as report;
+use crate::report::image::spec::{self as report, Rebuild};
 use crate::report::run::plain::Detail;
 use crate::report::run::progress::Face;
 use crate::tree::open;
@@ -62,20 +62,6 @@ pub(crate) struct RebuildArguments {
     look: LookArguments,
     #[command(flatten)]
     files: RunFiles,
-}
-
-/// What is about to be built.
-pub(crate) struct Rebuild {
-    /// The image as it is.
-    pub(crate) seen: Seen,
-    /// `rel/nist-basic 2.0-42-f90dbd6`
-    pub(crate) name: String,
-    /// Where the files come from, for people.
-    pub(crate) origin: String,
-    /// The one build.
-    pub(crate) plan: Plan,
-    /// What it stands on and copies from: the plan's name and the exact one.
-    pub(crate) exact: Vec<(String, String)>,
 }
 
 /// Rebuilds.

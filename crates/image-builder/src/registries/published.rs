@@ -17,12 +17,12 @@ use planner::published::{self, BuildTagShows, Image, Published, References};
 use planner::{Planned, Request};
 use registry::{Pushes, Registry, Shown};
 
+use crate::cli::args::Purpose;
 use crate::cli::exit::{Refused, Stop};
 use crate::cli::signals::block_on;
 use crate::cli::{env, output};
 use crate::registries::queries;
 use crate::report::text::problems;
-use crate::tree::open::Purpose;
 
 /// Plans what is missing in the registry.
 pub(crate) fn plan(

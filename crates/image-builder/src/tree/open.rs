@@ -7,7 +7,7 @@ use plan::Plan;
 use planner::git::{self, Comparison, Opened};
 use planner::{Planned, Request, Selection};
 
-use crate::cli::args::{RunArguments, TreeArguments};
+use crate::cli::args::{Purpose, TreeArguments};
 use crate::cli::env;
 use crate::cli::exit::{Refused, Stop};
 use crate::registries::{base_images, published};
@@ -29,31 +29,6 @@ pub(crate) fn against(arguments: &TreeArguments) -> anyhow::Result<Against> {
         return Ok(Against::Published);
     }
     comparison(arguments).map(Against::History)
-}
-
-/// What a plan is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// To be looked at.
-    Look,
-    /// To be looked at, before it is pushed.
-    LookAtPush,
-    /// To be carried out.
-    Build,
-    /// To be carried out and pushed.
-    Push,
-}
-
-impl Purpose {
-    /// That of `--dryrun` and `--push`.
-    pub(crate) fn of(run: &RunArguments) -> Self {
-        match (run.dryrun, run.push) {
-            (true, false) => Self::Look,
-            (true, true) => Self::LookAtPush,
-            (false, false) => Self::Build,
-            (false, true) => Self::Push,
-        }
-    }
 }
 
 /// Reads the source tree and plans it.

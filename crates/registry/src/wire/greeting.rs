@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
-use super::{Answer, Wire, beginning, host, lock, retry_after};
+use super::http::{host, lock, retry_after};
+use super::{Answer, Wire, beginning};
 use crate::error::{Error, ErrorKind, status_error};
 use crate::limits::GREETING;
 use crate::login;

@@ -9,9 +9,11 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
+use super::http::{host, lock, retry_after};
 use super::reach::{Redirects, Way};
-use super::{Access, Scope, Unread, Wire, beginning, host, lock, read, retry_after};
-use crate::credentials::{Credential, Origin};
+use super::{Access, Scope, Unread, Wire, beginning, read};
+use crate::credential::Credential;
+use crate::credentials::Origin;
 use crate::error::{Error, ErrorKind, plain, said, status_error};
 use crate::limits::{FAILURE, TOKEN};
 use crate::login::{self, Authorization, Challenge};

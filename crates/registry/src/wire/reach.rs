@@ -12,7 +12,7 @@ use std::time::Duration;
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 
-use super::{lock, root, user_agent};
+use super::http::{lock, root, user_agent};
 use crate::error::{Error, ErrorKind};
 use crate::limits::REDIRECTS;
 use crate::trust::{Certificates, Trust, is_loopback};

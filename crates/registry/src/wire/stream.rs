@@ -5,7 +5,8 @@ use std::pin::pin;
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 
-use super::{Request, Scope, Wire, beginning, host, lock};
+use super::http::{host, lock};
+use super::{Request, Scope, Wire, beginning};
 use crate::error::{Error, ErrorKind};
 use crate::limits::{FAILURE, UPLOAD_ANSWER};
 use crate::login;

@@ -20,8 +20,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use message::Headers;
-pub use rule::{From, Hits, Hook, Kind, Mode, Reply, Rule, RuleId};
-pub use seen::Seen;
+pub use rule::{Hits, Hook, Kind, Mode, Reply, Rule, RuleId};
+pub use seen::{From, Seen};
 pub use socket::Upstream;
 
 use exchange::Then;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::seen::Seen;
+use super::seen::{From, Seen};
 
 /// What happens to which requests. Counts the requests that match it, also those that another rule took.
 #[derive(Debug, Clone)]
@@ -31,29 +31,6 @@ pub enum Hits {
     Every,
     /// Each with this probability, of 0 to 1, by a generator with this seed.
     Random(f64, u64),
-}
-
-/// Who asks, by what it calls itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
-    /// `image-builder/…`
-    Us,
-    /// `docker/…`
-    Engine,
-    /// Anybody else.
-    Other,
-}
-
-impl From {
-    pub(crate) fn of(user_agent: &str) -> Self {
-        if user_agent.starts_with("image-builder/") {
-            Self::Us
-        } else if user_agent.starts_with("docker/") {
-            Self::Engine
-        } else {
-            Self::Other
-        }
-    }
 }
 
 /// What is called at a request.

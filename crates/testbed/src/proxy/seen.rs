@@ -4,7 +4,29 @@ use std::fmt;
 use std::time::Duration;
 
 use super::message::{Headers, header};
-use super::rule::From;
+
+/// Who asks, by what it calls itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// `image-builder/…`
+    Us,
+    /// `docker/…`
+    Engine,
+    /// Anybody else.
+    Other,
+}
+
+impl From {
+    pub(crate) fn of(user_agent: &str) -> Self {
+        if user_agent.starts_with("image-builder/") {
+            Self::Us
+        } else if user_agent.starts_with("docker/") {
+            Self::Engine
+        } else {
+            Self::Other
+        }
+    }
+}
 
 /// One request and what became of it.
 #[derive(Debug, Clone)]

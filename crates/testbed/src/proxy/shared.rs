@@ -5,7 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::message::{Answer, Request};
-use super::rule::{self, Active, From, Mode, RuleId};
+use super::rule::{self, Active, Mode, RuleId};
+use super::seen::From;
 use super::seen::Seen;
 use super::socket::{Socket, Upstream, Wire, Woken};
 

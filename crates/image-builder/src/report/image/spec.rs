@@ -1,12 +1,26 @@
 //! A build spec, and a rebuild from one, for people.
 
+use plan::Plan;
 use plan::spec::Contents;
 
 use crate::cli::escape::{escape, escape_output};
-use crate::commands::rebuild::Rebuild;
 use crate::image::build_spec::attached::Carried;
 use crate::image::locate::Seen;
 use crate::report::text::format::{Paint, count};
+
+/// What is about to be built.
+pub(crate) struct Rebuild {
+    /// The image as it is.
+    pub(crate) seen: Seen,
+    /// `rel/nist-basic 2.0-42-f90dbd6`
+    pub(crate) name: String,
+    /// Where the files come from, for people.
+    pub(crate) origin: String,
+    /// The one build.
+    pub(crate) plan: Plan,
+    /// What it stands on and copies from: the plan's name and the exact one.
+    pub(crate) exact: Vec<(String, String)>,
+}
 
 /// The text of `inspect --spec`.
 pub(crate) fn text(carried: &Carried, paint: Paint) -> String {

@@ -11,6 +11,7 @@ use crate::report::run::summary::{
 };
 use crate::report::run::{failed, package_changes};
 use crate::report::text::format::{Paint, short_commit, size};
+use crate::report::text::markdown::{block, code, row};
 
 /// The page.
 pub(crate) fn text(result: &RunResult, plan: &Plan) -> String {
@@ -123,30 +124,6 @@ fn names(result: &RunResult) -> String {
     format!("<details><summary>Names</summary>\n\n{out}\n</details>\n")
 }
 
-/// A row of a table.
-pub(super) fn row(cells: &[String]) -> String {
-    // A bar ends a cell even in a code span.
-    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
-    format!("| {} |\n", cells.join(" | "))
-}
-
-/// A code span, whatever it holds.
-pub(super) fn code(text: &str) -> String {
-    let fence = "`".repeat(longest_run(text) + 1);
-    let blank = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
-    format!("{fence}{blank}{text}{blank}{fence}")
-}
-
-/// A code block, whatever it holds.
-fn block(language: &str, lines: &[String]) -> String {
-    let fence = "`".repeat(lines.iter().map(|line| longest_run(line) + 1).max().unwrap_or(0).max(3));
-    format!("{fence}{language}\n{}\n{fence}\n\n", lines.join("\n"))
-}
-
-fn longest_run(text: &str) -> usize {
-    text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
-}
-
 /// The words of a slowest path, its builds in code.
 fn code_ids(words: &str) -> String {
     match words.split_once(" for ") {
@@ -240,14 +217,5 @@ mod tests {
         | --- | --- | ---: | ---: | ---: | --- |
         | `science/a` | ⏭️ cancelled |  |  |  |  |
         ");
-    }
-
-    #[test]
-    fn code_holds_anything() {
-        for (text, expect) in [("a", "`a`"), ("a`b", "``a`b``"), ("`a`", "`` `a` ``"), ("a``", "``` a`` ```")]
-        {
-            assert_eq!(code(text), expect);
-        }
-        assert_eq!(block("", &["````".to_owned()]), "`````\n````\n`````\n\n");
     }
 }

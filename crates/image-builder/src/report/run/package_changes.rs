@@ -5,8 +5,8 @@ use image_contents::Move;
 
 use crate::cli::escape::escape;
 use crate::report::image::diff;
-use crate::report::run::markdown::{code, row};
 use crate::report::text::format::Paint;
+use crate::report::text::markdown::{code, row};
 
 /// How many packages of an image are shown; `result.json` has them all.
 const SHOWN: usize = 25;

@@ -2,5 +2,6 @@
 
 pub(crate) mod columns;
 pub(crate) mod format;
+pub(crate) mod markdown;
 pub(crate) mod problems;
 pub(crate) mod snippet;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use planner::layer_graph::{EdgeRole, LayerGraph, Node};
 
 use crate::cli::escape::escape;
-use crate::report::tree::graph::{Touched, by_product, edges_by_layer, role_word};
+use crate::report::tree::graph::grouping::{Touched, by_product, edges_by_layer, role_word};
 
 /// For graphviz: a box for each product, edges from who needs to what is needed, pinned references dashed.
 pub(crate) fn dot(graph: &LayerGraph, touched: Option<&Touched>) -> String {

@@ -7,7 +7,7 @@ use planner::layer_graph::LayerGraph;
 use serde::Serialize;
 
 use crate::cli::escape::escape_json;
-use crate::report::tree::graph::Touched;
+use crate::report::tree::graph::grouping::Touched;
 
 /// The version that is written.
 const FORMAT_VERSION: &str = "1.0";

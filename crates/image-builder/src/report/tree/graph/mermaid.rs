@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use planner::layer_graph::{EdgeRole, LayerGraph, Node};
 
 use crate::cli::escape::escape;
-use crate::report::tree::graph::{Touched, by_product, edges_by_layer, role_word};
+use crate::report::tree::graph::grouping::{Touched, by_product, edges_by_layer, role_word};
 
 /// Colours for each kind of node; explicit, so that they can be read on light and dark pages.
 const CLASSES: &str = "  classDef science fill:#dbeafe,stroke:#1d4ed8,color:#0f172a

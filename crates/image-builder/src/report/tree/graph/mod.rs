@@ -4,129 +4,18 @@
 //! called.
 
 mod dot;
+mod grouping;
 mod json;
 mod mermaid;
 mod svg;
 mod text;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use plan::{Plan, Reason};
-use planner::layer_graph::{Edge, EdgeRole, LayerGraph, Node, ScienceNode};
-
-use crate::cli::escape::escape;
-
 pub(crate) use crate::report::tree::graph::dot::dot;
+pub(crate) use crate::report::tree::graph::grouping::{Touched, touched};
 pub(crate) use crate::report::tree::graph::json::json;
 pub(crate) use crate::report::tree::graph::mermaid::mermaid;
 pub(crate) use crate::report::tree::graph::svg::svg;
 pub(crate) use crate::report::tree::graph::text::text;
-
-/// What a plan touches, to be marked: ids of its builds, and paths of the compat layers that changed.
-pub(crate) type Touched = BTreeSet<String>;
-
-/// What a plan touches.
-pub(crate) fn touched(plan: &Plan, graph: &LayerGraph) -> Touched {
-    let mut touched: Touched = plan.builds.iter().map(|build| build.id.0.clone()).collect();
-    let changed: BTreeSet<&String> = plan
-        .builds
-        .iter()
-        .flat_map(|build| &build.reasons)
-        .filter_map(|reason| match reason {
-            Reason::CompatChanged { layers, .. } => Some(layers),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    let layers = graph.compat.iter().filter(|layer| changed.contains(&layer.name));
-    touched.extend(layers.map(|layer| layer.path.clone()));
-    touched
-}
-
-pub(super) fn edges_by_layer(graph: &LayerGraph) -> BTreeMap<&str, Vec<&Edge>> {
-    let mut edges: BTreeMap<&str, Vec<&Edge>> = BTreeMap::new();
-    for edge in &graph.edges {
-        edges.entry(&edge.from).or_default().push(edge);
-    }
-    edges
-}
-
-/// The layers of each product, each behind those that it needs, else by path.
-pub(super) fn by_product<'a>(
-    graph: &'a LayerGraph,
-    needs: &BTreeMap<&str, Vec<&Edge>>,
-) -> BTreeMap<(&'a str, &'a str), Vec<&'a ScienceNode>> {
-    let mut products: BTreeMap<(&str, &str), Vec<&ScienceNode>> = BTreeMap::new();
-    for layer in &graph.science {
-        products.entry((&layer.image, &layer.version)).or_default().push(layer);
-    }
-    for layers in products.values_mut() {
-        let members: BTreeMap<&str, &ScienceNode> =
-            layers.iter().map(|layer| (layer.path.as_str(), *layer)).collect();
-        *layers = needed_first(&members, needs);
-    }
-    products
-}
-
-/// Depth first with a stack of our own: a chain may be longer than the thread's stack is deep.
-fn needed_first<'a>(
-    members: &BTreeMap<&str, &'a ScienceNode>,
-    needs: &BTreeMap<&str, Vec<&Edge>>,
-) -> Vec<&'a ScienceNode> {
-    let mut ordered = Vec::with_capacity(members.len());
-    let mut seen = BTreeSet::new();
-    for start in members.values() {
-        let mut stack = vec![(*start, false)];
-        while let Some((layer, needs_are_out)) = stack.pop() {
-            if needs_are_out {
-                ordered.push(layer);
-                continue;
-            }
-            if !seen.insert(layer.path.as_str()) {
-                continue;
-            }
-            stack.push((layer, true));
-            for edge in needs.get(layer.path.as_str()).into_iter().flatten().rev() {
-                if let Node::Layer { path } = &edge.to
-                    && let Some(needed) = members.get(path.as_str())
-                {
-                    stack.push((needed, false));
-                }
-            }
-        }
-    }
-    ordered
-}
-
-/// `on science/nist`, `copies from docker.io/library/golang:1 (pinned)`.
-pub(super) fn need(edge: &Edge) -> String {
-    let verb = match edge.role {
-        EdgeRole::Base => "on",
-        EdgeRole::Stage => "builds in",
-        EdgeRole::Copy => "copies from",
-        EdgeRole::Mount => "mounts",
-        EdgeRole::Include => "includes",
-    };
-    match &edge.to {
-        Node::Layer { path } => format!("{verb} {}", escape(path)),
-        Node::Published { reference } => format!("{verb} {} (published)", escape(reference)),
-        Node::Pinned { reference, layer: Some(layer) } => {
-            format!("{verb} {} (pinned, of {})", escape(reference), escape(layer))
-        }
-        Node::Pinned { reference, layer: None } => format!("{verb} {} (pinned)", escape(reference)),
-        Node::External { reference } => format!("{verb} {}", escape(reference)),
-    }
-}
-
-pub(super) fn role_word(role: EdgeRole) -> &'static str {
-    match role {
-        EdgeRole::Base => "base",
-        EdgeRole::Stage => "stage",
-        EdgeRole::Copy => "copy",
-        EdgeRole::Mount => "mount",
-        EdgeRole::Include => "includes",
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,9 @@
 //! Graphs, looked at; DOT by its grammar where graphviz is not there to read it.
 
-use planner::layer_graph::{CompatNode, Product};
+use planner::layer_graph::{CompatNode, Edge, EdgeRole, LayerGraph, Node, Product, ScienceNode};
 
-use crate::report::text::format::Paint;
 use super::*;
+use crate::report::text::format::Paint;
 
 fn layer(path: &str, image: &str, version: &str, is_final: bool) -> ScienceNode {
     ScienceNode {

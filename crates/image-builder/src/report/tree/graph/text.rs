@@ -4,7 +4,7 @@ use planner::layer_graph::{EdgeRole, LayerGraph};
 
 use crate::cli::escape::escape;
 use crate::report::text::format::{Paint, list};
-use crate::report::tree::graph::{Touched, by_product, edges_by_layer, need};
+use crate::report::tree::graph::grouping::{Touched, by_product, edges_by_layer, need};
 
 /// A list by product: its layers from the bottom up, what each needs, and its compat stack.
 pub(crate) fn text(graph: &LayerGraph, touched: Option<&Touched>, paint: Paint) -> String {

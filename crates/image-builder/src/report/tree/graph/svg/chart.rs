@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use planner::layer_graph::{EdgeRole, LayerGraph, Node};
 
 use crate::cli::escape::escape;
+use crate::report::tree::graph::grouping::{Touched, by_product, edges_by_layer, need};
 use crate::report::tree::graph::svg::letters::{self, NAME, NOTE};
-use crate::report::tree::graph::{Touched, by_product, edges_by_layer, need};
 
 /// Pixels between a card's border and its text.
 const PADDING: f64 = 10.0;

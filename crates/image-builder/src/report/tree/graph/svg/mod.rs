@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use planner::layer_graph::LayerGraph;
 
 use crate::cli::escape::{escape, escape_xml as xml};
-use crate::report::tree::graph::Touched;
+use crate::report::tree::graph::grouping::Touched;
 use crate::report::tree::graph::svg::chart::{Card, CardKind, Chart, LINE, Style};
 use crate::report::tree::graph::svg::letters::{NAME, NOTE};
 use crate::report::tree::graph::svg::picture::{Area, Picture, Points, Stroke, n, picture};
