@@ -21,7 +21,7 @@ fn a_diff_shows_what_changes_and_nothing_that_a_terminal_obeys() {
     insta::assert_snapshot!(diff(&[change], Paint::Plain), @r"
     --- a/science/a/Dockerfile
     +++ b/science/a/Dockerfile
-    crate -1,5 +1,5 crate
+    @@ -1,5 +1,5 @@
      \u{feff}one
      two \x1b[31m
     -three
