@@ -9,7 +9,7 @@ pub struct Image {
     pub digest: String,
     /// Its labels, the inherited ones too.
     pub labels: BTreeMap<String, String>,
-    /// Whether these are only what a product has from it: [`below()`].
+    /// Whether these are only what a product has from it: [`super::below()`].
     pub is_inherited: bool,
     /// Whether the build that the labels tell of is this image.
     pub build_tag: BuildTagShows,

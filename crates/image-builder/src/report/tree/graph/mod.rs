@@ -11,7 +11,7 @@ mod svg;
 mod text;
 
 pub(crate) use crate::report::tree::graph::dot::dot;
-pub(crate) use crate::report::tree::graph::grouping::{Touched, touched};
+pub(crate) use crate::report::tree::graph::grouping::touched;
 pub(crate) use crate::report::tree::graph::json::json;
 pub(crate) use crate::report::tree::graph::mermaid::mermaid;
 pub(crate) use crate::report::tree::graph::svg::svg;

@@ -2,6 +2,7 @@
 
 use planner::layer_graph::{CompatNode, Edge, EdgeRole, LayerGraph, Node, Product, ScienceNode};
 
+use super::grouping::Touched;
 use super::*;
 use crate::report::text::format::Paint;
 
