@@ -1,4 +1,4 @@
-//! Doors for the crate `fuzzing` to what is private here. Behind a feature that nothing that ships has on.
+//! Exposes private functions to the crate `fuzzing`, behind a feature that no release enables.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! A product's moving tags → an earlier build of it, on purpose.
+//! Points the moving tags of a product to an earlier build.
 //!
 //! No registry can set a tag only if it still shows what one saw. So each tag is looked at right before it is set and right after: a build that
 //! came in between is known by its build tag, which stands before its moving tag does, and keeps its place. What was set by us

@@ -1,4 +1,5 @@
-//! A run over a virtual clock: the real course of builds and pushes, with given times in place of an engine.
+//! Simulates a run over a virtual clock: the real scheduler and tag order, with given durations in place of
+//! an engine.
 //!
 //! It tells what a farm of engines would give, before there is one. Behind a feature that nothing that ships has on.
 //! Knows no engine and no registry; nobody waits for anything.

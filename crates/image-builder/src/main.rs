@@ -1,4 +1,4 @@
-//! The command `image-builder`: arguments → library calls → text and exit codes.
+//! The command `image-builder`: maps arguments to library calls, and results to text and exit codes.
 //!
 //! Reading order: [`cli::args`] is what can be typed, [`commands`] has one file for each subcommand, [`tree::open`] is
 //! what they share, [`report`] turns values into text, [`cli::exit`] maps an error to an exit code. The libraries

@@ -1,4 +1,4 @@
-//! Git's name for the contents of a file.
+//! Computes git's id of a file's contents (a blob id).
 
 use std::fmt;
 use std::str::FromStr;

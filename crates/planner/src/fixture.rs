@@ -1,4 +1,4 @@
-//! Source trees in one string, for tests.
+//! Builds source trees for tests from one string.
 //!
 //! ```text
 //! //- /science/nist/Dockerfile
@@ -45,7 +45,7 @@ pub fn first(now: &str) -> Inputs {
     Inputs { revision: revision(), now: tree(now), base: Base::Empty }
 }
 
-/// Inputs that compare two trees. What they hold alike is shared, as `source` does it.
+/// Inputs that compare two trees. What they hold alike is shared, as `git` does it.
 #[must_use]
 pub fn compare(now: Tree, mut base: Tree) -> Inputs {
     let known: BTreeMap<&str, &Arc<LayerFiles>> =

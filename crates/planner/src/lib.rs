@@ -1,4 +1,4 @@
-//! Source tree → plan.
+//! Plans what to build from a source tree.
 //!
 //! [`git`] reads a directory and its git repository into [`tree::Inputs`]; everything else is pure: text and
 //! values in, values out. [`plan()`] is the one entry, [`published::plan()`] that for what a registry shows.

@@ -1,4 +1,4 @@
-//! Work on many things of which none needs another, on as many threads as the machine runs at once.
+//! Runs independent work on as many threads as the machine has processors; results keep their order.
 //!
 //! Knows nothing of what is worked on. The answers come in the order of the things, so that nothing shows how many
 //! threads there were.

@@ -1,4 +1,4 @@
-//! What was asked for: the flags that decide what a plan holds.
+//! The flags that determine what a plan holds.
 
 /// Flags of the command line, as values. The default is a plain comparison.
 #[derive(Debug, Clone, Default)]

@@ -1,4 +1,5 @@
-//! What a build stands on, as the engine has it right before the build: by which id it is told, and whether that was it.
+//! Verifies a build's base images: records the id of each before the build, and checks that its name still
+//! shows that id afterwards.
 //!
 //! A build takes an image by its name, and a name can be given to another image by somebody else on the same engine. What was
 //! looked at before is what was taken if the name shows it afterwards still.

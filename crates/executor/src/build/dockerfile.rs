@@ -1,4 +1,4 @@
-//! References in a Dockerfile's text, replaced by exact images.
+//! Replaces the references in a Dockerfile's text by exact images.
 //!
 //! Knows no Dockerfile syntax: the plan says where each name stands.
 

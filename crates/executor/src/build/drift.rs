@@ -1,6 +1,7 @@
-//! Packages that moved: a fresh image beside the one that its moving tag shows, before anybody else can have it.
+//! Compares the packages of a new image with those of the image that its moving tag shows, before the new
+//! one is published.
 //!
-//! Reads both images where they are, see `contents`. A move that a science layer took over from the layer that it stands on is that
+//! Reads both images where they are, see `image_reader`. A move that a science layer took over from the layer that it stands on is that
 //! layer's: it is judged there. What a layer is answerable for is what its own instructions bring, the external base that they
 //! stand on included.
 

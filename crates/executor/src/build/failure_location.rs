@@ -1,4 +1,4 @@
-//! What an engine says of a build that failed → the instruction, in the file where somebody wrote it.
+//! Maps an engine's build error to the instruction that failed, in the file that it comes from.
 //!
 //! Pure. Engines name a step by its number and text, or a line of what they were sent; the plan tells which
 //! instructions there are and where they come from. What cannot be told for certain is not told.

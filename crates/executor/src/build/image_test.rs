@@ -1,5 +1,4 @@
-//! The tests of a fresh image, each in a container of its own: what must succeed before the image has a name that others
-//! know.
+//! Runs the tests of a new image, each in a container of its own, before the image gets a tag.
 //!
 //! A test gets little: no capability, no network unless it asks, bounded memory, processes, time and output. What it
 //! prints is told line by line.

@@ -1,4 +1,4 @@
-//! Labels that are known only when an image is built, and how labels reach the engine.
+//! Computes the labels that are known only when an image is built, and passes labels to the engine.
 //!
 //! The plan holds the others. The keys are in [`plan::label`], the value of `.from` in [`plan::trail`].
 

@@ -1,4 +1,5 @@
-//! One build: Dockerfile, labels and context to the engine, steps and lines back, an image in the end.
+//! Builds one image: sends Dockerfile, labels and context to the engine, reports steps and lines, returns
+//! the image's id.
 
 pub(crate) mod base_image;
 pub mod context;

@@ -1,5 +1,5 @@
-//! `ONBUILD`: instructions that an image holds for whoever builds on it. They run in that build and stand in no file of
-//! the source tree, so they are shown, and by default refused.
+//! Finds the `ONBUILD` triggers of base images. They run in this build and are in no file of the source
+//! tree, so they are shown, and rejected by default.
 
 use plan::Target;
 

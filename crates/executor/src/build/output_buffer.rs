@@ -1,4 +1,4 @@
-//! What a test prints, as lines, as far as a log should hold it: the beginning of what is much, and its end.
+//! Buffers the output of a test as lines, bounded: the beginning and the end of long output.
 //!
 //! Pure: takes pieces of bytes in, gives lines out.
 

@@ -1,4 +1,4 @@
-//! What an engine says during a build, as steps and lines.
+//! Parses the engine's messages during a build into steps and lines.
 //!
 //! Pure. BuildKit tells the state of its vertices and their output (`moby.buildkit.v1.Control.Status`), the
 //! classic builder and podman write lines.

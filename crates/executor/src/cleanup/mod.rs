@@ -1,5 +1,5 @@
-//! Takes away what runs left on the engine for the time being: containers of tests, and the names of images that were
-//! not finished. Only what carries a mark of this program, of this run or of one that is over. Nothing is ever pruned.
+//! Removes what runs left on the engine: test containers and the names of unfinished images. Only resources
+//! with a run marker of this run, or of a run that has ended, are removed. Nothing is ever pruned.
 
 pub(crate) mod run_marker;
 

@@ -1,5 +1,5 @@
-//! Who a run is on an engine that others use too: the mark on what it makes there for the time being, and whether the
-//! run of a mark is over.
+//! Identifies the run that owns a temporary resource on a shared engine, and tells whether that run has
+//! ended.
 //!
 //! A mark holds the run's name, its process, when that began, and the place where such numbers mean something: one
 //! boot of one machine and one namespace of processes, as a digest. Of a process here it is known whether it lives;

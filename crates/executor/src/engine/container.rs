@@ -1,4 +1,4 @@
-//! The engine's containers: made from a fresh image, run once, taken away.
+//! Creates, runs and removes the containers of image tests.
 //!
 //! Knows neither tests nor plans. Every container carries the label and the name by which a later run finds it.
 

@@ -1,4 +1,4 @@
-//! The engine's images: what it has, what it can find, names, pushes.
+//! Requests to the engine about images: inspect, pull, tag, push.
 //!
 //! Talks to the Docker Engine API through bollard. Knows neither plans nor order; `build` makes images.
 

@@ -1,4 +1,5 @@
-//! Platforms of images, `os/architecture[/variant]`: which one a stage asks for, and whether an image serves it.
+//! Compares platforms of images, `os/architecture[/variant]`: which one a stage asks for, and whether an
+//! image serves it.
 //!
 //! Pure. The names and variants that count as equal are those of containerd's package `platforms`.
 

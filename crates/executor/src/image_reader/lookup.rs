@@ -1,4 +1,4 @@
-//! One image on an engine, looked at outside of any run: what `inspect`, `verify` and `rebuild` read.
+//! Looks up one image on an engine, outside of a run: for `inspect`, `verify` and `rebuild`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

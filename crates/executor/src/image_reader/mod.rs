@@ -1,4 +1,4 @@
-//! What is inside images, read where they are: on an engine, or in a registry without fetching them.
+//! Reads the contents of images where they are: on an engine, or in a registry without pulling them.
 //!
 //! An engine gives an image only as a whole, several images with what they share once. A registry gives layer by layer, so only
 //! those are read in which two images differ, and what they share only where that can change the answer. All of it

@@ -1,4 +1,4 @@
-//! What an engine tells of an image, and the image itself as a stream.
+//! Reads an image's configuration from an engine, and the image itself as a stream.
 
 use std::time::Duration;
 

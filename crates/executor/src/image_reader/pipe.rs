@@ -1,4 +1,4 @@
-//! Bytes that arrive, for who reads them on a thread of its own: a short pipe between the two.
+//! A bounded pipe from async code to a reader on another thread.
 //!
 //! Neither side runs ahead of the other, so that what streams by takes the same memory however long it is.
 

@@ -1,4 +1,4 @@
-//! The invariants, judged from what was seen: requests in their order, results, and the tags that are left.
+//! Checks the invariants on what was observed: requests in their order, results, and the final tags.
 //!
 //! Knows nothing of how a trace came about, so traces of real parts can be held against it too.
 

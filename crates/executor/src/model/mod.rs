@@ -1,6 +1,7 @@
-//! Runs against an in-memory registry, with faults at every request: the house's invariants 4, 7, 8, 9 and 10.
+//! Runs against an in-memory registry, with faults at every request: checks the invariants I4, I7, I8, I9
+//! and I10.
 //!
-//! What decides is the real thing: [`crate::run::build_state`] with its schedule and order of pushes, what `prepare` reuses,
+//! What decides is the real thing: [`crate::run::build_state`] with its schedule and order of pushes, what `preflight` reuses,
 //! what `push` takes for its own and when a moving tag may move. What is made up is the outside: a registry whose
 //! requests are atomic, engines that are a table of tags, and a scheduler that may let any task of any run take the
 //! next step. Time is that order alone, so every length of a wait is among the orders. The checks read nothing but

@@ -1,4 +1,5 @@
-//! The outside of a run: a registry whose requests are atomic, engines, and the people who share them.
+//! The environment of a modelled run: a registry with atomic requests, engines, and the people who share
+//! them.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Runs that are played to their end, and what that went through.
+//! Plays modelled runs to their end, one after another or interleaved.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! The properties, over random stories, and the proof that each broken rule is found.
+//! The properties, over random stories, and the proof that the checks find each broken rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 

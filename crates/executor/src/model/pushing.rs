@@ -1,4 +1,4 @@
-//! One push of a run, a request at a time: `push` with the registry of the model.
+//! One push of a modelled run, request by request: `push` against the model's registry.
 
 use super::outside::{Outside, Trouble};
 use super::runner::{Rule, Run};

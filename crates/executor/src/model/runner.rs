@@ -1,4 +1,4 @@
-//! One run, a request at a time: `run` and `work` with the engine and the registry of the model.
+//! One modelled run, request by request: `run` with the model's engine and registry.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -205,7 +205,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What `prepare` does with the answers.
+    /// What `preflight` does with the answers.
     fn prepare(&self) -> Option<Prepared> {
         let there = |tag: &str| self.first_shown[tag].clone();
         let shown: BTreeMap<String, registry::Image> = self

@@ -1,4 +1,4 @@
-//! What a random case is made of: a tree, its history, runs with their faults, and the order of steps.
+//! A random case: a tree, its history, runs with their faults, and the order of steps.
 
 use proptest::prelude::*;
 use proptest::sample::Index;

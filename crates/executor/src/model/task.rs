@@ -1,4 +1,4 @@
-//! What is on its way in a run of the model.
+//! The pending work of a modelled run.
 
 use crate::run::tag_order::Push;
 

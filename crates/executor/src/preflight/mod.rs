@@ -1,4 +1,4 @@
-//! Everything that is settled before the first build: logins, what is published already, what is built on.
+//! Looks up everything that is needed before the first build: logins, published builds, parents.
 
 pub(crate) mod resolve;
 pub(crate) mod resume;

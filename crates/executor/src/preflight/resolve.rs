@@ -1,5 +1,5 @@
-//! Images that a plan needs and does not build, made exact: a digest where a registry has them, a name where
-//! only the engine does.
+//! Resolves the images that a plan uses and does not build: to a digest in a registry, or to a name that
+//! only the engine has.
 //!
 //! With `--push` or `--pull` registries are asked first, so that an old local copy never gets under a new tag.
 //! Without them a local image is taken, and a registry that is absent is no error.

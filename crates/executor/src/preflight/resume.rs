@@ -1,4 +1,4 @@
-//! Whether an image that an earlier run left on the engine is the build that was planned.
+//! Decides whether an image that an earlier run left on the engine is the planned build.
 //!
 //! Labels tell inputs and parents by name. A name can have been built twice, so an image counts only if it also
 //! holds its parent's layers: those that the parent has now, and was built on the very image where it tells an id.

@@ -1,4 +1,4 @@
-//! Whether a build tag that is in the registry already is the build that was planned.
+//! Decides whether a published build tag is the planned build.
 //!
 //! Pure: reads the labels that the image there carries.
 

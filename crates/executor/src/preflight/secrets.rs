@@ -1,4 +1,4 @@
-//! Build secrets: which builder can carry them, and which of those that builds mount were not given.
+//! Checks build secrets: whether the builder supports them, and which of the mounted ones were not given.
 
 use std::collections::BTreeMap;
 

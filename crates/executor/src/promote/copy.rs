@@ -1,4 +1,5 @@
-//! One build on its way: blobs, then what refers to it, then its manifests, the one under the build tag last.
+//! Copies one build: blobs, then the artifacts that refer to it, then its manifests, the one under the build
+//! tag last.
 //!
 //! A blob that the target's registry has in any repository that we know of is mounted from there; what came once is known for
 //! all builds that follow. Each request is made again by itself where that may help, so nothing that is there is sent twice.

@@ -1,4 +1,5 @@
-//! The course of a promotion: all builds first, by the order in which they stand on each other; then all moving tags, by the same order.
+//! Carries out a promotion: copies all builds in dependency order, then updates all moving tags in the same
+//! order.
 //!
 //! No tag moves before every build is there. What failed or was interrupted is found again by the next look.
 

@@ -1,4 +1,5 @@
-//! Builds of one repo → the same builds in another one: looked up first, copied by build tag, then shown by their moving tags.
+//! Promotes builds from one repo to another: looks them up, copies them by build tag, then updates moving
+//! tags.
 //!
 //! [`survey()`] asks both sides and changes nothing; what it returns says what would be done, and what stands in the way.
 //! [`carry_out`] does it. A build is copied with all that its trail names, so that the trail resolves on the other side too; what that side

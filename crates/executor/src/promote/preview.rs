@@ -1,4 +1,5 @@
-//! Both sides, asked: which builds make up the products, which of them the target lacks, and what its moving tags show.
+//! Asks both sides of a promotion: which builds make up the products, which of them the target lacks, and
+//! what its moving tags show.
 //!
 //! Changes nothing. All that is missing, and all that stands in the way, is found in one pass.
 

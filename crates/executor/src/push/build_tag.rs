@@ -1,7 +1,7 @@
-//! One push of a build tag, what is looked at before and after it, and how long it is tried.
+//! Pushes a build tag: checks the registry before and after, and retries until the deadline.
 //!
 //! A build tag goes through the engine and is then held against the registry. The engine gives up at the first trouble
-//! with a manifest, so trying again is done here; each attempt first looks whether the one before got through. `moving`
+//! with a manifest, so trying again is done here; each attempt first looks whether the one before got through. `moving_tag`
 //! knows the moving tags.
 
 use std::sync::OnceLock;

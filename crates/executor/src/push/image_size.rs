@@ -1,4 +1,5 @@
-//! An image beside the one that its moving tag showed before: how much it grew, and which layers it keeps.
+//! Compares an image with the one that its moving tag showed before: its growth, and the image layers that
+//! it shares.
 //!
 //! Pure. Takes what pushes and builds look at anyway; nothing is asked for this alone in a registry.
 

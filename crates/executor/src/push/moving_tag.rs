@@ -1,4 +1,4 @@
-//! Moving tags: a verified build's manifest put once more, and never back to an older build.
+//! Points a moving tag to a verified build by writing its manifest again, and never to an older build.
 //!
 //! A registry has no "set this if it still shows that", so two runs on two machines can look at the same moment. What
 //! keeps an older one from winning is that a build tag is in the registry before its moving tag is set. The run lists the

@@ -1,4 +1,4 @@
-//! What follows from a failure that the engine tells as text: its words for what a registry did.
+//! Decides whether a failed push is retried, by the text in which the engine reports a registry's answer.
 //!
 //! The engine tries a manifest once and gives up, and of the registry's answer only words are left. They are read in one
 //! table; what is in none of its lines is tried again, since a nightly job has time. Waits are `registry::retry`'s.

@@ -1,5 +1,5 @@
-//! Where texts stand in what a run says. Names, tags and digests come from the plan or a registry, and stay as they are:
-//! programs go on working with them.
+//! Redacts the texts of events and results. Names, tags and digests come from the plan or a registry and
+//! stay as they are, because programs use them.
 
 use image_contents::Move;
 

@@ -1,4 +1,4 @@
-//! The forms in which a secret may show: as it is, in base64, in hex, URL-encoded, JSON-escaped.
+//! The encodings in which a secret is recognised: plain, base64, hex, URL-encoded, JSON-escaped.
 //!
 //! Pure. Long secrets are looked for piece by piece, so that a part of one is found too, and what is held back of an
 //! output stays short.

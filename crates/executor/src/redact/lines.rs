@@ -1,4 +1,4 @@
-//! Lines without secrets, also where a secret is cut over several of them.
+//! Redacts streams of lines, also where a secret is split across several of them.
 //!
 //! A line at whose end a secret may have begun is held back until what follows shows whether it did.
 

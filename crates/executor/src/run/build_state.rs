@@ -1,6 +1,7 @@
-//! The course of a run: what may start next, and what the end of a build or push means for the results.
+//! The state of every build of a run: what may start next, and what the end of a build or push means for the
+//! results.
 //!
-//! Pure: it joins the schedule of builds and the order of pushes. It knows no engine, registry or clock; `work`
+//! Pure: it joins the schedule of builds and the order of pushes. It knows no engine, registry or clock; `event_loop`
 //! carries out what it names and reports how that ended. Times are seconds since the run began.
 
 use plan::{Build, Plan};

@@ -1,4 +1,4 @@
-//! What stops a run as a whole.
+//! Errors that stop a run as a whole.
 
 use crate::run::result::RunResult;
 

@@ -1,4 +1,4 @@
-//! The loop that joins a run's course with engine, registry and events.
+//! The event loop of a run: connects the build states with engine, registry and events.
 //!
 //! Builds and pushes are futures that borrow what was settled before; dropping one ends it on the engine. The
 //! loop alone touches the course, which decides what starts next and what an end means.

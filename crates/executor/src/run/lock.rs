@@ -1,4 +1,4 @@
-//! One run at a time in a source tree, and one at a time into a repo from this machine.
+//! Locks: one run at a time in a source tree, and one at a time into a repo from this machine.
 //!
 //! Two locks of the operating system (`flock`), so a run that is killed frees them: `.image-builder/lock` in the
 //! source tree, and a file named after the repo where this machine keeps locks (`/run/lock`, else the directory for

@@ -1,4 +1,4 @@
-//! The entry: sets a run up, hands it to `work`, and sees to it that `result.json` is written in every case.
+//! Entry point: sets a run up, starts the event loop, and always writes `result.json`.
 
 pub(crate) mod build_state;
 pub mod error;

@@ -1,4 +1,4 @@
-//! What a run is told besides the plan: flags, addresses and credentials, as values.
+//! Options of a run besides the plan: flags, addresses and credentials, as values.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `result.json`: how a run ended, for people and for what runs after it.
+//! The result of a run, `result.json`, for people and for later programs.
 //!
 //! Published data, with a version of its own; rules as for the plan.
 

@@ -1,4 +1,4 @@
-//! A run's directory: `.image-builder/runs/{id}/` with a log for each build and `result.json`.
+//! The directory of a run: `.image-builder/runs/{id}/` with a log for each build and `result.json`.
 //!
 //! Git is told to ignore all of it. Files here are for people and later runs; nothing in them is read back by
 //! this one.

@@ -1,4 +1,4 @@
-//! Which build may start, and what a failure means for the others.
+//! Decides which build may start, and what a failure means for its dependents.
 //!
 //! Pure: knows positions in a plan, nothing of engines, time or tasks. `run` asks [`Schedule::start`] for work
 //! and reports back how each piece ended.

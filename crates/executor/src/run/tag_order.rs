@@ -1,4 +1,4 @@
-//! In which order tags are pushed, and when a moving tag may move.
+//! Decides in which order tags are pushed, and when a moving tag may be updated.
 //!
 //! Pure: `run` asks [`Publish::start`] for the next push and reports how it ended; `push` does it. The order is
 //! invariant 8 of the house: in every prefix of the pushes, a moving tag follows its own verified build tag and

@@ -1,4 +1,4 @@
-//! The flags that ask which packages moved, and what they come to.
+//! The flags for package comparison: `--show-drift`, `--forbid-drift` and what they default to.
 
 use std::time::Duration;
 

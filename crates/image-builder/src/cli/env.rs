@@ -1,4 +1,4 @@
-//! The environment variables that the command reads besides those of its flags, as values.
+//! Reads the environment variables that the command uses besides those of its flags.
 //!
 //! Only what asks an engine or a registry calls this: a plain dry run neither looks for one nor opens a credential.
 

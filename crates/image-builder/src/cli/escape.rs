@@ -1,4 +1,4 @@
-//! Text from files, git, registry or engine → text that is safe to show.
+//! Escapes text from files, git, registry or engine so that it is safe to print.
 //!
 //! A terminal obeys control characters, a reader is misled by bidirectional marks, and a CI system obeys commands
 //! in a job's log. None of what others wrote may do that; it is shown escaped instead.

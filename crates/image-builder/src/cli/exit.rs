@@ -1,4 +1,4 @@
-//! Exit codes, and the one place where an error becomes one.
+//! Exit codes, and the one place that maps an error to one.
 
 use executor::engine::endpoint::EndpointError;
 use executor::{Failure, RunError, RunErrorKind, RunResult};

@@ -1,4 +1,4 @@
-//! The two streams: data to stdout, everything else to stderr, and neither ends the program when its reader is gone.
+//! Writes data to stdout and everything else to stderr; a closed reader does not end the program.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};

@@ -1,4 +1,4 @@
-//! `--secret`: what was typed → values from files and variables, as docker's client takes them.
+//! Parses `--secret`, and reads its value from a file or a variable as docker's client does.
 //!
 //! See docker's "docker buildx build", `--secret`. What is read here goes nowhere but to the executor, and no message
 //! holds a value. Only `build` reads; a dry run opens no secret.

@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP: the first asks what runs to end, a second one ends the program at once.
+//! Handles SIGINT, SIGTERM and SIGHUP: the first cancels the work, a second one exits at once.
 //!
 //! One thread listens from the first use until the process ends, so that a signal between two waits is not lost.
 

@@ -1,4 +1,4 @@
-//! `image-builder build`, and `image-builder` alone: plans, shows the plan, and carries it out.
+//! `image-builder build`, and `image-builder` alone: makes a plan, shows it, and carries it out.
 //!
 //! What is planned can be shown without an engine; from [`carry_out`] on, the executor has the word.
 

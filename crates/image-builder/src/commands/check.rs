@@ -1,4 +1,5 @@
-//! `image-builder check`: everything that is wrong with a source tree, without an engine, a registry or a commit.
+//! `image-builder check`: reports everything that is wrong with a source tree, without an engine, a registry
+//! or a commit.
 //!
 //! `--fix` mends what nobody has to think about. The tree is read and judged again after that.
 

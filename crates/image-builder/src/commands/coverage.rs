@@ -1,4 +1,5 @@
-//! `image-builder coverage`: which products carry the compat stack that the tree has now, and since when the others do not.
+//! `image-builder coverage`: reports which products carry the tree's present compat stack, and since when
+//! the others do not.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

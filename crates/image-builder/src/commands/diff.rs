@@ -1,4 +1,4 @@
-//! `image-builder diff`: what differs inside two images, on the engine or straight in registries.
+//! `image-builder diff`: reports what differs inside two images, on the engine or in registries.
 //!
 //! Neither image is run, pulled or unpacked: their layers are read as they stream by.
 

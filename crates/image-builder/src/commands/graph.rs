@@ -1,5 +1,5 @@
-//! `image-builder graph`: draws the layers and what stands on what, and marks what a plan would build. Touches nothing but
-//! the file that `--out` names.
+//! `image-builder graph`: draws the layers and their dependencies, and marks what a plan would build. Writes
+//! nothing but the file that `--out` names.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! `image-builder inspect`: the trail of an image, from the engine or straight from a registry, which is not pulled.
+//! `image-builder inspect`: shows the provenance of an image, from the engine or a registry, without pulling
+//! it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One file for each subcommand: what it does with its arguments.
+//! The subcommands, one file each: arguments and what they do.
 
 mod arguments;
 mod build;

@@ -1,4 +1,5 @@
-//! `image-builder pin`: asks the registries which digest the tags of external images show, and writes it behind them.
+//! `image-builder pin`: asks registries for the digests of external images, and writes them into the
+//! Dockerfiles.
 //!
 //! Nothing is written unless every digest that is needed is known. `--check` writes nothing at all.
 

@@ -1,4 +1,4 @@
-//! `image-builder plan`, and `--dryrun`: prints the plan and touches nothing but the file that `--out` names.
+//! `image-builder plan`, and `--dryrun`: prints the plan. Writes nothing but the file that `--out` names.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `image-builder promote`: the builds of one repo, as they are, in another one. Nothing is built again.
+//! `image-builder promote`: copies the builds of one repo to another. Nothing is built again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! `image-builder rebuild`: makes an image again from what it tells of itself, and says whether it came out the same.
+//! `image-builder rebuild`: builds an image again from its provenance labels or build spec, and compares the
+//! result.
 //!
 //! The files come from git, at the commit that is recorded, or from the spec that travelled with the image; either way they
 //! are written out as a small source tree and planned from there. Nothing is pushed, and no tag of the repo is touched.

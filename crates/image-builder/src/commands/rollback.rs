@@ -1,4 +1,4 @@
-//! `image-builder rollback`: the moving tags of a product show an earlier build again.
+//! `image-builder rollback`: points the moving tags of a product to an earlier build.
 
 use std::time::Duration;
 

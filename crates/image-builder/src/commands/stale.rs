@@ -1,5 +1,5 @@
-//! `image-builder stale`: which published layers are made from images of other makers that moved since, and with `--plan`
-//! what follows the moves. Builds nothing.
+//! `image-builder stale`: reports published layers whose external base images moved, and with `--plan` plans
+//! their rebuild. Builds nothing.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! `image-builder verify`: holds the trail of images against this source tree, and against what is published.
+//! `image-builder verify`: checks the provenance of images against this source tree and against what is
+//! published.
 //!
 //! Gathers facts; what they mean is decided in [`crate::report::image::verify`].
 

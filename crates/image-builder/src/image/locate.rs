@@ -1,4 +1,4 @@
-//! An image that somebody names → what its engine or its registry shows of it. Nothing is pulled.
+//! Finds the image that a name refers to, on the engine or in its registry. Nothing is pulled.
 //!
 //! Shared by what looks at images that are there: `inspect`, `verify`, `rebuild`. From a registry only the manifest and
 //! the configuration are read, which are kilobytes.

@@ -1,4 +1,4 @@
-//! What registries show of the images of other makers that published layers are made from: asks, and has the planner decide.
+//! Asks registries for the external base images of published layers; the planner decides what is stale.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Which names of a tree make up a product: what `promote` and `rollback` move together.
+//! Lists the repositories and tags that make up a product: what `promote` and `rollback` move together.
 //!
 //! Pure. Names are those that the tree gives; no registry is asked for a catalogue.
 

@@ -1,4 +1,5 @@
-//! What the registry shows of the images that a tree names, for `--since-published`: asks, and has the planner decide.
+//! Asks the registry for the images that a tree names, for `--since-published`; the planner decides what is
+//! missing.
 //!
 //! Nothing is pulled: one manifest for each image, one HEAD for the build tag that its labels name, and one configuration where the cache does not have it and no product tells
 //! what stands in it. Less does not tell: registries show labels in configurations only, and of a product the science tag and

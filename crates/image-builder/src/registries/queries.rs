@@ -1,4 +1,4 @@
-//! Many questions to registries: some at a time, and a word on how far it is where that takes long.
+//! Sends many queries to registries, a bounded number at a time, with progress for slow ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Values → text: plans, problems, graphs and what happens in a run.
+//! Turns values into text: plans, problems, graphs, progress and results of runs.
 //!
 //! Nothing in here opens a file or asks the engine; all that others wrote goes through [`crate::cli::escape`].
 

@@ -1,4 +1,4 @@
-//! Bytes that a commit holds and the disk has otherwise, written where the executor can read them.
+//! Writes committed bytes to temporary files where those on disk differ, so that the executor can read them.
 
 use std::collections::BTreeMap;
 

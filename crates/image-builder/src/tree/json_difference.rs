@@ -1,4 +1,4 @@
-//! Two JSON documents → what differs, for people.
+//! Lists the differences of two JSON documents as text.
 //!
 //! Lists whose items have an `id` are compared by it, so that one build more is one difference and not a hundred.
 

@@ -1,4 +1,4 @@
-//! Flags → a plan: reads the source tree and calls the planner. Shared by every subcommand that plans.
+//! Opens a source tree and plans it by the flags. Shared by every subcommand that plans.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What a run leaves besides its own directory, where that is asked for: `--summary` and `--junit`.
+//! Writes the files of `--summary` and `--junit`.
 //!
 //! They are written when the run begins, as if it had been cut off, and again when it ends: so whoever shows them never
 //! takes one of an earlier run, or none, for this one's.

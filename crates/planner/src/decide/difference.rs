@@ -1,4 +1,4 @@
-//! What differs between two states of one layer, and what of that changes an image.
+//! Compares two states of one layer, and decides which differences change its image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Guidelines that a tree as a whole is held against: what references name, labels, what compat stacks lose.
+//! Checks a tree against the guidelines: references, labels, overrides within compat stacks.
 //!
 //! Those that one descriptor breaks by itself are found where it is read. How heavy each is, the configuration says.
 //! They follow the container guidelines of the ESCAPE open-source repository: the full registry, an exact version.

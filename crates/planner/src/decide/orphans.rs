@@ -1,4 +1,5 @@
-//! Products that would be lost: gone from the tree, without a compat, or published again without what they had.
+//! Finds products that would be lost: removed from the tree, left without a compat layer, or published again
+//! with less.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What is built, and why: changed layers, all that depends on them, and the products on top.
+//! Decides what is built, and why: changed layers, their dependents, and the products on top.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

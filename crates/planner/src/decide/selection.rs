@@ -1,4 +1,4 @@
-//! What `--ignore`, `--include` and `--all` say of a layer. Knows nothing of what differs.
+//! Applies `--ignore`, `--include` and `--all` to a layer. Knows nothing of differences.
 
 use crate::Problem;
 use crate::diagnostics::finding::Findings;

@@ -1,4 +1,4 @@
-//! The codes of all that can be found in a source tree, and in one line what each is about.
+//! The codes of all findings, with a one-line description of each.
 //!
 //! A code never changes its meaning: configurations, CI systems and people's notes name it.
 

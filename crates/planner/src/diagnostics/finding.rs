@@ -1,4 +1,4 @@
-//! What is noticed on the way: problems, which stop everything at the end, and warnings, which stop nothing.
+//! Collects findings: problems, which fail a plan at its end, and warnings, which do not.
 
 use plan::Warning;
 

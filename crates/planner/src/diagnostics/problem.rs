@@ -1,4 +1,4 @@
-//! What is wrong with a source tree, told so that it can be put right.
+//! A problem in a source tree: code, place, message and help.
 
 use std::fmt;
 use std::ops::Range;

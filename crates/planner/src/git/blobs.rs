@@ -1,4 +1,4 @@
-//! What git holds of files, by the ids of their contents.
+//! Reads the contents of files from git by blob id.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Why a source tree cannot be read at all. What is wrong *in* one is a [`crate::Problem`] instead.
+//! Errors that prevent a source tree from being read. Problems *in* a tree are [`crate::Problem`]s instead.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! A listing as a tree of layers: which directory is one, and the texts that matter.
+//! Groups a listing into layers, and reads their descriptors, Dockerfiles and ignore files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

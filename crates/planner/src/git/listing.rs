@@ -1,4 +1,4 @@
-//! One side of a comparison as a flat list of files, with the ids that git would give to its directories.
+//! One side of a comparison as a flat list of files, with the ids that git gives to its directories.
 
 use std::cmp::Ordering;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! Disk and git → [`Inputs`]: the planner's only I/O.
+//! Reads disk and git into [`Inputs`]: the planner's only I/O.
 //!
 //! Git is read through libgit2 and never by running it, so that no hook, filter driver, external diff or fsmonitor
 //! of a stranger's tree runs. Commits are read past libgit2's grafts (`history`), so that names depend on the

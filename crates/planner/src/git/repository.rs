@@ -1,4 +1,4 @@
-//! Where the source tree and its git repository are, and the repositories of submodules in it.
+//! Finds the source tree, its git repository, and the repositories of submodules in it.
 //!
 //! A repository is a directory with `.git` in it, and nothing else: a directory that merely looks like a bare
 //! repository, which anybody can commit, is never taken for one. Who may own it: see `trust`.

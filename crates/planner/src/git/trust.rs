@@ -1,5 +1,5 @@
-//! Repositories of other owners that the user trusts by `safe.directory`, in the forms that git reads and
-//! libgit2 does not: `dir/*` (git 2.46), a `/` at the end, `GIT_CONFIG_GLOBAL` and `GIT_CONFIG_COUNT`.
+//! Trusts repositories of other owners by `safe.directory`, in the forms that git accepts and libgit2 does
+//! not: `dir/*` (git 2.46), a `/` at the end, `GIT_CONFIG_GLOBAL` and `GIT_CONFIG_COUNT`.
 //!
 //! Only the user's and the system's configuration are asked, never the repository's own.
 

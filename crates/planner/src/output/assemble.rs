@@ -1,4 +1,4 @@
-//! What is built → the plan: order, references, tags, labels, contexts, Dockerfiles.
+//! Assembles the plan: order, references, tags, labels, contexts, Dockerfiles.
 //!
 //! Decides nothing: what is built and why is given.
 

@@ -1,4 +1,4 @@
-//! The digest of all that decides what a build makes.
+//! Computes the inputs digest: a digest of everything that determines what a build makes.
 //!
 //! Published in labels: the definition of `v1` never changes. It is SHA-256 over a sequence of fields, each as
 //! the number of its bytes (8 bytes, big-endian) and the bytes; a list is the number of its members, in decimal,

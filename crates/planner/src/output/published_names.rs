@@ -1,4 +1,4 @@
-//! What a tree gives for each name that it would publish: the inputs digest, and the directories behind it.
+//! Lists the names that a tree publishes, each with its inputs digest and source directories.
 //!
 //! For comparing an image with a tree, also with one that a plan would refuse today: what cannot be understood is left
 //! out, and says nothing about the rest.

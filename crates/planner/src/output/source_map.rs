@@ -1,4 +1,4 @@
-//! Instructions of a build's Dockerfile → where each was written.
+//! Maps the instructions of a build's Dockerfile to the files and lines that they come from.
 //!
 //! Knows how many lines stand before a text that is put into another one, and nothing of what instructions mean.
 

@@ -1,4 +1,4 @@
-//! `image-builder.toml` → how this tree differs from the defaults.
+//! Parses `image-builder.toml`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! `.dockerignore` → what of a directory is not sent.
+//! Parses `.dockerignore`, and decides which files of a directory are not sent.
 //!
 //! The rules are those of BuildKit's client, that of docker since 23 and of buildx: moby's `patternmatcher`
 //! (`MatchesUsingParentResults`), the reader of ignore files, and the way in which `fsutil` walks a directory. None of the three is

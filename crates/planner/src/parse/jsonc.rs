@@ -1,5 +1,5 @@
-//! JSON as people write it: `#`, `//` and `/* */` comments and trailing commas. Nothing else is tolerated:
-//! a key that stands twice, or anything behind the end, is an error.
+//! Parses JSON with `#`, `//` and `/* */` comments and trailing commas. Nothing else is tolerated: duplicate
+//! keys and text after the end are errors.
 
 use std::borrow::Cow;
 

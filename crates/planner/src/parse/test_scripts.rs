@@ -1,4 +1,4 @@
-//! Tests of images: what descriptors ask for, joined with the scripts that they name.
+//! Joins the tests that descriptors declare with the scripts that they name.
 //!
 //! A script is read whether or not `.dockerignore` keeps it out of the context: it is brought into the container of
 //! its test, and need not be in the image.

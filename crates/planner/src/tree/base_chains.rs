@@ -1,5 +1,5 @@
-//! Base chains: what the last stage of a layer stands on, and so on down. From them follow the final layers
-//! and which layer stands on which.
+//! Computes base chains: the base image of a layer's last stage, the base of that, and so on. They determine
+//! the final layers and the dependencies.
 //!
 //! Knows no names or files: a node is an index, a product and an image are numbers. One walk over all layers
 //! answers everything, so it takes time in proportion to their number.

@@ -1,4 +1,4 @@
-//! Compat stacks: which layers, in which order, and their files laid over each other.
+//! Computes compat stacks: their layers in order, and their files overlaid.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What `COPY` and `ADD` name, held against the files of a context.
+//! Checks the sources of `COPY` and `ADD` against the files of a context.
 //!
 //! A name is looked up in the sorted list of files, and a pattern is held against those below its first directories
 //! without one; patterns are those of Go's `filepath.Match`, part by part.

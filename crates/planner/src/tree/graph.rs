@@ -1,4 +1,4 @@
-//! Who needs whom, in numbers: what stands on what changed, cycles, order.
+//! A dependency graph over numbers: dependents, cycles, order.
 //!
 //! Knows no names, texts or files: a node is an index. Every walk is a loop, so that a chain of any length
 //! fits the stack. Base chains and final layers are in [`crate::tree::base_chains`].

@@ -1,4 +1,4 @@
-//! What an image that a Dockerfile names means to the tree: a layer, a build of one, or somebody else's image.
+//! Resolves a reference within the tree: a layer, one build of a layer, or an external image.
 //!
 //! Takes the text as it stands after substitution; names without a host are judged before docker's defaults are
 //! put in, since `sci/nist:1.0` is ours and `docker.io/sci/nist:1.0` is not.

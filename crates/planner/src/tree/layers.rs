@@ -1,4 +1,4 @@
-//! One side of a comparison, understood layer by layer: descriptors, Dockerfiles, ignore files.
+//! Parses one side of a comparison layer by layer: descriptors, Dockerfiles, ignore files.
 //!
 //! Does not know how layers relate; see [`crate::tree::model`]. A layer that both sides hold alike is understood
 //! once.

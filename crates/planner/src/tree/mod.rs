@@ -1,4 +1,4 @@
-//! The inputs of the planner as plain values: what `source` read, before anybody understood it.
+//! The inputs of the planner as plain values: what `git` read, not parsed yet.
 
 pub(crate) mod base_chains;
 pub(crate) mod compat_stack;

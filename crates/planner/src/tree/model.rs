@@ -1,4 +1,4 @@
-//! One side of a comparison as a whole: who needs whom, what is final, which stacks there are.
+//! The model of one side of a comparison: dependencies, final layers, compat stacks.
 //!
 //! Knows nothing of the other side. What is wrong goes to the findings; what depends on something wrong is then
 //! left out without a word, so that one mistake makes one finding.

@@ -1,4 +1,4 @@
-//! Names that registries, engines or file systems would take for one another, or refuse.
+//! Checks names that registries, engines or file systems would confuse or reject.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! `ONBUILD`: what of a layer runs in the builds of what stands on it.
+//! Applies `ONBUILD` triggers of layers to the builds of their dependents.
 //!
 //! A trigger belongs to the child: its names are looked up among the child's stages, and an image that it names is one
 //! that the child depends on (Dockerfile reference, "ONBUILD").

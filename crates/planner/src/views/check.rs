@@ -1,4 +1,4 @@
-//! A source tree → everything that is wrong with it, and every guideline that it breaks.
+//! Checks a source tree: all problems, and all guidelines that it breaks.
 //!
 //! [`crate::plan()`] refuses for the same reasons; this one tells more, needs no base and no commit, and goes on where
 //! a plan would end.

@@ -1,4 +1,4 @@
-//! The layers of a tree and what stands on what, as data for people: what `graph` draws.
+//! The layer graph as data, for `graph`.
 //!
 //! Knows nothing of changes; which of it a plan touches is told by the plan's build ids.
 

@@ -1,4 +1,4 @@
-//! Other questions about a source tree than what to build: what each answers is one command.
+//! Other views of a source tree than the plan: each serves one command.
 
 pub(crate) mod check;
 pub mod explain;

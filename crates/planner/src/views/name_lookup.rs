@@ -1,4 +1,4 @@
-//! What a person calls a layer or a product → which one it is.
+//! Finds the layer or product that a name on the command line refers to.
 //!
 //! Knows names only: whether something is built, and why, is told by [`crate::views::explain`].
 

@@ -1,4 +1,4 @@
-//! Where a source tree names images of other makers, and what a digest there would look like.
+//! Finds the references to external images that `pin` gives a digest.
 //!
 //! Asks no registry: which digest a tag shows is handed in.
 

@@ -1,4 +1,4 @@
-//! JSON Schema of the two kinds of descriptor, for editors.
+//! Generates the JSON Schema of the two kinds of descriptor, for editors.
 //!
 //! The schema is stricter than nothing and laxer than the parser: it says which fields there are and of which
 //! form, the parser says in addition what a comment or a number is worth. `x-…` fields and `$schema` pass.

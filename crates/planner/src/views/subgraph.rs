@@ -1,4 +1,4 @@
-//! A part of the layer graph: what some layers stand on, and what stands on them.
+//! Extracts a part of the layer graph: the dependencies or dependents of some layers.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What somebody may have meant.
+//! Suggests the name that was probably meant.
 
 use std::cell::Cell;
 

@@ -1,4 +1,4 @@
-//! A context as BuildKit fetches it over a session: it is told all names, and asks for the files that it does not have.
+//! Serves a context over a BuildKit session: BuildKit gets all names, and asks for the files that it lacks.
 //!
 //! The protocol is that of fsutil, which BuildKit calls `FileSync/DiffCopy`: a packet for each name with its size, mode and
 //! time, an empty one behind the last; contents in the order in which they are asked for, between names and behind them. What is handed over is checked as for the

@@ -1,4 +1,4 @@
-//! A build's context as a tar stream; `fetched` gives the same one to a builder that fetches it file by file.
+//! Writes a build's context as a tar stream; `filesync` serves the same files one by one.
 //!
 //! The same files make the same bytes: sorted, one constant time, nobody's uid, two modes. Files are streamed
 //! through a bounded channel and never held in memory; each is held against what the planner saw, and one that

@@ -1,4 +1,4 @@
-//! Packets as gRPC has them on its way, put together to pieces that are worth handing on.
+//! Encodes gRPC packets and joins small ones to larger pieces.
 //!
 //! Each is a message of its own: five bytes that tell its length, then what protobuf makes of it. Contents are read to where they are
 //! sent from, and small packets share a piece. Knows nothing of files.

@@ -1,4 +1,4 @@
-//! Contexts as tar streams, read back.
+//! Reads contexts back from their tar streams.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;

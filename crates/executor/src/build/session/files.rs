@@ -1,4 +1,4 @@
-//! BuildKit's `FileSync`, by the bytes that a context makes of its packets.
+//! Implements BuildKit's `FileSync` service with the packets of a context.
 //!
 //! What is generated for a service has each message as a value, and copies its contents once more. Here they go on as they were
 //! read; requests are read as everywhere.

@@ -1,4 +1,5 @@
-//! The session that BuildKit keeps with us while it builds: it asks, we answer with files, build secrets and logins.
+//! Implements the session that BuildKit opens during a build: it asks for files, build secrets and
+//! credentials.
 //!
 //! moby's `POST /session` turns its connection around: from then on the engine is the client of four gRPC services
 //! (BuildKit's `session/filesync`, `session/secrets` and `session/auth`, and gRPC's health checking). bollard has such a

@@ -1,4 +1,4 @@
-//! What a connection writes, gathered into large pieces.
+//! Joins small writes of a connection to large ones.
 //!
 //! HTTP/2 writes frame by frame and flushes behind each, and engines take frames of 16 KiB at most. For each of them a system call
 //! wakes the engine, which wakes us as soon as it has read, and that costs more than the bytes. So they wait here until the

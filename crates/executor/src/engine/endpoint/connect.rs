@@ -1,4 +1,4 @@
-//! How a connection to an engine is opened: by a socket, over the network, with TLS, or by ssh.
+//! Opens a connection to an engine: by a socket, over TCP, with TLS, or by ssh.
 //!
 //! What has to be read for it (certificates, addresses) is read once. Knows nothing of HTTP, nor of what becomes of a connection.
 

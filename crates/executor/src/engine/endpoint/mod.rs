@@ -1,4 +1,4 @@
-//! Which engine, and the way to it: the docker client's rules for hosts and contexts.
+//! Chooses the engine and its transport by the docker client's rules for hosts and contexts.
 //!
 //! The rules are those of the docker client ("Docker contexts", "Environment variables"): an address goes
 //! before a context, `DOCKER_HOST` before `DOCKER_CONTEXT`, that before the context that is in use, and the

@@ -1,4 +1,4 @@
-//! Connections to an engine that are kept for the next request.
+//! Keeps connections to an engine open for the next request.
 //!
 //! bollard's own clients dial for each request, which with TLS is a handshake. Here one pool serves all requests to an engine,
 //! whichever the way; with ssh each connection is a program. Knows nothing of what is asked.

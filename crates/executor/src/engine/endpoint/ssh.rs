@@ -1,4 +1,4 @@
-//! An engine behind ssh: `ssh … docker system dial-stdio` is a connection, as for the docker client.
+//! Connects to an engine through `ssh … docker system dial-stdio`, as the docker client does.
 //!
 //! bollard's own way needs a socket multiplexer of ssh, and takes a port for a part of the host's name.
 //! Here the user's ssh does everything that its configuration says. Knows nothing of requests.

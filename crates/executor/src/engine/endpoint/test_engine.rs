@@ -1,4 +1,5 @@
-//! An engine of a few words for tests: on loopback or a socket, with TLS or without. It counts who comes.
+//! A minimal engine for tests, on loopback or a socket, with or without TLS. It counts connections and
+//! requests.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};

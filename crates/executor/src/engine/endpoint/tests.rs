@@ -1,4 +1,4 @@
-//! Tables for hosts and contexts, and a context store as docker writes it.
+//! Tables of hosts and contexts, and a context store as docker writes it.
 
 use super::*;
 

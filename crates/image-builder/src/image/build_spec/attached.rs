@@ -1,4 +1,4 @@
-//! The build spec of an image: found in its label or among the artifacts that refer to it, and verified.
+//! Finds the build spec of an image, in its label or among the artifacts that refer to it, and verifies it.
 //!
 //! Anybody who may push to a repository can attach an artifact to an image there, and can write the list of them. So a spec
 //! counts only if it verifies against the image's own labels, which its digest covers. What cannot be read, or does not

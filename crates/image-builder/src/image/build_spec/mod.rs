@@ -1,5 +1,5 @@
-//! The build spec on its way: into the label and the artifact of an image, and onto disk. Those that came with an image are
-//! found and verified by [`crate::image::build_spec::attached`].
+//! Writes build specs: into labels, artifacts and directories. Specs that came with an image are found and
+//! verified by [`crate::image::build_spec::attached`].
 //!
 //! The label holds what fits beside the other labels; the artifact, which refers to the image in its registry, holds the
 //! context too, up to a bound. That an artifact cannot be attached is told and fails nothing: the image is published, and

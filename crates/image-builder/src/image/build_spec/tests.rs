@@ -1,4 +1,4 @@
-//! Specs into labels and back, and onto disk.
+//! Writes build specs into labels and onto disk, and reads them back.
 
 use std::os::unix::fs::MetadataExt as _;
 

@@ -1,4 +1,4 @@
-//! What is shown of images: their provenance, verdicts and differences.
+//! Reports on images: provenance, verdicts, differences.
 
 pub(crate) mod diff;
 pub(crate) mod inspect;

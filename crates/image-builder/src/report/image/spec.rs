@@ -1,4 +1,4 @@
-//! A build spec, and a rebuild from one, for people.
+//! Shows a build spec, and the result of a rebuild.
 
 use plan::Plan;
 use plan::spec::Contents;

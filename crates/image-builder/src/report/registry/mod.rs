@@ -1,4 +1,4 @@
-//! What is shown of what registries hold, and of what is moved there.
+//! Reports on what registries hold, and on what is moved there.
 
 pub(crate) mod coverage;
 pub(crate) mod pin;

@@ -1,4 +1,4 @@
-//! External images and the digests that registries show for them → what to say about each.
+//! Reports external images and the digests that registries show for them.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A promotion → text: what would be done and stands in the way, each thing that happens, and how it ended.
+//! Reports a promotion: its preview, its progress, and its result.
 
 use executor::promote::{Copying, Event, Item, Move, Promotion, Tally};
 

@@ -1,4 +1,5 @@
-//! A rollback → text: what is shown and what will be, what to choose from, and what keeps the next build from undoing it.
+//! Reports a rollback: its preview, the builds to choose from, and how to keep the next build from undoing
+//! it.
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -1,5 +1,5 @@
-//! The slowest path of a run: the builds that, one after the other, took the longest. No number of jobs makes a run
-//! shorter than that.
+//! Computes the slowest path of a run: the chain of builds that took the longest. More jobs cannot make a
+//! run shorter than that.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! A build that failed, told so that somebody can mend it: what the engine said, where that was written, where to read on.
+//! Shows a failed build: the engine's message, the source line, and the log.
 
 use executor::{BuildResult, FailedAt, Outcome, RunResult};
 

@@ -1,4 +1,4 @@
-//! Events → JSON, one a line.
+//! Writes events as JSON, one per line.
 
 use executor::Event;
 

@@ -1,4 +1,4 @@
-//! How a run ended, as JUnit's XML, which CI systems show: a testcase for each build and for each test of an image.
+//! Writes the result of a run as JUnit XML: a test case for each build and each image test.
 //!
 //! Own code rather than a library: a few elements, whose texts were written by others and have to be made safe first.
 

@@ -1,4 +1,4 @@
-//! What a person sees of a run while it goes on: events → lines of text, as many as there is room for.
+//! Computes the lines of the live view from events, as many as there is room for.
 //!
 //! Pure: it is told the time and the size of the terminal. [`crate::report::run::live`] draws what comes out.
 

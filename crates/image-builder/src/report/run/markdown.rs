@@ -1,4 +1,4 @@
-//! How a run ended, as Markdown for a merge request.
+//! Writes the result of a run as Markdown, for a merge request.
 //!
 //! What others wrote stands in code spans and blocks only: there nothing in it is a heading, a mention or a link.
 

@@ -1,4 +1,4 @@
-//! What is shown of a run: progress while it goes on, and how it ended.
+//! Reports on runs: progress while they go on, and results.
 
 pub(crate) mod critical_path;
 pub(crate) mod failed;

@@ -1,4 +1,4 @@
-//! The packages that moved in a run, for people: what each image has that the published one had not.
+//! Shows the packages that changed in a run, compared with the published images.
 
 use executor::{BuildResult, RunResult};
 use image_contents::Move;

@@ -1,4 +1,4 @@
-//! Events → plain lines: one for each thing that happens, with the build's id in front, so that a log can be searched.
+//! Writes events as plain lines, one for each, prefixed by the build's id so that a log can be searched.
 
 use executor::{Event, Outcome};
 

@@ -1,4 +1,4 @@
-//! Which face a run shows, and the event stream that feeds it.
+//! Chooses how a run's progress is shown, and feeds it with events.
 
 use std::io;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! A run for the tests of what is told of runs: a good build, a failed one, a skipped one, and a stranger's texts.
+//! A sample run for tests: a successful build, a failed one, a skipped one, and hostile texts.
 
 use std::collections::BTreeMap;
 

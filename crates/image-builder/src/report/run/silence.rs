@@ -1,4 +1,4 @@
-//! Builds that print nothing for long: a line in plain progress, so that a log shows that they go on.
+//! Reports builds that print nothing for a minute, so that a log shows that they go on.
 //!
 //! Pure: it is told the time.
 

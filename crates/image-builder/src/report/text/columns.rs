@@ -1,4 +1,4 @@
-//! Text in columns, as wide as a terminal shows it.
+//! Formats text in columns that fit the terminal's width.
 //!
 //! Takes text that is safe to show already; colour comes last, so that it takes no room.
 

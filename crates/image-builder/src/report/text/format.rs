@@ -1,4 +1,4 @@
-//! Numbers, lists, commits and times as people read them; and colour, where it is wanted.
+//! Formats numbers, lists, commits and times, and adds colour where it is wanted.
 
 use std::borrow::Cow;
 use std::time::{Duration, UNIX_EPOCH};

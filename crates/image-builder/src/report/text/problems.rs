@@ -1,4 +1,4 @@
-//! Problems and warnings → lines: where, what, and what to do.
+//! Formats problems and warnings: place, message, help.
 
 use plan::Warning;
 use planner::Problem;

@@ -1,4 +1,4 @@
-//! A line of a file with a place in it marked, as compilers show it.
+//! Shows a source line with a marked range, as compilers do.
 //!
 //! Own code rather than a library: what stands in the line was written by others, and is escaped first; the mark then
 //! has to stand under what is shown.

@@ -1,4 +1,4 @@
-//! Every mistake of the grammar is refused, told in text that no terminal and no CI system obeys, and soon.
+//! Every mistake of the grammar is rejected, quickly, with text that no terminal and no CI system obeys.
 
 use std::collections::BTreeMap;
 use std::panic;

@@ -1,4 +1,4 @@
-//! What a check found → text for people, or a versioned JSON document.
+//! Writes the findings of a check: as text, or as a versioned JSON document.
 //!
 //! Forms that other tools define are in [`crate::report::tree::code_quality`].
 

@@ -1,4 +1,4 @@
-//! What is shown of a source tree: plans, findings, explanations, the layer graph.
+//! Reports on source trees: plans, findings, explanations, the layer graph.
 
 #[cfg(test)]
 mod bad_input_tests;

@@ -1,4 +1,4 @@
-//! Edits → files of the source tree, changed whole or not at all, and shown before that as a diff.
+//! Applies edits to files of the source tree, each file completely or not at all, and shows them as a diff.
 //!
 //! What an edit leaves alone stays as it is to the byte: comments, line ends, a byte order mark, the file's mode.
 

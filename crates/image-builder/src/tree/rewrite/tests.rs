@@ -1,4 +1,4 @@
-//! Files that are rewritten: whole or not at all, and to the byte.
+//! Files are rewritten completely or not at all, to the byte.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! Which products carry the compat stack that the tree has now, and what is other in those that do not.
+//! Finds the products that carry the tree's present compat stack, and what differs in the others.
 //!
 //! Only the stack is of interest: a science layer below that changed or moved is `--since-published`'s business.
 

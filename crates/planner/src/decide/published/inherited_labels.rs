@@ -1,4 +1,5 @@
-//! What a product tells of the science image that it stands on: a digest of it, and the labels that it has from it.
+//! Reads from a product's labels what they say about its science image: its digest, and the labels inherited
+//! from it.
 //!
 //! What the science layer's own tag shows is the caller's to ask. Only where one of its digests is the one that the product tells
 //! is that image the one below the product: whether a manifest's or a configuration's, it stands for all of the labels.

@@ -1,5 +1,5 @@
-//! One published image against what the tree holds: is it there, is it made from this, does it stand on what is
-//! published now.
+//! Compares one published image with the tree: does it exist, are its inputs the same, are its parents the
+//! published ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 

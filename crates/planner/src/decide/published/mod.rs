@@ -1,4 +1,4 @@
-//! `--since-published`: what the registry shows → what is missing there, outdated, or built on a parent that moved.
+//! `--since-published`: plans what is missing in the registry, outdated, or built on a parent that moved.
 //!
 //! Three pure steps, between which whoever calls reads what was asked for: [`references`] names the images,
 //! [`further`] the commits that tell more of them, [`plan()`] decides. Knows neither registry nor git. "Published" are

@@ -1,4 +1,4 @@
-//! The breadcrumbs of a published image: what its labels tell of it and of what it was built on.
+//! Reads the provenance labels of a published image: its own build, and the builds below it.
 
 use std::collections::BTreeMap;
 

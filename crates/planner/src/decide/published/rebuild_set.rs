@@ -1,4 +1,4 @@
-//! Judged images → what is built, and what is left to somebody to decide.
+//! Turns judged images into builds, and into decisions that are left to the user.
 
 use std::collections::BTreeSet;
 

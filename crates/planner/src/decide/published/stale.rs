@@ -1,5 +1,5 @@
-//! Which published images are made from images of other makers that moved since, what depends on them, and the plan that
-//! follows the moves. A product counts by itself where its compat stack copies from such images.
+//! Finds published images whose external base images moved, with all dependents, and plans their rebuild. A
+//! product counts by itself where its compat stack copies from external images.
 //!
 //! Asks nobody: [`Stale::questions`] names the tags, whoever calls brings what registries show for them. An image that
 //! does not tell which digest it was made from is never planned.

@@ -1,4 +1,4 @@
-//! A tree with the names that it gives to images in its registry.
+//! A tree with the names that its images have in the registry.
 
 use std::collections::{BTreeMap, BTreeSet};
 

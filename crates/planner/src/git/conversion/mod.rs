@@ -1,6 +1,6 @@
-//! What git does to a file's bytes between disk and blob, as far as it does that by itself: line ends
-//! (gitattributes(5), "text" and "eol"; `core.autocrlf`) and `$Id$`. Filter drivers are programs that a
-//! tree names, so none runs; Git LFS, whose pointers are a documented format, is read here instead.
+//! Converts a file's bytes between disk and blob as git does without external programs: line ends
+//! (gitattributes(5), "text" and "eol"; `core.autocrlf`) and `$Id$`. Filter drivers are programs that a tree
+//! names, so none is run; Git LFS pointers, a documented format, are read here instead.
 //!
 //! There are two sets of rules. Those of the *machine* (its settings, and attributes of all places) tell
 //! whether git takes a file for unmodified. Those of the *tree* (its `.gitattributes` alone) tell which

@@ -1,4 +1,4 @@
-//! What the configuration and the attributes of a repository say of its files on disk.
+//! The conversion rules of a repository: its configuration and attributes.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};

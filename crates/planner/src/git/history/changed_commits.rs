@@ -1,4 +1,4 @@
-//! Which commits changed something at paths, and since when files are other than they were.
+//! Finds the commits that changed given paths, and since when files differ from a given state.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;

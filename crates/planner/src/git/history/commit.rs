@@ -1,4 +1,4 @@
-//! A commit's files, read from its trees. Subtrees that are known from the other side are not opened.
+//! Lists a commit's files from its tree objects. Subtrees that the other side holds too are not opened.
 
 use std::rc::Rc;
 

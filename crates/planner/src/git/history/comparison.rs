@@ -1,4 +1,4 @@
-//! `--ref` as typed: which two sides are compared. Knows no repository.
+//! Parses `--ref`: which two sides are compared. Knows no repository.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The history as the commits themselves tell it.
+//! Walks the history by the commits' own parents, ignoring grafts and replace refs.
 //!
 //! libgit2 applies `info/grafts`, so commits are parsed here from their raw text (git's commit object: `tree`, then
 //! `parent` lines, then `author` and `committer`); replace refs mean nothing to libgit2. Where a shallow clone ends,

@@ -1,4 +1,4 @@
-//! Commits that published images name → the trees that they held.
+//! Reads the trees of the commits that published images record.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Revisions as typed → commits.
+//! Resolves revisions to commits.
 //!
 //! Names are looked up by libgit2; a chain of `^` and `~` behind one is followed here, along the parents that the
 //! commits themselves name, so that grafts change nothing and a parent that a shallow clone lacks has a name.

@@ -1,4 +1,4 @@
-//! The bytes that a commit stands for, of files that have others on disk.
+//! Provides the committed bytes of files whose bytes on disk differ.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

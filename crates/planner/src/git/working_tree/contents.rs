@@ -1,4 +1,4 @@
-//! What the contents of a file on disk are to git: the id of their blob, and which bytes are sent for them.
+//! Decides what a file on disk is to git: its blob id, and which bytes are sent for it.
 //!
 //! A commit gives the same image from every clone: of a file that git takes for unmodified, what is sent
 //! are the bytes of its blob, as the attributes of the tree itself convert them. Settings of this machine

@@ -1,5 +1,5 @@
-//! Files as they are on disk: looked at without following any link, and read if they are still what was looked at. Knows
-//! nothing of git but the way a blob's id is made.
+//! Reads files from disk without following links, and detects changes between stat and read. Of git it knows
+//! only how a blob id is computed.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};

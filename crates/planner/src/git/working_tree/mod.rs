@@ -1,4 +1,4 @@
-//! The working tree: what git tracks, and what flags add to that, as it is on disk now.
+//! Reads the working tree: what git tracks, plus what flags add, as it is on disk.
 
 pub(in crate::git) mod committed_bytes;
 pub(in crate::git) mod contents;

@@ -1,4 +1,5 @@
-//! What lies on disk where a plan would look for it, and is not in git: told, since it is not planned.
+//! Finds configuration, layers and Dockerfiles that are on disk and not in git: they are not planned, so
+//! they are reported.
 //!
 //! Directories are listed, and no file is opened. Layers that git knows are not entered.
 

@@ -1,5 +1,5 @@
-//! Many paths of the working tree looked at in one go, without following any link; read only where git's index cannot tell
-//! what they hold, or where their text is wanted. Knows nothing of git but what an index says of a file.
+//! Stats many paths of the working tree at once, without following links. Reads a file only where git's
+//! index does not identify its contents, or where its text is needed. Of git it knows only index entries.
 
 use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,4 +1,4 @@
-//! What git tracks: the entries of the index under the two roots, those of initialised submodules included.
+//! Lists what git tracks: index entries below the two roots, including initialised submodules.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What differs from HEAD, and the digits that stand for it in a build tag.
+//! Lists what differs from HEAD, and computes the digits that stand for it in a build tag.
 
 use std::cmp::Ordering;
 

@@ -1,4 +1,4 @@
-//! Files that git does not track and flags add: `--untracked`, `--with-ignored`.
+//! Lists untracked files that flags add: `--untracked`, `--with-ignored`.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};

@@ -1,4 +1,5 @@
-//! A build of a plan → the spec that travels with its image, and such a spec → the same build again.
+//! Converts a build of a plan to the build spec that is attached to its image, and a build spec back to a
+//! build.
 //!
 //! A spec holds a small source tree, of the layers that the build comes from. So whoever has nothing else plans it as any
 //! other tree, and gets the same inputs. What files hold is put in by the caller, but for the texts that were read anyway.

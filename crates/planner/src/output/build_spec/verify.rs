@@ -1,4 +1,4 @@
-//! Whether a spec is what its image was built from.
+//! Verifies a build spec against the labels of its image.
 //!
 //! Anybody who may push to a repository can attach a spec to an image there. What cannot be forged are
 //! the labels of the image itself, which its digest covers: they hold the inputs digest. So contents

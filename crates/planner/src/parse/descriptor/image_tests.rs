@@ -1,4 +1,5 @@
-//! The field `tests` of a descriptor: what must succeed in the fresh image before anything of it is published.
+//! Parses the field `tests` of a descriptor: commands that must succeed in the new image before it is
+//! published.
 //!
 //! Judges each test by itself. Whether a script is there, and what it holds, is not known here.
 

@@ -1,4 +1,4 @@
-//! `sciserver-image.json` → what a layer says of itself.
+//! Parses descriptors, `sciserver-image.json`.
 //!
 //! Reads text and judges each field by itself. Whether a name exists elsewhere in the tree is not known here.
 

@@ -1,4 +1,4 @@
-//! `ARG` before the first FROM: what variables in FROM lines stand for.
+//! Evaluates `ARG` before the first FROM: the variables of FROM lines.
 
 use std::borrow::Cow;
 use std::cell::Cell;

@@ -1,4 +1,4 @@
-//! Variables put into a text, as BuildKit's lexer does it (`frontend/dockerfile/shell/lex.go`).
+//! Expands variables in a text as BuildKit's lexer does (`frontend/dockerfile/shell/lex.go`).
 //!
 //! A variable without a value is empty. That is also what a variable counts as which a base image may set; such a
 //! result is not [`Expanded::sure`].

@@ -1,4 +1,4 @@
-//! Parser directives: `# escape=`, and the frontends that `# syntax=` and `BUILDKIT_SYNTAX` would run.
+//! Parses directives: `# escape=`, and the frontends that `# syntax=` and `BUILDKIT_SYNTAX` would run.
 //!
 //! A frontend is a program of somebody's that reads the Dockerfile in our place, so every form in which
 //! BuildKit would find one is found here (`frontend/dockerfile/parser/directives.go`), and a few that it would not.

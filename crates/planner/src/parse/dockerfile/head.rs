@@ -1,4 +1,5 @@
-//! The beginning of an instruction: its keyword, and its flags, `--from=x`, quoted and escaped as BuildKit allows.
+//! Parses the head of an instruction: its keyword and its flags, `--from=x`, with BuildKit's quotes and
+//! escapes.
 
 use crate::parse::dockerfile::words;
 

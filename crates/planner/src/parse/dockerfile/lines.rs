@@ -1,4 +1,5 @@
-//! Lines as BuildKit puts them together: continuations joined, comments and heredoc bodies left out.
+//! Splits a Dockerfile into logical lines as BuildKit does: continuations joined, comments and heredoc
+//! bodies left out.
 
 use std::collections::HashMap;
 use std::ops::Range;

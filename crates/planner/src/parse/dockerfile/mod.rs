@@ -1,4 +1,5 @@
-//! Dockerfile text → the images that it needs, and where they are named.
+//! Parses Dockerfiles and fragments: the images that they reference and where, their instructions, and their
+//! defects.
 //!
 //! Read as BuildKit reads it (`frontend/dockerfile/parser` and the Dockerfile reference), down to its quirks,
 //! since a reference that is missed here is a rebuild that is missed there. What the builders in use read

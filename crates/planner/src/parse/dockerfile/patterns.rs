@@ -1,4 +1,4 @@
-//! Patterns of `${name#pattern}`, `${name%pattern}` and `${name/pattern/text}`.
+//! Matches the patterns of `${name#pattern}`, `${name%pattern}` and `${name/pattern/text}`.
 //!
 //! `*` is any text, `?` any character, neither across a line end; `\` takes the meaning from these and from itself.
 //! BuildKit makes regular expressions of them (`convertShellPatternToRegex`); without alternatives in them, those find

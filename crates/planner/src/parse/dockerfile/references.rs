@@ -1,4 +1,4 @@
-//! From lines to references: stages, what the last one stands on, `COPY --from`, `RUN --mount`.
+//! Finds references and stages: FROM, `COPY --from`, `RUN --mount=from`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

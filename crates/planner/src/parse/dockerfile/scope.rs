@@ -1,4 +1,4 @@
-//! What the variables of a stage are known to be, instruction by instruction.
+//! Tracks the values of a stage's variables, instruction by instruction.
 //!
 //! `ENV` goes before `ARG`, also where the base image sets it; so only in a stage that stands on nothing is the value
 //! of an `ARG`, or that a variable has none, certain.

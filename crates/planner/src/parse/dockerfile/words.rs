@@ -1,4 +1,4 @@
-//! Words as BuildKit's lexer reads them (`frontend/dockerfile/shell`): quotes, escapes, heredocs.
+//! Splits text into words as BuildKit's lexer does (`frontend/dockerfile/shell`): quotes, escapes, heredocs.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Chains from causes to builds: a search through the plan's own reasons.
+//! Finds the chains from causes to builds, through the reasons of a plan.
 
 use std::collections::{BTreeMap, VecDeque};
 

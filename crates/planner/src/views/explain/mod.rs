@@ -1,5 +1,4 @@
-//! Why a layer or a product is in a plan, or is not: a plan and the layers → chains from each cause to it, or what
-//! stands in the way.
+//! Explains why a layer or a product is in a plan, or is not: chains from each cause, or the obstacles.
 //!
 //! Published data: `image-builder explain --format json` writes an [`Explanation`]. Field names are fixed; a new field,
 //! or a new kind of reason, link or obstacle, is a minor change of [`FORMAT_VERSION`], anything else a major one.

@@ -1,4 +1,4 @@
-//! What keeps a layer or product out of a plan.
+//! Finds what keeps a layer or product out of a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 

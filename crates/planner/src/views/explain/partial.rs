@@ -1,4 +1,4 @@
-//! The layers that a plan speaks of, where the tree that it was made from is not at hand.
+//! Reconstructs the layers that a plan mentions, where its source tree is not available.
 
 use std::collections::BTreeSet;
 

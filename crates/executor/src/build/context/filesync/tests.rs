@@ -1,4 +1,4 @@
-//! What an engine is told and given, by the packets.
+//! Checks what an engine is sent, packet by packet.
 
 use std::collections::VecDeque;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What becomes of connections, seen by the engine at their other end.
+//! Checks the pool from the engine's end of the connections.
 
 use bollard::Docker;
 use bollard::query_parameters::{

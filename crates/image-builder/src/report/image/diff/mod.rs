@@ -1,4 +1,4 @@
-//! Two images beside each other: as a versioned document, and as text for people.
+//! Reports what differs inside two images: as a versioned document and as text.
 //!
 //! The document is published data: field names are fixed, a new field is a minor change of [`FORMAT_VERSION`], and a
 //! reader ignores fields that it does not know.

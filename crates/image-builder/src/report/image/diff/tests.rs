@@ -1,4 +1,4 @@
-//! Two made-up images, and what a person and a program read of what differs between them.
+//! Two sample images, and the reports on what differs between them.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What differs between two images, for people: what came with `+`, what went with `-`, what changed with `~`.
+//! The differences of two images as text: `+` for added, `-` for removed, `~` for changed.
 
 use image_contents::{Ecosystem, Move};
 use unicode_width::UnicodeWidthStr as _;

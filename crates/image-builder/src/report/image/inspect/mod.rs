@@ -1,4 +1,4 @@
-//! An image's trail: as a tree for people, and as a versioned document.
+//! Reports an image's provenance: as a tree for people, and as a versioned document.
 //!
 //! The document is published data: field names are fixed, a new field is a minor change of [`FORMAT_VERSION`], and a
 //! reader ignores fields that it does not know.

@@ -1,4 +1,4 @@
-//! Inspections as people and programs read them.
+//! Reports of inspections, as text and as documents.
 
 use plan::ImageName;
 use plan::label::oci;

@@ -1,4 +1,4 @@
-//! What the facts about a trail mean, build by build: for people, and as a versioned document.
+//! Reports whether an image's provenance holds, build by build: as text and as a versioned document.
 
 use plan::trail::Crumb;
 use planner::Identity;

@@ -1,4 +1,4 @@
-//! Every verdict, as people read it.
+//! Every verdict, as text.
 
 use plan::Kind;
 use plan::trail::From;

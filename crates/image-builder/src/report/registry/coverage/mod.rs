@@ -1,4 +1,4 @@
-//! Which products carry the compat stack of a tree, for people and as data.
+//! Reports which products carry the compat stack of a tree, as text and as data.
 //!
 //! The text is a table of 80 columns for usual names: those that carry it first, so that the others stand beside the total.
 //! What `--format json` prints is published data, [`FORMAT_VERSION`].

@@ -1,4 +1,4 @@
-//! Tables of products as people and programs see them.
+//! Coverage reports, as text and as documents.
 
 use planner::published::Build;
 

@@ -1,4 +1,4 @@
-//! Which published layers and products are made from images of other makers that moved since, for people and as data.
+//! Reports published layers and products whose external base images moved, as text and as data.
 //!
 //! The text names what moved and what nobody can tell; `-v` all. What `--format json` prints is published data,
 //! [`FORMAT_VERSION`].

@@ -1,4 +1,4 @@
-//! Bases that moved as people and programs see them.
+//! Reports of stale images, as text and as documents.
 
 use planner::published::Build;
 

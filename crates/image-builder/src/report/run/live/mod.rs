@@ -1,4 +1,5 @@
-//! Events → a live view on a terminal: what runs and what waits at its bottom, what is over scrolls by above that.
+//! Draws the live view on a terminal: running and waiting builds at the bottom, finished ones scroll by
+//! above.
 //!
 //! Draws what [`Watch`] says, a few times a second.
 

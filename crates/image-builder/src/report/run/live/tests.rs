@@ -1,4 +1,4 @@
-//! The live view, looked at: what a terminal of some size shows.
+//! The live view, as a terminal of a given size shows it.
 
 use executor::FailedAt;
 use indicatif::InMemoryTerm;

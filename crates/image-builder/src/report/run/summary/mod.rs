@@ -1,4 +1,4 @@
-//! How a run ended, for people: a table of the builds, the names that were given, what went wrong, then one sentence.
+//! Shows the result of a run: a table of the builds, the published names, the failures, and one sentence.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The end of a run, looked at.
+//! Summaries of runs, as text.
 
 use super::*;
 use crate::report::run::sample::{self, compared, ended, planned, result};

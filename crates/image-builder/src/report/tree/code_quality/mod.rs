@@ -1,4 +1,4 @@
-//! What a check found → the forms that code-quality views read: SARIF and GitLab's.
+//! Writes findings in the formats of code-quality views: SARIF and GitLab's.
 //!
 //! SARIF 2.1.0 is an OASIS standard (docs.oasis-open.org/sarif); GitHub shows it. GitLab's form is a list of issues
 //! ("Code Quality report format" in its documentation). Both name files below the repository's root, which may lie above

@@ -1,4 +1,4 @@
-//! The forms that code-quality views read: what stands in them, and what their standards ask for.
+//! Code-quality documents, checked against what their standards require.
 
 use planner::{Request, fixture};
 

@@ -1,4 +1,4 @@
-//! An explanation, for people: each cause with the way from it to what was asked for, drawn as a path that is indented.
+//! Shows an explanation: each cause with its path to what was asked about, as an indented chain.
 
 use plan::{ComparedWith, Plan, Reason, Role};
 use planner::explain::{Chain, Explanation, Link, Obstacle, Step};

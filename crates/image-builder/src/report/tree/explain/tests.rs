@@ -1,4 +1,4 @@
-//! Explanations, looked at.
+//! Explanations, as text.
 
 use plan::{FORMAT_VERSION, Revision};
 use planner::explain;

@@ -1,4 +1,4 @@
-//! What all forms of the graph share: which layers belong together, in which order, and the word for an edge.
+//! Shared by all forms of the graph: which layers belong together, their order, and the words for edges.
 
 use std::collections::{BTreeMap, BTreeSet};
 

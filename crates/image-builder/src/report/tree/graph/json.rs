@@ -1,4 +1,4 @@
-//! The layer graph as a document for programs.
+//! The layer graph as a JSON document.
 //!
 //! Published data: field names are fixed; a new field, or a new kind of node or role, is a minor change of
 //! [`FORMAT_VERSION`], anything else a major one. The fields are documented at [`LayerGraph`].

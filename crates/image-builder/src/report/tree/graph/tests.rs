@@ -1,4 +1,4 @@
-//! Graphs, looked at; DOT by its grammar where graphviz is not there to read it.
+//! Graphs in all forms; DOT is checked by its grammar where graphviz is not installed.
 
 use planner::layer_graph::{CompatNode, Edge, EdgeRole, LayerGraph, Node, Product, ScienceNode};
 

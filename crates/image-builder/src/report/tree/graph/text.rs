@@ -1,4 +1,4 @@
-//! The layer graph as a list for people.
+//! The layer graph as a list.
 
 use planner::layer_graph::{EdgeRole, LayerGraph};
 

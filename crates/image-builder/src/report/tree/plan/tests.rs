@@ -1,4 +1,4 @@
-//! The human plan, looked at.
+//! Plans, as text.
 
 use std::collections::BTreeMap;
 

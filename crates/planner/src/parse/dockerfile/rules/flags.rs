@@ -1,4 +1,4 @@
-//! Flags that instructions take, as of Docker 29: one that an older builder does not know is not refused.
+//! Checks the flags of instructions, as of Docker 29; a flag that older builders do not know is accepted.
 
 use crate::parse::dockerfile::head::{Flag, Head};
 use crate::parse::dockerfile::lines::Line;

@@ -1,5 +1,6 @@
-//! What every builder refuses of an instruction (BuildKit's `instructions.Parse`, and the steps right behind it), so that it is
-//! told before something is built; and what is taken from the context.
+//! Checks each instruction for what every builder rejects (BuildKit's `instructions.Parse`, and the steps
+//! right behind it), so that it is reported before a build; collects what instructions take from the
+//! context.
 //!
 //! Does not know which files there are. References and stages are looked at elsewhere.
 

@@ -1,4 +1,5 @@
-//! `RUN --mount`: keys and values, in the order in which builders read them (`instructions/commands_runmount.go`).
+//! Checks `RUN --mount`: keys and values, in the order in which builders read them
+//! (`instructions/commands_runmount.go`).
 
 use crate::parse::dockerfile::head::{Flag, Part};
 use crate::parse::dockerfile::lines::{self, Line};

@@ -1,4 +1,4 @@
-//! Ports as `EXPOSE` takes them (`nat.ParsePortSpec`): `80`, `8000-8010/udp`, `[[address:]host:]80`.
+//! Checks ports of `EXPOSE` (`nat.ParsePortSpec`): `80`, `8000-8010/udp`, `[[address:]host:]80`.
 
 /// Whether a text names ports.
 pub(in crate::parse::dockerfile) fn is_port(text: &str) -> bool {

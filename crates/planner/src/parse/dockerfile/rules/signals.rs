@@ -1,4 +1,4 @@
-//! Signals as `STOPSIGNAL` takes them (`moby/sys/signal`): by number, or by name with or without `SIG`.
+//! Checks signals of `STOPSIGNAL` (`moby/sys/signal`): a number, or a name with or without `SIG`.
 
 const NAMES: [&str; 37] = [
     "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE",

@@ -1,4 +1,5 @@
-//! A piece from inside: its cards in a column, and the gutters beside them in which ties come in and go out.
+//! Lays out the inside of a group: its cards in a column, and the gutters through which edges enter and
+//! leave.
 //!
 //! What comes from above runs down the left gutter and enters a card from the left; what goes down from a card that
 //! is not the lowest leaves it to the right. In both gutters the ways are ordered so that none crosses another.

@@ -1,4 +1,4 @@
-//! The layer graph as cards, groups of cards, and ties between cards: what is drawn, before anybody knows where.
+//! The layer graph as cards, groups of cards and edges, before layout.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How wide a text is drawn, without the fonts of whoever looks at it.
+//! Estimates the width of a text without knowing the viewer's fonts.
 //!
 //! The widths are those of DejaVu Sans, rounded up: it is the widest of the fonts that the picture asks for, so a text
 //! fits in the others too.

@@ -1,4 +1,4 @@
-//! The layer graph as an SVG picture that a person can read, drawn without any other program.
+//! Draws the layer graph as a readable SVG, without an external program.
 //!
 //! [`chart`] says what is drawn, [`rows`] which group stands in which row, [`net`] which lines are shared, [`block`]
 //! how a group looks from inside, [`order`] who stands left of whom, [`route`] where lines run sideways,

@@ -1,4 +1,4 @@
-//! Ties that lead to the same card in the same way share their lines: a net, and the rows that it passes through.
+//! Joins edges to the same card into one net, and lists the rows that it passes.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Who stands left of whom in a row, and where exactly: few crossings, and each near to what it is tied to.
+//! Orders groups within a row and positions them: few crossings, close to what they connect to.
 
 use crate::report::tree::graph::svg::block::Block;
 use crate::report::tree::graph::svg::net::Net;

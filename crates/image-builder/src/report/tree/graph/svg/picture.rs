@@ -1,4 +1,4 @@
-//! Places → shapes: one chart as boxes and lines, in a coordinate system of its own.
+//! Turns positions into shapes: one chart as boxes and lines, in its own coordinates.
 
 use crate::report::tree::graph::svg::block::{Block, block};
 use crate::report::tree::graph::svg::chart::{Chart, Style};

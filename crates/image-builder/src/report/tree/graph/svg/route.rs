@@ -1,5 +1,5 @@
-//! The lines between two rows: each net gets a height of its own where it runs sideways, so that no two nets lie on
-//! each other, in an order in which few cross.
+//! Routes the lines between two rows: each net gets its own height where it runs sideways, so that no two
+//! overlap, in an order with few crossings.
 
 /// A net between two rows: where it comes from above, and where it goes on below.
 #[derive(Debug, Clone)]

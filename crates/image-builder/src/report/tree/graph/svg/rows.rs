@@ -1,4 +1,4 @@
-//! Which group stands in which row: below all that needs it, images from elsewhere at the very bottom.
+//! Assigns groups to rows: below all that depend on them, external images at the bottom.
 //!
 //! A group that needs another one which needs it in turn (layers of one product with another's in between) is taken
 //! apart into single cards, so that every tie leads down.

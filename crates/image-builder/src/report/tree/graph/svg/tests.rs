@@ -1,5 +1,5 @@
-//! What makes a picture readable, as far as it can be computed: nothing lies on anything else, no text is cut, whatever
-//! the tree. Whether it is beautiful was looked at.
+//! Properties of a readable picture: nothing overlaps and no text is cut, in random trees. Its looks were
+//! checked by eye.
 
 use planner::layer_graph::{CompatNode, Edge, EdgeRole, Node, Product, ScienceNode};
 
