@@ -76,8 +76,6 @@ enum Command {
     },
     /// How fast it is, beside git, docker and skopeo in the same run; writes BENCHMARKS.md.
     Bench(bench::Asked),
-    /// How near the scheduler comes to the best possible run, with up to thousands of slots, over a virtual clock.
-    Simulate(bench::simulate::Asked),
     /// A private engine with a registry, for work by hand.
     Engine {
         #[command(subcommand)]
@@ -133,7 +131,6 @@ fn run(command: Command) -> Result<()> {
         Command::Check { advisories: false } => check::run(Advisories::Leave),
         Command::Fuzz { target, minutes } => fuzz::run(&target, minutes),
         Command::Bench(asked) => bench::run(&asked),
-        Command::Simulate(asked) => bench::simulate::run(&asked),
         Command::Engine { action } => match action {
             Action::Up { engine } => engine::command_up(engine),
             Action::Down { engine, purge } => engine::command_down(engine, purge),

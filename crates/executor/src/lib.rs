@@ -19,8 +19,6 @@ mod push;
 mod redact;
 pub mod rollback;
 pub mod run;
-#[cfg(any(test, feature = "simulation"))]
-pub mod simulation;
 
 pub use run::error::{RunError, RunErrorKind};
 pub use run::event::Event;

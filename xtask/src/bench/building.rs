@@ -34,8 +34,8 @@ pub(crate) fn section(bench: &Bench, docker: &Docker) -> Result<Section> {
     let notes = [
         "Each round builds everything: the base is never the same. `docker build` is told the order by the benchmark, which ours has to \
          find out; it neither plans, labels, looks anything up nor writes logs.",
-        "The bound of its own builds is the lower bound of the simulation below, by the times that the builds of each run took: its critical path, \
-         its work divided by the slots, or the base and what stands on it divided by the slots. What ours takes beyond that is what its order, idle slots, planning and the end of a run cost. It says nothing of what an engine takes longer for where it \
+        "The bound of its own builds is computed from the times that the builds of each run took: the largest of its critical path, \
+         its work divided by the slots, and the base plus the builds on it divided by the slots. What ours takes beyond that is what its order, idle slots, planning and the end of a run cost. It says nothing of what an engine takes longer for where it \
          has much to do at once; the other bounds do.",
         "The bound of single builds is what `docker build` takes for the base and, for each wave of leaves, what it takes for one leaf \
          alone: no order gets below that with this engine, even if builds beside each other cost each other nothing. The bound of sleeping \

@@ -11,7 +11,6 @@ mod page;
 mod planning;
 mod processors;
 mod published;
-pub(crate) mod simulate;
 mod startup;
 mod trees;
 
@@ -63,8 +62,6 @@ enum Part {
     Context,
     /// What is published against `skopeo inspect`.
     Published,
-    /// The scheduler with more slots than anybody has.
-    Simulate,
 }
 
 impl Part {
@@ -174,38 +171,14 @@ fn measure(part: Part, bench: &Bench, docker: Option<&docker::Docker>) -> Result
         Part::Bake => building::baked(bench, &docker::start_modern()?),
         Part::Context => contexts::section(bench, docker()?),
         Part::Published => published::section(bench, docker()?),
-        Part::Simulate => simulated(bench),
     }
-}
-
-fn simulated(bench: &Bench) -> Result<Section> {
-    let asked = simulate::Asked {
-        layers: bench.scale.pick(10_000, 500),
-        slots: vec![10, 30, 100, 300, 1000],
-        repeats: bench.scale.pick(5, 2),
-        times: Vec::new(),
-        json: None,
-    };
-    let figures = simulate::figures(&asked)?;
-    Ok(Section {
-        title: "On paper: a farm of engines".to_owned(),
-        about: format!(
-            "The scheduler of a run over a virtual clock (`cargo xtask simulate`). Build times: {}. No run can end before the bound: \
-             the critical path, or the work divided by the slots. Efficiency is the bound divided by what the run took, the median and the worst \
-             of {} graphs.",
-            figures.times.words(),
-            asked.repeats
-        ),
-        rows: Vec::new(),
-        notes: vec![figures.table.trim_end().to_owned()],
-    })
 }
 
 fn text(machine: &Value, sections: &[Section], minutes: u64) -> String {
     let mut text = format!(
         "# Benchmarks\n\nWritten by `cargo xtask bench` ({minutes} minutes) on {}. Each side ran once unmeasured, then all sides in turns, on one machine; times are \
          medians, ratios the medians of the rounds' ratios. To repeat it, as root on Debian or Ubuntu:\n\n    cargo xtask bench             # all of it; writes this page \
-         and target/bench.json\n    cargo xtask bench --only plan # one part; --quick for a small one\n    cargo xtask simulate          # only the scheduler, over a virtual clock\n\n| \
+         and target/bench.json\n    cargo xtask bench --only plan # one part; --quick for a small one\n\n| \
          | |\n| --- | --- |\n",
         machine["day"].as_str().unwrap_or_default()
     );
