@@ -1,6 +1,6 @@
 //! A build by the program itself and a rollback of the same product, one in the middle of the other.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 use std::sync::mpsc;
 
 use testbed::command::{Outcome, Program};
@@ -42,7 +42,7 @@ fn in_the_middle(
     let (ended, outcome) = mpsc::channel();
     let program = Mutex::new(Some((program, ended)));
     let hook = Mode::hook(move |_| {
-        if let Some((program, ended)) = program.lock().expect("nobody panicked").take() {
+        if let Some((program, ended)) = program.lock().take() {
             let _ = ended.send(program.run(BOUND));
         }
     });

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use testbed::proxy::{From, Hits, Kind, Mode, Reply, Rule};
 use testbed::scale;
 
@@ -102,13 +102,13 @@ fn row_35_every_fault_at_every_kind_of_request_is_survived() {
                     next_run.fetch_add(usize::from(came == Ok(Through::NextRun)), Ordering::Relaxed);
                     if let Err(what) = came {
                         let what = format!("{fault:?} at {kind:?} {hit} by {from:?}: {what}");
-                        wrong.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+                        wrong.lock().push(what);
                     }
                 }
             });
         }
     });
-    let wrong = wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let wrong = wrong.into_inner();
     let kinds: BTreeSet<_> = cells.iter().map(|(kind, from, ..)| format!("{kind:?} by {from:?}")).collect();
     let figures = serde_json::json!({
         "faults": faults().len(), "requests": kinds, "cells": cells.len(), "right": cells.len() - wrong.len(),

@@ -1,9 +1,9 @@
 //! A tree, a repo of its own behind a proxy, and what must be there afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use testbed::command::Program;
 use testbed::proxy::{Proxy, Seen, Upstream};
 use testbed::registry::View;
@@ -115,7 +115,7 @@ impl Drop for Scene {
         if std::thread::panicking() {
             return;
         }
-        let _one = CLEANING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = CLEANING.lock();
         let host = std::env::var("IMAGE_BUILDER_TEST_HOST").expect("run by cargo xtask test");
         for name in engine::images(&host).iter().filter(|name| name.starts_with(&self.repo())) {
             // It may be gone already, with a name that it shared.

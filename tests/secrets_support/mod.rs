@@ -19,7 +19,7 @@ impl Canary {
     pub(crate) fn new(secret: &str) -> Self {
         let mut canary = Self::base64_of(secret);
         let secret = secret.trim_end();
-        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex::encode(secret);
         let url: String = secret
             .bytes()
             .map(|byte| match byte {

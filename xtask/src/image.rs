@@ -185,7 +185,7 @@ fn write_layout(tar: &Path, layout: &Path, tag: &str, description: &str) -> Resu
 
 fn write_blob(blobs: &Path, value: &serde_json::Value) -> Result<(String, usize)> {
     let text = value.to_string();
-    let digest = hex(&Sha256::digest(text.as_bytes()));
+    let digest = hex::encode(Sha256::digest(text.as_bytes()));
     process::write(&blobs.join(&digest), &text)?;
     Ok((format!("sha256:{digest}"), text.len()))
 }
@@ -211,11 +211,7 @@ fn file_digest(path: &Path) -> Result<String> {
             count => hasher.update(&buffer[..count]),
         }
     }
-    Ok(hex(&hasher.finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(hex::encode(hasher.finalize()))
 }
 
 fn debian_tag(dockerfile: &str) -> Option<&str> {

@@ -42,7 +42,7 @@ pub(crate) fn engine(name: &str) -> PathBuf {
 /// Eight hexadecimal digits that name this engine of this checkout, for what has to be unique on the machine.
 pub(crate) fn mark(name: &str) -> String {
     let digest = Sha256::digest(engine(name).as_os_str().as_encoded_bytes());
-    digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..4])
 }
 
 /// The directory of an engine's sockets: a unix socket's path has to be shorter than 108 bytes.

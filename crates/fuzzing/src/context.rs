@@ -109,7 +109,7 @@ fn file(contents: &[u8], executable: bool, changed: bool) -> EntryKind {
     let mut hash = Sha1::new_with_prefix(format!("blob {}\0", contents.len()));
     hash.update(contents);
     hash.update(if changed { &b"x"[..] } else { b"" });
-    let id = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex::encode(hash.finalize());
     EntryKind::File { executable, expect: Expect::GitBlob(id) }
 }
 

@@ -23,13 +23,7 @@ pub(crate) fn like(digest: &Digest, body: &[u8]) -> String {
 
 /// `algorithm:hex`.
 pub(crate) fn text(algorithm: &str, hash: &[u8]) -> String {
-    let mut text = String::with_capacity(algorithm.len() + 1 + 2 * hash.len());
-    text.push_str(algorithm);
-    text.push(':');
-    for byte in hash {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    format!("{algorithm}:{}", hex::encode(hash))
 }
 
 /// A digest that a caller or a registry gives as text; `what` names it in the error.

@@ -10,8 +10,9 @@ mod logins;
 mod reach;
 mod stream;
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -24,7 +25,7 @@ use crate::error::{Error, ErrorKind, plain};
 use crate::limits::FAILURE;
 use crate::login::{self, Authorization, Challenge};
 use crate::options::Options;
-use crate::wire::http::{host, lock, root};
+use crate::wire::http::{host, root};
 use crate::wire::reach::{Reach, Way};
 
 /// What a login has to allow.
@@ -121,7 +122,7 @@ impl Wire {
             && let Some(challenge) = login::challenge(&answer.headers)
         {
             self.forget(&scope, used);
-            lock(&self.challenges).insert(registry.clone(), challenge);
+            self.challenges.lock().insert(registry.clone(), challenge);
             if let Some(authorization) = self.authorization(&scope).await? {
                 answer = self.attempt(request, Some(&authorization), what).await?;
             }

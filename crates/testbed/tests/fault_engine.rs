@@ -5,9 +5,9 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use testbed::engine::{self, Options, PrivateEngine};
 use testbed::http::{self, Response};
 use testbed::leftovers::Leftovers;
@@ -67,7 +67,7 @@ fn bridges() -> usize {
 static ONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+    ONE.lock()
 }
 
 #[test]

@@ -6,9 +6,9 @@
 //! stand on included.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
 use image_contents::{Contents, Move, Setting, Unread};
+use parking_lot::Mutex;
 use plan::label::{self, Field};
 use plan::{Build, ImageName, Kind, Plan, Reason, Role, Target, trail};
 use registry::Registry;
@@ -102,14 +102,14 @@ impl<'a> Watch<'a> {
             false => Err(BuildFailure { failure: Failure::Drift, message: message(build, &moved.own) }),
         };
         if !moved.all.is_empty() {
-            self.moved.lock().unwrap_or_else(PoisonError::into_inner).insert(position, moved.all);
+            self.moved.lock().insert(position, moved.all);
         }
         verdict
     }
 
     /// What moved in a build that was looked at, for its result.
     pub(crate) fn take(&self, position: usize) -> Vec<Move> {
-        self.moved.lock().unwrap_or_else(PoisonError::into_inner).remove(&position).unwrap_or_default()
+        self.moved.lock().remove(&position).unwrap_or_default()
     }
 
     /// [`Self::look`], in bounded time: images are read as fast as registries give them, and unpack to what strangers wrote.

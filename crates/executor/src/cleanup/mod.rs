@@ -4,11 +4,11 @@
 pub(crate) mod run_marker;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use futures_util::{StreamExt as _, stream};
+use parking_lot::Mutex;
 
 use crate::cleanup::run_marker::Mark;
 use crate::engine::container::age;
@@ -67,21 +67,21 @@ impl Own {
 
     /// It may be there from now on.
     pub(crate) fn note(&self, thing: Thing) {
-        self.things.lock().unwrap_or_else(PoisonError::into_inner).insert(thing);
+        self.things.lock().insert(thing);
     }
 
     /// Whether it may be there.
     pub(crate) fn has(&self, thing: &Thing) -> bool {
-        self.things.lock().unwrap_or_else(PoisonError::into_inner).contains(thing)
+        self.things.lock().contains(thing)
     }
 
     /// It is not there any more.
     pub(crate) fn forget(&self, thing: &Thing) {
-        self.things.lock().unwrap_or_else(PoisonError::into_inner).remove(thing);
+        self.things.lock().remove(thing);
     }
 
     fn things(&self) -> BTreeSet<Thing> {
-        self.things.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.things.lock().clone()
     }
 
     /// Takes it away now; what cannot be stays noted. Returns whether it was there.

@@ -68,7 +68,7 @@ fn place() -> String {
     let namespace = std::fs::read_link("/proc/self/ns/pid");
     let (Ok(boot), Ok(namespace)) = (boot, namespace) else { return NOWHERE.to_owned() };
     let digest = Sha256::digest(format!("{} {}", boot.trim(), namespace.display()));
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..8])
 }
 
 /// When a process began; `None` when it has ended. See proc(5).

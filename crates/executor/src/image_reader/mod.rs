@@ -9,14 +9,15 @@ mod on_engine;
 mod pipe;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use image_contents::{Archive, Archived, Budget, Configuration, Contents, Layer};
+use parking_lot::{Mutex, MutexGuard};
 use plan::ImageName;
 use registry::{Again, Registry, Waits, retry};
 
@@ -235,7 +236,7 @@ impl Reader {
         let all = a.configuration.layers.iter().chain(&b.configuration.layers);
         let unpacked =
             all.filter_map(|digest| Some((digest.clone(), self.known(digest, &reading)?.bytes))).collect();
-        let mut made_by = self.made_by.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut made_by = self.made_by.lock().clone();
         for configuration in [&a.configuration, &b.configuration] {
             made_by.extend(configuration.layers.iter().cloned().zip(configuration.made_by.iter().cloned()));
         }
@@ -305,7 +306,7 @@ impl Reader {
                 RunError::environment(format!("cannot read what is inside the image: {why}"))
             })?;
         {
-            let mut made_by = self.made_by.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut made_by = self.made_by.lock();
             for Archived { configuration } in archive.images {
                 made_by.extend(configuration.layers.into_iter().zip(configuration.made_by));
             }
@@ -377,7 +378,7 @@ impl Reader {
 
     fn remember(&self, digest: String, layer: Arc<Layer>, reading: &Reading) {
         reading.held().insert(digest.clone(), Arc::clone(&layer));
-        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut layers = self.layers.lock();
         layers.insert(digest, layer);
         if layers.values().map(|layer| layer.kept).sum::<u64>() > REMEMBERED {
             layers.clear();
@@ -390,7 +391,7 @@ impl Reader {
         if let Some(layer) = held.get(digest) {
             return Some(Arc::clone(layer));
         }
-        let layer = self.layers.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()?;
+        let layer = self.layers.lock().get(digest).cloned()?;
         held.insert(digest.to_owned(), Arc::clone(&layer));
         Some(layer)
     }
@@ -405,7 +406,7 @@ struct Reading {
 
 impl Reading {
     fn held(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Layer>>> {
-        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.layers.lock()
     }
 
     /// The known layers of an image from a position on.

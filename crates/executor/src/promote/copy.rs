@@ -5,11 +5,12 @@
 //! all builds that follow. Each request is made again by itself where that may help, so nothing that is there is sent twice.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use parking_lot::Mutex;
 use plan::ImageName;
 use registry::{Brought, ErrorKind, Layer, Registry, Stored};
 use tokio::sync::Semaphore;
@@ -144,10 +145,10 @@ impl<'a> Copier<'a> {
     }
 
     async fn blob(&self, blob: &Layer, from: &ImageName, to: &ImageName) -> Result<Brought, PushFailure> {
-        let turn = Arc::clone(lock(&self.turns).entry(blob.digest.clone()).or_default());
+        let turn = Arc::clone(self.turns.lock().entry(blob.digest.clone()).or_default());
         let _turn = turn.lock().await;
         let _free = self.free.acquire().await;
-        let near = lock(&self.places).get(&blob.digest).cloned();
+        let near = self.places.lock().get(&blob.digest).cloned();
         let what = format!("{} of {}", blob.digest, to.name());
         let brought = self
             .persist(&what, async || {
@@ -164,7 +165,7 @@ impl<'a> Copier<'a> {
                 })
             })
             .await?;
-        lock(&self.places).insert(blob.digest.clone(), to.repository.clone());
+        self.places.lock().insert(blob.digest.clone(), to.repository.clone());
         Ok(brought)
     }
 
@@ -241,9 +242,4 @@ fn name(text: &str) -> Result<ImageName, PushFailure> {
 
 fn by_digest(image: &ImageName, digest: &str) -> ImageName {
     ImageName { tag: None, digest: Some(digest.to_owned()), ..image.clone() }
-}
-
-/// The maps stay whole whatever happens to who holds them.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

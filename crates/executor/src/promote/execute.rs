@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -17,7 +16,7 @@ use crate::promote::copy::Copier;
 use crate::promote::preview::references;
 use crate::promote::{Copying, Event, History, Item, Move, Promotion, Route};
 use crate::push::build_tag::{PushFailure, persist};
-use crate::push::moving_tag::{MovingTag, Subject};
+use crate::push::moving_tag::{MovingTag, Observed, Subject};
 use crate::run::result::Failure;
 use crate::run::schedule::{Ended as BuildEnded, Schedule};
 use crate::run::tag_order::{Publish, Push};
@@ -159,8 +158,7 @@ async fn move_tags(
             history: &relation,
             allow_older: route.allow_older,
             registry: once,
-            before: Mutex::new(None),
-            earlier: OnceLock::new(),
+            observed: Observed::default(),
         };
         let told = |error: &str, attempts, wait: Duration| {
             let (what, error, wait) = (moving.clone(), error.to_owned(), wait.as_secs_f64());

@@ -4,7 +4,6 @@
 //! Changes nothing. All that is missing, and all that stands in the way, is found in one pass.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, OnceLock};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use plan::trail::What;
@@ -12,7 +11,7 @@ use plan::{BuildTag, ImageName, Name, Trail};
 use registry::Registry;
 
 use crate::promote::{Copying, FORMAT_VERSION, History, Item, Move, Moving, Promotion, Route, Unit, sort};
-use crate::push::moving_tag::{MovingTag, Shown, Subject, read_shown};
+use crate::push::moving_tag::{MovingTag, Observed, Shown, Subject, read_shown};
 use crate::run::error::RunError;
 use crate::run::result::Failure;
 
@@ -350,8 +349,7 @@ async fn judge(
             history: &relation,
             allow_older: route.allow_older,
             registry,
-            before: Mutex::new(None),
-            earlier: OnceLock::new(),
+            observed: Observed::default(),
         };
         (at, moving.judge().await)
     });

@@ -7,8 +7,9 @@
 //! that second look; the next run sets the tag right.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
+use parking_lot::Mutex;
 use plan::label::{self, Field, oci};
 use plan::{Build, BuildTag, ImageName, Kind, Plan};
 use registry::{ErrorKind, Registry};
@@ -154,6 +155,12 @@ pub(crate) struct MovingTag<'a> {
     pub history: &'a (dyn Fn(&str) -> Relation + Send + Sync),
     pub allow_older: bool,
     pub registry: &'a Registry,
+    pub observed: Observed,
+}
+
+/// Observations of the registry that later attempts of the same push need.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
     /// The build tags that were there before the first change of ours, once there may have been one.
     pub before: Mutex<Option<BTreeSet<String>>>,
     /// What the tag showed at the first look of all.
@@ -165,7 +172,7 @@ impl MovingTag<'_> {
     pub(crate) async fn push(&self) -> Result<String, PushFailure> {
         let wanted = self.wanted()?;
         let shown = self.look().await?;
-        let known = self.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.observed.before.lock().clone();
         let before = match (self.must_move(&wanted, shown.as_ref())?, known) {
             (false, None) => return Ok(wanted.digest),
             // An attempt before this one got through, and did not come to its second look.
@@ -173,7 +180,7 @@ impl MovingTag<'_> {
             (true, _) => {
                 let before = self.build_tags().await?;
                 self.nothing_newer(&before, &wanted, shown.as_ref()).await?;
-                *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(before.clone());
+                *self.observed.before.lock() = Some(before.clone());
                 self.set(&wanted).await?;
                 before
             }
@@ -240,7 +247,7 @@ impl MovingTag<'_> {
 
     async fn look(&self) -> Result<Option<Shown>, PushFailure> {
         let shown = self.subject.look(self.registry).await?;
-        self.earlier.get_or_init(|| shown.as_ref().map(|(_, image)| Weight::stored(image)));
+        self.observed.earlier.get_or_init(|| shown.as_ref().map(|(_, image)| Weight::stored(image)));
         Ok(shown.map(|(shown, _)| shown))
     }
 

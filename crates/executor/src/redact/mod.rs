@@ -9,7 +9,9 @@ mod forms;
 mod lines;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 pub(crate) use forms::Forms;
 pub(crate) use lines::Lines;
@@ -43,7 +45,7 @@ impl Redactor {
 
     /// Adds secrets, those that a run came by on its way.
     pub(crate) fn learn(&self, secrets: impl IntoIterator<Item = impl Into<Vec<u8>>>) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         let before = known.0.len();
         known.0.extend(secrets.into_iter().map(Into::into));
         if known.0.len() > before {
@@ -53,7 +55,7 @@ impl Redactor {
 
     /// The forms of all secrets that are known now.
     pub(crate) fn forms(&self) -> Arc<Forms> {
-        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner).1)
+        Arc::clone(&self.known.read().1)
     }
 
     /// A text as it may be shown; line ends in the middle of a secret do not hide it.

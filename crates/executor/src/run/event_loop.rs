@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -26,7 +26,7 @@ use crate::engine::Engine;
 use crate::preflight::{Prepared, resume};
 use crate::push::build_tag::{self, BuildTagPush, PushFailure};
 use crate::push::image_size::{Scales, Seen};
-use crate::push::moving_tag::{self, MovingTag, Subject};
+use crate::push::moving_tag::{self, MovingTag, Observed, Subject};
 use crate::redact::Redactor;
 use crate::run::build_state::{Course, tag_of};
 use crate::run::result::{self, BuildResult, FailedAt, Failure, Outcome, TestResult};
@@ -382,11 +382,10 @@ async fn do_push(
                 history: around.history,
                 allow_older: around.options.allow_older,
                 registry,
-                before: Mutex::new(None),
-                earlier: OnceLock::new(),
+                observed: Observed::default(),
             };
             let pushed = build_tag::persist(bound, |_| moving.push(), told).await;
-            (pushed, moving.earlier.into_inner().map_or(Seen::Nothing, Seen::Earlier))
+            (pushed, moving.observed.earlier.into_inner().map_or(Seen::Nothing, Seen::Earlier))
         }
     };
     if pushed.is_err() {

@@ -210,20 +210,19 @@ fn machine_directory() -> PathBuf {
 
 fn repo_file(repo: &str) -> String {
     let hash = Sha256::digest(repo.to_ascii_lowercase());
-    let digits: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("image-builder-{digits}.lock")
+    format!("image-builder-{}.lock", hex::encode(&hash[..8]))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use super::*;
 
     fn heard(notices: &Mutex<Vec<String>>) -> impl Fn(Event) + Send + Sync + '_ {
         move |event| {
             if let Event::Notice { message } = event {
-                notices.lock().unwrap().push(message);
+                notices.lock().push(message);
             }
         }
     }
@@ -267,14 +266,14 @@ mod tests {
         let speak = heard(&notices);
         let second = take(tree.path(), &repo, Duration::from_secs(60), &speak);
         let freed = async {
-            while notices.lock().unwrap().is_empty() {
+            while notices.lock().is_empty() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             drop(first);
         };
         let (second, ()) = tokio::join!(second, freed);
         second.unwrap();
-        assert!(notices.lock().unwrap()[0].starts_with("waiting for the source tree"));
+        assert!(notices.lock()[0].starts_with("waiting for the source tree"));
     }
 
     #[test]

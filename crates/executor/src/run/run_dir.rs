@@ -181,7 +181,7 @@ fn name(now: SystemTime, process: u32, attempt: u32) -> String {
     let digits: String = time.chars().filter(char::is_ascii_digit).collect();
     let (day, time, millis) = (&digits[..8], &digits[8..14], &digits[14..]);
     let hash = Sha256::digest(format!("{} {process} {attempt}", since.as_nanos()));
-    format!("{day}-{time}-{millis}-{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2])
+    format!("{day}-{time}-{millis}-{}", hex::encode(&hash[..3]))
 }
 
 /// The last second that RFC 3339 can say.

@@ -3,11 +3,12 @@
 //! One thread listens from the first use until the process ends, so that a signal between two waits is not lost.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -88,7 +89,7 @@ pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
 /// When the system does not let us listen.
 pub(crate) fn listen() -> io::Result<Signals> {
     static SIGNALS: Mutex<Option<Signals>> = Mutex::new(None);
-    let mut known = SIGNALS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = SIGNALS.lock();
     let signals = match &*known {
         Some(signals) => signals.clone(),
         None => start()?,

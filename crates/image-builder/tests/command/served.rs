@@ -1,10 +1,11 @@
 //! A registry in memory: images made of labels, over plain HTTP, and a count of all bytes that it sent.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use sha2::{Digest as _, Sha256};
 
@@ -26,9 +27,9 @@ impl Registry {
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let (ours, count, remember) = (Arc::clone(&served), Arc::clone(&sent), Arc::clone(&asked));
         let server = Server::start(move |stream, request| {
-            let bytes = answer(stream, &request.line, &ours.lock().expect("nobody panics with it"));
+            let bytes = answer(stream, &request.line, &ours.lock());
             count.fetch_add(bytes.unwrap_or_default(), Ordering::Relaxed);
-            remember.lock().expect("nobody panics with it").push(request.line);
+            remember.lock().push(request.line);
         });
         Self { server, served, sent, asked }
     }
@@ -57,7 +58,7 @@ impl Registry {
         let (repository, tag) = name.rsplit_once(':').expect("a tag");
         let media_type = "application/vnd.oci.image.manifest.v1+json".to_owned();
         let digest = digest(manifest.as_bytes());
-        let mut served = self.served.lock().expect("nobody panics with it");
+        let mut served = self.served.lock();
         for path in [format!("{repository}/manifests/{tag}"), format!("{repository}/manifests/{digest}")] {
             served.insert(path, (media_type.clone(), manifest.clone().into_bytes()));
         }
@@ -69,7 +70,7 @@ impl Registry {
     /// Has a tag show another image with the same configuration.
     pub(crate) fn move_tag(&self, name: &str) {
         let (repository, tag) = name.rsplit_once(':').expect("a tag");
-        let mut served = self.served.lock().expect("nobody panics with it");
+        let mut served = self.served.lock();
         let (media_type, manifest) = served[&format!("{repository}/manifests/{tag}")].clone();
         let mut manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("a manifest");
         let layers = manifest["layers"].as_array_mut().expect("a list");
@@ -83,7 +84,7 @@ impl Registry {
     /// Lists artifacts of a build spec's type for an image of a repository: each with these layers.
     pub(crate) fn artifacts(&self, repository: &str, image: &str, artifacts: &[&[&[u8]]]) {
         let manifest_type = "application/vnd.oci.image.manifest.v1+json";
-        let mut served = self.served.lock().expect("nobody panics with it");
+        let mut served = self.served.lock();
         let mut listed = Vec::new();
         for (number, layers) in artifacts.iter().enumerate() {
             let mut entries = Vec::new();
@@ -120,13 +121,13 @@ impl Registry {
 
     /// All requests so far.
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("nobody panics with it").clone()
+        self.asked.lock().clone()
     }
 }
 
 /// `sha256:…` of bytes.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex::encode(Sha256::digest(bytes));
     format!("sha256:{hex}")
 }
 

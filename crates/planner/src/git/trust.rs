@@ -6,9 +6,9 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use git2::{Config, ErrorCode, Repository, RepositoryOpenFlags};
+use parking_lot::Mutex;
 
 /// Held while a repository is opened: the switch for the check of owners is libgit2's, for all threads.
 static OPENING: Mutex<()> = Mutex::new(());
@@ -17,7 +17,7 @@ static OPENING: Mutex<()> = Mutex::new(());
 pub(super) fn open(dir: &Path) -> Result<Repository, git2::Error> {
     let nowhere: [&Path; 0] = [];
     let open = || Repository::open_ext(dir, RepositoryOpenFlags::NO_SEARCH, nowhere);
-    let _alone = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = OPENING.lock();
     match open() {
         Err(error) if error.code() == ErrorCode::Owner && is_trusted(dir) => {
             check_owners(false)?;

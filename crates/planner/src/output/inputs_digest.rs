@@ -124,7 +124,6 @@ impl Fields {
     }
 
     fn digest(self) -> String {
-        let hex: String = self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("v1:sha256:{hex}")
+        format!("v1:sha256:{}", hex::encode(self.0.finalize()))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
-use super::http::{host, lock, retry_after};
+use super::http::{host, retry_after};
 use super::{Answer, Wire, beginning};
 use crate::error::{Error, ErrorKind, status_error};
 use crate::limits::GREETING;
@@ -25,10 +25,10 @@ impl Wire {
         answer: &Answer,
         what: &str,
     ) -> Result<(), Error> {
-        let known = Arc::clone(lock(&self.registries).entry(registry.to_owned()).or_default());
+        let known = Arc::clone(self.registries.lock().entry(registry.to_owned()).or_default());
         let asked = known.get_or_try_init(|| async {
             let is_told = speaks(&answer.headers) || is_error(&answer.body);
-            if is_told || lock(&self.challenges).contains_key(registry) {
+            if is_told || self.challenges.lock().contains_key(registry) {
                 return Ok(());
             }
             self.greet(registry, what).await

@@ -1,6 +1,5 @@
 //! Small questions about requests and answers.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -41,11 +40,6 @@ fn wait_of(text: &str, now: SystemTime) -> Option<Duration> {
 
 pub(super) fn user_agent() -> String {
     format!("image-builder/{}", env!("CARGO_PKG_VERSION"))
-}
-
-/// The maps stay whole whatever happens to who holds them.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

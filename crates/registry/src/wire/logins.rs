@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use super::http::{host, lock, retry_after};
+use super::http::{host, retry_after};
 use super::reach::{Redirects, Way};
 use super::{Access, Scope, Unread, Wire, beginning, read};
 use crate::credential::Credential;
@@ -22,12 +22,12 @@ use crate::trust::is_loopback;
 impl Wire {
     /// The login for a scope, from an earlier request or, once the registry's challenge is known, a new one.
     pub(super) async fn authorization(&self, scope: &Scope) -> Result<Option<Authorization>, Error> {
-        let known = lock(&self.authorizations).get(scope).cloned();
+        let known = self.authorizations.lock().get(scope).cloned();
         if let Some(known) = known.filter(|known| known.until.is_none_or(|until| Instant::now() < until)) {
             return Ok(Some(known));
         }
         let (registry, repository, access, other) = scope;
-        let Some(challenge) = lock(&self.challenges).get(registry).cloned() else { return Ok(None) };
+        let Some(challenge) = self.challenges.lock().get(registry).cloned() else { return Ok(None) };
         let credential = self.credential(registry).await?;
         let authorization = match (&challenge, &credential) {
             (Challenge::Basic, Credential::Basic { user, password }) => {
@@ -44,7 +44,7 @@ impl Wire {
                 self.token(registry, realm, service.as_deref(), &wanted, credential).await?
             }
         };
-        lock(&self.authorizations).insert(scope.clone(), authorization.clone());
+        self.authorizations.lock().insert(scope.clone(), authorization.clone());
         Ok(Some(authorization))
     }
 
@@ -115,7 +115,7 @@ impl Wire {
         credential: &Credential,
         headers: &HeaderMap,
     ) -> Error {
-        lock(&self.credentials).remove(registry);
+        self.credentials.lock().remove(registry);
         let said = said(body, &credential.secrets());
         let error = status_error(status, registry, what, &said, retry_after(headers));
         self.with_login(error, registry, what, credential, &said)
@@ -123,35 +123,35 @@ impl Wire {
 
     /// Asked once: a helper may be slow, or ask a person.
     async fn credential(&self, registry: &str) -> Result<Credential, Error> {
-        if let Some(known) = lock(&self.credentials).get(registry) {
+        if let Some(known) = self.credentials.lock().get(registry) {
             return Ok(known.clone());
         }
         let credential = self.options.config.credential(registry).await?;
-        lock(&self.credentials).insert(registry.to_owned(), credential.clone());
+        self.credentials.lock().insert(registry.to_owned(), credential.clone());
         Ok(credential)
     }
 
     /// Drops a login that was refused; with the credential when it was really used, since a helper's
     /// password can run out too.
     pub(super) fn forget(&self, scope: &Scope, used: bool) {
-        lock(&self.authorizations).remove(scope);
+        self.authorizations.lock().remove(scope);
         if used {
-            lock(&self.credentials).remove(&scope.0);
+            self.credentials.lock().remove(&scope.0);
         }
     }
 
     /// Every credential and token that is in use, in the forms in which they are sent.
     pub(crate) fn all_secrets(&self) -> Vec<String> {
         let mut secrets: Vec<String> =
-            lock(&self.credentials).values().flat_map(Credential::secrets).collect();
-        let values = lock(&self.authorizations).values().map(|known| known.value.clone()).collect::<Vec<_>>();
+            self.credentials.lock().values().flat_map(Credential::secrets).collect();
+        let values = self.authorizations.lock().values().map(|known| known.value.clone()).collect::<Vec<_>>();
         secrets.extend(values.iter().filter_map(|value| Some(value.split_once(' ')?.1.to_owned())));
         secrets
     }
 
     fn secrets(&self, scope: &Scope) -> Vec<String> {
-        let mut secrets = lock(&self.credentials).get(&scope.0).map(Credential::secrets).unwrap_or_default();
-        let value = lock(&self.authorizations).get(scope).map(|known| known.value.clone());
+        let mut secrets = self.credentials.lock().get(&scope.0).map(Credential::secrets).unwrap_or_default();
+        let value = self.authorizations.lock().get(scope).map(|known| known.value.clone());
         secrets.extend(value.and_then(|value| Some(value.split_once(' ')?.1.to_owned())));
         secrets
     }
@@ -166,7 +166,7 @@ impl Wire {
         body: &[u8],
     ) -> Error {
         let said = said(body, &self.secrets(scope));
-        let credential = lock(&self.credentials).get(&scope.0).cloned();
+        let credential = self.credentials.lock().get(&scope.0).cloned();
         if status == 401 {
             self.forget(scope, true);
         }

@@ -5,14 +5,14 @@
 //! first. A loopback address is asked plainly first, which is what nearly all of them speak, unless it has certificates
 //! of its own in `certs.d`: those are checked.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 
-use super::http::{lock, root, user_agent};
+use super::http::{root, user_agent};
 use crate::error::{Error, ErrorKind};
 use crate::limits::REDIRECTS;
 use crate::trust::{Certificates, Trust, is_loopback};
@@ -92,7 +92,7 @@ impl Reach {
     }
 
     pub(super) async fn way(&self, host: &str) -> Known {
-        if let Some(known) = lock(&self.ways).get(host) {
+        if let Some(known) = self.ways.lock().get(host) {
             return *known;
         }
         let known = if is_loopback(host) {
@@ -105,12 +105,12 @@ impl Reach {
         } else {
             Known { way: Way::Checked, certain: true }
         };
-        *lock(&self.ways).entry(host.to_owned()).or_insert(known)
+        *self.ways.lock().entry(host.to_owned()).or_insert(known)
     }
 
     /// From now on a registry is reached this way.
     pub(super) fn settle(&self, host: &str, way: Way) {
-        lock(&self.ways).insert(host.to_owned(), Known { way, certain: true });
+        self.ways.lock().insert(host.to_owned(), Known { way, certain: true });
     }
 
     pub(super) fn client(&self, host: &str, way: Way) -> Result<Client, Error> {
@@ -119,7 +119,7 @@ impl Reach {
 
     fn client_with(&self, host: &str, way: Way, redirects: Redirects) -> Result<Client, Error> {
         let key = (host.to_owned(), way, redirects);
-        let mut clients = lock(&self.clients);
+        let mut clients = self.clients.lock();
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
@@ -225,7 +225,7 @@ impl Reach {
                 place("ca.crt")
             );
         }
-        let speaks_tls = lock(&self.ways).get(host).is_some_and(|known| known.way != Way::Plain);
+        let speaks_tls = self.ways.lock().get(host).is_some_and(|known| known.way != Way::Plain);
         if why.contains("fatal alert") || speaks_tls && is_cut(why) {
             let ended = if is_cut(why) { "it ended the connection without a word: " } else { "" };
             return format!(

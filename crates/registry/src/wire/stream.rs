@@ -5,7 +5,7 @@ use std::pin::pin;
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 
-use super::http::{host, lock};
+use super::http::host;
 use super::{Request, Scope, Wire, beginning};
 use crate::error::{Error, ErrorKind};
 use crate::limits::{FAILURE, UPLOAD_ANSWER};
@@ -25,7 +25,7 @@ impl Wire {
             && let Some(challenge) = login::challenge(response.headers())
         {
             self.forget(&scope, used);
-            lock(&self.challenges).insert(registry.clone(), challenge);
+            self.challenges.lock().insert(registry.clone(), challenge);
             if let Some(authorization) = self.authorization(&scope).await? {
                 response = self.head(request, Some(&authorization), what).await?;
             }

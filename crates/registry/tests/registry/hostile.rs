@@ -68,7 +68,7 @@ async fn a_digest_of_the_other_algorithm_is_computed() {
 
 fn sha512(bytes: &[u8]) -> String {
     use sha2::Digest as _;
-    let hex: String = sha2::Sha512::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex::encode(sha2::Sha512::digest(bytes));
     format!("sha512:{hex}")
 }
 

@@ -164,7 +164,7 @@ impl Drop for Process {
 
 /// `sha256:…` over bytes.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex::encode(Sha256::digest(bytes));
     format!("sha256:{hex}")
 }
 

@@ -1,9 +1,10 @@
 //! A server that gives the answers a test wants, and remembers what it was asked.
 
+use parking_lot::Mutex;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use plan::ImageName;
@@ -83,7 +84,7 @@ impl Server {
                 }
                 let Some(request) = read(&stream) else { continue };
                 let before = {
-                    let mut seen = seen.lock().expect("nobody panics with it");
+                    let mut seen = seen.lock();
                     seen.push(request.clone());
                     seen.len() - 1
                 };
@@ -108,7 +109,7 @@ impl Server {
 
     /// All that was asked, in order.
     pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().expect("nobody panics with it").clone()
+        self.asked.lock().clone()
     }
 
     /// Method and path of all that was asked.

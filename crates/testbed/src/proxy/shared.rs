@@ -1,8 +1,10 @@
 //! What all threads of one proxy share: rules, records, open connections.
 
 use std::net::Shutdown;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::message::{Answer, Request};
 use super::rule::{self, Active, Mode, RuleId};
@@ -52,7 +54,7 @@ impl Shared {
 
     /// The state. A thread that panicked, such as in a hook, does not take the proxy with it.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Changes the state and wakes all that wait for a change.
@@ -74,7 +76,7 @@ impl Shared {
             if left.is_zero() {
                 return None;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.changed.wait_for(&mut state, left);
         }
     }
 

@@ -1,14 +1,14 @@
 //! A registry in memory that only shows: manifests and configurations, put there by the test. It counts what it is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -308,7 +308,7 @@ impl Drop for Shelf {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn answer(&self, line: &str) -> (u16, Vec<u8>) {
@@ -380,8 +380,5 @@ fn text(value: &Value) -> &str {
 
 /// `sha256:…` of bytes.
 pub(super) fn digest(body: &[u8]) -> String {
-    Sha256::digest(body).iter().fold("sha256:".to_owned(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes text");
-        text
-    })
+    format!("sha256:{}", hex::encode(Sha256::digest(body)))
 }

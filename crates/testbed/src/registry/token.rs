@@ -5,13 +5,14 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -82,18 +83,18 @@ impl TokenServer {
     /// From now on tokens are good for this long: to the second, and less than one second is none.
     pub fn set_lifetime(&self, lifetime: Duration) {
         let seconds = i64::try_from(lifetime.as_secs()).expect("a lifetime of a token");
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).lifetime = seconds;
+        self.state.lock().lifetime = seconds;
     }
 
     /// From now on every question gets this status, such as 401 or 503; `None` is the usual way again.
     pub fn refuse(&self, status: Option<u16>) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).refuse = status;
+        self.state.lock().refuse = status;
     }
 
     /// All questions so far, in order.
     #[must_use]
     pub fn issued(&self) -> Vec<Issued> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).issued.clone()
+        self.state.lock().issued.clone()
     }
 
     /// The certificate that the registry checks tokens against, in PEM.
@@ -141,7 +142,7 @@ fn answer(stream: &TcpStream, state: &Mutex<State>, signer: &Signer) -> std::io:
         query.split('&').filter_map(|pair| pair.strip_prefix("scope=")).map(decoded).collect();
     let right = format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")));
     let (status, lifetime) = {
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = state.lock();
         // A POST is the OAuth2 way, which clients try second or not at all.
         let usual = if length > 0 || line.starts_with("POST") {
             405

@@ -1,10 +1,11 @@
 //! A plain server of std: it knows nothing of the proxy, and remembers what reached it.
 
+use parking_lot::Mutex;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What reached the server: request line, `Host`, and how much of the body came.
@@ -76,12 +77,12 @@ impl Server {
     }
 
     pub(crate) fn reached(&self) -> Vec<Reached> {
-        self.reached.lock().unwrap().clone()
+        self.reached.lock().clone()
     }
 
     /// How many endless answers ended because nobody heard them.
     pub(crate) fn gone(&self) -> usize {
-        *self.gone.lock().unwrap()
+        *self.gone.lock()
     }
 }
 
@@ -117,7 +118,7 @@ fn serve(stream: &dyn Stream, reached: &Mutex<Vec<Reached>>, gone: &Mutex<usize>
         }
         let (body, whole) = body(&mut reader, length, chunked);
         let line = line.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
-        reached.lock().unwrap().push(Reached { line: line.clone(), host, body: body.clone(), whole });
+        reached.lock().push(Reached { line: line.clone(), host, body: body.clone(), whole });
         match path.as_str() {
             "/chunked" => {
                 writer.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n")?;
@@ -135,7 +136,7 @@ fn serve(stream: &dyn Stream, reached: &Mutex<Vec<Reached>>, gone: &Mutex<usize>
                 while writer.write_all(b"1\r\n.\r\n").is_ok() {
                     std::thread::sleep(Duration::from_millis(5));
                 }
-                *gone.lock().unwrap() += 1;
+                *gone.lock() += 1;
                 return Ok(());
             }
             "/upgrade" => {

@@ -10,13 +10,14 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bollard_buildkit_proto::fsutil::types::packet::PacketType;
 use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use parking_lot::Mutex;
 use plan::{Context, Entry, EntryKind, Expect};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -142,12 +143,12 @@ impl Source {
                 }
             }
         }
-        crate::build::context::lower_hex(&hash.finalize())
+        hex::encode(hash.finalize())
     }
 
     /// Why the context could not be handed over, if so.
     pub(crate) fn failure(&self) -> Option<ContextError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.failure.lock().take()
     }
 
     /// Hands over what is wanted to one who asks in `requests`: packets, as gRPC sends them, in pieces that end with a packet.
@@ -169,7 +170,7 @@ impl Source {
                 let status = Status::aborted(error.to_string());
                 // Noted first: whoever hears the engine complain looks here for the reason.
                 if !matches!(error, ContextError::Closed) {
-                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    *self.failure.lock() = Some(error);
                 }
                 let _ = sender.blocking_send(Err(status));
             }

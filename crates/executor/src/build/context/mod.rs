@@ -366,19 +366,11 @@ enum ContentDigest {
 impl ContentDigest {
     fn is(self, expect: &Expect) -> bool {
         match (self, expect) {
-            (Self::GitBlob(hash), Expect::GitBlob(hex)) => *hex == lower_hex(&hash.finalize()),
-            (Self::Sha256(hash), Expect::Sha256(hex)) => *hex == lower_hex(&hash.finalize()),
+            (Self::GitBlob(hash), Expect::GitBlob(hex)) => *hex == hex::encode(hash.finalize()),
+            (Self::Sha256(hash), Expect::Sha256(hex)) => *hex == hex::encode(hash.finalize()),
             _ => false,
         }
     }
-}
-
-fn lower_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("a string takes everything");
-        hex
-    })
 }
 
 impl<'a> Hashing<'a> {

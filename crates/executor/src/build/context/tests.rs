@@ -38,7 +38,7 @@ fn read_back(bytes: &[u8]) -> Listing {
 pub(super) fn blob(contents: &[u8]) -> Expect {
     let mut hash = Sha1::new_with_prefix(format!("blob {}\0", contents.len()));
     hash.update(contents);
-    Expect::GitBlob(lower_hex(&hash.finalize()))
+    Expect::GitBlob(hex::encode(hash.finalize()))
 }
 
 pub(super) fn file(root: &Path, path: &str, contents: &[u8], executable: bool) -> Entry {
@@ -164,7 +164,7 @@ fn contents_are_also_known_by_sha256_and_links_by_their_target() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     let mut lfs = file(root, "lfs", b"big", false);
-    let digest = lower_hex(&Sha256::digest(b"big"));
+    let digest = hex::encode(Sha256::digest(b"big"));
     lfs.kind = EntryKind::File { executable: false, expect: Expect::Sha256(digest) };
     let context = sorted(vec![lfs, link(root, "link", "a")]);
     assert!(archive(&context).is_ok());

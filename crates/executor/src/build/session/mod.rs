@@ -129,11 +129,7 @@ fn fresh_id() -> String {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
     let hash = Sha256::digest(format!("{now} {} {count}", std::process::id()));
-    hash[..16].iter().fold(String::new(), |mut id, byte| {
-        use std::fmt::Write;
-        write!(id, "{byte:02x}").expect("a string takes everything");
-        id
-    })
+    hex::encode(&hash[..16])
 }
 
 /// What builds may ask for, by id.

@@ -7,10 +7,11 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+use parking_lot::{Mutex, MutexGuard};
 
 /// More than a socket takes at once.
 const MOST: usize = 256 * 1024;
@@ -54,7 +55,7 @@ struct Held<T> {
 impl<T> Gathered<T> {
     /// Held by nobody else: one task has both ends.
     fn held(&self) -> MutexGuard<'_, Held<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -10,7 +10,7 @@ mod ssh;
 #[cfg(test)]
 mod test_engine;
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -329,10 +329,7 @@ fn context(directory: Option<&Path>, name: &str, said_by: &str) -> Result<Endpoi
 }
 
 fn context_id(name: &str) -> String {
-    Sha256::digest(name).iter().fold(String::new(), |mut id, byte| {
-        write!(id, "{byte:02x}").expect("writing to a string cannot fail");
-        id
-    })
+    hex::encode(Sha256::digest(name))
 }
 
 /// The names in the store, sorted; what cannot be read is left out.

@@ -3,12 +3,13 @@
 //!
 //! Draws what [`Watch`] says, a few times a second.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use console::Term;
 use executor::{Event, Outcome};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use parking_lot::Mutex;
 use plan::Plan;
 
 use crate::report::run::live_state::Watch;
@@ -59,7 +60,7 @@ impl Terminal {
         let now = move || clock().0;
         let draw = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
             let (now, width, height) = moment();
-            let lines = watched.lock().unwrap_or_else(PoisonError::into_inner).lines(now, width, height);
+            let lines = watched.lock().lines(now, width, height);
             // A view that takes nothing is a terminal that is gone.
             let _ = out.write_str(&lines.join("\n"));
         };
@@ -70,7 +71,7 @@ impl Terminal {
 
     /// Shows what happened.
     pub(crate) fn event(&mut self, event: &Event) {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watch = self.watch.lock();
         watch.event(event, (self.now)());
         let above = match event {
             Event::BuildFinished { id, outcome: Outcome::Built, .. } => {

@@ -121,7 +121,7 @@ fn fingerprints(checked: &Checked) -> Vec<String> {
     let fingerprint = |finding: &'_ Finding, number: usize| {
         let Problem { file, code, message, .. } = &finding.problem;
         let text = format!("{code}\0{}\0{message}\0{number}", file.as_deref().unwrap_or_default());
-        Sha256::digest(text.as_bytes())[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&Sha256::digest(text.as_bytes())[..16])
     };
     let mut fingerprints = Vec::with_capacity(checked.findings.len());
     for finding in &checked.findings {
