@@ -43,25 +43,6 @@ pub(crate) fn escape_output(line: &str) -> Cow<'_, str> {
     escape(line.trim_end_matches(['\r', '\n']))
 }
 
-/// Text between tags or in quotes of XML. Control characters are escaped before; what XML cannot hold at all is replaced.
-#[must_use]
-pub(crate) fn escape_xml(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' => out.push('\n'),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 fn is_safe(text: &str) -> bool {
     !text.chars().any(|c| c.is_ascii_control() || misleads(c))
         && !text.contains("##")

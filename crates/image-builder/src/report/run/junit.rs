@@ -1,112 +1,98 @@
 //! Writes the result of a run as JUnit XML: a test case for each build and each image test.
-//!
-//! Own code rather than a library: a few elements, whose texts were written by others and have to be made safe first.
 
 use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use executor::{BuildResult, Failure, Outcome, RunResult, TestResult};
 use plan::{Build, BuildId, Plan};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::cli::escape::{escape, escape_output, escape_xml};
+use crate::cli::escape::{escape, escape_output};
 use crate::report::run::failed;
 use crate::report::run::summary::outcome;
 
-/// How a testcase ended.
-enum Verdict {
-    Passed,
-    Skipped(String),
-    /// Element, message, text.
-    Bad(&'static str, String, String),
-}
-
-struct Case {
-    class: String,
-    name: String,
-    file: Option<String>,
-    seconds: f64,
-    verdict: Verdict,
-}
-
-/// The document.
+/// The document. Control characters of what images and registries said are escaped, never interpreted.
 pub(crate) fn text(result: &RunResult, plan: &Plan) -> String {
     let planned = |id: &BuildId| plan.builds.iter().find(|build| build.id == *id);
-    let cases: Vec<Case> =
-        result.builds.iter().flat_map(|build| cases(build, planned(&build.id), result)).collect();
-    let of = |wanted: &str| {
-        let is = |case: &&Case| match &case.verdict {
-            Verdict::Passed => false,
-            Verdict::Skipped(_) => wanted == "skipped",
-            Verdict::Bad(element, ..) => *element == wanted,
-        };
-        cases.iter().filter(is).count()
-    };
-    let sums = format!(
-        "tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{:.3}\"",
-        cases.len(),
-        of("failure"),
-        of("error"),
-        of("skipped"),
-        result.seconds
-    );
-    let began = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(result.started.clamp(0.0, 1e11));
-    let began = humantime::format_rfc3339_seconds(began).to_string();
-    let mut out = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"image-builder\" {sums}>\n  \
-         <testsuite name=\"image-builder\" {sums} timestamp=\"{}\">\n",
-        began.trim_end_matches('Z')
-    );
-    for case in &cases {
-        push_case(&mut out, case);
-    }
+    let time = seconds(result.seconds);
+    let started = SystemTime::UNIX_EPOCH + seconds(result.started);
+    let mut suite = TestSuite::new("image-builder");
+    suite.set_time(time).set_timestamp(DateTime::<Utc>::from(started));
+    suite
+        .add_test_cases(result.builds.iter().flat_map(|build| test_cases(build, planned(&build.id), result)));
     if let Some(error) = &result.error {
-        out.push_str(&format!("    <system-err>{}</system-err>\n", escape_xml(&escape(error))));
+        suite.set_system_err(escape(error));
     }
-    out.push_str("  </testsuite>\n</testsuites>\n");
-    out
+    let mut report = Report::new("image-builder");
+    report.set_time(time).add_test_suite(suite);
+    report.to_string().expect("quick-junit writes to memory")
 }
 
-/// A build's own testcase, and those of its image's tests, the ones that did not run too.
-fn cases(build: &BuildResult, planned: Option<&Build>, result: &RunResult) -> Vec<Case> {
-    let mut cases = vec![Case {
-        class: "build".to_owned(),
-        name: build.id.0.clone(),
-        file: build.failed_at.as_ref().and_then(|failed| failed.file.clone()),
-        seconds: build.seconds,
-        verdict: verdict(build, result),
-    }];
-    let case = |test: &str, seconds, verdict| Case {
-        class: build.id.0.clone(),
-        name: test.to_owned(),
-        file: None,
-        seconds,
-        verdict,
-    };
-    for TestResult { test, passed, error, seconds, .. } in &build.tests {
-        let why = || error.clone().unwrap_or_else(|| "it failed".to_owned());
-        let verdict = if *passed { Verdict::Passed } else { Verdict::Bad("failure", why(), String::new()) };
-        cases.push(case(test, *seconds, verdict));
+/// Durations of a result are finite in practice, and bounded here because a hostile clock could make them anything.
+fn seconds(value: f64) -> Duration {
+    Duration::from_secs_f64(value.clamp(0.0, 1e11))
+}
+
+/// The test case of a build, then those of its image's tests, including tests that did not run.
+fn test_cases(build: &BuildResult, planned: Option<&Build>, result: &RunResult) -> Vec<TestCase> {
+    let mut own = test_case("build", &build.id.0, build.seconds, status(build, result));
+    if let Some(file) = build.failed_at.as_ref().and_then(|failed| failed.file.as_ref()) {
+        own.extra.insert("file".into(), escape(file).as_ref().into());
     }
-    let unrun = planned.iter().flat_map(|planned| planned.tests.iter().skip(build.tests.len()));
-    cases.extend(unrun.map(|test| case(&test.title(), 0.0, Verdict::Skipped("it was not run".to_owned()))));
+    let mut cases = vec![own];
+    for TestResult { test, passed, error, seconds, .. } in &build.tests {
+        let status = if *passed {
+            TestCaseStatus::success()
+        } else {
+            let message = error.as_deref().unwrap_or("it failed");
+            non_success(NonSuccessKind::Failure, message, String::new())
+        };
+        cases.push(test_case(&build.id.0, test, *seconds, status));
+    }
+    let not_run = planned.iter().flat_map(|planned| planned.tests.iter().skip(build.tests.len()));
+    cases.extend(not_run.map(|test| test_case(&build.id.0, &test.title(), 0.0, skipped("it was not run"))));
     cases
 }
 
-fn verdict(build: &BuildResult, result: &RunResult) -> Verdict {
-    let error = build.error.clone();
+fn test_case(class: &str, name: &str, time: f64, status: TestCaseStatus) -> TestCase {
+    let mut case = TestCase::new(escape(name).as_ref(), status);
+    case.set_classname(escape(class).as_ref()).set_time(seconds(time));
+    case
+}
+
+fn skipped(message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(escape(message).as_ref());
+    status
+}
+
+fn non_success(kind: NonSuccessKind, message: &str, description: String) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_message(escape(message).as_ref());
+    if !description.is_empty() {
+        status.set_description(description);
+    }
+    status
+}
+
+fn status(build: &BuildResult, result: &RunResult) -> TestCaseStatus {
+    let error = build.error.as_deref();
     match build.outcome {
-        Outcome::Built | Outcome::Reused => Verdict::Passed,
-        Outcome::Skipped => Verdict::Skipped(error.unwrap_or_else(|| "skipped".to_owned())),
+        Outcome::Built | Outcome::Reused => TestCaseStatus::success(),
+        Outcome::Skipped => skipped(error.unwrap_or("skipped")),
         Outcome::Cancelled => {
-            let why = result.error.clone().or(error);
-            let why = why.unwrap_or_else(|| "the run ended before this was done".to_owned());
-            Verdict::Bad("error", why, String::new())
+            let message = result.error.as_deref().or(error);
+            let message = message.unwrap_or("the run ended before this was done");
+            non_success(NonSuccessKind::Error, message, String::new())
         }
         Outcome::Failed | Outcome::PushFailed => {
-            let element = match build.failure {
-                Some(Failure::Environment) => "error",
-                Some(Failure::Build | Failure::Push | Failure::Conflict | Failure::Drift) | None => "failure",
+            let kind = match build.failure {
+                Some(Failure::Environment) => NonSuccessKind::Error,
+                Some(Failure::Build | Failure::Push | Failure::Conflict | Failure::Drift) | None => {
+                    NonSuccessKind::Failure
+                }
             };
-            Verdict::Bad(element, error.unwrap_or_else(|| outcome(build).0.to_owned()), details(build))
+            non_success(kind, error.unwrap_or(outcome(build).0), details(build))
         }
     }
 }
@@ -123,28 +109,6 @@ fn details(build: &BuildResult) -> String {
     lines.extend(build.log_tail.iter().map(|line| escape_output(line).into_owned()));
     lines.extend(build.log.iter().map(|log| format!("whole log: {}", escape(log))));
     lines.join("\n")
-}
-
-fn push_case(out: &mut String, case: &Case) {
-    let attribute = |text: &str| escape_xml(&escape(text));
-    let file = case.file.iter().map(|file| format!(" file=\"{}\"", attribute(file))).collect::<String>();
-    out.push_str(&format!(
-        "    <testcase classname=\"{}\" name=\"{}\"{file} time=\"{:.3}\"",
-        attribute(&case.class),
-        attribute(&case.name),
-        case.seconds
-    ));
-    match &case.verdict {
-        Verdict::Passed => out.push_str("/>\n"),
-        Verdict::Skipped(why) => {
-            out.push_str(&format!(">\n      <skipped message=\"{}\"/>\n    </testcase>\n", attribute(why)));
-        }
-        Verdict::Bad(element, message, text) => out.push_str(&format!(
-            ">\n      <{element} message=\"{}\">{}</{element}>\n    </testcase>\n",
-            attribute(message),
-            escape_xml(text)
-        )),
-    }
 }
 
 #[cfg(test)]
@@ -169,27 +133,27 @@ mod tests {
         roxmltree::Document::parse(&document).expect("XML");
         insta::assert_snapshot!(document, @r#"
         <?xml version="1.0" encoding="UTF-8"?>
-        <testsuites name="image-builder" tests="6" failures="1" errors="0" skipped="2" time="80.000">
-          <testsuite name="image-builder" tests="6" failures="1" errors="0" skipped="2" time="80.000" timestamp="2026-11-20T12:00:00">
-            <testcase classname="build" name="science/base" time="0.000"/>
-            <testcase classname="build" name="science/sky" time="34.000"/>
-            <testcase classname="science/sky" name="python3 -c &#39;import astropy&#39;" time="0.500"/>
-            <testcase classname="build" name="rel/sky:1.0" file="compat/jupyter/Dockerfile" time="3.000">
-              <failure message="executor failed running [/bin/sh -c make | tee `log` &lt;x&gt;]: exit code: 2">at compat/jupyter/Dockerfile:9
+        <testsuites name="image-builder" tests="6" skipped="2" failures="1" errors="0" time="80.000">
+            <testsuite name="image-builder" tests="6" skipped="2" errors="0" failures="1" timestamp="2026-11-20T12:00:00.000+00:00" time="80.000">
+                <testcase name="science/base" classname="build" time="0.000"/>
+                <testcase name="science/sky" classname="build" time="34.000"/>
+                <testcase name="python3 -c &apos;import astropy&apos;" classname="science/sky" time="0.500"/>
+                <testcase name="rel/sky:1.0" classname="build" time="3.000" file="compat/jupyter/Dockerfile">
+                    <failure message="executor failed running [/bin/sh -c make | tee `log` &lt;x&gt;]: exit code: 2">at compat/jupyter/Dockerfile:9
              9 | RUN make \
             10 |     | tee `log` &lt;x&gt;
 
         cc x.c
         ```\x1b[31m ]]&gt; error\u{202e}
         whole log: .image-builder/runs/20261120-120000-0a1b2c/003-rel-sky-1.0.log</failure>
-            </testcase>
-            <testcase classname="rel/sky:1.0" name="true" time="0.000">
-              <skipped message="it was not run"/>
-            </testcase>
-            <testcase classname="build" name="rel/sea:1.0" time="0.000">
-              <skipped message="rel/sky:1.0 failed"/>
-            </testcase>
-          </testsuite>
+                </testcase>
+                <testcase name="true" classname="rel/sky:1.0" time="0.000">
+                    <skipped message="it was not run"/>
+                </testcase>
+                <testcase name="rel/sea:1.0" classname="build" time="0.000">
+                    <skipped message="rel/sky:1.0 failed"/>
+                </testcase>
+            </testsuite>
         </testsuites>
         "#);
     }

@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 
 use planner::layer_graph::LayerGraph;
 
-use crate::cli::escape::{escape, escape_xml as xml};
+use crate::cli::escape::escape;
 use crate::report::tree::graph::grouping::Touched;
 use crate::report::tree::graph::svg::chart::{Card, CardKind, Chart, LINE, Style};
 use crate::report::tree::graph::svg::letters::{NAME, NOTE};
@@ -269,6 +269,24 @@ fn legend(out: &mut String, graph: &LayerGraph, touched: Option<&Touched>, width
         x += own;
     }
     y + 12.0
+}
+
+/// Escapes text for elements and attributes of XML. Characters that XML cannot hold become U+FFFD.
+fn xml(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\n' => out.push('\n'),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
