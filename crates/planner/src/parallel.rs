@@ -11,12 +11,6 @@ use rayon::prelude::*;
 /// More are of no use: what is shared out here takes milliseconds.
 const MOST: usize = 8;
 
-/// Starts the threads, so that they have each found a processor of their own before there is work. To be called where much
-/// of it is in sight: a thread that starts with its work often waits some milliseconds behind the one that started it.
-pub(crate) fn prepare() {
-    pool();
-}
-
 /// Works through `items` in shares of `size`, of which each thread does one after the other. A `start` is what a thread may
 /// use to remember what it met; there may be several for one thread. A panic goes on here.
 pub(crate) fn each<Item: Sync, State, Answer: Send>(

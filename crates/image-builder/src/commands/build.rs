@@ -57,7 +57,6 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
         {
             output::tell(&problems::note(&format!("without --dryrun this is refused, exit code 2: {stop}")));
         }
-        open::leave(opened, planned);
         return Ok(exit::DONE);
     }
     refuse_unbuildable(&opened, &planned.plan)?;

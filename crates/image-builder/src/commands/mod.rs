@@ -31,7 +31,6 @@ use arguments::Command;
 /// What [`crate::cli::exit`] can turn into an exit code and a text.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     if !only_plans(&arguments) {
-        small_pages();
         signals::listen().context("cannot listen to signals")?;
     }
     match arguments.command {
@@ -55,7 +54,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     }
 }
 
-/// Whether nothing but a plan is made: many small texts, which are soon done with.
+/// Whether the command ends with a plan, which a signal may simply kill.
 fn only_plans(arguments: &Arguments) -> bool {
     match &arguments.command {
         None => arguments.build.run.dryrun,
@@ -63,11 +62,4 @@ fn only_plans(arguments: &Arguments) -> bool {
         Some(Command::Plan(_) | Command::Check(_) | Command::Explain(_) | Command::Graph(_)) => true,
         Some(_) => false,
     }
-}
-
-/// Has the system give memory in small pages. The allocator asks for huge ones, with which a plan is made sooner by a tenth;
-/// who handles images holds little at a time, and would hold on to more.
-fn small_pages() {
-    // A system that knows no huge pages has small ones anyway.
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }

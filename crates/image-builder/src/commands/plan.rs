@@ -16,7 +16,6 @@ pub(crate) fn run(tree: &TreeArguments, show: &ShowArguments) -> anyhow::Result<
     let (opened, planned) = open::planned(tree, open::against(tree)?, Purpose::Look)?;
     self::show(&planned.plan, show, &opened.repository)?;
     published::settled(&planned)?;
-    open::leave(opened, planned);
     Ok(exit::DONE)
 }
 

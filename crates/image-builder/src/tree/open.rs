@@ -97,11 +97,6 @@ pub(crate) fn plan(arguments: &TreeArguments, opened: &Opened) -> anyhow::Result
     Ok(planner::plan(&opened.inputs, &request_in(arguments, opened)).map_err(Refused)?)
 }
 
-/// Done with them, and with the process: nobody waits until a thousand layers are taken apart, piece by piece.
-pub(crate) fn leave(opened: Opened, planned: Planned) {
-    std::mem::forget((opened, planned));
-}
-
 /// The largest plan that is read.
 const LARGEST_PLAN: u64 = 64 << 20;
 

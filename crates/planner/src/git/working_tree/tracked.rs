@@ -20,9 +20,6 @@ use crate::git::working_tree::stat_files::Remembered;
 /// The bits of an index entry's flags that tell the side of an unresolved merge.
 const STAGE: u16 = 0x3000;
 
-/// An index of more bytes names so many files that it pays to look at them with several threads: each takes about a hundred.
-const LARGE: u64 = 32 << 10;
-
 /// A path that counts, with what git's index says of it.
 pub(in crate::git) struct Tracked {
     /// Below the source tree's root.
@@ -101,9 +98,6 @@ fn is_attributes(path: &[u8]) -> bool {
 fn index(store: &Store) -> Result<(Index, (i64, i64)), SourceError> {
     let path = store.repository.path().join("index");
     let found = metadata(&path)?;
-    if found.as_ref().is_some_and(|found| found.len() > LARGE) {
-        parallel::prepare();
-    }
     let written = found.map_or((i64::MIN, 0), |found| (found.mtime(), found.mtime_nsec()));
     let index = Index::open(&path)
         .map_err(SourceError::git(format!("cannot read git's index {}", path.display())))?;
