@@ -14,6 +14,7 @@ use tar::EntryType;
 use crate::compression::unpacked;
 use crate::limits::{Beyond, Budget, Limit, Then};
 use crate::members::{Member, Members};
+use crate::parse::rpm::Databases;
 use crate::parse::{self, Keeper, Named};
 use crate::record::Record;
 
@@ -23,6 +24,9 @@ const HASH: u64 = 8;
 const REMOVAL: u64 = 40;
 const RECORD: u64 = 160;
 const ABOVE: u64 = 24;
+
+/// Why a log is not read: layers are read one by one.
+pub(crate) const LOG_ALONE: &str = "it is the write-ahead log of a database in another layer";
 
 /// What a layer does to the records of packages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub struct Layer {
 pub(crate) enum Found {
     /// What it tells.
     Packages(Vec<Named>),
+    /// The write-ahead log of the database beside it, whose packages include what the log adds.
+    Log,
     /// A second name of another file of the layer.
     Link(String),
     /// Something that tells nothing, and why.
@@ -68,6 +74,7 @@ impl Layer {
         member: &Member,
         content: impl Read,
         budget: &Budget,
+        databases: &mut Databases,
     ) -> io::Result<()> {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
         if name == ".wh..wh..opq" {
@@ -111,21 +118,59 @@ impl Layer {
             _ if member.is_sparse => {
                 Found::Unread("it is stored as a sparse file, which is not read".to_owned())
             }
-            _ => self.record(record, content, budget)?,
+            _ => self.record(record, &path, content, budget, databases)?,
         };
+        if !matches!(found, Found::Packages(_)) {
+            databases.forget(&path);
+        }
         self.records.insert(path, found);
         Ok(())
     }
 
     /// Reads a record. One that goes beyond a bound of its own is left; its layer is read on.
-    fn record(&mut self, record: Record, content: impl Read, budget: &Budget) -> io::Result<Found> {
+    fn record(
+        &mut self,
+        record: Record,
+        path: &str,
+        content: impl Read,
+        budget: &Budget,
+        databases: &mut Databases,
+    ) -> io::Result<Found> {
         let mut keeper = Keeper::new(budget);
         let most = match record {
-            Record::Rpm => Limit::Database,
+            Record::Rpm | Record::RpmLog => Limit::Database,
             _ => Limit::Record,
         };
         let content = BufReader::new(Bounded { reader: content, read: 0, most });
-        let read = parse::record(record, content, &mut keeper);
+        let read = parse::record(record, path, content, &mut keeper, databases);
+        self.settle(read, &keeper, budget)
+    }
+
+    /// Reads the databases that were copied, now that their logs are there too.
+    fn databases(&mut self, databases: &Databases, budget: &Budget) -> io::Result<()> {
+        for path in databases.paths() {
+            let found = match path.strip_suffix("-wal") {
+                None => {
+                    let mut keeper = Keeper::new(budget);
+                    let read = databases.read(path, &mut keeper).map_err(Beyond::into);
+                    self.settle(read, &keeper, budget)?
+                }
+                Some(_) if databases.is_empty(path) => continue,
+                Some(database) if databases.paths().any(|path| path == database) => Found::Log,
+                Some(_) => Found::Unread(LOG_ALONE.to_owned()),
+            };
+            self.records.insert(path.to_owned(), found);
+        }
+        Ok(())
+    }
+
+    /// Counts what was read of a record, or gives back what it took of the budget.
+    fn settle(
+        &mut self,
+        read: io::Result<Result<Vec<Named>, String>>,
+        keeper: &Keeper<'_>,
+        budget: &Budget,
+    ) -> io::Result<Found> {
         let found = match read {
             Ok(Ok(packages)) => {
                 self.kept += keeper.kept;
@@ -165,10 +210,12 @@ fn fill(layer: &mut Layer, mut reader: impl Read, budget: &Budget) -> io::Result
     {
         let metered = Metered { reader: unpacked(&mut reader)?, bytes: &mut bytes, budget };
         let mut members = Members::new(metered);
+        let mut databases = Databases::default();
         while let Some(member) = members.next()? {
             let Some(path) = clean(&member.path)? else { continue };
-            layer.entry(path, &member, members.content(), budget)?;
+            layer.entry(path, &member, members.content(), budget, &mut databases)?;
         }
+        layer.databases(&databases, budget)?;
         // Behind the tar's end there may be padding, which belongs to the blob as well.
         io::copy(&mut members.into_rest(), &mut io::sink())?;
     }

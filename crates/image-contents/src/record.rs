@@ -11,8 +11,10 @@ pub(crate) enum Record {
     Apk,
     /// `rpmdb.sqlite`, rpm's database since 4.16.
     Rpm,
-    /// What was not yet written into it: SQLite's log or journal beside it.
+    /// The write-ahead log beside it.
     RpmLog,
+    /// A rollback journal beside it.
+    RpmJournal,
     /// A database in one of rpm's other forms.
     RpmOther(&'static str),
     /// `METADATA` of a `.dist-info`, `PKG-INFO` of an `.egg-info`.
@@ -35,7 +37,8 @@ impl Record {
             | ["usr", "lib", "sysimage", "rpm", name]
             | ["usr", "share", "rpm", name] => match name {
                 "rpmdb.sqlite" => Some(Self::Rpm),
-                "rpmdb.sqlite-wal" | "rpmdb.sqlite-journal" => Some(Self::RpmLog),
+                "rpmdb.sqlite-wal" => Some(Self::RpmLog),
+                "rpmdb.sqlite-journal" => Some(Self::RpmJournal),
                 "Packages" => Some(Self::RpmOther("Berkeley DB")),
                 "Packages.db" => Some(Self::RpmOther("ndb")),
                 _ => None,
@@ -65,7 +68,7 @@ impl Record {
             Self::Dpkg => Some(Ecosystem::Dpkg),
             Self::Apk => Some(Ecosystem::Apk),
             Self::Rpm => Some(Ecosystem::Rpm),
-            Self::RpmLog | Self::RpmOther(_) => None,
+            Self::RpmLog | Self::RpmJournal | Self::RpmOther(_) => None,
             Self::Python => Some(Ecosystem::Python),
             Self::Conda => Some(Ecosystem::Conda),
             Self::R => Some(Ecosystem::R),
@@ -87,7 +90,7 @@ impl Record {
             found
         };
         match self {
-            Self::Dpkg | Self::Apk | Self::Rpm | Self::RpmLog | Self::RpmOther(_) => "",
+            Self::Dpkg | Self::Apk | Self::Rpm | Self::RpmLog | Self::RpmJournal | Self::RpmOther(_) => "",
             Self::Python => behind(&["site-packages", "dist-packages"]),
             Self::Conda => behind(&["conda-meta"]).trim_end_matches("conda-meta").trim_end_matches('/'),
             Self::R => behind(&["library", "site-library"]),
@@ -118,6 +121,7 @@ mod tests {
             ("var/lib/rpm/rpmdb.sqlite", Some((Record::Rpm, ""))),
             ("usr/lib/sysimage/rpm/rpmdb.sqlite", Some((Record::Rpm, ""))),
             ("var/lib/rpm/rpmdb.sqlite-wal", Some((Record::RpmLog, ""))),
+            ("var/lib/rpm/rpmdb.sqlite-journal", Some((Record::RpmJournal, ""))),
             ("var/lib/rpm/rpmdb.sqlite-shm", None),
             ("var/lib/rpm/Packages", Some((Record::RpmOther("Berkeley DB"), ""))),
             ("usr/lib/sysimage/rpm/Packages.db", Some((Record::RpmOther("ndb"), ""))),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::layer::{Found, Layer, hashes};
+use crate::layer::{Found, LOG_ALONE, Layer, hashes};
 use crate::limits::Limit;
 use crate::packages::{Contents, Package, Unread};
 use crate::record::{Record, is_cached};
@@ -139,6 +139,12 @@ pub fn contents(layers: &[&Layer]) -> Contents {
                     contents.packages.entry(package).or_default().insert(named.version.clone());
                 }
             }
+            (Found::Log, _) => {
+                let database = path.strip_suffix("-wal").map(|database| stack.look(database));
+                if !matches!(database, Some(Seen::There(beside, _)) if std::ptr::eq(beside, layer)) {
+                    unread(LOG_ALONE.to_owned(), false);
+                }
+            }
             (Found::Unread(why), _) => unread(why.clone(), false),
             (Found::Beyond(beyond), _) => unread(beyond.to_string(), true),
             (Found::Packages(_) | Found::Link(_), _) => {}
@@ -245,6 +251,23 @@ mod tests {
             "dpkg  curl 1\ndpkg  libc6 2\npython PLACE a 2\npython PLACE b 1\nconda opt/conda y 1\n\
              unread var/lib/rpm/Packages: rpm's older form of a database, Berkeley DB, is not read"
         );
+    }
+
+    #[test]
+    fn a_write_ahead_log_counts_with_the_database_of_its_layer_only() {
+        const DATABASE: &str = "var/lib/rpm/rpmdb.sqlite";
+        const LOG: &str = "var/lib/rpm/rpmdb.sqlite-wal";
+        let unread = |layers: &[&Layer]| -> Vec<String> {
+            contents(layers).unread.into_iter().map(|unread| unread.path).collect()
+        };
+        // An empty database has no table: it stands for one that can be read, whose log is told apart from it.
+        let both = layer(&[Entry::File(LOG, "log"), Entry::File(DATABASE, "")]);
+        let (database, log) = (layer(&[Entry::File(DATABASE, "")]), layer(&[Entry::File(LOG, "log")]));
+        let empty = layer(&[Entry::File(LOG, "")]);
+        assert_eq!(unread(&[&both]), [DATABASE]);
+        assert_eq!(unread(&[&database, &log]), [DATABASE, LOG]);
+        assert_eq!(unread(&[&both, &database]), [DATABASE, LOG]);
+        assert_eq!(unread(&[&both, &empty]), [DATABASE]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The text of a record → the packages that it tells of.
+//! Parses the records of package managers into packages.
 //!
-//! Records are read as they come, line by line, and of each only what names a package is kept. One has to be read in any
-//! order, rpm's, and is laid by for that long.
+//! Records are parsed as they stream by, line by line, and only names and versions are kept. rpm's database needs random
+//! access: it is copied to a temporary file and parsed when its layer is complete.
 
 mod apk;
 mod architecture;
@@ -10,8 +10,7 @@ mod dpkg;
 mod fields;
 mod python;
 mod r;
-mod rpm;
-mod sqlite;
+pub(crate) mod rpm;
 
 use std::io::{self, BufRead};
 
@@ -56,17 +55,19 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// Reads a record; the inner error is what is wrong with its text.
+/// Parses a record; the inner error says what is wrong with its text. A database is only copied.
 pub(crate) fn record(
     record: Record,
+    path: &str,
     reader: impl BufRead,
     keeper: &mut Keeper<'_>,
+    databases: &mut rpm::Databases,
 ) -> io::Result<Result<Vec<Named>, String>> {
     match record {
         Record::Dpkg => dpkg::read(reader, keeper),
         Record::Apk => apk::read(reader, keeper),
-        Record::Rpm => rpm::read(reader, keeper),
-        Record::RpmLog => rpm::read_log(reader),
+        Record::Rpm | Record::RpmLog => Ok(databases.copy(path, reader)?.map(|()| Vec::new())),
+        Record::RpmJournal => rpm::read_journal(reader),
         Record::RpmOther(form) => Ok(Err(format!("rpm's older form of a database, {form}, is not read"))),
         Record::Python => python::read(reader, keeper),
         Record::Conda => conda::read(reader, keeper),

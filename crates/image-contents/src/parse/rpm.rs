@@ -1,25 +1,40 @@
-//! rpm's database since 4.16: SQLite, with a header of each package as a blob (rpm's documents "RPM database" and "Header
-//! format"). The older forms, Berkeley DB and ndb, are not read.
+//! Reads rpm's package database in the SQLite format (rpm 4.16 and later): a table `Packages` with one package header a row,
+//! as rpm documents under "RPM database" and "Header format". The older formats, Berkeley DB and ndb, are not supported.
+//!
+//! The files come from strangers. SQLite opens copies of them, read-only and in defensive mode, without views and triggers,
+//! with bounds for memory, statements and the bytes that are read of headers. The write-ahead log beside a database is
+//! read by SQLite as well.
 
-use std::io::{self, BufRead, Seek, Write};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, Write};
+use std::path::{Path, PathBuf};
+
+use rusqlite::blob::Blob;
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit as SqliteLimit;
+use rusqlite::{Connection, Error, ErrorCode, MAIN_DB, OpenFlags};
+use tempfile::TempDir;
 
 use super::architecture::by_name;
-use super::sqlite::{Column, Database, Row};
 use super::{Keeper, Named};
 use crate::limits::{Beyond, Limit};
 
-/// A database beyond this waits in a file without a name; SQLite's pages can be read in no order of a stream.
-const IN_MEMORY: usize = 32 << 20;
-/// What names a package lies in the first so many bytes of its header, in all that rpm writes by far.
+/// Bytes that SQLite may hold in this process, for all databases together.
+const HEAP: i64 = 64 << 20;
+/// Virtual machine instructions after which a statement is given up: a row takes about three.
+const INSTRUCTIONS: i32 = 10 * Limit::RecordPackages.length() as i32;
+/// Longest statement of a database's own schema, and most columns of a table in it.
+const STATEMENT: i32 = 64 << 10;
+const COLUMNS: i32 = 64;
+/// Offset in a header up to which names and versions are read; rpm writes them far before.
 const HEADER: usize = 16 << 20;
-/// The longest text in a header.
+/// Longest text in a header, with its terminating NUL.
 const TEXT: usize = Limit::Text.length() + 1;
-/// The header follows the row's head and the package's number: so far from the row's beginning.
-const NUMBER: usize = 64;
-/// A header has no more entries than this (rpm's own bound).
+/// Most entries of a header (rpm's own bound).
 const ENTRIES: usize = 0xffff;
 
-/// What is asked of a header, by rpm's tags.
+/// The tags of a header that are read.
 const NAME: u32 = 1000;
 const VERSION: u32 = 1001;
 const RELEASE: u32 = 1002;
@@ -29,84 +44,193 @@ const ARCH: u32 = 1022;
 const INT32: u32 = 4;
 const STRING: u32 = 6;
 
-pub(super) fn read(
-    mut reader: impl BufRead,
-    keeper: &mut Keeper<'_>,
-) -> io::Result<Result<Vec<Named>, String>> {
-    let mut laid_by = tempfile::spooled_tempfile(IN_MEMORY);
-    let mut size = 0;
-    loop {
-        let bytes = reader.fill_buf()?;
-        if bytes.is_empty() {
-            break;
+/// Copies of the database files of one layer. SQLite needs random access, which the stream of a layer does not give.
+#[derive(Default)]
+pub(crate) struct Databases {
+    copies: Option<TempDir>,
+    /// The copy of each database or log, by its path in the layer.
+    files: BTreeMap<String, PathBuf>,
+}
+
+impl Databases {
+    /// Copies a database or its log; the inner error is a local one, such as a full disk, for which the layer is not to
+    /// blame.
+    pub(crate) fn copy(&mut self, path: &str, mut reader: impl BufRead) -> io::Result<Result<(), String>> {
+        self.forget(path);
+        let mut file = match self.create(path) {
+            Ok(file) => file,
+            Err(error) => return Ok(Err(not_copied(&error))),
+        };
+        let mut size = 0;
+        loop {
+            let bytes = reader.fill_buf()?;
+            if bytes.is_empty() {
+                return Ok(Ok(()));
+            }
+            let read = bytes.len();
+            size += read as u64;
+            Limit::Database.check(size)?;
+            if let Err(error) = file.write_all(bytes) {
+                self.forget(path);
+                return Ok(Err(not_copied(&error)));
+            }
+            reader.consume(read);
         }
-        let read = bytes.len();
-        size += read as u64;
-        Limit::Database.check(size)?;
-        // A full disk is no fault of the image's.
-        if let Err(error) = laid_by.write_all(bytes) {
-            return Ok(Err(format!("it cannot be laid by to be read: {error}")));
-        }
-        reader.consume(read);
     }
-    let mut beyond = None;
-    let found = packages(laid_by, |texts| {
-        keeper.package(texts).map_err(|why| {
-            beyond = Some(why);
-            why.to_string()
-        })
-    });
-    match beyond {
-        Some(beyond) => Err(Beyond::into(beyond)),
-        None => Ok(found),
+
+    /// Removes the copy of a file that a later entry of the layer replaces.
+    pub(crate) fn forget(&mut self, path: &str) {
+        if let Some(copy) = self.files.remove(path) {
+            // What stays is removed with the directory.
+            let _ = fs::remove_file(copy);
+        }
+    }
+
+    /// The copied databases and logs, by their paths in the layer.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
+    /// Whether the write-ahead log of a database, given by the log's path, holds anything.
+    pub(crate) fn is_empty(&self, log: &str) -> bool {
+        let size = self.files.get(log).map(|copy| copy.metadata().map_or(1, |found| found.len()));
+        size.is_none_or(|size| size == 0)
+    }
+
+    /// Reads the packages of a database, with what its log adds.
+    pub(crate) fn read(
+        &self,
+        path: &str,
+        keeper: &mut Keeper<'_>,
+    ) -> Result<Result<Vec<Named>, String>, Beyond> {
+        let Some(copy) = self.files.get(path) else { return Ok(Err("it was not copied".to_owned())) };
+        let mut beyond = None;
+        let found = packages(copy, |texts| {
+            keeper.package(texts).map_err(|why| {
+                beyond = Some(why);
+                why.to_string()
+            })
+        });
+        match beyond {
+            Some(beyond) => Err(beyond),
+            None => Ok(found),
+        }
+    }
+
+    /// The copies of one directory lie in one directory under their own names, where SQLite looks for the log.
+    fn create(&mut self, path: &str) -> io::Result<File> {
+        let copies = match &mut self.copies {
+            Some(copies) => copies,
+            none => none.insert(tempfile::tempdir()?),
+        };
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let directory = copies.path().join(directory.replace('/', "-"));
+        fs::create_dir_all(&directory)?;
+        let copy = directory.join(name);
+        let file = File::create(&copy)?;
+        self.files.insert(path.to_owned(), copy);
+        Ok(file)
     }
 }
 
-/// What SQLite did not yet write into the database.
-pub(super) fn read_log(mut reader: impl BufRead) -> io::Result<Result<Vec<Named>, String>> {
+/// A rollback journal: rpm does not use one, and what it would undo is not undone here.
+pub(super) fn read_journal(mut reader: impl BufRead) -> io::Result<Result<Vec<Named>, String>> {
     match reader.fill_buf()?.is_empty() {
         true => Ok(Ok(Vec::new())),
-        false => Ok(Err("what rpm had not yet moved from here into its database is not read".to_owned())),
+        false => Ok(Err("a change of its database was not completed".to_owned())),
     }
+}
+
+fn not_copied(error: &io::Error) -> String {
+    format!("it cannot be copied to a temporary file: {error}")
 }
 
 fn packages(
-    file: impl io::Read + Seek,
+    database: &Path,
     mut keep: impl FnMut(&[&String]) -> Result<(), String>,
 ) -> Result<Vec<Named>, String> {
-    let mut database = Database::open(file)?;
-    let root = database.table("Packages")?;
+    let connection = open(database).map_err(|error| explain(&error))?;
+    let log = database.with_file_name("rpmdb.sqlite-wal");
+    let size = |path: &Path| path.metadata().map_or(0, |found| found.len());
+    // Headers do not share pages, so all of them together are no longer than the files.
+    let mut left = size(database) + size(&log);
+    let mut statement = match connection.prepare("SELECT rowid FROM Packages") {
+        Err(Error::SqlInputError { .. }) => return Err("its table Packages is not one of rpm's".to_owned()),
+        statement => statement.map_err(|error| explain(&error))?,
+    };
+    let mut rows = statement.query([]).map_err(|error| explain(&error))?;
     let mut found = Vec::new();
-    database.rows(root, |row| {
-        // hnum, blob
-        let columns = row.columns()?;
-        let Some(Column::Bytes(blob)) = columns.get(1) else {
-            return Err("a package has no header".to_owned());
-        };
-        if blob.start > NUMBER {
-            return Err("a package's header does not follow its number".to_owned());
-        }
-        let (named, architecture) = header(row, blob.start)?;
+    while let Some(row) = rows.next().map_err(|error| explain(&error))? {
+        let id = row.get(0).map_err(|error| explain(&error))?;
+        let blob = connection.blob_open(MAIN_DB, "Packages", "blob", id, true);
+        let blob = blob.map_err(|error| match error {
+            Error::SqliteFailure(_, Some(_)) | Error::SqlInputError { .. } => {
+                "a package has no header".to_owned()
+            }
+            error => explain(&error),
+        })?;
+        let (named, architecture) = header(&blob, &mut left)?;
         keep(&[&named.name, &named.version, &architecture])?;
         found.push((named, architecture));
-        Ok(())
-    })?;
+    }
     Ok(by_name(found))
 }
 
-/// The package of a header, and its architecture: two counts, the entries, then what these point to.
-fn header<R: io::Read + Seek>(row: &mut Row<'_, R>, start: usize) -> Result<(Named, String), String> {
+fn open(database: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let mut connection = Connection::open_with_flags(database, flags)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    for unused in [
+        DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA,
+        DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW,
+        DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER,
+    ] {
+        connection.set_db_config(unused, false)?;
+    }
+    connection.set_limit(SqliteLimit::SQLITE_LIMIT_SQL_LENGTH, STATEMENT)?;
+    connection.set_limit(SqliteLimit::SQLITE_LIMIT_COLUMN, COLUMNS)?;
+    connection.progress_handler(INSTRUCTIONS, Some(|| true))?;
+    connection.pragma_update(None, "hard_heap_limit", HEAP)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    Ok(connection)
+}
+
+fn explain(error: &Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => "it is not an SQLite database".to_owned(),
+        Some(ErrorCode::OperationInterrupted) => "reading its table takes too many steps".to_owned(),
+        _ => format!("SQLite cannot read it: {error}"),
+    }
+}
+
+/// Reads name, version and architecture from a package header: two counts, the entries, then the data that they point to.
+/// `left` is how many bytes of headers may still be passed over.
+fn header(blob: &Blob<'_>, left: &mut u64) -> Result<(Named, String), String> {
     let number = |bytes: &[u8], at: usize| {
         let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
         bytes.map(u32::from_be_bytes).unwrap_or_default()
     };
-    let entries = number(row.bytes(&(start..start + 8))?, 0) as usize;
+    let mut furthest = 0;
+    let mut bytes = |from: usize, most: usize| -> Result<Vec<u8>, String> {
+        let to = blob.len().min(from + most);
+        let more = to.saturating_sub(furthest) as u64;
+        *left = left.checked_sub(more).ok_or_else(|| "its headers are longer than its files".to_owned())?;
+        furthest = furthest.max(to);
+        let mut bytes = vec![0; to.saturating_sub(from)];
+        blob.read_at_exact(&mut bytes, from).map_err(|error| explain(&error))?;
+        Ok(bytes)
+    };
+    let entries = number(&bytes(0, 8)?, 0) as usize;
     if entries > ENTRIES {
         return Err(format!("the header of a package has {entries} entries"));
     }
-    let data = start + 8 + 16 * entries;
+    let data = 8 + 16 * entries;
     let mut found: [Option<usize>; 5] = [None; 5];
-    for entry in row.bytes(&(start + 8..data))?.chunks_exact(16) {
+    for entry in bytes(8, data - 8)?.chunks_exact(16) {
         let (tag, kind, offset) = (number(entry, 0), number(entry, 4), number(entry, 8));
         let at = match (tag, kind) {
             (NAME, STRING) => 0,
@@ -123,21 +247,21 @@ fn header<R: io::Read + Seek>(row: &mut Row<'_, R>, start: usize) -> Result<(Nam
     }
     let mut text = |at: Option<usize>| -> Result<Option<String>, String> {
         let Some(at) = at else { return Ok(None) };
-        let bytes = row.begin(at + TEXT)?.get(at..).unwrap_or_default();
+        let bytes = bytes(at, TEXT)?;
         let end = bytes.iter().position(|byte| *byte == 0);
         let end = end.ok_or_else(|| "a text in the header of a package has no end".to_owned())?;
         Ok(Some(String::from_utf8_lossy(&bytes[..end]).into_owned()))
     };
     let [name, version, release, epoch, architecture] = found;
     let (Some(name), Some(mut version)) = (text(name)?, text(version)?) else {
-        return Err("the header of a package tells no name or no version".to_owned());
+        return Err("the header of a package has no name or no version".to_owned());
     };
     if let Some(release) = text(release)? {
         version = format!("{version}-{release}");
     }
     let architecture = text(architecture)?.unwrap_or_default();
     if let Some(at) = epoch {
-        version = format!("{}:{version}", number(row.bytes(&(at..at + 4))?, 0));
+        version = format!("{}:{version}", number(&bytes(at, 4)?, 0));
     }
     Ok((Named { name, version }, architecture))
 }
@@ -152,7 +276,9 @@ mod tests {
     use crate::limits::Budget;
     use crate::parse::show;
 
-    /// A database as rpm 4.18 wrote it: twelve packages, one with a long description, one of a foreign architecture.
+    const PATH: &str = "var/lib/rpm/rpmdb.sqlite";
+
+    /// A database that rpm 4.18 wrote: twelve packages, one with a long description, one for another architecture.
     fn database() -> Vec<u8> {
         let mut bytes = Vec::new();
         let packed = &include_bytes!("fixtures/rpmdb.sqlite.gz")[..];
@@ -160,12 +286,42 @@ mod tests {
         bytes
     }
 
+    fn read(database: &[u8], keeper: &mut Keeper<'_>) -> io::Result<Result<Vec<Named>, String>> {
+        read_with(database, None, keeper)
+    }
+
+    fn read_with(
+        database: &[u8],
+        log: Option<&[u8]>,
+        keeper: &mut Keeper<'_>,
+    ) -> io::Result<Result<Vec<Named>, String>> {
+        let mut databases = Databases::default();
+        databases.copy(PATH, database)?.unwrap();
+        if let Some(log) = log {
+            databases.copy(&format!("{PATH}-wal"), log)?.unwrap();
+        }
+        Ok(databases.read(PATH, keeper)?)
+    }
+
+    /// The files of a database after some statements, before SQLite moves its log into the database.
+    fn after(statements: &str) -> (Vec<u8>, Vec<u8>) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("rpmdb.sqlite");
+        fs::write(&file, database()).unwrap();
+        let connection = Connection::open(&file).unwrap();
+        connection.pragma_update(None, "journal_mode", "wal").unwrap();
+        connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        connection.pragma_update(None, "foreign_keys", false).unwrap();
+        connection.execute_batch(statements).unwrap();
+        (fs::read(&file).unwrap(), fs::read(file.with_file_name("rpmdb.sqlite-wal")).unwrap())
+    }
+
     #[test]
     fn a_database_that_rpm_wrote_is_read() {
-        let told = show(&database(), read);
-        let mut told: Vec<&str> = told.lines().collect();
-        told.sort_unstable();
-        insta::assert_snapshot!(told.join("\n"), @r"
+        let text = show(&database(), read);
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        insta::assert_snapshot!(lines.join("\n"), @r"
         bash 5.1.8-9.el9
         dbus 1:1.12.20-8.el9
         lib1 0.1-1
@@ -182,53 +338,91 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_not_kept_in_memory_tells_the_same() {
-        let mut large = database();
-        let small = show(&large, read);
-        large.resize(IN_MEMORY + (1 << 20), 0);
-        assert_eq!(show(&large, read), small);
+    fn the_write_ahead_log_is_read_with_its_database() {
+        let (main, log) = after(
+            "DELETE FROM Packages WHERE instr(blob, CAST('lib1' AS BLOB)) > 0;
+             DELETE FROM Packages WHERE instr(blob, CAST('lib2' AS BLOB)) > 0",
+        );
+        assert!(!log.is_empty());
+        assert_eq!(show(&main, read), show(&database(), read), "without its log nothing was deleted");
+        let text = show(&main, |main, keeper| read_with(main, Some(&log), keeper));
+        assert_eq!(text.lines().count(), 10, "{text}");
+        assert!(!text.contains("lib1") && !text.contains("lib2"), "{text}");
+        // SQLite ignores a log whose checksums do not match, as it does after a crash.
+        let text = show(&main, |main, keeper| read_with(main, Some(b"no log"), keeper));
+        assert_eq!(text.lines().count(), 12, "{text}");
     }
 
     #[test]
-    fn what_is_no_database_says_so() {
+    fn a_database_that_is_none_or_damaged_is_an_error() {
         let whole = database();
         let mut circle = whole.clone();
-        // The first page of a table that has pages below it, as its own last child.
+        // The root page of a table that has pages below it becomes its own last child.
         let page = |bytes: &[u8]| u32::from_be_bytes(bytes[..4].try_into().unwrap());
         let root = (1..whole.len() / 4096).find(|n| whole[n * 4096] == 5).unwrap();
         assert_ne!(page(&whole[root * 4096 + 8..]), 0);
         circle[root * 4096 + 8..][..4].copy_from_slice(&u32::try_from(root + 1).unwrap().to_be_bytes());
-        let mut other = whole.clone();
-        let name = other.windows(8).position(|bytes| bytes == b"Packages").unwrap();
-        other[name..name + 8].copy_from_slice(b"Verfugte");
-        let all = [Vec::new(), b"no database".to_vec(), whole[..8192].to_vec(), circle, other];
-        let told: Vec<String> = all.iter().map(|bytes| show(bytes, read)).collect();
-        insta::assert_snapshot!(told.join("\n"), @r"
-        error: it is no database of SQLite
-        error: it is no database of SQLite
-        error: the database is damaged: it has no page 33
-        error: the database is damaged: its pages go round in a circle
-        lib1 0.1-1
-        bash 5.1.8-9.el9
-        dbus 1:1.12.20-8.el9
-        lib2 0.2-1
-        lib4 0.4-1
-        lib6 0.6-1
-        lib5 0.5-1
-        zlib 1.2.11-40.el9
-        lib3 0.3-1
-        openssl 1:3.0.7-27.el9
-        zlib:i686 1.2.11-40.el9
-        tzdata 2024a-1.el9
+        let all = [Vec::new(), b"no database".to_vec(), whole[..8192].to_vec(), circle];
+        let text: Vec<String> = all.iter().map(|bytes| show(bytes, read)).collect();
+        insta::assert_snapshot!(text.join("\n"), @r"
+        error: SQLite cannot read it: no such table: Packages
+        error: it is not an SQLite database
+        error: SQLite cannot read it: database disk image is malformed
+        error: its headers are longer than its files
         ");
     }
 
     #[test]
-    fn a_log_counts_when_there_is_something_in_it() {
-        assert_eq!(show(b"", |text, _| read_log(text)), "");
+    fn tables_that_rpm_does_not_write_are_errors() {
+        let text: Vec<String> = [
+            "DROP TABLE Packages",
+            "DROP TABLE Packages; CREATE VIEW Packages AS WITH RECURSIVE n(blob) AS (SELECT 1 UNION ALL SELECT blob + 1 \
+             FROM n) SELECT blob, blob AS rowid FROM n",
+            "DROP TABLE Packages; CREATE VIRTUAL TABLE Packages USING fts5(blob); INSERT INTO Packages VALUES ('a')",
+            "DROP TABLE Packages; CREATE TABLE Packages(hnum INTEGER PRIMARY KEY, blob)  WITHOUT ROWID",
+            "DROP TABLE Packages; CREATE TABLE Packages(hnum INTEGER PRIMARY KEY, other); INSERT INTO Packages VALUES (1, 2)",
+            "DELETE FROM Packages; INSERT INTO Packages VALUES (1, 7)",
+            "DELETE FROM Packages; INSERT INTO Packages VALUES (1, zeroblob(100))",
+            "DELETE FROM Packages; INSERT INTO Packages VALUES (1, x'7fffffff')",
+        ]
+        .into_iter()
+        .map(|statements| {
+            let (main, log) = after(statements);
+            show(&main, |main, keeper| read_with(main, Some(&log), keeper))
+        })
+        .collect();
+        insta::assert_snapshot!(text.join("\n"), @r"
+        error: SQLite cannot read it: no such table: Packages
+        error: SQLite cannot read it: no such table: main.n
+        error: a package has no header
+        error: its table Packages is not one of rpm's
+        error: a package has no header
+        error: a package has no header
+        error: the header of a package has no name or no version
+        error: the header of a package has 2147483647 entries
+        ");
+    }
+
+    #[test]
+    fn a_schema_that_takes_much_memory_is_an_error() {
+        let columns: String = (0..60).map(|n| format!("c{n},")).collect();
+        // Written as rows, so that the bound does not meet the connection that writes them.
+        let (main, log) = after(&format!(
+            "PRAGMA writable_schema = ON;
+             INSERT INTO sqlite_schema(type, name, tbl_name, rootpage, sql)
+             WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 60000)
+             SELECT 'table', 't' || n, 't' || n, 2, 'CREATE TABLE t' || n || '({columns} d)' FROM n"
+        ));
+        let text = show(&main, |main, keeper| read_with(main, Some(&log), keeper));
+        assert_eq!(text, "error: SQLite cannot read it: out of memory");
+    }
+
+    #[test]
+    fn a_journal_counts_when_there_is_something_in_it() {
+        assert_eq!(show(b"", |text, _| read_journal(text)), "");
         assert_eq!(
-            show(b"7", |text, _| read_log(text)),
-            "error: what rpm had not yet moved from here into its database is not read"
+            show(b"7", |text, _| read_journal(text)),
+            "error: a change of its database was not completed"
         );
     }
 
@@ -245,7 +439,7 @@ mod tests {
                 let at = index.index(bytes.len());
                 bytes[at] = byte;
             }
-            // Where the pages say what they are.
+            // The head of a page says of which kind it is.
             for (page, at, byte) in heads {
                 bytes[page * 4096 + at] = byte;
             }
