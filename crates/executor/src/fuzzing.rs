@@ -8,7 +8,7 @@ use plan::{Context, Span};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::build::context::{self, CONSTANT_TIME, ContextError, Generated};
-use crate::build::progress::Heard;
+use crate::build::progress::ProgressEvent;
 use crate::build::{self, dockerfile};
 
 /// The archive of a context, as it is sent.
@@ -68,8 +68,8 @@ pub async fn hear(pieces: Vec<Vec<u8>>, end: End) -> Answer {
     let mut heard = Vec::new();
     let image = build::answer(&engine, &mut heard).await.map_err(|failure| failure.message);
     let text = |heard| match heard {
-        Heard::Step { name, .. } => name,
-        Heard::Line(line) => line,
+        ProgressEvent::Step { name, .. } => name,
+        ProgressEvent::Line(line) => line,
     };
     Answer { image, texts: heard.into_iter().map(text).collect() }
 }

@@ -7,15 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use plan::trail::What;
-use plan::{BuildTag, ImageName, Kind, Trail};
+use plan::trail::StepKind;
+use plan::{BuildTag, ImageName, Kind, Provenance};
 use registry::Registry;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::promote::{History, Move, sort};
-use crate::push::build_tag::{PushFailure, persist};
-use crate::push::moving_tag::{Shown, Subject};
+use crate::promote::{History, MoveState, sort};
+use crate::push::build_tag::{PushFailure, push_with_retries};
+use crate::push::moving_tag::{MovingTagTarget, TagState};
 use crate::run::error::RunError;
 use crate::run::options::Relation;
 use crate::run::result::Failure;
@@ -26,7 +26,7 @@ pub const FORMAT_VERSION: &str = "1.0";
 
 /// What is rolled back, and how.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct RollbackRequest {
     /// `{repo}`.
     pub repo: String,
     /// `nist-basic:2.0`.
@@ -79,18 +79,18 @@ pub struct Tag {
     /// The digest of that.
     pub digest: String,
     /// Whether it has to be moved, and how that ended.
-    pub state: Move,
+    pub state: MoveState,
     /// What went wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What was seen before anything was changed.
     #[serde(skip)]
-    seen: Seen,
+    seen: TagBefore,
 }
 
 /// What there was of a tag before anything was changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Seen {
+struct TagBefore {
     digest: Option<String>,
     tag: Option<BuildTag>,
     commit: Option<String>,
@@ -132,7 +132,11 @@ pub struct Ended {
 ///
 /// # Errors
 /// When a build or tag that is needed is not there, or a registry gives no answer.
-pub async fn survey(registry: &Registry, wanted: &Wanted, history: History<'_>) -> Result<Outlook, RunError> {
+pub async fn survey(
+    registry: &Registry,
+    wanted: &RollbackRequest,
+    history: History<'_>,
+) -> Result<Outlook, RunError> {
     let (image, version) = wanted.top.rsplit_once(':').unwrap_or((&wanted.top, ""));
     let full = format!("{}/{}", wanted.repo, wanted.top);
     let subject = subject(wanted, image, &full, &full);
@@ -176,9 +180,21 @@ fn parse(text: &str) -> Result<ImageName, RunError> {
     ImageName::parse(text).map_err(|error| RunError::refused(error.to_string()))
 }
 
-fn subject<'a>(wanted: &'a Wanted, image: &'a str, build_tag: &'a str, moving: &'a str) -> Subject<'a> {
+fn subject<'a>(
+    wanted: &'a RollbackRequest,
+    image: &'a str,
+    build_tag: &'a str,
+    moving: &'a str,
+) -> MovingTagTarget<'a> {
     let (kind, target) = sort(image);
-    Subject { kind, target, build_tag, moving, prefix: &wanted.label_prefix, platform: &wanted.platform }
+    MovingTagTarget {
+        kind,
+        target,
+        build_tag,
+        moving,
+        prefix: &wanted.label_prefix,
+        platform: &wanted.platform,
+    }
 }
 
 /// The build before the one that is shown; why not, where that is not clear.
@@ -214,9 +230,9 @@ fn before(
 /// What there is to choose from, the newest first.
 async fn candidates(
     registry: &Registry,
-    wanted: &Wanted,
+    wanted: &RollbackRequest,
     image: &str,
-    shown: &Shown,
+    shown: &TagState,
     builds: &[(String, BuildTag)],
 ) -> Result<Vec<Candidate>, RunError> {
     let mut sorted: Vec<_> = builds.iter().collect();
@@ -228,7 +244,7 @@ async fn candidates(
         let Some(seen) = registry.image(&name, &wanted.platform).await? else {
             continue;
         };
-        let trail = Trail::read(&seen.labels, Some(&wanted.label_prefix));
+        let trail = Provenance::read(&seen.labels, Some(&wanted.label_prefix));
         found.push(Candidate {
             build_tag: text.clone(),
             commit: tag.hash.clone(),
@@ -245,7 +261,7 @@ const MOST: usize = 20;
 /// The build and the product's own science layers that it stands on, parents first: repository, version, build tag, digest.
 async fn chain(
     registry: &Registry,
-    wanted: &Wanted,
+    wanted: &RollbackRequest,
     image: &str,
     build_tag: &str,
 ) -> Result<Vec<(String, String, String, String)>, RunError> {
@@ -253,7 +269,7 @@ async fn chain(
     let Some(found) = registry.image(&parse(&full)?, &wanted.platform).await? else {
         return Err(RunError::environment(format!("{full} is not there")));
     };
-    let trail = Trail::read(&found.labels, Some(&wanted.label_prefix));
+    let trail = Provenance::read(&found.labels, Some(&wanted.label_prefix));
     let trail = trail.filter(|trail| {
         trail.top().repository() == image && trail.top().version.as_deref() == Some(build_tag)
     });
@@ -265,7 +281,7 @@ async fn chain(
     let (mut own, mut missing) = (BTreeMap::new(), Vec::new());
     let mut layers = Vec::new();
     for step in trail.steps.iter().skip(1) {
-        let What::Build { crumb, .. } = step.what else { continue };
+        let StepKind::Build { crumb, .. } = step.what else { continue };
         let crumb = &trail.crumbs[crumb];
         let (Some(tag), Kind::Science) = (crumb.build_tag(), crumb.kind) else { continue };
         let (repository, version) = (crumb.repository(), tag.version.as_str().to_owned());
@@ -292,7 +308,7 @@ async fn chain(
 
 async fn look(
     registry: &Registry,
-    wanted: &Wanted,
+    wanted: &RollbackRequest,
     (image, version): (&str, &str),
     (build_tag, digest): (String, String),
 ) -> Result<Tag, RunError> {
@@ -303,20 +319,20 @@ async fn look(
     let shown = shown.map(|(shown, _)| shown);
     let is_there = shown.as_ref().is_some_and(|shown| shown.digest == digest);
     let seen = match &shown {
-        Some(shown) => Seen {
+        Some(shown) => TagBefore {
             digest: Some(shown.digest.clone()),
             tag: shown.tag.clone(),
             commit: shown.commit.clone(),
             build_tags,
         },
-        None => Seen { build_tags, ..Seen::default() },
+        None => TagBefore { build_tags, ..TagBefore::default() },
     };
     Ok(Tag {
         name,
-        shows: shown.map(Shown::told),
+        shows: shown.map(TagState::told),
         build_tag,
         digest,
-        state: if is_there { Move::Kept } else { Move::ToMove },
+        state: if is_there { MoveState::Kept } else { MoveState::ToMove },
         error: None,
         seen,
     })
@@ -340,8 +356,8 @@ impl Tag {
 }
 
 /// A build that is newer than the one that is shown: its run may be setting the tag at this moment.
-fn on_its_way(tag: &Tag, wanted: &Wanted, history: History<'_>) -> Option<String> {
-    if wanted.held || tag.state == Move::Kept {
+fn on_its_way(tag: &Tag, wanted: &RollbackRequest, history: History<'_>) -> Option<String> {
+    if wanted.held || tag.state == MoveState::Kept {
         return None;
     }
     let newer = tag.seen.build_tags.iter().filter(|text| **text != tag.build_tag);
@@ -358,7 +374,7 @@ fn on_its_way(tag: &Tag, wanted: &Wanted, history: History<'_>) -> Option<String
 /// Moves the tags. `moved` hears of each by its full name once the registry shows it, `retry` of what is done again.
 pub async fn carry_out(
     rollback: &mut Rollback,
-    wanted: &Wanted,
+    wanted: &RollbackRequest,
     registry: &Registry,
     history: History<'_>,
     retry: &(dyn Fn(&str, &str, u32, Duration) + Send + Sync),
@@ -369,7 +385,7 @@ pub async fn carry_out(
     let mut set = Vec::new();
     for at in 0..rollback.tags.len() {
         let tag = &rollback.tags[at];
-        if tag.state == Move::Kept {
+        if tag.state == MoveState::Kept {
             continue;
         }
         if cancel.is_cancelled() {
@@ -378,15 +394,17 @@ pub async fn carry_out(
         }
         let full = format!("{}/{}", wanted.repo, tag.name);
         let told = |error: &str, attempts, wait| retry(&full, error, attempts, wait);
-        let done = persist(wanted.push_timeout, |_| move_one(tag, &full, wanted, once, history), told).await;
+        let done =
+            push_with_retries(wanted.push_timeout, |_| move_one(tag, &full, wanted, once, history), told)
+                .await;
         let tag = &mut rollback.tags[at];
         match done {
             Ok(()) => {
-                tag.state = Move::Moved;
+                tag.state = MoveState::Moved;
                 set.push(at);
             }
             Err(failure) => {
-                tag.state = Move::Failed;
+                tag.state = MoveState::Failed;
                 tag.error = Some(failure.message);
                 ended.failure = Some(failure.failure);
                 break;
@@ -397,8 +415,8 @@ pub async fn carry_out(
         for at in set.into_iter().rev() {
             put_back(&mut rollback.tags[at], wanted, registry, history).await;
         }
-        for tag in rollback.tags.iter_mut().filter(|tag| tag.state == Move::ToMove) {
-            tag.state = Move::Skipped;
+        for tag in rollback.tags.iter_mut().filter(|tag| tag.state == MoveState::ToMove) {
+            tag.state = MoveState::Skipped;
         }
     }
     ended
@@ -408,7 +426,7 @@ pub async fn carry_out(
 async fn move_one(
     tag: &Tag,
     full: &str,
-    wanted: &Wanted,
+    wanted: &RollbackRequest,
     registry: &Registry,
     history: History<'_>,
 ) -> Result<(), PushFailure> {
@@ -454,7 +472,7 @@ async fn move_one(
 }
 
 /// Has a tag that was set show again what it showed before, unless somebody set it meanwhile.
-async fn put_back(tag: &mut Tag, wanted: &Wanted, registry: &Registry, history: History<'_>) {
+async fn put_back(tag: &mut Tag, wanted: &RollbackRequest, registry: &Registry, history: History<'_>) {
     let full = format!("{}/{}", wanted.repo, tag.name);
     let (image, _) = tag.name.rsplit_once(':').unwrap_or((&tag.name, ""));
     let subject = subject(wanted, image, &full, &full);
@@ -472,7 +490,7 @@ async fn put_back(tag: &mut Tag, wanted: &Wanted, registry: &Registry, history: 
         Ok::<bool, PushFailure>(true)
     };
     match put.await {
-        Ok(true) => tag.state = Move::PutBack,
+        Ok(true) => tag.state = MoveState::PutBack,
         // It shows something newer, or there was nothing before.
         Ok(false) => {}
         Err(failure) => {

@@ -18,7 +18,7 @@ use testbed::proxy::{Hits, Listen, Mode, Proxy, Rule, Upstream};
 
 /// The id that an image tells of the layer `parent:1.0`.
 fn told(labels: &BTreeMap<String, String>, of: &str) -> String {
-    let from: trail::From = serde_json::from_str(&labels[&format!("{PREFIX}.{of}.from")]).unwrap();
+    let from: trail::BuiltFrom = serde_json::from_str(&labels[&format!("{PREFIX}.{of}.from")]).unwrap();
     from.ids["parent:1.0"].clone()
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plan::trail::{Known, What, Writer};
-use plan::{Kind, Trail};
+use plan::trail::{KnownBy, StepKind, Writer};
+use plan::{Kind, Provenance};
 
 /// Each line of the input is a label, `key=value`.
 pub(crate) fn body(data: &[u8]) {
@@ -14,24 +14,24 @@ pub(crate) fn body(data: &[u8]) {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
     for prefix in [None, Some("org.sciserver")] {
-        let trail = Trail::read(&labels, prefix);
-        assert_eq!(trail, Trail::read(&labels, prefix));
+        let trail = Provenance::read(&labels, prefix);
+        assert_eq!(trail, Provenance::read(&labels, prefix));
         if let Some(trail) = trail {
             check(&trail, &labels);
         }
     }
 }
 
-fn check(trail: &Trail, labels: &BTreeMap<String, String>) {
+fn check(trail: &Provenance, labels: &BTreeMap<String, String>) {
     assert!(trail.top < trail.crumbs.len());
     let first = trail.steps.first().map(|step| (step.depth, &step.what));
-    assert_eq!(first, Some((0, &What::Build { crumb: trail.top, known: Known::Top })));
+    assert_eq!(first, Some((0, &StepKind::Build { crumb: trail.top, known: KnownBy::Top })));
     for (before, step) in trail.steps.iter().zip(&trail.steps[1..]) {
         assert!(step.depth >= 1 && step.depth <= before.depth + 1, "{:?}", trail.steps);
     }
     let mut met = BTreeSet::new();
     for step in &trail.steps {
-        if let What::Build { crumb, .. } = &step.what {
+        if let StepKind::Build { crumb, .. } = &step.what {
             assert!(met.insert(*crumb), "{crumb} twice in {:?}", trail.steps);
         }
     }

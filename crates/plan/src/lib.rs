@@ -32,4 +32,4 @@ pub use origin::{Origin, Written};
 pub use reason::Reason;
 pub use reference::{ImageName, ImageNameError, is_tag};
 pub use spec::Spec;
-pub use trail::Trail;
+pub use trail::Provenance;

@@ -24,7 +24,7 @@ const PARENTS: usize = 16 << 10;
 /// on a compat image also `"stack":["common","jupyter"]`; of a layer that was built in the same run also
 /// `"ids":{"nist-basic:1.0":"sha256:…"}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct From {
+pub struct BuiltFrom {
     /// `target:version` of every science layer that it needs, with the build tag of the image that was taken;
     /// null when that image does not tell.
     #[serde(default)]
@@ -42,7 +42,7 @@ pub struct From {
     pub stack: Vec<String>,
 }
 
-impl From {
+impl BuiltFrom {
     /// Notes the id of the image that was taken for a layer, `target:version`. What is no id of an image is left out.
     pub fn note_id(&mut self, layer: String, id: String) {
         if is_sha256(&id) {
@@ -62,7 +62,7 @@ fn well_formed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<St
 
 /// What one build wrote.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Crumb {
+pub struct BuildLabels {
     /// Which kind of build.
     pub kind: Kind,
     /// The target of the science layer, or the name of the product.
@@ -74,10 +74,10 @@ pub struct Crumb {
     /// The inputs digest.
     pub inputs: Option<String>,
     /// What it was made from; `None` on images of the predecessor.
-    pub from: Option<From>,
+    pub from: Option<BuiltFrom>,
 }
 
-impl Crumb {
+impl BuildLabels {
     /// The build tag taken apart.
     #[must_use]
     pub fn build_tag(&self) -> Option<BuildTag> {
@@ -103,7 +103,7 @@ impl Crumb {
 /// How a step of the trail is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Known {
+pub enum KnownBy {
     /// It is the build that made the image.
     Top,
     /// What stands on it says so.
@@ -114,22 +114,22 @@ pub enum Known {
 
 /// One step of the trail, from the top down.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Step {
+pub struct ProvenanceStep {
     /// How many steps lie between it and the top.
     pub depth: usize,
     /// What it is.
-    pub what: What,
+    pub what: StepKind,
 }
 
 /// What a step of the trail is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum What {
-    /// A build, by its place among [`Trail::crumbs`].
+pub enum StepKind {
+    /// A build, by its place among [`Provenance::crumbs`].
     Build {
         /// Its place.
         crumb: usize,
         /// How that is known.
-        known: Known,
+        known: KnownBy,
     },
     /// A science layer whose labels are not in this image: something was copied from it.
     Copied {
@@ -149,17 +149,17 @@ pub enum What {
 
 /// All that an image's labels tell of its builds.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Trail {
+pub struct Provenance {
     /// First part of the keys, `org.sciserver`.
     pub prefix: String,
     /// `{repo}`, where the image tells for which it was built.
     pub repo: Option<String>,
     /// All builds that left labels: the compat build first, then science layers by name.
-    pub crumbs: Vec<Crumb>,
+    pub crumbs: Vec<BuildLabels>,
     /// The place of the build that made the image.
     pub top: usize,
     /// From the top down, each build once.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ProvenanceStep>,
     /// Builds of which this image's own builds know nothing: their labels came with a foreign base.
     pub foreign: Vec<usize>,
 }
@@ -175,7 +175,7 @@ pub enum Writer {
     Dockerfile,
 }
 
-impl Trail {
+impl Provenance {
     /// Reads the trail; `None` when there is none, or one of more builds than an image has. `prefix` is looked for first; without it, or when nothing begins so,
     /// the prefix that most labels have counts.
     #[must_use]
@@ -184,7 +184,7 @@ impl Trail {
         let most = known.iter().max_by_key(|(prefix, count)| (**count, std::cmp::Reverse(**prefix)));
         let prefix = prefix.filter(|prefix| known.contains_key(prefix)).or(most.map(|(prefix, _)| *prefix))?;
         let crumbs = crumbs(labels, prefix);
-        let parents = |from: &From| from.layers.len() + from.images.len();
+        let parents = |from: &BuiltFrom| from.layers.len() + from.images.len();
         if crumbs.len() > CRUMBS
             || crumbs.iter().filter_map(|crumb| crumb.from.as_ref()).map(parents).sum::<usize>() > PARENTS
         {
@@ -209,15 +209,15 @@ impl Trail {
 
     /// The build that made the image.
     #[must_use]
-    pub fn top(&self) -> &Crumb {
+    pub fn top(&self) -> &BuildLabels {
         &self.crumbs[self.top]
     }
 
     /// The builds on the way, from the top down, with how each is known.
-    pub fn builds(&self) -> impl Iterator<Item = (&Crumb, Known)> {
+    pub fn builds(&self) -> impl Iterator<Item = (&BuildLabels, KnownBy)> {
         self.steps.iter().filter_map(|step| match &step.what {
-            What::Build { crumb, known } => Some((&self.crumbs[*crumb], *known)),
-            What::Copied { .. } | What::Image { .. } => None,
+            StepKind::Build { crumb, known } => Some((&self.crumbs[*crumb], *known)),
+            StepKind::Copied { .. } | StepKind::Image { .. } => None,
         })
     }
 
@@ -243,7 +243,7 @@ impl Trail {
 
     /// Where the crumb of a science layer is, or without a target that of the compat build: crumbs are sorted, each comes once.
     fn place(&self, target: Option<&str>) -> Option<usize> {
-        let order = |crumb: &Crumb| {
+        let order = |crumb: &BuildLabels| {
             #[cfg(test)]
             tests::work();
             (crumb.kind == Kind::Science).then_some(crumb.name.as_str()).cmp(&target)
@@ -255,28 +255,29 @@ impl Trail {
     fn walk(&mut self) {
         let mut open = Open::new(&self.crumbs);
         open.meet(self.top);
-        let mut steps = vec![Step { depth: 0, what: What::Build { crumb: self.top, known: Known::Top } }];
+        let mut steps =
+            vec![ProvenanceStep { depth: 0, what: StepKind::Build { crumb: self.top, known: KnownBy::Top } }];
         while let Some(step) = steps.pop() {
             let depth = step.depth + 1;
-            if let What::Build { crumb, .. } = step.what {
-                let mut below: Vec<What> = Vec::new();
+            if let StepKind::Build { crumb, .. } = step.what {
+                let mut below: Vec<StepKind> = Vec::new();
                 match &self.crumbs[crumb].from {
                     Some(from) => self.recorded(from, &mut open, &mut below),
                     None => {
                         if let Some(older) = open.older(crumb) {
                             open.meet(older);
-                            below.push(What::Build { crumb: older, known: Known::ByTime });
+                            below.push(StepKind::Build { crumb: older, known: KnownBy::ByTime });
                         }
                     }
                 }
-                steps.extend(below.into_iter().rev().map(|what| Step { depth, what }));
+                steps.extend(below.into_iter().rev().map(|what| ProvenanceStep { depth, what }));
             }
             self.steps.push(step);
         }
         self.foreign = (0..self.crumbs.len()).filter(|crumb| !open.met.contains(crumb)).collect();
     }
 
-    fn recorded(&self, from: &From, open: &mut Open<'_>, below: &mut Vec<What>) {
+    fn recorded(&self, from: &BuiltFrom, open: &mut Open<'_>, below: &mut Vec<StepKind>) {
         let named = |target: &str, tag: Option<&str>| {
             let of_tag = |crumb: &usize| tag.is_none() || self.crumbs[*crumb].version.as_deref() == tag;
             self.place(Some(target)).filter(of_tag)
@@ -284,8 +285,8 @@ impl Trail {
         for (layer, build_tag) in &from.layers {
             let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
             below.push(match named(target, build_tag.as_deref()) {
-                Some(crumb) if open.meet(crumb) => What::Build { crumb, known: Known::Recorded },
-                _ => What::Copied { layer: layer.clone(), build_tag: build_tag.clone() },
+                Some(crumb) if open.meet(crumb) => StepKind::Build { crumb, known: KnownBy::Recorded },
+                _ => StepKind::Copied { layer: layer.clone(), build_tag: build_tag.clone() },
             });
         }
         for (reference, digest) in &from.images {
@@ -299,9 +300,9 @@ impl Trail {
             });
             match pinned {
                 Some(crumb) if open.meet(crumb) => {
-                    below.push(What::Build { crumb, known: Known::Recorded });
+                    below.push(StepKind::Build { crumb, known: KnownBy::Recorded });
                 }
-                _ => below.push(What::Image { reference: reference.clone(), digest: digest.clone() }),
+                _ => below.push(StepKind::Image { reference: reference.clone(), digest: digest.clone() }),
             }
         }
     }
@@ -309,15 +310,15 @@ impl Trail {
 
 /// Which crumbs were met on the way, and those of the others that do not tell what they were made from.
 struct Open<'a> {
-    crumbs: &'a [Crumb],
+    crumbs: &'a [BuildLabels],
     met: BTreeSet<usize>,
     /// The youngest first; of those of one time the first.
     silent: BTreeSet<(Reverse<u64>, usize)>,
 }
 
 impl<'a> Open<'a> {
-    fn new(crumbs: &'a [Crumb]) -> Self {
-        let silent = |crumb: &Crumb| crumb.from.is_none() && crumb.kind == Kind::Science;
+    fn new(crumbs: &'a [BuildLabels]) -> Self {
+        let silent = |crumb: &BuildLabels| crumb.from.is_none() && crumb.kind == Kind::Science;
         let silent = crumbs.iter().enumerate().filter(|(_, crumb)| silent(crumb));
         let silent = silent.map(|(at, crumb)| (age(crumb), at)).collect();
         Self { crumbs, met: BTreeSet::new(), silent }
@@ -340,7 +341,7 @@ impl<'a> Open<'a> {
 }
 
 /// A build's time as a number that has the same order, the youngest first; what tells none is the oldest.
-fn age(crumb: &Crumb) -> Reverse<u64> {
+fn age(crumb: &BuildLabels) -> Reverse<u64> {
     // There is a zero below zero, which is the same time.
     let bits = (crumb.build_time.unwrap_or(f64::NEG_INFINITY) + 0.0).to_bits();
     Reverse(if bits >> 63 == 1 { !bits } else { bits | 1 << 63 })
@@ -366,8 +367,8 @@ fn own_reference(labels: &BTreeMap<String, String>) -> Option<Own> {
 }
 
 /// Without a word from the image: the compat build, else the youngest.
-fn top_by_time(crumbs: &[Crumb]) -> Option<usize> {
-    let time = |crumb: &Crumb| crumb.build_time.unwrap_or(f64::NEG_INFINITY);
+fn top_by_time(crumbs: &[BuildLabels]) -> Option<usize> {
+    let time = |crumb: &BuildLabels| crumb.build_time.unwrap_or(f64::NEG_INFINITY);
     let compat = crumbs.iter().position(|crumb| crumb.kind == Kind::Compat);
     compat.or_else(|| {
         let youngest = crumbs.iter().enumerate().max_by(|(_, a), (_, b)| time(a).total_cmp(&time(b)));
@@ -396,14 +397,14 @@ fn prefixes(labels: &BTreeMap<String, String>) -> BTreeMap<&str, usize> {
     prefixes
 }
 
-fn crumbs(labels: &BTreeMap<String, String>, prefix: &str) -> Vec<Crumb> {
-    let mut found: BTreeMap<Option<&str>, Crumb> = BTreeMap::new();
+fn crumbs(labels: &BTreeMap<String, String>, prefix: &str) -> Vec<BuildLabels> {
+    let mut found: BTreeMap<Option<&str>, BuildLabels> = BTreeMap::new();
     for (key, value) in labels {
         let Some((known, target, field)) = take_apart(key).filter(|(known, ..)| *known == prefix) else {
             continue;
         };
         debug_assert_eq!(known, prefix);
-        let crumb = found.entry(target).or_insert_with(|| Crumb {
+        let crumb = found.entry(target).or_insert_with(|| BuildLabels {
             kind: if target.is_some() { Kind::Science } else { Kind::Compat },
             name: target.unwrap_or_default().to_owned(),
             version: None,

@@ -20,16 +20,16 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 /// The steps, one a line, indented by depth.
-fn shown(trail: &Trail) -> String {
+fn shown(trail: &Provenance) -> String {
     let mut out = String::new();
     for step in &trail.steps {
         let what = match &step.what {
-            What::Build { crumb, known } => {
+            StepKind::Build { crumb, known } => {
                 let crumb = &trail.crumbs[*crumb];
                 format!("{} {} {known:?}", crumb.repository(), crumb.version.as_deref().unwrap_or("?"))
             }
-            What::Copied { layer, build_tag } => format!("copied {layer} {build_tag:?}"),
-            What::Image { reference, digest } => format!("image {reference} {digest:?}"),
+            StepKind::Copied { layer, build_tag } => format!("copied {layer} {build_tag:?}"),
+            StepKind::Image { reference, digest } => format!("image {reference} {digest:?}"),
         };
         out.push_str(&format!("{}{what}\n", "  ".repeat(step.depth)));
     }
@@ -68,7 +68,7 @@ fn product() -> BTreeMap<String, String> {
 
 #[test]
 fn a_product_tells_its_whole_make_up() {
-    let trail = Trail::read(&product(), None).unwrap();
+    let trail = Provenance::read(&product(), None).unwrap();
     assert_eq!(
         (trail.prefix.as_str(), trail.repo.as_deref()),
         ("org.sciserver", Some("registry.example.org/images"))
@@ -100,7 +100,7 @@ fn an_image_of_the_predecessor_is_put_in_order_by_its_times() {
         ("org.sciserver.compat.version", "a:1.0-10-1a1b2c3"),
         ("org.sciserver.compat.buildtime", "1600000001"),
     ]);
-    let trail = Trail::read(&labels, None).unwrap();
+    let trail = Provenance::read(&labels, None).unwrap();
     insta::assert_snapshot!(shown(&trail), @r"
     rel/a 1.0-10-1a1b2c3 Top
       sci/a 1.0-9-0a1b2c3 ByTime
@@ -122,7 +122,7 @@ fn what_a_foreign_base_brought_along_is_known() {
     labels.insert("org.sciserver.science.alien.from".into(), "{}".into());
     labels.insert("org.sciserver.compat.version".into(), "alien:1.0-4-bbbbbbb".into());
     labels.insert(oci::REF_NAME.into(), "registry.example.org/images/sci/sky:2.0".into());
-    let trail = Trail::read(&labels, Some("org.sciserver")).unwrap();
+    let trail = Provenance::read(&labels, Some("org.sciserver")).unwrap();
     insta::assert_snapshot!(shown(&trail), @r#"
     sci/sky 2.0-42-f90dbd6 Top
       sci/nist 1.0-41-0a1b2c3 Recorded
@@ -141,7 +141,7 @@ fn a_pinned_layer_is_a_step_and_not_an_image() {
         "org.sciserver.science.sky.from".into(),
         r#"{"images":{"registry.example.org/images/sci/nist:1.0-41-0a1b2c3":"sha256:e"}}"#.into(),
     );
-    let trail = Trail::read(&labels, None).unwrap();
+    let trail = Provenance::read(&labels, None).unwrap();
     insta::assert_snapshot!(shown(&trail), @r#"
     rel/sky 2.0-42-f90dbd6 Top
       sci/sky 2.0-42-f90dbd6 Recorded
@@ -152,11 +152,11 @@ fn a_pinned_layer_is_a_step_and_not_an_image() {
 
 #[test]
 fn what_is_no_trail_is_none_and_what_is_broken_does_not_hide_the_rest() {
-    assert_eq!(Trail::read(&labels(&[]), None), None);
+    assert_eq!(Provenance::read(&labels(&[]), None), None);
     for key in
         ["maintainer", "org.sciserver.science..version", ".science.x.version", "org.sciserver.science.x.size"]
     {
-        assert_eq!(Trail::read(&labels(&[(key, "1.0-4-bbbbbbb")]), None), None, "{key}");
+        assert_eq!(Provenance::read(&labels(&[(key, "1.0-4-bbbbbbb")]), None), None, "{key}");
     }
     let broken = labels(&[
         ("p.science.x.version", "\u{1b}nonsense"),
@@ -164,7 +164,7 @@ fn what_is_no_trail_is_none_and_what_is_broken_does_not_hide_the_rest() {
         ("p.science.x.from", "{"),
         (oci::REF_NAME, "::"),
     ]);
-    let trail = Trail::read(&broken, Some("org.sciserver")).unwrap();
+    let trail = Provenance::read(&broken, Some("org.sciserver")).unwrap();
     assert_eq!((trail.prefix.as_str(), trail.top().build_time, trail.top().build_tag()), ("p", None, None));
     // Two that say that they stand on each other are each told once.
     let round = labels(&[
@@ -174,7 +174,7 @@ fn what_is_no_trail_is_none_and_what_is_broken_does_not_hide_the_rest() {
         ("p.science.y.from", r#"{"layers":{"x:1":"1-1-aaaaaaa"}}"#),
         (oci::REF_NAME, "r.example/i/sci/x:1"),
     ]);
-    insta::assert_snapshot!(shown(&Trail::read(&round, None).unwrap()), @r#"
+    insta::assert_snapshot!(shown(&Provenance::read(&round, None).unwrap()), @r#"
     sci/x 1-1-aaaaaaa Top
       sci/y 1-1-aaaaaaa Recorded
         copied x:1 Some("1-1-aaaaaaa")
@@ -192,21 +192,22 @@ fn an_id_is_an_id_or_absent() {
         serde_json::json!([id("a")]),
     ]) {
         let text = serde_json::json!({"layers": {"m:1.0": "1.0-4-aaaaaaa"}, "ids": {"m:1.0": value, "n:1.0": id("b")}});
-        let from: From = serde_json::from_value(text).unwrap();
+        let from: BuiltFrom = serde_json::from_value(text).unwrap();
         assert_eq!(from.ids, labels(&[("n:1.0", id("b").as_str())]), "{value}");
         assert_eq!(from.layers.len(), 1, "{value} hides nothing else");
     }
     for ids in [serde_json::json!("x"), serde_json::json!(null), serde_json::json!([[]])] {
-        let from: From = serde_json::from_value(serde_json::json!({"stack": ["a"], "ids": ids})).unwrap();
+        let from: BuiltFrom =
+            serde_json::from_value(serde_json::json!({"stack": ["a"], "ids": ids})).unwrap();
         assert_eq!((from.ids.len(), from.stack), (0, vec!["a".to_owned()]));
     }
-    let mut from = From::default();
+    let mut from = BuiltFrom::default();
     wrong.into_iter().for_each(|wrong| from.note_id("m:1.0".into(), wrong));
     assert_eq!(serde_json::to_string(&from).unwrap(), r#"{"layers":{},"images":{}}"#);
     from.note_id("m:1.0".into(), id("a"));
     let text = serde_json::to_string(&from).unwrap();
     assert_eq!(text, format!(r#"{{"layers":{{}},"images":{{}},"ids":{{"m:1.0":"{}"}}}}"#, id("a")));
-    assert_eq!(serde_json::from_str::<From>(&text).unwrap(), from);
+    assert_eq!(serde_json::from_str::<BuiltFrom>(&text).unwrap(), from);
 }
 
 /// A reader of before this field.
@@ -216,7 +217,7 @@ fn whoever_does_not_know_ids_reads_the_rest() {
     struct Before {
         layers: BTreeMap<String, Option<String>>,
     }
-    let mut from = From::default();
+    let mut from = BuiltFrom::default();
     from.layers.insert("m:1.0".into(), Some("1.0-4-aaaaaaa".into()));
     from.note_id("m:1.0".into(), format!("sha256:{}", "a".repeat(64)));
     let before: Before = serde_json::from_str(&serde_json::to_string(&from).unwrap()).unwrap();
@@ -227,7 +228,7 @@ fn whoever_does_not_know_ids_reads_the_rest() {
 fn builds(count: usize, deep: usize) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     let all: BTreeMap<String, Option<String>> = (0..count).map(|n| (format!("l{n}:1.0"), None)).collect();
-    let all = serde_json::to_string(&From { layers: all, ..From::default() }).unwrap();
+    let all = serde_json::to_string(&BuiltFrom { layers: all, ..BuiltFrom::default() }).unwrap();
     if deep > 0 {
         labels.insert(oci::REF_NAME.to_owned(), "r.example/i/sci/l0:1.0".to_owned());
     }
@@ -248,7 +249,7 @@ fn case_quadratic_cpu_of_trails() {
     let cost = |count: usize, deep: usize| {
         let labels = builds(count, deep);
         WORK.set(0);
-        let trail = Trail::read(&labels, Some("p")).unwrap();
+        let trail = Provenance::read(&labels, Some("p")).unwrap();
         assert_eq!(trail.builds().count(), count);
         assert!(trail.foreign.is_empty());
         for key in labels.keys() {
@@ -265,18 +266,18 @@ fn case_quadratic_cpu_of_trails() {
 
 #[test]
 fn case_quadratic_cpu_of_more_builds_than_an_image_has() {
-    assert!(Trail::read(&builds(1024, 0), None).is_some());
-    assert_eq!(Trail::read(&builds(1025, 0), None), None);
-    assert!(Trail::read(&builds(1024, 16), None).is_some());
-    assert_eq!(Trail::read(&builds(1024, 17), None), None);
+    assert!(Provenance::read(&builds(1024, 0), None).is_some());
+    assert_eq!(Provenance::read(&builds(1025, 0), None), None);
+    assert!(Provenance::read(&builds(1024, 16), None).is_some());
+    assert_eq!(Provenance::read(&builds(1024, 17), None), None);
     // One of another prefix hides nothing.
     let mut labels = builds(2000, 0);
     labels.extend(product());
-    assert_eq!(Trail::read(&labels, Some("org.sciserver")), Trail::read(&product(), None));
+    assert_eq!(Provenance::read(&labels, Some("org.sciserver")), Provenance::read(&product(), None));
 }
 
 /// The same walk, which looks at every crumb at every step.
-fn by_looking_at_all(trail: &Trail) -> (Vec<Step>, Vec<usize>) {
+fn by_looking_at_all(trail: &Provenance) -> (Vec<ProvenanceStep>, Vec<usize>) {
     let crumbs = &trail.crumbs;
     let named = |target: &str, tag: Option<&str>| {
         crumbs.iter().position(|crumb| {
@@ -287,15 +288,18 @@ fn by_looking_at_all(trail: &Trail) -> (Vec<Step>, Vec<usize>) {
     };
     let time = |crumb: usize| crumbs[crumb].build_time.unwrap_or(f64::NEG_INFINITY);
     let (mut met, mut steps) = (BTreeSet::from([trail.top]), Vec::new());
-    let mut open = vec![Step { depth: 0, what: What::Build { crumb: trail.top, known: Known::Top } }];
+    let mut open =
+        vec![ProvenanceStep { depth: 0, what: StepKind::Build { crumb: trail.top, known: KnownBy::Top } }];
     while let Some(step) = open.pop() {
         let mut below = Vec::new();
-        if let What::Build { crumb: than, .. } = step.what {
+        if let StepKind::Build { crumb: than, .. } = step.what {
             if let Some(from) = &crumbs[than].from {
                 for (layer, tag) in &from.layers {
                     below.push(match named(layer.split(':').next().unwrap(), tag.as_deref()) {
-                        Some(crumb) if met.insert(crumb) => What::Build { crumb, known: Known::Recorded },
-                        _ => What::Copied { layer: layer.clone(), build_tag: tag.clone() },
+                        Some(crumb) if met.insert(crumb) => {
+                            StepKind::Build { crumb, known: KnownBy::Recorded }
+                        }
+                        _ => StepKind::Copied { layer: layer.clone(), build_tag: tag.clone() },
                     });
                 }
             } else {
@@ -306,11 +310,11 @@ fn by_looking_at_all(trail: &Trail) -> (Vec<Step>, Vec<usize>) {
                     .max_by(|a, b| time(*a).partial_cmp(&time(*b)).unwrap().then(b.cmp(a)));
                 if let Some(crumb) = older {
                     met.insert(crumb);
-                    below.push(What::Build { crumb, known: Known::ByTime });
+                    below.push(StepKind::Build { crumb, known: KnownBy::ByTime });
                 }
             }
         }
-        open.extend(below.into_iter().rev().map(|what| Step { depth: step.depth + 1, what }));
+        open.extend(below.into_iter().rev().map(|what| ProvenanceStep { depth: step.depth + 1, what }));
         steps.push(step);
     }
     let foreign = (0..crumbs.len()).filter(|at| !met.contains(at)).collect();
@@ -336,14 +340,14 @@ proptest! {
                 let layer = |(name, told, tag): (usize, bool, u8)| {
                     (format!("l{name}:1.0"), told.then(|| format!("1.0-{tag}-aaaaaaa")))
                 };
-                From { layers: layers.into_iter().map(layer).collect(), ..From::default() }
+                BuiltFrom { layers: layers.into_iter().map(layer).collect(), ..BuiltFrom::default() }
             });
             labels.extend(from.map(|from| (key("from"), serde_json::to_string(&from).unwrap())));
         }
         if compat {
             labels.insert("p.compat.version".to_owned(), "l1:1.0-0-aaaaaaa".to_owned());
         }
-        let trail = Trail::read(&labels, None).unwrap();
+        let trail = Provenance::read(&labels, None).unwrap();
         let (steps, foreign) = by_looking_at_all(&trail);
         prop_assert_eq!(&trail.steps, &steps);
         prop_assert_eq!(&trail.foreign, &foreign);
@@ -364,11 +368,11 @@ proptest! {
         tag in proptest::option::of("[a-z0-9-]{0,9}"),
     ) {
         let text = format!("{{\"layers\":{{\"m:1\":{}}},\"ids\":{ids}}}", serde_json::json!(tag));
-        let from: From = serde_json::from_str(&text).unwrap();
+        let from: BuiltFrom = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(&from.layers["m:1"], &tag);
         prop_assert!(from.ids.values().all(|id| is_sha256(id)));
         prop_assert_eq!(from.ids.len(), usize::from(ids.contains("sha256:")));
-        let again: From = serde_json::from_str(&serde_json::to_string(&from).unwrap()).unwrap();
+        let again: BuiltFrom = serde_json::from_str(&serde_json::to_string(&from).unwrap()).unwrap();
         prop_assert_eq!(again, from);
     }
 }

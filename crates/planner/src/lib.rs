@@ -25,20 +25,20 @@ use std::sync::Arc;
 use plan::{BuildId, ComparedWith, Context, FORMAT_VERSION, Plan, Warning};
 
 use crate::decide::published::Undecided;
-use crate::decide::rebuild_set::{Affected, affected};
+use crate::decide::rebuild_set::{RebuildSet, affected};
 use crate::decide::{guidelines, orphans};
 use crate::diagnostics::finding::{self, Findings};
 use crate::output::assemble::{self, Naming};
 use crate::parse::config::Config;
 use crate::tree::layers::Reader;
-use crate::tree::model::Survey;
+use crate::tree::model::TreeModel;
 use crate::tree::{Base, Inputs, Tree, names};
 
 pub use decide::published;
 pub use diagnostics::code;
 pub use diagnostics::problem::{self, Edit, Problem};
 pub use output::build_spec;
-pub use output::published_names::{Identity, identities};
+pub use output::published_names::{PublishedNames, identities};
 pub use parse::{config, descriptor, dockerfile, dockerignore};
 pub use request::{Request, Selection};
 pub use views::check::{Checked, Finding, check};
@@ -61,7 +61,7 @@ pub struct Planned {
     /// With [`published::plan()`]: what somebody has to decide; nothing of it is in the plan. Sorted.
     pub undecided: Vec<Undecided>,
     /// The right-hand side as it was understood. Not taken apart before the plan is.
-    now: Arc<Survey>,
+    now: Arc<TreeModel>,
 }
 
 impl Planned {
@@ -92,10 +92,10 @@ pub fn plan(inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>>
 
 /// What was understood, and decided of it.
 struct Outcome {
-    now: Survey,
+    now: TreeModel,
     config: Config,
     repo: String,
-    affected: Affected,
+    affected: RebuildSet,
     undecided: Vec<Undecided>,
     findings: Findings,
 }
@@ -141,7 +141,7 @@ pub fn graph(tree: &Tree, request: &Request) -> Result<LayerGraph, Vec<Problem>>
     let mut findings = Findings::default();
     let (config, repo) = configuration(tree, request, &mut findings);
     let side = Reader::new(&config, &request.allow_frontend).side(tree, &mut findings);
-    let survey = Survey::new(side, &config, &repo, &mut findings);
+    let survey = TreeModel::new(side, &config, &repo, &mut findings);
     let findings = findings.sorted();
     if findings.problems.is_empty() { Ok(LayerGraph::of(&survey)) } else { Err(findings.problems) }
 }
@@ -181,17 +181,17 @@ fn surveys(
     config: &Config,
     repo: &str,
     findings: &mut Findings,
-) -> (Survey, Survey) {
+) -> (TreeModel, TreeModel) {
     let side = reader.side(now, findings);
     let Some(Base::Commit { commit, tree }) = base else {
-        return (Survey::new(side, config, repo, findings), Survey::default());
+        return (TreeModel::new(side, config, repo, findings), TreeModel::default());
     };
     let mut unreadable = Findings::lenient();
     let base_side = reader.side(tree, &mut unreadable);
     let surveys = parallel::both(
         side.science.len() > MANY,
-        || Survey::new(side, config, repo, findings),
-        || Survey::new(base_side, config, repo, &mut unreadable),
+        || TreeModel::new(side, config, repo, findings),
+        || TreeModel::new(base_side, config, repo, &mut unreadable),
     );
     let unreadable = unreadable.sorted();
     if let Some(first) = unreadable.problems.first() {

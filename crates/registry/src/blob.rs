@@ -13,7 +13,7 @@ use crate::digests;
 use crate::error::{Error, ErrorKind};
 use crate::limits::CONFIG;
 use crate::manifest::Layer;
-use crate::pace::Pace;
+use crate::pace::TransferRate;
 use crate::registry::Registry;
 use crate::wire::{Request, Wire};
 
@@ -28,7 +28,7 @@ pub struct Blob {
     size: u64,
     /// Those still to come.
     left: u64,
-    pace: Pace,
+    pace: TransferRate,
     hasher: Sha256,
 }
 
@@ -100,7 +100,7 @@ impl Registry {
             digest,
             size,
             left: size,
-            pace: Pace::default(),
+            pace: TransferRate::default(),
             hasher: Sha256::new(),
         })
     }

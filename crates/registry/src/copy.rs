@@ -18,7 +18,7 @@ use crate::digests::{blob_path, parse};
 use crate::error::{Error, ErrorKind, plain};
 use crate::limits::MANIFEST;
 use crate::manifest::{Layer, Stored};
-use crate::pace::Pace;
+use crate::pace::TransferRate;
 use crate::referrers::below;
 use crate::registry::{Registry, reference};
 use crate::wire::{Access, Request};
@@ -28,7 +28,7 @@ const AHEAD: usize = 2;
 
 /// How a blob came to be where it was wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Brought {
+pub enum BlobTransfer {
     /// It was there.
     Found,
     /// The registry had it in another repository.
@@ -73,15 +73,15 @@ impl Registry {
         to: &ImageName,
         near: Option<&str>,
         told: impl Fn(u64),
-    ) -> Result<Brought, Error> {
+    ) -> Result<BlobTransfer, Error> {
         if self.has_blob(to, &blob.digest).await? {
-            return Ok(Brought::Found);
+            return Ok(BlobTransfer::Found);
         }
         let same = (from.registry == to.registry).then_some(from.repository.as_str());
         let mut upload = None;
         if let Some(other) = same.or(near).filter(|other| *other != to.repository) {
             match self.mount(to, &blob.digest, other).await {
-                Ok(None) => return Ok(Brought::Mounted),
+                Ok(None) => return Ok(BlobTransfer::Mounted),
                 Ok(Some(begun)) => upload = Some(begun),
                 // Whoever may not read there can still bring it here.
                 Err(error) if error.is_transient() => return Err(error),
@@ -111,7 +111,7 @@ impl Registry {
         let body = Pieces { pieces, left: blob.size };
         let limit = self.wire().limit();
         let feed = async {
-            let (mut left, mut pace) = (blob.size, Pace::default());
+            let (mut left, mut pace) = (blob.size, TransferRate::default());
             while let Some(piece) = source.piece().await? {
                 let length = piece.len() as u64;
                 left = left.checked_sub(length).ok_or_else(|| wrong_length(&what, from))?;
@@ -126,7 +126,7 @@ impl Registry {
             if left == 0 { Ok(()) } else { Err(wrong_length(&what, from)) }
         };
         self.wire().upload(&request, reqwest::Body::wrap(body), feed, &what).await?;
-        Ok(Brought::Streamed)
+        Ok(BlobTransfer::Streamed)
     }
 
     /// Whether a repository has a blob. Where HEAD is unknown it is brought, which changes nothing where it is there.
@@ -179,7 +179,7 @@ async fn pass_on(
     sender: &Sender<Bytes>,
     piece: Bytes,
     limit: std::time::Duration,
-    pace: &mut Pace,
+    pace: &mut TransferRate,
 ) -> Result<(), ()> {
     let length = piece.len();
     pace.wait(limit, sender.send(piece)).await.map(drop).map_err(drop)?;

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::retry::Again;
+use crate::retry::RetryDecision;
 
 /// Why a registry, or the way to it, did not give what was asked.
 ///
@@ -74,8 +74,12 @@ impl Error {
 
     /// What follows from it for whoever has time. A login was tried anew already when this comes out as a 401.
     #[must_use]
-    pub fn again(&self) -> Again {
-        if self.is_transient() { Again::Later { asked: self.retry_after } } else { Again::Never }
+    pub fn again(&self) -> RetryDecision {
+        if self.is_transient() {
+            RetryDecision::Later { asked: self.retry_after }
+        } else {
+            RetryDecision::Never
+        }
     }
 }
 
@@ -213,7 +217,7 @@ mod tests {
         ] {
             let error = status_error(status, "r.example", "x:1", "SAID", wait);
             assert_eq!((error.kind, error.is_transient()), (kind, transient), "{status}");
-            let again = if transient { Again::Later { asked: wait } } else { Again::Never };
+            let again = if transient { RetryDecision::Later { asked: wait } } else { RetryDecision::Never };
             assert_eq!(error.again(), again, "{status}");
             assert!(error.message.contains("r.example") && error.message.contains("SAID"), "{error}");
         }

@@ -29,7 +29,7 @@ mod trust;
 mod wire;
 
 pub use blob::Blob;
-pub use copy::Brought;
+pub use copy::BlobTransfer;
 pub use credential::Credential;
 pub use credentials::{DockerConfig, Origin};
 pub use error::{Error, ErrorKind};
@@ -40,5 +40,5 @@ pub use options::Options;
 pub use pushes::Pushes;
 pub use referrers::Referrer;
 pub use registry::{Registry, Shown};
-pub use retry::{Again, Attempt, GivenUp, Waits, retry};
+pub use retry::{Attempt, Backoff, GivenUp, RetryDecision, retry};
 pub use trust::{Trust, is_loopback};

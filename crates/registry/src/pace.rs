@@ -10,7 +10,7 @@ use crate::limits::{RATE, WINDOW};
 
 /// What came since the rate was last looked at.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct TransferRate {
     waited: Duration,
     bytes: u64,
 }
@@ -24,7 +24,7 @@ pub(crate) struct TooSlow {
     pub(crate) waited: Duration,
 }
 
-impl Pace {
+impl TransferRate {
     /// Waits for the other side, at most `limit`, and counts the time.
     pub(crate) async fn wait<F: Future>(&mut self, limit: Duration, piece: F) -> Result<F::Output, Elapsed> {
         let began = Instant::now();
@@ -52,7 +52,7 @@ mod tests {
 
     /// Pieces of this many bytes, one after each wait and before each pause of the reader; when it was given up.
     async fn stream(wait: Duration, bytes: usize, pause: Duration, all: u64) -> Result<(), Duration> {
-        let (began, mut pace, mut came) = (Instant::now(), Pace::default(), 0);
+        let (began, mut pace, mut came) = (Instant::now(), TransferRate::default(), 0);
         while came < all {
             pace.wait(WINDOW, sleep(wait)).await.expect("within the limit of a piece");
             pace.came(bytes).map_err(|_| began.elapsed())?;
@@ -68,7 +68,7 @@ mod tests {
         // One byte every 5 seconds of "1 GiB".
         assert_eq!(stream(5 * second, 1, none, 1 << 30).await, Err(WINDOW));
         // Fast at first does not help later.
-        let mut pace = Pace::default();
+        let mut pace = TransferRate::default();
         assert_eq!(pace.came(1 << 30), Ok(()));
         for _ in 0..12 {
             pace.wait(WINDOW, sleep(5 * second)).await.expect("it comes");
@@ -88,7 +88,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_ends_with_the_limit_of_a_piece() {
         let began = Instant::now();
-        assert!(Pace::default().wait(Duration::from_secs(7), std::future::pending::<()>()).await.is_err());
+        assert!(
+            TransferRate::default().wait(Duration::from_secs(7), std::future::pending::<()>()).await.is_err()
+        );
         assert_eq!(began.elapsed(), Duration::from_secs(7));
     }
 }

@@ -18,7 +18,7 @@ use crate::link::{Next, next_page};
 use crate::manifest::{Part, Stored};
 use crate::pages::Pages;
 use crate::registry::{Registry, missing, reference};
-use crate::retry::{Waits, retry};
+use crate::retry::{Backoff, retry};
 use crate::wire::{Access, Answer, Request};
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -270,7 +270,7 @@ impl Registry {
     ) -> Result<Answer, Error> {
         let request = Request { image, access: Access::Push, method, path, headers, body, limit: MANIFEST };
         let attempt = |_| self.wire.send(&request, what);
-        let done = retry(Waits::within(self.retry_for), attempt, Error::again, |_, _, _| ()).await;
+        let done = retry(Backoff::within(self.retry_for), attempt, Error::again, |_, _, _| ()).await;
         done.map_err(|given_up| Error {
             message: format!("{}{given_up}", given_up.error.message),
             ..given_up.error

@@ -20,7 +20,7 @@ use crate::limits::{CONFIG, DEPTH, MANIFEST};
 use crate::manifest::{self, Image, Manifest};
 use crate::options::Options;
 use crate::pushes::Pushes;
-use crate::retry::{Again, Waits, retry};
+use crate::retry::{Backoff, RetryDecision, retry};
 use crate::wire::{Access, Answer, Request, Wire};
 
 /// What a reference names.
@@ -318,8 +318,8 @@ impl Registry {
             tracing::debug!(%error, attempts, ?wait, "the registry is asked again");
         };
         // Where nobody listens, a question waits for nobody: the caller may know another way.
-        let judge = |error: &Error| if error.nobody { Again::Never } else { error.again() };
-        retry(Waits::within(self.retry_for), |_| self.wire.send(request, what), judge, told).await.map_err(
+        let judge = |error: &Error| if error.nobody { RetryDecision::Never } else { error.again() };
+        retry(Backoff::within(self.retry_for), |_| self.wire.send(request, what), judge, told).await.map_err(
             |given_up| Error { message: format!("{}{given_up}", given_up.error.message), ..given_up.error },
         )
     }

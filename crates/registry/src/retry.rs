@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// What follows from a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Again {
+pub enum RetryDecision {
     /// The same would fail the same way.
     Never,
     /// A new login may help, once.
@@ -39,13 +39,13 @@ pub struct Attempt {
 ///
 /// Half of each wait is certain and half is chance, so that many who failed together do not come back together.
 #[derive(Debug, Clone)]
-pub struct Waits {
+pub struct Backoff {
     bound: Duration,
     next: Duration,
     chance: fastrand::Rng,
 }
 
-impl Waits {
+impl Backoff {
     /// Waits that end within `bound` of the first attempt's begin.
     #[must_use]
     pub fn within(bound: Duration) -> Self {
@@ -98,9 +98,9 @@ impl<E> fmt::Display for GivenUp<E> {
 /// # Errors
 /// The last failure.
 pub async fn retry<T, E, F>(
-    mut waits: Waits,
+    mut waits: Backoff,
     mut attempt: impl FnMut(Attempt) -> F,
-    judge: impl Fn(&E) -> Again,
+    judge: impl Fn(&E) -> RetryDecision,
     mut told: impl FnMut(&E, u32, Duration),
 ) -> Result<T, GivenUp<E>>
 where
@@ -114,13 +114,13 @@ where
             Err(error) => error,
         };
         let (wait, asked) = match judge(&error) {
-            Again::Never => (None, None),
-            Again::NewLogin if this.new_login => (None, None),
-            Again::NewLogin => {
+            RetryDecision::Never => (None, None),
+            RetryDecision::NewLogin if this.new_login => (None, None),
+            RetryDecision::NewLogin => {
                 this.new_login = true;
                 (Some(Duration::ZERO), None)
             }
-            Again::Later { asked } => (waits.next(began.elapsed(), asked), asked),
+            RetryDecision::Later { asked } => (waits.next(began.elapsed(), asked), asked),
         };
         let Some(wait) = wait else {
             let asked = asked.filter(|asked| began.elapsed().saturating_add(*asked) > waits.bound);
@@ -136,13 +136,13 @@ where
 mod tests {
     use super::*;
 
-    const LATER: Again = Again::Later { asked: None };
+    const RETRY_LATER: RetryDecision = RetryDecision::Later { asked: None };
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
     fn waits_grow_to_a_limit_and_are_never_the_same_for_two() {
         let all = |seed| {
-            let mut waits = Waits::seeded(Duration::MAX, seed);
+            let mut waits = Backoff::seeded(Duration::MAX, seed);
             (0..12).map(|_| waits.next(Duration::ZERO, None).expect("no bound")).collect::<Vec<_>>()
         };
         assert_eq!(all(1), all(1), "a seed says it all");
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_waited_within_the_bound() {
-        let mut waits = Waits::seeded(MINUTE, 1);
+        let mut waits = Backoff::seeded(MINUTE, 1);
         assert_eq!(waits.next(Duration::ZERO, Some(Duration::from_secs(50))), Some(Duration::from_secs(50)));
         assert_eq!(waits.next(Duration::from_secs(20), Some(Duration::from_secs(50))), None);
         assert_eq!(waits.next(Duration::ZERO, Some(Duration::MAX)), None);
@@ -168,10 +168,12 @@ mod tests {
     }
 
     /// Outcomes in turn; the last one stays.
-    async fn run(outcomes: &[Result<&'static str, Again>]) -> (Result<&'static str, String>, u32, u32) {
+    async fn run(
+        outcomes: &[Result<&'static str, RetryDecision>],
+    ) -> (Result<&'static str, String>, u32, u32) {
         let (mut attempts, mut logins, mut told) = (0, 0, 0);
         let result = retry(
-            Waits::seeded(MINUTE, 1),
+            Backoff::seeded(MINUTE, 1),
             |attempt| {
                 attempts = attempt.number;
                 logins += u32::from(attempt.new_login);
@@ -194,18 +196,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_met_as_it_is_judged() {
-        let asked = |seconds| Again::Later { asked: Some(Duration::from_secs(seconds)) };
+        let asked = |seconds| RetryDecision::Later { asked: Some(Duration::from_secs(seconds)) };
         let too_long = ", after 2 attempts, and asks to wait 61 seconds, which is too long";
         for (outcomes, expect, attempts, logins) in [
             (vec![Ok("d")], Ok("d"), 1, 0),
-            (vec![Err(LATER), Err(LATER), Ok("d")], Ok("d"), 3, 0),
-            (vec![Err(Again::Never), Ok("d")], Err(""), 1, 0),
-            (vec![Err(LATER), Err(Again::Never)], Err(", after 2 attempts"), 2, 0),
-            (vec![Err(Again::NewLogin), Ok("d")], Ok("d"), 2, 1),
-            (vec![Err(Again::NewLogin), Err(LATER), Ok("d")], Ok("d"), 3, 2),
-            (vec![Err(Again::NewLogin), Err(LATER), Err(Again::NewLogin)], Err(", after 3 attempts"), 3, 2),
+            (vec![Err(RETRY_LATER), Err(RETRY_LATER), Ok("d")], Ok("d"), 3, 0),
+            (vec![Err(RetryDecision::Never), Ok("d")], Err(""), 1, 0),
+            (vec![Err(RETRY_LATER), Err(RetryDecision::Never)], Err(", after 2 attempts"), 2, 0),
+            (vec![Err(RetryDecision::NewLogin), Ok("d")], Ok("d"), 2, 1),
+            (vec![Err(RetryDecision::NewLogin), Err(RETRY_LATER), Ok("d")], Ok("d"), 3, 2),
+            (
+                vec![Err(RetryDecision::NewLogin), Err(RETRY_LATER), Err(RetryDecision::NewLogin)],
+                Err(", after 3 attempts"),
+                3,
+                2,
+            ),
             (vec![Err(asked(59)), Ok("d")], Ok("d"), 2, 0),
-            (vec![Err(LATER), Err(asked(61))], Err(too_long), 2, 0),
+            (vec![Err(RETRY_LATER), Err(asked(61))], Err(too_long), 2, 0),
         ] {
             let (result, tried, renewed) = run(&outcomes).await;
             assert_eq!(
@@ -219,7 +226,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_bound_is_the_end() {
         let began = Instant::now();
-        let (result, attempts, _) = run(&[Err(LATER)]).await;
+        let (result, attempts, _) = run(&[Err(RETRY_LATER)]).await;
         assert!(began.elapsed() <= MINUTE && began.elapsed() >= MINUTE / 3, "{:?}", began.elapsed());
         assert!((7..=9).contains(&attempts), "{attempts}");
         assert_eq!(result, Err(format!(", after {attempts} attempts")));

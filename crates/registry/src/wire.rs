@@ -26,7 +26,7 @@ use crate::limits::FAILURE;
 use crate::login::{self, Authorization, Challenge};
 use crate::options::Options;
 use crate::wire::http::{host, root};
-use crate::wire::reach::{Reach, Way};
+use crate::wire::reach::{Endpoints, Scheme};
 
 /// What a login has to allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,7 +90,7 @@ impl Request<'_> {
 /// The way to all registries, with the logins that are still good.
 pub(crate) struct Wire {
     options: Options,
-    reach: Reach,
+    reach: Endpoints,
     challenges: Mutex<BTreeMap<String, Challenge>>,
     credentials: Mutex<BTreeMap<String, Credential>>,
     authorizations: Mutex<BTreeMap<Scope, Authorization>>,
@@ -100,7 +100,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(options: Options) -> Self {
-        let reach = Reach::new(options.config.trust().clone(), options.timeout);
+        let reach = Endpoints::new(options.config.trust().clone(), options.timeout);
         Self {
             options,
             reach,
@@ -176,15 +176,15 @@ impl Wire {
         let other = match &sent {
             _ if known.certain => None,
             // That is how servers of TLS answer those who do not speak it.
-            Ok(response) if known.way == Way::Plain && response.status() == StatusCode::BAD_REQUEST => {
-                Some(Way::Unchecked)
+            Ok(response) if known.way == Scheme::Plain && response.status() == StatusCode::BAD_REQUEST => {
+                Some(Scheme::Unchecked)
             }
             Ok(_) => {
                 self.reach.settle(host, known.way);
                 None
             }
-            Err(cause) if known.way == Way::Unchecked && cause.is_connect() && !cause.is_timeout() => {
-                Some(Way::Plain)
+            Err(cause) if known.way == Scheme::Unchecked && cause.is_connect() && !cause.is_timeout() => {
+                Some(Scheme::Plain)
             }
             Err(_) => None,
         };
@@ -202,7 +202,7 @@ impl Wire {
         &self,
         request: &Request<'_>,
         authorization: Option<&Authorization>,
-        way: Way,
+        way: Scheme,
     ) -> Result<RequestBuilder, Error> {
         let host = host(&request.image.registry);
         let repository = format!("/v2/{}/", request.image.repository);

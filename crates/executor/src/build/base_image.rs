@@ -7,10 +7,10 @@
 use plan::{Build, Plan, Reference, Role};
 
 use crate::engine::{Engine, EngineError, LocalImage};
-use crate::preflight::Prepared;
+use crate::preflight::Resolved;
 
 /// An image that a stage stands on.
-pub(crate) struct StoodOn<'a> {
+pub(crate) struct StageBase<'a> {
     pub reference: &'a Reference,
     /// What stands in the Dockerfile.
     exact: String,
@@ -18,7 +18,7 @@ pub(crate) struct StoodOn<'a> {
 }
 
 /// The layer that the last stage stands on, where it has no digest.
-pub(crate) struct Base {
+pub(crate) struct BaseImage {
     /// `target:version`
     pub layer: String,
     pub id: String,
@@ -29,26 +29,31 @@ pub(crate) struct Base {
 pub(crate) async fn look<'a>(
     plan: &Plan,
     build: &'a Build,
-    prepared: &Prepared,
+    prepared: &Resolved,
     engine: &Engine,
-) -> Result<Vec<StoodOn<'a>>, EngineError> {
+) -> Result<Vec<StageBase<'a>>, EngineError> {
     let mut all = Vec::new();
     for reference in build.references.iter().filter(|reference| reference.role.is_base_image()) {
         let Some(exact) = prepared.exact(plan, reference, engine) else { continue };
         let Some(image) = engine.inspect(&exact).await? else { continue };
-        all.push(StoodOn { reference, exact, image });
+        all.push(StageBase { reference, exact, image });
     }
     Ok(all)
 }
 
 /// The base whose id has to tell it.
-pub(crate) fn base(plan: &Plan, build: &Build, prepared: &Prepared, all: &[StoodOn<'_>]) -> Option<Base> {
+pub(crate) fn base(
+    plan: &Plan,
+    build: &Build,
+    prepared: &Resolved,
+    all: &[StageBase<'_>],
+) -> Option<BaseImage> {
     let layer = prepared.base_without_digest(plan, build)?;
-    let StoodOn { exact, image, .. } = all.iter().find(|one| one.reference.role == Role::Base)?;
-    Some(Base { layer, id: image.id.clone(), exact: exact.clone() })
+    let StageBase { exact, image, .. } = all.iter().find(|one| one.reference.role == Role::Base)?;
+    Some(BaseImage { layer, id: image.id.clone(), exact: exact.clone() })
 }
 
-impl Base {
+impl BaseImage {
     /// Whether its name shows it still.
     pub(crate) async fn is_there(&self, engine: &Engine) -> Result<bool, EngineError> {
         Ok(engine.inspect(&self.exact).await?.is_some_and(|image| image.id == self.id))

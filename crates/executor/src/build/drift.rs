@@ -13,11 +13,11 @@ use plan::label::{self, Field};
 use plan::{Build, ImageName, Kind, Plan, Reason, Role, Target, trail};
 use registry::Registry;
 
-use crate::build::progress::Heard;
-use crate::build::{BuildFailure, Told};
+use crate::build::progress::ProgressEvent;
+use crate::build::{BuildFailure, BuildUpdate};
 use crate::engine::Engine;
-use crate::image_reader::{Image, Reader, Whence};
-use crate::preflight::Prepared;
+use crate::image_reader::{Image, ImageSource, Reader};
+use crate::preflight::Resolved;
 use crate::run::error::RunError;
 use crate::run::options::{Drift, Options};
 use crate::run::result::Failure;
@@ -26,9 +26,9 @@ use crate::run::result::Failure;
 const NAMED: usize = 5;
 
 /// What looks at packages in one run.
-pub(crate) struct Watch<'a> {
+pub(crate) struct DriftCheck<'a> {
     plan: &'a Plan,
-    prepared: &'a Prepared,
+    prepared: &'a Resolved,
     engine: &'a Engine,
     reader: Reader,
     options: &'a Options,
@@ -36,7 +36,7 @@ pub(crate) struct Watch<'a> {
 }
 
 /// What moved in one image.
-struct Moved {
+struct PackageChanges {
     /// Since the one that the moving tag shows.
     all: Vec<Move>,
     /// Of that, what its parent did not bring.
@@ -47,11 +47,11 @@ struct Moved {
     beyond: Option<Unread>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> DriftCheck<'a> {
     pub(crate) fn new(
         options: &'a Options,
         plan: &'a Plan,
-        prepared: &'a Prepared,
+        prepared: &'a Resolved,
         engine: &'a Engine,
         registry: &Registry,
     ) -> Self {
@@ -65,7 +65,7 @@ impl<'a> Watch<'a> {
         &self,
         position: usize,
         image: &str,
-        tell: &mut (dyn FnMut(Told) + Send),
+        tell: &mut (dyn FnMut(BuildUpdate) + Send),
     ) -> Result<(), BuildFailure> {
         if self.options.drift == Drift::Ignore {
             return Ok(());
@@ -84,7 +84,10 @@ impl<'a> Watch<'a> {
             Ok(None) => return Ok(()),
             Err(message) if forbidden => return untold(&message),
             Err(message) => {
-                tell(Told::Notice(format!("{}: what moved in it cannot be told: {message}", build.id)));
+                tell(BuildUpdate::Notice(format!(
+                    "{}: what moved in it cannot be told: {message}",
+                    build.id
+                )));
                 return Ok(());
             }
         };
@@ -92,10 +95,13 @@ impl<'a> Watch<'a> {
             return untold(&format!("/{path} is not read: {why}"));
         }
         for record in unread(&moved.unread) {
-            tell(Told::Notice(format!("{}: whether packages moved cannot be told from {record}", build.id)));
+            tell(BuildUpdate::Notice(format!(
+                "{}: whether packages moved cannot be told from {record}",
+                build.id
+            )));
         }
         for one in &moved.all {
-            tell(Told::Heard(Heard::Line(format!("moved: {}", words(one)))));
+            tell(BuildUpdate::Progress(ProgressEvent::Line(format!("moved: {}", words(one)))));
         }
         let verdict = match moved.own.is_empty() || !forbidden {
             true => Ok(()),
@@ -113,7 +119,7 @@ impl<'a> Watch<'a> {
     }
 
     /// [`Self::look`], in bounded time: images are read as fast as registries give them, and unpack to what strangers wrote.
-    async fn look_in_time(&self, build: &Build, image: &str) -> Result<Option<Moved>, String> {
+    async fn look_in_time(&self, build: &Build, image: &str) -> Result<Option<PackageChanges>, String> {
         let bound = self.options.read_timeout;
         match tokio::time::timeout(bound, self.look(build, image)).await {
             Ok(moved) => moved,
@@ -125,12 +131,12 @@ impl<'a> Watch<'a> {
         }
     }
 
-    async fn look(&self, build: &Build, image: &str) -> Result<Option<Moved>, String> {
+    async fn look(&self, build: &Build, image: &str) -> Result<Option<PackageChanges>, String> {
         let told = |error: RunError| error.to_string();
         let Some(old) = self.reader.published(build.moving_tag()).await.map_err(told)? else {
             return Ok(None);
         };
-        let new = self.reader.find(image, Whence::Engine).await.map_err(told)?;
+        let new = self.reader.find(image, ImageSource::Engine).await.map_err(told)?;
         let compared = self.reader.compare(&old, &new).await.map_err(told)?;
         let [before, after] = &compared.contents;
         let all = image_contents::moves(&before.packages, &after.packages);
@@ -142,7 +148,7 @@ impl<'a> Watch<'a> {
             false => self.inherited(build, &old, &new).await.map_err(told)?.into_iter().collect(),
         };
         let own = all.iter().filter(|one| !inherited.contains(one)).cloned().collect();
-        Ok(Some(Moved { all, own, unread, beyond }))
+        Ok(Some(PackageChanges { all, own, unread, beyond }))
     }
 
     /// What moved in the science layer that a build stands on, between the two images that were stood on. Nothing, where the
@@ -196,7 +202,7 @@ impl<'a> Watch<'a> {
             Kind::Compat => label::compat(prefix, Field::From),
         };
         let text = old.configuration.settings.get(&Setting::Label(label))?;
-        let from: trail::From = serde_json::from_str(text).ok()?;
+        let from: trail::BuiltFrom = serde_json::from_str(text).ok()?;
         let tag = from.layers.get(key)?.as_ref()?;
         Some(format!("{}/sci/{target}:{tag}", self.plan.repo))
     }

@@ -12,7 +12,7 @@ const LONGEST: usize = 12;
 
 /// How an engine numbers what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Numbers {
+pub(crate) enum StepNumbering {
     /// BuildKit: in each stage what makes a layer, its base the first.
     Layers,
     /// The classic builder: every instruction of the file; podman: of each stage.
@@ -21,7 +21,12 @@ pub(crate) enum Numbers {
 
 /// The instruction at which a build failed, as far as that is certain. `step` is the last one that was begun or the one
 /// that the engine calls failed, `[stage 2/5] RUN make`.
-pub(crate) fn place(build: &Build, numbers: Numbers, step: Option<&str>, message: &str) -> Option<FailedAt> {
+pub(crate) fn place(
+    build: &Build,
+    numbers: StepNumbering,
+    step: Option<&str>,
+    message: &str,
+) -> Option<FailedAt> {
     let said = || {
         let (_, behind) = message.split_once("building at STEP \"")?;
         by_text(build, behind.split_once("\": ").map_or(behind, |(text, _)| text))
@@ -94,7 +99,7 @@ impl<'a> Step<'a> {
     }
 }
 
-fn by_step<'a>(build: &'a Build, numbers: Numbers, step: &Step<'_>) -> Option<&'a Origin> {
+fn by_step<'a>(build: &'a Build, numbers: StepNumbering, step: &Step<'_>) -> Option<&'a Origin> {
     let stages = stages(build);
     let is_meant = |index: usize, stage: &[&Origin]| match step.stage {
         None => true,
@@ -106,12 +111,12 @@ fn by_step<'a>(build: &'a Build, numbers: Numbers, step: &Step<'_>) -> Option<&'
     };
     let meant = stages.iter().enumerate().filter(|(index, stage)| is_meant(*index, stage));
     let numbered: Vec<&Origin> = match numbers {
-        Numbers::Layers => meant
+        StepNumbering::Layers => meant
             .map(|(_, stage)| stage.iter().copied().filter(|origin| makes_layer(build, origin)).collect())
             .filter(|layers: &Vec<&Origin>| layers.len() == step.of)
             .filter_map(|layers| layers.get(step.number.checked_sub(1)?).copied())
             .collect(),
-        Numbers::Instructions => {
+        StepNumbering::Instructions => {
             let of_stages = meant.filter_map(|(_, stage)| stage.get(step.number.checked_sub(1)?).copied());
             let of_file = step.number.checked_sub(1).and_then(|at| build.origins.get(at));
             let mut found: Vec<&Origin> = of_file.into_iter().chain(of_stages).collect();
@@ -243,7 +248,7 @@ mod tests {
 
     fn check(
         dockerfile: &str,
-        numbers: Numbers,
+        numbers: StepNumbering,
         step: &str,
         message: &str,
         expect: Option<(Option<&str>, u32)>,
@@ -268,7 +273,7 @@ mod tests {
             ("exporting to image", None),
             ("[0/6] RUN x", None),
         ] {
-            check(COMPAT, Numbers::Layers, step, "exit code: 1", expect);
+            check(COMPAT, StepNumbering::Layers, step, "exit code: 1", expect);
         }
         for (step, expect) in [
             ("[build 2/2] RUN make", Some((Some("file"), 2))),
@@ -276,7 +281,7 @@ mod tests {
             ("[linux/arm64 stage-2 3/3] RUN other", Some((Some("file"), 7))),
             ("[stage-2 2/3] COPY --from=next /a /b", Some((Some("file"), 6))),
         ] {
-            check(STAGES, Numbers::Layers, step, "exit code: 1", expect);
+            check(STAGES, StepNumbering::Layers, step, "exit code: 1", expect);
         }
     }
 
@@ -293,7 +298,7 @@ mod tests {
             (STAGES, "[2/3 2/2] RUN make", Some((Some("file"), 4))),
             (STAGES, "[3/3 3/4] RUN other", Some((Some("file"), 7))),
         ] {
-            check(dockerfile, Numbers::Instructions, step, "returned a non-zero code: 1", expect);
+            check(dockerfile, StepNumbering::Instructions, step, "returned a non-zero code: 1", expect);
         }
     }
 
@@ -306,19 +311,19 @@ mod tests {
             ("building at STEP \"RUN make\": while running runtime: exit status 1", Some((Some("web"), 2))),
             ("something else", None),
         ] {
-            check(COMPAT, Numbers::Layers, "exporting", message, expect);
+            check(COMPAT, StepNumbering::Layers, "exporting", message, expect);
         }
         // A name over two lines is one line in what is sent.
         let mut over_lines = build("FROM x/\\\ny\nRUN a\n");
-        assert!(place(&over_lines, Numbers::Layers, None, "parse error line 3: no").is_some());
+        assert!(place(&over_lines, StepNumbering::Layers, None, "parse error line 3: no").is_some());
         over_lines.references[0].span.end += 2;
-        assert_eq!(place(&over_lines, Numbers::Layers, None, "parse error line 3: no"), None);
+        assert_eq!(place(&over_lines, StepNumbering::Layers, None, "parse error line 3: no"), None);
     }
 
     #[test]
     fn a_long_instruction_is_cut() {
         let long = format!("FROM x/y\nRUN a \\\n{}  z\n", "  b \\\n".repeat(40));
-        let place = place(&build(&long), Numbers::Layers, Some("[2/2] RUN a"), "").unwrap();
+        let place = place(&build(&long), StepNumbering::Layers, Some("[2/2] RUN a"), "").unwrap();
         assert_eq!(place.instruction.lines().count(), LONGEST + 1);
         assert!(place.instruction.ends_with("\n…"));
     }

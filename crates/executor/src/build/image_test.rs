@@ -10,11 +10,11 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use plan::{Build, ImageTest, TestAction};
 
-use crate::build::output_buffer::{From, Printed};
-use crate::build::progress::Heard;
-use crate::build::{BuildFailure, Told};
-use crate::cleanup::{Own, Thing};
-use crate::engine::container::{Ended, MEMORY, Wanted};
+use crate::build::output_buffer::{OutputBuffer, OutputStream};
+use crate::build::progress::ProgressEvent;
+use crate::build::{BuildFailure, BuildUpdate};
+use crate::cleanup::{OwnedResources, Resource};
+use crate::engine::container::{ContainerExit, ContainerSpec, MEMORY};
 use crate::engine::{Engine, EngineError, EngineErrorKind};
 use crate::run::result::{Failure, TestResult, seconds};
 
@@ -22,9 +22,9 @@ use crate::run::result::{Failure, TestResult, seconds};
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Where and as what tests are run.
-pub(crate) struct Trial<'a> {
+pub(crate) struct ImageTestRunner<'a> {
     pub engine: &'a Engine,
-    pub own: &'a Own,
+    pub own: &'a OwnedResources,
     pub build: &'a Build,
     /// The position of the build in its plan.
     pub position: usize,
@@ -33,29 +33,29 @@ pub(crate) struct Trial<'a> {
 }
 
 /// How a test failed, apart from the environment's fault.
-enum Verdict {
+enum TestFailure {
     Passed,
     Failed(String),
 }
 
-impl Trial<'_> {
+impl ImageTestRunner<'_> {
     /// Runs every test of the build in an image, also when one failed, so that all that is wrong is told at once.
     pub(crate) async fn run(
         &self,
         image: &str,
-        tell: &mut (dyn FnMut(Told) + Send),
+        tell: &mut (dyn FnMut(BuildUpdate) + Send),
     ) -> Result<(), BuildFailure> {
         let mut failed = Vec::new();
         for (number, test) in self.build.tests.iter().enumerate() {
             let (title, began) = (test.title(), Instant::now());
-            tell(Told::TestStarted(title.clone()));
+            tell(BuildUpdate::TestStarted(title.clone()));
             let ended = self.one(image, number, test, tell).await;
             let error = match &ended {
-                Ok(Verdict::Passed) => None,
-                Ok(Verdict::Failed(why)) => Some(why.clone()),
+                Ok(TestFailure::Passed) => None,
+                Ok(TestFailure::Failed(why)) => Some(why.clone()),
                 Err(error) => Some(error.message.clone()),
             };
-            tell(Told::TestFinished(TestResult {
+            tell(BuildUpdate::TestFinished(TestResult {
                 test: title.clone(),
                 layer: test.layer.clone(),
                 passed: error.is_none(),
@@ -85,15 +85,15 @@ impl Trial<'_> {
         image: &str,
         number: usize,
         test: &ImageTest,
-        tell: &mut (dyn FnMut(Told) + Send),
-    ) -> Result<Verdict, EngineError> {
+        tell: &mut (dyn FnMut(BuildUpdate) + Send),
+    ) -> Result<TestFailure, EngineError> {
         let number = format!("{}-{number}", self.position);
         let script = format!("image-builder-test-{number}");
         let command = match &test.action {
             TestAction::Run(words) => words.clone(),
             TestAction::Script { .. } => vec![format!("/{script}")],
         };
-        let wanted = Wanted {
+        let wanted = ContainerSpec {
             image,
             mark: &self.own.mark,
             number: &number,
@@ -102,7 +102,7 @@ impl Trial<'_> {
             user: test.user.as_deref(),
             environment: if test.network { self.proxies.clone() } else { Vec::new() },
         };
-        let noted = Thing::Container(wanted.name());
+        let noted = Resource::Container(wanted.name());
         self.own.note(noted.clone());
         let container = self.engine.create(&wanted).await?;
         let ended = self.in_container(&container, &script, test, tell).await;
@@ -118,8 +118,8 @@ impl Trial<'_> {
         container: &str,
         script: &str,
         test: &ImageTest,
-        tell: &mut (dyn FnMut(Told) + Send),
-    ) -> Result<Verdict, EngineError> {
+        tell: &mut (dyn FnMut(BuildUpdate) + Send),
+    ) -> Result<TestFailure, EngineError> {
         if let TestAction::Script { text, .. } = &test.action {
             self.engine.put(container, script, text).await?;
         }
@@ -132,14 +132,14 @@ impl Trial<'_> {
                 | EngineErrorKind::Platform
                 | EngineErrorKind::Rest => Err(error),
                 EngineErrorKind::NotFound | EngineErrorKind::Failed => {
-                    Ok(Verdict::Failed(format!("it cannot be started: {}", error.message)))
+                    Ok(TestFailure::Failed(format!("it cannot be started: {}", error.message)))
                 }
             };
         }
         let limit = Duration::from_secs(test.timeout);
-        let mut printed = Printed::default();
+        let mut printed = OutputBuffer::default();
         let mut told = |lines: Vec<String>| {
-            lines.into_iter().for_each(|line| tell(Told::Heard(Heard::Line(line))));
+            lines.into_iter().for_each(|line| tell(BuildUpdate::Progress(ProgressEvent::Line(line))));
         };
         let ended =
             tokio::time::timeout(limit, self.follow(container, output, &mut printed, &mut told)).await;
@@ -148,9 +148,11 @@ impl Trial<'_> {
         match ended {
             Err(_) => {
                 let limit = humantime::format_duration(limit);
-                Ok(Verdict::Failed(format!("it did not end within {limit}, and was ended")))
+                Ok(TestFailure::Failed(format!("it did not end within {limit}, and was ended")))
             }
-            Ok(_) if endless => Ok(Verdict::Failed("it printed more than 64 MiB, and was ended".to_owned())),
+            Ok(_) if endless => {
+                Ok(TestFailure::Failed("it printed more than 64 MiB, and was ended".to_owned()))
+            }
             Ok(Ok(ended)) => Ok(verdict(ended)),
             Ok(Err(error)) => Err(error),
         }
@@ -161,10 +163,10 @@ impl Trial<'_> {
         &self,
         container: &str,
         mut output: BoxStream<'static, Result<LogOutput, EngineError>>,
-        printed: &mut Printed,
+        printed: &mut OutputBuffer,
         told: &mut (dyn FnMut(Vec<String>) + Send),
-    ) -> Result<Ended, EngineError> {
-        const NOT_YET: Ended = Ended { code: -1, out_of_memory: false };
+    ) -> Result<ContainerExit, EngineError> {
+        const NOT_YET: ContainerExit = ContainerExit { code: -1, out_of_memory: false };
         let mut wait = std::pin::pin!(self.engine.wait(container));
         let mut ended = None;
         let last_words = tokio::time::sleep(Duration::MAX);
@@ -175,10 +177,10 @@ impl Trial<'_> {
                 piece = output.next(), if open => match piece {
                     Some(Ok(piece)) => {
                         let (from, bytes) = match &piece {
-                            LogOutput::StdErr { message } => (From::Stderr, message),
+                            LogOutput::StdErr { message } => (OutputStream::Stderr, message),
                             LogOutput::StdOut { message }
                             | LogOutput::StdIn { message }
-                            | LogOutput::Console { message } => (From::Stdout, message),
+                            | LogOutput::Console { message } => (OutputStream::Stdout, message),
                         };
                         told(printed.take(from, bytes));
                         if printed.is_endless() {
@@ -201,24 +203,24 @@ impl Trial<'_> {
     }
 }
 
-fn verdict(ended: Ended) -> Verdict {
+fn verdict(ended: ContainerExit) -> TestFailure {
     let text = match ended {
-        Ended { out_of_memory: true, .. } => {
+        ContainerExit { out_of_memory: true, .. } => {
             format!("its memory was used up ({} GiB), and a process of it was killed", MEMORY >> 30)
         }
-        Ended { code: 0, .. } => return Verdict::Passed,
-        Ended { code: 126, .. } => "it exited with 126: a program cannot be executed".to_owned(),
-        Ended { code: 127, .. } => "it exited with 127: a program was not found".to_owned(),
-        Ended { code: code @ 129..=192, .. } => {
+        ContainerExit { code: 0, .. } => return TestFailure::Passed,
+        ContainerExit { code: 126, .. } => "it exited with 126: a program cannot be executed".to_owned(),
+        ContainerExit { code: 127, .. } => "it exited with 127: a program was not found".to_owned(),
+        ContainerExit { code: code @ 129..=192, .. } => {
             let signal = code - 128;
             match signal_name(signal) {
                 Some(name) => format!("it exited with {code}: signal {signal} ({name})"),
                 None => format!("it exited with {code}: signal {signal}"),
             }
         }
-        Ended { code, .. } => format!("it exited with {code}"),
+        ContainerExit { code, .. } => format!("it exited with {code}"),
     };
-    Verdict::Failed(text)
+    TestFailure::Failed(text)
 }
 
 /// The names of signal(7) that end programs.
@@ -249,9 +251,9 @@ mod tests {
 
     #[test]
     fn an_end_is_told_in_words() {
-        let told = |code, out_of_memory| match verdict(Ended { code, out_of_memory }) {
-            Verdict::Passed => "passed".to_owned(),
-            Verdict::Failed(why) => why,
+        let told = |code, out_of_memory| match verdict(ContainerExit { code, out_of_memory }) {
+            TestFailure::Passed => "passed".to_owned(),
+            TestFailure::Failed(why) => why,
         };
         for (code, out_of_memory, expect) in [
             (0, false, "passed"),

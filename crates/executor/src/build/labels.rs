@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use plan::label::{self, Field, oci};
-pub(crate) use plan::trail::From;
+pub(crate) use plan::trail::BuiltFrom;
 use plan::{Build, Kind};
 
 /// Labels of one image take no more than this, keys and values together: more makes the engine's requests and
@@ -14,14 +14,14 @@ pub(crate) const MAX_BYTES: usize = 16 * 1024;
 
 /// The moment that labels tell: a clock's, or `SOURCE_DATE_EPOCH`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Moment {
+pub(crate) struct Timestamp {
     /// Milliseconds since 1970.
     millis: i64,
     /// Whether a fraction is shown.
     fraction: bool,
 }
 
-impl Moment {
+impl Timestamp {
     pub(crate) fn from_epoch(seconds: i64) -> Self {
         Self { millis: seconds.saturating_mul(1000), fraction: false }
     }
@@ -50,7 +50,7 @@ impl Moment {
 
 /// What the last stage stands on, as far as it is known.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Base<'a> {
+pub(crate) struct KnownBase<'a> {
     /// Where it is not the plan's name for it.
     pub name: Option<&'a str>,
     pub digest: Option<&'a str>,
@@ -60,9 +60,9 @@ pub(crate) struct Base<'a> {
 pub(crate) fn complete(
     build: &Build,
     prefix: &str,
-    from: &From,
-    base: Base<'_>,
-    moment: Moment,
+    from: &BuiltFrom,
+    base: KnownBase<'_>,
+    moment: Timestamp,
 ) -> BTreeMap<String, String> {
     let key = |field| match build.kind {
         Kind::Science => label::science(prefix, &build.target, field),
@@ -219,24 +219,24 @@ mod tests {
 
     #[test]
     fn moments_are_told_in_both_forms() {
-        let epoch = Moment::from_epoch(1_700_000_000);
+        let epoch = Timestamp::from_epoch(1_700_000_000);
         assert_eq!((epoch.unix(), epoch.rfc3339()), ("1700000000".into(), "2023-11-14T22:13:20Z".into()));
         let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_700_000_000_042);
-        let clock = Moment::from_clock(time);
+        let clock = Timestamp::from_clock(time);
         assert_eq!((clock.unix(), clock.rfc3339()), ("1700000000.042".into(), "2023-11-14T22:13:20Z".into()));
-        assert_eq!(Moment::from_epoch(i64::MAX).rfc3339(), "9999-12-31T23:59:59Z");
-        assert_eq!(Moment::from_epoch(-1).rfc3339(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp::from_epoch(i64::MAX).rfc3339(), "9999-12-31T23:59:59Z");
+        assert_eq!(Timestamp::from_epoch(-1).rfc3339(), "1970-01-01T00:00:00Z");
     }
 
     #[test]
     fn the_from_label_has_its_documented_form() {
-        let mut from = From::default();
+        let mut from = BuiltFrom::default();
         from.layers.insert("nist-basic:1.0".into(), Some("1.0-41-0a1b2c3".into()));
         from.images.insert("docker.io/library/debian:12".into(), None);
         assert_eq!(
             serde_json::to_string(&from).unwrap(),
             r#"{"layers":{"nist-basic:1.0":"1.0-41-0a1b2c3"},"images":{"docker.io/library/debian:12":null}}"#
         );
-        assert_eq!(serde_json::from_str::<From>("{\"future\":1}").unwrap(), From::default());
+        assert_eq!(serde_json::from_str::<BuiltFrom>("{\"future\":1}").unwrap(), BuiltFrom::default());
     }
 }

@@ -27,16 +27,16 @@ use registry::Credential;
 
 use crate::build::context::filesync::{self, Source};
 use crate::build::context::{ContextError, ContextStream, Generated};
-use crate::build::failure_location::Numbers;
-use crate::build::labels::Moment;
-use crate::build::progress::{Heard, Progress};
+use crate::build::failure_location::StepNumbering;
+use crate::build::labels::Timestamp;
+use crate::build::progress::{Progress, ProgressEvent};
 use crate::build::session::Session;
 use crate::engine::platform;
 use crate::engine::{
     Builder, Engine, EngineError, EngineErrorKind, Flavour, Shown, docker_credentials, is_full, login_key,
 };
-use crate::preflight::Prepared;
-use crate::push::image_size::Weight;
+use crate::preflight::Resolved;
+use crate::push::image_size::ImageSize;
 use crate::run::options::Options;
 use crate::run::result::{Comparison, FailedAt, Failure, TestResult, Within};
 
@@ -48,7 +48,7 @@ const TRIES: usize = 3;
 
 /// An image that has both of its tags.
 #[derive(Debug, Clone)]
-pub(crate) struct Made {
+pub(crate) struct BuiltImage {
     pub image_id: String,
     pub size: Option<u64>,
     /// Whether an earlier run made it.
@@ -66,8 +66,8 @@ pub(crate) struct BuildFailure {
 
 /// What a build tells while it runs.
 #[derive(Debug)]
-pub(crate) enum Told {
-    Heard(Heard),
+pub(crate) enum BuildUpdate {
+    Progress(ProgressEvent),
     Sent(u64),
     /// Something worth a look that stops nothing.
     Notice(String),
@@ -81,21 +81,21 @@ pub(crate) enum Told {
 }
 
 /// All that an image is made from.
-pub(crate) struct Job<'a> {
+pub(crate) struct BuildJob<'a> {
     pub plan: &'a Plan,
     pub build: &'a Build,
     pub context: &'a Context,
     pub options: &'a Options,
-    pub prepared: &'a Prepared,
+    pub prepared: &'a Resolved,
     pub engine: &'a Engine,
 }
 
 /// Makes one image under a name that nobody else looks for; returns its id. Ends within `--build-timeout`, with all
 /// that it waits for: what it stands on is pulled, its context sent, and it may have to be built again.
 pub(crate) async fn build(
-    job: &Job<'_>,
+    job: &BuildJob<'_>,
     name: &str,
-    tell: &mut (dyn FnMut(Told) + Send),
+    tell: &mut (dyn FnMut(BuildUpdate) + Send),
 ) -> Result<String, BuildFailure> {
     let limit = job.options.build_timeout;
     // What nobody listens to any more ends on the engine.
@@ -104,11 +104,11 @@ pub(crate) async fn build(
 }
 
 async fn make(
-    job: &Job<'_>,
+    job: &BuildJob<'_>,
     name: &str,
-    tell: &mut (dyn FnMut(Told) + Send),
+    tell: &mut (dyn FnMut(BuildUpdate) + Send),
 ) -> Result<String, BuildFailure> {
-    let Job { context, options, engine, .. } = job;
+    let BuildJob { context, options, engine, .. } = job;
     if engine.flavour == Flavour::Podman
         && let Some((path, target)) = context::link_that_leaves(context)
     {
@@ -128,14 +128,14 @@ async fn make(
                 let message = format!("{triggers} (--allow-onbuild builds on it all the same)");
                 return Err(BuildFailure { failure: Failure::Build, message });
             }
-            tell(Told::Notice(format!("{}: {triggers}", job.build.id)));
+            tell(BuildUpdate::Notice(format!("{}: {triggers}", job.build.id)));
         }
         let base = base_image::base(job.plan, job.build, job.prepared, &all);
-        let request = Request::new(job, name, &exact, base.as_ref())?;
+        let request = BuildRequest::new(job, name, &exact, base.as_ref())?;
         let image_id = request.send(job, Context::clone(context), tell).await?;
         match base {
             Some(base) if !base.is_there(engine).await.map_err(engine_failure)? => {
-                tell(Told::Notice(format!(
+                tell(BuildUpdate::Notice(format!(
                     "{}: somebody else built {} on this engine meanwhile; it is built again, on that",
                     job.build.id, base.layer
                 )));
@@ -159,7 +159,7 @@ pub(crate) async fn publish_locally(
     image_id: &str,
     engine: &Engine,
     is_pushed: bool,
-) -> Result<Made, BuildFailure> {
+) -> Result<BuiltImage, BuildFailure> {
     // It is for people only: an engine that cannot tell it is no reason to fail.
     let earlier = if is_pushed { None } else { engine.inspect(build.moving_tag()).await.ok() };
     for tag in &build.tags {
@@ -167,10 +167,10 @@ pub(crate) async fn publish_locally(
     }
     match engine.inspect(build.build_tag()).await.map_err(engine_failure)? {
         Some(local) => {
-            let earlier = earlier.map(|earlier| earlier.as_ref().and_then(Weight::unpacked));
-            let compared = earlier.zip(Weight::unpacked(&local));
+            let earlier = earlier.map(|earlier| earlier.as_ref().and_then(ImageSize::unpacked));
+            let compared = earlier.zip(ImageSize::unpacked(&local));
             let compared = compared.map(|(earlier, new)| new.beside(earlier.as_ref(), Within::Engine));
-            Ok(Made { image_id: local.id, size: local.size, resumed: false, compared })
+            Ok(BuiltImage { image_id: local.id, size: local.size, resumed: false, compared })
         }
         None => Err(BuildFailure {
             failure: Failure::Environment,
@@ -185,7 +185,7 @@ pub(crate) fn engine_failure(error: EngineError) -> BuildFailure {
 }
 
 /// All that is sent besides the context.
-struct Request {
+struct BuildRequest {
     tag: String,
     dockerfile: String,
     mtime: i64,
@@ -198,7 +198,7 @@ struct Request {
 }
 
 /// The image that stands in the Dockerfile for a reference.
-struct Exact {
+struct ExactImage {
     span: Span,
     role: Role,
     name: String,
@@ -209,13 +209,13 @@ struct Exact {
 }
 
 /// What stands in the Dockerfile for what the plan refers to.
-fn exact(job: &Job<'_>) -> Vec<Exact> {
+fn exact(job: &BuildJob<'_>) -> Vec<ExactImage> {
     let exact = |reference: &plan::Reference| {
         let name = job.prepared.exact(job.plan, reference, job.engine)?;
         let image = plan::ImageName::parse(&name).ok().filter(|image| image.digest.is_some());
         let host = image.map(|image| image.registry);
         let platform = platform::of(job.plan, job.build, reference, &job.engine.platform);
-        Some(Exact { span: reference.span, role: reference.role, name, host, platform })
+        Some(ExactImage { span: reference.span, role: reference.role, name, host, platform })
     };
     job.build.references.iter().filter_map(exact).collect()
 }
@@ -224,12 +224,12 @@ fn exact(job: &Job<'_>) -> Vec<Exact> {
 /// builders also know fewer ways to log in than its pull does: what needs a login is fetched before, and found by
 /// its digest then.
 async fn fetch(
-    job: &Job<'_>,
-    exact: &[Exact],
-    tell: &mut (dyn FnMut(Told) + Send),
+    job: &BuildJob<'_>,
+    exact: &[ExactImage],
+    tell: &mut (dyn FnMut(BuildUpdate) + Send),
 ) -> Result<(), EngineError> {
-    let Job { options, prepared, engine, plan, .. } = *job;
-    for Exact { name, host, role, platform, .. } in exact {
+    let BuildJob { options, prepared, engine, plan, .. } = *job;
+    for ExactImage { name, host, role, platform, .. } in exact {
         let Some(host) = host else { continue };
         let login = prepared.logins.get(host).unwrap_or(&Credential::Anonymous);
         if !role.is_base_image() && *login == Credential::Anonymous {
@@ -239,7 +239,7 @@ async fn fetch(
         let foreign = wanted != engine.platform;
         let mut local = engine.inspect(name).await?;
         if !local.as_ref().is_some_and(|local| !foreign || platform::serves(&local.platform, wanted)) {
-            tell(Told::Heard(Heard::Step { name: format!("fetch {name}"), cached: false }));
+            tell(BuildUpdate::Progress(ProgressEvent::Step { name: format!("fetch {name}"), cached: false }));
             let platform = foreign.then_some(wanted);
             if let Err(error) = engine.pull(name, login, platform, options.idle_timeout).await {
                 let is_lacking = is_for_others(&error.message);
@@ -273,22 +273,22 @@ fn lacking(name: &str, wanted: &str, why: &str) -> EngineError {
     EngineError::new(EngineErrorKind::Platform, format!("{message}; {help}"))
 }
 
-impl Request {
+impl BuildRequest {
     fn new(
-        job: &Job<'_>,
+        job: &BuildJob<'_>,
         name: &str,
-        exact: &[Exact],
-        without_digest: Option<&base_image::Base>,
+        exact: &[ExactImage],
+        without_digest: Option<&base_image::BaseImage>,
     ) -> Result<Self, BuildFailure> {
-        let Job { plan, build, options, prepared, engine, .. } = *job;
+        let BuildJob { plan, build, options, prepared, engine, .. } = *job;
         let moment = options
             .source_date_epoch
-            .map_or_else(|| Moment::from_clock(SystemTime::now()), Moment::from_epoch);
+            .map_or_else(|| Timestamp::from_clock(SystemTime::now()), Timestamp::from_epoch);
         let mut from = prepared.from(plan, build);
-        if let Some(base_image::Base { layer, id, .. }) = without_digest {
+        if let Some(base_image::BaseImage { layer, id, .. }) = without_digest {
             from.note_id(layer.clone(), id.clone());
         }
-        let base = labels::Base { name: prepared.base_name(build), digest: prepared.base_digest(build) };
+        let base = labels::KnownBase { name: prepared.base_name(build), digest: prepared.base_digest(build) };
         let labels = labels::complete(build, &plan.label_prefix, &from, base, moment);
         let replacements: Vec<_> = exact.iter().map(|exact| (exact.span, exact.name.clone())).collect();
         let text = dockerfile::replace(&build.dockerfile, &replacements)
@@ -324,9 +324,9 @@ impl Request {
 
     async fn send(
         &self,
-        job: &Job<'_>,
+        job: &BuildJob<'_>,
         context: Context,
-        tell: &mut (dyn FnMut(Told) + Send),
+        tell: &mut (dyn FnMut(BuildUpdate) + Send),
     ) -> Result<String, BuildFailure> {
         let (engine, run) = (job.engine, job.options);
         let map = |pairs: &BTreeMap<String, String>| pairs.clone().into_iter().collect::<HashMap<_, _>>();
@@ -348,7 +348,7 @@ impl Request {
                 let session = opened.await.map_err(engine_failure)?;
                 options =
                     options.session(&session.id).remote("client-session").dockerfile(filesync::DOCKERFILE);
-                (sent, Supply::Fetched(session, source), None, bollard::body_full(Bytes::new()))
+                (sent, ContextSource::Fetched(session, source), None, bollard::body_full(Bytes::new()))
             }
             Builder::Classic => {
                 let dockerfile = Generated::new(self.dockerfile.clone(), &context);
@@ -357,7 +357,7 @@ impl Request {
                     context::stream(context, dockerfile, self.mtime);
                 let body = futures_util::stream::poll_fn(move |cx| chunks.poll_recv(cx));
                 let credentials = Some(self.credentials.clone());
-                (sent, Supply::Tar(end), credentials, bollard::body_try_stream(body))
+                (sent, ContextSource::Tar(end), credentials, bollard::body_try_stream(body))
             }
         };
         let answers = engine.long.build_image(options.build(), credentials, Some(body));
@@ -369,17 +369,17 @@ impl Request {
             }
             ended => ended,
         };
-        tell(Told::Sent(sent.load(Ordering::Relaxed)));
+        tell(BuildUpdate::Sent(sent.load(Ordering::Relaxed)));
         for heard in progress.rest() {
-            tell(Told::Heard(heard));
+            tell(BuildUpdate::Progress(heard));
         }
         if let Err(error) = &ended {
             let numbers = match engine.builder {
-                Builder::BuildKit => Numbers::Layers,
-                Builder::Classic => Numbers::Instructions,
+                Builder::BuildKit => StepNumbering::Layers,
+                Builder::Classic => StepNumbering::Instructions,
             };
             let place = failure_location::place(job.build, numbers, progress.failing(), &error.message);
-            place.into_iter().for_each(|place| tell(Told::FailedAt(place)));
+            place.into_iter().for_each(|place| tell(BuildUpdate::FailedAt(place)));
         }
         // The answers are dropped, and with them a body: the context has ended, or ends now.
         supply.end().await?;
@@ -388,12 +388,12 @@ impl Request {
 }
 
 /// Where a builder has its context from.
-enum Supply {
+enum ContextSource {
     Tar(tokio::task::JoinHandle<Result<(), ContextError>>),
     Fetched(Session, Arc<Source>),
 }
 
-impl Supply {
+impl ContextSource {
     /// Why the context was not handed over, unless the engine only wanted no more of it.
     async fn end(self) -> Result<(), BuildFailure> {
         let environment = |message| BuildFailure { failure: Failure::Environment, message };
@@ -429,7 +429,7 @@ async fn listen(
     sent: &AtomicU64,
     idle: Duration,
     progress: &mut Progress,
-    tell: &mut (dyn FnMut(Told) + Send),
+    tell: &mut (dyn FnMut(BuildUpdate) + Send),
 ) -> Result<(), EngineError> {
     let mut answers = std::pin::pin!(answers);
     let mut tick = tokio::time::interval(TICK.min(idle));
@@ -445,7 +445,7 @@ async fn listen(
                 let now = sent.load(Ordering::Relaxed);
                 if now != last_sent {
                     last_sent = now;
-                    tell(Told::Sent(now));
+                    tell(BuildUpdate::Sent(now));
                 }
                 let mut info = answer.map_err(|error| last.explain(error.into()))?;
                 if let Some(error) = info.error_detail.take() {
@@ -454,7 +454,7 @@ async fn listen(
                 }
                 for heard in progress.hear(info) {
                     last.hear(&heard);
-                    tell(Told::Heard(heard));
+                    tell(BuildUpdate::Progress(heard));
                 }
             }
             _ = tick.tick() => {
@@ -462,7 +462,7 @@ async fn listen(
                 if now != last_sent {
                     last_sent = now;
                     last_moved = Instant::now();
-                    tell(Told::Sent(now));
+                    tell(BuildUpdate::Sent(now));
                 } else if last_moved.elapsed() > idle {
                     return Err(EngineError::silent(idle));
                 }
@@ -482,8 +482,8 @@ impl LastLines {
     /// As many lines later a full disk is no reason any more.
     const COUNT: usize = 20;
 
-    fn hear(&mut self, heard: &Heard) {
-        if let Heard::Line(line) = heard {
+    fn hear(&mut self, heard: &ProgressEvent) {
+        if let ProgressEvent::Line(line) = heard {
             self.since_full = if is_full(line) { Some(0) } else { self.since_full.map(|lines| lines + 1) };
         }
     }
@@ -503,13 +503,16 @@ impl LastLines {
 /// # Errors
 /// Why there is no image.
 #[cfg(feature = "fuzzing")]
-pub(crate) async fn answer(engine: &bollard::Docker, told: &mut Vec<Heard>) -> Result<String, BuildFailure> {
+pub(crate) async fn answer(
+    engine: &bollard::Docker,
+    told: &mut Vec<ProgressEvent>,
+) -> Result<String, BuildFailure> {
     let options = BuildImageOptionsBuilder::default().t("x").build();
     let context = bollard::body_full(bytes::Bytes::new());
     let answers = engine.build_image(options, None, Some(context));
     let mut progress = Progress::default();
     let mut tell = |one| {
-        if let Told::Heard(heard) = one {
+        if let BuildUpdate::Progress(heard) = one {
             told.push(heard);
         }
     };

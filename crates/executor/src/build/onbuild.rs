@@ -3,12 +3,12 @@
 
 use plan::Target;
 
-use crate::build::base_image::StoodOn;
+use crate::build::base_image::StageBase;
 
 /// The triggers that a build would run, told in a sentence. `all` is what it stands on.
-pub(crate) fn triggers(all: &[StoodOn<'_>]) -> Option<String> {
+pub(crate) fn triggers(all: &[StageBase<'_>]) -> Option<String> {
     let mut told = Vec::new();
-    for StoodOn { reference, image, .. } in all {
+    for StageBase { reference, image, .. } in all {
         let name = match &reference.target {
             Target::Build { id } => id.0.as_str(),
             Target::Layer { reference, .. }

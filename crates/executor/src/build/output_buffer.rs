@@ -15,14 +15,14 @@ const LAST_LINES: usize = 20;
 
 /// Which of its outputs a piece comes from: their lines are not mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum OutputStream {
     Stdout,
     Stderr,
 }
 
 /// What was printed so far.
 #[derive(Debug, Default)]
-pub(crate) struct Printed {
+pub(crate) struct OutputBuffer {
     open: [Vec<u8>; 2],
     bytes: u64,
     told: usize,
@@ -30,9 +30,9 @@ pub(crate) struct Printed {
     last: VecDeque<String>,
 }
 
-impl Printed {
+impl OutputBuffer {
     /// Takes a piece in, and gives the lines that are to be told now.
-    pub(crate) fn take(&mut self, from: From, piece: &[u8]) -> Vec<String> {
+    pub(crate) fn take(&mut self, from: OutputStream, piece: &[u8]) -> Vec<String> {
         self.bytes += piece.len() as u64;
         let mut lines = Vec::new();
         for part in piece.split_inclusive(|byte| *byte == b'\n').flat_map(|line| line.chunks(LONGEST_LINE)) {
@@ -86,20 +86,20 @@ mod tests {
 
     #[test]
     fn lines_of_two_outputs_are_kept_apart() {
-        let mut printed = Printed::default();
-        assert_eq!(printed.take(From::Stdout, b"a\r\nb"), ["a"]);
-        assert_eq!(printed.take(From::Stderr, b"x\ny"), ["x"]);
-        assert_eq!(printed.take(From::Stdout, b"c\n\n"), ["bc", ""]);
-        assert_eq!(printed.take(From::Stdout, b"\xff"), [""; 0]);
+        let mut printed = OutputBuffer::default();
+        assert_eq!(printed.take(OutputStream::Stdout, b"a\r\nb"), ["a"]);
+        assert_eq!(printed.take(OutputStream::Stderr, b"x\ny"), ["x"]);
+        assert_eq!(printed.take(OutputStream::Stdout, b"c\n\n"), ["bc", ""]);
+        assert_eq!(printed.take(OutputStream::Stdout, b"\xff"), [""; 0]);
         assert_eq!(printed.rest(), ["\u{fffd}", "y"]);
     }
 
     #[test]
     fn of_much_the_beginning_and_the_end_are_told() {
-        let mut printed = Printed::default();
+        let mut printed = OutputBuffer::default();
         let mut told = 0;
         for line in 0..200_000 {
-            told += printed.take(From::Stdout, format!("line {line}\n").as_bytes()).len();
+            told += printed.take(OutputStream::Stdout, format!("line {line}\n").as_bytes()).len();
         }
         assert!(!printed.is_endless());
         let rest = printed.rest();
@@ -110,11 +110,11 @@ mod tests {
 
     #[test]
     fn a_line_without_an_end_takes_no_memory() {
-        let mut printed = Printed::default();
+        let mut printed = OutputBuffer::default();
         let piece = vec![b'x'; 1 << 20];
         let mut told = 0;
         for _ in 0..65 {
-            told += printed.take(From::Stderr, &piece).iter().map(String::len).sum::<usize>();
+            told += printed.take(OutputStream::Stderr, &piece).iter().map(String::len).sum::<usize>();
         }
         assert!(printed.is_endless());
         assert!(told <= TOLD, "{told}");

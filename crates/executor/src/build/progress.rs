@@ -18,7 +18,7 @@ const MOST_STEPS: usize = 10_000;
 
 /// Something that was heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum ProgressEvent {
     /// A step begins, or turns out to come from the cache.
     Step { name: String, cached: bool },
     /// A line of output.
@@ -41,7 +41,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Takes one message in.
-    pub(crate) fn hear(&mut self, info: BuildInfo) -> Vec<Heard> {
+    pub(crate) fn hear(&mut self, info: BuildInfo) -> Vec<ProgressEvent> {
         let mut heard = Vec::new();
         match info.aux {
             Some(BuildInfoAux::BuildKit(status)) => self.hear_vertices(status, &mut heard),
@@ -57,11 +57,11 @@ impl Progress {
     }
 
     /// What is left when nothing follows.
-    pub(crate) fn rest(&mut self) -> Vec<Heard> {
+    pub(crate) fn rest(&mut self) -> Vec<ProgressEvent> {
         std::mem::take(&mut self.open_lines)
             .into_values()
             .filter(|line| !line.is_empty())
-            .map(|line| Heard::Line(String::from_utf8_lossy(&line).into_owned()))
+            .map(|line| ProgressEvent::Line(String::from_utf8_lossy(&line).into_owned()))
             .collect()
     }
 
@@ -78,7 +78,7 @@ impl Progress {
         self.image_id.as_deref()
     }
 
-    fn hear_vertices(&mut self, status: StatusResponse, heard: &mut Vec<Heard>) {
+    fn hear_vertices(&mut self, status: StatusResponse, heard: &mut Vec<ProgressEvent>) {
         if self.started.len() > MOST_STEPS {
             self.started.clear();
             self.cached.clear();
@@ -99,21 +99,23 @@ impl Progress {
             }
             if vertex.cached && self.cached.insert(vertex.digest.clone()) {
                 self.started.insert(vertex.digest.clone());
-                heard.push(Heard::Step { name: vertex.name, cached: true });
+                heard.push(ProgressEvent::Step { name: vertex.name, cached: true });
             } else if vertex.started.is_some() && self.started.insert(vertex.digest.clone()) {
-                heard.push(Heard::Step { name: vertex.name, cached: false });
+                heard.push(ProgressEvent::Step { name: vertex.name, cached: false });
             }
             if vertex.completed.is_some() {
                 let open = self.open_lines.remove(&vertex.digest).filter(|line| !line.is_empty());
-                heard.extend(open.map(|line| Heard::Line(String::from_utf8_lossy(&line).into_owned())));
+                heard.extend(
+                    open.map(|line| ProgressEvent::Line(String::from_utf8_lossy(&line).into_owned())),
+                );
             }
         }
         for log in status.logs {
-            heard.extend(self.complete_lines(&log.vertex, &log.msg).into_iter().map(Heard::Line));
+            heard.extend(self.complete_lines(&log.vertex, &log.msg).into_iter().map(ProgressEvent::Line));
         }
     }
 
-    fn classic_line(&mut self, line: String) -> Option<Heard> {
+    fn classic_line(&mut self, line: String) -> Option<ProgressEvent> {
         // Docker: `Step 2/5 : RUN x`, ` ---> Using cache`; podman: `STEP 2/5: RUN x`, `--> Using cache 0a1b…`, and of
         // several stages `[1/2] STEP 2/5: RUN x`.
         let stage = line
@@ -125,12 +127,12 @@ impl Progress {
         let step = rest.strip_prefix("Step ").or_else(|| rest.strip_prefix("STEP "));
         if let Some((number, instruction)) = step.and_then(|rest| rest.split_once(':')) {
             self.last_step = format!("[{stage}{}] {}", number.trim(), instruction.trim());
-            return Some(Heard::Step { name: self.last_step.clone(), cached: false });
+            return Some(ProgressEvent::Step { name: self.last_step.clone(), cached: false });
         }
         if line.trim_start_matches([' ', '-', '>']).starts_with("Using cache") {
-            return Some(Heard::Step { name: self.last_step.clone(), cached: true });
+            return Some(ProgressEvent::Step { name: self.last_step.clone(), cached: true });
         }
-        (!line.is_empty()).then_some(Heard::Line(line))
+        (!line.is_empty()).then_some(ProgressEvent::Line(line))
     }
 
     fn complete_lines(&mut self, vertex: &str, text: &[u8]) -> Vec<String> {
@@ -155,12 +157,12 @@ mod tests {
 
     use super::*;
 
-    fn step(name: &str, cached: bool) -> Heard {
-        Heard::Step { name: name.into(), cached }
+    fn step(name: &str, cached: bool) -> ProgressEvent {
+        ProgressEvent::Step { name: name.into(), cached }
     }
 
-    fn line(text: &str) -> Heard {
-        Heard::Line(text.into())
+    fn line(text: &str) -> ProgressEvent {
+        ProgressEvent::Line(text.into())
     }
 
     fn classic(text: &str) -> BuildInfo {

@@ -10,7 +10,7 @@ use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuil
 use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 
-use crate::cleanup::run_marker::Mark;
+use crate::cleanup::run_marker::RunMarker;
 use crate::engine::container::age;
 use crate::engine::{Engine, EngineError, EngineErrorKind};
 
@@ -31,13 +31,13 @@ const OLD_CONTAINER: Duration = Duration::from_secs(2 * 3600);
 const OLD_NAME: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The name of an image of a run until its tests have passed. `position` is that of its build.
-pub(crate) fn unfinished(mark: &Mark, position: usize) -> String {
+pub(crate) fn unfinished(mark: &RunMarker, position: usize) -> String {
     format!("{UNFINISHED}:{mark}-{position}")
 }
 
 /// What was taken away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Swept {
+pub(crate) struct Removed {
     pub containers: usize,
     pub names: usize,
 }
@@ -45,7 +45,7 @@ pub(crate) struct Swept {
 /// Something on the engine for the time being. Containers come first: they use the machine, and an image that they run on
 /// keeps its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Thing {
+pub(crate) enum Resource {
     /// A container, by its name.
     Container(String),
     /// The name of an unfinished image.
@@ -55,40 +55,40 @@ pub(crate) enum Thing {
 /// What this run has on the engine for the time being. It is noted before the engine is asked for it, so that it is known
 /// here whatever ends the run: an engine's lists are slow where there is much, and podman's fail while images go away.
 #[derive(Debug)]
-pub(crate) struct Own {
-    pub mark: Mark,
-    things: Mutex<BTreeSet<Thing>>,
+pub(crate) struct OwnedResources {
+    pub mark: RunMarker,
+    things: Mutex<BTreeSet<Resource>>,
 }
 
-impl Own {
-    pub(crate) fn new(mark: Mark) -> Self {
+impl OwnedResources {
+    pub(crate) fn new(mark: RunMarker) -> Self {
         Self { mark, things: Mutex::default() }
     }
 
     /// It may be there from now on.
-    pub(crate) fn note(&self, thing: Thing) {
+    pub(crate) fn note(&self, thing: Resource) {
         self.things.lock().insert(thing);
     }
 
     /// Whether it may be there.
-    pub(crate) fn has(&self, thing: &Thing) -> bool {
+    pub(crate) fn has(&self, thing: &Resource) -> bool {
         self.things.lock().contains(thing)
     }
 
     /// It is not there any more.
-    pub(crate) fn forget(&self, thing: &Thing) {
+    pub(crate) fn forget(&self, thing: &Resource) {
         self.things.lock().remove(thing);
     }
 
-    fn things(&self) -> BTreeSet<Thing> {
+    fn things(&self) -> BTreeSet<Resource> {
         self.things.lock().clone()
     }
 
     /// Takes it away now; what cannot be stays noted. Returns whether it was there.
-    pub(crate) async fn remove(&self, engine: &Engine, thing: &Thing) -> Result<bool, EngineError> {
+    pub(crate) async fn remove(&self, engine: &Engine, thing: &Resource) -> Result<bool, EngineError> {
         let removed = match thing {
-            Thing::Container(name) => engine.remove_container(name).await,
-            Thing::Name(name) => engine.remove_name(name).await,
+            Resource::Container(name) => engine.remove_container(name).await,
+            Resource::Name(name) => engine.remove_name(name).await,
         };
         let was_there = match removed {
             Err(error) if error.kind != EngineErrorKind::NotFound => return Err(error),
@@ -100,13 +100,13 @@ impl Own {
 }
 
 /// Takes away what this run still has. None of its builds runs any more.
-pub(crate) async fn own(engine: &Engine, own: &Own) {
+pub(crate) async fn own(engine: &Engine, own: &OwnedResources) {
     // An engine can name an image a moment after nobody listens to its build any more: no name is gone at the first look.
     let mut looked = BTreeSet::new();
     let all = async {
         loop {
             let (containers, names): (Vec<_>, Vec<_>) =
-                own.things().into_iter().partition(|thing| matches!(thing, Thing::Container(_)));
+                own.things().into_iter().partition(|thing| matches!(thing, Resource::Container(_)));
             if containers.is_empty() && names.is_empty() {
                 return Ok(());
             }
@@ -118,7 +118,7 @@ pub(crate) async fn own(engine: &Engine, own: &Own) {
                     match removed {
                         // An engine that is gone is not waited for.
                         Err(error) if error.kind == EngineErrorKind::Lost => return Err(error),
-                        Ok(false) if matches!(thing, Thing::Name(_)) && looked.insert(thing.clone()) => {
+                        Ok(false) if matches!(thing, Resource::Name(_)) && looked.insert(thing.clone()) => {
                             own.note(thing.clone());
                         }
                         _ => {}
@@ -138,8 +138,8 @@ pub(crate) async fn own(engine: &Engine, own: &Own) {
 }
 
 /// Takes away what runs that are over left. What cannot be taken away now stays for the next run.
-pub(crate) async fn earlier(engine: &Engine) -> Swept {
-    let mut swept = Swept::default();
+pub(crate) async fn earlier(engine: &Engine) -> Removed {
+    let mut swept = Removed::default();
     let all = async {
         let stopped = containers(engine, &mut swept.containers).await;
         let unnamed = names(engine, &mut swept.names).await;
@@ -192,7 +192,7 @@ impl Engine {
     }
 
     /// The names of unfinished images, of all runs of this program.
-    async fn unfinished_names(&self) -> Result<Vec<(String, Mark)>, EngineError> {
+    async fn unfinished_names(&self) -> Result<Vec<(String, RunMarker)>, EngineError> {
         let filters = HashMap::from([("reference".to_owned(), vec![UNFINISHED.to_owned()])]);
         let options = ListImagesOptionsBuilder::default().filters(&filters).build();
         let images = self.ask(self.quick.list_images(Some(options))).await?;
@@ -212,10 +212,10 @@ impl Engine {
 }
 
 /// The mark in the name of an unfinished image.
-fn mark_of(name: &str) -> Option<Mark> {
+fn mark_of(name: &str) -> Option<RunMarker> {
     let (mark, position) = name.strip_prefix(UNFINISHED)?.strip_prefix(':')?.rsplit_once('-')?;
     position.parse::<usize>().ok()?;
-    Mark::parse(mark)
+    RunMarker::parse(mark)
 }
 
 #[cfg(test)]
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_name_tells_whose_it_is() {
-        let mark = Mark::of_run("20261120-145310-0a1b2c");
+        let mark = RunMarker::of_run("20261120-145310-0a1b2c");
         let name = unfinished(&mark, 12);
         assert_eq!(mark_of(&name), Some(mark.clone()));
         assert!(plan::ImageName::parse(&name).is_ok_and(|image| image.registry == "image-builder.invalid"));

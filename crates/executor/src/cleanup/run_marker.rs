@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 /// A run, as far as others can tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct RunMarker {
     run: String,
     process: u32,
     /// In the kernel's ticks since the boot.
@@ -20,7 +20,7 @@ pub(crate) struct Mark {
     place: String,
 }
 
-impl Mark {
+impl RunMarker {
     /// The mark of a run of this process.
     pub(crate) fn of_run(run: &str) -> Self {
         let process = std::process::id();
@@ -53,7 +53,7 @@ impl Mark {
     }
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for RunMarker {
     /// Letters, digits, `.` and `-`: it can stand in a tag, a label and the name of a container.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}.{}", self.run, self.process, self.began, self.place)
@@ -91,24 +91,24 @@ mod tests {
 
     #[test]
     fn a_mark_comes_back_as_it_was_written() {
-        let mark = Mark::of_run("20261120-145310-0a1b2c");
-        assert_eq!(Mark::parse(&mark.to_string()), Some(mark.clone()));
+        let mark = RunMarker::of_run("20261120-145310-0a1b2c");
+        assert_eq!(RunMarker::parse(&mark.to_string()), Some(mark.clone()));
         assert!(mark.to_string().len() < 100, "{mark}");
         for text in ["", "a", "a.1.2", "a.1.2.b.c", "a.x.2.b", "a.1.2.", "a b.1.2.c", "a.01.2.b", ".1.2.b"] {
-            assert_eq!(Mark::parse(text), None, "{text}");
+            assert_eq!(RunMarker::parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn a_run_is_over_when_its_process_is() {
-        let ours = Mark::of_run("a");
+        let ours = RunMarker::of_run("a");
         assert!(!ours.is_over(Some(1000 * HOUR), HOUR), "we live");
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let began = began(child.id()).unwrap();
-        let other = Mark { process: child.id(), began, ..ours.clone() };
+        let other = RunMarker { process: child.id(), began, ..ours.clone() };
         assert!(!other.is_over(None, HOUR));
         assert!(
-            Mark { began: began + 1, ..other.clone() }.is_over(None, HOUR),
+            RunMarker { began: began + 1, ..other.clone() }.is_over(None, HOUR),
             "the number went to another process"
         );
         child.kill().unwrap();
@@ -118,9 +118,9 @@ mod tests {
 
     #[test]
     fn of_a_run_elsewhere_only_the_age_is_known() {
-        let ours = Mark::of_run("a");
+        let ours = RunMarker::of_run("a");
         for place in ["0011223344556677", NOWHERE] {
-            let there = Mark { place: place.into(), ..ours.clone() };
+            let there = RunMarker { place: place.into(), ..ours.clone() };
             for (age, over) in [(None, false), (Some(HOUR / 2), false), (Some(2 * HOUR), true)] {
                 assert_eq!(there.is_over(age, HOUR), over, "{place} {age:?}");
             }

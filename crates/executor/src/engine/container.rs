@@ -15,7 +15,7 @@ use bollard::query_parameters::{
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::cleanup::run_marker::Mark;
+use crate::cleanup::run_marker::RunMarker;
 use crate::engine::{Engine, EngineError, EngineErrorKind};
 
 /// The label of every container of ours. Its value is the mark of the run.
@@ -32,9 +32,9 @@ pub(crate) const MEMORY: i64 = 4 << 30;
 const PROCESSES: i64 = 1024;
 
 /// What is run, and how.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct ContainerSpec<'a> {
     pub image: &'a str,
-    pub mark: &'a Mark,
+    pub mark: &'a RunMarker,
     /// Different for every container of a run.
     pub number: &'a str,
     /// The program and its arguments, in place of the image's entrypoint and command.
@@ -45,7 +45,7 @@ pub(crate) struct Wanted<'a> {
     pub environment: Vec<String>,
 }
 
-impl Wanted<'_> {
+impl ContainerSpec<'_> {
     /// The name of the container.
     pub(crate) fn name(&self) -> String {
         format!("{NAME}{}-{}", self.mark, self.number)
@@ -54,7 +54,7 @@ impl Wanted<'_> {
 
 /// How a container ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ended {
+pub(crate) struct ContainerExit {
     pub code: i64,
     /// Whether something in it was killed since its memory was used up.
     pub out_of_memory: bool,
@@ -62,16 +62,16 @@ pub(crate) struct Ended {
 
 /// A container that some run of this program made.
 #[derive(Debug, Clone)]
-pub(crate) struct Ours {
+pub(crate) struct LabelledContainer {
     pub id: String,
-    pub mark: Mark,
+    pub mark: RunMarker,
     /// Unix time by the engine's clock.
     pub created: i64,
 }
 
 impl Engine {
     /// Makes a container; returns its id.
-    pub(crate) async fn create(&self, wanted: &Wanted<'_>) -> Result<String, EngineError> {
+    pub(crate) async fn create(&self, wanted: &ContainerSpec<'_>) -> Result<String, EngineError> {
         let words = |text: &[&str]| Some(text.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         let (program, arguments) = wanted.command.split_first().ok_or_else(|| {
             EngineError::new(EngineErrorKind::Failed, "a test without a program cannot be run")
@@ -136,7 +136,7 @@ impl Engine {
     }
 
     /// Waits until a container that was started has ended.
-    pub(crate) async fn wait(&self, container: &str) -> Result<Ended, EngineError> {
+    pub(crate) async fn wait(&self, container: &str) -> Result<ContainerExit, EngineError> {
         let options = WaitContainerOptions { condition: "not-running".to_owned() };
         let mut answers = std::pin::pin!(self.long.wait_container(container, Some(options)));
         match answers.next().await {
@@ -149,7 +149,10 @@ impl Engine {
             }
         }
         let state = self.ask(self.quick.inspect_container(container, None)).await?.state.unwrap_or_default();
-        Ok(Ended { code: state.exit_code.unwrap_or(-1), out_of_memory: state.oom_killed.unwrap_or_default() })
+        Ok(ContainerExit {
+            code: state.exit_code.unwrap_or(-1),
+            out_of_memory: state.oom_killed.unwrap_or_default(),
+        })
     }
 
     /// Ends a container, by id or name, if it runs, and takes it away with what it wrote.
@@ -159,7 +162,7 @@ impl Engine {
     }
 
     /// The containers of all runs of this program.
-    pub(crate) async fn our_containers(&self) -> Result<Vec<Ours>, EngineError> {
+    pub(crate) async fn our_containers(&self) -> Result<Vec<LabelledContainer>, EngineError> {
         let filters = HashMap::from([("label".to_owned(), vec![LABEL.to_owned()])]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let containers = self.ask(self.quick.list_containers(Some(options))).await?;
@@ -167,8 +170,8 @@ impl Engine {
             let label = container.labels?.remove(LABEL)?;
             let name = format!("{NAME}{label}-");
             let named = container.names?.iter().any(|known| known.trim_start_matches('/').starts_with(&name));
-            let (id, mark) = (container.id?, Mark::parse(&label)?);
-            named.then_some(Ours { id, mark, created: container.created.unwrap_or(i64::MAX) })
+            let (id, mark) = (container.id?, RunMarker::parse(&label)?);
+            named.then_some(LabelledContainer { id, mark, created: container.created.unwrap_or(i64::MAX) })
         });
         Ok(ours.collect())
     }

@@ -18,7 +18,7 @@ use plan::ImageName;
 use registry::{Credential, DockerConfig};
 
 use crate::engine::endpoint::Endpoint;
-use crate::engine::endpoint::connect::Way;
+use crate::engine::endpoint::connect::Transport;
 use crate::run::error::RunError;
 use crate::run::options::BuilderChoice;
 use crate::run::result::Failure;
@@ -37,7 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// An engine that answers.
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
-    pub(crate) way: Way,
+    pub(crate) way: Transport,
     pub(crate) quick: Docker,
     /// How long a request may take whose answer is due at once, see [`Engine::ask`].
     patience: Duration,

@@ -19,7 +19,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use image_contents::{Archive, Archived, Budget, Configuration, Contents, Layer};
 use parking_lot::{Mutex, MutexGuard};
 use plan::ImageName;
-use registry::{Again, Registry, Waits, retry};
+use registry::{Backoff, Registry, RetryDecision, retry};
 
 use crate::engine::endpoint::Endpoint;
 use crate::engine::{Engine, EngineError};
@@ -36,7 +36,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// Where an image is looked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Whence {
+pub enum ImageSource {
     /// On the engine; where it has no such image, or is not there, in the registry.
     #[default]
     Auto,
@@ -52,14 +52,14 @@ pub struct Image {
     /// As it was asked for.
     pub name: String,
     /// Where it was found.
-    pub place: Place,
+    pub place: FoundIn,
     /// What its configuration says. An engine does not tell what made the layers.
     pub configuration: Configuration,
 }
 
 /// Where an image is.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub enum FoundIn {
     /// On the engine.
     Engine {
         /// Its id there.
@@ -118,16 +118,16 @@ impl Reader {
     /// # Errors
     /// When only the engine may be asked and it does not answer.
     pub async fn open(
-        whence: Whence,
+        whence: ImageSource,
         endpoint: &Endpoint,
         registry: Registry,
         platform: Option<String>,
         idle: Duration,
     ) -> Result<Self, RunError> {
         let engine = match whence {
-            Whence::Registry => None,
-            Whence::Engine => Some(Engine::connect(endpoint, BuilderChoice::Auto, idle).await?),
-            Whence::Auto => Engine::connect(endpoint, BuilderChoice::Auto, idle).await.ok(),
+            ImageSource::Registry => None,
+            ImageSource::Engine => Some(Engine::connect(endpoint, BuilderChoice::Auto, idle).await?),
+            ImageSource::Auto => Engine::connect(endpoint, BuilderChoice::Auto, idle).await.ok(),
         };
         Ok(Self::new(engine, registry, platform, idle))
     }
@@ -153,14 +153,14 @@ impl Reader {
     ///
     /// # Errors
     /// When it is nowhere where it may be looked for, or that cannot be known.
-    pub async fn find(&self, name: &str, whence: Whence) -> Result<Image, RunError> {
-        if whence != Whence::Registry
+    pub async fn find(&self, name: &str, whence: ImageSource) -> Result<Image, RunError> {
+        if whence != ImageSource::Registry
             && let Some(engine) = &self.engine
         {
             let found = self.on_engine(engine, name).await;
             match found.map_err(|error| RunError::environment(format!("{name}: {error}")))? {
                 Some(image) => return Ok(image),
-                None if whence == Whence::Engine => {
+                None if whence == ImageSource::Engine => {
                     return Err(RunError::environment(format!("{name} is not on the engine"))
                         .with_help("--from registry looks in the registry, without pulling it"));
                 }
@@ -185,7 +185,7 @@ impl Reader {
 
     /// What so many of the lowest layers of two images hold.
     pub(crate) async fn lowest(&self, images: [(&Image, usize); 2]) -> Result<[Contents; 2], RunError> {
-        let reading = Reading::default();
+        let reading = ReadSession::default();
         self.fetch(&images.map(|(image, _)| (image, 0)), &reading).await?;
         Ok(images.map(|(image, layers)| {
             let stack = reading.stack(image, 0);
@@ -196,7 +196,7 @@ impl Reader {
     async fn on_engine(&self, engine: &Engine, name: &str) -> Result<Option<Image>, EngineError> {
         let Some(configuration) = engine.configuration(name).await? else { return Ok(None) };
         let (id, configuration) = configuration;
-        Ok(Some(Image { name: name.to_owned(), place: Place::Engine { id }, configuration }))
+        Ok(Some(Image { name: name.to_owned(), place: FoundIn::Engine { id }, configuration }))
     }
 
     async fn in_registry(&self, image: &ImageName, name: &str) -> Result<Option<Image>, registry::Error> {
@@ -211,7 +211,7 @@ impl Reader {
         if configuration.layers.len() != found.layers.len() {
             return Err(wrong("it tells another number of layers than the manifest".to_owned()));
         }
-        let place = Place::Registry { digest: found.digest, blobs: found.layers };
+        let place = FoundIn::Registry { digest: found.digest, blobs: found.layers };
         Ok(Some(Image { name: name.to_owned(), place, configuration }))
     }
 
@@ -221,7 +221,7 @@ impl Reader {
     /// When a layer cannot be read.
     pub async fn compare(&self, a: &Image, b: &Image) -> Result<Compared, RunError> {
         let shared = image_contents::shared(&a.configuration.layers, &b.configuration.layers);
-        let reading = Reading::default();
+        let reading = ReadSession::default();
         self.fetch(&[(a, shared), (b, shared)], &reading).await?;
         let decided = {
             let [a, b] = [a, b].map(|image| reading.stack(image, shared));
@@ -229,7 +229,7 @@ impl Reader {
         };
         let from = if decided { shared } else { 0 };
         // One of the two has the layers at hand more easily.
-        let nearer = if matches!(b.place, Place::Engine { .. }) { b } else { a };
+        let nearer = if matches!(b.place, FoundIn::Engine { .. }) { b } else { a };
         self.fetch(&[(nearer, from)], &reading).await?;
         let stacks = [a, b].map(|image| reading.stack(image, from));
         let contents = [&stacks[0], &stacks[1]].map(|stack| image_contents::contents(&refer(stack)));
@@ -244,15 +244,15 @@ impl Reader {
     }
 
     /// Sees to it that the layers of images above a position are known.
-    async fn fetch(&self, wanted: &[(&Image, usize)], reading: &Reading) -> Result<(), RunError> {
+    async fn fetch(&self, wanted: &[(&Image, usize)], reading: &ReadSession) -> Result<(), RunError> {
         let mut ids = BTreeSet::new();
         let mut blobs = BTreeMap::new();
         for (image, from) in wanted {
             let layers = image.configuration.layers.iter().enumerate().skip(*from);
             for (position, digest) in layers.filter(|(_, digest)| self.known(digest, reading).is_none()) {
                 match &image.place {
-                    Place::Engine { id } => drop(ids.insert(id.as_str())),
-                    Place::Registry { blobs: all, .. } => {
+                    FoundIn::Engine { id } => drop(ids.insert(id.as_str())),
+                    FoundIn::Registry { blobs: all, .. } => {
                         blobs.insert(digest.as_str(), (image.name.as_str(), &all[position]));
                     }
                 }
@@ -263,11 +263,11 @@ impl Reader {
             self.export(engine, &ids, reading).await?;
         }
         let untold = |(image, from): &(&Image, usize)| match image.place {
-            Place::Engine { .. } => {
+            FoundIn::Engine { .. } => {
                 let mut layers = image.configuration.layers.iter().skip(*from);
                 layers.find(|digest| self.known(digest, reading).is_none()).cloned()
             }
-            Place::Registry { .. } => None,
+            FoundIn::Registry { .. } => None,
         };
         if let Some(digest) = wanted.iter().find_map(untold) {
             return Err(RunError::environment(format!(
@@ -292,16 +292,16 @@ impl Reader {
             .await
     }
 
-    async fn export(&self, engine: &Engine, ids: &[&str], reading: &Reading) -> Result<(), RunError> {
+    async fn export(&self, engine: &Engine, ids: &[&str], reading: &ReadSession) -> Result<(), RunError> {
         let stream = engine.export(ids, self.idle);
         let budget = reading.budget.clone();
         let archive: Archive = self
             .read(stream, 0, move |archive| image_contents::read_archive(archive, &budget))
             .await
-            .map_err(|error: Broken<EngineError>| {
+            .map_err(|error: ReadFailure<EngineError>| {
                 let why = match error {
-                    Broken::Stream(error) => error.message,
-                    Broken::Content(why) => why,
+                    ReadFailure::Stream(error) => error.message,
+                    ReadFailure::Content(why) => why,
                 };
                 RunError::environment(format!("cannot read what is inside the image: {why}"))
             })?;
@@ -325,7 +325,7 @@ impl Reader {
         budget: &Budget,
     ) -> Result<Layer, RunError> {
         let attempt = |_| async move {
-            let open = self.registry.blob(image, blob).await.map_err(Broken::Stream)?;
+            let open = self.registry.blob(image, blob).await.map_err(ReadFailure::Stream)?;
             let budget = budget.clone();
             let layer = self
                 .read(pieces(open, blob.size), 1, move |layer| image_contents::read_layer(layer, &budget))
@@ -333,14 +333,14 @@ impl Reader {
             self.traffic[2].fetch_add(1, Ordering::Relaxed);
             Ok(layer)
         };
-        let judge = |error: &Broken<registry::Error>| match error {
-            Broken::Stream(error) => error.again(),
-            Broken::Content(_) => Again::Never,
+        let judge = |error: &ReadFailure<registry::Error>| match error {
+            ReadFailure::Stream(error) => error.again(),
+            ReadFailure::Content(_) => RetryDecision::Never,
         };
-        let given_up = retry(Waits::within(AGAIN), attempt, judge, |_, _, _| ()).await;
+        let given_up = retry(Backoff::within(AGAIN), attempt, judge, |_, _, _| ()).await;
         given_up.map_err(|given_up| match given_up.error {
-            Broken::Stream(error) => error.into(),
-            Broken::Content(why) => {
+            ReadFailure::Stream(error) => error.into(),
+            ReadFailure::Content(why) => {
                 RunError::environment(format!("{}: the layer {} cannot be read: {why}", image, blob.digest))
             }
         })
@@ -352,7 +352,7 @@ impl Reader {
         mut stream: BoxStream<'_, Result<Bytes, E>>,
         counter: usize,
         read: impl FnOnce(Output) -> std::io::Result<T> + Send + 'static,
-    ) -> Result<T, Broken<E>> {
+    ) -> Result<T, ReadFailure<E>> {
         let (input, output) = pipe();
         let reading = tokio::task::spawn_blocking(move || read(output));
         loop {
@@ -363,7 +363,7 @@ impl Reader {
                         break;
                     }
                 }
-                Some(Err(error)) => return Err(Broken::Stream(error)),
+                Some(Err(error)) => return Err(ReadFailure::Stream(error)),
                 None => {
                     input.end().await;
                     break;
@@ -371,12 +371,12 @@ impl Reader {
             }
         }
         match reading.await {
-            Ok(read) => read.map_err(|error| Broken::Content(error.to_string())),
-            Err(_) => Err(Broken::Content("the reader stopped".to_owned())),
+            Ok(read) => read.map_err(|error| ReadFailure::Content(error.to_string())),
+            Err(_) => Err(ReadFailure::Content("the reader stopped".to_owned())),
         }
     }
 
-    fn remember(&self, digest: String, layer: Arc<Layer>, reading: &Reading) {
+    fn remember(&self, digest: String, layer: Arc<Layer>, reading: &ReadSession) {
         reading.held().insert(digest.clone(), Arc::clone(&layer));
         let mut layers = self.layers.lock();
         layers.insert(digest, layer);
@@ -386,7 +386,7 @@ impl Reader {
     }
 
     /// A layer that was read, now or before; the comparison holds it from now on.
-    fn known(&self, digest: &str, reading: &Reading) -> Option<Arc<Layer>> {
+    fn known(&self, digest: &str, reading: &ReadSession) -> Option<Arc<Layer>> {
         let mut held = reading.held();
         if let Some(layer) = held.get(digest) {
             return Some(Arc::clone(layer));
@@ -399,12 +399,12 @@ impl Reader {
 
 /// One comparison: what it may still read, and the layers that it knows. When it is over, also before its end, nothing reads on.
 #[derive(Debug, Default)]
-struct Reading {
+struct ReadSession {
     budget: Budget,
     layers: Mutex<BTreeMap<String, Arc<Layer>>>,
 }
 
-impl Reading {
+impl ReadSession {
     fn held(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Layer>>> {
         self.layers.lock()
     }
@@ -416,14 +416,14 @@ impl Reading {
     }
 }
 
-impl Drop for Reading {
+impl Drop for ReadSession {
     fn drop(&mut self) {
         self.budget.stop();
     }
 }
 
 /// Why something that streams by could not be read.
-enum Broken<E> {
+enum ReadFailure<E> {
     /// It broke off.
     Stream(E),
     /// It is not what it should be.

@@ -11,12 +11,12 @@ use super::outside::{Image, Outside};
 use super::story::{Cut, How, Kind, RunSeed, What};
 use super::task::{At, Task};
 use super::tree::{PREFIX, Tree};
-use crate::build::labels::{self, Base, Moment};
-use crate::build::{BuildFailure, Made};
-use crate::preflight::resolve::{Answer, Found};
-use crate::preflight::reuse::{self, Verdict};
-use crate::preflight::{Prepared, complete};
-use crate::run::build_state::Course;
+use crate::build::labels::{self, KnownBase, Timestamp};
+use crate::build::{BuildFailure, BuiltImage};
+use crate::preflight::resolve::{Lookup, ResolvedImage};
+use crate::preflight::reuse::{self, BuildTagState};
+use crate::preflight::{Resolved, complete};
+use crate::run::build_state::RunState;
 use crate::run::result::Failure;
 use crate::run::schedule::positions;
 use crate::run::tag_order::Push;
@@ -65,11 +65,11 @@ pub(crate) struct Run<'a> {
     pub(super) commit: usize,
     pub(super) seed: &'a RunSeed,
     pub(super) rule: Rule,
-    pub(super) course: Course<'a>,
+    pub(super) course: RunState<'a>,
     /// What is to be looked at before the first build.
     first: VecDeque<String>,
     first_shown: BTreeMap<String, Option<registry::Image>>,
-    prepared: Option<Prepared>,
+    prepared: Option<Resolved>,
     pub(super) tasks: Vec<Task>,
     failing: BTreeSet<usize>,
     faults: BTreeMap<(String, Kind, u8), How>,
@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
             commit: tree.commit(&plan.revision.commit).expect("a plan is of a commit"),
             seed,
             rule,
-            course: Course::new(plan, &needs, seed.jobs, true, results),
+            course: RunState::new(plan, &needs, seed.jobs, true, results),
             first: tags.chain(layers.collect::<BTreeSet<_>>()).collect(),
             first_shown: BTreeMap::new(),
             prepared: None,
@@ -206,7 +206,7 @@ impl<'a> Run<'a> {
     }
 
     /// What `preflight` does with the answers.
-    fn prepare(&self) -> Option<Prepared> {
+    fn prepare(&self) -> Option<Resolved> {
         let there = |tag: &str| self.first_shown[tag].clone();
         let shown: BTreeMap<String, registry::Image> = self
             .plan
@@ -215,19 +215,19 @@ impl<'a> Run<'a> {
             .filter_map(|build| Some((build.build_tag().to_owned(), there(build.build_tag())?)))
             .collect();
         let targets = self.plan.builds.iter().flat_map(|build| &build.references);
-        let answers: BTreeMap<Target, Answer> = targets
+        let answers: BTreeMap<Target, Lookup> = targets
             .filter_map(|reference| {
                 let Target::Layer { reference: tag, target } = &reference.target else { return None };
-                let answer = there(tag).map_or(Answer::Missing, |image| {
+                let answer = there(tag).map_or(Lookup::Missing, |image| {
                     let version = image.labels.get(&label::science(PREFIX, target, Field::Version)).cloned();
                     let (exact, digest) = (image.digest.clone(), Some(image.digest));
-                    Answer::Found(Found { name: tag.clone(), exact, digest, version })
+                    Lookup::Found(ResolvedImage { name: tag.clone(), exact, digest, version })
                 });
                 Some((reference.target.clone(), answer))
             })
             .collect();
         let found = complete(self.plan, &answers, |build| shown.contains_key(build.build_tag())).ok()?;
-        let mut prepared = Prepared::new(self.plan, found, BTreeMap::new());
+        let mut prepared = Resolved::new(self.plan, found, BTreeMap::new());
         prepared.judge(self.plan, &shown).ok()?;
         Some(prepared)
     }
@@ -264,14 +264,14 @@ impl<'a> Run<'a> {
             let resumed = standing.is_some();
             let image = standing.unwrap_or_else(|| self.make(build, outside));
             outside.engines[self.engine].insert(planned.build_tag().to_owned(), image.digest);
-            Ok(Made { image_id: image.id, size: None, resumed, compared: None })
+            Ok(BuiltImage { image_id: image.id, size: None, resumed, compared: None })
         };
         let failed = made.is_err();
         self.course.built(build, made, Vec::new(), 0.0, 0.0);
         failed
     }
 
-    pub(super) fn prepared(&self) -> &Prepared {
+    pub(super) fn prepared(&self) -> &Resolved {
         self.prepared.as_ref().expect("builds and pushes start when all is looked up")
     }
 
@@ -306,7 +306,7 @@ impl<'a> Run<'a> {
             _ => true,
         };
         let on_all = self.rule == Rule::ResumesByName || planned.references.iter().all(on_it);
-        (judged == Verdict::Reuse && told == from && on_all).then(|| image.clone())
+        (judged == BuildTagState::Reuse && told == from && on_all).then(|| image.clone())
     }
 
     fn make(&self, build: usize, outside: &mut Outside) -> Image {
@@ -318,8 +318,8 @@ impl<'a> Run<'a> {
             .collect();
         let base = parents.first().map(|digest| outside.images[digest].labels.clone());
         let from = self.prepared().from(self.plan, planned);
-        let nameless = Base { name: None, digest: None };
-        let own = labels::complete(planned, PREFIX, &from, nameless, Moment::from_epoch(0));
+        let nameless = KnownBase { name: None, digest: None };
+        let own = labels::complete(planned, PREFIX, &from, nameless, Timestamp::from_epoch(0));
         let mut labels = base.unwrap_or_default();
         labels.extend(own);
         outside.make(labels, parents, Some(self.commit))

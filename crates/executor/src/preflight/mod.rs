@@ -11,11 +11,11 @@ use std::time::Duration;
 use plan::{Build, BuildId, ImageName, Plan, Reference, Role, Target};
 use registry::{Credential, Registry};
 
-use crate::build::labels::{self, From, Moment};
+use crate::build::labels::{self, BuiltFrom, Timestamp};
 use crate::engine::Engine;
 use crate::engine::platform;
-use crate::preflight::resolve::{Answer, Found, Resolver, by_digest, published};
-use crate::preflight::reuse::Verdict;
+use crate::preflight::resolve::{Lookup, ResolvedImage, Resolver, by_digest, published};
+use crate::preflight::reuse::BuildTagState;
 use crate::redact::Redactor;
 use crate::run::error::RunError;
 use crate::run::options::Options;
@@ -25,11 +25,11 @@ pub(crate) const QUESTIONS: Duration = Duration::from_secs(60);
 
 /// What is known before the first build.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct Resolved {
     /// Positions of builds that are in the registry already, with their digests.
     pub reused: BTreeMap<usize, String>,
     /// What is built on and not built here.
-    pub found: BTreeMap<Target, Found>,
+    pub found: BTreeMap<Target, ResolvedImage>,
     /// Who we are, by registry host.
     pub logins: BTreeMap<String, Credential>,
     positions: BTreeMap<BuildId, usize>,
@@ -43,7 +43,7 @@ pub(crate) async fn prepare(
     engine: &Engine,
     registry: &Registry,
     redactor: &Redactor,
-) -> Result<Prepared, RunError> {
+) -> Result<Resolved, RunError> {
     let logins = logins(plan, options).await?;
     redactor.learn(logins.values().flat_map(Credential::secrets));
     let tags = || plan.builds.iter().map(|build| build.build_tag().to_owned());
@@ -76,17 +76,17 @@ pub(crate) async fn prepare(
     };
     let answers = resolver.resolve(targets).await;
     let found = complete(plan, &answers, there)?;
-    let mut prepared = Prepared::new(plan, found, logins);
+    let mut prepared = Resolved::new(plan, found, logins);
     prepared.judge(plan, &shown)?;
     prepared.weigh(plan)?;
     Ok(prepared)
 }
 
-impl Prepared {
+impl Resolved {
     /// Nothing is reused yet.
     pub(crate) fn new(
         plan: &Plan,
-        found: BTreeMap<Target, Found>,
+        found: BTreeMap<Target, ResolvedImage>,
         logins: BTreeMap<String, Credential>,
     ) -> Self {
         let positions = plan.builds.iter().enumerate().map(|(position, build)| (build.id.clone(), position));
@@ -105,10 +105,10 @@ impl Prepared {
             let Some(image) = shown.get(build.build_tag()) else { continue };
             let parents = self.from(plan, build).layers;
             match reuse::judge(build, &plan.label_prefix, &image.labels, &parents) {
-                Verdict::Reuse => {
+                BuildTagState::Reuse => {
                     self.reused.insert(position, image.digest.clone());
                 }
-                Verdict::Conflict(why) => conflicts.push(format!("{}: {why}", build.build_tag())),
+                BuildTagState::Conflict(why) => conflicts.push(format!("{}: {why}", build.build_tag())),
             }
         }
         match conflicts.as_slice() {
@@ -126,8 +126,8 @@ impl Prepared {
     fn weigh(&self, plan: &Plan) -> Result<(), RunError> {
         for build in &plan.builds {
             let digest = format!("sha256:{}", "0".repeat(64));
-            let moment = Moment::from_clock(std::time::SystemTime::UNIX_EPOCH);
-            let base = labels::Base { name: self.base_name(build), digest: Some(&digest) };
+            let moment = Timestamp::from_clock(std::time::SystemTime::UNIX_EPOCH);
+            let base = labels::KnownBase { name: self.base_name(build), digest: Some(&digest) };
             let mut from = self.from(plan, build);
             if let Some(layer) = self.base_without_digest(plan, build) {
                 from.note_id(layer, digest.clone());
@@ -146,8 +146,8 @@ impl Prepared {
     }
 
     /// What a build is made from, for its label, but for the id of a base without a digest.
-    pub(crate) fn from(&self, plan: &Plan, build: &Build) -> From {
-        let mut from = From { stack: build.compat_stack.clone(), ..From::default() };
+    pub(crate) fn from(&self, plan: &Plan, build: &Build) -> BuiltFrom {
+        let mut from = BuiltFrom { stack: build.compat_stack.clone(), ..BuiltFrom::default() };
         for reference in &build.references {
             let found = self.found.get(&reference.target);
             match &reference.target {
@@ -235,9 +235,9 @@ fn tag_of(reference: &str) -> Option<String> {
 /// Every image that a build needs must be there: all that are missing are told at once.
 pub(crate) fn complete(
     plan: &Plan,
-    answers: &BTreeMap<Target, Answer>,
+    answers: &BTreeMap<Target, Lookup>,
     there: impl Fn(&Build) -> bool,
-) -> Result<BTreeMap<Target, Found>, RunError> {
+) -> Result<BTreeMap<Target, ResolvedImage>, RunError> {
     let mut found = BTreeMap::new();
     let mut missing = Vec::new();
     let mut unknown = Vec::new();
@@ -252,17 +252,17 @@ pub(crate) fn complete(
             .map(|build| build.id.0.as_str())
             .collect();
         match (answer, target) {
-            (Answer::Found(image), _) => {
+            (Lookup::Found(image), _) => {
                 found.insert(target.clone(), image.clone());
             }
-            (Answer::Unknown(why, help), _) => {
+            (Lookup::Unknown(why, help), _) => {
                 unknown.push(why.clone());
                 advice = advice.or(help.clone());
             }
             // Only an image that is there already needs it, and that is judged by its own labels.
-            (Answer::Missing, _) if needed_by.is_empty() => {}
+            (Lookup::Missing, _) if needed_by.is_empty() => {}
             (
-                Answer::Missing,
+                Lookup::Missing,
                 Target::Layer { reference, .. }
                 | Target::Pinned { reference }
                 | Target::External { reference },
@@ -270,7 +270,7 @@ pub(crate) fn complete(
                 layer_missing |= matches!(target, Target::Layer { .. });
                 missing.push(format!("{reference}, needed by {}", needed_by.join(", ")));
             }
-            (Answer::Missing, Target::Build { .. } | Target::Scratch) => {}
+            (Lookup::Missing, Target::Build { .. } | Target::Scratch) => {}
         }
     }
     if !unknown.is_empty() {

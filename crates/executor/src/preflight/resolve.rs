@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt};
 use plan::label::{self, Field};
 use plan::{ImageName, Target};
-use registry::{Credential, Registry, Waits};
+use registry::{Backoff, Credential, Registry};
 
 use crate::engine::platform;
 use crate::engine::{Engine, EngineErrorKind, Flavour, LocalImage};
@@ -21,7 +21,7 @@ pub(crate) const AT_ONCE: usize = 16;
 
 /// An image that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct ResolvedImage {
     /// The name under which it was found, without digest.
     pub name: String,
     /// What a Dockerfile names it by.
@@ -34,8 +34,8 @@ pub(crate) struct Found {
 
 /// What came of looking for one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Found(Found),
+pub(crate) enum Lookup {
+    Found(ResolvedImage),
     /// It is nowhere, and everybody who was asked answered.
     Missing,
     /// Somebody could not be asked, with what to do about it.
@@ -66,7 +66,7 @@ pub(crate) struct Resolver<'a> {
 
 impl Resolver<'_> {
     /// Looks for every target, many at a time. Builds and the empty image are not looked for.
-    pub(crate) async fn resolve(&self, targets: BTreeSet<Target>) -> BTreeMap<Target, Answer> {
+    pub(crate) async fn resolve(&self, targets: BTreeSet<Target>) -> BTreeMap<Target, Lookup> {
         futures_util::stream::iter(targets)
             .map(|target| async move {
                 let answer = self.one(&target).await;
@@ -78,7 +78,7 @@ impl Resolver<'_> {
             .await
     }
 
-    async fn one(&self, target: &Target) -> Option<Answer> {
+    async fn one(&self, target: &Target) -> Option<Lookup> {
         let nothing = BTreeSet::new();
         let wants = self.wanted.get(target).unwrap_or(&nothing);
         let answer = match target {
@@ -87,19 +87,19 @@ impl Resolver<'_> {
             Target::Pinned { reference } => self.in_registry_or_engine(reference, None, wants).await,
             Target::External { reference } => self.external(reference, wants).await,
         };
-        Some(answer.unwrap_or_else(|(why, help)| Answer::Unknown(why, help)))
+        Some(answer.unwrap_or_else(|(why, help)| Lookup::Unknown(why, help)))
     }
 
-    async fn layer(&self, reference: &str, target: &str, wants: &BTreeSet<String>) -> Looked {
+    async fn layer(&self, reference: &str, target: &str, wants: &BTreeSet<String>) -> LookupResult {
         let found = self.in_registry_or_engine(reference, Some(target), wants).await?;
         let other = self.base_repo.and_then(|base_repo| in_other_repo(reference, self.repo, base_repo));
         match (found, other) {
-            (Answer::Missing, Some(other)) => self.in_registry_or_engine(&other, Some(target), wants).await,
+            (Lookup::Missing, Some(other)) => self.in_registry_or_engine(&other, Some(target), wants).await,
             // Nothing is pushed to a registry that is absent, so another may have the parent.
-            (Answer::Unknown(why, help), Some(other)) if self.local_will_do => {
+            (Lookup::Unknown(why, help), Some(other)) if self.local_will_do => {
                 match self.in_registry_or_engine(&other, Some(target), wants).await? {
-                    Answer::Found(found) => Ok(Answer::Found(found)),
-                    Answer::Missing | Answer::Unknown(..) => Ok(Answer::Unknown(why, help)),
+                    Lookup::Found(found) => Ok(Lookup::Found(found)),
+                    Lookup::Missing | Lookup::Unknown(..) => Ok(Lookup::Unknown(why, help)),
                 }
             }
             (answer, _) => Ok(answer),
@@ -112,7 +112,7 @@ impl Resolver<'_> {
         reference: &str,
         layer: Option<&str>,
         wants: &BTreeSet<String>,
-    ) -> Looked {
+    ) -> LookupResult {
         let image = parse(reference)?;
         let version = |labels: &BTreeMap<String, String>| {
             labels.get(&label::science(self.label_prefix, layer?, Field::Version)).cloned()
@@ -120,7 +120,7 @@ impl Resolver<'_> {
         let from_engine = |local: LocalImage| {
             let (digest, version) = (local.digest_in(&image), version(&local.labels));
             let name = reference.to_owned();
-            Answer::Found(Found { exact: name.clone(), name, digest, version })
+            Lookup::Found(ResolvedImage { exact: name.clone(), name, digest, version })
         };
         if !self.registry_first
             && let Some(local) = self.local(reference, wants).await?
@@ -130,7 +130,7 @@ impl Resolver<'_> {
         let shown = match self.registry.image(&image, self.platform).await {
             Ok(shown) => shown,
             Err(error) if error.kind == registry::ErrorKind::Connection => {
-                return Ok(Answer::Unknown(error.message, error.help));
+                return Ok(Lookup::Unknown(error.message, error.help));
             }
             Err(error) => return Err((error.message, error.help)),
         };
@@ -138,23 +138,23 @@ impl Resolver<'_> {
             must_serve(reference, std::slice::from_ref(&shown.platform), wants)?;
         }
         match shown {
-            Some(shown) => Ok(Answer::Found(Found {
+            Some(shown) => Ok(Lookup::Found(ResolvedImage {
                 name: reference.to_owned(),
                 exact: by_digest(&image, &shown.digest, self.engine.flavour),
                 version: version(&shown.labels),
                 digest: Some(shown.digest),
             })),
             None if self.registry_first && self.local_will_do => {
-                Ok(self.local(reference, wants).await?.map_or(Answer::Missing, from_engine))
+                Ok(self.local(reference, wants).await?.map_or(Lookup::Missing, from_engine))
             }
-            None => Ok(Answer::Missing),
+            None => Ok(Lookup::Missing),
         }
     }
 
-    async fn external(&self, reference: &str, wants: &BTreeSet<String>) -> Looked {
+    async fn external(&self, reference: &str, wants: &BTreeSet<String>) -> LookupResult {
         let image = parse(reference)?;
         let exact = |exact: String, digest: Option<String>| {
-            Ok(Answer::Found(Found { name: reference.to_owned(), exact, digest, version: None }))
+            Ok(Lookup::Found(ResolvedImage { name: reference.to_owned(), exact, digest, version: None }))
         };
         if let Some(digest) = &image.digest {
             self.pinned_serves(&image, wants).await?;
@@ -166,7 +166,7 @@ impl Resolver<'_> {
             return exact(reference.to_owned(), local.digest_in(&image));
         }
         let login = self.logins.get(&image.registry).unwrap_or(&Credential::Anonymous);
-        let waits = Waits::within(self.retry_for);
+        let waits = Backoff::within(self.retry_for);
         let ask = |_| self.engine.shown(&image, login, self.idle, self.limit);
         match registry::retry(waits, ask, retry::judge_question, |_, _, _| ()).await {
             Ok(shown) => {
@@ -176,7 +176,7 @@ impl Resolver<'_> {
             }
             Err(given_up) => match out_of_reach(&given_up.error.message) {
                 Some(help) => Err((format!("{image}: {}{given_up}", given_up.error), Some(help))),
-                None if given_up.error.kind == EngineErrorKind::NotFound => Ok(Answer::Missing),
+                None if given_up.error.kind == EngineErrorKind::NotFound => Ok(Lookup::Missing),
                 None => Err((format!("{image}: {}{given_up}", given_up.error), None)),
             },
         }
@@ -248,7 +248,7 @@ fn out_of_reach(message: &str) -> Option<String> {
     })
 }
 
-type Looked = Result<Answer, (String, Option<String>)>;
+type LookupResult = Result<Lookup, (String, Option<String>)>;
 
 fn parse(reference: &str) -> Result<ImageName, (String, Option<String>)> {
     ImageName::parse(reference).map_err(|error| (error.to_string(), None))

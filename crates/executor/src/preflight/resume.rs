@@ -6,21 +6,22 @@
 use plan::{Build, Plan, Role, Target};
 
 use crate::engine::{Engine, EngineError, LocalImage};
-use crate::preflight::Prepared;
-use crate::preflight::reuse::{self, Verdict};
+use crate::preflight::Resolved;
+use crate::preflight::reuse::{self, BuildTagState};
 
 /// Looks for a build on the engine; `None` when it has to be made. Everything that it needs stands already.
 pub(crate) async fn standing(
     plan: &Plan,
     build: &Build,
-    prepared: &Prepared,
+    prepared: &Resolved,
     engine: &Engine,
 ) -> Result<Option<LocalImage>, EngineError> {
     let Some(image) = engine.inspect(build.build_tag()).await? else { return Ok(None) };
     let from = prepared.from(plan, build);
     let mut told = reuse::from(build, &plan.label_prefix, &image.labels);
     let ids = std::mem::take(&mut told.ids);
-    if reuse::judge(build, &plan.label_prefix, &image.labels, &from.layers) != Verdict::Reuse || told != from
+    if reuse::judge(build, &plan.label_prefix, &image.labels, &from.layers) != BuildTagState::Reuse
+        || told != from
     {
         return Ok(None);
     }

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use plan::label::{self, Field};
 use plan::{Build, Kind};
 
-use crate::build::labels::From;
+use crate::build::labels::BuiltFrom;
 
 /// What a build tag in the registry means for a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum BuildTagState {
     /// The same inputs and the same parents' build tags: nothing to do.
     Reuse,
     /// Something else, told in words.
@@ -25,11 +25,11 @@ pub(crate) fn judge(
     prefix: &str,
     labels: &BTreeMap<String, String>,
     parents: &BTreeMap<String, Option<String>>,
-) -> Verdict {
+) -> BuildTagState {
     match labels.get(&own(build, prefix, Field::Inputs)) {
         Some(inputs) if *inputs == build.context.inputs => {}
-        Some(_) => return Verdict::Conflict("it was built from other inputs".to_owned()),
-        None => return Verdict::Conflict("it does not tell what it was built from".to_owned()),
+        Some(_) => return BuildTagState::Conflict("it was built from other inputs".to_owned()),
+        None => return BuildTagState::Conflict("it does not tell what it was built from".to_owned()),
     }
     let from = from(build, prefix, labels);
     for (layer, expected) in parents {
@@ -40,18 +40,18 @@ pub(crate) fn judge(
         match found {
             Some(found) if found == expected => {}
             Some(found) => {
-                return Verdict::Conflict(format!(
+                return BuildTagState::Conflict(format!(
                     "it stands on {target}:{found}, not on {target}:{expected}"
                 ));
             }
-            None => return Verdict::Conflict(format!("it does not tell on which {target} it stands")),
+            None => return BuildTagState::Conflict(format!("it does not tell on which {target} it stands")),
         }
     }
-    Verdict::Reuse
+    BuildTagState::Reuse
 }
 
 /// What an image's own label tells of what it was made from.
-pub(crate) fn from(build: &Build, prefix: &str, labels: &BTreeMap<String, String>) -> From {
+pub(crate) fn from(build: &Build, prefix: &str, labels: &BTreeMap<String, String>) -> BuiltFrom {
     let text = labels.get(&own(build, prefix, Field::From));
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
@@ -97,13 +97,13 @@ mod tests {
     /// The build spec is optional; a description is not.
     #[test]
     fn labels_that_are_too_heavy_lose_the_spec_first() {
-        use crate::build::labels::{self, Base, Moment};
+        use crate::build::labels::{self, KnownBase, Timestamp};
         let complete = |spec: usize, description: usize| {
             let mut build = build(Kind::Science);
             build.labels.insert(label::spec("x"), "s".repeat(spec));
             build.labels.insert("description".into(), "d".repeat(description));
-            let base = Base { name: None, digest: None };
-            labels::complete(&build, "x", &From::default(), base, Moment::from_epoch(0))
+            let base = KnownBase { name: None, digest: None };
+            labels::complete(&build, "x", &BuiltFrom::default(), base, Timestamp::from_epoch(0))
         };
         for (spec, description, left, heavy) in
             [(1_000, 10_000, 1_000, false), (7_000, 10_000, 0, false), (1_000, 17_000, 0, true)]
@@ -141,8 +141,8 @@ mod tests {
             let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
             let parents = BTreeMap::from([("base:1.0".to_owned(), expected.map(str::to_owned))]);
             let expect = match verdict {
-                Ok(()) => Verdict::Reuse,
-                Err(why) => Verdict::Conflict(why.to_owned()),
+                Ok(()) => BuildTagState::Reuse,
+                Err(why) => BuildTagState::Conflict(why.to_owned()),
             };
             assert_eq!(judge(&build(Kind::Science), "x", &labels, &parents), expect);
         }
@@ -157,6 +157,6 @@ mod tests {
         ];
         let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let parents = BTreeMap::from([("nist:1.0".to_owned(), Some("1.0-4-aaaaaaa".to_owned()))]);
-        assert_eq!(judge(&build(Kind::Compat), "x", &labels, &parents), Verdict::Reuse);
+        assert_eq!(judge(&build(Kind::Compat), "x", &labels, &parents), BuildTagState::Reuse);
     }
 }

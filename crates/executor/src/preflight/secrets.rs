@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use plan::Plan;
 
 use crate::engine::{Builder, Engine, Flavour};
-use crate::preflight::Prepared;
+use crate::preflight::Resolved;
 use crate::run::error::RunError;
 use crate::run::options::BuildSecret;
 
@@ -32,7 +32,7 @@ pub(crate) fn refuse_uncarried(secrets: &[BuildSecret], engine: &Engine) -> Resu
 
 /// A word about each secret that a build mounts and nobody gave: BuildKit goes on without it and says nothing, unless
 /// the Dockerfile calls it required.
-pub(crate) fn missing(plan: &Plan, secrets: &[BuildSecret], prepared: &Prepared) -> Vec<String> {
+pub(crate) fn missing(plan: &Plan, secrets: &[BuildSecret], prepared: &Resolved) -> Vec<String> {
     let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let builds = plan.builds.iter().enumerate();
     for (_, build) in builds.filter(|(position, _)| !prepared.reused.contains_key(position)) {

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use parking_lot::Mutex;
 use plan::ImageName;
-use registry::{Brought, ErrorKind, Layer, Registry, Stored};
+use registry::{BlobTransfer, ErrorKind, Layer, Registry, Stored};
 use tokio::sync::Semaphore;
 
-use super::{Event, Item, Route, Tally};
-use crate::push::build_tag::{PushFailure, persist};
+use super::{BlobCounts, Event, Item, Route};
+use crate::push::build_tag::{PushFailure, push_with_retries};
 use crate::run::result::{Failure, seconds};
 
 /// Blobs on their way at a time.
@@ -64,7 +64,7 @@ impl<'a> Copier<'a> {
         let place = |repo: &str| name(&format!("{repo}/{}", item.image));
         let (from, to) = (place(&self.route.from)?, place(&self.route.to)?);
         let manifests = self.manifests(&from, &item.digest).await?;
-        let mut tally = Tally::default();
+        let mut tally = BlobCounts::default();
         self.blobs(item, manifests.iter().flat_map(|stored| &stored.blobs), (&from, &to), &mut tally).await?;
         self.referrers(item, (&from, &to), &mut tally).await?;
         let Some((top, listed)) = manifests.split_first() else {
@@ -72,11 +72,13 @@ impl<'a> Copier<'a> {
         };
         for stored in listed.iter().rev() {
             let to = by_digest(&to, &stored.digest);
-            self.persist(&to.to_string(), async || Ok(self.registry.store(&to, stored).await.map(drop)?))
-                .await?;
+            self.with_retries(&to.to_string(), async || {
+                Ok(self.registry.store(&to, stored).await.map(drop)?)
+            })
+            .await?;
         }
         let tagged = ImageName { tag: Some(item.build_tag.clone()), ..to };
-        self.persist(&tagged.to_string(), async || self.tag(&tagged, top).await).await?;
+        self.with_retries(&tagged.to_string(), async || self.tag(&tagged, top).await).await?;
         (self.speak)(Event::Copied {
             image: item.image.clone(),
             build_tag: item.build_tag.clone(),
@@ -101,7 +103,7 @@ impl<'a> Copier<'a> {
             }
             let image = by_digest(from, &digest);
             let what = image.to_string();
-            let stored = self.persist(&what, async || Ok(self.registry.stored(&image).await?));
+            let stored = self.with_retries(&what, async || Ok(self.registry.stored(&image).await?));
             let Some(stored) = stored.await? else {
                 return Err(PushFailure::new(Failure::Push, format!("{image} is not there any more")));
             };
@@ -116,7 +118,7 @@ impl<'a> Copier<'a> {
         item: &Item,
         blobs: impl Iterator<Item = &Layer>,
         (from, to): (&ImageName, &ImageName),
-        tally: &mut Tally,
+        tally: &mut BlobCounts,
     ) -> Result<(), PushFailure> {
         let blobs: BTreeMap<&str, &Layer> = blobs.map(|blob| (blob.digest.as_str(), blob)).collect();
         let brought = stream::iter(blobs.into_values())
@@ -124,15 +126,15 @@ impl<'a> Copier<'a> {
         let mut brought = std::pin::pin!(brought.buffer_unordered(BLOBS));
         while let Some((blob, brought)) = brought.try_next().await? {
             let how = match brought {
-                Brought::Found => {
+                BlobTransfer::Found => {
                     tally.found += 1;
                     "found"
                 }
-                Brought::Mounted => {
+                BlobTransfer::Mounted => {
                     tally.mounted += 1;
                     "mounted"
                 }
-                Brought::Streamed => {
+                BlobTransfer::Streamed => {
                     tally.streamed += 1;
                     tally.bytes += blob.size;
                     "streamed"
@@ -144,14 +146,19 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    async fn blob(&self, blob: &Layer, from: &ImageName, to: &ImageName) -> Result<Brought, PushFailure> {
+    async fn blob(
+        &self,
+        blob: &Layer,
+        from: &ImageName,
+        to: &ImageName,
+    ) -> Result<BlobTransfer, PushFailure> {
         let turn = Arc::clone(self.turns.lock().entry(blob.digest.clone()).or_default());
         let _turn = turn.lock().await;
         let _free = self.free.acquire().await;
         let near = self.places.lock().get(&blob.digest).cloned();
         let what = format!("{} of {}", blob.digest, to.name());
         let brought = self
-            .persist(&what, async || {
+            .with_retries(&what, async || {
                 let came = AtomicU64::new(0);
                 let told = |bytes| {
                     came.fetch_add(bytes, Ordering::Relaxed);
@@ -174,23 +181,25 @@ impl<'a> Copier<'a> {
         &self,
         item: &Item,
         (from, to): (&ImageName, &ImageName),
-        tally: &mut Tally,
+        tally: &mut BlobCounts,
     ) -> Result<(), PushFailure> {
         let (source, target) = (by_digest(from, &item.digest), by_digest(to, &item.digest));
         let found = self
-            .persist(&source.to_string(), async || Ok(self.registry.all_referrers(&source).await?))
+            .with_retries(&source.to_string(), async || Ok(self.registry.all_referrers(&source).await?))
             .await?;
         for digest in found {
             let artifact = by_digest(from, &digest);
             let what = artifact.to_string();
-            let stored = self.persist(&what, async || Ok(self.registry.stored(&artifact).await?));
+            let stored = self.with_retries(&what, async || Ok(self.registry.stored(&artifact).await?));
             let Some(stored) = stored.await? else { continue };
             self.blobs(item, stored.blobs.iter(), (from, to), tally).await?;
             let refused = self
-                .persist(&target.to_string(), async || match self.registry.refer(&target, &stored).await {
-                    Ok(()) => Ok(None),
-                    Err(error) if matches!(error.kind, ErrorKind::Refused(_)) => Ok(Some(error.message)),
-                    Err(error) => Err(error.into()),
+                .with_retries(&target.to_string(), async || {
+                    match self.registry.refer(&target, &stored).await {
+                        Ok(()) => Ok(None),
+                        Err(error) if matches!(error.kind, ErrorKind::Refused(_)) => Ok(Some(error.message)),
+                        Err(error) => Err(error.into()),
+                    }
                 })
                 .await?;
             if let Some(why) = refused {
@@ -223,7 +232,7 @@ impl<'a> Copier<'a> {
         }
     }
 
-    async fn persist<T>(
+    async fn with_retries<T>(
         &self,
         what: &str,
         attempt: impl AsyncFn() -> Result<T, PushFailure>,
@@ -232,7 +241,7 @@ impl<'a> Copier<'a> {
             let (what, error, wait) = (what.to_owned(), error.to_owned(), wait.as_secs_f64());
             (self.speak)(Event::Retry { what, error, attempts, wait });
         };
-        persist(self.route.push_timeout, |_| attempt(), told).await
+        push_with_retries(self.route.push_timeout, |_| attempt(), told).await
     }
 }
 

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::promote::copy::Copier;
 use crate::promote::preview::references;
-use crate::promote::{Copying, Event, History, Item, Move, Promotion, Route};
-use crate::push::build_tag::{PushFailure, persist};
-use crate::push::moving_tag::{MovingTag, Observed, Subject};
+use crate::promote::{Copying, Event, History, Item, MoveState, Promotion, Route};
+use crate::push::build_tag::{PushFailure, push_with_retries};
+use crate::push::moving_tag::{MovingTag, MovingTagTarget, Observed};
 use crate::run::result::Failure;
 use crate::run::schedule::{Ended as BuildEnded, Schedule};
 use crate::run::tag_order::{Publish, Push};
@@ -67,8 +67,8 @@ pub async fn carry_out(
             if item.state == Copying::ToCopy {
                 item.state = Copying::Skipped;
             }
-            if let Some(moving) = item.moving.as_mut().filter(|moving| moving.state == Move::ToMove) {
-                moving.state = Move::Skipped;
+            if let Some(moving) = item.moving.as_mut().filter(|moving| moving.state == MoveState::ToMove) {
+                moving.state = MoveState::Skipped;
             }
         }
         return ended;
@@ -78,11 +78,11 @@ pub async fn carry_out(
         let item = &mut promotion.images[at];
         let Some(moving) = &mut item.moving else { continue };
         match moved {
-            None => moving.state = Move::Skipped,
-            Some(Ok(_)) if moving.state == Move::Kept => {}
-            Some(Ok(_)) => moving.state = Move::Moved,
+            None => moving.state = MoveState::Skipped,
+            Some(Ok(_)) if moving.state == MoveState::Kept => {}
+            Some(Ok(_)) => moving.state = MoveState::Moved,
             Some(Err(failure)) => {
-                moving.state = Move::Failed;
+                moving.state = MoveState::Failed;
                 item.error = Some(failure.message);
                 ended.failures.push(failure.failure);
             }
@@ -152,7 +152,7 @@ async fn move_tags(
         let (kind, target) = item.sort();
         let (prefix, platform) = (&route.label_prefix, &route.platform);
         let moving_tag = MovingTag {
-            subject: Subject { kind, target, build_tag, moving, prefix, platform },
+            subject: MovingTagTarget { kind, target, build_tag, moving, prefix, platform },
             digest: &item.digest,
             current_parents: item.current_parents,
             history: &relation,
@@ -164,7 +164,7 @@ async fn move_tags(
             let (what, error, wait) = (moving.clone(), error.to_owned(), wait.as_secs_f64());
             speak(Event::Retry { what, error, attempts, wait });
         };
-        (place, persist(route.push_timeout, |_| moving_tag.push(), told).await)
+        (place, push_with_retries(route.push_timeout, |_| moving_tag.push(), told).await)
     };
     let mut results: Vec<Moved> = named.iter().map(|(at, _)| (*at, None)).collect();
     let mut running = FuturesUnordered::new();
@@ -187,7 +187,7 @@ async fn move_tags(
         match &result {
             Ok(digest) => {
                 publish.verified(Push::MovingTag(place));
-                if items[*at].moving.as_ref().is_some_and(|moving| moving.state == Move::ToMove) {
+                if items[*at].moving.as_ref().is_some_and(|moving| moving.state == MoveState::ToMove) {
                     let (tag, build_tag) = (moving.clone(), items[*at].build_tag.clone());
                     speak(Event::Moved { tag, build_tag, digest: digest.clone() });
                 }

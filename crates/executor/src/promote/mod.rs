@@ -133,13 +133,13 @@ pub struct Moving {
     /// What it shows before: a build tag, or a digest where the image tells none; null where there is no such tag.
     pub shows: Option<String>,
     /// Whether it has to be moved, and how that ended.
-    pub state: Move,
+    pub state: MoveState,
 }
 
 /// Where the move of a tag stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Move {
+pub enum MoveState {
     /// It shows something else.
     ToMove,
     /// It shows the build already.
@@ -185,7 +185,7 @@ pub enum Event {
         /// What that shows.
         digest: String,
         /// How its blobs came there.
-        blobs: Tally,
+        blobs: BlobCounts,
         /// How long it took.
         seconds: f64,
     },
@@ -225,7 +225,7 @@ pub enum Event {
 
 /// How the blobs of a build came there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
+pub struct BlobCounts {
     /// Were there.
     pub found: usize,
     /// The registry had them in another repository.
@@ -240,7 +240,7 @@ impl Promotion {
     /// Whether something is to be copied or moved.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        let moved = |item: &Item| item.moving.as_ref().is_none_or(|moving| moving.state != Move::ToMove);
+        let moved = |item: &Item| item.moving.as_ref().is_none_or(|moving| moving.state != MoveState::ToMove);
         self.images.iter().all(|item| item.state != Copying::ToCopy && moved(item))
     }
 }

@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use plan::trail::What;
-use plan::{BuildTag, ImageName, Name, Trail};
+use plan::trail::StepKind;
+use plan::{BuildTag, ImageName, Name, Provenance};
 use registry::Registry;
 
-use crate::promote::{Copying, FORMAT_VERSION, History, Item, Move, Moving, Promotion, Route, Unit, sort};
-use crate::push::moving_tag::{MovingTag, Observed, Shown, Subject, read_shown};
+use crate::promote::{
+    Copying, FORMAT_VERSION, History, Item, MoveState, Moving, Promotion, Route, Unit, sort,
+};
+use crate::push::moving_tag::{MovingTag, MovingTagTarget, Observed, TagState, read_shown};
 use crate::run::error::RunError;
 use crate::run::result::Failure;
 
@@ -127,8 +129,8 @@ async fn top(registry: &Registry, unit: &Unit, route: &Route) -> Result<Top, Run
     let Some(found) = registry.image(&full, &route.platform).await? else {
         return Ok(Top::Absent(full.to_string()));
     };
-    let trail = Trail::read(&found.labels, Some(&route.label_prefix));
-    let tag = trail.as_ref().map(Trail::top).filter(|crumb| crumb.repository() == image);
+    let trail = Provenance::read(&found.labels, Some(&route.label_prefix));
+    let tag = trail.as_ref().map(Provenance::top).filter(|crumb| crumb.repository() == image);
     let Some(tag) = tag.and_then(|crumb| crumb.version.clone()).filter(|tag| BuildTag::parse(tag).is_some())
     else {
         return Ok(Top::Broken(format!("{full} does not tell by its labels which build it is")));
@@ -146,7 +148,7 @@ async fn top(registry: &Registry, unit: &Unit, route: &Route) -> Result<Top, Run
 fn source(image: &str, found: registry::Image, route: &Route) -> Source {
     let (kind, own) = sort(image);
     let shown = read_shown(kind, own, &route.label_prefix, found.digest.clone(), &found.labels);
-    let trail = Trail::read(&found.labels, Some(&route.label_prefix));
+    let trail = Provenance::read(&found.labels, Some(&route.label_prefix));
     Source {
         bytes: found.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add),
         digest: found.digest,
@@ -157,19 +159,19 @@ fn source(image: &str, found: registry::Image, route: &Route) -> Source {
 }
 
 /// All builds that a trail names below its top, by what they are in a repo.
-fn parents(trail: &Trail) -> Vec<Key> {
-    let ours = |what: &What| -> Option<Key> {
+fn parents(trail: &Provenance) -> Vec<Key> {
+    let ours = |what: &StepKind| -> Option<Key> {
         match what {
-            What::Build { crumb, .. } => {
+            StepKind::Build { crumb, .. } => {
                 let crumb = &trail.crumbs[*crumb];
                 Some((crumb.repository(), crumb.version.clone()?))
             }
-            What::Copied { layer, build_tag } => {
+            StepKind::Copied { layer, build_tag } => {
                 let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
                 Some((format!("sci/{target}"), build_tag.clone()?))
             }
             // A build of this repo that a Dockerfile names exactly, and copies from.
-            What::Image { reference, .. } => {
+            StepKind::Image { reference, .. } => {
                 let image = ImageName::parse(reference).ok()?;
                 let name = image.name();
                 let below = name.strip_prefix(trail.repo.as_deref()?)?.strip_prefix('/')?;
@@ -303,7 +305,7 @@ fn items(nodes: &BTreeMap<Key, Node>, order: &[Key], moving: &BTreeMap<Key, Stri
             moving: moving.get(key).map(|version| Moving {
                 tag: version.clone(),
                 shows: None,
-                state: Move::ToMove,
+                state: MoveState::ToMove,
             }),
             error: None,
             commit: source.as_ref().and_then(|source| source.commit.clone()).unwrap_or_else(hash),
@@ -334,7 +336,7 @@ async fn judge(
         let Some((build_tag, moving)) = references(item, route) else { return (at, Ok((false, None))) };
         let relation = |other: &str| history(&item.commit, other);
         let (kind, target) = item.sort();
-        let subject = Subject {
+        let subject = MovingTagTarget {
             kind,
             target,
             build_tag: &build_tag,
@@ -358,8 +360,8 @@ async fn judge(
         match judged {
             Ok((moves, shown)) => {
                 if let Some(moving) = &mut promotion.images[at].moving {
-                    moving.shows = shown.map(Shown::told);
-                    moving.state = if moves { Move::ToMove } else { Move::Kept };
+                    moving.shows = shown.map(TagState::told);
+                    moving.state = if moves { MoveState::ToMove } else { MoveState::Kept };
                 }
             }
             Err(failure) if failure.failure == Failure::Conflict => promotion.conflicts.push(failure.message),
@@ -481,7 +483,7 @@ mod tests {
             ),
         ];
         let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let trail = Trail::read(&labels, Some("x")).expect("a trail");
+        let trail = Provenance::read(&labels, Some("x")).expect("a trail");
         let shown: Vec<String> = parents(&trail).iter().map(|key| format!("{}:{}", key.0, key.1)).collect();
         assert_eq!(shown, ["sci/a:1.0-1-aaaaaaa", "sci/tools:3.0-1-ccccccc", "sci/pinned:1.0-9-ddddddd"]);
     }

@@ -8,11 +8,11 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use plan::ImageName;
-use registry::{Again, Attempt, Credential, DockerConfig, Registry, Waits};
+use registry::{Attempt, Backoff, Credential, DockerConfig, Registry, RetryDecision};
 use tokio::sync::OnceCell;
 
 use crate::engine::{Engine, EngineError};
-use crate::push::image_size::Weight;
+use crate::push::image_size::ImageSize;
 use crate::push::retry;
 use crate::redact::Redactor;
 use crate::run::error::RunError;
@@ -24,7 +24,7 @@ pub(crate) struct PushFailure {
     pub failure: Failure,
     pub message: String,
     /// What may help.
-    again: Again,
+    again: RetryDecision,
 }
 
 impl From<PushFailure> for RunError {
@@ -39,15 +39,18 @@ impl From<PushFailure> for RunError {
 impl PushFailure {
     /// One that stays as it is.
     pub(crate) fn new(failure: Failure, message: impl Into<String>) -> Self {
-        Self { failure, message: message.into(), again: Again::Never }
+        Self { failure, message: message.into(), again: RetryDecision::Never }
     }
 }
 
 impl PushFailure {
     /// Of something that cannot simply be sent again with a new login: then it is done again as a whole, with one.
     pub(crate) fn of_upload(error: registry::Error) -> Self {
-        let again =
-            if error.kind == registry::ErrorKind::Unauthorized { Again::NewLogin } else { error.again() };
+        let again = if error.kind == registry::ErrorKind::Unauthorized {
+            RetryDecision::NewLogin
+        } else {
+            error.again()
+        };
         Self { again, ..Self::from(error) }
     }
 }
@@ -60,7 +63,7 @@ impl From<registry::Error> for PushFailure {
 
 /// Tries a push until it is through, as long as trying again may help, and no longer than `bound` but for the last attempt
 /// on its way. `told` hears of each failure that another attempt follows, of the attempts so far, and of the wait.
-pub(crate) async fn persist<T, F>(
+pub(crate) async fn push_with_retries<T, F>(
     bound: Duration,
     attempt: impl FnMut(Attempt) -> F,
     mut told: impl FnMut(&str, u32, Duration),
@@ -70,7 +73,7 @@ where
 {
     let judge = |failure: &PushFailure| failure.again;
     let told = |failure: &PushFailure, attempts, wait| told(&failure.message, attempts, wait);
-    registry::retry(Waits::within(bound), attempt, judge, told).await.map_err(|given_up| {
+    registry::retry(Backoff::within(bound), attempt, judge, told).await.map_err(|given_up| {
         let message = format!("{}{given_up}", given_up.error.message);
         PushFailure { message, ..given_up.error }
     })
@@ -96,7 +99,7 @@ pub(crate) struct BuildTagPush<'a> {
     /// Who has to know of it.
     pub redactor: &'a Redactor,
     /// What the registry shows of the image, once it does.
-    pub stored: OnceLock<Weight>,
+    pub stored: OnceLock<ImageSize>,
 }
 
 impl BuildTagPush<'_> {
@@ -128,7 +131,9 @@ impl BuildTagPush<'_> {
             Err(error) => {
                 let again = match retry::judge(&error) {
                     // The engine keeps the registry's `Retry-After` to itself.
-                    Again::Later { .. } => Again::Later { asked: self.asked_to_wait(&name).await },
+                    RetryDecision::Later { .. } => {
+                        RetryDecision::Later { asked: self.asked_to_wait(&name).await }
+                    }
                     again => again,
                 };
                 Err(PushFailure { again, ..PushFailure::new(error.failure(Failure::Push), error.message) })
@@ -151,7 +156,7 @@ impl BuildTagPush<'_> {
     }
 
     fn shown(&self, image: registry::Image) -> String {
-        self.stored.get_or_init(|| Weight::stored(&image));
+        self.stored.get_or_init(|| ImageSize::stored(&image));
         image.digest
     }
 
@@ -175,10 +180,11 @@ mod tests {
     async fn attempts_are_told_as_they_fail_and_at_last() {
         let bound = Duration::from_secs(60);
         let fails = |again| Err::<(), _>(PushFailure { again, ..PushFailure::new(Failure::Push, "503") });
-        for (again, end) in [(Again::Never, "503".to_owned()), (LATER, format!("503, after {} attempts", 8))]
+        for (again, end) in
+            [(RetryDecision::Never, "503".to_owned()), (RETRY_LATER, format!("503, after {} attempts", 8))]
         {
             let (mut told, mut attempts) = (Vec::new(), 0);
-            let result = persist(
+            let result = push_with_retries(
                 bound,
                 |attempt| {
                     attempts = attempt.number;
@@ -195,5 +201,5 @@ mod tests {
         }
     }
 
-    const LATER: Again = Again::Later { asked: None };
+    const RETRY_LATER: RetryDecision = RetryDecision::Later { asked: None };
 }

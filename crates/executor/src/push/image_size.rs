@@ -10,13 +10,13 @@ use crate::run::result::{Comparison, Within};
 
 /// What of an image matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Weight {
+pub(crate) struct ImageSize {
     name: String,
     size: u64,
     layers: Vec<String>,
 }
 
-impl Weight {
+impl ImageSize {
     /// As a registry stores it.
     pub(crate) fn stored(image: &registry::Image) -> Self {
         Self {
@@ -47,33 +47,33 @@ impl Weight {
 
 /// What a push saw in the registry.
 #[derive(Debug, Clone)]
-pub(crate) enum Seen {
+pub(crate) enum RemoteSize {
     /// The image that it put there.
-    New(Weight),
+    New(ImageSize),
     /// What the moving tag showed before.
-    Earlier(Option<Weight>),
+    Earlier(Option<ImageSize>),
     /// It did not come so far.
     Nothing,
 }
 
 /// What the pushes of a run saw, by build.
 #[derive(Debug, Default)]
-pub(crate) struct Scales {
-    new: BTreeMap<usize, Weight>,
+pub(crate) struct SizeRecords {
+    new: BTreeMap<usize, ImageSize>,
 }
 
-impl Scales {
+impl SizeRecords {
     /// Takes in what a push of a build saw; the build tag's comes first.
-    pub(crate) fn take(&mut self, build: usize, seen: Seen) -> Option<Comparison> {
+    pub(crate) fn take(&mut self, build: usize, seen: RemoteSize) -> Option<Comparison> {
         match seen {
-            Seen::New(weight) => {
+            RemoteSize::New(weight) => {
                 self.new.insert(build, weight);
                 None
             }
-            Seen::Earlier(earlier) => {
+            RemoteSize::Earlier(earlier) => {
                 Some(self.new.remove(&build)?.beside(earlier.as_ref(), Within::Registry))
             }
-            Seen::Nothing => None,
+            RemoteSize::Nothing => None,
         }
     }
 }
@@ -82,17 +82,17 @@ impl Scales {
 mod tests {
     use super::*;
 
-    fn weight(name: &str, size: u64, layers: &[&str]) -> Weight {
-        Weight { name: name.into(), size, layers: layers.iter().map(|&layer| layer.into()).collect() }
+    fn weight(name: &str, size: u64, layers: &[&str]) -> ImageSize {
+        ImageSize { name: name.into(), size, layers: layers.iter().map(|&layer| layer.into()).collect() }
     }
 
     #[test]
     fn an_image_is_held_against_what_was_shown_before() {
-        let mut scales = Scales::default();
+        let mut scales = SizeRecords::default();
         let (old, new) = (weight("old", 10, &["a", "b"]), weight("new", 14, &["a", "c", "c"]));
-        assert_eq!(scales.take(0, Seen::New(new.clone())), None);
-        assert_eq!(scales.take(1, Seen::New(old.clone())), None);
-        assert_eq!(scales.take(0, Seen::Nothing), None);
+        assert_eq!(scales.take(0, RemoteSize::New(new.clone())), None);
+        assert_eq!(scales.take(1, RemoteSize::New(old.clone())), None);
+        assert_eq!(scales.take(0, RemoteSize::Nothing), None);
         let expect = Comparison {
             within: Within::Registry,
             earlier: Some("old".into()),
@@ -101,10 +101,10 @@ mod tests {
             layers: 3,
             shared: 1,
         };
-        assert_eq!(scales.take(0, Seen::Earlier(Some(old))), Some(expect));
-        let first = scales.take(1, Seen::Earlier(None)).unwrap();
+        assert_eq!(scales.take(0, RemoteSize::Earlier(Some(old))), Some(expect));
+        let first = scales.take(1, RemoteSize::Earlier(None)).unwrap();
         assert_eq!((first.earlier, first.earlier_size, first.shared), (None, None, 0));
         // Of a build that was reused nothing new was seen.
-        assert_eq!(scales.take(2, Seen::Earlier(Some(new))), None);
+        assert_eq!(scales.take(2, RemoteSize::Earlier(Some(new))), None);
     }
 }

@@ -14,20 +14,20 @@ use plan::label::{self, Field, oci};
 use plan::{Build, BuildTag, ImageName, Kind, Plan};
 use registry::{ErrorKind, Registry};
 
-use crate::build::labels::From;
+use crate::build::labels::BuiltFrom;
 use crate::engine::split_tag;
 use crate::push::build_tag::PushFailure;
-use crate::push::image_size::Weight;
+use crate::push::image_size::ImageSize;
 use crate::run::options::Relation;
 use crate::run::result::Failure;
-use crate::run::tag_order::{Move, Rank, decide_move, is_newer};
+use crate::run::tag_order::{MoveDecision, Rank, decide_move, is_newer};
 
 /// So many newer runs at the same moment are given way to.
 const ROUNDS: usize = 20;
 
 /// What a moving tag shows, as far as it matters.
 #[derive(Debug, Clone)]
-pub(crate) struct Shown {
+pub(crate) struct TagState {
     pub digest: String,
     /// The build tag that the image carries as its own.
     pub tag: Option<BuildTag>,
@@ -37,7 +37,7 @@ pub(crate) struct Shown {
     pub current_parents: Option<usize>,
 }
 
-impl Shown {
+impl TagState {
     /// The build tag, or the digest of an image that tells none.
     pub(crate) fn told(self) -> String {
         self.tag.map_or(self.digest, |tag| tag.to_string())
@@ -46,7 +46,7 @@ impl Shown {
 
 /// Whose moving tag it is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Subject<'a> {
+pub(crate) struct MovingTagTarget<'a> {
     pub kind: Kind,
     /// The target of a science layer; of a compat image it is of no interest.
     pub target: &'a str,
@@ -60,7 +60,7 @@ pub(crate) struct Subject<'a> {
     pub platform: &'a str,
 }
 
-impl<'a> Subject<'a> {
+impl<'a> MovingTagTarget<'a> {
     /// That of a planned build.
     pub(crate) fn of(plan: &'a Plan, build: &'a Build) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl<'a> Subject<'a> {
     pub(crate) async fn look(
         &self,
         registry: &Registry,
-    ) -> Result<Option<(Shown, registry::Image)>, PushFailure> {
+    ) -> Result<Option<(TagState, registry::Image)>, PushFailure> {
         let shown = registry.image(&self.name()?, self.platform).await?;
         Ok(shown.map(|image| {
             (read_shown(self.kind, self.target, self.prefix, image.digest.clone(), &image.labels), image)
@@ -112,7 +112,11 @@ impl<'a> Subject<'a> {
     }
 
     /// What one of its build tags shows.
-    async fn look_build(&self, registry: &Registry, build_tag: &str) -> Result<Option<Shown>, PushFailure> {
+    async fn look_build(
+        &self,
+        registry: &Registry,
+        build_tag: &str,
+    ) -> Result<Option<TagState>, PushFailure> {
         let name = ImageName { tag: Some(build_tag.to_owned()), ..self.name()? };
         let image = registry.image(&name, self.platform).await?;
         Ok(image.map(|image| read_shown(self.kind, self.target, self.prefix, image.digest, &image.labels)))
@@ -131,7 +135,7 @@ impl<'a> Subject<'a> {
 
 /// A build that the moving tag is to show.
 #[derive(Debug, Clone)]
-struct Wanted {
+struct WantedBuild {
     digest: String,
     tag: BuildTag,
     /// The same as text.
@@ -139,7 +143,7 @@ struct Wanted {
     current_parents: Option<usize>,
 }
 
-impl Wanted {
+impl WantedBuild {
     fn rank(&self) -> Rank<'_> {
         Rank { tag: &self.tag, current_parents: self.current_parents }
     }
@@ -147,10 +151,10 @@ impl Wanted {
 
 /// The way of one moving tag to one verified build, over all attempts.
 pub(crate) struct MovingTag<'a> {
-    pub subject: Subject<'a>,
+    pub subject: MovingTagTarget<'a>,
     /// Of the verified build.
     pub digest: &'a str,
-    /// As [`Shown::current_parents`].
+    /// As [`TagState::current_parents`].
     pub current_parents: Option<usize>,
     pub history: &'a (dyn Fn(&str) -> Relation + Send + Sync),
     pub allow_older: bool,
@@ -164,7 +168,7 @@ pub(crate) struct Observed {
     /// The build tags that were there before the first change of ours, once there may have been one.
     pub before: Mutex<Option<BTreeSet<String>>>,
     /// What the tag showed at the first look of all.
-    pub earlier: OnceLock<Option<Weight>>,
+    pub earlier: OnceLock<Option<ImageSize>>,
 }
 
 impl MovingTag<'_> {
@@ -190,7 +194,7 @@ impl MovingTag<'_> {
     }
 
     /// What a push would do now, without doing it: whether the tag would be set, and what it shows.
-    pub(crate) async fn judge(&self) -> Result<(bool, Option<Shown>), PushFailure> {
+    pub(crate) async fn judge(&self) -> Result<(bool, Option<TagState>), PushFailure> {
         let wanted = self.wanted()?;
         let shown = self.look().await?;
         let moves = self.must_move(&wanted, shown.as_ref())?;
@@ -200,14 +204,14 @@ impl MovingTag<'_> {
         Ok((moves, shown))
     }
 
-    fn wanted(&self) -> Result<Wanted, PushFailure> {
+    fn wanted(&self) -> Result<WantedBuild, PushFailure> {
         let tag = own_tag(self.subject.build_tag)?;
         let name = split_tag(self.subject.build_tag).1.to_owned();
-        Ok(Wanted { digest: self.digest.to_owned(), tag, name, current_parents: self.current_parents })
+        Ok(WantedBuild { digest: self.digest.to_owned(), tag, name, current_parents: self.current_parents })
     }
 
     /// Looks again after a change, until what is shown can stay.
-    async fn settle(&self, ours: Wanted, mut before: BTreeSet<String>) -> Result<(), PushFailure> {
+    async fn settle(&self, ours: WantedBuild, mut before: BTreeSet<String>) -> Result<(), PushFailure> {
         let moving = self.subject.moving;
         let mut wanted = ours.clone();
         for _ in 0..ROUNDS {
@@ -229,10 +233,10 @@ impl MovingTag<'_> {
                 return if wanted.digest == ours.digest { Ok(()) } else { Err(self.overtaken(&wanted)) };
             };
             // Its run may have set the moving tag before us, and we may have set it back: set it right.
-            if let Some(Shown { digest, current_parents, .. }) =
+            if let Some(TagState { digest, current_parents, .. }) =
                 self.subject.look_build(self.registry, &text).await?
             {
-                wanted = Wanted { digest, tag, name: text, current_parents };
+                wanted = WantedBuild { digest, tag, name: text, current_parents };
                 self.set(&wanted).await?;
             }
             before.extend(now);
@@ -241,13 +245,13 @@ impl MovingTag<'_> {
         Err(PushFailure::new(Failure::Conflict, text))
     }
 
-    async fn set(&self, wanted: &Wanted) -> Result<(), PushFailure> {
+    async fn set(&self, wanted: &WantedBuild) -> Result<(), PushFailure> {
         self.subject.set(self.registry, &wanted.digest).await
     }
 
-    async fn look(&self) -> Result<Option<Shown>, PushFailure> {
+    async fn look(&self) -> Result<Option<TagState>, PushFailure> {
         let shown = self.subject.look(self.registry).await?;
-        self.observed.earlier.get_or_init(|| shown.as_ref().map(|(_, image)| Weight::stored(image)));
+        self.observed.earlier.get_or_init(|| shown.as_ref().map(|(_, image)| ImageSize::stored(image)));
         Ok(shown.map(|(shown, _)| shown))
     }
 
@@ -259,8 +263,8 @@ impl MovingTag<'_> {
     async fn nothing_newer(
         &self,
         tags: &BTreeSet<String>,
-        ours: &Wanted,
-        shown: Option<&Shown>,
+        ours: &WantedBuild,
+        shown: Option<&TagState>,
     ) -> Result<(), PushFailure> {
         if self.allow_older {
             return Ok(());
@@ -287,7 +291,7 @@ impl MovingTag<'_> {
     async fn newest<'t>(
         &self,
         builds: impl Iterator<Item = (&'t String, BuildTag)>,
-        than: &Wanted,
+        than: &WantedBuild,
     ) -> Result<Option<(String, BuildTag)>, PushFailure> {
         let mut newest: Option<(String, BuildTag)> = None;
         for (text, tag) in builds {
@@ -300,7 +304,12 @@ impl MovingTag<'_> {
         Ok(newest)
     }
 
-    async fn counts_as_newer(&self, text: &str, tag: &BuildTag, than: &Wanted) -> Result<bool, PushFailure> {
+    async fn counts_as_newer(
+        &self,
+        text: &str,
+        tag: &BuildTag,
+        than: &WantedBuild,
+    ) -> Result<bool, PushFailure> {
         if tag.version == than.tag.version && tag.hash == than.tag.hash && *tag != than.tag {
             // Names tell less than what the two were made from.
             let image = self.subject.look_build(self.registry, text).await?;
@@ -311,7 +320,7 @@ impl MovingTag<'_> {
         Ok(is_newer(tag, &than.tag, self.history, self.allow_older))
     }
 
-    fn overtaken(&self, by: &Wanted) -> PushFailure {
+    fn overtaken(&self, by: &WantedBuild) -> PushFailure {
         let moving = self.subject.moving;
         let text = format!(
             "{moving} shows {}, a newer build that came during this push, and is not set back",
@@ -320,7 +329,7 @@ impl MovingTag<'_> {
         PushFailure::new(Failure::Conflict, text)
     }
 
-    fn must_move(&self, wanted: &Wanted, shown: Option<&Shown>) -> Result<bool, PushFailure> {
+    fn must_move(&self, wanted: &WantedBuild, shown: Option<&TagState>) -> Result<bool, PushFailure> {
         let commit = shown.and_then(|shown| shown.commit.as_deref());
         let relation = commit.map_or(Relation::Unknown, self.history);
         must_move(self.subject.moving, (&wanted.digest, wanted.rank()), shown, relation, self.allow_older)
@@ -337,7 +346,7 @@ pub(crate) fn own_tag(reference: &str) -> Result<BuildTag, PushFailure> {
 pub(crate) fn must_move(
     moving: &str,
     wanted: (&str, Rank<'_>),
-    shown: Option<&Shown>,
+    shown: Option<&TagState>,
     relation: Relation,
     allow_older: bool,
 ) -> Result<bool, PushFailure> {
@@ -347,21 +356,21 @@ pub(crate) fn must_move(
     });
     let carries = shown.and_then(|shown| shown.commit.as_deref()).unwrap_or("an unknown commit");
     match decide_move(wanted, before, relation, allow_older) {
-        Move::Keep => Ok(false),
-        Move::Set => Ok(true),
-        Move::Newer if relation == Relation::Same => Err(PushFailure::new(
+        MoveDecision::Keep => Ok(false),
+        MoveDecision::Set => Ok(true),
+        MoveDecision::Newer if relation == Relation::Same => Err(PushFailure::new(
             Failure::Conflict,
             format!(
                 "{moving} shows {}, a later build of the same commit, and is not set back; a higher --rebuild than its own \
                  makes a newer one",
-                shown.cloned().map(Shown::told).unwrap_or_default()
+                shown.cloned().map(TagState::told).unwrap_or_default()
             ),
         )),
-        Move::Newer => Err(PushFailure::new(
+        MoveDecision::Newer => Err(PushFailure::new(
             Failure::Conflict,
             format!("{moving} shows a newer build, of {carries}, and is not set back"),
         )),
-        Move::Unclear => Err(PushFailure::new(
+        MoveDecision::Unclear => Err(PushFailure::new(
             Failure::Conflict,
             format!(
                 "{moving} shows a build of {carries}, which may be newer than this one; --allow-older moves it anyway"
@@ -377,7 +386,7 @@ pub(crate) fn read_shown(
     prefix: &str,
     digest: String,
     labels: &BTreeMap<String, String>,
-) -> Shown {
+) -> TagState {
     let version = match kind {
         Kind::Science => labels.get(&label::science(prefix, target, Field::Version)).map(String::as_str),
         Kind::Compat => labels
@@ -396,13 +405,13 @@ pub(crate) fn read_shown(
         Kind::Science => labels.get(&label::science(prefix, target, Field::From)),
         Kind::Compat => labels.get(&label::compat(prefix, Field::From)),
     };
-    let from = from.and_then(|text| serde_json::from_str::<From>(text).ok());
+    let from = from.and_then(|text| serde_json::from_str::<BuiltFrom>(text).ok());
     let current_parents = from.zip(tag.as_ref()).map(|(from, tag)| current_parents(&from, &tag.hash));
-    Shown { digest, tag, commit, current_parents }
+    TagState { digest, tag, commit, current_parents }
 }
 
 /// How many of the science builds that an image of a commit was made from are of that commit.
-pub(crate) fn current_parents(from: &From, commit: &str) -> usize {
+pub(crate) fn current_parents(from: &BuiltFrom, commit: &str) -> usize {
     let tags = from.layers.values().flatten().filter_map(|tag| BuildTag::parse(tag));
     tags.filter(|tag| commit.starts_with(&tag.hash) || tag.hash.starts_with(commit)).count()
 }

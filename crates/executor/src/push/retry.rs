@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
-use registry::Again;
+use registry::RetryDecision;
 
 use crate::engine::{EngineError, EngineErrorKind};
 
@@ -20,65 +20,65 @@ static STATUS: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Words in lower case, and what follows from them. The first that is found counts.
-const WORDS: [(&str, Again); 19] = [
+const WORDS: [(&str, RetryDecision); 19] = [
     // Before "unauthorized": a login that is good and has not the right gets no better by a new one.
-    ("denied", Again::Never),
-    ("insufficient_scope", Again::Never),
-    ("unauthorized", Again::NewLogin),
-    ("authentication required", Again::NewLogin),
-    ("no basic auth credentials", Again::NewLogin),
-    ("incorrect username or password", Again::NewLogin),
-    ("name unknown", Again::Never),
-    ("repository name not known", Again::Never),
-    ("request entity too large", Again::Never),
-    ("does not exist locally", Again::Never),
-    ("no such image", Again::Never),
-    ("manifest invalid", Again::Never),
-    ("name invalid", Again::Never),
-    ("tag invalid", Again::Never),
-    ("invalid reference", Again::Never),
-    ("unsupported", Again::Never),
-    ("x509", Again::Never),
-    ("certificate", Again::Never),
-    ("http response to https client", Again::Never),
+    ("denied", RetryDecision::Never),
+    ("insufficient_scope", RetryDecision::Never),
+    ("unauthorized", RetryDecision::NewLogin),
+    ("authentication required", RetryDecision::NewLogin),
+    ("no basic auth credentials", RetryDecision::NewLogin),
+    ("incorrect username or password", RetryDecision::NewLogin),
+    ("name unknown", RetryDecision::Never),
+    ("repository name not known", RetryDecision::Never),
+    ("request entity too large", RetryDecision::Never),
+    ("does not exist locally", RetryDecision::Never),
+    ("no such image", RetryDecision::Never),
+    ("manifest invalid", RetryDecision::Never),
+    ("name invalid", RetryDecision::Never),
+    ("tag invalid", RetryDecision::Never),
+    ("invalid reference", RetryDecision::Never),
+    ("unsupported", RetryDecision::Never),
+    ("x509", RetryDecision::Never),
+    ("certificate", RetryDecision::Never),
+    ("http response to https client", RetryDecision::Never),
 ];
 
-const LATER: Again = Again::Later { asked: None };
+const RETRY_LATER: RetryDecision = RetryDecision::Later { asked: None };
 
 /// Judges what the engine said about a push, or about asking a registry.
-pub(crate) fn judge(error: &EngineError) -> Again {
+pub(crate) fn judge(error: &EngineError) -> RetryDecision {
     match error.kind {
         // It hangs at one request; another attempt makes new ones.
-        EngineErrorKind::Silent => LATER,
+        EngineErrorKind::Silent => RETRY_LATER,
         // It may be starting anew, and each attempt waits for it first.
-        EngineErrorKind::Lost | EngineErrorKind::Rest => LATER,
+        EngineErrorKind::Lost | EngineErrorKind::Rest => RETRY_LATER,
         EngineErrorKind::Failed => judge_words(&error.message),
-        EngineErrorKind::NotFound | EngineErrorKind::Full | EngineErrorKind::Platform => Again::Never,
+        EngineErrorKind::NotFound | EngineErrorKind::Full | EngineErrorKind::Platform => RetryDecision::Never,
     }
 }
 
 /// Judges a question that a registry was asked through the engine, before the first build. Where nobody listens, nobody is
 /// waited for, and a login was just read.
-pub(crate) fn judge_question(error: &EngineError) -> Again {
+pub(crate) fn judge_question(error: &EngineError) -> RetryDecision {
     match judge(error) {
         // That is no registry's trouble.
-        Again::Later { .. } if error.kind == EngineErrorKind::Lost => Again::Never,
-        Again::Later { .. } if error.message.contains("connection refused") => Again::Never,
-        Again::Later { .. } if error.message.contains("no such host") => Again::Never,
-        Again::NewLogin => Again::Never,
+        RetryDecision::Later { .. } if error.kind == EngineErrorKind::Lost => RetryDecision::Never,
+        RetryDecision::Later { .. } if error.message.contains("connection refused") => RetryDecision::Never,
+        RetryDecision::Later { .. } if error.message.contains("no such host") => RetryDecision::Never,
+        RetryDecision::NewLogin => RetryDecision::Never,
         again => again,
     }
 }
 
-fn judge_words(message: &str) -> Again {
+fn judge_words(message: &str) -> RetryDecision {
     let message = message.to_ascii_lowercase();
     match STATUS.captures(&message).and_then(|found| found[1].parse::<u16>().ok()) {
-        Some(401) => return Again::NewLogin,
-        Some(408 | 429 | 500..) => return LATER,
-        Some(400..500) => return Again::Never,
+        Some(401) => return RetryDecision::NewLogin,
+        Some(408 | 429 | 500..) => return RETRY_LATER,
+        Some(400..500) => return RetryDecision::Never,
         _ => {}
     }
-    WORDS.iter().find(|(word, _)| message.contains(word)).map_or(LATER, |(_, again)| *again)
+    WORDS.iter().find(|(word, _)| message.contains(word)).map_or(RETRY_LATER, |(_, again)| *again)
 }
 
 #[cfg(test)]
@@ -87,49 +87,55 @@ mod tests {
 
     #[test]
     fn the_engines_words_are_understood() {
-        let never = Again::Never;
-        let login = Again::NewLogin;
+        let never = RetryDecision::Never;
+        let login = RetryDecision::NewLogin;
         let address = "http://127.0.0.1:5000/v2/a/manifests/1.0";
         for (message, expect) in [
             // Docker Engine 20.10 and 26.1, which share docker's distribution client.
-            ("received unexpected HTTP status: 408 Request Timeout", LATER),
-            ("received unexpected HTTP status: 500 Internal Server Error", LATER),
-            ("received unexpected HTTP status: 502 Bad Gateway", LATER),
-            ("received unexpected HTTP status: 503 Service Unavailable", LATER),
-            ("received unexpected HTTP status: 504 Gateway Timeout", LATER),
+            ("received unexpected HTTP status: 408 Request Timeout", RETRY_LATER),
+            ("received unexpected HTTP status: 500 Internal Server Error", RETRY_LATER),
+            ("received unexpected HTTP status: 502 Bad Gateway", RETRY_LATER),
+            ("received unexpected HTTP status: 503 Service Unavailable", RETRY_LATER),
+            ("received unexpected HTTP status: 504 Gateway Timeout", RETRY_LATER),
             ("received unexpected HTTP status: 413 Request Entity Too Large", never),
-            ("toomanyrequests: fault 429 on cue", LATER),
-            ("toomanyrequests: You have reached your pull rate limit.", LATER),
+            ("toomanyrequests: fault 429 on cue", RETRY_LATER),
+            ("toomanyrequests: You have reached your pull rate limit.", RETRY_LATER),
             (
                 "error parsing HTTP 429 response body: invalid character '<' looking for beginning of value",
-                LATER,
+                RETRY_LATER,
             ),
             ("error parsing HTTP 403 response body: unexpected end of JSON input: \"\"", never),
             ("error parsing HTTP 404 response body: invalid character 'p' after top-level value", never),
-            ("error parsing HTTP 408 response body: no error details found in HTTP response body", LATER),
+            (
+                "error parsing HTTP 408 response body: no error details found in HTTP response body",
+                RETRY_LATER,
+            ),
             ("denied: requested access to the resource is denied", never),
             ("unauthorized: authentication required", login),
             ("no basic auth credentials", login),
             ("name unknown: repository name not known to registry", never),
             ("manifest invalid: manifest invalid", never),
-            ("manifest blob unknown: blob unknown to registry", LATER),
-            ("blob upload unknown: blob upload unknown to registry", LATER),
+            ("manifest blob unknown: blob unknown to registry", RETRY_LATER),
+            ("blob upload unknown: blob upload unknown to registry", RETRY_LATER),
             ("An image does not exist locally with the tag: 127.0.0.1:5000/a", never),
-            ("EOF", LATER),
-            ("unexpected EOF", LATER),
-            ("Put \"http://127.0.0.1:5000/v2/a/manifests/1.0\": EOF", LATER),
-            ("Put \"http://127.0.0.1:5000/v2/a/manifests/1.0\": read: connection reset by peer", LATER),
+            ("EOF", RETRY_LATER),
+            ("unexpected EOF", RETRY_LATER),
+            ("Put \"http://127.0.0.1:5000/v2/a/manifests/1.0\": EOF", RETRY_LATER),
+            ("Put \"http://127.0.0.1:5000/v2/a/manifests/1.0\": read: connection reset by peer", RETRY_LATER),
             (
                 "Get \"http://127.0.0.1:5000/v2/\": dial tcp 127.0.0.1:5000: connect: connection refused",
-                LATER,
+                RETRY_LATER,
             ),
-            ("Get \"https://r.example/v2/\": net/http: TLS handshake timeout", LATER),
+            ("Get \"https://r.example/v2/\": net/http: TLS handshake timeout", RETRY_LATER),
             ("Get \"https://r.example/v2/\": x509: certificate signed by unknown authority", never),
             ("http: server gave HTTP response to HTTPS client", never),
-            ("dial tcp: lookup r.example: Temporary failure in name resolution", LATER),
+            ("dial tcp: lookup r.example: Temporary failure in name resolution", RETRY_LATER),
             // Docker Engine with containerd's images.
-            (&format!("failed to do request: Put \"{address}\": EOF"), LATER),
-            (&format!("unexpected status from PUT request to {address}: 503 Service Unavailable"), LATER),
+            (&format!("failed to do request: Put \"{address}\": EOF"), RETRY_LATER),
+            (
+                &format!("unexpected status from PUT request to {address}: 503 Service Unavailable"),
+                RETRY_LATER,
+            ),
             (&format!("unexpected status from PUT request to {address}: 401 Unauthorized"), login),
             (&format!("unexpected status from PUT request to {address}: 413 Payload Too Large"), never),
             (
@@ -140,19 +146,19 @@ mod tests {
             // Podman 4.3.
             (
                 "uploading manifest 1.0 to 127.0.0.1:5000/a: received unexpected HTTP status: 503 Service Unavailable",
-                LATER,
+                RETRY_LATER,
             ),
             (
                 "writing blob: initiating layer upload to /v2/a/blobs/uploads/ in 127.0.0.1:5000: StatusCode: 429, <html>",
-                LATER,
+                RETRY_LATER,
             ),
             (
                 "trying to reuse blob sha256:413: invalid status code from registry 500 (Internal Server Error)",
-                LATER,
+                RETRY_LATER,
             ),
             ("writing blob: initiating layer upload: unauthorized: authentication required", login),
             // Digits of a digest are no status, and an unknown text is worth another try.
-            ("something odd with sha256:4134030000401", LATER),
+            ("something odd with sha256:4134030000401", RETRY_LATER),
         ] {
             assert_eq!(judge_words(message), expect, "{message}");
         }
@@ -161,13 +167,13 @@ mod tests {
     #[test]
     fn a_question_waits_for_nobody_who_is_not_there() {
         for (message, expect) in [
-            ("received unexpected HTTP status: 503 Service Unavailable", LATER),
+            ("received unexpected HTTP status: 503 Service Unavailable", RETRY_LATER),
             (
                 "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
-                Again::Never,
+                RetryDecision::Never,
             ),
-            ("dial tcp: lookup r.example: no such host", Again::Never),
-            ("unauthorized: authentication required", Again::Never),
+            ("dial tcp: lookup r.example: no such host", RetryDecision::Never),
+            ("unauthorized: authentication required", RetryDecision::Never),
         ] {
             assert_eq!(
                 judge_question(&EngineError::new(EngineErrorKind::Failed, message)),
@@ -180,10 +186,10 @@ mod tests {
     #[test]
     fn what_the_engine_itself_suffers_is_not_the_pushs_affair() {
         for (kind, expect) in [
-            (EngineErrorKind::Silent, LATER),
-            (EngineErrorKind::Lost, LATER),
-            (EngineErrorKind::Full, Again::Never),
-            (EngineErrorKind::NotFound, Again::Never),
+            (EngineErrorKind::Silent, RETRY_LATER),
+            (EngineErrorKind::Lost, RETRY_LATER),
+            (EngineErrorKind::Full, RetryDecision::Never),
+            (EngineErrorKind::NotFound, RetryDecision::Never),
         ] {
             assert_eq!(judge(&EngineError::new(kind, "EOF")), expect);
         }

@@ -7,7 +7,7 @@
 use plan::{Build, Plan};
 
 use crate::Event;
-use crate::build::{BuildFailure, Made};
+use crate::build::{BuildFailure, BuiltImage};
 use crate::push::build_tag::PushFailure;
 use crate::run::result::{BuildResult, Failure, Outcome};
 use crate::run::schedule::{Ended, Schedule, State};
@@ -18,7 +18,7 @@ use crate::run::tag_order::{Publish, Push};
 const PUSHES: usize = 4;
 
 /// A run on its way.
-pub(crate) struct Course<'a> {
+pub(crate) struct RunState<'a> {
     plan: &'a Plan,
     /// Whether images go to the registry.
     push: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Course<'a> {
     pub results: &'a mut [BuildResult],
 }
 
-impl<'a> Course<'a> {
+impl<'a> RunState<'a> {
     /// `needs` as [`crate::run::schedule::positions`] gives them.
     pub(crate) fn new(
         plan: &'a Plan,
@@ -73,7 +73,7 @@ impl<'a> Course<'a> {
     pub(crate) fn built(
         &mut self,
         build: usize,
-        made: Result<Made, BuildFailure>,
+        made: Result<BuiltImage, BuildFailure>,
         log_tail: Vec<String>,
         seconds: f64,
         at: f64,

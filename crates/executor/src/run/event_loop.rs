@@ -17,25 +17,25 @@ use registry::{Credential, Registry};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::build::drift::Watch;
-use crate::build::image_test::Trial;
-use crate::build::progress::Heard;
-use crate::build::{self, BuildFailure, Job, Made, Told};
-use crate::cleanup::{self, Own, Thing};
+use crate::build::drift::DriftCheck;
+use crate::build::image_test::ImageTestRunner;
+use crate::build::progress::ProgressEvent;
+use crate::build::{self, BuildFailure, BuildJob, BuildUpdate, BuiltImage};
+use crate::cleanup::{self, OwnedResources, Resource};
 use crate::engine::Engine;
-use crate::preflight::{Prepared, resume};
+use crate::preflight::{Resolved, resume};
 use crate::push::build_tag::{self, BuildTagPush, PushFailure};
-use crate::push::image_size::{Scales, Seen};
-use crate::push::moving_tag::{self, MovingTag, Observed, Subject};
+use crate::push::image_size::{RemoteSize, SizeRecords};
+use crate::push::moving_tag::{self, MovingTag, MovingTagTarget, Observed};
 use crate::redact::Redactor;
-use crate::run::build_state::{Course, tag_of};
+use crate::run::build_state::{RunState, tag_of};
 use crate::run::result::{self, BuildResult, FailedAt, Failure, Outcome, TestResult};
-use crate::run::run_dir::{Log, Record};
+use crate::run::run_dir::{Log, RunDirectory};
 use crate::run::tag_order::Push;
 use crate::{Event, Options, Relation};
 
 /// All that a run's builds and pushes look at.
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct RunContext<'a> {
     pub plan: &'a Plan,
     pub contexts: &'a BTreeMap<BuildId, Context>,
     pub options: &'a Options,
@@ -43,22 +43,22 @@ pub(crate) struct Surroundings<'a> {
     pub needs: &'a [Vec<usize>],
     pub engine: &'a Engine,
     pub registry: &'a Registry,
-    pub prepared: &'a Prepared,
-    pub record: &'a Record,
+    pub prepared: &'a Resolved,
+    pub record: &'a RunDirectory,
     pub history: &'a (dyn Fn(&str) -> Relation + Send + Sync),
     pub speak: &'a (dyn Fn(Event) + Send + Sync),
     pub redactor: &'a Redactor,
     pub clock: Instant,
     pub jobs: usize,
     /// What is on the engine for the time being.
-    pub own: &'a Own,
+    pub own: &'a OwnedResources,
     /// On packages that move.
-    pub watch: &'a Watch<'a>,
+    pub watch: &'a DriftCheck<'a>,
     /// Whether the engine went away and was waited for in vain: nothing else waits for it again.
     pub engine_gone: AtomicBool,
 }
 
-impl Surroundings<'_> {
+impl RunContext<'_> {
     /// Waits for the engine, which may have been started anew since the last build.
     async fn engine_is_up(&self) -> Result<(), BuildFailure> {
         let gone = self.engine_gone.load(Ordering::Relaxed);
@@ -75,10 +75,10 @@ impl Surroundings<'_> {
 }
 
 /// A piece of work that came to its end.
-enum Done {
+enum Finished {
     Build {
         build: usize,
-        made: Result<Made, BuildFailure>,
+        made: Result<BuiltImage, BuildFailure>,
         tests: Vec<TestResult>,
         failed_at: Option<FailedAt>,
         log_tail: Vec<String>,
@@ -87,35 +87,35 @@ enum Done {
     Push {
         push: Push,
         pushed: Result<String, PushFailure>,
-        seen: Seen,
+        seen: RemoteSize,
         seconds: f64,
     },
     /// Something that nobody waits for.
     Aside,
 }
 
-type Work<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send + 'a>>>;
+type Tasks<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Finished> + Send + 'a>>>;
 
 /// Runs everything, and fills the results in. They are as long as the plan.
-pub(crate) async fn work(around: &Surroundings<'_>, cancel: &CancellationToken, results: &mut [BuildResult]) {
-    let mut course = Course::new(around.plan, around.needs, around.jobs, around.options.push, results);
-    let at = || result::seconds(around.clock.elapsed());
-    for (position, digest) in &around.prepared.reused {
-        (around.speak)(course.reuse(*position, digest, at()));
+pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, results: &mut [BuildResult]) {
+    let mut course = RunState::new(ctx.plan, ctx.needs, ctx.jobs, ctx.options.push, results);
+    let at = || result::seconds(ctx.clock.elapsed());
+    for (position, digest) in &ctx.prepared.reused {
+        (ctx.speak)(course.reuse(*position, digest, at()));
     }
-    let mut work: Work<'_> = FuturesUnordered::new();
-    let mut scales = Scales::default();
+    let mut work: Tasks<'_> = FuturesUnordered::new();
+    let mut scales = SizeRecords::default();
     loop {
         while let Some(build) = course.next_build() {
             let stands = |parent: &usize| course.results[*parent].outcome == Outcome::Reused;
-            let resume = around.options.resume && around.needs[build].iter().all(stands);
-            course.results[build].log = Some(around.record.log_path(build, &around.plan.builds[build].id));
-            work.push(Box::pin(do_build(around, build, resume)));
+            let resume = ctx.options.resume && ctx.needs[build].iter().all(stands);
+            course.results[build].log = Some(ctx.record.log_path(build, &ctx.plan.builds[build].id));
+            work.push(Box::pin(do_build(ctx, build, resume)));
         }
         while let Some(push) = course.next_push() {
             let result = &course.results[push.build()];
             let (image_id, digest) = (result.image_id.clone(), result.digest.clone());
-            work.push(Box::pin(do_push(around, push, image_id, digest)));
+            work.push(Box::pin(do_push(ctx, push, image_id, digest)));
         }
         let done = tokio::select! {
             biased;
@@ -126,34 +126,34 @@ pub(crate) async fn work(around: &Surroundings<'_>, cancel: &CancellationToken, 
             },
         };
         let failed = match done {
-            Some(Done::Build { build, made, tests, failed_at, log_tail, seconds }) => {
+            Some(Finished::Build { build, made, tests, failed_at, log_tail, seconds }) => {
                 let failed = made.is_err();
                 // A name that stays for now is taken away at the end of the run, or by the next one.
                 if !matches!(&made, Err(failure) if failure.failure == Failure::Environment) {
-                    work.push(Box::pin(take_name_away(around, build)));
+                    work.push(Box::pin(take_name_away(ctx, build)));
                 }
                 course.results[build].tests = tests;
-                course.results[build].moved = around.watch.take(build);
+                course.results[build].moved = ctx.watch.take(build);
                 course.results[build].failed_at = failed_at.filter(|_| failed);
-                course.results[build].from = made_from(around, build);
-                course.built(build, made, log_tail, seconds, at()).into_iter().for_each(around.speak);
+                course.results[build].from = made_from(ctx, build);
+                course.built(build, made, log_tail, seconds, at()).into_iter().for_each(ctx.speak);
                 failed
             }
-            Some(Done::Push { push, pushed, seen, seconds }) => {
+            Some(Finished::Push { push, pushed, seen, seconds }) => {
                 let failed = pushed.is_err();
                 if let Some(compared) = scales.take(push.build(), seen) {
                     course.results[push.build()].compared = Some(compared);
                 }
-                (around.speak)(course.pushed(push, pushed, seconds));
+                (ctx.speak)(course.pushed(push, pushed, seconds));
                 failed
             }
-            Some(Done::Aside) => false,
+            Some(Finished::Aside) => false,
             None => true,
         };
-        if failed && (around.options.fail_fast || cancel.is_cancelled()) {
+        if failed && (ctx.options.fail_fast || cancel.is_cancelled()) {
             // The engine ends what nobody listens to any more.
             work.clear();
-            course.stop(at()).into_iter().for_each(around.speak);
+            course.stop(at()).into_iter().for_each(ctx.speak);
             break;
         }
     }
@@ -161,46 +161,46 @@ pub(crate) async fn work(around: &Surroundings<'_>, cancel: &CancellationToken, 
 }
 
 /// The plan's references of a build, as exact as it was built from.
-fn made_from(around: &Surroundings<'_>, build: usize) -> Vec<String> {
-    let references = around.plan.builds[build].references.iter();
-    references.filter_map(|reference| around.prepared.exact(around.plan, reference, around.engine)).collect()
+fn made_from(ctx: &RunContext<'_>, build: usize) -> Vec<String> {
+    let references = ctx.plan.builds[build].references.iter();
+    references.filter_map(|reference| ctx.prepared.exact(ctx.plan, reference, ctx.engine)).collect()
 }
 
 /// `resume`: whether what an earlier run left may be taken.
-async fn do_build(around: &Surroundings<'_>, position: usize, resume: bool) -> Done {
+async fn do_build(ctx: &RunContext<'_>, position: usize, resume: bool) -> Finished {
     let began = Instant::now();
-    let planned = &around.plan.builds[position];
-    (around.speak)(Event::BuildStarted {
+    let planned = &ctx.plan.builds[position];
+    (ctx.speak)(Event::BuildStarted {
         id: planned.id.clone(),
         kind: planned.kind,
-        log: around.record.log_path(position, &planned.id),
-        at: result::seconds(around.clock.elapsed()),
+        log: ctx.record.log_path(position, &planned.id),
+        at: result::seconds(ctx.clock.elapsed()),
     });
     let no_log = |error: std::io::Error| BuildFailure {
         failure: Failure::Environment,
         message: format!("the build's log cannot be written: {error}"),
     };
     let (mut tests, mut failed_at) = (Vec::new(), None);
-    let (made, log_tail) = match around.record.log(position, &planned.id) {
+    let (made, log_tail) = match ctx.record.log(position, &planned.id) {
         Err(error) => (Err(no_log(error)), Vec::new()),
         Ok(mut log) => {
             let mut log_error = None;
             let mut tell = |told| {
                 match &told {
-                    Told::TestFinished(test) => tests.push(test.clone()),
-                    Told::FailedAt(place) => failed_at = Some(place.clone()),
+                    BuildUpdate::TestFinished(test) => tests.push(test.clone()),
+                    BuildUpdate::FailedAt(place) => failed_at = Some(place.clone()),
                     _ => {}
                 }
-                if let Err(error) = tell(around, &planned.id, &mut log, told) {
+                if let Err(error) = tell(ctx, &planned.id, &mut log, told) {
                     log_error.get_or_insert(error);
                 }
             };
-            let made = make(around, position, resume, &mut tell).await;
+            let made = make(ctx, position, resume, &mut tell).await;
             if let Err(failure) = &made {
-                around.redactor.learn(around.registry.secrets());
-                tell(Told::Failed(failure.message.clone()));
+                ctx.redactor.learn(ctx.registry.secrets());
+                tell(BuildUpdate::Failed(failure.message.clone()));
             }
-            let rest = log.flush().map(|lines| show(around, &planned.id, lines));
+            let rest = log.flush().map(|lines| show(ctx, &planned.id, lines));
             let log_error = log_error.or(rest.err());
             let made = match (made, log_error) {
                 (Ok(_), Some(error)) => Err(no_log(error)),
@@ -210,97 +210,99 @@ async fn do_build(around: &Surroundings<'_>, position: usize, resume: bool) -> D
         }
     };
     let seconds = result::seconds(began.elapsed());
-    Done::Build { build: position, made, tests, failed_at, log_tail, seconds }
+    Finished::Build { build: position, made, tests, failed_at, log_tail, seconds }
 }
 
 /// Takes what stands already, or builds; first of all the engine has to be there, which may have been started anew.
 /// Only an image whose tests have passed gets its tags.
 async fn make(
-    around: &Surroundings<'_>,
+    ctx: &RunContext<'_>,
     position: usize,
     resume: bool,
-    tell: &mut (dyn FnMut(Told) + Send),
-) -> Result<Made, BuildFailure> {
-    around.engine_is_up().await?;
-    let (plan, options, prepared, engine) = (around.plan, around.options, around.prepared, around.engine);
+    tell: &mut (dyn FnMut(BuildUpdate) + Send),
+) -> Result<BuiltImage, BuildFailure> {
+    ctx.engine_is_up().await?;
+    let (plan, options, prepared, engine) = (ctx.plan, ctx.options, ctx.prepared, ctx.engine);
     let build = &plan.builds[position];
     if resume
         && let Some(local) =
             resume::standing(plan, build, prepared, engine).await.map_err(build::engine_failure)?
     {
         // That run may have left the tests out, and they can be other ones now.
-        test(around, position, build.build_tag(), tell).await?;
-        around.watch.check(position, build.build_tag(), tell).await?;
+        test(ctx, position, build.build_tag(), tell).await?;
+        ctx.watch.check(position, build.build_tag(), tell).await?;
         let made = build::publish_locally(build, &local.id, engine, options.push).await?;
-        return Ok(Made { resumed: true, ..made });
+        return Ok(BuiltImage { resumed: true, ..made });
     }
-    let unfinished = cleanup::unfinished(&around.own.mark, position);
-    around.own.note(Thing::Name(unfinished.clone()));
-    let job = Job { plan, build, context: &around.contexts[&build.id], options, prepared, engine };
+    let unfinished = cleanup::unfinished(&ctx.own.mark, position);
+    ctx.own.note(Resource::Name(unfinished.clone()));
+    let job = BuildJob { plan, build, context: &ctx.contexts[&build.id], options, prepared, engine };
     let image_id = build::build(&job, &unfinished, tell).await?;
-    test(around, position, &unfinished, tell).await?;
-    around.watch.check(position, &unfinished, tell).await?;
+    test(ctx, position, &unfinished, tell).await?;
+    ctx.watch.check(position, &unfinished, tell).await?;
     build::publish_locally(build, &image_id, engine, options.push).await
 }
 
 /// The name that a build's image had until its tests had passed. What stands on the image does not wait for that.
-async fn take_name_away(around: &Surroundings<'_>, position: usize) -> Done {
-    let name = Thing::Name(cleanup::unfinished(&around.own.mark, position));
-    if around.own.has(&name) {
-        let _ = around.own.remove(around.engine, &name).await;
+async fn take_name_away(ctx: &RunContext<'_>, position: usize) -> Finished {
+    let name = Resource::Name(cleanup::unfinished(&ctx.own.mark, position));
+    if ctx.own.has(&name) {
+        let _ = ctx.own.remove(ctx.engine, &name).await;
     }
-    Done::Aside
+    Finished::Aside
 }
 
 /// Runs an image's own tests, unless they are not wanted.
 async fn test(
-    around: &Surroundings<'_>,
+    ctx: &RunContext<'_>,
     position: usize,
     image: &str,
-    tell: &mut (dyn FnMut(Told) + Send),
+    tell: &mut (dyn FnMut(BuildUpdate) + Send),
 ) -> Result<(), BuildFailure> {
-    if around.options.skip_tests {
+    if ctx.options.skip_tests {
         return Ok(());
     }
-    let proxies = around.options.docker_config.proxies(&around.options.endpoint.host);
-    let trial = Trial {
-        engine: around.engine,
-        own: around.own,
-        build: &around.plan.builds[position],
+    let proxies = ctx.options.docker_config.proxies(&ctx.options.endpoint.host);
+    let trial = ImageTestRunner {
+        engine: ctx.engine,
+        own: ctx.own,
+        build: &ctx.plan.builds[position],
         position,
         proxies: proxies.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
     };
     trial.run(image, tell).await
 }
 
-fn tell(around: &Surroundings<'_>, id: &BuildId, log: &mut Log, told: Told) -> std::io::Result<()> {
+fn tell(ctx: &RunContext<'_>, id: &BuildId, log: &mut Log, told: BuildUpdate) -> std::io::Result<()> {
     // What the builder prints goes on behind it, and begins anew.
     let own = |log: &mut Log, line: &str| {
-        show(around, id, log.flush()?);
-        log.line(line, &around.redactor.forms())?;
+        show(ctx, id, log.flush()?);
+        log.line(line, &ctx.redactor.forms())?;
         log.flush().map(drop)
     };
     match told {
-        Told::Sent(bytes) => (around.speak)(Event::ContextSent { id: id.clone(), bytes }),
-        Told::Heard(Heard::Line(line)) => show(around, id, log.line(&line, &around.redactor.forms())?),
-        Told::Failed(message) => {
-            show(around, id, log.flush()?);
-            log.note(&format!("failed: {message}"), &around.redactor.forms())?;
+        BuildUpdate::Sent(bytes) => (ctx.speak)(Event::ContextSent { id: id.clone(), bytes }),
+        BuildUpdate::Progress(ProgressEvent::Line(line)) => {
+            show(ctx, id, log.line(&line, &ctx.redactor.forms())?)
         }
-        Told::Heard(Heard::Step { name, cached }) => {
+        BuildUpdate::Failed(message) => {
+            show(ctx, id, log.flush()?);
+            log.note(&format!("failed: {message}"), &ctx.redactor.forms())?;
+        }
+        BuildUpdate::Progress(ProgressEvent::Step { name, cached }) => {
             let mark = if cached { " (cached)" } else { "" };
             own(log, &format!("=> {name}{mark}"))?;
-            (around.speak)(Event::Step { id: id.clone(), name, cached });
+            (ctx.speak)(Event::Step { id: id.clone(), name, cached });
         }
-        Told::Notice(message) => {
+        BuildUpdate::Notice(message) => {
             own(log, &message)?;
-            (around.speak)(Event::Notice { message });
+            (ctx.speak)(Event::Notice { message });
         }
-        Told::TestStarted(test) => {
+        BuildUpdate::TestStarted(test) => {
             own(log, &format!("=> test {test}"))?;
-            (around.speak)(Event::TestStarted { id: id.clone(), test });
+            (ctx.speak)(Event::TestStarted { id: id.clone(), test });
         }
-        Told::TestFinished(TestResult { test, passed, error, seconds, .. }) => {
+        BuildUpdate::TestFinished(TestResult { test, passed, error, seconds, .. }) => {
             own(
                 log,
                 &match &error {
@@ -308,9 +310,9 @@ fn tell(around: &Surroundings<'_>, id: &BuildId, log: &mut Log, told: Told) -> s
                     Some(error) => format!("=> failed after {seconds} s: {error}"),
                 },
             )?;
-            (around.speak)(Event::TestFinished { id: id.clone(), test, passed, error, seconds });
+            (ctx.speak)(Event::TestFinished { id: id.clone(), test, passed, error, seconds });
         }
-        Told::FailedAt(FailedAt { file, line, .. }) => {
+        BuildUpdate::FailedAt(FailedAt { file, line, .. }) => {
             let file = file.as_deref().unwrap_or("the generated Dockerfile");
             own(log, &format!("=> failed at {file}:{line}"))?;
         }
@@ -318,25 +320,25 @@ fn tell(around: &Surroundings<'_>, id: &BuildId, log: &mut Log, told: Told) -> s
     Ok(())
 }
 
-fn show(around: &Surroundings<'_>, id: &BuildId, lines: Vec<String>) {
-    lines.into_iter().for_each(|line| (around.speak)(Event::Output { id: id.clone(), line }));
+fn show(ctx: &RunContext<'_>, id: &BuildId, lines: Vec<String>) {
+    lines.into_iter().for_each(|line| (ctx.speak)(Event::Output { id: id.clone(), line }));
 }
 
 async fn do_push(
-    around: &Surroundings<'_>,
+    ctx: &RunContext<'_>,
     push: Push,
     image_id: Option<String>,
     digest: Option<String>,
-) -> Done {
+) -> Finished {
     let began = Instant::now();
-    let planned = &around.plan.builds[push.build()];
+    let planned = &ctx.plan.builds[push.build()];
     let tag = tag_of(planned, push);
-    (around.speak)(Event::PushStarted { id: planned.id.clone(), tag: tag.to_owned() });
+    (ctx.speak)(Event::PushStarted { id: planned.id.clone(), tag: tag.to_owned() });
     let told = |error: &str, attempts, wait: Duration| {
         // Tokens are new from time to time.
-        around.redactor.learn(around.registry.secrets());
+        ctx.redactor.learn(ctx.registry.secrets());
         let (id, tag) = (planned.id.clone(), tag.to_owned());
-        (around.speak)(Event::PushRetried {
+        (ctx.speak)(Event::PushRetried {
             id,
             tag,
             attempts,
@@ -345,51 +347,51 @@ async fn do_push(
         });
     };
     // Each attempt begins with a look of its own, so the whole attempt is made again and not its requests.
-    let registry = &around.registry.without_retries();
-    let bound = around.options.push_timeout;
+    let registry = &ctx.registry.without_retries();
+    let bound = ctx.options.push_timeout;
     let (pushed, seen) = match push {
         Push::BuildTag(_) => {
             let host = plan::ImageName::parse(tag).map_or_else(|_| String::new(), |name| name.registry);
             let build_tag = BuildTagPush {
                 build_tag: tag,
                 image_id: image_id.as_deref().unwrap_or_default(),
-                platform: &around.plan.platform,
-                engine: around.engine,
+                platform: &ctx.plan.platform,
+                engine: ctx.engine,
                 registry,
-                idle: around.options.idle_timeout.min(bound),
-                limit: around.options.build_timeout,
-                login: around.prepared.logins.get(&host).unwrap_or(&Credential::Anonymous),
-                config: &around.options.docker_config,
+                idle: ctx.options.idle_timeout.min(bound),
+                limit: ctx.options.build_timeout,
+                login: ctx.prepared.logins.get(&host).unwrap_or(&Credential::Anonymous),
+                config: &ctx.options.docker_config,
                 renewed: OnceCell::new(),
-                redactor: around.redactor,
+                redactor: ctx.redactor,
                 stored: OnceLock::new(),
             };
             let attempt = async |attempt| {
-                around.engine_is_up().await.map_err(|gone| PushFailure::new(gone.failure, gone.message))?;
+                ctx.engine_is_up().await.map_err(|gone| PushFailure::new(gone.failure, gone.message))?;
                 build_tag.push(attempt).await
             };
-            let pushed = build_tag::persist(bound, attempt, told).await;
-            (pushed, build_tag.stored.into_inner().map_or(Seen::Nothing, Seen::New))
+            let pushed = build_tag::push_with_retries(bound, attempt, told).await;
+            (pushed, build_tag.stored.into_inner().map_or(RemoteSize::Nothing, RemoteSize::New))
         }
         Push::MovingTag(_) => {
             let moving = MovingTag {
-                subject: Subject::of(around.plan, planned),
+                subject: MovingTagTarget::of(ctx.plan, planned),
                 digest: digest.as_deref().unwrap_or_default(),
                 current_parents: Some(moving_tag::current_parents(
-                    &around.prepared.from(around.plan, planned),
-                    &around.plan.revision.commit,
+                    &ctx.prepared.from(ctx.plan, planned),
+                    &ctx.plan.revision.commit,
                 )),
-                history: around.history,
-                allow_older: around.options.allow_older,
+                history: ctx.history,
+                allow_older: ctx.options.allow_older,
                 registry,
                 observed: Observed::default(),
             };
-            let pushed = build_tag::persist(bound, |_| moving.push(), told).await;
-            (pushed, moving.observed.earlier.into_inner().map_or(Seen::Nothing, Seen::Earlier))
+            let pushed = build_tag::push_with_retries(bound, |_| moving.push(), told).await;
+            (pushed, moving.observed.earlier.into_inner().map_or(RemoteSize::Nothing, RemoteSize::Earlier))
         }
     };
     if pushed.is_err() {
-        around.redactor.learn(around.registry.secrets());
+        ctx.redactor.learn(ctx.registry.secrets());
     }
-    Done::Push { push, pushed, seen, seconds: result::seconds(began.elapsed()) }
+    Finished::Push { push, pushed, seen, seconds: result::seconds(began.elapsed()) }
 }

@@ -55,26 +55,26 @@ impl Holder {
 
 /// A lock that is held. It is freed, and its file removed, when this is dropped.
 #[derive(Debug)]
-struct Held {
+struct HeldLock {
     // The lock lasts as long as this is open.
     _file: File,
-    place: Arc<Place>,
+    place: Arc<LockFile>,
 }
 
 /// Where a lock's file is.
 #[derive(Debug)]
-struct Place {
+struct LockFile {
     directory: Dir,
     name: String,
 }
 
-impl Place {
+impl LockFile {
     fn path(&self) -> PathBuf {
         self.directory.path().join(&self.name)
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldLock {
     fn drop(&mut self) {
         // Removed while it is still held: who waits for it sees that the file is another one by then, and begins again.
         let _ = self.place.directory.remove(&self.place.name);
@@ -84,7 +84,7 @@ impl Drop for Held {
 /// The locks of a run, held until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Locks {
-    _held: Vec<Held>,
+    _held: Vec<HeldLock>,
 }
 
 /// Takes both locks. `wait` is how long to wait for another run; zero is not at all.
@@ -99,13 +99,13 @@ pub(crate) async fn take(
 ) -> Result<Locks, RunError> {
     let holder = Holder::of(tree, repo);
     let home = run_dir::home(tree).map_err(|error| run_dir::unwritable(tree, &error))?;
-    let of_tree = Place { directory: home, name: "lock".to_owned() };
+    let of_tree = LockFile { directory: home, name: "lock".to_owned() };
     let machine = machine_directory();
     let directory = Dir::open(&machine, None).map_err(|error| {
         RunError::environment(format!("locks cannot be kept in {}: {error}", machine.display()))
             .with_help("it must be a directory that you may write to; TMPDIR names another where /run/lock is not usable")
     })?;
-    let of_repo = Place { directory, name: repo_file(repo) };
+    let of_repo = LockFile { directory, name: repo_file(repo) };
     let until = Instant::now().checked_add(wait);
     let mut held = Vec::new();
     // Always in this order, so that two runs cannot hold one each and wait for the other.
@@ -115,11 +115,11 @@ pub(crate) async fn take(
         let (place, mut told) = (Arc::new(place), false);
         loop {
             let found = match try_take(&place, &holder) {
-                Ok(Found::Taken(lock)) => {
+                Ok(LockState::Taken(lock)) => {
                     held.push(lock);
                     break;
                 }
-                Ok(Found::Held(by)) => by,
+                Ok(LockState::Held(by)) => by,
                 Err(error) => return Err(untakeable(&place.path(), &error)),
             };
             let by = found.map_or_else(String::new, |by| format!(": {}", words(&by)));
@@ -159,18 +159,18 @@ fn words(by: &Holder) -> String {
 }
 
 #[derive(Debug)]
-enum Found {
-    Taken(Held),
+enum LockState {
+    Taken(HeldLock),
     /// By whom, if that can be read.
     Held(Option<Holder>),
 }
 
-fn try_take(place: &Arc<Place>, holder: &Holder) -> io::Result<Found> {
+fn try_take(place: &Arc<LockFile>, holder: &Holder) -> io::Result<LockState> {
     loop {
         let mut file = open(place)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Found::Held(read(&mut file))),
+            Err(TryLockError::WouldBlock) => return Ok(LockState::Held(read(&mut file))),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // Who held it before may have removed the file after we opened it: then our lock is on nothing.
@@ -181,12 +181,12 @@ fn try_take(place: &Arc<Place>, holder: &Holder) -> io::Result<Found> {
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(serde_json::to_string(holder)?.as_bytes())?;
-        return Ok(Found::Taken(Held { _file: file, place: Arc::clone(place) }));
+        return Ok(LockState::Taken(HeldLock { _file: file, place: Arc::clone(place) }));
     }
 }
 
 /// Opens a lock's file, which is made where it is missing; a link or pipe in its place is refused.
-fn open(place: &Place) -> io::Result<File> {
+fn open(place: &LockFile) -> io::Result<File> {
     let file = place.directory.open_or_create(&place.name, Access::Shared)?;
     if file.metadata()?.mode() & 0o777 != 0o666 {
         // Other users of this machine wait here too, whatever our umask says.
@@ -227,8 +227,8 @@ mod tests {
         }
     }
 
-    fn place(directory: &Path) -> Arc<Place> {
-        Arc::new(Place { directory: Dir::open(directory, None).unwrap(), name: "lock".to_owned() })
+    fn place(directory: &Path) -> Arc<LockFile> {
+        Arc::new(LockFile { directory: Dir::open(directory, None).unwrap(), name: "lock".to_owned() })
     }
 
     /// A repo that no other test and no other process has.
@@ -287,7 +287,7 @@ mod tests {
                 scope.spawn(|| {
                     let mut taken = 0;
                     while taken < 50 {
-                        if let Found::Taken(held) = try_take(&place, &holder).unwrap() {
+                        if let LockState::Taken(held) = try_take(&place, &holder).unwrap() {
                             assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
                             std::thread::yield_now();
                             inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);

@@ -21,16 +21,16 @@ use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
-use crate::build::drift::Watch;
-use crate::cleanup::run_marker::Mark;
-use crate::cleanup::{self, Own, Swept};
+use crate::build::drift::DriftCheck;
+use crate::cleanup::run_marker::RunMarker;
+use crate::cleanup::{self, OwnedResources, Removed};
 use crate::engine::{Engine, Flavour};
 use crate::preflight::{QUESTIONS, check, prepare, secrets};
 use crate::redact::Redactor;
 use crate::run::build_state::is_success;
-use crate::run::event_loop::{Surroundings, work};
+use crate::run::event_loop::{RunContext, work};
 use crate::run::result::seconds;
-use crate::run::run_dir::Record;
+use crate::run::run_dir::RunDirectory;
 use crate::run::schedule::positions;
 use crate::{Event, Options, Relation, RunError, RunResult};
 
@@ -75,9 +75,9 @@ pub async fn run(
     };
     // A write above the limit of this process (`ulimit -f`) would end it in the middle; with a handler it is an error.
     let _too_large = tokio::signal::unix::signal(SignalKind::from_raw(libc::SIGXFSZ)).map_err(disk)?;
-    let record = Record::create(&options.root, started).map_err(disk)?;
+    let record = RunDirectory::create(&options.root, started).map_err(disk)?;
     let mut result = blank(plan, options, &record.run, started);
-    let own = Own::new(Mark::of_run(&record.run));
+    let own = OwnedResources::new(RunMarker::of_run(&record.run));
 
     let outcome = tokio::select! {
         biased;
@@ -86,8 +86,8 @@ pub async fn run(
     };
     let error = match outcome {
         Ok(Some((engine, registry, prepared, jobs))) => {
-            let watch = Watch::new(options, plan, &prepared, &engine, &registry);
-            let surroundings = Surroundings {
+            let watch = DriftCheck::new(options, plan, &prepared, &engine, &registry);
+            let surroundings = RunContext {
                 plan,
                 contexts,
                 options,
@@ -139,10 +139,10 @@ pub async fn run(
 async fn set_up(
     plan: &Plan,
     options: &Options,
-    record: &Record,
+    record: &RunDirectory,
     redactor: &Redactor,
     speak: &(dyn Fn(Event) + Send + Sync),
-) -> Result<Option<(Engine, Registry, crate::preflight::Prepared, usize)>, RunError> {
+) -> Result<Option<(Engine, Registry, crate::preflight::Resolved, usize)>, RunError> {
     if plan.builds.is_empty() {
         return Ok(None);
     }
@@ -195,9 +195,9 @@ async fn set_up(
     Ok(Some((engine, registry, prepared, jobs)))
 }
 
-fn tell_swept(swept: Swept, speak: &(dyn Fn(Event) + Send + Sync)) {
-    if swept != Swept::default() {
-        let Swept { containers, names } = swept;
+fn tell_swept(swept: Removed, speak: &(dyn Fn(Event) + Send + Sync)) {
+    if swept != Removed::default() {
+        let Removed { containers, names } = swept;
         speak(Event::Notice {
             message: format!(
                 "took away what runs that did not end left on the engine: {containers} containers of tests, \

@@ -27,7 +27,7 @@ const TAIL: usize = 20;
 
 /// A run's directory.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct RunDirectory {
     /// Name of the run.
     pub run: String,
     directory: Dir,
@@ -35,7 +35,7 @@ pub(crate) struct Record {
     shown: String,
 }
 
-impl Record {
+impl RunDirectory {
     /// Makes the directory of a new run.
     pub(crate) fn create(root: &Path, now: SystemTime) -> io::Result<Self> {
         let runs = home(root)?.make("runs", Access::Shared)?;
@@ -219,12 +219,12 @@ mod tests {
     fn a_run_keeps_its_files_out_of_git() {
         let root = tempfile::tempdir().unwrap();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let first = Record::create(root.path(), now).unwrap();
-        let second = Record::create(root.path(), now).unwrap();
+        let first = RunDirectory::create(root.path(), now).unwrap();
+        let second = RunDirectory::create(root.path(), now).unwrap();
         assert!(first.run.starts_with("20231114-221320-000-"), "{}", first.run);
         assert_ne!(first.run, second.run);
         for millis in 1..100 {
-            let next = Record::create(root.path(), now + Duration::from_millis(millis)).unwrap();
+            let next = RunDirectory::create(root.path(), now + Duration::from_millis(millis)).unwrap();
             assert!(next.run > first.run && next.run > second.run, "{} is to sort behind", next.run);
         }
         let ignore = fs::read_to_string(root.path().join(".image-builder/.gitignore")).unwrap();
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn results_replace_each_other_as_a_whole() {
         let root = tempfile::tempdir().unwrap();
-        let record = Record::create(root.path(), SystemTime::now()).unwrap();
+        let record = RunDirectory::create(root.path(), SystemTime::now()).unwrap();
         record.write(&result("a")).unwrap();
         record.write(&result("b")).unwrap();
         let text = fs::read_to_string(root.path().join(record.result_path())).unwrap();
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn logs_hold_no_secrets_and_steer_no_terminal() {
         let root = tempfile::tempdir().unwrap();
-        let record = Record::create(root.path(), SystemTime::now()).unwrap();
+        let record = RunDirectory::create(root.path(), SystemTime::now()).unwrap();
         let id = BuildId("science/a b/../c".into());
         let mut log = record.log(0, &id).unwrap();
         let forms = Forms::of([b"hunter2".as_slice()]);
@@ -279,7 +279,7 @@ mod tests {
             } else {
                 assert!(std::process::Command::new("mkfifo").arg(&ignore).status().unwrap().success());
             }
-            let error = Record::create(root.path(), SystemTime::now()).unwrap_err();
+            let error = RunDirectory::create(root.path(), SystemTime::now()).unwrap_err();
             assert!(error.to_string().starts_with(".image-builder/.gitignore is no file"), "{error}");
             let run_error = unwritable(root.path(), &error);
             assert_eq!(run_error.kind(), crate::RunErrorKind::Environment);
@@ -289,7 +289,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join(DIRECTORY)).unwrap();
         fs::write(root.path().join(DIRECTORY).join(".gitignore"), "runs\n").unwrap();
-        Record::create(root.path(), SystemTime::now()).unwrap();
+        RunDirectory::create(root.path(), SystemTime::now()).unwrap();
         let ignore = fs::read_to_string(root.path().join(".image-builder/.gitignore")).unwrap();
         assert_eq!(ignore, "runs\n");
     }
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn what_is_in_the_place_of_a_log_or_result_is_not_written_to() {
         let root = tempfile::tempdir().unwrap();
-        let record = Record::create(root.path(), SystemTime::now()).unwrap();
+        let record = RunDirectory::create(root.path(), SystemTime::now()).unwrap();
         let at = root.path().join(".image-builder/runs").join(&record.run);
         let fifo = |name: &str| {
             assert!(std::process::Command::new("mkfifo").arg(at.join(name)).status().unwrap().success());
@@ -317,7 +317,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), root.path().join(DIRECTORY)).unwrap();
-        assert!(Record::create(root.path(), SystemTime::now()).is_err());
+        assert!(RunDirectory::create(root.path(), SystemTime::now()).is_err());
         assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     }
 }

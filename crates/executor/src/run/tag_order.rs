@@ -35,7 +35,7 @@ impl Push {
 ///   every state but Done ──→ Given up     a push failed, here or in what it needs, or the run was stopped
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum PushState {
     /// Not built.
     Absent,
     /// On the engine.
@@ -55,7 +55,7 @@ enum State {
 /// The pushes of a run.
 #[derive(Debug)]
 pub(crate) struct Publish {
-    states: Vec<State>,
+    states: Vec<PushState>,
     needs: Vec<Vec<usize>>,
     children: Vec<Vec<usize>>,
     /// Builds whose next push may be due; looked at again when something changes near them.
@@ -74,7 +74,7 @@ impl Publish {
             }
         }
         Self {
-            states: vec![State::Absent; needs.len()],
+            states: vec![PushState::Absent; needs.len()],
             needs: needs.to_vec(),
             children,
             candidates: BTreeSet::new(),
@@ -85,14 +85,14 @@ impl Publish {
 
     /// The engine has the image.
     pub(crate) fn built(&mut self, build: usize) {
-        if self.states[build] != State::GivenUp {
-            self.set(build, State::Local);
+        if self.states[build] != PushState::GivenUp {
+            self.set(build, PushState::Local);
         }
     }
 
     /// The registry had the build tag before the run.
     pub(crate) fn reused(&mut self, build: usize) {
-        self.set(build, State::Verified);
+        self.set(build, PushState::Verified);
     }
 
     /// Takes a push that may begin now: build tags before moving tags, in the plan's order.
@@ -101,34 +101,33 @@ impl Publish {
             return None;
         }
         let shows = |build: &usize| {
-            matches!(self.states[*build], State::Verified | State::PushingMoving | State::Done)
+            matches!(self.states[*build], PushState::Verified | PushState::PushingMoving | PushState::Done)
         };
-        let moved = |build: &usize| self.states[*build] == State::Done;
+        let moved = |build: &usize| self.states[*build] == PushState::Done;
         let build_tag = self
             .candidates
             .iter()
-            .find(|build| self.states[**build] == State::Local && self.needs[**build].iter().all(shows));
+            .find(|build| self.states[**build] == PushState::Local && self.needs[**build].iter().all(shows));
         if let Some(build) = build_tag.copied() {
-            self.set(build, State::PushingBuild);
+            self.set(build, PushState::PushingBuild);
             return Some(Push::BuildTag(build));
         }
-        let moving_tag = self
-            .candidates
-            .iter()
-            .find(|build| self.states[**build] == State::Verified && self.needs[**build].iter().all(moved));
+        let moving_tag = self.candidates.iter().find(|build| {
+            self.states[**build] == PushState::Verified && self.needs[**build].iter().all(moved)
+        });
         let build = moving_tag.copied()?;
-        self.set(build, State::PushingMoving);
+        self.set(build, PushState::PushingMoving);
         Some(Push::MovingTag(build))
     }
 
     /// A push is done and the registry shows it. One that was given up while it was on the way changes nothing.
     pub(crate) fn verified(&mut self, push: Push) {
-        if self.states[push.build()] == State::GivenUp {
+        if self.states[push.build()] == PushState::GivenUp {
             return;
         }
         match push {
-            Push::BuildTag(build) => self.set(build, State::Verified),
-            Push::MovingTag(build) => self.set(build, State::Done),
+            Push::BuildTag(build) => self.set(build, PushState::Verified),
+            Push::MovingTag(build) => self.set(build, PushState::Done),
         }
     }
 
@@ -138,8 +137,8 @@ impl Publish {
         let mut given_up = BTreeSet::new();
         let mut open = vec![build];
         while let Some(next) = open.pop() {
-            if !matches!(self.states[next], State::Done | State::GivenUp) {
-                self.set(next, State::GivenUp);
+            if !matches!(self.states[next], PushState::Done | PushState::GivenUp) {
+                self.set(next, PushState::GivenUp);
                 given_up.insert(next);
                 open.extend(&self.children[next]);
             }
@@ -150,27 +149,27 @@ impl Publish {
 
     /// Whether both tags of a build are in the registry.
     pub(crate) fn is_done(&self, build: usize) -> bool {
-        self.states[build] == State::Done
+        self.states[build] == PushState::Done
     }
 
     /// The only place where a state changes.
-    fn set(&mut self, build: usize, to: State) {
+    fn set(&mut self, build: usize, to: PushState) {
         let from = self.states[build];
         let allowed = match to {
-            State::Absent => false,
-            State::Local => from == State::Absent,
-            State::PushingBuild => from == State::Local,
-            State::Verified => matches!(from, State::PushingBuild | State::Absent),
-            State::PushingMoving => from == State::Verified,
-            State::Done => from == State::PushingMoving,
-            State::GivenUp => from != State::Done,
+            PushState::Absent => false,
+            PushState::Local => from == PushState::Absent,
+            PushState::PushingBuild => from == PushState::Local,
+            PushState::Verified => matches!(from, PushState::PushingBuild | PushState::Absent),
+            PushState::PushingMoving => from == PushState::Verified,
+            PushState::Done => from == PushState::PushingMoving,
+            PushState::GivenUp => from != PushState::Done,
         };
         assert!(allowed, "the tags of build {build} cannot go from {from:?} to {to:?}");
-        let on_the_way = |state| matches!(state, State::PushingBuild | State::PushingMoving);
+        let on_the_way = |state| matches!(state, PushState::PushingBuild | PushState::PushingMoving);
         self.running += usize::from(on_the_way(to));
         self.running -= usize::from(on_the_way(from));
         self.states[build] = to;
-        if matches!(to, State::Local | State::Verified) {
+        if matches!(to, PushState::Local | PushState::Verified) {
             self.candidates.insert(build);
         } else {
             self.candidates.remove(&build);
@@ -200,7 +199,7 @@ impl Rank<'_> {
 
 /// What to do with a moving tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Move {
+pub(crate) enum MoveDecision {
     /// It shows our build already.
     Keep,
     /// It may show our build from now on.
@@ -220,19 +219,19 @@ pub(crate) fn decide_move(
     shown: Option<(&str, Option<Rank<'_>>)>,
     relation: Relation,
     allow_older: bool,
-) -> Move {
-    let Some((shown_digest, shown_build)) = shown else { return Move::Set };
+) -> MoveDecision {
+    let Some((shown_digest, shown_build)) = shown else { return MoveDecision::Set };
     let (our_digest, our_build) = ours;
     if shown_digest == our_digest {
-        return Move::Keep;
+        return MoveDecision::Keep;
     }
     match relation {
-        Relation::Ancestor => Move::Set,
-        Relation::Same if shown_build.is_some_and(|shown| shown.replaces(&our_build)) => Move::Newer,
-        Relation::Same => Move::Set,
-        Relation::Descendant => Move::Newer,
-        Relation::Diverged | Relation::Unknown if allow_older => Move::Set,
-        Relation::Diverged | Relation::Unknown => Move::Unclear,
+        Relation::Ancestor => MoveDecision::Set,
+        Relation::Same if shown_build.is_some_and(|shown| shown.replaces(&our_build)) => MoveDecision::Newer,
+        Relation::Same => MoveDecision::Set,
+        Relation::Descendant => MoveDecision::Newer,
+        Relation::Diverged | Relation::Unknown if allow_older => MoveDecision::Set,
+        Relation::Diverged | Relation::Unknown => MoveDecision::Unclear,
     }
 }
 
@@ -276,18 +275,18 @@ mod tests {
         let other = tag("1.0-7-bbbbbbb");
         let (first, second) = (tag("1.0-5-aaaaaaa-r1"), tag("1.0-5-aaaaaaa-r2"));
         for (ours, shown, relation, allow_older, expect) in [
-            (&ours, None, Relation::Unknown, false, Move::Set),
-            (&ours, Some(("sha256:1", Some(&ours))), Relation::Same, false, Move::Keep),
-            (&ours, Some(("sha256:2", Some(&other))), Relation::Ancestor, false, Move::Set),
-            (&ours, Some(("sha256:2", Some(&other))), Relation::Descendant, false, Move::Newer),
-            (&ours, Some(("sha256:2", Some(&other))), Relation::Descendant, true, Move::Newer),
-            (&ours, Some(("sha256:2", Some(&other))), Relation::Diverged, false, Move::Unclear),
-            (&ours, Some(("sha256:2", Some(&other))), Relation::Diverged, true, Move::Set),
-            (&ours, Some(("sha256:2", None)), Relation::Unknown, false, Move::Unclear),
-            (&ours, Some(("sha256:2", None)), Relation::Unknown, true, Move::Set),
-            (&second, Some(("sha256:2", Some(&first))), Relation::Same, false, Move::Set),
-            (&first, Some(("sha256:2", Some(&second))), Relation::Same, false, Move::Newer),
-            (&ours, Some(("sha256:2", Some(&first))), Relation::Same, false, Move::Newer),
+            (&ours, None, Relation::Unknown, false, MoveDecision::Set),
+            (&ours, Some(("sha256:1", Some(&ours))), Relation::Same, false, MoveDecision::Keep),
+            (&ours, Some(("sha256:2", Some(&other))), Relation::Ancestor, false, MoveDecision::Set),
+            (&ours, Some(("sha256:2", Some(&other))), Relation::Descendant, false, MoveDecision::Newer),
+            (&ours, Some(("sha256:2", Some(&other))), Relation::Descendant, true, MoveDecision::Newer),
+            (&ours, Some(("sha256:2", Some(&other))), Relation::Diverged, false, MoveDecision::Unclear),
+            (&ours, Some(("sha256:2", Some(&other))), Relation::Diverged, true, MoveDecision::Set),
+            (&ours, Some(("sha256:2", None)), Relation::Unknown, false, MoveDecision::Unclear),
+            (&ours, Some(("sha256:2", None)), Relation::Unknown, true, MoveDecision::Set),
+            (&second, Some(("sha256:2", Some(&first))), Relation::Same, false, MoveDecision::Set),
+            (&first, Some(("sha256:2", Some(&second))), Relation::Same, false, MoveDecision::Newer),
+            (&ours, Some(("sha256:2", Some(&first))), Relation::Same, false, MoveDecision::Newer),
         ] {
             let rank = |tag| Rank { tag, current_parents: None };
             let shown = shown.map(|(digest, tag): (&str, Option<&BuildTag>)| (digest, tag.map(rank)));
@@ -302,11 +301,11 @@ mod tests {
         let (first, eighth) = (tag("1.0-5-aaaaaaa"), tag("1.0-5-aaaaaaa-r8"));
         let rank = |tag, parents| Rank { tag, current_parents: Some(parents) };
         for (ours, shown, expect) in [
-            (rank(&first, 1), rank(&eighth, 0), Move::Set),
-            (rank(&eighth, 0), rank(&first, 1), Move::Newer),
-            (rank(&first, 1), rank(&eighth, 1), Move::Newer),
-            (rank(&eighth, 1), rank(&first, 1), Move::Set),
-            (rank(&first, 0), rank(&eighth, 0), Move::Newer),
+            (rank(&first, 1), rank(&eighth, 0), MoveDecision::Set),
+            (rank(&eighth, 0), rank(&first, 1), MoveDecision::Newer),
+            (rank(&first, 1), rank(&eighth, 1), MoveDecision::Newer),
+            (rank(&eighth, 1), rank(&first, 1), MoveDecision::Set),
+            (rank(&first, 0), rank(&eighth, 0), MoveDecision::Newer),
         ] {
             let decided =
                 decide_move(("sha256:1", ours), Some(("sha256:2", Some(shown))), Relation::Same, true);
@@ -471,7 +470,7 @@ mod tests {
                     prop_assert!(!running.contains(&push));
                     running.push(push);
                 }
-                prop_assert!(running.iter().filter(|p| publish.states[p.build()] != State::GivenUp).count() <= 3);
+                prop_assert!(running.iter().filter(|p| publish.states[p.build()] != PushState::GivenUp).count() <= 3);
             }
         }
     }

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::drift::DriftArguments;
 use crate::cli::env;
 use crate::cli::secrets::Secret;
-use crate::image::build_spec::Travels;
+use crate::image::build_spec::SpecScope;
 use crate::report::run::plain::Detail;
 use crate::tree::run_files::RunFiles;
 
@@ -224,8 +224,8 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<Secret>,
     /// What of its definition travels with an image, in a label and, when it is pushed, in an artifact beside it
-    #[arg(long, value_enum, default_value_t = Travels::Full)]
-    pub(crate) spec: Travels,
+    #[arg(long, value_enum, default_value_t = SpecScope::Full)]
+    pub(crate) spec: SpecScope,
     #[command(flatten)]
     pub(crate) drift: DriftArguments,
     /// How progress is shown

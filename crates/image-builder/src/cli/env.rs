@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use executor::engine::endpoint::{Endpoint, EndpointRequest};
 use registry::{DockerConfig, Registry, Trust};
 
-use crate::cli::exit::Stop;
+use crate::cli::exit::CliError;
 
 /// A text that is set; an empty variable counts as unset, as CI systems leave it behind.
 pub(crate) fn given(text: Option<&str>) -> Option<String> {
@@ -23,11 +23,11 @@ pub(crate) fn given(text: Option<&str>) -> Option<String> {
 ///
 /// # Errors
 /// When it is not UTF-8.
-pub(crate) fn variable(name: &'static str) -> Result<Option<String>, Stop> {
+pub(crate) fn variable(name: &'static str) -> Result<Option<String>, CliError> {
     match env::var_os(name).map(OsString::into_string) {
         None => Ok(None),
         Some(Ok(text)) => Ok(given(Some(&text))),
-        Some(Err(_)) => Err(Stop::usage(format!("the environment variable {name} is not UTF-8"))),
+        Some(Err(_)) => Err(CliError::usage(format!("the environment variable {name} is not UTF-8"))),
     }
 }
 
@@ -45,11 +45,11 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
         files::read(path, limit)
     };
     read.map_err(|error| match error.kind() {
-        ErrorKind::InvalidInput => Stop::environment(failed())
+        ErrorKind::InvalidInput => CliError::environment(failed())
             .caused_by(error)
             .help("name a regular file, or a pipe as /dev/stdin or by the shell's <(…)")
             .into(),
-        ErrorKind::FileTooLarge => Stop::usage(failed()).caused_by(error).into(),
+        ErrorKind::FileTooLarge => CliError::usage(failed()).caused_by(error).into(),
         _ => anyhow::Error::new(error).context(failed()),
     })
 }
@@ -121,10 +121,10 @@ fn directory(variable: &str, in_home: &str) -> Option<PathBuf> {
 ///
 /// # Errors
 /// When it is no whole number.
-pub(crate) fn source_date_epoch() -> Result<Option<i64>, Stop> {
+pub(crate) fn source_date_epoch() -> Result<Option<i64>, CliError> {
     let Some(text) = variable("SOURCE_DATE_EPOCH")? else { return Ok(None) };
     text.parse().map(Some).map_err(|_| {
-        Stop::usage(format!("SOURCE_DATE_EPOCH is {text:?}, which is no whole number of seconds"))
+        CliError::usage(format!("SOURCE_DATE_EPOCH is {text:?}, which is no whole number of seconds"))
             .help("`git log -1 --format=%ct` prints that of the last commit")
     })
 }

@@ -34,12 +34,12 @@ pub(crate) const TERMINATED: u8 = 143;
 /// The source tree, or what was asked of it, is refused by the planner.
 #[derive(Debug, thiserror::Error)]
 #[error("{} problems", .0.len())]
-pub(crate) struct Refused(pub(crate) Vec<Problem>);
+pub(crate) struct InvalidTree(pub(crate) Vec<Problem>);
 
 /// What the command itself finds wrong, with its exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub(crate) struct Stop {
+pub(crate) struct CliError {
     code: u8,
     message: String,
     /// Lines below the message.
@@ -48,7 +48,7 @@ pub(crate) struct Stop {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-impl Stop {
+impl CliError {
     fn new(code: u8, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), list: Vec::new(), help: None, source: None }
     }
@@ -97,12 +97,12 @@ impl Stop {
 
 /// The exit code of an error: that of the first cause whose kind is known.
 pub(crate) fn of_error(error: &anyhow::Error) -> u8 {
-    let context = error.downcast_ref::<Stop>().map(|stop| stop.code);
+    let context = error.downcast_ref::<CliError>().map(|stop| stop.code);
     context.or_else(|| error.chain().find_map(of_cause)).unwrap_or(DEFECT)
 }
 
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
-    if let Some(stop) = cause.downcast_ref::<Stop>() {
+    if let Some(stop) = cause.downcast_ref::<CliError>() {
         return Some(stop.code);
     }
     if let Some(error) = cause.downcast_ref::<SourceError>() {
@@ -122,7 +122,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<EndpointError>() || cause.is::<registry::Error>() {
         return Some(ENVIRONMENT);
     }
-    if cause.is::<Refused>() || cause.is::<plan::PlanFormatError>() {
+    if cause.is::<InvalidTree>() || cause.is::<plan::PlanFormatError>() {
         return Some(USAGE);
     }
     cause.is::<std::io::Error>().then_some(ENVIRONMENT)
@@ -149,7 +149,7 @@ pub(crate) fn of_result(result: &RunResult) -> u8 {
 
 /// The text for stderr: the chain of causes on one line, then what to do.
 pub(crate) fn text(error: &anyhow::Error, paint: Paint) -> String {
-    if let Some(Refused(found)) = error.downcast_ref::<Refused>() {
+    if let Some(InvalidTree(found)) = error.downcast_ref::<InvalidTree>() {
         return problems::problems(found, paint);
     }
     let mut chain: Vec<String> = Vec::new();
@@ -166,9 +166,9 @@ pub(crate) fn text(error: &anyhow::Error, paint: Paint) -> String {
         }
     }
     let mut out = format!("{} {}\n", paint.red("error:"), problems::message(&chain.join(": ")));
-    // Where a `Stop` is anyhow's context, only this finds it; elsewhere the chain does.
-    let mut stops: Vec<&Stop> = error.downcast_ref::<Stop>().into_iter().collect();
-    stops.extend(error.chain().filter_map(|cause| cause.downcast_ref::<Stop>()));
+    // Where a `CliError` is anyhow's context, only this finds it; elsewhere the chain does.
+    let mut stops: Vec<&CliError> = error.downcast_ref::<CliError>().into_iter().collect();
+    stops.extend(error.chain().filter_map(|cause| cause.downcast_ref::<CliError>()));
     let runs = error.chain().filter_map(|cause| cause.downcast_ref::<RunError>());
     let items = stops.iter().flat_map(|stop| &stop.list).chain(runs.flat_map(RunError::list));
     let mut items: Vec<&String> = items.collect();
@@ -248,15 +248,18 @@ mod tests {
     fn the_kind_of_an_error_decides_and_its_context_does_not() {
         let io = || std::io::Error::other("no space left on device");
         for (error, expect) in [
-            (anyhow::Error::new(Stop::usage("x")).context("while y"), USAGE),
-            (Stop::environment("x").into(), ENVIRONMENT),
-            (Refused(vec![Problem::in_flags("repo", "y")]).into(), USAGE),
+            (anyhow::Error::new(CliError::usage("x")).context("while y"), USAGE),
+            (CliError::environment("x").into(), ENVIRONMENT),
+            (InvalidTree(vec![Problem::in_flags("repo", "y")]).into(), USAGE),
             (Err::<(), _>(io()).context("cannot write plan.json").unwrap_err(), ENVIRONMENT),
             (anyhow::anyhow!("surprise"), DEFECT),
-            (Stop::usage("x").caused_by(io()).into(), USAGE),
-            (anyhow::Error::new(Stop::usage("x").caused_by(anyhow::Error::new(io()).context("y"))), USAGE),
-            (anyhow::Error::new(io()).context(Stop::usage("x")).context("while y"), USAGE),
-            (anyhow::Error::new(io()).context(Stop::does_not_hold("x").caused_by(io())), DOES_NOT_HOLD),
+            (CliError::usage("x").caused_by(io()).into(), USAGE),
+            (
+                anyhow::Error::new(CliError::usage("x").caused_by(anyhow::Error::new(io()).context("y"))),
+                USAGE,
+            ),
+            (anyhow::Error::new(io()).context(CliError::usage("x")).context("while y"), USAGE),
+            (anyhow::Error::new(io()).context(CliError::does_not_hold("x").caused_by(io())), DOES_NOT_HOLD),
         ] {
             assert_eq!(of_error(&error), expect, "{error:?}");
         }
@@ -265,7 +268,7 @@ mod tests {
     #[test]
     fn a_stop_is_found_wherever_it_is_in_the_chain() {
         let io = || std::io::Error::other("connection refused");
-        let stop = || Stop::usage("no engine").list(vec!["tried a".to_owned()]).help("start it");
+        let stop = || CliError::usage("no engine").list(vec!["tried a".to_owned()]).help("start it");
         let expect = "  tried a\n  help: start it\n";
         for (error, first) in [
             (anyhow::Error::new(stop()), "error: no engine\n"),
@@ -277,7 +280,7 @@ mod tests {
                 "error: cannot look: no engine: connection refused\n",
             ),
             (
-                anyhow::Error::new(Stop::environment("cannot look").caused_by(stop())),
+                anyhow::Error::new(CliError::environment("cannot look").caused_by(stop())),
                 "error: cannot look: no engine\n",
             ),
         ] {
@@ -288,7 +291,7 @@ mod tests {
     #[test]
     fn case_git_formats_without_remedy_each_cause_is_told_once() {
         let inner = std::io::Error::other("unsupported mandatory extension: 'sdir'; class=Index (10)");
-        let error = Stop::environment("cannot read git's index: unsupported mandatory extension: 'sdir'");
+        let error = CliError::environment("cannot read git's index: unsupported mandatory extension: 'sdir'");
         let error = anyhow::Error::new(error.caused_by(inner)).context("cannot read --root");
         assert_eq!(
             text(&error, Paint::Plain),
@@ -299,7 +302,7 @@ mod tests {
     #[test]
     fn an_error_is_one_line_and_a_help() {
         let error =
-            anyhow::Error::new(Stop::usage("no `x`\n\x1b[1m").help("give `--x`")).context("cannot start");
+            anyhow::Error::new(CliError::usage("no `x`\n\x1b[1m").help("give `--x`")).context("cannot start");
         assert_eq!(
             text(&error, Paint::Plain),
             "error: cannot start: no `x`\\n\\x1b[1m\n  help: give `--x`\n"

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::cli::escape::escape_json;
-use crate::cli::exit::Stop;
+use crate::cli::exit::CliError;
 use crate::report::text::format::Paint;
 
 /// Writes data. A reader that went away (`image-builder plan | head -1`, a closed terminal) is no error.
@@ -84,7 +84,7 @@ pub(crate) fn save(path: &Path, tree: Option<&Path>, text: &str) -> anyhow::Resu
     files::save(path, tree, text.as_bytes()).map_err(|error| {
         let message = format!("cannot write {}", path.display());
         match error.kind() {
-            io::ErrorKind::InvalidInput => Stop::usage(message)
+            io::ErrorKind::InvalidInput => CliError::usage(message)
                 .caused_by(error)
                 .help("name a regular file, in a directory that no link in the source tree leads to")
                 .into(),

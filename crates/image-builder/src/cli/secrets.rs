@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use executor::BuildSecret;
 
 use crate::cli::env;
-use crate::cli::exit::Stop;
+use crate::cli::exit::CliError;
 
 /// The most that BuildKit takes as one secret, in bytes.
 const MOST: u64 = 500 * 1024;
@@ -71,22 +71,22 @@ impl std::str::FromStr for Secret {
 ///
 /// # Errors
 /// A value that is not there, cannot be read or is too large, and an id that is given twice.
-pub(crate) fn read(wanted: &[Secret]) -> Result<Vec<BuildSecret>, Stop> {
+pub(crate) fn read(wanted: &[Secret]) -> Result<Vec<BuildSecret>, CliError> {
     let mut read: Vec<BuildSecret> = Vec::new();
     for secret in wanted {
         if read.iter().any(|other| other.id == secret.id) {
-            return Err(Stop::usage(format!("--secret id={} is given twice", secret.id)));
+            return Err(CliError::usage(format!("--secret id={} is given twice", secret.id)));
         }
         read.push(BuildSecret { id: secret.id.clone(), value: value(secret)? });
     }
     Ok(read)
 }
 
-fn value(secret: &Secret) -> Result<Vec<u8>, Stop> {
+fn value(secret: &Secret) -> Result<Vec<u8>, CliError> {
     let Secret { id, source } = secret;
     let value = match source {
         Source::Variable(name) => variable(name).ok_or_else(|| {
-            Stop::usage(format!("--secret id={id}: the environment variable {name} is not set"))
+            CliError::usage(format!("--secret id={id}: the environment variable {name} is not set"))
         })?,
         Source::File(path) => file(id, path)?,
         Source::Named => match variable(id) {
@@ -108,19 +108,19 @@ fn variable(name: &str) -> Option<Vec<u8>> {
     possible.then(|| std::env::var_os(name).map(OsString::into_encoded_bytes)).flatten()
 }
 
-fn file(id: &str, path: &std::path::Path) -> Result<Vec<u8>, Stop> {
+fn file(id: &str, path: &std::path::Path) -> Result<Vec<u8>, CliError> {
     env::read_file(path, MOST).map_err(|error| {
         let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
         if causes.any(|cause| cause.kind() == io::ErrorKind::FileTooLarge) {
             return too_large(id);
         }
-        Stop::usage(format!("--secret id={id}: {} cannot be read", path.display())).caused_by(error)
+        CliError::usage(format!("--secret id={id}: {} cannot be read", path.display())).caused_by(error)
     })
 }
 
-fn too_large(id: &str) -> Stop {
+fn too_large(id: &str) -> CliError {
     let most = MOST / 1024;
-    Stop::usage(format!("--secret id={id} has more than {most} KiB, which is the most BuildKit takes"))
+    CliError::usage(format!("--secret id={id} has more than {most} KiB, which is the most BuildKit takes"))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::exit::{self, Stop};
+use crate::cli::exit::{self, CliError};
 use crate::cli::output;
 
 /// What the signals of this process have led to so far.
@@ -50,7 +50,7 @@ impl Signals {
         tokio::select! {
             done = work => done,
             () = self.cancel.cancelled() => {
-                Err(Stop::interrupted(self.code().unwrap_or(exit::INTERRUPTED)).into())
+                Err(CliError::interrupted(self.code().unwrap_or(exit::INTERRUPTED)).into())
             }
         }
     }

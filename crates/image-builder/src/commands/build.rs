@@ -10,24 +10,24 @@ use anyhow::Context as _;
 use executor::{BuilderChoice, Event, Options, Relation, RunErrorKind, RunResult};
 use plan::{ComparedWith, FORMAT_VERSION, Plan};
 use planner::Planned;
-use planner::git::{self, Buildable, Comparison, Opened};
+use planner::git::{self, Buildable, Comparison, OpenedTree};
 use planner::tree::Base;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::plan as planned_text;
 use crate::cli::args::{BuildArguments, Builder, Format, Progress, Purpose, TreeArguments};
-use crate::cli::exit::{self, Stop};
+use crate::cli::exit::{self, CliError};
 use crate::cli::signals::{self, Signals};
 use crate::cli::{env, output, secrets};
 use crate::image::build_spec;
 use crate::registries::published;
 use crate::report;
-use crate::report::run::progress::Face;
+use crate::report::run::progress::ProgressReporter;
 use crate::report::run::{package_changes, summary};
 use crate::report::text::format::{Paint, list, short_commit};
 use crate::report::text::problems;
-use crate::tree::open::{self, Against};
+use crate::tree::open::{self, Baseline};
 use crate::tree::{committed_bytes, json_difference};
 
 /// How many uncommitted files or differences are worth naming.
@@ -40,7 +40,7 @@ const QUICK: Duration = Duration::from_secs(10);
 /// Plans; then, unless it is a dry run, builds.
 pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
     if arguments.show.format == Format::Json && arguments.run.progress == Progress::Json {
-        return Err(Stop::usage("--format json and --progress json both want stdout")
+        return Err(CliError::usage("--format json and --progress json both want stdout")
             .help("save the plan with --out FILE instead")
             .into());
     }
@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
 }
 
 /// The plan goes to stdout, unless that is where the events go.
-fn show(plan: &Plan, arguments: &BuildArguments, opened: &Opened) -> anyhow::Result<()> {
+fn show(plan: &Plan, arguments: &BuildArguments, opened: &OpenedTree) -> anyhow::Result<()> {
     if arguments.run.dryrun || arguments.run.progress != Progress::Json {
         return planned_text::show(plan, &arguments.show, &opened.repository);
     }
@@ -86,7 +86,11 @@ fn show(plan: &Plan, arguments: &BuildArguments, opened: &Opened) -> anyhow::Res
 }
 
 /// Plans again what a plan file says it compared, and refuses unless the same plan comes out.
-fn plan_of_file(tree: &TreeArguments, file: &Path, purpose: Purpose) -> anyhow::Result<(Opened, Planned)> {
+fn plan_of_file(
+    tree: &TreeArguments,
+    file: &Path,
+    purpose: Purpose,
+) -> anyhow::Result<(OpenedTree, Planned)> {
     let mut wanted = open::read(file)?;
     // Another minor version says the same in the fields that this program knows, and an older one knew fewer.
     FORMAT_VERSION.clone_into(&mut wanted.format_version);
@@ -111,7 +115,7 @@ fn plan_of_file(tree: &TreeArguments, file: &Path, purpose: Purpose) -> anyhow::
     if more > 0 {
         found.push(format!("and {more} more"));
     }
-    Err(Stop::usage(format!("the source tree and the flags give another plan than {}", file.display()))
+    Err(CliError::usage(format!("the source tree and the flags give another plan than {}", file.display()))
         .list(found)
         .help(match flags_of(&wanted, &planned.plan) {
             flags if flags.is_empty() => {
@@ -147,41 +151,41 @@ fn flags_of(wanted: &Plan, given: &Plan) -> Vec<String> {
 }
 
 /// What a plan says it compared, as it could be asked for again.
-fn against_of(plan: &Plan) -> anyhow::Result<Against> {
+fn against_of(plan: &Plan) -> anyhow::Result<Baseline> {
     let base = match &plan.compared_with {
         ComparedWith::Commit(commit) => commit,
         // The flags `--all` and `--include` have to be given again: a plan file chooses nothing.
         ComparedWith::Empty | ComparedWith::All | ComparedWith::Include => {
-            return Ok(Against::History(Comparison::default()));
+            return Ok(Baseline::History(Comparison::default()));
         }
         // What moved there since is a difference like any other.
-        ComparedWith::Published => return Ok(Against::Published),
-        ComparedWith::Bases => return Ok(Against::Bases),
+        ComparedWith::Published => return Ok(Baseline::Published),
+        ComparedWith::Bases => return Ok(Baseline::Bases),
     };
     let text = match &plan.revision.dirty {
         Some(_) => base.clone(),
         None => format!("{base}..{}", plan.revision.commit),
     };
-    Ok(Against::History(Comparison::parse(&text)?))
+    Ok(Baseline::History(Comparison::parse(&text)?))
 }
 
 /// What can be planned and shown, but not built.
-fn refuse_unbuildable(opened: &Opened, plan: &Plan) -> Result<(), Stop> {
+fn refuse_unbuildable(opened: &OpenedTree, plan: &Plan) -> Result<(), CliError> {
     match &opened.buildable {
         Buildable::WorkingTree | Buildable::Head => {}
         Buildable::Unasked => {
-            return Err(Stop::usage("HEAD was planned to be looked at, not to be built")
+            return Err(CliError::usage("HEAD was planned to be looked at, not to be built")
                 .help("run it without --dryrun"));
         }
         Buildable::HeadUnderChanges => {
-            return Err(Stop::usage(format!(
+            return Err(CliError::usage(format!(
                 "HEAD is to be built, but the files on disk differ from it: {}",
                 named(&opened.uncommitted)
             ))
             .help("commit or put away the changes, or compare with the working tree: --ref A"));
         }
         Buildable::OtherCommit { commit } => {
-            return Err(Stop::usage(format!(
+            return Err(CliError::usage(format!(
                 "commit {} can be planned but not built: it is not checked out",
                 short_commit(commit)
             ))
@@ -189,26 +193,26 @@ fn refuse_unbuildable(opened: &Opened, plan: &Plan) -> Result<(), Stop> {
         }
     }
     if plan.revision.count.is_none() {
-        return Err(Stop::environment("the commit count is unknown in this shallow clone, and tags are named after it")
+        return Err(CliError::environment("the commit count is unknown in this shallow clone, and tags are named after it")
             .help("fetch the whole history (git fetch --unshallow; in GitLab CI GIT_DEPTH: 0), or give --build-number N"));
     }
     Ok(())
 }
 
 /// What is in no commit is not to be pushed where everybody takes it for one.
-fn refuse_dirty_push(arguments: &BuildArguments, opened: &Opened, plan: &Plan) -> Result<(), Stop> {
+fn refuse_dirty_push(arguments: &BuildArguments, opened: &OpenedTree, plan: &Plan) -> Result<(), CliError> {
     if plan.revision.dirty.is_none() {
         return Ok(());
     }
     if !arguments.run.allow_dirty {
-        return Err(Stop::usage(format!(
+        return Err(CliError::usage(format!(
             "--push with changes that are in no commit: {}",
             named(&opened.uncommitted)
         ))
         .help("commit them, or push to a repo of your own: --allow-dirty --repo HOST/PATH"));
     }
     if is_own_repo(opened, &plan.repo) {
-        return Err(Stop::usage(format!(
+        return Err(CliError::usage(format!(
             "--push with changes that are in no commit, to {}, which is the tree's own repo",
             plan.repo
         ))
@@ -219,7 +223,7 @@ fn refuse_dirty_push(arguments: &BuildArguments, opened: &Opened, plan: &Plan) -
 
 /// Whether a repo is that of the tree, by any of its names: as configured now, or at the base of the comparison, since
 /// the configuration may be what is not committed.
-fn is_own_repo(opened: &Opened, repo: &str) -> bool {
+fn is_own_repo(opened: &OpenedTree, repo: &str) -> bool {
     let base = match &opened.inputs.base {
         Base::Commit { tree, .. } => Some(tree),
         Base::Empty => None,
@@ -238,7 +242,7 @@ fn named(files: &[String]) -> String {
 }
 
 /// Hands the plan to the executor, shows what happens, and returns the exit code.
-fn carry_out(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> anyhow::Result<u8> {
+fn carry_out(arguments: &BuildArguments, opened: &OpenedTree, planned: &Planned) -> anyhow::Result<u8> {
     let options = options(arguments, opened, planned)?;
     let mut planned = planned.clone();
     let (tree, request) = (&opened.inputs.now, open::request(&arguments.tree));
@@ -264,12 +268,16 @@ async fn trusting(options: &Options, repo: &str) -> registry::DockerConfig {
 
 async fn run_and_show(
     arguments: &BuildArguments,
-    opened: &Opened,
+    opened: &OpenedTree,
     planned: &Planned,
     options: &Options,
     signals: Signals,
 ) -> anyhow::Result<u8> {
-    let face = Face::choose(arguments.run.progress, arguments.run.detail(&arguments.show), &planned.plan);
+    let face = ProgressReporter::choose(
+        arguments.run.progress,
+        arguments.run.detail(&arguments.show),
+        &planned.plan,
+    );
     let (sender, events) = unbounded_channel();
     // A thread of its own: a terminal or a pipe that takes its time must not hold up the builds.
     let handle = Handle::current();
@@ -335,7 +343,7 @@ async fn run_and_show(
 /// Attaches the build specs of what was pushed. The run is complete by then: a signal ends this only.
 async fn attach_specs(
     arguments: &BuildArguments,
-    opened: &Opened,
+    opened: &OpenedTree,
     planned: &Planned,
     options: &Options,
     result: &RunResult,
@@ -381,7 +389,7 @@ impl Shown {
     }
 }
 
-fn show_events(mut face: Face, mut events: UnboundedReceiver<Event>, runtime: &Handle) -> Shown {
+fn show_events(mut face: ProgressReporter, mut events: UnboundedReceiver<Event>, runtime: &Handle) -> Shown {
     let mut shown = Shown::nothing();
     loop {
         // The timer of the runtime serves this thread too.
@@ -430,7 +438,7 @@ pub(super) fn relation(root: &Path, ours: &str, other: &str) -> Relation {
 }
 
 /// Flags and environment, as the executor takes them.
-fn options(arguments: &BuildArguments, opened: &Opened, planned: &Planned) -> anyhow::Result<Options> {
+fn options(arguments: &BuildArguments, opened: &OpenedTree, planned: &Planned) -> anyhow::Result<Options> {
     let run = &arguments.run;
     let fresh = arguments.tree.rebuild.is_some();
     let docker_config = env::docker_config()?;

@@ -15,7 +15,7 @@ use planner::tree::{Base, Tree};
 use planner::{Checked, Request, code};
 
 use crate::cli::args::FrontendArguments;
-use crate::cli::exit::{self, Stop};
+use crate::cli::exit::{self, CliError};
 use crate::cli::{env, escape, output};
 use crate::report::tree::{code_quality, findings};
 use crate::tree::open;
@@ -219,15 +219,15 @@ fn below(repository: &Path, root: &Path) -> String {
 }
 
 /// A code that can be denied: any that is a warning unless configured.
-fn guideline(text: &str) -> Result<String, Stop> {
+fn guideline(text: &str) -> Result<String, CliError> {
     let known = GUIDELINES.iter().any(|(code, _)| *code == text) || code::summary(text).is_some();
     if known || text == ALL_WARNINGS {
         return Ok(text.to_owned());
     }
     let text = escape::escape(text);
-    let stop = Stop::usage(format!("there is no code {text}"));
+    let stop = CliError::usage(format!("there is no code {text}"));
     Err(match code::closest(&text) {
-        Some(closest) => Stop::usage(format!("there is no code {text}; did you mean {closest}?")),
+        Some(closest) => CliError::usage(format!("there is no code {text}; did you mean {closest}?")),
         None => stop,
     })
 }

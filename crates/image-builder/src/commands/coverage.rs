@@ -13,11 +13,11 @@ use planner::published::coverage::{Coverage, State};
 use registry::Pushes;
 
 use crate::cli::args::{Format, FrontendArguments};
-use crate::cli::exit::{self, Refused};
+use crate::cli::exit::{self, InvalidTree};
 use crate::cli::{env, output};
 use crate::registries::published;
 use crate::report::registry::coverage as report;
-use crate::report::registry::coverage::Told;
+use crate::report::registry::coverage::CoverageReport;
 use crate::tree::open;
 
 /// `image-builder coverage`
@@ -58,7 +58,8 @@ pub(crate) fn run(arguments: &CoverageArguments) -> anyhow::Result<u8> {
         allow_frontend: arguments.frontends.allowed(),
         ..Request::default()
     };
-    let coverage = Coverage::new(&opened.inputs, &request, arguments.compat.as_deref()).map_err(Refused)?;
+    let coverage =
+        Coverage::new(&opened.inputs, &request, arguments.compat.as_deref()).map_err(InvalidTree)?;
     let references = References { images: coverage.references(), ..References::default() };
     let config = published::configuration(&opened);
     let images = published::read(references, &config, Pushes::Nowhere, &opened.repository)?;
@@ -79,7 +80,12 @@ pub(crate) fn run(arguments: &CoverageArguments) -> anyhow::Result<u8> {
             report::Row { product, since }
         })
         .collect();
-    let told = Told { repo: coverage.repo(), revision: &opened.inputs.revision, compat: coverage.of(), rows };
+    let told = CoverageReport {
+        repo: coverage.repo(),
+        revision: &opened.inputs.revision,
+        compat: coverage.of(),
+        rows,
+    };
     let text = match arguments.format {
         Format::Text => report::text(&told, output::stdout_paint()),
         Format::Json => output::json(&report::document(&told))?,

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use executor::image_reader::{Reader, Whence};
+use executor::image_reader::{ImageSource, Reader};
 
-use crate::cli::exit::{self, Stop};
+use crate::cli::exit::{self, CliError};
 use crate::cli::signals::block_on;
 use crate::cli::{env, output};
-use crate::image::locate::{From, LookArguments, Looker};
+use crate::image::locate::{From, ImageLocator, LookArguments};
 use crate::report::image::diff as report;
 use crate::report::image::diff::Document;
 
@@ -51,13 +51,13 @@ enum DiffFormat {
 
 /// Compares two images.
 pub(crate) fn run(arguments: &DiffArguments) -> anyhow::Result<u8> {
-    let looker = Looker::new(&arguments.look)?;
+    let looker = ImageLocator::new(&arguments.look)?;
     let bound = arguments.read_timeout;
     let document = block_on(async {
         let compared = tokio::time::timeout(bound.into(), compare(&looker, &arguments.a, &arguments.b));
         compared.await.unwrap_or_else(|_| {
             let message = format!("{} and {} could not be read in {bound}", arguments.a, arguments.b);
-            Err(Stop::environment(message)
+            Err(CliError::environment(message)
                 .help("give --read-timeout more than that if they are large")
                 .into())
         })
@@ -71,11 +71,11 @@ pub(crate) fn run(arguments: &DiffArguments) -> anyhow::Result<u8> {
     Ok(if arguments.check && !document.holds() { exit::DOES_NOT_HOLD } else { exit::DONE })
 }
 
-async fn compare(looker: &Looker, a: &str, b: &str) -> anyhow::Result<Document> {
+async fn compare(looker: &ImageLocator, a: &str, b: &str) -> anyhow::Result<Document> {
     let whence = match looker.from {
-        From::Auto => Whence::Auto,
-        From::Engine => Whence::Engine,
-        From::Registry => Whence::Registry,
+        From::Auto => ImageSource::Auto,
+        From::Engine => ImageSource::Engine,
+        From::Registry => ImageSource::Registry,
     };
     let endpoint = env::endpoint(looker.host.as_deref(), &looker.docker_config)?;
     let platform = Some(looker.platform.clone());

@@ -8,10 +8,10 @@ use clap::{Args, ValueEnum};
 use plan::Plan;
 use planner::explain::{self, Knowledge};
 use planner::layer_graph::LayerGraph;
-use planner::name_lookup::{self, Subject, Unknown};
+use planner::name_lookup::{self, Subject, UnknownName};
 
 use crate::cli::args::{Purpose, TreeArguments};
-use crate::cli::exit::{self, Stop};
+use crate::cli::exit::{self, CliError};
 use crate::cli::output;
 use crate::registries::published;
 use crate::report;
@@ -89,7 +89,7 @@ pub(crate) fn find(
     plan: Option<&Plan>,
     knowledge: Knowledge,
 ) -> anyhow::Result<Subject> {
-    name_lookup::find(name, graph, plan).map_err(|Unknown { closest }| {
+    name_lookup::find(name, graph, plan).map_err(|UnknownName { closest }| {
         let message = match knowledge {
             Knowledge::Tree => format!("no layer or product of this source tree is called {name:?}"),
             Knowledge::PlanOnly => {
@@ -107,6 +107,6 @@ pub(crate) fn find(
                 "without --plan, the source tree tells why a layer is not built".to_owned()
             }
         };
-        Stop::usage(message).help(help).into()
+        CliError::usage(message).help(help).into()
     })
 }

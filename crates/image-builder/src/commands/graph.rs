@@ -11,7 +11,7 @@ use planner::git::Comparison;
 
 use super::explain;
 use crate::cli::args::{Purpose, TreeArguments};
-use crate::cli::exit::{self, Refused};
+use crate::cli::exit::{self, InvalidTree};
 use crate::cli::output;
 use crate::registries::published;
 use crate::report::text::format::Paint;
@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
     } else {
         // Without a plan no base is needed, which a shallow clone may lack.
         let opened = open::open(tree, Comparison::parse("HEAD")?)?;
-        let graph = planner::graph(&opened.inputs.now, &open::request(tree)).map_err(Refused)?;
+        let graph = planner::graph(&opened.inputs.now, &open::request(tree)).map_err(InvalidTree)?;
         (graph, None, opened.repository)
     };
     let graph = if arguments.layer.is_empty() {

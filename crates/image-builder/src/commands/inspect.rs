@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use plan::{ImageName, Trail};
+use plan::{ImageName, Provenance};
 use planner::Request;
 
-use crate::cli::exit::{self, Stop};
+use crate::cli::exit::{self, CliError};
 use crate::cli::output;
 use crate::cli::signals::block_on;
 use crate::image::build_spec::attached;
-use crate::image::locate::{LookArguments, Looker, Place, Seen};
+use crate::image::locate::{FoundIn, ImageInfo, ImageLocator, LookArguments};
 use crate::report::image::inspect::Inspection;
 use crate::report::image::{inspect as report, spec as report_spec};
 
@@ -53,7 +53,7 @@ enum InspectFormat {
 
 /// Looks at one image.
 pub(crate) fn run(arguments: &InspectArguments) -> anyhow::Result<u8> {
-    let looker = Looker::new(&arguments.look)?;
+    let looker = ImageLocator::new(&arguments.look)?;
     if arguments.spec {
         return spec(arguments, &looker);
     }
@@ -67,17 +67,17 @@ pub(crate) fn run(arguments: &InspectArguments) -> anyhow::Result<u8> {
 }
 
 /// Prints what travelled with the image.
-fn spec(arguments: &InspectArguments, looker: &Looker) -> anyhow::Result<u8> {
+fn spec(arguments: &InspectArguments, looker: &ImageLocator) -> anyhow::Result<u8> {
     let found = block_on(async {
         let seen = looker.look(&arguments.reference).await?;
-        match Trail::read(&seen.labels, Some(&looker.config.label_prefix)) {
+        match Provenance::read(&seen.labels, Some(&looker.config.label_prefix)) {
             Some(trail) => attached::find(looker, &seen, &trail, &Request::default()).await,
             None => Ok(None),
         }
     })?;
     let Some(found) = found else {
         let message = format!("no build spec travelled with {}", arguments.reference);
-        return Err(Stop::does_not_hold(message).into());
+        return Err(CliError::does_not_hold(message).into());
     };
     let text = match arguments.format {
         InspectFormat::Text => report_spec::text(&found, output::stdout_paint()),
@@ -87,9 +87,9 @@ fn spec(arguments: &InspectArguments, looker: &Looker) -> anyhow::Result<u8> {
     Ok(exit::DONE)
 }
 
-async fn inspect(looker: &Looker, text: &str) -> anyhow::Result<Inspection> {
+async fn inspect(looker: &ImageLocator, text: &str) -> anyhow::Result<Inspection> {
     let seen = looker.look(text).await?;
-    let trail = Trail::read(&seen.labels, Some(&looker.config.label_prefix));
+    let trail = Provenance::read(&seen.labels, Some(&looker.config.label_prefix));
     let bases = match &trail {
         Some(trail) if report::has_other_labels(trail, &seen.labels) => bases(looker, trail, &seen).await,
         _ => BTreeMap::new(),
@@ -98,15 +98,19 @@ async fn inspect(looker: &Looker, text: &str) -> anyhow::Result<Inspection> {
 }
 
 /// The labels of the images of other makers that the trail ends in, as far as they can be had.
-async fn bases(looker: &Looker, trail: &Trail, seen: &Seen) -> BTreeMap<String, BTreeMap<String, String>> {
+async fn bases(
+    looker: &ImageLocator,
+    trail: &Provenance,
+    seen: &ImageInfo,
+) -> BTreeMap<String, BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     let ask = async {
         for (reference, digest) in report::bases(trail).into_iter().take(MOST_BASES) {
             let Ok(mut name) = ImageName::parse(reference) else { continue };
             name.digest = digest.map(str::to_owned).or(name.digest);
             let shown = match seen.place {
-                Place::Registry => looker.in_registry(&name).await,
-                Place::Engine => looker.on_engine(&name).await,
+                FoundIn::Registry => looker.in_registry(&name).await,
+                FoundIn::Engine => looker.on_engine(&name).await,
             };
             if let Ok(Some(base)) = shown {
                 found.insert(reference.to_owned(), base.labels);

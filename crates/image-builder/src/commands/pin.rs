@@ -13,7 +13,7 @@ use planner::pin::{self, ExternalImage};
 use planner::tree::Tree;
 
 use super::check::OnDiskArguments;
-use crate::cli::exit::{self, Refused};
+use crate::cli::exit::{self, InvalidTree};
 use crate::cli::output;
 use crate::cli::signals::block_on;
 use crate::registries::queries;
@@ -71,8 +71,8 @@ pub(crate) fn run(arguments: &PinArguments) -> anyhow::Result<u8> {
     Ok(if left.is_empty() { exit::DONE } else { exit::DOES_NOT_HOLD })
 }
 
-fn external_images(tree: &Tree, arguments: &PinArguments) -> Result<Vec<ExternalImage>, Refused> {
-    pin::external_images(tree, &arguments.tree.request()).map_err(Refused)
+fn external_images(tree: &Tree, arguments: &PinArguments) -> Result<Vec<ExternalImage>, InvalidTree> {
+    pin::external_images(tree, &arguments.tree.request()).map_err(InvalidTree)
 }
 
 /// Which tags are asked about, each once.

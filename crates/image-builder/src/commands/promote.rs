@@ -18,7 +18,7 @@ use planner::{LayerGraph, Request, git};
 use registry::{Pushes, Registry};
 
 use crate::cli::args::{Format, Progress};
-use crate::cli::exit::{self, Refused, Stop};
+use crate::cli::exit::{self, CliError, InvalidTree};
 use crate::cli::signals::{self, Signals};
 use crate::cli::{env, escape, output};
 use crate::registries::products;
@@ -106,7 +106,7 @@ impl NamesArguments {
     pub(crate) fn read(&self) -> anyhow::Result<Names> {
         let start = open::start(self.root.as_deref())?;
         let on_disk = git::on_disk(&git::Options { start, ..git::Options::default() })?;
-        let graph = planner::graph(&on_disk.tree, &Request::default()).map_err(Refused)?;
+        let graph = planner::graph(&on_disk.tree, &Request::default()).map_err(InvalidTree)?;
         let config = config::parse(on_disk.tree.config.as_deref()).0;
         let given = env::given(self.platform.as_deref());
         Ok(Names {
@@ -136,11 +136,11 @@ pub(crate) fn registry(push_timeout: Duration, tree: &Path) -> anyhow::Result<Re
 /// Promotes.
 pub(crate) fn run(arguments: &PromoteArguments) -> anyhow::Result<u8> {
     if arguments.format == Format::Json && arguments.progress == Progress::Json {
-        return Err(Stop::usage("--format json and --progress json both want stdout").into());
+        return Err(CliError::usage("--format json and --progress json both want stdout").into());
     }
     let (from, to) = (repo("--from", &arguments.from)?, repo("--to", &arguments.to)?);
     if from == to {
-        return Err(Stop::usage("--from and --to are the same repo").into());
+        return Err(CliError::usage("--from and --to are the same repo").into());
     }
     let names = arguments.tree.read()?;
     let units = wanted(arguments, &names)?;
@@ -157,15 +157,15 @@ pub(crate) fn run(arguments: &PromoteArguments) -> anyhow::Result<u8> {
 }
 
 /// A repo that a flag names.
-pub(crate) fn repo(flag: &str, text: &str) -> Result<String, Stop> {
+pub(crate) fn repo(flag: &str, text: &str) -> Result<String, CliError> {
     match config::check_repo(text) {
         Ok(()) => Ok(text.to_owned()),
-        Err(rule) => Err(Stop::usage(format!("{flag} {text:?} is no repo")).help(format!("give {rule}"))),
+        Err(rule) => Err(CliError::usage(format!("{flag} {text:?} is no repo")).help(format!("give {rule}"))),
     }
 }
 
 /// What is to be promoted; what is held is not.
-fn wanted(arguments: &PromoteArguments, names: &Names) -> Result<Vec<Unit>, Stop> {
+fn wanted(arguments: &PromoteArguments, names: &Names) -> Result<Vec<Unit>, CliError> {
     let is_held = |product: &String| names.config.hold.contains(product);
     if arguments.products.is_empty() {
         let held: Vec<&String> = names.units.keys().filter(|product| is_held(product)).collect();
@@ -179,7 +179,7 @@ fn wanted(arguments: &PromoteArguments, names: &Names) -> Result<Vec<Unit>, Stop
     for product in &arguments.products {
         let unit = products::unit(&names.units, product)?;
         if is_held(product) {
-            return Err(Stop::usage(format!(
+            return Err(CliError::usage(format!(
                 "{product} is under `hold` in image-builder.toml: nothing moves its tags"
             ))
             .help("take it from there first, if it is to move"));
@@ -211,7 +211,8 @@ async fn promote(
     }
     let (began, streamed) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let (sender, events) = channel();
-    let face = Face::new(arguments.progress, report::Progress::new(&promotion), Arc::clone(&streamed));
+    let face =
+        ProgressReporter::new(arguments.progress, report::Progress::new(&promotion), Arc::clone(&streamed));
     // A thread of its own: a terminal or a pipe that takes its time must not hold up the copies.
     let shown = thread::spawn(move || face.show(&events));
     let speak = move |event| {
@@ -258,19 +259,19 @@ fn tell_json(arguments: &PromoteArguments, promotion: &Promotion) -> anyhow::Res
 }
 
 /// What keeps anything from being done, all of it.
-fn in_the_way(promotion: &Promotion) -> Option<Stop> {
+fn in_the_way(promotion: &Promotion) -> Option<CliError> {
     for text in promotion.missing.iter().chain(&promotion.conflicts) {
         output::tell(&format!("  {}\n", problems::message(text)));
     }
     if !promotion.missing.is_empty() {
         let message = format!("not all that is to be promoted is in {}; nothing was done", promotion.from);
-        return Some(Stop::environment(message).help(
+        return Some(CliError::environment(message).help(
             "build and push what is missing, or name the products that are to be promoted; --present leaves out what is not there",
         ));
     }
     if !promotion.conflicts.is_empty() {
         let message = format!("{} has something else or newer; nothing was done", promotion.to);
-        return Some(Stop::conflict(message).help(
+        return Some(CliError::conflict(message).help(
             "a build tag never changes: build again with --rebuild N, and promote that; for moving tags see --allow-older, \
              and fetch the whole history (git fetch --unshallow) where commits are not known",
         ));
@@ -279,7 +280,7 @@ fn in_the_way(promotion: &Promotion) -> Option<Stop> {
 }
 
 /// What is in no commit is not to come where everybody takes it for one.
-fn dirty(names: &Names, route: &Route, promotion: &Promotion) -> Option<Stop> {
+fn dirty(names: &Names, route: &Route, promotion: &Promotion) -> Option<CliError> {
     let own = names.config.aliases.iter().chain([&names.config.repo]);
     if !own.into_iter().any(|own| own.eq_ignore_ascii_case(&route.to)) {
         return None;
@@ -291,7 +292,7 @@ fn dirty(names: &Names, route: &Route, promotion: &Promotion) -> Option<Stop> {
         .map(|item| item.build_tag.as_str())
         .collect();
     (!dirty.is_empty()).then(|| {
-        Stop::usage(format!("{} was built with changes that are in no commit", list(&dirty)))
+        CliError::usage(format!("{} was built with changes that are in no commit", list(&dirty)))
             .help(format!("commit them and build again: {} is the tree's own repo", route.to))
     })
 }
@@ -304,7 +305,7 @@ pub(crate) fn code(failures: &[Failure], interrupted: Option<u8>) -> u8 {
 }
 
 /// How a promotion is shown while it goes on.
-struct Face {
+struct ProgressReporter {
     progress: Progress,
     live: Option<ProgressBar>,
     state: report::Progress,
@@ -312,7 +313,7 @@ struct Face {
     began: Instant,
 }
 
-impl Face {
+impl ProgressReporter {
     fn new(progress: Progress, state: report::Progress, streamed: Arc<AtomicU64>) -> Self {
         let wants_live = matches!(progress, Progress::Auto | Progress::Tty);
         let live = (wants_live && output::stderr_is_live()).then(|| {

@@ -13,22 +13,22 @@ use anyhow::Context as _;
 use clap::Args;
 use executor::{BuilderChoice, Options, Outcome, Relation, RunResult};
 use plan::spec::Spec;
-use plan::trail::Crumb;
-use plan::{BuildTag, ImageName, Plan, Revision, Target, Trail};
+use plan::trail::BuildLabels;
+use plan::{BuildTag, ImageName, Plan, Provenance, Revision, Target};
 use planner::Request;
-use planner::build_spec::{Lacking, Outlines, replan};
+use planner::build_spec::{MissingFile, SpecDrafts, replan};
 use planner::git::{self, Comparison};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::cli::args::{FrontendArguments, Progress};
-use crate::cli::exit::{self, Stop};
+use crate::cli::exit::{self, CliError};
 use crate::cli::signals::{self, Signals};
 use crate::cli::{env, output};
 use crate::image::build_spec::{self, attached};
-use crate::image::locate::{LookArguments, Looker, Seen};
+use crate::image::locate::{ImageInfo, ImageLocator, LookArguments};
 use crate::report::image::spec::{self as report, Rebuild};
 use crate::report::run::plain::Detail;
-use crate::report::run::progress::Face;
+use crate::report::run::progress::ProgressReporter;
 use crate::tree::open;
 use crate::tree::run_files::RunFiles;
 
@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &RebuildArguments) -> anyhow::Result<u8> {
 struct Ready {
     rebuild: Rebuild,
     contexts: BTreeMap<plan::BuildId, plan::Context>,
-    looker: Looker,
+    looker: ImageLocator,
     /// Where the run is recorded.
     root: PathBuf,
     /// The root of the git repository around, if there is one.
@@ -106,10 +106,10 @@ async fn rebuild(arguments: &RebuildArguments, signals: Signals) -> anyhow::Resu
 
 /// Finds the files that the image was made from, and plans its build from these.
 async fn prepare(arguments: &RebuildArguments) -> anyhow::Result<Ready> {
-    let looker = Looker::new(&arguments.look)?;
+    let looker = ImageLocator::new(&arguments.look)?;
     let seen = looker.look(&arguments.reference).await?;
-    let Some(trail) = Trail::read(&seen.labels, Some(&looker.config.label_prefix)) else {
-        return Err(Stop::does_not_hold(format!("{} tells of no build", seen.name)).into());
+    let Some(trail) = Provenance::read(&seen.labels, Some(&looker.config.label_prefix)) else {
+        return Err(CliError::does_not_hold(format!("{} tells of no build", seen.name)).into());
     };
     let top = trail.top().clone();
     let (tag, recorded, from) = match (top.build_tag(), &top.inputs, &top.from) {
@@ -117,7 +117,7 @@ async fn prepare(arguments: &RebuildArguments) -> anyhow::Result<Ready> {
         _ => {
             let message =
                 format!("{} does not tell what it was built from, as images of the predecessor", seen.name);
-            return Err(Stop::does_not_hold(message).into());
+            return Err(CliError::does_not_hold(message).into());
         }
     };
     let request = Request { allow_frontend: arguments.frontends.allowed(), ..Request::default() };
@@ -125,11 +125,11 @@ async fn prepare(arguments: &RebuildArguments) -> anyhow::Result<Ready> {
         Some(directory) => travelled(&looker, &seen, &trail, directory, &request).await?,
         None => from_git(arguments, &trail, &top, &tag, &request)?,
     };
-    let (mut plan, contexts) = replan(&spec, &directory, &request).map_err(Stop::does_not_hold)?;
+    let (mut plan, contexts) = replan(&spec, &directory, &request).map_err(CliError::does_not_hold)?;
     let inputs = plan.builds[0].context.inputs.clone();
     if inputs != recorded {
         let message = format!("these files give other inputs: {inputs}, and the image tells {recorded}");
-        return Err(Stop::does_not_hold(message).into());
+        return Err(CliError::does_not_hold(message).into());
     }
     let exact = make_exact(&mut plan, &looker, &spec, &from).await?;
     rename(&mut plan, &top);
@@ -149,7 +149,7 @@ async fn build_and_compare(
     rebuild: &Rebuild,
     contexts: &BTreeMap<plan::BuildId, plan::Context>,
     options: &Options,
-    looker: &Looker,
+    looker: &ImageLocator,
     signals: &Signals,
 ) -> anyhow::Result<Ended> {
     let Ended { code, mut result } = carry_out(&rebuild.plan, contexts, options, signals).await?;
@@ -158,7 +158,7 @@ async fn build_and_compare(
     }
     let made = ImageName::parse(rebuild.plan.builds[0].build_tag()).context("a tag of our own")?;
     let Some(made) = looker.on_engine(&made).await? else {
-        return Err(Stop::environment(format!("the engine built {made} and does not have it")).into());
+        return Err(CliError::environment(format!("the engine built {made} and does not have it")).into());
     };
     let compared = report::compared(rebuild, &made, output::stdout_paint());
     output::data(&compared).context("cannot write to stdout")?;
@@ -189,14 +189,14 @@ struct Files {
 
 /// The files that travelled with the image.
 async fn travelled(
-    looker: &Looker,
-    seen: &Seen,
-    trail: &Trail,
+    looker: &ImageLocator,
+    seen: &ImageInfo,
+    trail: &Provenance,
     directory: &Path,
     request: &Request,
 ) -> anyhow::Result<Files> {
     let Some(found) = attached::find(looker, seen, trail, request).await? else {
-        return Err(Stop::does_not_hold(format!("no build spec travelled with {}", seen.name))
+        return Err(CliError::does_not_hold(format!("no build spec travelled with {}", seen.name))
             .help("in a clone of its source tree, leave --from-spec out")
             .into());
     };
@@ -218,14 +218,14 @@ async fn travelled(
 /// The files of the recorded commit, from git's objects: it need not be checked out.
 fn from_git(
     arguments: &RebuildArguments,
-    trail: &Trail,
-    top: &Crumb,
+    trail: &Provenance,
+    top: &BuildLabels,
     tag: &BuildTag,
     request: &Request,
 ) -> anyhow::Result<Files> {
     if tag.dirty.is_some() {
         let message = "it was built from files that were in no commit";
-        return Err(Stop::does_not_hold(message).help("--from-spec takes what travelled with it").into());
+        return Err(CliError::does_not_hold(message).help("--from-spec takes what travelled with it").into());
     }
     let start = open::start(arguments.look.root.as_deref())?;
     let comparison = Comparison::parse(&format!("{0}..{0}", tag.hash))?;
@@ -236,24 +236,25 @@ fn from_git(
         Revision { commit, count: Some(tag.count), short: short.clone(), dirty: None, shallow: false };
     let request = Request { repo: trail.repo.clone(), ..request.clone() };
     let name = format!("{}:{}", top.repository(), tag.version.as_str());
-    let outlines = Outlines::new(&opened.inputs.now, &request);
+    let outlines = SpecDrafts::new(&opened.inputs.now, &request);
     let Some(outline) = outlines.named(&name, revision) else {
-        return Err(
-            Stop::does_not_hold(format!("commit {short} has no {name}, or it cannot be understood")).into()
-        );
+        return Err(CliError::does_not_hold(format!(
+            "commit {short} has no {name}, or it cannot be understood"
+        ))
+        .into());
     };
     let mut spec = outline.spec;
     spec.rebuild = tag.rebuild;
     let ids = outline.context.values().map(|lacking| lacking.file.id);
     let mut contents = git::blobs(&opened.root, ids, LARGEST)?;
-    for (path, Lacking { file, .. }) in &outline.context {
+    for (path, MissingFile { file, .. }) in &outline.context {
         let Some(bytes) = contents.get(&file.id).cloned().or_else(|| contents.remove(&file.id)) else {
-            return Err(Stop::environment(format!("git does not have {path} of commit {short}"))
+            return Err(CliError::environment(format!("git does not have {path} of commit {short}"))
                 .help("is it in a submodule? those files are not in this repository")
                 .into());
         };
         if bytes.starts_with(b"version https://git-lfs") {
-            return Err(Stop::environment(format!(
+            return Err(CliError::environment(format!(
                 "{path} is kept by Git LFS, and git has a pointer to it only"
             ))
             .help("--from-spec may have it; or check the commit out and build there")
@@ -272,9 +273,9 @@ fn from_git(
 /// Puts the images that were taken in the place of names. Returns both, each once.
 async fn make_exact(
     plan: &mut Plan,
-    looker: &Looker,
+    looker: &ImageLocator,
     spec: &Spec,
-    from: &plan::trail::From,
+    from: &plan::trail::BuiltFrom,
 ) -> anyhow::Result<Vec<(String, String)>> {
     let mut exact: BTreeMap<String, String> = BTreeMap::new();
     for reference in &mut plan.builds[0].references {
@@ -300,18 +301,20 @@ async fn make_exact(
 
 /// The image of a science layer that was taken, by digest where a registry has it.
 async fn layer(
-    looker: &Looker,
+    looker: &ImageLocator,
     reference: &str,
     resolved: Option<&String>,
-    from: &plan::trail::From,
+    from: &plan::trail::BuiltFrom,
 ) -> anyhow::Result<String> {
     let name = ImageName::parse(reference).context("the spec names an image")?;
     let (_, target) = name.repository.rsplit_once('/').unwrap_or(("", &name.repository));
     let key = format!("{target}:{}", name.tag.as_deref().unwrap_or_default());
     let Some(Some(build_tag)) = from.layers.get(&key) else {
         return resolved.cloned().ok_or_else(|| {
-            Stop::does_not_hold(format!("the image does not tell on which build of sci/{key} it was built"))
-                .into()
+            CliError::does_not_hold(format!(
+                "the image does not tell on which build of sci/{key} it was built"
+            ))
+            .into()
         });
     };
     let tagged = ImageName { tag: Some(build_tag.clone()), digest: None, has_tag: true, ..name.clone() };
@@ -323,14 +326,14 @@ async fn layer(
         return Ok(tagged.to_string());
     }
     shown?;
-    Err(Stop::environment(format!(
+    Err(CliError::environment(format!(
         "{tagged}, which it was built on, is neither in its registry nor on the engine"
     ))
     .into())
 }
 
 /// Names that nothing else has.
-fn rename(plan: &mut Plan, top: &Crumb) {
+fn rename(plan: &mut Plan, top: &BuildLabels) {
     for tag in &mut plan.builds[0].tags {
         let tail = tag.rsplit_once(':').map_or("latest", |(_, tail)| tail);
         *tag = format!("{REPO}/{}:{tail}", top.repository());
@@ -341,7 +344,7 @@ fn rename(plan: &mut Plan, top: &Crumb) {
 /// Asks a person.
 async fn agreed() -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
-        return Err(Stop::usage("nobody can be asked here whether to build that")
+        return Err(CliError::usage("nobody can be asked here whether to build that")
             .help("look at it with --dryrun, then say --yes")
             .into());
     }
@@ -355,7 +358,7 @@ async fn agreed() -> anyhow::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn options(arguments: &RebuildArguments, looker: &Looker, root: PathBuf) -> anyhow::Result<Options> {
+fn options(arguments: &RebuildArguments, looker: &ImageLocator, root: PathBuf) -> anyhow::Result<Options> {
     Ok(Options {
         push: false,
         jobs: None,
@@ -391,7 +394,7 @@ async fn carry_out(
     signals: &Signals,
 ) -> anyhow::Result<Ended> {
     let (sender, mut events) = unbounded_channel();
-    let mut face = Face::choose(Progress::Auto, Detail::NONE, plan);
+    let mut face = ProgressReporter::choose(Progress::Auto, Detail::NONE, plan);
     let shown = tokio::task::spawn_blocking(move || {
         while let Some(event) = events.blocking_recv() {
             let _ = face.event(&event);

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use executor::promote::Move;
-use executor::rollback::{self, Candidate, Outlook, Rollback, Wanted};
+use executor::promote::MoveState;
+use executor::rollback::{self, Candidate, Outlook, Rollback, RollbackRequest};
 use plan::BuildTag;
 
 use super::promote::{self as promoting, Names, NamesArguments};
 use crate::cli::args::Format;
-use crate::cli::exit::{self, Stop};
+use crate::cli::exit::{self, CliError};
 use crate::cli::signals::{self, Signals};
 use crate::cli::{env, escape, output};
 use crate::registries::products;
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &RollbackArguments) -> anyhow::Result<u8> {
         Some(text) => {
             let tag = BuildTag::parse(text).filter(|tag| tag.version.as_str() == version);
             Some(tag.ok_or_else(|| {
-                Stop::usage(format!("--to {text:?} is no build tag of {}", arguments.product))
+                CliError::usage(format!("--to {text:?} is no build tag of {}", arguments.product))
                     .help(format!("a build tag looks like {version}-42-f90dbd6"))
             })?)
         }
@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &RollbackArguments) -> anyhow::Result<u8> {
         Some(repo) => promoting::repo("--repo", &repo)?,
         None => names.config.repo.clone(),
     };
-    let wanted = Wanted {
+    let wanted = RollbackRequest {
         repo,
         product: unit.product,
         top: unit.top,
@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &RollbackArguments) -> anyhow::Result<u8> {
 async fn roll_back(
     arguments: &RollbackArguments,
     names: &Names,
-    wanted: &Wanted,
+    wanted: &RollbackRequest,
     signals: Signals,
 ) -> anyhow::Result<u8> {
     let registry = promoting::registry(wanted.push_timeout, &names.repository)?;
@@ -113,14 +113,14 @@ async fn roll_back(
         }
         tell_json(arguments, &rollback)?;
         let line = products::hold_line(&names.config.hold, &wanted.product);
-        return Err(Stop::conflict(format!("a build of {} may be on its way; nothing was done", wanted.product))
+        return Err(CliError::conflict(format!("a build of {} may be on its way; nothing was done", wanted.product))
             .help(format!(
                 "wait for that build; or, if it is the one that was rolled back before, write `{line}` into image-builder.toml, \
                  so that no build moves these tags, and roll back again"
             ))
             .into());
     }
-    let needed = rollback.tags.iter().any(|tag| tag.state == Move::ToMove);
+    let needed = rollback.tags.iter().any(|tag| tag.state == MoveState::ToMove);
     if arguments.dryrun || !needed {
         if !needed {
             output::tell("nothing to do: these tags show that build already\n");
@@ -148,10 +148,10 @@ async fn roll_back(
 }
 
 /// Tells what keeps the next build from undoing it.
-fn keep(names: &Names, wanted: &Wanted, rollback: &Rollback) {
+fn keep(names: &Names, wanted: &RollbackRequest, rollback: &Rollback) {
     let line = (!wanted.held).then(|| products::hold_line(&names.config.hold, &wanted.product));
     let science = |name: &str| name.starts_with("sci/");
-    let touched = rollback.tags.iter().any(|tag| tag.state != Move::Kept && science(&tag.name));
+    let touched = rollback.tags.iter().any(|tag| tag.state != MoveState::Kept && science(&tag.name));
     let others = if touched { products::standing_on(&names.graph, &wanted.product) } else { Vec::new() };
     output::tell(&format!(
         "\n{}",
@@ -167,7 +167,7 @@ fn unclear(arguments: &RollbackArguments, why: &str, found: &[Candidate]) -> any
     } else {
         output::data(&report::candidates(found, output::stdout_paint())).context("cannot write to stdout")?;
     }
-    Err(Stop::usage(why).help("choose one: --to BUILD_TAG").into())
+    Err(CliError::usage(why).help("choose one: --to BUILD_TAG").into())
 }
 
 fn tell_json(arguments: &RollbackArguments, rollback: &Rollback) -> anyhow::Result<()> {

@@ -10,11 +10,11 @@ use planner::git::{self, Comparison};
 
 use super::plan as planned_text;
 use crate::cli::args::{Format, FrontendArguments, ShowArguments};
-use crate::cli::exit::{self, Stop};
+use crate::cli::exit::{self, CliError};
 use crate::cli::{env, output};
 use crate::registries::{base_images, published};
 use crate::report::registry::stale as report;
-use crate::report::registry::stale::Told;
+use crate::report::registry::stale::StaleReport;
 use crate::tree::open;
 
 /// `image-builder stale`
@@ -57,7 +57,7 @@ pub(crate) struct StaleArguments {
 /// Tells, or plans.
 pub(crate) fn run(arguments: &StaleArguments) -> anyhow::Result<u8> {
     if arguments.show.out.is_some() && !arguments.plan {
-        return Err(Stop::usage("--out saves a plan: it needs --plan").into());
+        return Err(CliError::usage("--out saves a plan: it needs --plan").into());
     }
     let options = git::Options {
         start: open::start(arguments.root.as_deref())?,
@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &StaleArguments) -> anyhow::Result<u8> {
     }
     let (layers, failed) = base_images::layers(&opened, &request)?;
     let repo = request.repo.unwrap_or_else(|| published::configuration(&opened).repo);
-    let told = Told { repo: &repo, revision: &opened.inputs.revision, layers: &layers };
+    let told = StaleReport { repo: &repo, revision: &opened.inputs.revision, layers: &layers };
     let text = match arguments.show.format {
         Format::Text => report::text(&told, arguments.show.verbose > 0, output::stdout_paint()),
         Format::Json => output::json(&report::document(&told))?,

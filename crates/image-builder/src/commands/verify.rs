@@ -8,15 +8,15 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use plan::trail::Crumb;
-use plan::{ImageName, Trail};
-use planner::git::{self, Comparison, Relation, Touched};
+use plan::trail::BuildLabels;
+use plan::{ImageName, Provenance};
+use planner::git::{self, ChangeCommit, Comparison, Relation};
 use planner::tree::Base;
-use planner::{Identity, Request, identities};
+use planner::{PublishedNames, Request, identities};
 
 use crate::cli::signals::block_on;
 use crate::cli::{exit, output};
-use crate::image::locate::{From, LookArguments, Looker, Place, Seen};
+use crate::image::locate::{FoundIn, From, ImageInfo, ImageLocator, LookArguments};
 use crate::report::image::verify as report;
 use crate::report::image::verify::{Facts, OtherBuild, Parent, Published, Verdict, Verified};
 use crate::tree::open;
@@ -53,7 +53,7 @@ enum VerifyFormat {
 
 /// Verifies.
 pub(crate) fn run(arguments: &VerifyArguments) -> anyhow::Result<u8> {
-    let looker = Looker::new(&arguments.look)?;
+    let looker = ImageLocator::new(&arguments.look)?;
     let tree = SourceTree::open(arguments)?;
     let verified = block_on(verify(arguments, &looker, tree))?;
     let text = match arguments.format {
@@ -67,21 +67,21 @@ pub(crate) fn run(arguments: &VerifyArguments) -> anyhow::Result<u8> {
 
 async fn verify(
     arguments: &VerifyArguments,
-    looker: &Looker,
+    looker: &ImageLocator,
     mut tree: SourceTree,
 ) -> anyhow::Result<Vec<Verified>> {
     let mut published = BTreeMap::new();
     let mut verified = Vec::new();
     for reference in &arguments.references {
         let seen = looker.look(reference).await?;
-        let Some(trail) = Trail::read(&seen.labels, Some(&looker.config.label_prefix)) else {
+        let Some(trail) = Provenance::read(&seen.labels, Some(&looker.config.label_prefix)) else {
             verified.push(Verified { reference: seen.name.to_string(), builds: Vec::new() });
             continue;
         };
         let given = arguments.look.repo.as_deref().filter(|repo| !repo.is_empty());
         let repo = given.or(trail.repo.as_deref()).unwrap_or(&looker.repo);
         // What was built without a registry has its parents on the engine.
-        let on_engine = arguments.look.from == From::Engine && seen.place == Place::Engine;
+        let on_engine = arguments.look.from == From::Engine && seen.place == FoundIn::Engine;
         let mut builds = Vec::new();
         for (crumb, _) in trail.builds() {
             let mut parents = Vec::new();
@@ -97,7 +97,7 @@ async fn verify(
             let facts = tree.facts(crumb, repo)?;
             builds.push(Verdict::of(crumb, &facts, &parents, arguments.provenance));
         }
-        if let (Place::Registry, Some(top)) = (seen.place, builds.first_mut()) {
+        if let (FoundIn::Registry, Some(top)) = (seen.place, builds.first_mut()) {
             top.shown(shows(looker, &seen, trail.top(), trail.repo.as_deref()).await?);
         }
         let foreign = trail.foreign.iter().map(|crumb| Verdict::foreign(&trail.crumbs[*crumb]));
@@ -110,9 +110,9 @@ async fn verify(
 /// What an image's build tag shows; `None` where that is the image. A tag that somebody moved to another image can have
 /// the right labels.
 async fn shows(
-    looker: &Looker,
-    seen: &Seen,
-    crumb: &Crumb,
+    looker: &ImageLocator,
+    seen: &ImageInfo,
+    crumb: &BuildLabels,
     repo: Option<&str>,
 ) -> anyhow::Result<Option<OtherBuild>> {
     let (Some(digest), Some(tag)) = (&seen.digest, crumb.build_tag().and(crumb.version.clone())) else {
@@ -134,7 +134,7 @@ async fn shows(
 
 /// What a moving tag shows now.
 async fn published(
-    looker: &Looker,
+    looker: &ImageLocator,
     reference: &str,
     layer: &str,
     on_engine: bool,
@@ -143,12 +143,13 @@ async fn published(
     let seen = if on_engine { looker.on_engine(&name).await? } else { looker.in_registry(&name).await? };
     let Some(seen) = seen else { return Ok(Published::Absent) };
     let target = layer.split_once(':').map_or(layer, |(target, _)| target);
-    let trail = Trail::read(&seen.labels, Some(&looker.config.label_prefix));
+    let trail = Provenance::read(&seen.labels, Some(&looker.config.label_prefix));
     let mut crumbs = trail.iter().flat_map(|trail| &trail.crumbs);
-    let wanted = |crumb: &&Crumb| crumb.repository() == format!("sci/{target}") && crumb.version.is_some();
+    let wanted =
+        |crumb: &&BuildLabels| crumb.repository() == format!("sci/{target}") && crumb.version.is_some();
     let Some(crumb) = crumbs.find(wanted) else { return Ok(Published::Silent) };
     let version = crumb.version.clone().unwrap_or_default();
-    if seen.place == Place::Registry && shows(looker, &seen, crumb, None).await?.is_some() {
+    if seen.place == FoundIn::Registry && shows(looker, &seen, crumb, None).await?.is_some() {
         return Ok(Published::Moved(version));
     }
     Ok(Published::Build(version))
@@ -165,8 +166,8 @@ struct SourceTree {
 /// What a commit gives, and what HEAD gives.
 #[derive(Clone)]
 struct Side {
-    then: BTreeMap<String, Identity>,
-    now: BTreeMap<String, Identity>,
+    then: BTreeMap<String, PublishedNames>,
+    now: BTreeMap<String, PublishedNames>,
 }
 
 impl SourceTree {
@@ -178,7 +179,7 @@ impl SourceTree {
     }
 
     /// What the history says of one build.
-    fn facts(&mut self, crumb: &Crumb, repo: &str) -> anyhow::Result<Facts> {
+    fn facts(&mut self, crumb: &BuildLabels, repo: &str) -> anyhow::Result<Facts> {
         let head = self.head.clone();
         let Some(tag) = crumb.build_tag() else {
             return Ok(Facts {
@@ -227,9 +228,9 @@ impl SourceTree {
     fn touched(
         &self,
         commit: &str,
-        then: Option<&Identity>,
-        now: Option<&Identity>,
-    ) -> anyhow::Result<Vec<Touched>> {
+        then: Option<&PublishedNames>,
+        now: Option<&PublishedNames>,
+    ) -> anyhow::Result<Vec<ChangeCommit>> {
         let mut layers: Vec<String> =
             then.into_iter().chain(now).flat_map(|identity| identity.layers.iter().cloned()).collect();
         layers.sort();

@@ -16,7 +16,7 @@ use planner::git;
 use registry::{DockerConfig, Registry};
 
 use crate::cli::env;
-use crate::cli::exit::Stop;
+use crate::cli::exit::CliError;
 use crate::tree::open;
 
 /// How long an engine may take for one answer.
@@ -60,11 +60,11 @@ pub(crate) enum From {
 
 /// An image as it was shown.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Seen {
+pub(crate) struct ImageInfo {
     /// As it was asked for, in full.
     pub(crate) name: ImageName,
     /// Who showed it.
-    pub(crate) place: Place,
+    pub(crate) place: FoundIn,
     /// Its digest in its registry, where it is known.
     pub(crate) digest: Option<String>,
     /// Digest of its configuration.
@@ -83,7 +83,7 @@ pub(crate) struct Seen {
 
 /// Who showed an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum FoundIn {
     /// The engine.
     Engine,
     /// The registry.
@@ -91,7 +91,7 @@ pub(crate) enum Place {
 }
 
 /// The way to images, with the configuration of the source tree around, if there is one.
-pub(crate) struct Looker {
+pub(crate) struct ImageLocator {
     /// How trees here are configured.
     pub(crate) config: Config,
     /// `{repo}`.
@@ -106,13 +106,13 @@ pub(crate) struct Looker {
     pub(crate) host: Option<String>,
 }
 
-impl Looker {
+impl ImageLocator {
     /// Reads configurations and connects nowhere.
     pub(crate) fn new(arguments: &LookArguments) -> anyhow::Result<Self> {
         let config = configuration(arguments)?;
         let repo = env::given(arguments.repo.as_deref());
         if let Some(Err(rule)) = repo.as_deref().map(config::check_repo) {
-            return Err(Stop::usage("--repo is no repo").help(format!("give {rule}")).into());
+            return Err(CliError::usage("--repo is no repo").help(format!("give {rule}")).into());
         }
         let docker_config = env::docker_config()?;
         let registry = Registry::new(registry::Options {
@@ -135,11 +135,11 @@ impl Looker {
     pub(crate) fn name(&self, text: &str) -> anyhow::Result<ImageName> {
         let ours = text.starts_with("sci/") || text.starts_with("rel/");
         let full = if ours { format!("{}/{text}", self.repo) } else { text.to_owned() };
-        ImageName::parse(&full).map_err(|error| Stop::usage(error.to_string()).into())
+        ImageName::parse(&full).map_err(|error| CliError::usage(error.to_string()).into())
     }
 
     /// Looks for an image where the flags say.
-    pub(crate) async fn look(&self, text: &str) -> anyhow::Result<Seen> {
+    pub(crate) async fn look(&self, text: &str) -> anyhow::Result<ImageInfo> {
         let name = self.name(text)?;
         let missing = |name: &ImageName, why: &str| {
             let stop = missing(name, why);
@@ -166,7 +166,7 @@ impl Looker {
                 (Ok(None), Ok(_)) => Err(missing(&name, "neither on the engine nor in its registry").into()),
                 (Ok(None), Err(error)) => {
                     let message = format!("{name} is not in its registry, and the engine could not be asked");
-                    Err(Stop::environment(message).caused_by(error).into())
+                    Err(CliError::environment(message).caused_by(error).into())
                 }
                 (Err(error), _) => Err(error),
             },
@@ -174,14 +174,14 @@ impl Looker {
     }
 
     /// Asks the engine.
-    pub(crate) async fn on_engine(&self, name: &ImageName) -> anyhow::Result<Option<Seen>> {
+    pub(crate) async fn on_engine(&self, name: &ImageName) -> anyhow::Result<Option<ImageInfo>> {
         let endpoint = env::endpoint(self.host.as_deref(), &self.docker_config)?;
         let Some(found) = lookup::look(&endpoint, &name.to_string(), ENGINE).await? else { return Ok(None) };
         let digests = found.repo_digests.iter().filter_map(|text| ImageName::parse(text).ok());
         let digest = digests.filter(|known| known.name() == name.name()).find_map(|known| known.digest);
-        Ok(Some(Seen {
+        Ok(Some(ImageInfo {
             name: name.clone(),
-            place: Place::Engine,
+            place: FoundIn::Engine,
             digest,
             id: found.id,
             platform: found.platform,
@@ -193,11 +193,11 @@ impl Looker {
     }
 
     /// Asks the registry: one manifest (two, where it is an index) and one configuration.
-    pub(crate) async fn in_registry(&self, name: &ImageName) -> anyhow::Result<Option<Seen>> {
+    pub(crate) async fn in_registry(&self, name: &ImageName) -> anyhow::Result<Option<ImageInfo>> {
         let Some(found) = self.registry.image(name, &self.platform).await? else { return Ok(None) };
-        Ok(Some(Seen {
+        Ok(Some(ImageInfo {
             name: name.clone(),
-            place: Place::Registry,
+            place: FoundIn::Registry,
             digest: Some(found.digest),
             id: found.config_digest,
             platform: found.platform,
@@ -209,8 +209,8 @@ impl Looker {
     }
 }
 
-fn missing(name: &ImageName, why: &str) -> Stop {
-    Stop::environment(format!("{name} is {why}"))
+fn missing(name: &ImageName, why: &str) -> CliError {
+    CliError::environment(format!("{name} is {why}"))
 }
 
 /// The configuration of the source tree around; where there is none, the defaults.

@@ -2,34 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use planner::git::Opened;
+use planner::git::OpenedTree;
 use planner::published::stale::{self, Bases, Layer, Stale};
 use planner::published::{self as planned_from, Image, References};
 use planner::{Planned, Request};
 
-use crate::cli::exit::{Refused, Stop};
+use crate::cli::exit::{CliError, InvalidTree};
 use crate::cli::signals::block_on;
 use crate::registries::published;
-use crate::registries::queries::{self, Failed};
+use crate::registries::queries::{self, QueryErrors};
 use registry::Pushes;
 
 /// Every layer that is made from such images, with what moved; and what could not be asked for.
-pub(crate) fn layers(opened: &Opened, request: &Request) -> anyhow::Result<(Vec<Layer>, Failed)> {
-    let stale = Stale::new(&opened.inputs, request).map_err(Refused)?;
+pub(crate) fn layers(opened: &OpenedTree, request: &Request) -> anyhow::Result<(Vec<Layer>, QueryErrors)> {
+    let stale = Stale::new(&opened.inputs, request).map_err(InvalidTree)?;
     let (images, bases, failed) = read(opened, &stale, stale.references())?;
     Ok((stale.layers(&images, &bases), failed))
 }
 
 /// Plans what follows the moves.
-pub(crate) fn plan(opened: &Opened, request: &Request) -> anyhow::Result<Planned> {
-    let stale = Stale::new(&opened.inputs, request).map_err(Refused)?;
-    let references = planned_from::references(&opened.inputs, request).map_err(Refused)?.images;
+pub(crate) fn plan(opened: &OpenedTree, request: &Request) -> anyhow::Result<Planned> {
+    let stale = Stale::new(&opened.inputs, request).map_err(InvalidTree)?;
+    let references = planned_from::references(&opened.inputs, request).map_err(InvalidTree)?.images;
     let (images, bases, failed) = read(opened, &stale, references)?;
     queries::refuse(failed)?;
-    let planned = stale.plan(&images, &bases).map_err(Refused)?;
+    let planned = stale.plan(&images, &bases).map_err(InvalidTree)?;
     match stale::built_already(&planned.plan, &images).as_slice() {
         [] => Ok(planned),
-        tags @ [first, ..] => Err(Stop::usage(match tags.len() {
+        tags @ [first, ..] => Err(CliError::usage(match tags.len() {
             1 => format!("{first} is published already, and a build tag never changes"),
             all => format!("{all} build tags are published already and never change, {first} for one"),
         })
@@ -41,10 +41,10 @@ pub(crate) fn plan(opened: &Opened, request: &Request) -> anyhow::Result<Planned
 type Images = BTreeMap<String, Option<Image>>;
 
 fn read(
-    opened: &Opened,
+    opened: &OpenedTree,
     stale: &Stale<'_>,
     references: BTreeSet<String>,
-) -> anyhow::Result<(Images, Bases, Failed)> {
+) -> anyhow::Result<(Images, Bases, QueryErrors)> {
     let config = published::configuration(opened);
     let images = published::read(
         References { images: references, ..References::default() },
@@ -54,7 +54,7 @@ fn read(
     )?;
     let questions = stale.questions(&images);
     if questions.is_empty() {
-        return Ok((images, Bases::new(), Failed::new()));
+        return Ok((images, Bases::new(), QueryErrors::new()));
     }
     let registry = queries::registry()?;
     let (bases, failed) = block_on(queries::shown(&registry, questions))?;

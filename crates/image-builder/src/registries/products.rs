@@ -8,7 +8,7 @@ use executor::promote::Unit;
 use planner::LayerGraph;
 use planner::layer_graph::Node;
 
-use crate::cli::exit::Stop;
+use crate::cli::exit::CliError;
 use crate::report::text::format::short_list;
 
 /// Every image and version of a tree by its name: products, and those without a compat image, which end in a science image.
@@ -37,10 +37,10 @@ pub(crate) fn units(graph: &LayerGraph) -> BTreeMap<String, Unit> {
 }
 
 /// One of them by its name.
-pub(crate) fn unit(units: &BTreeMap<String, Unit>, product: &str) -> Result<Unit, Stop> {
+pub(crate) fn unit(units: &BTreeMap<String, Unit>, product: &str) -> Result<Unit, CliError> {
     units.get(product).cloned().ok_or_else(|| {
         let known: Vec<&String> = units.keys().collect();
-        Stop::usage(format!("there is no {product} in this source tree"))
+        CliError::usage(format!("there is no {product} in this source tree"))
             .help(format!("name an image with its version: it has {}", short_list(&known)))
     })
 }

@@ -13,13 +13,13 @@ use anyhow::Context as _;
 use plan::ImageName;
 use plan::label::oci;
 use planner::config::{self, Config};
-use planner::git::{self, Opened};
+use planner::git::{self, OpenedTree};
 use planner::published::{self, BuildTagShows, Image, Published, References};
 use planner::{Planned, Request};
 use registry::{Pushes, Registry, Shown};
 
 use crate::cli::args::Purpose;
-use crate::cli::exit::{Refused, Stop};
+use crate::cli::exit::{CliError, InvalidTree};
 use crate::cli::signals::block_on;
 use crate::cli::{env, output};
 use crate::registries::queries;
@@ -27,12 +27,12 @@ use crate::report::text::problems;
 
 /// Plans what is missing in the registry.
 pub(crate) fn plan(
-    opened: &Opened,
+    opened: &OpenedTree,
     options: &git::Options,
     request: &Request,
     purpose: Purpose,
 ) -> anyhow::Result<Planned> {
-    let references = published::references(&opened.inputs, request).map_err(Refused)?;
+    let references = published::references(&opened.inputs, request).map_err(InvalidTree)?;
     let config = configuration(opened);
     let pushes = match purpose {
         Purpose::Push | Purpose::LookAtPush => {
@@ -52,16 +52,16 @@ pub(crate) fn plan(
         further = published::further(&opened.inputs, request, &images);
     }
     let commits = git::recorded(options, &opened.inputs.now, &further.commits)?;
-    Ok(published::plan(&opened.inputs, request, &Published { images, commits }).map_err(Refused)?)
+    Ok(published::plan(&opened.inputs, request, &Published { images, commits }).map_err(InvalidTree)?)
 }
 
 /// The configuration of a tree.
-pub(crate) fn configuration(opened: &Opened) -> Config {
+pub(crate) fn configuration(opened: &OpenedTree) -> Config {
     config::parse(opened.inputs.now.config.as_deref()).0
 }
 
 /// Nothing, unless somebody has to decide: then what, on stderr, and an error. A plan is shown before.
-pub(crate) fn settled(planned: &Planned) -> Result<(), Stop> {
+pub(crate) fn settled(planned: &Planned) -> Result<(), CliError> {
     let undecided = &planned.undecided;
     if undecided.is_empty() {
         return Ok(());
@@ -81,7 +81,7 @@ pub(crate) fn settled(planned: &Planned) -> Result<(), Stop> {
             )
         }
     };
-    Err(Stop::environment(format!("{what}; they are not planned by themselves")).help(
+    Err(CliError::environment(format!("{what}; they are not planned by themselves")).help(
         "--adopt takes them as they are; --rebuild N builds them anew; --ignore DIR leaves a layer out; \
          a commit that a shallow clone lacks comes with git fetch --unshallow",
     ))
@@ -128,7 +128,7 @@ fn in_order(references: References) -> anyhow::Result<Vec<Vec<Question>>> {
         let together = std::iter::once(reference).chain(finals.get(reference));
         let named = together.map(|reference| Ok((reference.clone(), ImageName::parse(reference)?)));
         let named: Result<Vec<Question>, plan::ImageNameError> = named.collect();
-        questions.push(named.map_err(|error| Stop::usage(error.to_string()))?);
+        questions.push(named.map_err(|error| CliError::usage(error.to_string()))?);
     }
     Ok(questions)
 }

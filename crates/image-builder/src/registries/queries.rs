@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::cli::exit::Stop;
+use crate::cli::exit::CliError;
 use crate::cli::{env, output};
 
 /// Questions at a time.
@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(200);
 const LINE: Duration = Duration::from_secs(10);
 
 /// What could not be asked for, with why.
-pub(crate) type Failed = BTreeMap<String, Error>;
+pub(crate) type QueryErrors = BTreeMap<String, Error>;
 
 /// The way to registries, with the credentials that a build has.
 pub(crate) fn registry() -> anyhow::Result<Registry> {
@@ -72,7 +72,7 @@ where
             (images, answer.await)
         });
     }
-    let mut distance = Distance::new(all, output::stderr_is_live());
+    let mut distance = QueryProgress::new(all, output::stderr_is_live());
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -94,8 +94,8 @@ where
 pub(crate) async fn digests(
     registry: &Registry,
     questions: BTreeSet<ImageName>,
-) -> anyhow::Result<(BTreeMap<String, Option<String>>, Failed)> {
-    let (mut digests, mut failed) = (BTreeMap::new(), Failed::new());
+) -> anyhow::Result<(BTreeMap<String, Option<String>>, QueryErrors)> {
+    let (mut digests, mut failed) = (BTreeMap::new(), QueryErrors::new());
     let ask = |image: ImageName| {
         let registry = registry.clone();
         async move {
@@ -118,8 +118,8 @@ pub(crate) async fn digests(
 pub(crate) async fn shown(
     registry: &Registry,
     questions: BTreeMap<ImageName, Question>,
-) -> anyhow::Result<(BTreeMap<String, Shown>, Failed)> {
-    let (mut bases, mut failed) = (BTreeMap::new(), Failed::new());
+) -> anyhow::Result<(BTreeMap<String, Shown>, QueryErrors)> {
+    let (mut bases, mut failed) = (BTreeMap::new(), QueryErrors::new());
     let ask = |(image, question): (ImageName, Question)| {
         let registry = registry.clone();
         async move {
@@ -171,7 +171,7 @@ async fn one(registry: &Registry, image: &ImageName, question: Question) -> Resu
 }
 
 /// What could not be asked for, as one error; nothing where all could.
-pub(crate) fn refuse(failed: Failed) -> anyhow::Result<()> {
+pub(crate) fn refuse(failed: QueryErrors) -> anyhow::Result<()> {
     let mut failed = failed.into_values();
     let Some(first) = failed.next() else { return Ok(()) };
     // Often one registry is away, and one cause is behind them all.
@@ -179,14 +179,14 @@ pub(crate) fn refuse(failed: Failed) -> anyhow::Result<()> {
     let error = anyhow::Error::new(first);
     Err(match more {
         0 => error,
-        more => {
-            Stop::environment(format!("{} images could not be asked for", more + 1)).caused_by(error).into()
-        }
+        more => CliError::environment(format!("{} images could not be asked for", more + 1))
+            .caused_by(error)
+            .into(),
     })
 }
 
 /// How far it is: a line that changes on a terminal, one now and then elsewhere.
-struct Distance {
+struct QueryProgress {
     bar: ProgressBar,
     live: bool,
     began: Instant,
@@ -195,7 +195,7 @@ struct Distance {
     all: usize,
 }
 
-impl Distance {
+impl QueryProgress {
     fn new(all: usize, live: bool) -> Self {
         let bar = ProgressBar::with_draw_target(Some(all as u64), ProgressDrawTarget::hidden());
         let style = "asked registries for {pos} of {len} images, {elapsed}";
@@ -220,7 +220,7 @@ impl Distance {
     }
 }
 
-impl Drop for Distance {
+impl Drop for QueryProgress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use plan::Plan;
-use planner::git::{self, Comparison, Opened};
+use planner::git::{self, Comparison, OpenedTree};
 use planner::{Planned, Request, Selection};
 
 use crate::cli::args::{Purpose, TreeArguments};
 use crate::cli::env;
-use crate::cli::exit::{Refused, Stop};
+use crate::cli::exit::{CliError, InvalidTree};
 use crate::registries::{base_images, published};
 
 /// What a source tree is compared with.
 #[derive(Debug, Clone)]
-pub(crate) enum Against {
+pub(crate) enum Baseline {
     /// A side of its history.
     History(Comparison),
     /// What the registry shows.
@@ -24,33 +24,33 @@ pub(crate) enum Against {
 }
 
 /// What the flags compare it with.
-pub(crate) fn against(arguments: &TreeArguments) -> anyhow::Result<Against> {
+pub(crate) fn against(arguments: &TreeArguments) -> anyhow::Result<Baseline> {
     if arguments.since_published {
-        return Ok(Against::Published);
+        return Ok(Baseline::Published);
     }
-    comparison(arguments).map(Against::History)
+    comparison(arguments).map(Baseline::History)
 }
 
 /// Reads the source tree and plans it.
 pub(crate) fn planned(
     arguments: &TreeArguments,
-    against: Against,
+    against: Baseline,
     purpose: Purpose,
-) -> anyhow::Result<(Opened, Planned)> {
+) -> anyhow::Result<(OpenedTree, Planned)> {
     match against {
-        Against::History(comparison) => {
+        Baseline::History(comparison) => {
             let only_look = matches!(purpose, Purpose::Look | Purpose::LookAtPush);
             let options = git::Options { only_look, ..options(arguments, comparison)? };
             let opened = git::open(&options)?;
             let planned = plan(arguments, &opened)?;
             Ok((opened, planned))
         }
-        Against::Bases => {
+        Baseline::Bases => {
             let opened = open(arguments, Comparison::parse("HEAD")?)?;
             let planned = base_images::plan(&opened, &request_in(arguments, &opened))?;
             Ok((opened, planned))
         }
-        Against::Published => {
+        Baseline::Published => {
             // Any base does, as long as it is there.
             let options = options(arguments, Comparison::parse("HEAD")?)?;
             let opened = git::open(&options)?;
@@ -61,7 +61,7 @@ pub(crate) fn planned(
 }
 
 /// Reads the source tree that the flags name.
-pub(crate) fn open(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<Opened> {
+pub(crate) fn open(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<OpenedTree> {
     Ok(git::open(&options(arguments, comparison)?)?)
 }
 
@@ -93,8 +93,8 @@ pub(crate) fn repository() -> Option<PathBuf> {
 }
 
 /// Plans it.
-pub(crate) fn plan(arguments: &TreeArguments, opened: &Opened) -> anyhow::Result<Planned> {
-    Ok(planner::plan(&opened.inputs, &request_in(arguments, opened)).map_err(Refused)?)
+pub(crate) fn plan(arguments: &TreeArguments, opened: &OpenedTree) -> anyhow::Result<Planned> {
+    Ok(planner::plan(&opened.inputs, &request_in(arguments, opened)).map_err(InvalidTree)?)
 }
 
 /// The largest plan that is read.
@@ -105,7 +105,7 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Plan> {
     let file = if file == Path::new("-") { Path::new("/dev/stdin") } else { file };
     let bytes = env::read_file(file, LARGEST_PLAN)?;
     let text = String::from_utf8(bytes).map_err(|_| {
-        Stop::usage(format!("{} is no plan: it is not UTF-8", file.display()))
+        CliError::usage(format!("{} is no plan: it is not UTF-8", file.display()))
             .help("save one with --out FILE")
     })?;
     Plan::from_json(&text).with_context(|| format!("{}", file.display()))
@@ -121,7 +121,7 @@ pub(crate) fn comparison(arguments: &TreeArguments) -> anyhow::Result<Comparison
 
 /// As [`request`], with the directories of `--include` and `--ignore` below the source tree's root: they can be absolute, or
 /// lie below the current directory.
-fn request_in(arguments: &TreeArguments, opened: &Opened) -> Request {
+fn request_in(arguments: &TreeArguments, opened: &OpenedTree) -> Request {
     let mut request = request(arguments);
     let below_root = |directory: &mut String| {
         let is_layer = |path: &str| opened.inputs.now.layers.iter().any(|layer| layer.path == path);

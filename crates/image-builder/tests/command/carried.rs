@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use plan::Build;
 use plan::spec::{Contents, Spec};
-use planner::build_spec::Outlines;
+use planner::build_spec::SpecDrafts;
 use planner::{Request, Selection, fixture};
 
 use crate::served::{Registry, digest};
@@ -35,7 +35,7 @@ impl Scene {
         let request = Request { selection: Selection::All, ..Request::default() };
         let planned = planner::plan(&inputs, &request).expect("it is sound");
         let build = planned.plan.builds[0].clone();
-        let mut genuine = Outlines::new(&inputs.now, &request).of(&planned.plan, &build).spec;
+        let mut genuine = SpecDrafts::new(&inputs.now, &request).of(&planned.plan, &build).spec;
         let data = genuine.files.get_mut("science/sky/data").expect("it is sent");
         data.contents = Some(Contents::Text("1\n".to_owned()));
         assert!(genuine.is_whole());

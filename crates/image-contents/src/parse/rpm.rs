@@ -6,15 +6,15 @@
 //! read by SQLite as well.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::collections::btree_map::Entry;
 use std::io::{self, BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::blob::Blob;
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit as SqliteLimit;
 use rusqlite::{Connection, Error, ErrorCode, MAIN_DB, OpenFlags};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::architecture::by_name;
 use super::{Keeper, Named};
@@ -47,9 +47,10 @@ const STRING: u32 = 6;
 /// Copies of the database files of one layer. SQLite needs random access, which the stream of a layer does not give.
 #[derive(Default)]
 pub(crate) struct Databases {
-    copies: Option<TempDir>,
-    /// The copy of each database or log, by its path in the layer.
-    files: BTreeMap<String, PathBuf>,
+    /// The copy of each database or log, by its path in the layer. Dropped before its directory is.
+    files: BTreeMap<String, NamedTempFile>,
+    /// A temporary directory for each directory of the layer, since SQLite looks for a log beside its database.
+    directories: BTreeMap<String, TempDir>,
 }
 
 impl Databases {
@@ -57,7 +58,7 @@ impl Databases {
     /// blame.
     pub(crate) fn copy(&mut self, path: &str, mut reader: impl BufRead) -> io::Result<Result<(), String>> {
         self.forget(path);
-        let mut file = match self.create(path) {
+        let file = match self.create(path) {
             Ok(file) => file,
             Err(error) => return Ok(Err(not_copied(&error))),
         };
@@ -80,10 +81,7 @@ impl Databases {
 
     /// Removes the copy of a file that a later entry of the layer replaces.
     pub(crate) fn forget(&mut self, path: &str) {
-        if let Some(copy) = self.files.remove(path) {
-            // What stays is removed with the directory.
-            let _ = fs::remove_file(copy);
-        }
+        self.files.remove(path);
     }
 
     /// The copied databases and logs, by their paths in the layer.
@@ -93,7 +91,7 @@ impl Databases {
 
     /// Whether the write-ahead log of a database, given by the log's path, holds anything.
     pub(crate) fn is_empty(&self, log: &str) -> bool {
-        let size = self.files.get(log).map(|copy| copy.metadata().map_or(1, |found| found.len()));
+        let size = self.files.get(log).map(|copy| copy.as_file().metadata().map_or(1, |found| found.len()));
         size.is_none_or(|size| size == 0)
     }
 
@@ -105,7 +103,7 @@ impl Databases {
     ) -> Result<Result<Vec<Named>, String>, Beyond> {
         let Some(copy) = self.files.get(path) else { return Ok(Err("it was not copied".to_owned())) };
         let mut beyond = None;
-        let found = packages(copy, |texts| {
+        let found = packages(copy.path(), |texts| {
             keeper.package(texts).map_err(|why| {
                 beyond = Some(why);
                 why.to_string()
@@ -117,19 +115,14 @@ impl Databases {
         }
     }
 
-    /// The copies of one directory lie in one directory under their own names, where SQLite looks for the log.
-    fn create(&mut self, path: &str) -> io::Result<File> {
-        let copies = match &mut self.copies {
-            Some(copies) => copies,
-            none => none.insert(tempfile::tempdir()?),
+    fn create(&mut self, path: &str) -> io::Result<&mut NamedTempFile> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let directory = match self.directories.entry(parent.to_owned()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(tempfile::tempdir()?),
         };
-        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let directory = copies.path().join(directory.replace('/', "-"));
-        fs::create_dir_all(&directory)?;
-        let copy = directory.join(name);
-        let file = File::create(&copy)?;
-        self.files.insert(path.to_owned(), copy);
-        Ok(file)
+        let file = tempfile::Builder::new().prefix(name).rand_bytes(0).tempfile_in(directory.path())?;
+        Ok(self.files.entry(path.to_owned()).insert_entry(file).into_mut())
     }
 }
 
@@ -268,6 +261,7 @@ fn header(blob: &Blob<'_>, left: &mut u64) -> Result<(Named, String), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Read as _;
 
     use proptest::prelude::*;

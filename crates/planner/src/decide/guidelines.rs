@@ -13,7 +13,7 @@ use crate::tree::SourceFile;
 use crate::tree::compat_stack::Overlay;
 use crate::tree::image_reference::{Meaning, Need};
 use crate::tree::layers::CompatLayer;
-use crate::tree::model::Survey;
+use crate::tree::model::TreeModel;
 
 /// Labels of the OCI image specification that the tool sets, and the descriptor's field that they come from.
 const OCI_LABELS: [(&str, Option<&str>); 13] = [
@@ -33,7 +33,7 @@ const OCI_LABELS: [(&str, Option<&str>); 13] = [
 ];
 
 /// Finds what breaks a guideline.
-pub(crate) fn check(now: &Survey, config: &Config, findings: &mut Findings) {
+pub(crate) fn check(now: &TreeModel, config: &Config, findings: &mut Findings) {
     let science = now.side.science.iter().zip(&now.science_needs);
     let compat = now.side.compat.iter().zip(&now.compat_needs);
     let science = science.map(|(layer, needs)| {
@@ -145,7 +145,7 @@ fn is_breadcrumb(key: &str, prefix: &str) -> bool {
     science || fields.iter().any(|field| label::compat(prefix, *field) == key)
 }
 
-fn shadowed(now: &Survey, top: usize, config: &Config, findings: &mut Findings) {
+fn shadowed(now: &TreeModel, top: usize, config: &Config, findings: &mut Findings) {
     let layers: Vec<&CompatLayer> =
         now.stack(top).into_iter().map(|layer| &*now.side.compat[layer]).collect();
     if layers.len() < 2 {

@@ -8,13 +8,13 @@ use crate::diagnostics::finding::Findings;
 use crate::parse::config::Config;
 use crate::request::Request;
 use crate::tree::image_reference::Meaning;
-use crate::tree::model::{self, Survey};
+use crate::tree::model::{self, TreeModel};
 use crate::tree::product_name::ProductName;
 
 /// Refuses what loses a product of the base, unless it is given up on purpose.
 pub(crate) fn check(
-    now: &Survey,
-    base: &Survey,
+    now: &TreeModel,
+    base: &TreeModel,
     config: &Config,
     request: &Request,
     findings: &mut Findings,
@@ -31,7 +31,7 @@ pub(crate) fn check(
     }
 }
 
-fn loss(now: &Survey, base: &Survey, product: &ProductName, was_final: usize) -> Option<Problem> {
+fn loss(now: &TreeModel, base: &TreeModel, product: &ProductName, was_final: usize) -> Option<Problem> {
     let old = &base.side.science[was_final];
     let old_target = old.descriptor.target.as_str();
     let kept = now.layer_of_target(old_target);
@@ -59,7 +59,7 @@ fn loss(now: &Survey, base: &Survey, product: &ProductName, was_final: usize) ->
 /// Refuses products whose final layer neither is nor stands on the one that what is published was made from: that layer's
 /// target is given by product.
 pub(crate) fn check_published(
-    now: &Survey,
+    now: &TreeModel,
     before: &BTreeMap<ProductName, String>,
     config: &Config,
     request: &Request,
@@ -85,7 +85,7 @@ fn given_up_by(name: &str) -> String {
 }
 
 /// The product would be published again without what its old final layer had in it.
-fn downgrade(now: &Survey, is_final: usize, product: &ProductName, old_target: &str) -> Option<Problem> {
+fn downgrade(now: &TreeModel, is_final: usize, product: &ProductName, old_target: &str) -> Option<Problem> {
     let kept = now.layer_of_target(old_target);
     if now.chains.unknown[is_final] || stands_on(now, is_final, product, old_target, kept) {
         return None;
@@ -103,7 +103,13 @@ fn downgrade(now: &Survey, is_final: usize, product: &ProductName, old_target: &
 }
 
 /// Whether a layer is another, or stands on it or on a build of it.
-fn stands_on(now: &Survey, layer: usize, product: &ProductName, target: &str, kept: Option<usize>) -> bool {
+fn stands_on(
+    now: &TreeModel,
+    layer: usize,
+    product: &ProductName,
+    target: &str,
+    kept: Option<usize>,
+) -> bool {
     if kept.is_some_and(|kept| now.chains.stands_on(layer, kept)) {
         return true;
     }

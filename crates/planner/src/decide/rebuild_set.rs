@@ -10,12 +10,12 @@ use crate::diagnostics::finding::Findings;
 use crate::parse::config::Config;
 use crate::request::Request;
 use crate::tree::Tree;
-use crate::tree::model::{Survey, layers_in};
+use crate::tree::model::{TreeModel, layers_in};
 use crate::tree::product_name::ProductName;
 
 /// What is built, with reasons, and what changed and builds nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Affected {
+pub(crate) struct RebuildSet {
     /// By science layer; empty where none is built.
     pub(crate) science: Vec<Vec<Reason>>,
     /// By product, with its final layer and the compat layer on top of its stack.
@@ -48,12 +48,12 @@ enum State {
 
 /// Finds what is built.
 pub(crate) fn affected(
-    (now, tree): (&Survey, &Tree),
-    base: &Survey,
+    (now, tree): (&TreeModel, &Tree),
+    base: &TreeModel,
     request: &Request,
     config: &Config,
     findings: &mut Findings,
-) -> Affected {
+) -> RebuildSet {
     let flags = Flags::new(request, tree, findings);
     let science: Vec<State> = now
         .side
@@ -86,11 +86,11 @@ pub(crate) fn affected(
 /// Adds to the layers that are built for their own sake what follows from them: all that depends on them, and products.
 /// Products that are held are not built, nor are their own layers: what a rollback set back stays there.
 pub(crate) fn spread(
-    now: &Survey,
+    now: &TreeModel,
     mut reasons: Vec<Vec<Reason>>,
     config: &Config,
     product_reasons: impl Fn(&ProductName, usize, &[usize]) -> Vec<Reason>,
-) -> Affected {
+) -> RebuildSet {
     let marked: Vec<bool> = reasons.iter().map(|reasons| !reasons.is_empty()).collect();
     let held: Vec<bool> = (0..marked.len()).map(|layer| is_held(now, layer, config)).collect();
     let planned = now.graph.with_free_descendants(&marked, &held);
@@ -111,7 +111,7 @@ pub(crate) fn spread(
         }
     }
 
-    let mut affected = Affected { science: reasons, unbuilt, ..Affected::default() };
+    let mut affected = RebuildSet { science: reasons, unbuilt, ..RebuildSet::default() };
     for (product, layer, top) in now.products() {
         let stack = now.stack(top);
         let mut reasons = product_reasons(product, layer, &stack);
@@ -137,7 +137,7 @@ pub(crate) fn spread(
 }
 
 /// Whether a science layer belongs to a product that is held.
-pub(crate) fn is_held(now: &Survey, layer: usize, config: &Config) -> bool {
+pub(crate) fn is_held(now: &TreeModel, layer: usize, config: &Config) -> bool {
     !config.hold.is_empty() && config.hold.contains(&now.product_of(layer).to_string())
 }
 
@@ -162,15 +162,15 @@ fn what_changed(reason: Reason) -> Vec<String> {
 }
 
 /// The science layers that a product's compat image needs: the final one, and those that fragments copy from.
-pub(crate) fn parents_of_product(now: &Survey, layer: usize, stack: &[usize]) -> Vec<usize> {
+pub(crate) fn parents_of_product(now: &TreeModel, layer: usize, stack: &[usize]) -> Vec<usize> {
     let copied = stack.iter().flat_map(|compat| layers_in(&now.compat_needs[*compat]));
     let parents: BTreeSet<usize> = copied.chain([layer]).collect();
     parents.into_iter().collect()
 }
 
 struct Comparison<'a> {
-    now: &'a Survey,
-    base: &'a Survey,
+    now: &'a TreeModel,
+    base: &'a TreeModel,
     flags: Flags<'a>,
     science: Vec<State>,
     compat: Vec<State>,
@@ -275,7 +275,7 @@ impl Comparison<'_> {
     }
 
     /// What changed and builds nothing.
-    fn unbuilt(&self, affected: &Affected) -> Vec<Unbuilt> {
+    fn unbuilt(&self, affected: &RebuildSet) -> Vec<Unbuilt> {
         let mut unbuilt = Vec::new();
         let products: HashSet<usize> = affected.compat.values().map(|build| build.science).collect();
         for (index, (layer, state)) in self.now.side.science.iter().zip(&self.science).enumerate() {

@@ -32,7 +32,7 @@ use plan::Revision;
 pub use blobs::blobs;
 pub use error::{ErrorKind, SourceError};
 pub use history::Relation;
-pub use history::changed_commits::{Since, Touched, first_touched, touched};
+pub use history::changed_commits::{ChangeCommit, Since, first_touched, touched};
 pub use history::comparison::Comparison;
 pub use history::recorded::recorded;
 pub use options::Options;
@@ -49,7 +49,7 @@ use crate::git::working_tree::{not_in_git, uncommitted};
 
 /// A source tree that was read.
 #[derive(Debug, Clone)]
-pub struct Opened {
+pub struct OpenedTree {
     /// The source tree's root: absolute, without links in it.
     pub root: PathBuf,
     /// The root of the git repository that it lies in.
@@ -71,7 +71,7 @@ pub enum Buildable {
     WorkingTree,
     /// It is HEAD, and nothing on disk differs from that.
     Head,
-    /// It is HEAD, and something on disk differs: see [`Opened::uncommitted`].
+    /// It is HEAD, and something on disk differs: see [`OpenedTree::uncommitted`].
     HeadUnderChanges,
     /// It is HEAD, and whether that is on disk was not asked: see [`Options::only_look`].
     Unasked,
@@ -86,7 +86,7 @@ pub enum Buildable {
 ///
 /// # Errors
 /// [`SourceError`], when there is nothing that could be read. What is wrong in a tree goes into its `problems`.
-pub fn open(options: &Options) -> Result<Opened, SourceError> {
+pub fn open(options: &Options) -> Result<OpenedTree, SourceError> {
     let root = repository::find_root(&options.start)?;
     let (git, top) = repository::open_above(&root)?;
     let additions = Additions::of(options, &root)?;
@@ -130,7 +130,13 @@ pub fn open(options: &Options) -> Result<Opened, SourceError> {
     let short = id[..7].to_owned();
     let revision = Revision { commit: id, count, short, dirty: right.dirty, shallow };
     let inputs = Inputs { revision, now, base };
-    Ok(Opened { root, repository: top, inputs, buildable: right.buildable, uncommitted: right.uncommitted })
+    Ok(OpenedTree {
+        root,
+        repository: top,
+        inputs,
+        buildable: right.buildable,
+        uncommitted: right.uncommitted,
+    })
 }
 
 /// How many commits are reachable from one, that one included.

@@ -12,7 +12,7 @@ use plan::{
 };
 
 use crate::Problem;
-use crate::decide::rebuild_set::{Affected, CompatBuild, product_id};
+use crate::decide::rebuild_set::{CompatBuild, RebuildSet, product_id};
 use crate::diagnostics::finding::Findings;
 use crate::output::{inputs_digest, source_map};
 use crate::parse::config::Config;
@@ -20,7 +20,7 @@ use crate::parse::test_scripts;
 use crate::tree::compat_stack::{self, Overlay};
 use crate::tree::image_reference::{Meaning, Need};
 use crate::tree::layers::{CompatLayer, ScienceLayer};
-use crate::tree::model::{Survey, layers_in};
+use crate::tree::model::{TreeModel, layers_in};
 use crate::tree::product_name::ProductName;
 use crate::tree::{LayerFiles, Mode, OnDisk, TreeFile};
 
@@ -35,8 +35,8 @@ pub(crate) struct Naming<'a> {
 /// Builds in order, and what each of them is sent. Files that would have to be sent and cannot be had are
 /// problems.
 pub(crate) fn builds(
-    survey: &Survey,
-    affected: &Affected,
+    survey: &TreeModel,
+    affected: &RebuildSet,
     naming: &Naming<'_>,
     findings: &mut Findings,
 ) -> (Vec<Build>, BTreeMap<BuildId, Context>) {
@@ -62,7 +62,7 @@ pub(crate) fn builds(
 }
 
 struct Assembly<'a> {
-    survey: &'a Survey,
+    survey: &'a TreeModel,
     planned: Vec<bool>,
     naming: &'a Naming<'a>,
 }

@@ -27,11 +27,11 @@ use sha2::{Digest, Sha256};
 use crate::tree::compat_stack::{self, Overlay};
 use crate::tree::image_reference::{Meaning, Need};
 use crate::tree::layers::{CompatLayer, ScienceLayer, dockerfile_identity};
-use crate::tree::model::Survey;
+use crate::tree::model::TreeModel;
 use crate::tree::{Mode, TreeFile};
 
 /// The digest of a science build.
-pub(crate) fn science(survey: &Survey, layer: usize, platform: &str) -> String {
+pub(crate) fn science(survey: &TreeModel, layer: usize, platform: &str) -> String {
     let science = &survey.side.science[layer];
     let mut fields = Fields::new("science", platform);
     fields.list([dockerfile_identity(&science.files).unwrap_or_default()], |fields, id| {
@@ -45,7 +45,7 @@ pub(crate) fn science(survey: &Survey, layer: usize, platform: &str) -> String {
 
 /// The digest of a compat build.
 pub(crate) fn compat(
-    survey: &Survey,
+    survey: &TreeModel,
     below: &ScienceLayer,
     stack: &[usize],
     overlay: &Overlay<'_>,
@@ -96,7 +96,7 @@ impl Fields {
         });
     }
 
-    fn references<'a>(&mut self, survey: &Survey, needs: impl Iterator<Item = &'a Need>) {
+    fn references<'a>(&mut self, survey: &TreeModel, needs: impl Iterator<Item = &'a Need>) {
         self.list(needs, |fields, need| {
             let (kind, name) = match &need.meaning {
                 Meaning::Layer(layer) => ("layer", layer_name(&survey.side.science[*layer])),

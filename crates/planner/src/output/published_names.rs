@@ -12,11 +12,11 @@ use crate::request::Request;
 use crate::tree::Tree;
 use crate::tree::compat_stack::Overlay;
 use crate::tree::layers::{CompatLayer, Reader};
-use crate::tree::model::Survey;
+use crate::tree::model::TreeModel;
 
 /// What a name stands for in a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct PublishedNames {
     /// The inputs digest.
     pub inputs: String,
     /// The directories that it comes from: the science layer, or the layers of the compat stack.
@@ -25,18 +25,18 @@ pub struct Identity {
 
 /// Every name of a tree below `{repo}`: `sci/nist-basic:1.0`, `rel/nist-basic:2.0`.
 #[must_use]
-pub fn identities(tree: &Tree, request: &Request) -> BTreeMap<String, Identity> {
+pub fn identities(tree: &Tree, request: &Request) -> BTreeMap<String, PublishedNames> {
     let mut findings = Findings::lenient();
     let (config, repo) = configuration(tree, request, &mut findings);
     let side = Reader::new(&config, &request.allow_frontend).side(tree, &mut findings);
-    let survey = Survey::new(side, &config, &repo, &mut findings);
+    let survey = TreeModel::new(side, &config, &repo, &mut findings);
     let mut identities = BTreeMap::new();
     for (index, layer) in
         survey.side.science.iter().enumerate().filter(|(_, layer)| layer.dockerfile.is_some())
     {
         identities.insert(
             format!("sci/{}:{}", layer.descriptor.target, layer.descriptor.version),
-            Identity {
+            PublishedNames {
                 inputs: inputs_digest::science(&survey, index, &config.platform),
                 layers: vec![layer.path().to_owned()],
             },
@@ -52,7 +52,7 @@ pub fn identities(tree: &Tree, request: &Request) -> BTreeMap<String, Identity> 
         let below = &survey.side.science[science];
         identities.insert(
             format!("rel/{product}"),
-            Identity {
+            PublishedNames {
                 inputs: inputs_digest::compat(&survey, below, &stack, &overlay, &config.platform),
                 layers: layers.iter().map(|layer| layer.path().to_owned()).collect(),
             },

@@ -9,7 +9,7 @@ use plan::Version;
 
 /// What a layer's last stage stands on, when that is a layer of the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stand {
+pub(crate) struct LayerBase {
     /// The layer below.
     pub(crate) on: usize,
     /// Whether it names one build of that layer, which makes no dependency.
@@ -20,7 +20,7 @@ pub(crate) struct Stand {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Link<'a> {
     /// What it stands on.
-    pub(crate) stand: Option<Stand>,
+    pub(crate) stand: Option<LayerBase>,
     /// Whether that could not be found out.
     pub(crate) unknown: bool,
     /// The same number for the same image.
@@ -194,7 +194,7 @@ mod tests {
             .iter()
             .zip(&versions)
             .map(|((image, _, on), version)| Link {
-                stand: on.map(|on| Stand { on: on.unsigned_abs() as usize, pinned: on < 0 }),
+                stand: on.map(|on| LayerBase { on: on.unsigned_abs() as usize, pinned: on < 0 }),
                 unknown: false,
                 image: *image,
                 version,

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 
 use crate::Problem;
-use crate::parse::dockerfile::{Source, Taken};
+use crate::parse::dockerfile::{ContextUse, Source};
 use crate::parse::dockerignore::Ignore;
 use crate::tree::{Mode, SourceFile, TreeFile};
 
@@ -45,7 +45,7 @@ pub(crate) struct Missing {
 }
 
 /// Looks up all that the instructions of one file take.
-pub(crate) fn missing(file: &SourceFile, taken: &[Taken], context: &[Files<'_>]) -> Missing {
+pub(crate) fn missing(file: &SourceFile, taken: &[ContextUse], context: &[Files<'_>]) -> Missing {
     let mut missing = Missing::default();
     let left = Cell::new(MOST_COMPARED);
     for taken in taken {
@@ -78,7 +78,7 @@ pub(crate) fn missing(file: &SourceFile, taken: &[Taken], context: &[Files<'_>])
     missing
 }
 
-fn told(file: &SourceFile, taken: &Taken, source: &Source, is_ignored: bool) -> Problem {
+fn told(file: &SourceFile, taken: &ContextUse, source: &Source, is_ignored: bool) -> Problem {
     let name = if source.typed.is_empty() { "." } else { &source.typed };
     let message = format!("{}: no file of the context is {name:?}", taken.keyword);
     let help = if is_ignored {

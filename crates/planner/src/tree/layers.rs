@@ -13,7 +13,7 @@ use plan::Kind;
 
 use crate::diagnostics::finding::Findings;
 use crate::parse::config::Config;
-use crate::parse::dockerfile::{self, Dockerfile, Fragment, Noticed};
+use crate::parse::dockerfile::{self, Dockerfile, DockerfileNotes, Fragment};
 use crate::parse::dockerignore::{self, Ignore};
 use crate::parse::{descriptor, test_scripts};
 use crate::tree::copy_sources::{self, Files};
@@ -80,7 +80,7 @@ impl ScienceLayer {
     }
 
     /// What a builder would say of the Dockerfile, and of what it copies from its context.
-    fn noticed(&self) -> Option<Noticed> {
+    fn noticed(&self) -> Option<DockerfileNotes> {
         let (file, dockerfile) = (self.files.dockerfile.as_ref()?, self.dockerfile.as_ref()?);
         let mut noticed = dockerfile.noticed.clone();
         let missing = copy_sources::missing(file, &dockerfile.taken, &[self.copied()]);
@@ -191,7 +191,7 @@ struct Understood {
     /// Guidelines that it breaks: of no interest at the base of a comparison.
     guidelines: Vec<Problem>,
     /// What a builder would say of it: of no interest there either.
-    noticed: Noticed,
+    noticed: DockerfileNotes,
 }
 
 impl<'a> Reader<'a> {

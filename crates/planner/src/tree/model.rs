@@ -13,7 +13,7 @@ use crate::diagnostics::finding::Findings;
 use crate::parse::config::Config;
 use crate::parse::descriptor::Compat;
 use crate::parse::dockerfile::ImageReference;
-use crate::tree::base_chains::{Chains, Link, Stand};
+use crate::tree::base_chains::{Chains, LayerBase, Link};
 use crate::tree::compat_stack::{self, Overlay};
 use crate::tree::copy_sources::{self, Files};
 use crate::tree::graph::Graph;
@@ -28,7 +28,7 @@ const MOST_MARKED: usize = 50;
 
 /// One side of a comparison. Layers are numbered as in [`Side`].
 #[derive(Debug, Default)]
-pub(crate) struct Survey {
+pub(crate) struct TreeModel {
     pub(crate) side: Side,
     /// What each science layer needs, in the order of the Dockerfile.
     pub(crate) science_needs: Vec<Vec<Need>>,
@@ -48,7 +48,7 @@ pub(crate) struct Survey {
     compats: HashMap<String, usize>,
 }
 
-impl Survey {
+impl TreeModel {
     /// Looks at a side as a whole.
     pub(crate) fn new(side: Side, config: &Config, repo: &str, findings: &mut Findings) -> Self {
         let catalog = Catalog::new(config, repo, &side);
@@ -427,13 +427,13 @@ fn chains(side: &Side, needs: &[Vec<Need>], unknown: &[bool]) -> Chains {
 }
 
 /// A build of the version that a layer has now is that layer's product, though no dependency.
-fn stand(side: &Side, base: &Need) -> Option<Stand> {
+fn stand(side: &Side, base: &Need) -> Option<LayerBase> {
     match &base.meaning {
-        Meaning::Layer(on) => Some(Stand { on: *on, pinned: false }),
+        Meaning::Layer(on) => Some(LayerBase { on: *on, pinned: false }),
         Meaning::Pinned { layer: Some(on), version, .. } => {
             let layer: &ScienceLayer = &side.science[*on];
             let same = version.as_ref().is_none_or(|version| version == layer.descriptor.version.as_str());
-            same.then_some(Stand { on: *on, pinned: true })
+            same.then_some(LayerBase { on: *on, pinned: true })
         }
         _ => None,
     }

@@ -11,7 +11,7 @@ use crate::Problem;
 use crate::diagnostics::finding::Findings;
 use crate::tree::Tree;
 use crate::tree::layers::{DESCRIPTOR, ScienceLayer};
-use crate::tree::model::Survey;
+use crate::tree::model::TreeModel;
 
 /// The longest repository, with its registry, that the distribution project's `reference` package takes.
 const MAX_REPOSITORY: usize = 255;
@@ -19,7 +19,7 @@ const MAX_REPOSITORY: usize = 255;
 /// Refuses names that are too long, and those that differ in case or Unicode form only.
 pub(crate) fn check(
     tree: &Tree,
-    now: &Survey,
+    now: &TreeModel,
     repo: &str,
     revision: &Revision,
     rebuild: Option<u64>,
@@ -52,7 +52,7 @@ fn similar_paths(tree: &Tree, findings: &mut Findings) {
     }
 }
 
-fn similar_products(now: &Survey, findings: &mut Findings) {
+fn similar_products(now: &TreeModel, findings: &mut Findings) {
     let mut products: BTreeMap<(&str, Cow<'_, str>), BTreeMap<&str, &ScienceLayer>> = BTreeMap::new();
     for layer in &now.side.science {
         let (image, version) = (layer.descriptor.image.as_str(), layer.descriptor.version.as_str());

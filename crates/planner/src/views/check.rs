@@ -9,7 +9,7 @@ use crate::decide::{guidelines, orphans};
 use crate::diagnostics::finding::Findings;
 use crate::parse::config::{Config, Level};
 use crate::tree::layers::Reader;
-use crate::tree::model::Survey;
+use crate::tree::model::TreeModel;
 use crate::tree::{Base, OnDisk, Tree, names};
 use crate::{Problem, Request, configuration, surveys};
 
@@ -60,7 +60,7 @@ pub fn check(now: &Tree, since: Option<&Base>, revision: Option<&Revision>, requ
 }
 
 /// Files that would have to be sent and cannot be had.
-fn lacking(survey: &Survey, findings: &mut Findings) {
+fn lacking(survey: &TreeModel, findings: &mut Findings) {
     let science = survey.side.science.iter().flat_map(|layer| layer.context());
     let compat = survey.side.compat.iter().flat_map(|layer| layer.context());
     for file in science.chain(compat) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::decide::rebuild_set::product_id;
 use crate::tree::image_reference::Meaning;
-use crate::tree::model::Survey;
+use crate::tree::model::TreeModel;
 
 /// A source tree as a graph. Sorted throughout: the same tree gives the same bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -136,7 +136,7 @@ pub struct Product {
 
 impl LayerGraph {
     /// The graph of a side.
-    pub(crate) fn of(survey: &Survey) -> Self {
+    pub(crate) fn of(survey: &TreeModel) -> Self {
         let side = &survey.side;
         let path = |layer: usize| side.science[layer].path().to_owned();
         let mut graph = Self::default();

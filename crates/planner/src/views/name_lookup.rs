@@ -49,7 +49,7 @@ impl Subject {
 
 /// A name that nothing has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unknown {
+pub struct UnknownName {
     /// What somebody may have meant.
     pub closest: Option<String>,
 }
@@ -61,17 +61,17 @@ pub struct Unknown {
 /// name, the first in this order counts. With a plan, layers that changed and are gone are found too.
 ///
 /// # Errors
-/// [`Unknown`], with the closest name.
-pub fn find(text: &str, graph: &LayerGraph, plan: Option<&Plan>) -> Result<Subject, Unknown> {
+/// [`UnknownName`], with the closest name.
+pub fn find(text: &str, graph: &LayerGraph, plan: Option<&Plan>) -> Result<Subject, UnknownName> {
     let text = text.trim_start_matches("./").trim_end_matches('/');
     let names = Names { graph, unbuilt: plan.map_or(&[], |plan| &plan.unbuilt) };
     names.by_path(text).or_else(|| names.by_name(text)).ok_or_else(|| {
         // An image with several versions is as good as named.
         if let Some(last) = names.products_of(text).pop() {
-            return Unknown { closest: Some(last.trim_start_matches("rel/").to_owned()) };
+            return UnknownName { closest: Some(last.trim_start_matches("rel/").to_owned()) };
         }
         let known = names.all();
-        Unknown { closest: suggest::closest(text, known.iter().map(String::as_str)).map(str::to_owned) }
+        UnknownName { closest: suggest::closest(text, known.iter().map(String::as_str)).map(str::to_owned) }
     })
 }
 

@@ -8,7 +8,7 @@ use crate::diagnostics::finding::Findings;
 use crate::tree::Tree;
 use crate::tree::image_reference::Meaning;
 use crate::tree::layers::Reader;
-use crate::tree::model::Survey;
+use crate::tree::model::TreeModel;
 use crate::{Edit, Problem, Request, configuration};
 
 /// An external image at the place where a Dockerfile names it.
@@ -61,7 +61,7 @@ pub fn external_images(now: &Tree, request: &Request) -> Result<Vec<ExternalImag
     let mut findings = Findings::lenient();
     let (config, repo) = configuration(now, request, &mut findings);
     let side = Reader::new(&config, &request.allow_frontend).side(now, &mut findings);
-    let survey = Survey::new(side, &config, &repo, &mut findings);
+    let survey = TreeModel::new(side, &config, &repo, &mut findings);
     let findings = findings.sorted();
     if !findings.problems.is_empty() {
         return Err(findings.problems);

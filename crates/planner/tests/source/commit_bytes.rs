@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use planner::git::{Comparison, Opened, Options, contents_of_commit, open};
+use planner::git::{Comparison, OpenedTree, Options, contents_of_commit, open};
 use planner::tree::OnDisk;
 use planner::{Planned, Problem, Request, Selection};
 use tempfile::TempDir;
@@ -86,7 +86,7 @@ impl Clone {
         Options { start: self.root.clone(), comparison, ..Options::default() }
     }
 
-    fn open(&self) -> Opened {
+    fn open(&self) -> OpenedTree {
         open(&self.options()).unwrap()
     }
 
@@ -297,7 +297,7 @@ fn case_still_needed_though_ignored_only_what_is_sent_has_to_be_there() {
     first.write("science/a/x.big", &pointer);
     first.commit();
     assert_eq!(first.refusals()[0].0, "lfs-pointer");
-    let on_disk = |opened: &Opened| {
+    let on_disk = |opened: &OpenedTree| {
         let files = &opened.inputs.now.layers[0].files;
         files.iter().find(|file| file.path == "x.big").unwrap().on_disk.clone()
     };

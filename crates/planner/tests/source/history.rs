@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use git2::{ConfigLevel, IndexAddOption, Oid, Repository, Signature, Time};
 use planner::Problem;
-use planner::git::{Comparison, Opened, Options, SourceError, open};
+use planner::git::{Comparison, OpenedTree, Options, SourceError, open};
 use planner::tree::{Base, LayerFiles, OnDisk, Tree, TreeFile};
 use tempfile::TempDir;
 
@@ -129,7 +129,7 @@ impl History {
     }
 
     /// What is read for a comparison that must succeed.
-    pub(crate) fn open(&self, comparison: &str) -> Opened {
+    pub(crate) fn open(&self, comparison: &str) -> OpenedTree {
         open(&self.options(comparison)).unwrap_or_else(|error| panic!("{comparison}: {error}"))
     }
 
@@ -163,7 +163,7 @@ fn blind() {
 }
 
 /// The tree that a comparison's base has.
-pub(crate) fn base(opened: &Opened) -> &Tree {
+pub(crate) fn base(opened: &OpenedTree) -> &Tree {
     match &opened.inputs.base {
         Base::Commit { tree, .. } => tree,
         Base::Empty => panic!("the base is empty"),
@@ -171,7 +171,7 @@ pub(crate) fn base(opened: &Opened) -> &Tree {
 }
 
 /// The commit that a comparison's base is.
-pub(crate) fn base_commit(opened: &Opened) -> &str {
+pub(crate) fn base_commit(opened: &OpenedTree) -> &str {
     match &opened.inputs.base {
         Base::Commit { commit, .. } => commit,
         Base::Empty => panic!("the base is empty"),

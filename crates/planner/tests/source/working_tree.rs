@@ -5,12 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use git2::{IndexAddOption, Oid, Repository};
-use planner::git::{ErrorKind, Opened, Options, SourceError, open};
+use planner::git::{ErrorKind, OpenedTree, Options, SourceError, open};
 use planner::tree::Mode;
 
 use crate::history::{History, age, base, file, files, lacking, layer, paths, problems};
 
-fn dirty(opened: &Opened) -> Option<&str> {
+fn dirty(opened: &OpenedTree) -> Option<&str> {
     opened.inputs.revision.dirty.as_deref()
 }
 
@@ -151,7 +151,7 @@ fn untracked_and_ignored_files_count_when_asked_for() {
         let with_ignored = with_ignored.iter().map(PathBuf::from).collect();
         open(&Options { untracked, with_ignored, ..history.options("HEAD") }).unwrap()
     };
-    let added = |opened: &Opened| {
+    let added = |opened: &OpenedTree| {
         files(layer(&opened.inputs.now, "science/a")).into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     let (tracked, new) = (

@@ -10,7 +10,7 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 
 use super::http::{host, retry_after};
-use super::reach::{Redirects, Way};
+use super::reach::{Redirects, Scheme};
 use super::{Access, Scope, Unread, Wire, beginning, read};
 use crate::credential::Credential;
 use crate::credentials::Origin;
@@ -63,7 +63,8 @@ impl Wire {
         let server = url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
         let way = self.reach.way(host(registry)).await.way;
         // A registry that speaks TLS must not make us send a password in the clear.
-        if url.scheme() != "https" && !(url.scheme() == "http" && (way == Way::Plain || is_loopback(&server)))
+        if url.scheme() != "https"
+            && !(url.scheme() == "http" && (way == Scheme::Plain || is_loopback(&server)))
         {
             return Err(broken("is not reached by https"));
         }

@@ -19,7 +19,7 @@ use crate::trust::{Certificates, Trust, is_loopback};
 
 /// The manner in which a registry is talked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Way {
+pub(super) enum Scheme {
     /// HTTP.
     Plain,
     /// TLS.
@@ -28,7 +28,7 @@ pub(super) enum Way {
     Unchecked,
 }
 
-impl Way {
+impl Scheme {
     pub(super) fn scheme(self) -> &'static str {
         match self {
             Self::Plain => "http",
@@ -68,21 +68,21 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 
 /// The way to one registry.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
-    pub(super) way: Way,
+pub(super) struct KnownScheme {
+    pub(super) way: Scheme,
     /// Whether an answer has shown it, or no other is allowed.
     pub(super) certain: bool,
 }
 
 /// The ways to all registries, by their `host` or `host:port`.
-pub(super) struct Reach {
+pub(super) struct Endpoints {
     trust: Trust,
     timeout: Duration,
-    ways: Mutex<BTreeMap<String, Known>>,
-    clients: Mutex<BTreeMap<(String, Way, Redirects), Client>>,
+    ways: Mutex<BTreeMap<String, KnownScheme>>,
+    clients: Mutex<BTreeMap<(String, Scheme, Redirects), Client>>,
 }
 
-impl Reach {
+impl Endpoints {
     /// Opens no connection and no file yet.
     pub(super) fn new(trust: Trust, timeout: Duration) -> Self {
         // The HTTP client takes the process's provider and panics without one; a second one is refused,
@@ -91,33 +91,33 @@ impl Reach {
         Self { trust, timeout, ways: Mutex::default(), clients: Mutex::default() }
     }
 
-    pub(super) async fn way(&self, host: &str) -> Known {
+    pub(super) async fn way(&self, host: &str) -> KnownScheme {
         if let Some(known) = self.ways.lock().get(host) {
             return *known;
         }
         let known = if is_loopback(host) {
             match self.trust.has_certificates(host) {
-                true => Known { way: Way::Checked, certain: true },
-                false => Known { way: Way::Plain, certain: false },
+                true => KnownScheme { way: Scheme::Checked, certain: true },
+                false => KnownScheme { way: Scheme::Plain, certain: false },
             }
         } else if self.trust.is_insecure(host).await {
-            Known { way: Way::Unchecked, certain: false }
+            KnownScheme { way: Scheme::Unchecked, certain: false }
         } else {
-            Known { way: Way::Checked, certain: true }
+            KnownScheme { way: Scheme::Checked, certain: true }
         };
         *self.ways.lock().entry(host.to_owned()).or_insert(known)
     }
 
     /// From now on a registry is reached this way.
-    pub(super) fn settle(&self, host: &str, way: Way) {
-        self.ways.lock().insert(host.to_owned(), Known { way, certain: true });
+    pub(super) fn settle(&self, host: &str, way: Scheme) {
+        self.ways.lock().insert(host.to_owned(), KnownScheme { way, certain: true });
     }
 
-    pub(super) fn client(&self, host: &str, way: Way) -> Result<Client, Error> {
+    pub(super) fn client(&self, host: &str, way: Scheme) -> Result<Client, Error> {
         self.client_with(host, way, Redirects::Follow)
     }
 
-    fn client_with(&self, host: &str, way: Way, redirects: Redirects) -> Result<Client, Error> {
+    fn client_with(&self, host: &str, way: Scheme, redirects: Redirects) -> Result<Client, Error> {
         let key = (host.to_owned(), way, redirects);
         let mut clients = self.clients.lock();
         if let Some(client) = clients.get(&key) {
@@ -133,23 +133,23 @@ impl Reach {
         &self,
         server: &str,
         scheme: &str,
-        (registry, way): (&str, Way),
+        (registry, way): (&str, Scheme),
         redirects: Redirects,
     ) -> Result<Client, Error> {
         let (host, way) = match way {
-            _ if scheme == "http" => (server, Way::Plain),
-            _ if self.trust.has_certificates(server) => (server, Way::Checked),
-            Way::Checked | Way::Unchecked => (registry, way),
-            Way::Plain if is_loopback(server) => (server, Way::Unchecked),
-            Way::Plain => (server, Way::Checked),
+            _ if scheme == "http" => (server, Scheme::Plain),
+            _ if self.trust.has_certificates(server) => (server, Scheme::Checked),
+            Scheme::Checked | Scheme::Unchecked => (registry, way),
+            Scheme::Plain if is_loopback(server) => (server, Scheme::Unchecked),
+            Scheme::Plain => (server, Scheme::Checked),
         };
         self.client_with(host, way, redirects)
     }
 
-    fn make(&self, host: &str, way: Way, redirects: Redirects) -> Result<Client, Error> {
+    fn make(&self, host: &str, way: Scheme, redirects: Redirects) -> Result<Client, Error> {
         let own = match way {
-            Way::Plain => Certificates::default(),
-            Way::Checked | Way::Unchecked => self.trust.certificates(host)?,
+            Scheme::Plain => Certificates::default(),
+            Scheme::Checked | Scheme::Unchecked => self.trust.certificates(host)?,
         };
         let mut authorities = Vec::new();
         for (file, pem) in &own.authorities {
@@ -180,11 +180,11 @@ impl Reach {
         // A bare machine may lack the system's certificates, which not everybody needs.
         let without_the_system = || begun().tls_certs_only(authorities.clone());
         let built = match way {
-            Way::Plain if is_loopback(host) => without_the_system().build(),
-            Way::Plain => begun().build().or_else(|_| without_the_system().build()),
-            Way::Unchecked => unchecked(without_the_system()).build(),
-            Way::Checked if authorities.is_empty() => begun().build(),
-            Way::Checked => {
+            Scheme::Plain if is_loopback(host) => without_the_system().build(),
+            Scheme::Plain => begun().build().or_else(|_| without_the_system().build()),
+            Scheme::Unchecked => unchecked(without_the_system()).build(),
+            Scheme::Checked if authorities.is_empty() => begun().build(),
+            Scheme::Checked => {
                 begun().tls_certs_merge(authorities.clone()).build().or_else(|_| without_the_system().build())
             }
         };
@@ -225,7 +225,7 @@ impl Reach {
                 place("ca.crt")
             );
         }
-        let speaks_tls = self.ways.lock().get(host).is_some_and(|known| known.way != Way::Plain);
+        let speaks_tls = self.ways.lock().get(host).is_some_and(|known| known.way != Scheme::Plain);
         if why.contains("fatal alert") || speaks_tls && is_cut(why) {
             let ended = if is_cut(why) { "it ended the connection without a word: " } else { "" };
             return format!(
@@ -268,24 +268,24 @@ mod tests {
     #[tokio::test]
     async fn checked_tls_is_left_only_where_that_is_allowed() {
         let trust = Trust::default().with_insecure(["r.example:5000".to_owned()]);
-        let reach = Reach::new(trust, Duration::from_secs(1));
+        let reach = Endpoints::new(trust, Duration::from_secs(1));
         for (host, way, certain) in [
-            ("r.example", Way::Checked, true),
-            ("r.example:5000", Way::Unchecked, false),
-            ("127.0.0.1:5000", Way::Plain, false),
+            ("r.example", Scheme::Checked, true),
+            ("r.example:5000", Scheme::Unchecked, false),
+            ("127.0.0.1:5000", Scheme::Plain, false),
         ] {
             let known = reach.way(host).await;
             assert_eq!((known.way, known.certain), (way, certain), "{host}");
         }
-        reach.settle("127.0.0.1:5000", Way::Unchecked);
-        assert_eq!(reach.way("127.0.0.1:5000").await.way, Way::Unchecked);
+        reach.settle("127.0.0.1:5000", Scheme::Unchecked);
+        assert_eq!(reach.way("127.0.0.1:5000").await.way, Scheme::Unchecked);
     }
 
     #[test]
     fn advice_says_which_file_was_looked_for() {
         let directory = tempfile::tempdir().expect("a directory");
         let trust = Trust::load(&[directory.path().to_owned()]).expect("nothing there");
-        let reach = Reach::new(trust, Duration::from_secs(1));
+        let reach = Endpoints::new(trust, Duration::from_secs(1));
         let said = |why| {
             reach.advice("r.example:5000", why).replace(&directory.path().display().to_string(), "/etc")
         };
@@ -310,7 +310,7 @@ mod tests {
         // The same server, where its alert came too early to be heard.
         let cut = "connection was not ready";
         assert!(said(cut).contains("the right name"), "{}", said(cut));
-        reach.settle("r.example:5000", Way::Checked);
+        reach.settle("r.example:5000", Scheme::Checked);
         assert!(said(cut).contains("/etc/docker/certs.d/r.example:5000/client.key"), "{}", said(cut));
     }
 }

@@ -10,7 +10,7 @@ use super::{Request, Scope, Wire, beginning};
 use crate::error::{Error, ErrorKind};
 use crate::limits::{FAILURE, UPLOAD_ANSWER};
 use crate::login;
-use crate::pace::{Pace, TooSlow};
+use crate::pace::{TooSlow, TransferRate};
 
 impl Wire {
     /// Sends a request, logged in where the registry asks for it, and returns the answer with its body still to come. The time limit
@@ -107,7 +107,7 @@ impl Wire {
     pub(crate) async fn piece(
         &self,
         response: &mut Response,
-        pace: &mut Pace,
+        pace: &mut TransferRate,
         registry: &str,
         what: &str,
     ) -> Result<Option<bytes::Bytes>, Error> {

@@ -54,7 +54,7 @@ pub(crate) struct Source {
 
 /// Which of its two directories is fetched, and what of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum Requested {
     /// The one with nothing but the Dockerfile.
     Dockerfile,
     /// All of the context.
@@ -63,7 +63,7 @@ pub(crate) enum Wanted {
     Paths(Vec<String>),
 }
 
-impl Wanted {
+impl Requested {
     /// What the engine means: the directory's name, and paths that it will look at. To be told of more does no harm, so that
     /// nothing here has to understand patterns. `.dockerignore` was applied when the context was planned: an engine that asks for that
     /// file alone, to have its patterns applied, is given nothing.
@@ -157,7 +157,7 @@ impl Source {
     /// Outside of a tokio runtime.
     pub(crate) fn serve(
         self: Arc<Self>,
-        wanted: Wanted,
+        wanted: Requested,
         requests: impl Stream<Item = Result<Packet, Status>> + Send + Unpin + 'static,
     ) -> mpsc::Receiver<Result<Bytes, Status>> {
         let (sender, pieces) = mpsc::channel(PIECES_UNDERWAY);
@@ -180,8 +180,8 @@ impl Source {
 
     fn give(
         &self,
-        wanted: &Wanted,
-        mut asked: UnboundedReceiver<Asked>,
+        wanted: &Requested,
+        mut asked: UnboundedReceiver<PeerMessage>,
         mut pieces: Pieces<'_>,
     ) -> Result<(), ContextError> {
         let names = self.names(wanted)?;
@@ -200,7 +200,7 @@ impl Source {
             }
             // The engine makes files of names while it is given contents, so neither waits for all of the other.
             next = next.or_else(|| asked.try_recv().ok());
-            if let Some(Asked::File(id)) = next
+            if let Some(PeerMessage::File(id)) = next
                 && (id as usize) < sizes.len()
             {
                 next = None;
@@ -215,8 +215,8 @@ impl Source {
                 next = asked.blocking_recv();
             }
             match next.take() {
-                Some(Asked::File(id)) => self.give_file(id, &names, &mut sizes, &mut pieces)?,
-                Some(Asked::End) => {
+                Some(PeerMessage::File(id)) => self.give_file(id, &names, &mut sizes, &mut pieces)?,
+                Some(PeerMessage::End) => {
                     pieces.packet(&packet(PacketType::PacketFin))?;
                     return pieces.hand_on();
                 }
@@ -253,15 +253,18 @@ impl Source {
     }
 
     /// All names that are wanted, each directory before what lies in it.
-    fn names(&self, wanted: &Wanted) -> Result<Vec<Name<'_>>, ContextError> {
-        if *wanted == Wanted::Dockerfile {
+    fn names(&self, wanted: &Requested) -> Result<Vec<Name<'_>>, ContextError> {
+        if *wanted == Requested::Dockerfile {
             return Ok(vec![Name::Dockerfile]);
         }
         // What is wanted can be reached through a link.
         let links = self.context.entries.iter().any(|entry| matches!(entry.kind, EntryKind::Symlink { .. }));
-        let all = &Wanted::All;
-        let wanted =
-            if links && !matches!(wanted, Wanted::Paths(paths) if paths.is_empty()) { all } else { wanted };
+        let all = &Requested::All;
+        let wanted = if links && !matches!(wanted, Requested::Paths(paths) if paths.is_empty()) {
+            all
+        } else {
+            wanted
+        };
         let mut names: Vec<Name<'_>> = Vec::new();
         let (mut checked, mut told): (Option<&str>, Option<&str>) = (None, None);
         for entry in &self.context.entries {
@@ -346,24 +349,24 @@ fn dockerfile_time(text: &str) -> i64 {
 
 /// What the other side says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum PeerMessage {
     File(u32),
     End,
 }
 
 async fn hear(
     mut requests: impl Stream<Item = Result<Packet, Status>> + Unpin,
-    asks: mpsc::UnboundedSender<Asked>,
+    asks: mpsc::UnboundedSender<PeerMessage>,
 ) {
     let mut seen = BTreeSet::new();
     while let Some(Ok(packet)) = requests.next().await {
         let asked = match packet.r#type() {
             // No more of them are kept than there are files.
-            PacketType::PacketReq if seen.insert(packet.id) => Asked::File(packet.id),
-            PacketType::PacketFin => Asked::End,
+            PacketType::PacketReq if seen.insert(packet.id) => PeerMessage::File(packet.id),
+            PacketType::PacketFin => PeerMessage::End,
             _ => return,
         };
-        if asks.send(asked).is_err() || asked == Asked::End {
+        if asks.send(asked).is_err() || asked == PeerMessage::End {
             return;
         }
     }

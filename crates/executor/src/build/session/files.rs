@@ -21,7 +21,7 @@ use tonic::{Status, Streaming};
 use tonic_prost::ProstDecoder;
 use tower_service::Service;
 
-use crate::build::context::filesync::{Source, Wanted};
+use crate::build::context::filesync::{Requested, Source};
 
 /// How an engine calls it.
 pub(super) const DIFF_COPY: &str = "/moby.filesync.v1.FileSync/DiffCopy";
@@ -60,7 +60,7 @@ impl Files {
         };
         let directory = told("dir-name").pop().unwrap_or_default();
         let paths = [told("followpaths"), told("include-patterns")].concat();
-        let wanted = Wanted::new(&directory, &paths)
+        let wanted = Requested::new(&directory, &paths)
             .ok_or_else(|| Status::not_found(format!("this build has no directory {directory:?}")))?;
         let asks = Streaming::<Packet>::new_request(ProstDecoder::default(), request.into_body(), None, None);
         let pieces = Arc::clone(&self.0).serve(wanted, asks);

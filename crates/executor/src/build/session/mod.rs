@@ -39,7 +39,7 @@ mod files;
 mod write_coalescer;
 
 use crate::build::context::filesync::Source;
-use crate::engine::endpoint::connect::Way;
+use crate::engine::endpoint::connect::Transport;
 use crate::engine::{EngineError, EngineErrorKind};
 use crate::run::options::BuildSecret;
 
@@ -67,7 +67,7 @@ pub(crate) struct Session {
 
 /// Opens a session. `logins` are by the names under which engines look them up.
 pub(crate) async fn open(
-    way: &Way,
+    way: &Transport,
     secrets: &[BuildSecret],
     logins: HashMap<String, DockerCredentials>,
     source: Arc<Source>,
@@ -81,8 +81,8 @@ pub(crate) async fn open(
         .map_err(|_| lost(&"no answer"))?
         .map_err(|error| lost(&error))?;
     let secrets = secrets.iter().map(|secret| (secret.id.clone(), secret.value.clone())).collect();
-    let routes = Routes::new(HealthServer::new(Alive))
-        .add_service(SecretsServer::new(Kept(secrets)))
+    let routes = Routes::new(HealthServer::new(HealthService))
+        .add_service(SecretsServer::new(SecretStore(secrets)))
         .add_service(AuthServer::new(Logins(logins)))
         .add_service(files::Files(source));
     let served = tokio::spawn(serve(upgraded, routes));
@@ -101,7 +101,7 @@ async fn serve(stream: impl Read + Write + Send + Unpin + 'static, routes: Route
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-async fn upgrade(way: &Way, id: &str, key: &str) -> Result<hyper::upgrade::Upgraded, Failure> {
+async fn upgrade(way: &Transport, id: &str, key: &str) -> Result<hyper::upgrade::Upgraded, Failure> {
     let stream = way.dial().await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // Ends with the upgrade, or with the connection.
@@ -133,10 +133,10 @@ fn fresh_id() -> String {
 }
 
 /// What builds may ask for, by id.
-struct Kept(BTreeMap<String, Vec<u8>>);
+struct SecretStore(BTreeMap<String, Vec<u8>>);
 
 #[tonic::async_trait]
-impl Secrets for Kept {
+impl Secrets for SecretStore {
     async fn get_secret(
         &self,
         request: Request<GetSecretRequest>,
@@ -199,10 +199,10 @@ impl Auth for Logins {
 }
 
 /// The engine asks every few seconds, and gives a build up whose session does not answer.
-struct Alive;
+struct HealthService;
 
 #[tonic::async_trait]
-impl Health for Alive {
+impl Health for HealthService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
     async fn check(&self, _: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
@@ -251,7 +251,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_that_was_not_given_is_not_found() {
-        let kept = Kept(BTreeMap::from([("a".to_owned(), b"\0value".to_vec())]));
+        let kept = SecretStore(BTreeMap::from([("a".to_owned(), b"\0value".to_vec())]));
         let ask = |id: &str| Request::new(GetSecretRequest { id: id.to_owned(), ..Default::default() });
         let given = kept.get_secret(ask("a")).await.expect("it was given");
         assert_eq!(given.into_inner().data, b"\0value");

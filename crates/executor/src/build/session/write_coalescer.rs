@@ -17,14 +17,18 @@ use parking_lot::{Mutex, MutexGuard};
 const MOST: usize = 256 * 1024;
 
 /// Runs a connection over `stream` to its end.
-pub(super) async fn run<T, F>(stream: T, connection: impl FnOnce(Gathered<T>) -> F) -> Option<F::Output>
+pub(super) async fn run<T, F>(stream: T, connection: impl FnOnce(WriteCoalescer<T>) -> F) -> Option<F::Output>
 where
     T: Read + Write + Unpin,
     F: Future,
 {
-    let gathered =
-        Gathered(Arc::new(Mutex::new(Held { stream, bytes: Vec::new(), sent: 0, is_flushed: true })));
-    let held = Gathered(Arc::clone(&gathered.0));
+    let gathered = WriteCoalescer(Arc::new(Mutex::new(Buffered {
+        stream,
+        bytes: Vec::new(),
+        sent: 0,
+        is_flushed: true,
+    })));
+    let held = WriteCoalescer(Arc::clone(&gathered.0));
     let mut connection = pin!(connection(gathered));
     poll_fn(|cx| {
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
@@ -41,10 +45,10 @@ where
 
 /// A stream whose writes are gathered: it is flushed by [`run`] alone.
 #[derive(Debug)]
-pub(super) struct Gathered<T>(Arc<Mutex<Held<T>>>);
+pub(super) struct WriteCoalescer<T>(Arc<Mutex<Buffered<T>>>);
 
 #[derive(Debug)]
-struct Held<T> {
+struct Buffered<T> {
     stream: T,
     bytes: Vec<u8>,
     /// How many of them are on their way.
@@ -52,14 +56,14 @@ struct Held<T> {
     is_flushed: bool,
 }
 
-impl<T> Gathered<T> {
+impl<T> WriteCoalescer<T> {
     /// Held by nobody else: one task has both ends.
-    fn held(&self) -> MutexGuard<'_, Held<T>> {
+    fn held(&self) -> MutexGuard<'_, Buffered<T>> {
         self.0.lock()
     }
 }
 
-impl<T: Write + Unpin> Held<T> {
+impl<T: Write + Unpin> Buffered<T> {
     /// Takes as much as there is room for.
     fn poll_take(&mut self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         if self.bytes.len() >= MOST {
@@ -96,7 +100,7 @@ impl<T: Write + Unpin> Held<T> {
     }
 }
 
-impl<T: Read + Unpin> Read for Gathered<T> {
+impl<T: Read + Unpin> Read for WriteCoalescer<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -106,7 +110,7 @@ impl<T: Read + Unpin> Read for Gathered<T> {
     }
 }
 
-impl<T: Write + Unpin> Write for Gathered<T> {
+impl<T: Write + Unpin> Write for WriteCoalescer<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         self.held().poll_take(cx, &[IoSlice::new(data)])
     }

@@ -31,7 +31,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 /// The way to an engine.
 #[derive(Clone)]
-pub(crate) enum Way {
+pub(crate) enum Transport {
     /// The path of a socket.
     Socket(PathBuf),
     Network {
@@ -44,7 +44,7 @@ pub(crate) enum Way {
     },
 }
 
-impl fmt::Debug for Way {
+impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(path) => f.debug_tuple("Socket").field(path).finish(),
@@ -54,7 +54,7 @@ impl fmt::Debug for Way {
     }
 }
 
-impl Way {
+impl Transport {
     /// The way to an endpoint. Looks at what can be looked at here, and opens nothing.
     pub(crate) fn to(endpoint: &Endpoint) -> io::Result<Self> {
         let host = endpoint.host.as_str();

@@ -19,8 +19,8 @@ use registry::DockerConfig;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use connect::Way;
-pub(crate) use pool::{KEEP, Keep};
+use connect::Transport;
+pub(crate) use pool::{KEEP, PoolConfig};
 
 /// Where the engine of a system listens.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -136,8 +136,8 @@ pub(crate) const NOT_PERMITTED: &str = "join the group that may use it (as a rul
      log in again), or name another engine in DOCKER_HOST";
 
 /// The way to an engine.
-pub(crate) fn way(endpoint: &Endpoint) -> Result<Way, EndpointError> {
-    Way::to(endpoint).map_err(|cause| {
+pub(crate) fn way(endpoint: &Endpoint) -> Result<Transport, EndpointError> {
+    Transport::to(endpoint).map_err(|cause| {
         if cause.kind() == std::io::ErrorKind::PermissionDenied {
             return EndpointError::new(cause.to_string(), NOT_PERMITTED);
         }
@@ -149,7 +149,7 @@ pub(crate) fn way(endpoint: &Endpoint) -> Result<Way, EndpointError> {
 }
 
 /// A client with a pool of its own.
-pub(crate) fn client(way: &Way, timeout: Duration, keep: Keep) -> Docker {
+pub(crate) fn client(way: &Transport, timeout: Duration, keep: PoolConfig) -> Docker {
     let (transport, seconds) = (pool::transport(way.clone(), keep), timeout.as_secs().max(1));
     Docker::connect_with_custom_transport(transport, Some(way.base()), seconds, API_DEFAULT_VERSION)
         .expect("a transport is taken as it is")

@@ -21,11 +21,11 @@ use hyper_util::client::legacy::connect::Connected;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
-use crate::engine::endpoint::connect::{Connection, Way, root};
+use crate::engine::endpoint::connect::{Connection, Transport, root};
 
 /// How connections are kept.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Keep {
+pub(crate) struct PoolConfig {
     /// So many wait for a next request at most. As many as are needed are open while requests are under way.
     pub(crate) most: usize,
     /// So long.
@@ -33,12 +33,15 @@ pub(crate) struct Keep {
 }
 
 /// A build asks its next question within seconds, and few builds ask at the same time.
-pub(crate) const KEEP: Keep = Keep { most: 8, time: Duration::from_secs(30) };
+pub(crate) const KEEP: PoolConfig = PoolConfig { most: 8, time: Duration::from_secs(30) };
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Error>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Error>> + Send>>;
 
 /// What carries bollard's requests. All connections end when the last clone of bollard's client is dropped.
-pub(crate) fn transport(way: Way, keep: Keep) -> impl Fn(BollardRequest) -> Answer + Send + Sync + use<> {
+pub(crate) fn transport(
+    way: Transport,
+    keep: PoolConfig,
+) -> impl Fn(BollardRequest) -> ResponseFuture + Send + Sync + use<> {
     let client = Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(keep.time)
@@ -75,7 +78,7 @@ where
         *again.headers_mut() = request.headers().clone();
         match client.request(request).await {
             Ok(answer) => {
-                if let Some(used) = answer.extensions().get::<Used>() {
+                if let Some(used) = answer.extensions().get::<HadResponse>() {
                     used.0.store(true, Ordering::Relaxed);
                 }
                 return Ok(answer);
@@ -88,14 +91,14 @@ where
 
 /// Whether a connection had brought an answer.
 #[derive(Debug, Clone, Default)]
-struct Used(Arc<AtomicBool>);
+struct HadResponse(Arc<AtomicBool>);
 
 fn was_used(error: &legacy::Error) -> bool {
     let mut extras = Extensions::new();
     if let Some(connection) = error.connect_info() {
         connection.get_extras(&mut extras);
     }
-    extras.get::<Used>().is_some_and(|used| used.0.load(Ordering::Relaxed))
+    extras.get::<HadResponse>().is_some_and(|used| used.0.load(Ordering::Relaxed))
 }
 
 /// The client's own words are "client error (SendRequest)"; what happened is behind them.
@@ -104,7 +107,7 @@ fn told(error: &legacy::Error) -> Error {
 }
 
 #[derive(Clone)]
-struct Connector(Arc<Way>);
+struct Connector(Arc<Transport>);
 
 impl tower_service::Service<Uri> for Connector {
     type Response = TokioIo<Box<dyn Connection>>;
@@ -123,7 +126,7 @@ impl tower_service::Service<Uri> for Connector {
 
 impl legacy::connect::Connection for Box<dyn Connection> {
     fn connected(&self) -> Connected {
-        Connected::new().extra(Used::default())
+        Connected::new().extra(HadResponse::default())
     }
 }
 

@@ -183,7 +183,7 @@ mod tests {
     use futures_util::StreamExt;
 
     use super::*;
-    use crate::engine::endpoint::{KEEP, Way, client};
+    use crate::engine::endpoint::{KEEP, Transport, client};
 
     /// An engine behind a program that stands in for ssh.
     fn engine(directory: &tempfile::TempDir, script: &str) -> Docker {
@@ -197,7 +197,7 @@ mod tests {
             .status();
         assert!(written.expect("sh runs").success());
         let target = Target::parse("ssh://me@lab:2222").expect("good");
-        let way = Way::Ssh { program: path.display().to_string(), target };
+        let way = Transport::Ssh { program: path.display().to_string(), target };
         client(&way, Duration::from_secs(60), KEEP)
     }
 

@@ -24,7 +24,7 @@ const BOUND: Duration = Duration::from_secs(30);
 
 /// What the engine does about a request.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Do {
+pub(super) enum Action {
     Answer,
     /// Answers and closes, without saying so before.
     AnswerAndClose,
@@ -39,10 +39,10 @@ pub(super) enum Do {
     AnswerAt(usize),
 }
 
-type Cue = Arc<dyn Fn(usize, usize) -> Do + Send + Sync>;
+type Script = Arc<dyn Fn(usize, usize) -> Action + Send + Sync>;
 
 /// What an engine saw.
-pub(super) struct Seen {
+pub(super) struct Received {
     /// How many connections came, ever.
     came: AtomicUsize,
     /// How many are open.
@@ -54,19 +54,19 @@ pub(super) struct Seen {
 }
 
 /// A running engine; it ends when it is dropped.
-pub(super) struct Words {
+pub(super) struct TestEngine {
     pub(super) host: String,
-    pub(super) seen: Arc<Seen>,
+    pub(super) seen: Arc<Received>,
     _accepting: AbortOnDropHandle<()>,
 }
 
-enum Door {
+enum Listener {
     Network(TcpListener),
     Socket(UnixListener),
     Tls(TcpListener, TlsAcceptor),
 }
 
-impl Door {
+impl Listener {
     async fn next(&self) -> Option<Box<dyn Connection>> {
         Some(match self {
             Self::Network(listener) => Box::new(listener.accept().await.ok()?.0),
@@ -79,20 +79,20 @@ impl Door {
     }
 }
 
-impl Words {
+impl TestEngine {
     /// On a free port. `what` is asked by the number of the connection and of the request on it, from 1.
-    pub(super) async fn start(what: impl Fn(usize, usize) -> Do + Send + Sync + 'static) -> Self {
+    pub(super) async fn start(what: impl Fn(usize, usize) -> Action + Send + Sync + 'static) -> Self {
         let (listener, host) = port().await;
-        Self::behind(Door::Network(listener), host, Arc::new(what))
+        Self::behind(Listener::Network(listener), host, Arc::new(what))
     }
 
     /// One that answers everything, at a socket.
     pub(super) fn at(path: &Path) -> Self {
         let listener = UnixListener::bind(path).expect("the path is free");
         Self::behind(
-            Door::Socket(listener),
+            Listener::Socket(listener),
             format!("unix://{}", path.display()),
-            Arc::new(|_, _| Do::Answer),
+            Arc::new(|_, _| Action::Answer),
         )
     }
 
@@ -114,12 +114,12 @@ impl Words {
             .with_single_cert(certificates("server.pem"), key)
             .expect("a certificate and its key");
         let (listener, host) = port().await;
-        let door = Door::Tls(listener, TlsAcceptor::from(Arc::new(config)));
-        Self::behind(door, host, Arc::new(|_, _| Do::Answer))
+        let door = Listener::Tls(listener, TlsAcceptor::from(Arc::new(config)));
+        Self::behind(door, host, Arc::new(|_, _| Action::Answer))
     }
 
-    fn behind(door: Door, host: String, what: Cue) -> Self {
-        let seen = Arc::new(Seen {
+    fn behind(door: Listener, host: String, what: Script) -> Self {
+        let seen = Arc::new(Received {
             came: AtomicUsize::new(0),
             open: watch::Sender::new(0),
             asked: watch::Sender::new(Vec::new()),
@@ -149,7 +149,7 @@ async fn port() -> (TcpListener, String) {
     (listener, host)
 }
 
-impl Seen {
+impl Received {
     pub(super) fn came(&self) -> usize {
         self.came.load(Ordering::Relaxed)
     }
@@ -185,8 +185,8 @@ impl Seen {
 async fn serve(
     stream: Box<dyn Connection>,
     number: usize,
-    seen: &Seen,
-    what: &Cue,
+    seen: &Received,
+    what: &Script,
 ) -> Result<(), std::io::Error> {
     let mut stream = BufReader::new(stream);
     for request in 1.. {
@@ -207,30 +207,30 @@ async fn serve(
         stream.read_exact(&mut vec![0; length]).await?;
         seen.asked.send_modify(|asked| asked.push((number, head[0].clone())));
         let what = what(number, request);
-        if let Do::AnswerAt(count) = what {
+        if let Action::AnswerAt(count) = what {
             seen.were_asked(count).await;
         }
         match what {
-            Do::Answer | Do::AnswerAndClose | Do::AnswerAt(_) => {
+            Action::Answer | Action::AnswerAndClose | Action::AnswerAt(_) => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK").await?;
             }
-            Do::Begin => {
+            Action::Begin => {
                 let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
                 stream.write_all(head).await?;
                 stream.write_all(b"13\r\n{\"stream\":\"first\"}\n\r\n").await?;
             }
-            Do::Switch => {
+            Action::Switch => {
                 let head = b"HTTP/1.1 101 UPGRADED\r\nconnection: Upgrade\r\nupgrade: tcp\r\n\r\n";
                 stream.write_all(head).await?;
                 let (mut read, mut write) = tokio::io::split(stream);
                 return tokio::io::copy(&mut read, &mut write).await.map(|_| ());
             }
-            Do::Close | Do::Nothing => {}
+            Action::Close | Action::Nothing => {}
         }
         match what {
-            Do::AnswerAndClose | Do::Close => return Ok(()),
+            Action::AnswerAndClose | Action::Close => return Ok(()),
             // Until the client goes.
-            Do::Begin | Do::Nothing => {
+            Action::Begin | Action::Nothing => {
                 return tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(|_| ());
             }
             _ => {}

@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use plan::label::{self, oci};
 use plan::spec::{ARTIFACT_TYPE, Spec};
-use plan::{ImageName, Trail};
+use plan::{ImageName, Provenance};
 use planner::Request;
 use planner::build_spec::{Recorded, verify};
 use registry::{ErrorKind, Registry};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::cli::exit::Stop;
+use crate::cli::exit::CliError;
 use crate::image::build_spec;
-use crate::image::locate::{Looker, Seen};
+use crate::image::locate::{ImageInfo, ImageLocator};
 use crate::report::text::format::count;
 
 /// So many artifacts of one image are read at most.
@@ -35,7 +35,7 @@ const REASONS: usize = 3;
 
 /// A spec that came with an image, and verifies.
 #[derive(Debug)]
-pub(crate) struct Carried {
+pub(crate) struct AttachedSpec {
     pub(crate) spec: Spec,
     /// `label` or `artifact`.
     pub(crate) by: &'static str,
@@ -59,7 +59,7 @@ struct Judge {
 
 impl Judge {
     /// `None` where the image tells less than a spec is verified by.
-    fn new(seen: &Seen, trail: &Trail, request: &Request) -> Option<Self> {
+    fn new(seen: &ImageInfo, trail: &Provenance, request: &Request) -> Option<Self> {
         let top = trail.top();
         let label = |key: &str| seen.labels.get(key).filter(|value| !value.is_empty()).cloned();
         Some(Self {
@@ -107,11 +107,11 @@ impl Judge {
 /// # Errors
 /// What registries answer, and where there are specs of which none verifies.
 pub(crate) async fn find(
-    looker: &Looker,
-    seen: &Seen,
-    trail: &Trail,
+    looker: &ImageLocator,
+    seen: &ImageInfo,
+    trail: &Provenance,
     request: &Request,
-) -> anyhow::Result<Option<Carried>> {
+) -> anyhow::Result<Option<AttachedSpec>> {
     let Some(judge) = Judge::new(seen, trail, request).map(Arc::new) else { return Ok(None) };
     let mut refused = Vec::new();
     let text = seen.labels.get(&label::spec(&trail.prefix)).filter(|text| !text.is_empty());
@@ -119,7 +119,7 @@ pub(crate) async fn find(
         build_spec::decode(text).map_err(|error| format!("{error:#}")).and_then(|spec| judge.verified(spec))
     });
     let labelled = match labelled {
-        Some(Ok(spec)) => Some(Carried { spec, by: "label", refused: Vec::new() }),
+        Some(Ok(spec)) => Some(AttachedSpec { spec, by: "label", refused: Vec::new() }),
         Some(Err(why)) => {
             refused.push(format!("label: {why}"));
             None
@@ -132,7 +132,7 @@ pub(crate) async fn find(
         let image = ImageName { tag: None, digest: Some(digest.clone()), ..seen.name.clone() };
         match among_artifacts(&looker.registry, &image, &judge, &mut refused).await {
             Ok(Some(spec)) if labelled.is_none() || spec.is_whole() => {
-                return Ok(Some(Carried { spec, by: "artifact", refused: shortened(refused) }));
+                return Ok(Some(AttachedSpec { spec, by: "artifact", refused: shortened(refused) }));
             }
             Ok(_) => {}
             Err(error) if labelled.is_none() && error.kind != ErrorKind::Connection => {
@@ -149,12 +149,12 @@ pub(crate) async fn find(
         );
         return Err(not_trusted(message, shortened(refused)).into());
     }
-    Ok(labelled.map(|found| Carried { refused: shortened(refused), ..found }))
+    Ok(labelled.map(|found| AttachedSpec { refused: shortened(refused), ..found }))
 }
 
 /// Refuses texts that are not the spec of the image that they came with.
-pub(crate) fn not_trusted(message: String, refused: Vec<String>) -> Stop {
-    Stop::does_not_hold(message).list(refused).help(
+pub(crate) fn not_trusted(message: String, refused: Vec<String>) -> CliError {
+    CliError::does_not_hold(message).list(refused).help(
         "anybody who may push there can attach such a text: do not trust it. In a clone of its source tree, \
          `image-builder rebuild REF` needs nothing but the commit",
     )

@@ -27,13 +27,13 @@ use flate2::write::GzEncoder;
 use plan::spec::{ARTIFACT_TYPE, Contents, Spec, SpecFile};
 use plan::{Build, ImageName, Plan, Target, label};
 use planner::Request;
-use planner::build_spec::{Outline, Outlines};
+use planner::build_spec::{SpecDraft, SpecDrafts};
 use planner::tree::{BlobId, OnDisk, Tree};
 use registry::{DockerConfig, Registry};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::cli::exit::Stop;
+use crate::cli::exit::CliError;
 use crate::cli::output;
 use crate::report::text::format::count;
 
@@ -54,7 +54,7 @@ const FAILURES: usize = 3;
 
 /// `--spec`: what of the definition travels with an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Travels {
+pub(crate) enum SpecScope {
     /// Dockerfiles, descriptors and the files of the context
     Full,
     /// Dockerfiles and descriptors
@@ -64,12 +64,12 @@ pub(crate) enum Travels {
 }
 
 /// Puts into every build's labels the spec that fits there. What does not is an empty label, so that none is inherited.
-pub(crate) fn label(plan: &mut Plan, tree: &Tree, request: &Request, travels: Travels) {
-    let outlines = Outlines::new(tree, request);
+pub(crate) fn label(plan: &mut Plan, tree: &Tree, request: &Request, travels: SpecScope) {
+    let outlines = SpecDrafts::new(tree, request);
     let key = label::spec(&plan.label_prefix);
-    let is_full = travels == Travels::Full && plan.revision.dirty.is_none();
+    let is_full = travels == SpecScope::Full && plan.revision.dirty.is_none();
     let spec_of = |build: &Build| {
-        if travels == Travels::None {
+        if travels == SpecScope::None {
             return None;
         }
         let outline = outlines.of(plan, build);
@@ -97,7 +97,7 @@ fn weight(build: &Build) -> usize {
 }
 
 /// Reads what a context holds, as git knows it; nothing of it when it is more than `most` bytes in all.
-fn fill(mut outline: Outline<'_>, most: u64) -> Spec {
+fn fill(mut outline: SpecDraft<'_>, most: u64) -> Spec {
     let mut left = most;
     for lacking in outline.context.values() {
         let size = fs::symlink_metadata(lacking.source()).map_or(0, |found| found.len());
@@ -155,7 +155,7 @@ pub(crate) async fn attach(
     plan: &Plan,
     (tree, request): (&Tree, &Request),
     result: &RunResult,
-    travels: Travels,
+    travels: SpecScope,
 ) {
     let pushed = |outcome| matches!(outcome, Outcome::Built | Outcome::Reused);
     // A registry that takes no pushes is not asked for more; what is missing is attached by the next run.
@@ -164,7 +164,7 @@ pub(crate) async fn attach(
         return;
     }
     let wanted: Vec<usize> = (0..plan.builds.len())
-        .filter(|at| result.push && travels != Travels::None && pushed(result.builds[*at].outcome))
+        .filter(|at| result.push && travels != SpecScope::None && pushed(result.builds[*at].outcome))
         .filter(|at| result.builds[*at].digest.is_some())
         .collect();
     let registry = registry::Options {
@@ -174,7 +174,7 @@ pub(crate) async fn attach(
         ..registry::Options::default()
     };
     let registry = Registry::new(registry);
-    let (outlines, free) = (Outlines::new(tree, request), Arc::new(Semaphore::new(AT_ONCE)));
+    let (outlines, free) = (SpecDrafts::new(tree, request), Arc::new(Semaphore::new(AT_ONCE)));
     let (mut tasks, mut failed) = (JoinSet::new(), Vec::new());
     for at in wanted {
         let Ok(turn) = Arc::clone(&free).acquire_owned().await else { break };
@@ -187,7 +187,7 @@ pub(crate) async fn attach(
         let build = &plan.builds[at];
         let Some(image) = by_digest(build, result.builds[at].digest.as_deref()) else { continue };
         let outline = outlines.of(plan, build);
-        let mut spec = if travels == Travels::Full && plan.revision.dirty.is_none() {
+        let mut spec = if travels == SpecScope::Full && plan.revision.dirty.is_none() {
             fill(outline, ARTIFACT_CONTENTS)
         } else {
             outline.spec.definition()
@@ -260,7 +260,7 @@ fn resolved(plan: &Plan, result: &RunResult, at: usize) -> BTreeMap<String, Stri
 pub(crate) fn write(spec: &Spec, directory: &Path, repository: Option<&Path>) -> anyhow::Result<()> {
     let shown = directory.display();
     if directory.read_dir().is_ok_and(|mut found| found.next().is_some()) {
-        return Err(Stop::usage(format!("{shown} is not empty")).help("name a new directory").into());
+        return Err(CliError::usage(format!("{shown} is not empty")).help("name a new directory").into());
     }
     let absent: Vec<&str> = spec
         .files
@@ -269,7 +269,7 @@ pub(crate) fn write(spec: &Spec, directory: &Path, repository: Option<&Path>) ->
         .map(|(path, _)| path.as_str())
         .collect();
     if let [first, ..] = absent.as_slice() {
-        return Err(Stop::usage(format!(
+        return Err(CliError::usage(format!(
             "{} did not travel with the image, {first} among them",
             count(absent.len(), "file")
         ))
@@ -308,7 +308,8 @@ fn write_file(root: &Dir, path: &str, file: &SpecFile) -> anyhow::Result<()> {
     }
     let dir = made.as_ref().unwrap_or(root);
     if file.mode == "120000" {
-        let target = std::str::from_utf8(&bytes).map_err(|_| Stop::usage("its link target is not UTF-8"))?;
+        let target =
+            std::str::from_utf8(&bytes).map_err(|_| CliError::usage("its link target is not UTF-8"))?;
         return Ok(dir.link(name, target)?);
     }
     let mut created = dir.create_new(name, Access::Shared)?;
@@ -318,7 +319,7 @@ fn write_file(root: &Dir, path: &str, file: &SpecFile) -> anyhow::Result<()> {
 }
 
 /// Whoever may push can write a spec: nothing of it may leave the directory, by its path or through a link.
-fn check_paths(spec: &Spec) -> Result<(), Stop> {
+fn check_paths(spec: &Spec) -> Result<(), CliError> {
     for path in spec.files.keys() {
         let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
         let is_link = |above: &str| spec.files.get(above).is_some_and(|file| file.mode == "120000");
@@ -328,8 +329,10 @@ fn check_paths(spec: &Spec) -> Result<(), Stop> {
         let known =
             ["science/", "compat/"].iter().any(|root| path.starts_with(root)) || path == "image-builder.toml";
         if !plain || through || !known || path.contains('\0') || path.contains("//") || path.contains("/./") {
-            return Err(Stop::usage(format!("the spec holds a file that no source tree can have: {path:?}"))
-                .help("do not trust this image"));
+            return Err(CliError::usage(format!(
+                "the spec holds a file that no source tree can have: {path:?}"
+            ))
+            .help("do not trust this image"));
         }
     }
     Ok(())

@@ -34,7 +34,7 @@ fn planned() -> (planner::tree::Inputs, Plan, Request) {
 
 fn spec() -> Spec {
     let (inputs, plan, request) = planned();
-    let mut spec = Outlines::new(&inputs.now, &request).of(&plan, &plan.builds[0]).spec;
+    let mut spec = SpecDrafts::new(&inputs.now, &request).of(&plan, &plan.builds[0]).spec;
     put(&mut spec, "science/nist/run.sh", b"#!/bin/sh\n".to_vec());
     spec
 }
@@ -43,7 +43,9 @@ fn spec() -> Spec {
 fn a_label_holds_what_fits_and_is_always_there() {
     let (inputs, plan, request) = planned();
     let key = label::spec(&plan.label_prefix);
-    for (travels, expect) in [(Travels::Full, true), (Travels::Definition, true), (Travels::None, false)] {
+    for (travels, expect) in
+        [(SpecScope::Full, true), (SpecScope::Definition, true), (SpecScope::None, false)]
+    {
         let mut plan = plan.clone();
         travel_label(&mut plan, &inputs.now, &request, travels);
         for build in &plan.builds {
@@ -59,20 +61,20 @@ fn a_label_holds_what_fits_and_is_always_there() {
     }
     // Twice the same is the same to the byte.
     let (mut one, mut two) = (plan.clone(), plan.clone());
-    travel_label(&mut one, &inputs.now, &request, Travels::Full);
-    travel_label(&mut two, &inputs.now, &request, Travels::Full);
+    travel_label(&mut one, &inputs.now, &request, SpecScope::Full);
+    travel_label(&mut two, &inputs.now, &request, SpecScope::Full);
     assert_eq!(one, two);
     // A chain of texts that no compression makes small leaves the label empty, and the others alone.
     let mut large = plan.clone();
     let digits: String = (0..40_000_u64).map(|n| char::from(33 + (n * n * 7919 % 90) as u8)).collect();
     large.builds[0].dockerfile = (0..8).map(|n: u64| blob(&[n as u8]) + &digits).collect();
     large.builds[0].labels.insert("x".into(), "y".repeat(15_500));
-    travel_label(&mut large, &inputs.now, &request, Travels::Full);
+    travel_label(&mut large, &inputs.now, &request, SpecScope::Full);
     assert_eq!(large.builds[0].labels[&key], "");
     assert_ne!(large.builds[1].labels[&key], "");
 }
 
-fn travel_label(plan: &mut Plan, tree: &Tree, request: &Request, travels: Travels) {
+fn travel_label(plan: &mut Plan, tree: &Tree, request: &Request, travels: SpecScope) {
     super::label(plan, tree, request, travels);
 }
 

@@ -4,14 +4,14 @@ use plan::Plan;
 use plan::spec::Contents;
 
 use crate::cli::escape::{escape, escape_output};
-use crate::image::build_spec::attached::Carried;
-use crate::image::locate::Seen;
+use crate::image::build_spec::attached::AttachedSpec;
+use crate::image::locate::ImageInfo;
 use crate::report::text::format::{Paint, count};
 
 /// What is about to be built.
 pub(crate) struct Rebuild {
     /// The image as it is.
-    pub(crate) seen: Seen,
+    pub(crate) seen: ImageInfo,
     /// `rel/nist-basic 2.0-42-f90dbd6`
     pub(crate) name: String,
     /// Where the files come from, for people.
@@ -23,7 +23,7 @@ pub(crate) struct Rebuild {
 }
 
 /// The text of `inspect --spec`.
-pub(crate) fn text(carried: &Carried, paint: Paint) -> String {
+pub(crate) fn text(carried: &AttachedSpec, paint: Paint) -> String {
     let spec = &carried.spec;
     let mut out = format!("{} {}\n", paint.bold(&escape(&spec.id.0)), escape(&spec.platform));
     out.push_str(&format!("  commit {}, from the {}\n", escape(&spec.revision.commit), carried.by));
@@ -85,7 +85,7 @@ pub(crate) fn about_to_run(rebuild: &Rebuild, paint: Paint) -> String {
 }
 
 /// What differs in the layers of an image that was made again; `None` when nothing does.
-pub(crate) fn difference(was: &Seen, is: &Seen) -> Option<String> {
+pub(crate) fn difference(was: &ImageInfo, is: &ImageInfo) -> Option<String> {
     let (was, is) = (&was.layers, &is.layers);
     let same = was.iter().zip(is).take_while(|(was, is)| was == is).count();
     if was == is {
@@ -98,7 +98,7 @@ pub(crate) fn difference(was: &Seen, is: &Seen) -> Option<String> {
 }
 
 /// How the rebuilt image compares.
-pub(crate) fn compared(rebuild: &Rebuild, made: &Seen, paint: Paint) -> String {
+pub(crate) fn compared(rebuild: &Rebuild, made: &ImageInfo, paint: Paint) -> String {
     let difference = difference(&rebuild.seen, made);
     let layers = match &difference {
         None => format!("{} the same, {}", paint.green("layers:"), count(made.layers.len(), "layer")),

@@ -1,6 +1,6 @@
 //! Reports a promotion: its preview, its progress, and its result.
 
-use executor::promote::{Copying, Event, Item, Move, Promotion, Tally};
+use executor::promote::{BlobCounts, Copying, Event, Item, MoveState, Promotion};
 
 use crate::cli::escape::escape;
 use crate::report::text::columns::{Colour, plain, table};
@@ -41,7 +41,7 @@ fn row(item: &Item) -> Vec<(String, Colour)> {
             let shows =
                 moving.shows.as_deref().map_or_else(|| "is new".to_owned(), |shows| format!("shows {shows}"));
             match moving.state {
-                Move::Kept => format!("{} shows it", moving.tag),
+                MoveState::Kept => format!("{} shows it", moving.tag),
                 _ => format!("{} {shows}, will show it", moving.tag),
             }
         }
@@ -73,7 +73,7 @@ fn sentence(promotion: &Promotion) -> String {
             size(bytes)
         ),
     };
-    format!("for {products}: {copies}, {} to move", count(moves(Move::ToMove), "tag"))
+    format!("for {products}: {copies}, {} to move", count(moves(MoveState::ToMove), "tag"))
 }
 
 /// One thing that happened, on lines of its own; nothing of what is for the eager only.
@@ -108,7 +108,7 @@ pub(crate) fn is_failure(event: &Event) -> bool {
     matches!(event, Event::Failed { .. } | Event::Note { .. })
 }
 
-fn tally(blobs: &Tally) -> String {
+fn tally(blobs: &BlobCounts) -> String {
     let all = blobs.found + blobs.mounted + blobs.streamed;
     let mut parts = Vec::new();
     if blobs.found > 0 {
@@ -138,7 +138,7 @@ impl Progress {
     pub(crate) fn new(promotion: &Promotion) -> Self {
         let copies = promotion.images.iter().filter(|item| item.state == Copying::ToCopy).count();
         let moving = promotion.images.iter().filter_map(|item| item.moving.as_ref());
-        let to_move = moving.filter(|moving| moving.state == Move::ToMove).count();
+        let to_move = moving.filter(|moving| moving.state == MoveState::ToMove).count();
         Self { to_copy: copies, to_move, ..Self::default() }
     }
 
@@ -179,17 +179,19 @@ pub(crate) fn closing(promotion: &Promotion, seconds: f64, paint: Paint) -> Stri
     let moved = |state| {
         images.iter().filter_map(|item| item.moving.as_ref()).filter(|moving| moving.state == state).count()
     };
-    let open =
-        copied(Copying::Failed) + copied(Copying::Skipped) + moved(Move::Failed) + moved(Move::Skipped);
+    let open = copied(Copying::Failed)
+        + copied(Copying::Skipped)
+        + moved(MoveState::Failed)
+        + moved(MoveState::Skipped);
     let what = format!(
         "{} copied, {} moved",
         count(copied(Copying::Copied), "build"),
-        count(moved(Move::Moved), "tag")
+        count(moved(MoveState::Moved), "tag")
     );
     if open == 0 {
         return format!("{} in {}: {what}\n", paint.green("done"), duration(seconds));
     }
-    let left = match moved(Move::Moved) {
+    let left = match moved(MoveState::Moved) {
         0 => "no tag moved; what was copied stays and is found there by the next promote",
         _ => "the next promote goes on where this one stopped",
     };
@@ -212,7 +214,7 @@ mod tests {
             progress.line(3_000_000, 2.0),
             "0 of 2 builds copied, 1 blob, 3.0 MB through here, 1.5 MB/s; 0 of 1 tag moved  sci/a\\n"
         );
-        let blobs = Tally { found: 1, mounted: 2, streamed: 3, bytes: 1_500 };
+        let blobs = BlobCounts { found: 1, mounted: 2, streamed: 3, bytes: 1_500 };
         progress.event(&Event::Copied { image, build_tag, digest, blobs, seconds: 1.0 });
         assert_eq!(
             progress.line(0, 0.0),

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use executor::promote::Move;
+use executor::promote::MoveState;
 use executor::rollback::{Candidate, Rollback, Tag};
 
 use crate::cli::escape::escape;
@@ -27,12 +27,12 @@ pub(crate) fn outlook(rollback: &Rollback, paint: Paint) -> String {
 fn row(tag: &Tag) -> Vec<(String, Colour)> {
     let shows = tag.shows.as_deref().unwrap_or("nothing");
     let what = match tag.state {
-        Move::Kept => format!("shows {} already", tag.build_tag),
+        MoveState::Kept => format!("shows {} already", tag.build_tag),
         _ => format!("shows {shows}, will show {}", tag.build_tag),
     };
     vec![
         (escape(&tag.name).into_owned(), Paint::bold),
-        (escape(&what).into_owned(), if tag.state == Move::Kept { Paint::dim } else { plain }),
+        (escape(&what).into_owned(), if tag.state == MoveState::Kept { Paint::dim } else { plain }),
     ]
 }
 
@@ -42,14 +42,18 @@ pub(crate) fn ended(rollback: &Rollback, paint: Paint) -> String {
     for tag in &rollback.tags {
         let name = escape(&tag.name);
         let line = match (tag.state, &tag.error) {
-            (Move::Moved, None) => format!("{name}: {} {}", paint.green("shows"), escape(&tag.build_tag)),
-            (Move::Kept, _) => format!("{name}: shows {} already", escape(&tag.build_tag)),
-            (Move::PutBack, _) => {
+            (MoveState::Moved, None) => {
+                format!("{name}: {} {}", paint.green("shows"), escape(&tag.build_tag))
+            }
+            (MoveState::Kept, _) => format!("{name}: shows {} already", escape(&tag.build_tag)),
+            (MoveState::PutBack, _) => {
                 format!("{name}: {}", paint.yellow("put back to what it showed, or to a newer build"))
             }
-            (Move::Skipped | Move::ToMove, _) => format!("{name}: {}", paint.yellow("left as it was")),
+            (MoveState::Skipped | MoveState::ToMove, _) => {
+                format!("{name}: {}", paint.yellow("left as it was"))
+            }
             (_, Some(error)) => format!("{name}: {}: {}", paint.red("failed"), escape(error)),
-            (Move::Failed, None) => format!("{name}: {}", paint.red("failed")),
+            (MoveState::Failed, None) => format!("{name}: {}", paint.red("failed")),
         };
         out.push_str(&format!("{line}\n"));
     }

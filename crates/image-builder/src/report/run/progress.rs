@@ -15,7 +15,7 @@ use crate::report::run::silence::Silence;
 use crate::report::text::format::Paint;
 
 /// A run's face.
-pub(crate) enum Face {
+pub(crate) enum ProgressReporter {
     /// Live lines on stderr.
     Terminal(Box<Terminal>),
     /// Plain lines on stderr.
@@ -38,7 +38,7 @@ pub(crate) enum Face {
     },
 }
 
-impl Face {
+impl ProgressReporter {
     /// The one that the flag asks for, of a plan's run.
     pub(crate) fn choose(progress: Progress, detail: Detail, plan: &Plan) -> Self {
         let began = Instant::now();
@@ -82,7 +82,7 @@ impl Face {
     }
 }
 
-impl Face {
+impl ProgressReporter {
     /// Some time passed in which nothing happened.
     pub(crate) fn tick(&mut self) {
         if let Self::Plain { silence, began, .. } = self {

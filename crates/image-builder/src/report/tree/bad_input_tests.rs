@@ -14,21 +14,21 @@ use crate::report::text::problems::problems;
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// What came of a mistake.
-enum Taken {
+enum ContextUse {
     /// With this text.
     Refused(String),
     Accepted,
     Panicked,
 }
 
-fn take(mistake: &Mistake) -> (Taken, Duration) {
+fn take(mistake: &Mistake) -> (ContextUse, Duration) {
     let (inputs, request) = (mistake.inputs(), mistake.request());
     let start = Instant::now();
     let taken = panic::catch_unwind(|| match planner::plan(&inputs, &request) {
-        Ok(_) => Taken::Accepted,
-        Err(found) => Taken::Refused(problems(&found, Paint::Plain)),
+        Ok(_) => ContextUse::Accepted,
+        Err(found) => ContextUse::Refused(problems(&found, Paint::Plain)),
     });
-    (taken.unwrap_or(Taken::Panicked), start.elapsed())
+    (taken.unwrap_or(ContextUse::Panicked), start.elapsed())
 }
 
 /// How one mistake was judged.
@@ -59,16 +59,16 @@ fn judge(mistake: &Mistake) -> Judged {
     if took > LONGEST {
         took = took.min(take(mistake).1);
     }
-    let panicked = matches!(taken, Taken::Panicked);
+    let panicked = matches!(taken, ContextUse::Panicked);
     let what = match taken {
-        Taken::Panicked => "panicked".to_owned(),
-        Taken::Accepted => "accepted".to_owned(),
-        Taken::Refused(text) if is_obeyed(&text) => format!("obeyed by terminals: {text:?}"),
-        Taken::Refused(text) if !text.contains("error: ") || !text.contains("help: ") => {
+        ContextUse::Panicked => "panicked".to_owned(),
+        ContextUse::Accepted => "accepted".to_owned(),
+        ContextUse::Refused(text) if is_obeyed(&text) => format!("obeyed by terminals: {text:?}"),
+        ContextUse::Refused(text) if !text.contains("error: ") || !text.contains("help: ") => {
             "no words".to_owned()
         }
-        Taken::Refused(_) if took > LONGEST => format!("{took:?}"),
-        Taken::Refused(_) => return Judged { wrong: None, took, panicked },
+        ContextUse::Refused(_) if took > LONGEST => format!("{took:?}"),
+        ContextUse::Refused(_) => return Judged { wrong: None, took, panicked },
     };
     let right = mistakes::right();
     let differs = mistake.files.iter().filter(|(path, text)| right.files.get(*path) != Some(*text));

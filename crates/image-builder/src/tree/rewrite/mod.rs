@@ -17,7 +17,7 @@ use planner::tree::{SourceFile, Tree};
 use similar::{ChangeTag, TextDiff};
 
 use crate::cli::escape::{escape, escape_output};
-use crate::cli::exit::Stop;
+use crate::cli::exit::CliError;
 use crate::report::text::format::Paint;
 
 /// The largest file that is edited; the planner reads no larger ones.
@@ -144,7 +144,7 @@ fn staging(root: &Path, repository: &Path) -> anyhow::Result<(files::Dir, File)>
         match error {
             TryLockError::WouldBlock if began.elapsed() < PATIENCE => std::thread::sleep(TICK),
             TryLockError::WouldBlock => {
-                return Err(Stop::conflict("another process writes files of this source tree")
+                return Err(CliError::conflict("another process writes files of this source tree")
                     .help("wait until that one has ended, and run it again")
                     .into());
             }
@@ -164,7 +164,7 @@ fn staging(root: &Path, repository: &Path) -> anyhow::Result<(files::Dir, File)>
 fn place(root: &Path, repository: &Path, change: &Change) -> anyhow::Result<PathBuf> {
     let path = root.join(&change.file);
     if read(&path)? != change.before {
-        return Err(Stop::environment(format!("{} changed while it was being checked", path.display()))
+        return Err(CliError::environment(format!("{} changed while it was being checked", path.display()))
             .help("run it again")
             .into());
     }
@@ -175,9 +175,11 @@ fn place(root: &Path, repository: &Path, change: &Change) -> anyhow::Result<Path
     let repository =
         repository.canonicalize().with_context(|| format!("cannot open {}", repository.display()))?;
     if !target.starts_with(&repository) {
-        return Err(
-            Stop::usage(format!("{} is a link that leads out of the source tree", path.display())).into()
-        );
+        return Err(CliError::usage(format!(
+            "{} is a link that leads out of the source tree",
+            path.display()
+        ))
+        .into());
     }
     Ok(target)
 }

@@ -15,7 +15,7 @@ use crate::views::suggest;
 use crate::{Problem, Request};
 
 use crate::decide::published::judge::{Judge, KNOWN_INPUTS};
-use crate::decide::published::provenance::{Of, Origin, Trail};
+use crate::decide::published::provenance::{ImageLabels, LabelOwner, Origin};
 use crate::decide::published::surveyed::Surveyed;
 use crate::decide::published::{Build, Image};
 
@@ -117,8 +117,8 @@ impl<'a> Coverage<'a> {
         let judge = Judge::new(&self.side, images, &nothing, self.request);
         let asked = |(product, layer, stack): (&ProductName, usize, Vec<usize>)| {
             let trail = judge.trail(&self.side.product(product))?;
-            match trail.origin(Of::Compat) {
-                _ if trail.inputs(Of::Compat) == Some(&judge.compat_inputs(layer, &stack)) => None,
+            match trail.origin(LabelOwner::Compat) {
+                _ if trail.inputs(LabelOwner::Compat) == Some(&judge.compat_inputs(layer, &stack)) => None,
                 Origin::Commit(digits) => Some(digits.to_owned()),
                 Origin::Dirty | Origin::Untold => None,
             }
@@ -139,7 +139,8 @@ impl<'a> Coverage<'a> {
             let reference = self.side.product(product);
             let trail = judge.trail(&reference);
             let image = images.get(&reference).and_then(Option::as_ref);
-            let published = image.zip(trail).map(|(image, trail)| Build::of(image, trail, Of::Compat));
+            let published =
+                image.zip(trail).map(|(image, trail)| Build::of(image, trail, LabelOwner::Compat));
             let state = match (trail, image.and_then(Image::doubt)) {
                 (None, _) => State::NotPublished,
                 (Some(_), Some(why)) => State::Untold { why },
@@ -165,8 +166,8 @@ impl<'a> Coverage<'a> {
         all.filter(|(_, _, stack)| self.of.is_none_or(|of| stack.contains(&of)))
     }
 
-    fn state(&self, judge: &Judge<'_>, trail: Trail<'_>, layer: usize, stack: &[usize]) -> State {
-        let told = trail.inputs(Of::Compat);
+    fn state(&self, judge: &Judge<'_>, trail: ImageLabels<'_>, layer: usize, stack: &[usize]) -> State {
+        let told = trail.inputs(LabelOwner::Compat);
         if told == Some(judge.compat_inputs(layer, stack).as_str()) {
             return State::Carries;
         }
@@ -177,7 +178,7 @@ impl<'a> Coverage<'a> {
             commit,
             why: Some(why.to_owned()),
         };
-        let (commit, then) = match judge.then(trail, Of::Compat) {
+        let (commit, then) = match judge.then(trail, LabelOwner::Compat) {
             Ok(known) => known,
             // Two digests of one version tell that much by themselves, but for another final layer below.
             Err(why) if is_other && !self.other_final(trail, layer) => {
@@ -222,7 +223,7 @@ impl<'a> Coverage<'a> {
     }
 
     /// Whether the image says that it stands on another final layer.
-    fn other_final(&self, trail: Trail<'_>, layer: usize) -> bool {
+    fn other_final(&self, trail: ImageLabels<'_>, layer: usize) -> bool {
         let target = self.side.now.side.science[layer].descriptor.target.as_str();
         trail.base_target().is_some_and(|from| from != target)
     }

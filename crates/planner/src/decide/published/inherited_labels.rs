@@ -10,16 +10,16 @@ use plan::ImageName;
 use plan::label::{self, oci};
 
 use crate::decide::published::image::{BuildTagShows, Image};
-use crate::decide::published::provenance::{BuiltOn, Of, Trail};
+use crate::decide::published::provenance::{BuiltOn, ImageLabels, LabelOwner};
 
 /// The science image that a product stands on, as far as breadcrumbs go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Below {
+pub struct InheritedLabels {
     digest: String,
     labels: BTreeMap<String, String>,
 }
 
-impl Below {
+impl InheritedLabels {
     /// Whether an image with this digest, or with a configuration of this digest, is that one.
     #[must_use]
     pub fn is(&self, digest: &str) -> bool {
@@ -45,13 +45,13 @@ impl Below {
 /// the registry shows whether the tag shows that very one. A product that lies about what it inherited from it is believed
 /// with either, as far as that leads to nothing being built.
 #[must_use]
-pub fn below(product: &Image, science: &str, prefix: &str) -> Option<Below> {
+pub fn below(product: &Image, science: &str, prefix: &str) -> Option<InheritedLabels> {
     if product.doubt().is_some() {
         return None;
     }
-    let trail = Trail { prefix, labels: &product.labels };
+    let trail = ImageLabels { prefix, labels: &product.labels };
     // What an image without this label tells of its base may be inherited.
-    trail.inputs(Of::Compat)?;
+    trail.inputs(LabelOwner::Compat)?;
     let name = ImageName::parse(science).ok()?;
     let (target, version) = (name.repository.rsplit('/').next()?, name.tag.as_deref()?);
     if trail.base_target() != Some(target) {
@@ -59,14 +59,17 @@ pub fn below(product: &Image, science: &str, prefix: &str) -> Option<Below> {
     }
     let digest = match product.labels.get(oci::BASE_DIGEST).filter(|digest| !digest.is_empty()) {
         Some(digest) => digest.clone(),
-        None => trail.id_of(Of::Compat, target, version)?,
+        None => trail.id_of(LabelOwner::Compat, target, version)?,
     };
     // The one label that a product writes about it as well: an instruction of a compat layer may have set another.
-    let build_tag = trail.build_tag(Of::Science(target))?;
-    if trail.recorded(Of::Compat, target, version) != Some(BuiltOn::Build(build_tag.to_owned())) {
+    let build_tag = trail.build_tag(LabelOwner::Science(target))?;
+    if trail.recorded(LabelOwner::Compat, target, version) != Some(BuiltOn::Build(build_tag.to_owned())) {
         return None;
     }
     let own = label::of_science(prefix);
     let labels = product.labels.iter().filter(|(key, _)| key.starts_with(&own));
-    Some(Below { digest, labels: labels.map(|(key, value)| (key.clone(), value.clone())).collect() })
+    Some(InheritedLabels {
+        digest,
+        labels: labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
+    })
 }

@@ -14,16 +14,16 @@ use crate::tree::Tree;
 use crate::tree::compat_stack::Overlay;
 use crate::tree::image_reference::{Meaning, Need};
 use crate::tree::layers::{CompatLayer, Reader, Side};
-use crate::tree::model::Survey;
+use crate::tree::model::TreeModel;
 use crate::tree::product_name::ProductName;
 
 use crate::decide::published::image::{BuildTagShows, Image};
-use crate::decide::published::provenance::{BuiltOn, Of, Origin, Trail};
+use crate::decide::published::provenance::{BuiltOn, ImageLabels, LabelOwner, Origin};
 use crate::decide::published::surveyed::Surveyed;
 
 /// What else has to be known before a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Further {
+pub struct NeededImages {
     /// Commits that tell more of images, 7 to 40 digits each.
     pub commits: BTreeSet<String>,
     /// Full references of images whose inherited labels will not do: their own are needed.
@@ -72,16 +72,16 @@ impl<'a> Judge<'a> {
         Self { side, images, history, adopt: request.adopt, rebuild: request.rebuild }
     }
 
-    pub(super) fn now(&self) -> &'a Survey {
+    pub(super) fn now(&self) -> &'a TreeModel {
         &self.side.now
     }
 
-    pub(super) fn trail(&self, reference: &str) -> Option<Trail<'a>> {
+    pub(super) fn trail(&self, reference: &str) -> Option<ImageLabels<'a>> {
         self.image(reference).map(|image| self.told_by(image))
     }
 
     /// The trail of an image that is the build that its labels tell of.
-    fn proven(&self, reference: &str) -> Option<Trail<'a>> {
+    fn proven(&self, reference: &str) -> Option<ImageLabels<'a>> {
         let image = self.image(reference).filter(|image| image.doubt().is_none())?;
         Some(self.told_by(image))
     }
@@ -90,15 +90,15 @@ impl<'a> Judge<'a> {
         self.images.get(reference)?.as_ref()
     }
 
-    fn told_by(&self, image: &'a Image) -> Trail<'a> {
-        Trail { prefix: &self.side.config.label_prefix, labels: &image.labels }
+    fn told_by(&self, image: &'a Image) -> ImageLabels<'a> {
+        ImageLabels { prefix: &self.side.config.label_prefix, labels: &image.labels }
     }
 
     /// The commits of all images that are not known to be as they should. Where that is known by inherited labels only, the
     /// image itself.
-    pub(super) fn further(&self) -> Further {
-        let mut further = Further::default();
-        let mut ask = |reference: String, of: Of<'_>, inputs: &str| {
+    pub(super) fn further(&self) -> NeededImages {
+        let mut further = NeededImages::default();
+        let mut ask = |reference: String, of: LabelOwner<'_>, inputs: &str| {
             let Some(image) = self.image(&reference) else { return };
             let trail = self.told_by(image);
             match trail.origin(of) {
@@ -110,11 +110,15 @@ impl<'a> Judge<'a> {
             }
         };
         for (index, layer) in self.now().side.science.iter().enumerate() {
-            let of = Of::Science(layer.descriptor.target.as_str());
+            let of = LabelOwner::Science(layer.descriptor.target.as_str());
             ask(self.side.science(index), of, &self.science_inputs(index));
         }
         for (product, layer, top) in self.now().products() {
-            ask(self.side.product(product), Of::Compat, &self.compat_inputs(layer, &self.now().stack(top)));
+            ask(
+                self.side.product(product),
+                LabelOwner::Compat,
+                &self.compat_inputs(layer, &self.now().stack(top)),
+            );
         }
         further
     }
@@ -124,7 +128,7 @@ impl<'a> Judge<'a> {
         let of_product = |(product, _, _): (&ProductName, usize, usize)| {
             let trail = self.proven(&self.side.product(product))?;
             // Without that label the one that tells the base may be inherited.
-            trail.inputs(Of::Compat)?;
+            trail.inputs(LabelOwner::Compat)?;
             Some((product.clone(), trail.base_target()?.to_owned()))
         };
         self.now().products().filter_map(of_product).collect()
@@ -149,7 +153,7 @@ impl<'a> Judge<'a> {
                 _ => self.doubt(why),
             };
         }
-        let of = Of::Science(layer.descriptor.target.as_str());
+        let of = LabelOwner::Science(layer.descriptor.target.as_str());
         match trail.inputs(of) {
             Some(told) if told == self.science_inputs(index) => Verdict::Same,
             Some(told) if told.starts_with(KNOWN_INPUTS) => {
@@ -180,11 +184,11 @@ impl<'a> Judge<'a> {
     fn science_difference(
         &self,
         index: usize,
-        trail: Trail<'_>,
+        trail: ImageLabels<'_>,
     ) -> Result<(Vec<String>, Vec<String>), String> {
         let layer = &self.now().side.science[index];
         let target = layer.descriptor.target.as_str();
-        let (digits, then) = self.then(trail, Of::Science(target))?;
+        let (digits, then) = self.then(trail, LabelOwner::Science(target))?;
         let of_then = then.science.iter().find(|layer| layer.descriptor.target.as_str() == target);
         let Some(of_then) = of_then else {
             return Err(format!(
@@ -196,7 +200,7 @@ impl<'a> Judge<'a> {
     }
 
     /// What the commit of an image held; why not, where that cannot be told.
-    pub(super) fn then(&self, trail: Trail<'_>, of: Of<'_>) -> Result<(String, &Side), String> {
+    pub(super) fn then(&self, trail: ImageLabels<'_>, of: LabelOwner<'_>) -> Result<(String, &Side), String> {
         match trail.origin(of) {
             Origin::Untold => Err("it does not tell from which commit it was built".to_owned()),
             Origin::Dirty => Err("it was built with changes that are in no commit".to_owned()),
@@ -216,7 +220,7 @@ impl<'a> Judge<'a> {
         if let Some(moved) = self.image(&reference).and_then(|image| tag_moved(&reference, image)) {
             return vec![moved];
         }
-        let told = trail.inputs(Of::Compat);
+        let told = trail.inputs(LabelOwner::Compat);
         if told == Some(self.compat_inputs(layer, stack).as_str()) {
             return Vec::new();
         }
@@ -226,7 +230,7 @@ impl<'a> Judge<'a> {
         if let Some(from) = trail.base_target().filter(|from| told.is_some() && *from != target) {
             reasons.push(Reason::FinalChanged { from: Some(from.to_owned()), to: target.to_owned() });
         }
-        let since = self.then(trail, Of::Compat);
+        let since = self.then(trail, LabelOwner::Compat);
         match &since {
             Ok((_, then)) => reasons.extend(self.stack_difference(then, layer, stack)),
             // A compat image can be made again without new packages for scientists; what is adopted stays.
@@ -235,7 +239,7 @@ impl<'a> Judge<'a> {
         }
         // Of an image that tells no digest that means something here, no difference is as good as the same.
         if reasons.is_empty() && (tells || since.is_err()) {
-            reasons.push(inputs_changed(trail, Of::Compat, Vec::new(), Vec::new()));
+            reasons.push(inputs_changed(trail, LabelOwner::Compat, Vec::new(), Vec::new()));
         }
         reasons
     }
@@ -282,7 +286,7 @@ impl<'a> Judge<'a> {
     pub(super) fn moved_below_science(&self, index: usize) -> Vec<Reason> {
         let target = self.now().side.science[index].descriptor.target.as_str();
         let trail = self.proven(&self.side.science(index));
-        self.moved(trail, Of::Science(target), self.now().science_needs[index].iter())
+        self.moved(trail, LabelOwner::Science(target), self.now().science_needs[index].iter())
     }
 
     /// The same of a product.
@@ -294,8 +298,8 @@ impl<'a> Judge<'a> {
     ) -> Vec<Reason> {
         let trail = self.proven(&self.side.product(product));
         let copied = stack.iter().flat_map(|compat| &self.now().compat_needs[*compat]);
-        let mut reasons = self.moved(trail, Of::Compat, copied);
-        reasons.extend(trail.and_then(|trail| self.moved_layer(trail, Of::Compat, layer)));
+        let mut reasons = self.moved(trail, LabelOwner::Compat, copied);
+        reasons.extend(trail.and_then(|trail| self.moved_layer(trail, LabelOwner::Compat, layer)));
         reasons.sort();
         reasons.dedup();
         reasons
@@ -303,8 +307,8 @@ impl<'a> Judge<'a> {
 
     fn moved<'n>(
         &self,
-        trail: Option<Trail<'_>>,
-        of: Of<'_>,
+        trail: Option<ImageLabels<'_>>,
+        of: LabelOwner<'_>,
         needs: impl Iterator<Item = &'n Need>,
     ) -> Vec<Reason> {
         let Some(trail) = trail else { return Vec::new() };
@@ -322,7 +326,7 @@ impl<'a> Judge<'a> {
         reasons
     }
 
-    fn moved_layer(&self, trail: Trail<'_>, of: Of<'_>, parent: usize) -> Option<Reason> {
+    fn moved_layer(&self, trail: ImageLabels<'_>, of: LabelOwner<'_>, parent: usize) -> Option<Reason> {
         let layer = &self.now().side.science[parent];
         let name = (layer.descriptor.target.as_str(), layer.descriptor.version.as_str());
         self.moved_from(trail, of, name, &self.side.science(parent), layer.path())
@@ -330,14 +334,14 @@ impl<'a> Judge<'a> {
 
     fn moved_from(
         &self,
-        trail: Trail<'_>,
-        of: Of<'_>,
+        trail: ImageLabels<'_>,
+        of: LabelOwner<'_>,
         (target, version): (&str, &str),
         reference: &str,
         shown_as: &str,
     ) -> Option<Reason> {
         let parent = self.proven(reference)?;
-        let to = parent.build_tag(Of::Science(target))?;
+        let to = parent.build_tag(LabelOwner::Science(target))?;
         let moved = |from: Option<String>| {
             Some(Reason::ParentMoved { layer: shown_as.to_owned(), from, to: to.to_owned() })
         };
@@ -349,7 +353,7 @@ impl<'a> Judge<'a> {
             // Labels do not travel through COPY, and the predecessor wrote none for it: a parent that was built
             // after the image is not the one in it.
             BuiltOn::Untold => {
-                let later = parent.build_time(Of::Science(target))? > trail.build_time(of)?;
+                let later = parent.build_time(LabelOwner::Science(target))? > trail.build_time(of)?;
                 if later { moved(None) } else { None }
             }
         }
@@ -374,6 +378,11 @@ fn tag_moved(reference: &str, image: &Image) -> Option<Reason> {
     Some(Reason::TagMoved { reference, build_tag, shows: digest.clone() })
 }
 
-fn inputs_changed(trail: Trail<'_>, of: Of<'_>, paths: Vec<String>, fields: Vec<String>) -> Reason {
+fn inputs_changed(
+    trail: ImageLabels<'_>,
+    of: LabelOwner<'_>,
+    paths: Vec<String>,
+    fields: Vec<String>,
+) -> Reason {
     Reason::InputsChanged { published: trail.build_tag(of).map(str::to_owned), paths, fields }
 }

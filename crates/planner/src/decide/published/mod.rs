@@ -33,10 +33,10 @@ use crate::tree::{Inputs, Tree};
 use crate::{Outcome, Planned, Problem, Request, finish};
 
 pub use crate::decide::published::image::{BuildTagShows, Image};
-pub use crate::decide::published::inherited_labels::{Below, below};
-pub use crate::decide::published::judge::Further;
+pub use crate::decide::published::inherited_labels::{InheritedLabels, below};
 use crate::decide::published::judge::Judge;
-use crate::decide::published::provenance::{Of, Trail};
+pub use crate::decide::published::judge::NeededImages;
+use crate::decide::published::provenance::{ImageLabels, LabelOwner};
 pub use crate::decide::published::surveyed::References;
 use crate::decide::published::surveyed::Surveyed;
 
@@ -56,10 +56,10 @@ pub fn named_build(moving: &ImageName, labels: &BTreeMap<String, String>, prefix
     let mut parts = moving.repository.rsplit('/');
     let (name, family) = (parts.next()?, parts.next()?);
     let of = match family {
-        "rel" => Of::Compat,
-        _ => Of::Science(name),
+        "rel" => LabelOwner::Compat,
+        _ => LabelOwner::Science(name),
     };
-    let tag = Trail { prefix, labels }.build_tag(of)?;
+    let tag = ImageLabels { prefix, labels }.build_tag(of)?;
     let tag = BuildTag::parse(tag).map(|_| tag.to_owned())?;
     Some(ImageName { tag: Some(tag), has_tag: true, digest: None, ..moving.clone() })
 }
@@ -86,7 +86,7 @@ pub fn references(inputs: &Inputs, request: &Request) -> Result<References, Vec<
 
 /// What tells more of images. Where it names images, it is asked again with these.
 #[must_use]
-pub fn further(inputs: &Inputs, request: &Request, images: &BTreeMap<String, Option<Image>>) -> Further {
+pub fn further(inputs: &Inputs, request: &Request, images: &BTreeMap<String, Option<Image>>) -> NeededImages {
     let side = Surveyed::new(inputs, request, &mut Findings::lenient());
     Judge::new(&side, images, &BTreeMap::new(), request).further()
 }
@@ -121,7 +121,7 @@ pub struct Build {
 }
 
 impl Build {
-    fn of(image: &Image, trail: Trail<'_>, of: Of<'_>) -> Self {
+    fn of(image: &Image, trail: ImageLabels<'_>, of: LabelOwner<'_>) -> Self {
         Self {
             digest: image.digest.clone(),
             build_tag: trail.build_tag(of).map(str::to_owned),

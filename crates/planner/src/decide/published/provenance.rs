@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use plan::label::{self, Field, oci};
 use plan::name::BuildTag;
-use plan::trail::From;
+use plan::trail::BuiltFrom;
 
 /// An image's labels, the inherited ones too.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Trail<'a> {
+pub(super) struct ImageLabels<'a> {
     pub(super) prefix: &'a str,
     pub(super) labels: &'a BTreeMap<String, String>,
 }
 
 /// Whose labels.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Of<'a> {
+pub(super) enum LabelOwner<'a> {
     /// A science layer's, by its target.
     Science(&'a str),
     /// Those of the compat on top.
@@ -44,32 +44,32 @@ pub(super) enum BuiltOn {
     Untold,
 }
 
-impl<'a> Trail<'a> {
-    fn get(&self, of: Of<'_>, field: Field) -> Option<&'a str> {
+impl<'a> ImageLabels<'a> {
+    fn get(&self, of: LabelOwner<'_>, field: Field) -> Option<&'a str> {
         let key = match of {
-            Of::Science(target) => label::science(self.prefix, target, field),
-            Of::Compat => label::compat(self.prefix, field),
+            LabelOwner::Science(target) => label::science(self.prefix, target, field),
+            LabelOwner::Compat => label::compat(self.prefix, field),
         };
         self.labels.get(&key).map(String::as_str)
     }
 
     /// The build tag of a layer's build; for compat without the image before it.
-    pub(super) fn build_tag(&self, of: Of<'_>) -> Option<&'a str> {
+    pub(super) fn build_tag(&self, of: LabelOwner<'_>) -> Option<&'a str> {
         let text = self.get(of, Field::Version)?;
         match of {
-            Of::Science(_) => Some(text),
-            Of::Compat => text.rsplit_once(':').map(|(_, tag)| tag),
+            LabelOwner::Science(_) => Some(text),
+            LabelOwner::Compat => text.rsplit_once(':').map(|(_, tag)| tag),
         }
     }
 
     /// The inputs digest.
-    pub(super) fn inputs(&self, of: Of<'_>) -> Option<&'a str> {
+    pub(super) fn inputs(&self, of: LabelOwner<'_>) -> Option<&'a str> {
         self.get(of, Field::Inputs)
     }
 
     /// The commit of an image's own build: the one that its build tag names, by all its digits where another label
     /// agrees.
-    pub(super) fn origin(&self, of: Of<'_>) -> Origin<'a> {
+    pub(super) fn origin(&self, of: LabelOwner<'_>) -> Origin<'a> {
         let Some(tag) = self.build_tag(of) else { return Origin::Untold };
         let Some(parsed) = BuildTag::parse(tag) else { return Origin::Untold };
         if parsed.dirty.is_some() {
@@ -87,29 +87,29 @@ impl<'a> Trail<'a> {
     }
 
     /// Which build of a layer the image was built on. `version` is the layer's.
-    pub(super) fn built_on(&self, of: Of<'_>, target: &str, version: &str) -> BuiltOn {
+    pub(super) fn built_on(&self, of: LabelOwner<'_>, target: &str, version: &str) -> BuiltOn {
         if let Some(recorded) = self.recorded(of, target, version) {
             return recorded;
         }
-        match self.build_tag(Of::Science(target)) {
+        match self.build_tag(LabelOwner::Science(target)) {
             Some(tag) => BuiltOn::Build(tag.to_owned()),
             None => BuiltOn::Untold,
         }
     }
 
     /// The same, as far as the image's own build wrote it down.
-    pub(super) fn recorded(&self, of: Of<'_>, target: &str, version: &str) -> Option<BuiltOn> {
+    pub(super) fn recorded(&self, of: LabelOwner<'_>, target: &str, version: &str) -> Option<BuiltOn> {
         let tag = self.from(of).layers.remove(&format!("{target}:{version}"))?;
         Some(tag.map_or(BuiltOn::Nameless, BuiltOn::Build))
     }
 
     /// The id that the image of a layer had on the engine, where no registry had it yet.
-    pub(super) fn id_of(&self, of: Of<'_>, target: &str, version: &str) -> Option<String> {
+    pub(super) fn id_of(&self, of: LabelOwner<'_>, target: &str, version: &str) -> Option<String> {
         self.from(of).ids.remove(&format!("{target}:{version}"))
     }
 
     /// When a build was made, in Unix time.
-    pub(super) fn build_time(&self, of: Of<'_>) -> Option<f64> {
+    pub(super) fn build_time(&self, of: LabelOwner<'_>) -> Option<f64> {
         self.get(of, Field::BuildTime)?.parse().ok().filter(|time: &f64| time.is_finite())
     }
 
@@ -122,7 +122,7 @@ impl<'a> Trail<'a> {
     }
 
     /// What an image was made from; nothing where it does not tell.
-    pub(super) fn from(&self, of: Of<'_>) -> From {
+    pub(super) fn from(&self, of: LabelOwner<'_>) -> BuiltFrom {
         let text = self.get(of, Field::From);
         text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
@@ -140,26 +140,34 @@ mod tests {
     fn a_commit_is_that_of_the_build_tag() {
         let full = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567";
         for (pairs, of, expect) in [
-            (vec![("x.science.a.version", "1.0-7-0a1b2c3")], Of::Science("a"), Origin::Commit("0a1b2c3")),
+            (
+                vec![("x.science.a.version", "1.0-7-0a1b2c3")],
+                LabelOwner::Science("a"),
+                Origin::Commit("0a1b2c3"),
+            ),
             (
                 vec![("x.science.a.version", "1.0-7-0a1b2c3-r2"), (oci::REVISION, full)],
-                Of::Science("a"),
+                LabelOwner::Science("a"),
                 Origin::Commit(full),
             ),
             // The revision of another image, inherited by one that does not set it.
             (
                 vec![("x.science.a.version", "1.0-7-bbbbbbb"), (oci::REVISION, full)],
-                Of::Science("a"),
+                LabelOwner::Science("a"),
                 Origin::Commit("bbbbbbb"),
             ),
-            (vec![("x.science.a.version", "1.0-7-0a1b2c3-dirty-01234567")], Of::Science("a"), Origin::Dirty),
-            (vec![("x.science.a.version", "1.0")], Of::Science("a"), Origin::Untold),
-            (vec![("x.science.b.version", "1.0-7-0a1b2c3")], Of::Science("a"), Origin::Untold),
-            (vec![("x.compat.version", "a:1.0-7-0a1b2c3")], Of::Compat, Origin::Commit("0a1b2c3")),
-            (vec![("x.compat.version", "a")], Of::Compat, Origin::Untold),
+            (
+                vec![("x.science.a.version", "1.0-7-0a1b2c3-dirty-01234567")],
+                LabelOwner::Science("a"),
+                Origin::Dirty,
+            ),
+            (vec![("x.science.a.version", "1.0")], LabelOwner::Science("a"), Origin::Untold),
+            (vec![("x.science.b.version", "1.0-7-0a1b2c3")], LabelOwner::Science("a"), Origin::Untold),
+            (vec![("x.compat.version", "a:1.0-7-0a1b2c3")], LabelOwner::Compat, Origin::Commit("0a1b2c3")),
+            (vec![("x.compat.version", "a")], LabelOwner::Compat, Origin::Untold),
         ] {
             let labels = labels(&pairs);
-            assert_eq!(Trail { prefix: "x", labels: &labels }.origin(of), expect, "{pairs:?}");
+            assert_eq!(ImageLabels { prefix: "x", labels: &labels }.origin(of), expect, "{pairs:?}");
         }
     }
 
@@ -177,8 +185,8 @@ mod tests {
             pairs.extend(from.map(|from| ("x.science.l.from", from)));
             pairs.extend(inherited.map(|tag| ("x.science.m.version", tag)));
             let labels = labels(&pairs);
-            let trail = Trail { prefix: "x", labels: &labels };
-            assert_eq!(trail.built_on(Of::Science("l"), "m", "1.0"), expect, "{pairs:?}");
+            let trail = ImageLabels { prefix: "x", labels: &labels };
+            assert_eq!(trail.built_on(LabelOwner::Science("l"), "m", "1.0"), expect, "{pairs:?}");
         }
     }
 
@@ -191,7 +199,7 @@ mod tests {
             ("", None),
         ] {
             let labels = labels(&[(oci::BASE_NAME, name)]);
-            assert_eq!(Trail { prefix: "x", labels: &labels }.base_target(), expect, "{name}");
+            assert_eq!(ImageLabels { prefix: "x", labels: &labels }.base_target(), expect, "{name}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use plan::{Reason, Unbuilt};
 
-use crate::decide::rebuild_set::{Affected, is_held, spread};
+use crate::decide::rebuild_set::{RebuildSet, is_held, spread};
 use crate::decide::selection::{Flags, Judged};
 use crate::diagnostics::finding::Findings;
 use crate::request::Request;
@@ -19,7 +19,7 @@ pub(super) fn affected(
     tree: &Tree,
     request: &Request,
     findings: &mut Findings,
-) -> (Affected, Vec<Undecided>) {
+) -> (RebuildSet, Vec<Undecided>) {
     let now = &judge.side.now;
     let flags = Flags::new(request, tree, findings);
     let mut unbuilt = Vec::new();
@@ -72,7 +72,7 @@ pub(super) fn affected(
 }
 
 /// A parent that is built again has moved in any case: one reason is enough.
-fn forget_moves(affected: &mut Affected, built: &BTreeSet<&str>) {
+fn forget_moves(affected: &mut RebuildSet, built: &BTreeSet<&str>) {
     let forget = |reasons: &mut Vec<Reason>| {
         reasons.retain(
             |reason| !matches!(reason, Reason::ParentMoved { layer, .. } if built.contains(layer.as_str())),

@@ -20,7 +20,7 @@ use crate::tree::product_name::ProductName;
 use crate::{Outcome, Planned, Problem, Request, finish};
 
 use crate::decide::published::judge::Judge;
-use crate::decide::published::provenance::{Of, Trail};
+use crate::decide::published::provenance::{ImageLabels, LabelOwner};
 use crate::decide::published::surveyed::Surveyed;
 use crate::decide::published::{Build, Image};
 
@@ -320,17 +320,17 @@ impl<'a> Stale<'a> {
         &'i self,
         made: &Made,
         images: &'i BTreeMap<String, Option<Image>>,
-    ) -> Option<(&'i Image, Trail<'i>)> {
+    ) -> Option<(&'i Image, ImageLabels<'i>)> {
         let image = images.get(&made.reference)?.as_ref()?;
-        Some((image, Trail { prefix: &self.side.config.label_prefix, labels: &image.labels }))
+        Some((image, ImageLabels { prefix: &self.side.config.label_prefix, labels: &image.labels }))
     }
 
-    fn of(&self, made: &Made) -> Of<'_> {
+    fn of(&self, made: &Made) -> LabelOwner<'_> {
         match made.which {
             Which::Science(layer) => {
-                Of::Science(self.side.now.side.science[layer].descriptor.target.as_str())
+                LabelOwner::Science(self.side.now.side.science[layer].descriptor.target.as_str())
             }
-            Which::Product(_) => Of::Compat,
+            Which::Product(_) => LabelOwner::Compat,
         }
     }
 
@@ -390,10 +390,10 @@ fn add_externals(externals: &mut BTreeMap<String, External>, needs: &[Need], by:
 pub fn built_already(plan: &Plan, images: &BTreeMap<String, Option<Image>>) -> Vec<String> {
     let is_there = |build: &&plan::Build| {
         let Some(Some(image)) = images.get(build.moving_tag()) else { return false };
-        let trail = Trail { prefix: &plan.label_prefix, labels: &image.labels };
+        let trail = ImageLabels { prefix: &plan.label_prefix, labels: &image.labels };
         let of = match build.kind {
-            plan::Kind::Science => Of::Science(&build.target),
-            plan::Kind::Compat => Of::Compat,
+            plan::Kind::Science => LabelOwner::Science(&build.target),
+            plan::Kind::Compat => LabelOwner::Compat,
         };
         let tag = build.build_tag().rsplit_once(':').map(|(_, tag)| tag);
         tag.is_some() && trail.build_tag(of) == tag

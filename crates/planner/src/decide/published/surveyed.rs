@@ -9,7 +9,7 @@ use crate::diagnostics::finding::Findings;
 use crate::parse::config::Config;
 use crate::tree::image_reference::Meaning;
 use crate::tree::layers::Reader;
-use crate::tree::model::Survey;
+use crate::tree::model::TreeModel;
 use crate::tree::product_name::ProductName;
 use crate::tree::{Inputs, names};
 use crate::{Problem, Request, configuration};
@@ -26,7 +26,7 @@ pub struct References {
 /// The tree, understood.
 #[derive(Debug)]
 pub(super) struct Surveyed {
-    pub(super) now: Survey,
+    pub(super) now: TreeModel,
     pub(super) config: Config,
     pub(super) repo: String,
     pub(super) revision: Revision,
@@ -36,7 +36,7 @@ impl Surveyed {
     pub(super) fn new(inputs: &Inputs, request: &Request, findings: &mut Findings) -> Self {
         let (config, repo) = configuration(&inputs.now, request, findings);
         let side = Reader::new(&config, &request.allow_frontend).side(&inputs.now, findings);
-        let now = Survey::new(side, &config, &repo, findings);
+        let now = TreeModel::new(side, &config, &repo, findings);
         names::check(&inputs.now, &now, &repo, &inputs.revision, request.rebuild, findings);
         guidelines::check(&now, &config, findings);
         Self { now, config, repo, revision: inputs.revision.clone() }

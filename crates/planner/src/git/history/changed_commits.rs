@@ -12,7 +12,7 @@ use crate::git::repository::{self, Store, Stores};
 
 /// A commit that changed something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Touched {
+pub struct ChangeCommit {
     /// All digits.
     pub commit: String,
     /// The first line of its message.
@@ -40,7 +40,7 @@ pub fn touched(
     (from, to): (&str, &str),
     paths: &[String],
     most: usize,
-) -> Result<Vec<Touched>, SourceError> {
+) -> Result<Vec<ChangeCommit>, SourceError> {
     let (git, top) = repository::open_above(root)?;
     let stores = Stores::new(root, git, &top)?;
     let store = stores.get(0);
@@ -58,7 +58,7 @@ pub fn first_touched(
     root: &Path,
     to: &str,
     questions: &BTreeSet<Since>,
-) -> Result<BTreeMap<Since, Option<Touched>>, SourceError> {
+) -> Result<BTreeMap<Since, Option<ChangeCommit>>, SourceError> {
     if questions.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -136,10 +136,14 @@ impl<'repo> Search<'repo> {
         Ok(found)
     }
 
-    fn tell(&self, commit: Oid, time: i64) -> Touched {
+    fn tell(&self, commit: Oid, time: i64) -> ChangeCommit {
         let message = self.store.repository.find_commit(commit).ok();
         let summary = message.as_ref().and_then(|commit| commit.summary_bytes()).unwrap_or_default();
-        Touched { commit: commit.to_string(), summary: String::from_utf8_lossy(summary).into_owned(), time }
+        ChangeCommit {
+            commit: commit.to_string(),
+            summary: String::from_utf8_lossy(summary).into_owned(),
+            time,
+        }
     }
 
     /// What is at each path below the source tree's root.

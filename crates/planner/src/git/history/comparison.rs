@@ -7,12 +7,12 @@ use crate::git::error::SourceError;
 /// The two sides of a comparison. The default compares the working tree with the first parent of HEAD.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Comparison {
-    pub(in crate::git) form: Form,
+    pub(in crate::git) form: ComparisonForm,
 }
 
 /// The forms that a comparison can have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(in crate::git) enum Form {
+pub(in crate::git) enum ComparisonForm {
     /// HEAD's first parent, or nothing where it has none, and the working tree.
     #[default]
     Parent,
@@ -31,15 +31,15 @@ impl Comparison {
     /// [`SourceError::BadRevision`] for what no revision can look like, [`SourceError::ZeroRevision`].
     pub fn parse(text: &str) -> Result<Self, SourceError> {
         let form = if let Some((base, head)) = text.split_once("...") {
-            Form::MergeBase { base: side(base, text)?, head: side(head, text)? }
+            ComparisonForm::MergeBase { base: side(base, text)?, head: side(head, text)? }
         } else if let Some((base, head)) = text.split_once("..") {
-            Form::Commits { base: side(base, text)?, head: side(head, text)? }
+            ComparisonForm::Commits { base: side(base, text)?, head: side(head, text)? }
         } else if text.is_empty() {
             return Err(SourceError::BadRevision { text: String::new(), why: "it is empty" });
         } else if matches!(text, "HEAD^" | "HEAD~" | "HEAD^1" | "HEAD~1" | "@^" | "@~" | "@^1" | "@~1") {
-            Form::Parent
+            ComparisonForm::Parent
         } else {
-            Form::WorkingTree { base: side(text, text)? }
+            ComparisonForm::WorkingTree { base: side(text, text)? }
         };
         Ok(Self { form })
     }
@@ -66,10 +66,10 @@ impl fmt::Display for Comparison {
     /// As it could be typed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.form {
-            Form::Parent => f.write_str("HEAD^"),
-            Form::WorkingTree { base } => f.write_str(base),
-            Form::Commits { base, head } => write!(f, "{base}..{head}"),
-            Form::MergeBase { base, head } => write!(f, "{base}...{head}"),
+            ComparisonForm::Parent => f.write_str("HEAD^"),
+            ComparisonForm::WorkingTree { base } => f.write_str(base),
+            ComparisonForm::Commits { base, head } => write!(f, "{base}..{head}"),
+            ComparisonForm::MergeBase { base, head } => write!(f, "{base}...{head}"),
         }
     }
 }

@@ -47,7 +47,7 @@ pub(in crate::git) struct Commit {
 }
 
 /// Where two histories meet.
-pub(in crate::git) enum Meeting {
+pub(in crate::git) enum MergeBase {
     /// The newest of the best common ancestors.
     At(Oid),
     /// They have nothing in common.
@@ -103,7 +103,7 @@ impl<'repo> History<'repo> {
     }
 
     /// The commit that `A...B` compares B with.
-    pub(in crate::git) fn merge_base(&mut self, left: Oid, right: Oid) -> Result<Meeting, SourceError> {
+    pub(in crate::git) fn merge_base(&mut self, left: Oid, right: Oid) -> Result<MergeBase, SourceError> {
         let (left, right) = (self.reachable(left)?, self.reachable(right)?);
         let common: HashSet<Oid> = left.commits.intersection(&right.commits).copied().collect();
         // Every ancestor of a common commit is common, so the best ones are those that are no parent of one.
@@ -119,9 +119,9 @@ impl<'repo> History<'repo> {
             newest = newest.max(Some((time, id)));
         }
         Ok(match newest {
-            Some((_, id)) => Meeting::At(id),
-            None if left.missing.or(right.missing).is_some() => Meeting::BeyondClone,
-            None => Meeting::Nowhere,
+            Some((_, id)) => MergeBase::At(id),
+            None if left.missing.or(right.missing).is_some() => MergeBase::BeyondClone,
+            None => MergeBase::Nowhere,
         })
     }
 

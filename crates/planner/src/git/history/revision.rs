@@ -6,8 +6,8 @@
 use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository};
 
 use crate::git::error::SourceError;
-use crate::git::history::comparison::{Comparison, Form};
-use crate::git::history::{History, Meeting};
+use crate::git::history::comparison::{Comparison, ComparisonForm};
+use crate::git::history::{History, MergeBase};
 
 /// The longest name of a reference that can be anywhere, in bytes.
 const LONGEST: usize = 1024;
@@ -46,7 +46,7 @@ pub(in crate::git) fn sides(
 ) -> Result<Sides, SourceError> {
     let mut find = Finder { repository, history };
     match &comparison.form {
-        Form::Parent => {
+        ComparisonForm::Parent => {
             let commit = find.history.commit(head)?.ok_or_else(|| gone(head))?;
             let base = match commit.parents.first() {
                 Some(parent) => Some(find.there(*parent, "HEAD^")?),
@@ -54,19 +54,21 @@ pub(in crate::git) fn sides(
             };
             Ok(Sides { base, now: None })
         }
-        Form::WorkingTree { base } => Ok(Sides { base: Some(find.commit(base)?), now: None }),
-        Form::Commits { base, head } => {
+        ComparisonForm::WorkingTree { base } => Ok(Sides { base: Some(find.commit(base)?), now: None }),
+        ComparisonForm::Commits { base, head } => {
             Ok(Sides { base: Some(find.commit(base)?), now: Some(find.commit(head)?) })
         }
-        Form::MergeBase { base, head } => {
+        ComparisonForm::MergeBase { base, head } => {
             let (left, right) = (find.commit(base)?, find.commit(head)?);
             match find.history.merge_base(left, right)? {
-                Meeting::At(id) => Ok(Sides { base: Some(id), now: Some(right) }),
-                Meeting::BeyondClone => Err(SourceError::ShallowBase {
+                MergeBase::At(id) => Ok(Sides { base: Some(id), now: Some(right) }),
+                MergeBase::BeyondClone => Err(SourceError::ShallowBase {
                     text: format!("the merge base of {base} and {head}"),
                     commit: None,
                 }),
-                Meeting::Nowhere => Err(SourceError::NoMergeBase { left: base.clone(), right: head.clone() }),
+                MergeBase::Nowhere => {
+                    Err(SourceError::NoMergeBase { left: base.clone(), right: head.clone() })
+                }
             }
         }
     }

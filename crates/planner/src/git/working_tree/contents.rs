@@ -4,7 +4,7 @@
 //! are the bytes of its blob, as the attributes of the tree itself convert them. Settings of this machine
 //! (`core.autocrlf`, `core.eol`, filter programs, attributes outside of the tree) can put other bytes on
 //! disk; then the bytes come from git ([`OnDisk::Other`]). Where the tree asks for a filter program and the
-//! disk shows that one ran, nobody can tell what the commit stands for ([`OnDisk::Lacking`]).
+//! disk shows that one ran, nobody can tell what the commit stands for ([`OnDisk::MissingFile`]).
 //!
 //! A file is read no more than is needed to tell.
 

@@ -22,7 +22,7 @@ use crate::git::history::commit::{MAX_LINK, MODE_EXECUTABLE, MODE_LINK, bad_link
 use crate::git::layers::{TEXT_LIMIT, is_text, linked};
 use crate::git::listing::{Entry, Listing};
 use crate::git::repository::Stores;
-use crate::git::working_tree::stat_files::{Found, Question};
+use crate::git::working_tree::stat_files::{Found, PathQuery};
 use crate::git::working_tree::tracked::{Known, Tracked, tracked};
 use crate::git::working_tree::untracked::Additions;
 
@@ -39,7 +39,7 @@ pub(in crate::git) fn read(stores: &mut Stores, additions: &Additions) -> Result
     let paths = tracked.paths;
     let questions: Vec<_> = paths
         .iter()
-        .map(|tracked| Question {
+        .map(|tracked| PathQuery {
             path: &tracked.path,
             remembered: tracked.known.as_ref().map(|known| known.remembered),
             known: tracked.known.as_ref().map(|known| known.id),

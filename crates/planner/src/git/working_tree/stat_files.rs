@@ -31,7 +31,7 @@ pub(in crate::git) struct Remembered {
 }
 
 /// A path to look at.
-pub(in crate::git) struct Question<'list> {
+pub(in crate::git) struct PathQuery<'list> {
     /// Below the root.
     pub(in crate::git) path: &'list str,
     /// What the index remembers; `None` makes it read.
@@ -70,7 +70,7 @@ pub(in crate::git) struct FoundFile {
 
 /// Looks at many paths, in as many threads as the machine runs at once. The answers are in the order of the
 /// questions, which should be sorted. Of texts that are one blob to the index and are as it remembers them, only the first is read.
-pub(in crate::git) fn look(root: &Path, questions: &[Question<'_>]) -> Result<Vec<Found>, SourceError> {
+pub(in crate::git) fn look(root: &Path, questions: &[PathQuery<'_>]) -> Result<Vec<Found>, SourceError> {
     let opened =
         directory(root).map_err(|source| SourceError::Io { path: root.to_owned(), cause: source })?;
     let firsts = firsts(questions);
@@ -103,9 +103,9 @@ pub(in crate::git) fn look(root: &Path, questions: &[Question<'_>]) -> Result<Ve
 }
 
 /// For each text that the index has as the same blob as one before it, that one.
-fn firsts(questions: &[Question<'_>]) -> Vec<Option<usize>> {
+fn firsts(questions: &[PathQuery<'_>]) -> Vec<Option<usize>> {
     let mut first_of = HashMap::new();
-    let first = |(at, question): (usize, &Question<'_>)| {
+    let first = |(at, question): (usize, &PathQuery<'_>)| {
         let known =
             question.known.filter(|_| question.text_limit.is_some() && question.remembered.is_some())?;
         let first = *first_of.entry(known).or_insert(at);
@@ -119,31 +119,31 @@ struct Directories<'run> {
     root: &'run Path,
     /// The root, so that each look has a short way to go.
     opened: BorrowedFd<'run>,
-    real: HashMap<&'run str, Way<'run>>,
+    real: HashMap<&'run str, DirectoryPath<'run>>,
 }
 
 /// What a directory's path leads through.
 #[derive(Clone, Copy)]
-enum Way<'run> {
+enum DirectoryPath<'run> {
     Open,
     Link(&'run str),
     Missing,
 }
 
 impl<'run> Directories<'run> {
-    fn way(&mut self, directory: &'run str) -> Result<Way<'run>, SourceError> {
+    fn way(&mut self, directory: &'run str) -> Result<DirectoryPath<'run>, SourceError> {
         if let Some(known) = self.real.get(directory) {
             return Ok(*known);
         }
         let above = match directory.rsplit_once('/') {
             Some((above, _)) => self.way(above)?,
-            None => Way::Open,
+            None => DirectoryPath::Open,
         };
         let way = match above {
-            Way::Open => match self.state(directory)?.map(|found| found.kind) {
-                Some(FileType::Symlink) => Way::Link(directory),
-                Some(FileType::Directory) => Way::Open,
-                _ => Way::Missing,
+            DirectoryPath::Open => match self.state(directory)?.map(|found| found.kind) {
+                Some(FileType::Symlink) => DirectoryPath::Link(directory),
+                Some(FileType::Directory) => DirectoryPath::Open,
+                _ => DirectoryPath::Missing,
             },
             blocked => blocked,
         };
@@ -210,14 +210,14 @@ impl From<Stat> for State {
 
 fn look_at<'run>(
     directories: &mut Directories<'run>,
-    question: &Question<'run>,
+    question: &PathQuery<'run>,
     is_repeated: bool,
 ) -> Result<Found, SourceError> {
     if let Some((directory, _)) = question.path.rsplit_once('/') {
         match directories.way(directory)? {
-            Way::Open => {}
-            Way::Link(link) => return Ok(Found::BehindLink(link.to_owned())),
-            Way::Missing => return Ok(Found::Nothing),
+            DirectoryPath::Open => {}
+            DirectoryPath::Link(link) => return Ok(Found::BehindLink(link.to_owned())),
+            DirectoryPath::Missing => return Ok(Found::Nothing),
         }
     }
     let path = || below(directories.root, question.path);
@@ -313,7 +313,7 @@ mod tests {
                 modified: (i32::try_from(found.mtime()).unwrap(), 0),
                 racy: !is_remembered,
             };
-            Question { path: name, remembered: Some(remembered), known, text_limit: Some(100) }
+            PathQuery { path: name, remembered: Some(remembered), known, text_limit: Some(100) }
         };
         let questions = [
             question("a", "same", same, true),

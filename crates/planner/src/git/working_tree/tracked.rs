@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use git2::{Index, IndexEntry, IndexEntryExtendedFlag, Oid};
 
+use crate::Problem;
 use crate::tree::{Mode, OnDisk};
-use crate::{Problem, parallel};
 
 use crate::git::conversion::attributes::ATTRIBUTES;
 use crate::git::error::SourceError;

@@ -14,36 +14,36 @@ use plan::spec::{CONFIG, Contents, FORMAT_VERSION, Spec, SpecFile};
 use plan::{Build, BuildId, ComparedWith, Context, Kind, Plan, Reason, Revision};
 
 use crate::configuration;
-use crate::decide::rebuild_set::{Affected, CompatBuild, product_id};
+use crate::decide::rebuild_set::{CompatBuild, RebuildSet, product_id};
 use crate::diagnostics::finding::Findings;
 use crate::output::assemble::{self, Naming};
 use crate::parse::config::Config;
 use crate::request::Request;
 use crate::tree::layers::{DESCRIPTOR, DOCKERFILE, Reader};
-use crate::tree::model::{Survey, layers_in};
+use crate::tree::model::{TreeModel, layers_in};
 use crate::tree::{BlobId, LayerFiles, Mode, SourceFile, Tree, TreeFile};
 
 pub use verify::{Recorded, verify};
 
 /// A spec, and where the contents are that it lacks.
 #[derive(Debug, Clone)]
-pub struct Outline<'a> {
+pub struct SpecDraft<'a> {
     /// The spec. Files of the context have no contents yet.
     pub spec: Spec,
     /// Those files, by their path in the spec.
-    pub context: BTreeMap<String, Lacking<'a>>,
+    pub context: BTreeMap<String, MissingFile<'a>>,
 }
 
 /// A file whose contents a spec lacks.
 #[derive(Debug, Clone, Copy)]
-pub struct Lacking<'a> {
+pub struct MissingFile<'a> {
     /// Its layer's directory on this machine, absolute; meaningless for a commit's.
     directory: &'a Path,
     /// The file.
     pub file: &'a TreeFile,
 }
 
-impl Lacking<'_> {
+impl MissingFile<'_> {
     /// Where it is on this machine.
     #[must_use]
     pub fn source(&self) -> PathBuf {
@@ -53,27 +53,27 @@ impl Lacking<'_> {
 
 /// What a source tree gives for builds, one after the other.
 #[derive(Debug)]
-pub struct Outlines<'a> {
+pub struct SpecDrafts<'a> {
     tree: &'a Tree,
-    survey: Survey,
+    survey: TreeModel,
     repo: String,
     platform: String,
 }
 
-impl<'a> Outlines<'a> {
+impl<'a> SpecDrafts<'a> {
     /// Understands a tree once. `request` as it was planned with.
     #[must_use]
     pub fn new(tree: &'a Tree, request: &Request) -> Self {
         let mut findings = Findings::lenient();
         let (config, repo) = configuration(tree, request, &mut findings);
         let side = Reader::new(&config, &request.allow_frontend).side(tree, &mut findings);
-        let survey = Survey::new(side, &config, &repo, &mut findings);
+        let survey = TreeModel::new(side, &config, &repo, &mut findings);
         Self { tree, survey, repo, platform: config.platform }
     }
 
     /// The spec of a build of this tree's plan.
     #[must_use]
-    pub fn of(&self, plan: &Plan, build: &Build) -> Outline<'_> {
+    pub fn of(&self, plan: &Plan, build: &Build) -> SpecDraft<'_> {
         let tag = build.build_tag().rsplit_once(':').and_then(|(_, tag)| plan::BuildTag::parse(tag));
         let mut outline = self.outline(build.kind, &build.id, plan.revision.clone());
         outline.spec.rebuild = tag.and_then(|tag| tag.rebuild);
@@ -86,7 +86,7 @@ impl<'a> Outlines<'a> {
     /// The spec of what is published under a name, `sci/nist:1.0` or `rel/nist-basic:2.0`, without what [`replan`] tells:
     /// inputs, Dockerfile and arguments. `None` when the tree has nothing of that name.
     #[must_use]
-    pub fn named(&self, name: &str, revision: Revision) -> Option<Outline<'_>> {
+    pub fn named(&self, name: &str, revision: Revision) -> Option<SpecDraft<'_>> {
         let (kind, id) = if name.starts_with("rel/") {
             let mut products = self.survey.products().map(|(product, ..)| product_id(product));
             (Kind::Compat, products.find(|id| id.0 == name)?)
@@ -101,8 +101,8 @@ impl<'a> Outlines<'a> {
         Some(self.outline(kind, &id, revision))
     }
 
-    fn outline(&self, kind: Kind, id: &BuildId, revision: Revision) -> Outline<'_> {
-        let mut outline = Outline {
+    fn outline(&self, kind: Kind, id: &BuildId, revision: Revision) -> SpecDraft<'_> {
+        let mut outline = SpecDraft {
             spec: Spec {
                 format_version: FORMAT_VERSION.to_owned(),
                 id: id.clone(),
@@ -156,7 +156,7 @@ impl<'a> Outlines<'a> {
     }
 }
 
-impl<'a> Outline<'a> {
+impl<'a> SpecDraft<'a> {
     /// Descriptor, Dockerfile and ignore file of a layer.
     fn layer(&mut self, files: &LayerFiles) {
         let texts = [Some(&files.descriptor), files.dockerfile.as_ref(), files.ignore_file.as_ref()];
@@ -185,7 +185,7 @@ impl<'a> Outline<'a> {
             let contents = match &file.mode {
                 Mode::Symlink(target) => Some(Contents::Text(target.clone())),
                 Mode::File | Mode::Executable => {
-                    self.context.insert(path.clone(), Lacking { directory: &layer.directory, file });
+                    self.context.insert(path.clone(), MissingFile { directory: &layer.directory, file });
                     None
                 }
             };
@@ -220,9 +220,9 @@ pub fn replan(
     let (config, repo) = configuration(&tree, &request, &mut findings);
     let config = Config { platform: spec.platform.clone(), ..config };
     let side = Reader::new(&config, &request.allow_frontend).side(&tree, &mut findings);
-    let survey = Survey::new(side, &config, &repo, &mut findings);
+    let survey = TreeModel::new(side, &config, &repo, &mut findings);
     let mut affected =
-        Affected { science: vec![Vec::new(); survey.side.science.len()], ..Affected::default() };
+        RebuildSet { science: vec![Vec::new(); survey.side.science.len()], ..RebuildSet::default() };
     let reason = Reason::Forced { flag: "rebuild".to_owned() };
     match spec.kind {
         Kind::Science => {
@@ -357,7 +357,7 @@ hello
         let inputs = fixture::first(TREE);
         let request = Request { selection: Selection::All, ..Request::default() };
         let planned = crate::plan(&inputs, &request).unwrap();
-        let outlines = Outlines::new(&inputs.now, &request);
+        let outlines = SpecDrafts::new(&inputs.now, &request);
         for build in &planned.plan.builds {
             let outline = outlines.of(&planned.plan, build);
             let read = Spec::from_json(outline.spec.to_json().as_bytes()).unwrap();
@@ -406,7 +406,7 @@ hello
         let request = Request { selection: Selection::All, ..Request::default() };
         let planned = crate::plan(&inputs, &request).unwrap();
         let build = planned.plan.builds.iter().find(|build| build.id.0 == "science/nist").unwrap();
-        let spec = Outlines::new(&inputs.now, &request).of(&planned.plan, build).spec;
+        let spec = SpecDrafts::new(&inputs.now, &request).of(&planned.plan, build).spec;
         let mut other = spec.clone();
         other.files.get_mut("science/nist/run.sh").unwrap().id = "0".repeat(40);
         let (plan, _) = replan(&other, Path::new("/x"), &request).unwrap();

@@ -87,7 +87,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::output::build_spec::Outlines;
+    use crate::output::build_spec::SpecDrafts;
     use crate::{Selection, fixture};
 
     const TREE: &str = r#"
@@ -118,7 +118,7 @@ hello
         let inputs = fixture::first(TREE);
         let request = Request { selection: Selection::All, ..Request::default() };
         let planned = crate::plan(&inputs, &request).unwrap();
-        let outlines = Outlines::new(&inputs.now, &request);
+        let outlines = SpecDrafts::new(&inputs.now, &request);
         let texts = BTreeMap::from([("science/sky/data", "1\n"), ("compat/jupyter/start.sh", "hello\n")]);
         let spec = |build: &Build| {
             let mut spec = outlines.of(&planned.plan, build).spec;

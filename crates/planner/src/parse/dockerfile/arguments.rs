@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use crate::parse::dockerfile::expansion::{self, Bad, Expanded, Quotes, Value};
+use crate::parse::dockerfile::expansion::{self, Expanded, ExpansionError, Quotes, Value};
 use crate::parse::dockerfile::words;
 
 /// The variables that FROM lines see.
@@ -50,7 +50,7 @@ impl<'a> Global<'a> {
     }
 
     /// Takes the arguments of an `ARG` in.
-    pub(super) fn declare(&mut self, arguments: &str, escape: char) -> Result<(), Bad> {
+    pub(super) fn declare(&mut self, arguments: &str, escape: char) -> Result<(), ExpansionError> {
         for word in words::split(arguments, escape) {
             let (name, default) = match word.split_once('=') {
                 Some((name, default)) => (name, Some(default)),
@@ -72,7 +72,7 @@ impl<'a> Global<'a> {
     }
 
     /// Takes quotes away and puts the values of variables in.
-    pub(super) fn expand(&self, text: &str, escape: char) -> Result<Expanded, Bad> {
+    pub(super) fn expand(&self, text: &str, escape: char) -> Result<Expanded, ExpansionError> {
         expansion::expand(text, escape, Quotes::Group, &self.left, &|name| self.value(name))
     }
 

@@ -35,12 +35,12 @@ pub(super) struct Expanded {
     /// Whether every value is certain.
     pub(super) sure: bool,
     /// The first variable without a value, for which nothing was put in.
-    pub(super) lack: Option<Lack>,
+    pub(super) lack: Option<UndefinedVariable>,
 }
 
 /// A variable without a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Lack {
+pub(super) struct UndefinedVariable {
     /// Its name.
     pub(super) name: String,
     /// The variable that goes into it and has no value, if that is why.
@@ -49,7 +49,7 @@ pub(super) struct Lack {
 
 /// Why variables cannot be put into a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Bad {
+pub(super) enum ExpansionError {
     /// `${name:?}` asks for a value that the variable does not have.
     Required(String),
     /// No builder can read it.
@@ -72,7 +72,7 @@ pub(super) fn expand<'v>(
     quotes: Quotes,
     left: &Cell<usize>,
     lookup: &dyn Fn(&str) -> Value<'v>,
-) -> Result<Expanded, Bad> {
+) -> Result<Expanded, ExpansionError> {
     if !text.bytes().any(|byte| matches!(byte, b'$' | b'\'' | b'"') || char::from(byte) == escape) {
         return Ok(Expanded { text: text.to_owned(), sure: true, lack: None });
     }
@@ -98,14 +98,19 @@ struct Expansion<'a, 'l, 'v> {
     left: &'l Cell<usize>,
     lookup: &'l dyn Fn(&str) -> Value<'v>,
     sure: bool,
-    lack: Option<Lack>,
+    lack: Option<UndefinedVariable>,
 }
 
 impl<'v> Expansion<'_, '_, 'v> {
     /// Up to `stop`, which is consumed, or to the end.
-    fn until(&mut self, stop: Option<char>, escapes: Escapes, depth: usize) -> Result<String, Bad> {
+    fn until(
+        &mut self,
+        stop: Option<char>,
+        escapes: Escapes,
+        depth: usize,
+    ) -> Result<String, ExpansionError> {
         if depth > MAX_DEPTH {
-            return Err(Bad::Syntax("variables are nested too deep".to_owned()));
+            return Err(ExpansionError::Syntax("variables are nested too deep".to_owned()));
         }
         let mut value = String::new();
         while let Some(c) = self.chars.next() {
@@ -124,23 +129,23 @@ impl<'v> Expansion<'_, '_, 'v> {
             }
         }
         match stop {
-            Some('/') => Err(Bad::Syntax("a '/' is missing in '${…/…'".to_owned())),
-            Some(_) => Err(Bad::Syntax("'${' is not closed by '}'".to_owned())),
+            Some('/') => Err(ExpansionError::Syntax("a '/' is missing in '${…/…'".to_owned())),
+            Some(_) => Err(ExpansionError::Syntax("'${' is not closed by '}'".to_owned())),
             None => Ok(value),
         }
     }
 
-    fn single(&mut self, value: &mut String) -> Result<(), Bad> {
+    fn single(&mut self, value: &mut String) -> Result<(), ExpansionError> {
         for c in self.chars.by_ref() {
             if c == '\'' {
                 return Ok(());
             }
             value.push(c);
         }
-        Err(Bad::Syntax("a quote (') is not closed".to_owned()))
+        Err(ExpansionError::Syntax("a quote (') is not closed".to_owned()))
     }
 
-    fn double(&mut self, value: &mut String, escapes: Escapes, depth: usize) -> Result<(), Bad> {
+    fn double(&mut self, value: &mut String, escapes: Escapes, depth: usize) -> Result<(), ExpansionError> {
         while let Some(c) = self.chars.next() {
             match c {
                 '"' => return Ok(()),
@@ -158,17 +163,17 @@ impl<'v> Expansion<'_, '_, 'v> {
                 _ => value.push(c),
             }
         }
-        Err(Bad::Syntax("a quote (\") is not closed".to_owned()))
+        Err(ExpansionError::Syntax("a quote (\") is not closed".to_owned()))
     }
 
     /// What follows a `$`.
-    fn variable(&mut self, depth: usize) -> Result<String, Bad> {
+    fn variable(&mut self, depth: usize) -> Result<String, ExpansionError> {
         if self.chars.next_if_eq(&'{').is_none() {
             let name = self.name();
             return if name.is_empty() { Ok("$".to_owned()) } else { self.plain(&name) };
         }
         if self.chars.next_if_eq(&'}').is_some() {
-            return Err(Bad::Syntax("'${}' names no variable".to_owned()));
+            return Err(ExpansionError::Syntax("'${}' names no variable".to_owned()));
         }
         let name = self.name();
         let colon = self.chars.next_if_eq(&':').is_some();
@@ -177,10 +182,10 @@ impl<'v> Expansion<'_, '_, 'v> {
             Some(operator @ ('-' | '+' | '?')) => operator,
             Some(operator @ ('#' | '%')) if !colon => return self.trimmed(&name, operator, depth),
             Some('/') if !colon => return self.replaced(&name, depth),
-            None => return Err(Bad::Syntax("'${' is not closed by '}'".to_owned())),
+            None => return Err(ExpansionError::Syntax("'${' is not closed by '}'".to_owned())),
             Some(other) => {
                 let colon = if colon { ":" } else { "" };
-                return Err(Bad::Syntax(format!("no builder reads '${{{name}{colon}{other}'")));
+                return Err(ExpansionError::Syntax(format!("no builder reads '${{{name}{colon}{other}'")));
             }
         };
         // What the word lacks counts only where the word is taken.
@@ -201,13 +206,13 @@ impl<'v> Expansion<'_, '_, 'v> {
                 self.note(&name, found.from);
                 Ok(value.to_owned())
             }
-            (_, None) if found.sure => Err(Bad::Required(name)),
+            (_, None) if found.sure => Err(ExpansionError::Required(name)),
             (_, None) => Ok(String::new()),
         }
     }
 
     /// `${name#pattern}` and the like.
-    fn trimmed(&mut self, name: &str, operator: char, depth: usize) -> Result<String, Bad> {
+    fn trimmed(&mut self, name: &str, operator: char, depth: usize) -> Result<String, ExpansionError> {
         let pattern = self.until(Some('}'), Escapes::Kept, depth + 1)?;
         let value = self.plain(name)?;
         let (longest, pattern) = match pattern.strip_prefix(operator) {
@@ -215,16 +220,16 @@ impl<'v> Expansion<'_, '_, 'v> {
             None => (false, pattern.as_str()),
         };
         let side = if operator == '#' { patterns::Side::Front } else { patterns::Side::Back };
-        patterns::trim(&value, pattern, side, longest, self.left).map_err(Bad::Syntax)
+        patterns::trim(&value, pattern, side, longest, self.left).map_err(ExpansionError::Syntax)
     }
 
     /// `${name/pattern/text}` and `${name//pattern/text}`.
-    fn replaced(&mut self, name: &str, depth: usize) -> Result<String, Bad> {
+    fn replaced(&mut self, name: &str, depth: usize) -> Result<String, ExpansionError> {
         let every = self.chars.next_if_eq(&'/').is_some();
         let pattern = self.until(Some('/'), Escapes::Kept, depth + 1)?;
         let replacement = self.until(Some('}'), Escapes::Kept, depth + 1)?;
         let value = self.plain(name)?;
-        patterns::replace(&value, &pattern, &replacement, every, self.left).map_err(Bad::Syntax)
+        patterns::replace(&value, &pattern, &replacement, every, self.left).map_err(ExpansionError::Syntax)
     }
 
     /// The name of a variable: a word, a number, or one of the shell's special parameters; empty when there is none.
@@ -244,28 +249,28 @@ impl<'v> Expansion<'_, '_, 'v> {
     }
 
     /// A variable's value, and nothing where it has none.
-    fn plain(&mut self, name: &str) -> Result<String, Bad> {
+    fn plain(&mut self, name: &str) -> Result<String, ExpansionError> {
         let found = self.look_up(name)?;
         self.sure &= found.sure;
         if let Some(text) = found.text {
             self.note(name, found.from);
             return Ok(text.to_owned());
         }
-        self.lack.get_or_insert_with(|| Lack { name: name.to_owned(), from: None });
+        self.lack.get_or_insert_with(|| UndefinedVariable { name: name.to_owned(), from: None });
         Ok(String::new())
     }
 
     fn note(&mut self, name: &str, from: Option<&str>) {
         if let (Some(from), None) = (from, &self.lack) {
-            self.lack = Some(Lack { name: name.to_owned(), from: Some(from.to_owned()) });
+            self.lack = Some(UndefinedVariable { name: name.to_owned(), from: Some(from.to_owned()) });
         }
     }
 
-    fn look_up(&self, name: &str) -> Result<Value<'v>, Bad> {
+    fn look_up(&self, name: &str) -> Result<Value<'v>, ExpansionError> {
         let found = (self.lookup)(name);
         let length = found.text.map_or(0, str::len) + found.from.map_or(0, str::len);
         let Some(left) = self.left.get().checked_sub(length) else {
-            return Err(Bad::Syntax("the values of variables come to more than 4 MiB".to_owned()));
+            return Err(ExpansionError::Syntax("the values of variables come to more than 4 MiB".to_owned()));
         };
         self.left.set(left);
         Ok(found)

@@ -73,7 +73,7 @@ pub struct Instruction {
 
 /// What one instruction takes from the context.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct ContextUse {
     /// `COPY`, `ADD` or `RUN --mount`.
     pub keyword: &'static str,
     /// Those whose names are certain.
@@ -108,7 +108,7 @@ pub struct Trigger {
 
 /// What is wrong with a Dockerfile, and does not keep it from being understood.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Noticed {
+pub struct DockerfileNotes {
     /// What every builder refuses.
     pub defects: Vec<Problem>,
     /// What is worth a look.
@@ -127,15 +127,15 @@ pub struct Dockerfile {
     /// Keys of the labels that it sets in its last stage, and where they stand.
     pub labels: Vec<(String, Span)>,
     /// What it takes from the context.
-    pub taken: Vec<Taken>,
+    pub taken: Vec<ContextUse>,
     /// The names of its stages, in lower case.
     pub stages: BTreeSet<String>,
     /// What runs where something is built on it.
     pub triggers: Vec<Trigger>,
     /// What these take from the context that they run in.
-    pub triggered: Vec<Taken>,
+    pub triggered: Vec<ContextUse>,
     /// What else is wrong with it.
-    pub noticed: Noticed,
+    pub noticed: DockerfileNotes,
 }
 
 /// The Dockerfile of a compat layer: instructions that go behind a FROM.
@@ -155,9 +155,9 @@ pub struct Fragment {
     /// Keys of the labels that it sets, and where they stand.
     pub labels: Vec<(String, Span)>,
     /// What it takes from the context.
-    pub taken: Vec<Taken>,
+    pub taken: Vec<ContextUse>,
     /// What else is wrong with it.
-    pub noticed: Noticed,
+    pub noticed: DockerfileNotes,
 }
 
 /// Reads the Dockerfile of a science layer.
@@ -198,7 +198,7 @@ pub fn parse(
         stages: named.stages,
         triggers: named.triggers,
         triggered: named.triggered,
-        noticed: Noticed { defects: rules.defects, warnings: rules.warnings },
+        noticed: DockerfileNotes { defects: rules.defects, warnings: rules.warnings },
     })
 }
 
@@ -235,7 +235,7 @@ pub fn fragment(file: &SourceFile, args: &BTreeMap<String, String>) -> Result<Fr
         secrets: secrets::mounted(&lines),
         labels: labels(&lines),
         taken: rules.taken,
-        noticed: Noticed { defects: rules.defects, warnings: rules.warnings },
+        noticed: DockerfileNotes { defects: rules.defects, warnings: rules.warnings },
     })
 }
 

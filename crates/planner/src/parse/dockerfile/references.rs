@@ -9,12 +9,14 @@ use crate::tree::SourceFile;
 use crate::views::suggest;
 
 use crate::parse::dockerfile::arguments::Global;
-use crate::parse::dockerfile::expansion::{Bad, Lack};
+use crate::parse::dockerfile::expansion::{ExpansionError, UndefinedVariable};
 use crate::parse::dockerfile::head::{Flag, Head, Part};
 use crate::parse::dockerfile::lines::{Line, Lines};
 use crate::parse::dockerfile::rules::Rules;
-use crate::parse::dockerfile::scope::On;
-use crate::parse::dockerfile::{ImageReference, Platform, SUBSTITUTIONS, Taken, Trigger, frontend, words};
+use crate::parse::dockerfile::scope::StageBase;
+use crate::parse::dockerfile::{
+    ContextUse, ImageReference, Platform, SUBSTITUTIONS, Trigger, frontend, words,
+};
 
 /// Of one file: what is no Dockerfile at all need not be told line by line.
 const MAX_PROBLEMS: usize = 50;
@@ -68,7 +70,7 @@ pub(super) struct Named {
     /// Those of the last stage, which run where something is built on it.
     pub(super) triggers: Vec<Trigger>,
     /// What these take from a context.
-    pub(super) triggered: Vec<Taken>,
+    pub(super) triggered: Vec<ContextUse>,
 }
 
 /// The references of a whole Dockerfile. Each instruction is held against the rules as well, in the stage that it
@@ -92,7 +94,7 @@ pub(super) fn of_dockerfile(
                 bottoms.push(bottom);
                 rules.begin(line, on, &global);
                 found.triggers.push(Vec::new());
-                if let On::Stage(stage) = on {
+                if let StageBase::Stage(stage) = on {
                     for trigger in found.triggers.get(stage).cloned().unwrap_or_default() {
                         let line = &lines.lines[trigger];
                         let Some(trigger) = &line.trigger else { continue };
@@ -271,7 +273,7 @@ impl<'a> Found<'a> {
         escape: char,
         global: &Global<'_>,
         bottoms: &[Option<usize>],
-    ) -> (Option<usize>, On) {
+    ) -> (Option<usize>, StageBase) {
         let words = from_words(line);
         let ((word, at), stage) = match words.as_slice() {
             [image] => (*image, None),
@@ -280,7 +282,7 @@ impl<'a> Found<'a> {
                 let help = "write `FROM image` or `FROM image AS name`";
                 self.problem(line, 0, "from", "FROM takes one image, and AS with one name".to_owned(), help);
                 self.count += 1;
-                return (None, On::Image);
+                return (None, StageBase::Image);
             }
         };
         let place = at..at + word.len();
@@ -288,7 +290,7 @@ impl<'a> Found<'a> {
         let stands = match global.expand(word, escape) {
             Err(bad) => {
                 self.bad(line, at, "FROM", &bad, global);
-                (None, On::Image)
+                (None, StageBase::Image)
             }
             Ok(expanded) => {
                 let lower = expanded.text.to_lowercase();
@@ -300,10 +302,11 @@ impl<'a> Found<'a> {
                             let help = format!("write it in lower case: {lower}");
                             self.problem(line, at, "stage", message, help);
                         }
-                        (bottoms.get(stage).copied().flatten(), On::Stage(stage))
+                        (bottoms.get(stage).copied().flatten(), StageBase::Stage(stage))
                     }
                     None => {
-                        let on = if expanded.text == "scratch" { On::Nothing } else { On::Image };
+                        let on =
+                            if expanded.text == "scratch" { StageBase::Nothing } else { StageBase::Image };
                         (self.base(line, place, expanded.text, expanded.lack.as_ref(), global), on)
                     }
                 }
@@ -331,7 +334,7 @@ impl<'a> Found<'a> {
         line: &Line,
         place: std::ops::Range<usize>,
         text: String,
-        lack: Option<&Lack>,
+        lack: Option<&UndefinedVariable>,
         global: &Global<'_>,
     ) -> Option<usize> {
         let Some(lack) = lack else { return self.image(line, place, Role::Stage, text) };
@@ -469,10 +472,10 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn bad(&mut self, line: &Line, at: usize, what: &str, bad: &Bad, global: &Global<'_>) {
+    fn bad(&mut self, line: &Line, at: usize, what: &str, bad: &ExpansionError, global: &Global<'_>) {
         let (message, help) = match bad {
-            Bad::Required(name) => (format!("{what}: {name} has no value"), global.help(name)),
-            Bad::Syntax(why) => (format!("{what}: {why}"), SUBSTITUTIONS.to_owned()),
+            ExpansionError::Required(name) => (format!("{what}: {name} has no value"), global.help(name)),
+            ExpansionError::Syntax(why) => (format!("{what}: {why}"), SUBSTITUTIONS.to_owned()),
         };
         self.problem(line, at, "unknown-reference", message, help);
     }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::parse::dockerfile::arguments::Global;
-use crate::parse::dockerfile::expansion::{self, Bad, Expanded, Quotes, Value};
+use crate::parse::dockerfile::expansion::{self, Expanded, ExpansionError, Quotes, Value};
 
 /// What the values of one file may come to where they are put in, in bytes.
 const MOST: usize = 4 << 20;
@@ -50,7 +50,7 @@ pub(super) struct Scopes {
 
 /// What a stage stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum On {
+pub(super) enum StageBase {
     Nothing,
     Stage(usize),
     Image,
@@ -62,11 +62,11 @@ impl Scopes {
     }
 
     /// A stage begins.
-    pub(super) fn begin(&mut self, on: On) {
+    pub(super) fn begin(&mut self, on: StageBase) {
         let next = match on {
-            On::Nothing => Scope { closed: true, ..Scope::default() },
-            On::Image => Scope::default(),
-            On::Stage(stage) => self.hand_on(stage),
+            StageBase::Nothing => Scope { closed: true, ..Scope::default() },
+            StageBase::Image => Scope::default(),
+            StageBase::Stage(stage) => self.hand_on(stage),
         };
         let before = std::mem::replace(&mut self.now, next);
         if std::mem::replace(&mut self.begun, true) {
@@ -95,7 +95,12 @@ impl Scopes {
     }
 
     /// Puts the values of variables into a text.
-    pub(super) fn expand(&self, text: &str, escape: char, quotes: Quotes) -> Result<Expanded, Bad> {
+    pub(super) fn expand(
+        &self,
+        text: &str,
+        escape: char,
+        quotes: Quotes,
+    ) -> Result<Expanded, ExpansionError> {
         expansion::expand(text, escape, quotes, &self.left, &|name| self.now.value(name))
     }
 

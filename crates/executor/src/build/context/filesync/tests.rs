@@ -16,7 +16,7 @@ fn source(entries: Vec<Entry>) -> Arc<Source> {
 }
 
 /// Packets of one conversation: all names, then the contents of those that `ask` picks, until the end or an error.
-async fn fetch(source: &Arc<Source>, wanted: Wanted, ask: impl Fn(&Stat) -> bool) -> Fetched {
+async fn fetch(source: &Arc<Source>, wanted: Requested, ask: impl Fn(&Stat) -> bool) -> Fetched {
     let (requests, heard) = mpsc::unbounded_channel();
     let heard = stream::unfold(heard, |mut heard| async { heard.recv().await.map(|next| (Ok(next), heard)) });
     let mut packets = Packets::new(Arc::clone(source).serve(wanted, Box::pin(heard)));
@@ -115,7 +115,7 @@ async fn all_that_is_asked_for_comes_whole_and_in_an_engines_order() {
         file(root.path(), "a.d/e", &large[..CHUNK], false),
         link(root.path(), "a/to", "../a-b"),
     ]);
-    let fetched = fetch(&source, Wanted::All, |_| true).await;
+    let fetched = fetch(&source, Requested::All, |_| true).await;
     assert!(fetched.is_over, "{:?}", fetched.error);
     // A directory goes before all that only begins with its name.
     let expect = ["a", "a/b", "a/b/c", "a/b-c", "a/to", "a-b", "a.d", "a.d/e"];
@@ -149,7 +149,7 @@ async fn small_files_travel_together_and_one_that_changed_ends_them() {
             })
             .collect();
         asks.push(Ok(crate::build::context::filesync::packet(PacketType::PacketFin)));
-        let mut given = source(entries.clone()).serve(Wanted::All, stream::iter(asks));
+        let mut given = source(entries.clone()).serve(Requested::All, stream::iter(asks));
         let (mut pieces, mut error) = (0, None);
         while let Some(piece) = given.recv().await {
             match piece {
@@ -175,7 +175,7 @@ async fn contents_travel_while_names_are_told() {
         (0..FILES).map(|number| file(root.path(), &format!("{number:04}"), b"contents", false)).collect();
     let (requests, heard) = mpsc::unbounded_channel();
     let heard = stream::unfold(heard, |mut heard| async { heard.recv().await.map(|next| (Ok(next), heard)) });
-    let mut packets = Packets::new(source(entries).serve(Wanted::All, Box::pin(heard)));
+    let mut packets = Packets::new(source(entries).serve(Requested::All, Box::pin(heard)));
     let (mut names, mut ends, mut ends_between) = (0, 0, None);
     while let Some(packet) = packets.recv().await {
         let packet = packet.unwrap();
@@ -211,7 +211,7 @@ async fn what_an_engine_has_already_is_neither_sent_nor_read() {
     let source = source(entries);
     // It kept the planned one.
     std::fs::write(root.path().join("a"), "x").unwrap();
-    let fetched = fetch(&source, Wanted::All, |stat| stat.path == "b").await;
+    let fetched = fetch(&source, Requested::All, |stat| stat.path == "b").await;
     assert!(fetched.is_over && source.failure().is_none());
     assert_eq!((fetched.contents("a"), fetched.contents("b")), (None, Some(&b"22"[..])));
     assert_eq!(source.sent.load(Ordering::Relaxed), 2);
@@ -223,7 +223,7 @@ async fn a_file_that_changed_never_has_an_end() {
         let root = tempfile::tempdir().unwrap();
         let source = source(vec![file(root.path(), "a", b"plans", false)]);
         std::fs::write(root.path().join("a"), contents).unwrap();
-        let fetched = fetch(&source, Wanted::All, |_| true).await;
+        let fetched = fetch(&source, Requested::All, |_| true).await;
         assert_eq!(fetched.error.as_deref(), Some("a changed after the plan was made"));
         assert!(!fetched.is_over);
         // All of it never came, though the engine may have a part.
@@ -240,7 +240,7 @@ async fn no_link_leads_out_of_a_layer() {
     let source = source(vec![file(root.path(), "dir/secret", b"1", false)]);
     std::fs::remove_dir_all(root.path().join("dir")).unwrap();
     std::os::unix::fs::symlink(outside.path(), root.path().join("dir")).unwrap();
-    let fetched = fetch(&source, Wanted::All, |_| true).await;
+    let fetched = fetch(&source, Requested::All, |_| true).await;
     assert_eq!(fetched.error.as_deref(), Some("dir/secret changed after the plan was made"));
 }
 
@@ -252,7 +252,7 @@ async fn what_no_name_stands_for_and_what_was_given_is_not_given() {
         let asks = ids.iter().map(|id| {
             Ok(Packet { id: *id, ..crate::build::context::filesync::packet(PacketType::PacketReq) })
         });
-        let mut pieces = source.serve(Wanted::All, stream::iter(asks.collect::<Vec<_>>()));
+        let mut pieces = source.serve(Requested::All, stream::iter(asks.collect::<Vec<_>>()));
         let mut last = None;
         while let Some(piece) = pieces.recv().await {
             last = Some(piece);
@@ -263,19 +263,20 @@ async fn what_no_name_stands_for_and_what_was_given_is_not_given() {
 
 #[test]
 fn an_engine_tells_what_it_will_look_at() {
-    let paths = |paths: &[&str]| Some(Wanted::Paths(paths.iter().map(|path| (*path).to_owned()).collect()));
+    let paths =
+        |paths: &[&str]| Some(Requested::Paths(paths.iter().map(|path| (*path).to_owned()).collect()));
     for (directory, told, expect) in [
-        ("dockerfile", &["Dockerfile", "Dockerfile.dockerignore"][..], Some(Wanted::Dockerfile)),
-        ("context", &[], Some(Wanted::All)),
+        ("dockerfile", &["Dockerfile", "Dockerfile.dockerignore"][..], Some(Requested::Dockerfile)),
+        ("context", &[], Some(Requested::All)),
         ("context", &["/src/a", "b"], paths(&["src/a", "b"])),
-        ("context", &["."], Some(Wanted::All)),
-        ("context", &["/"], Some(Wanted::All)),
-        ("context", &["a", "*.txt"], Some(Wanted::All)),
+        ("context", &["."], Some(Requested::All)),
+        ("context", &["/"], Some(Requested::All)),
+        ("context", &["a", "*.txt"], Some(Requested::All)),
         ("context", &[".dockerignore"], paths(&[])),
         ("/etc", &["passwd"], None),
     ] {
         let told: Vec<String> = told.iter().map(|path| (*path).to_owned()).collect();
-        assert_eq!(Wanted::new(directory, &told), expect, "{directory} {told:?}");
+        assert_eq!(Requested::new(directory, &told), expect, "{directory} {told:?}");
     }
 }
 
@@ -285,7 +286,7 @@ async fn an_engine_is_told_of_what_it_will_look_at() {
     let files = || ["a/b", "a/c", "ab", "z/y/x"].map(|path| file(root.path(), path, b"1", false)).to_vec();
     let told = async |entries, paths: &[&str]| {
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
-        let fetched = fetch(&source(entries), Wanted::Paths(paths), |_| true).await;
+        let fetched = fetch(&source(entries), Requested::Paths(paths), |_| true).await;
         fetched.paths().join(" ")
     };
     assert_eq!(told(files(), &["a"]).await, "a a/b a/c");
@@ -296,7 +297,7 @@ async fn an_engine_is_told_of_what_it_will_look_at() {
     // A path can lead through a link.
     let linked = [files(), vec![link(root.path(), "l", "z")]].concat();
     assert_eq!(told(linked, &["l/y"]).await, "a a/b a/c ab l z z/y z/y/x");
-    let fetched = fetch(&source(files()), Wanted::Dockerfile, |_| true).await;
+    let fetched = fetch(&source(files()), Requested::Dockerfile, |_| true).await;
     assert_eq!(fetched.paths(), ["Dockerfile"]);
     assert_eq!(fetched.contents("Dockerfile"), Some(&b"FROM scratch\n"[..]));
 }

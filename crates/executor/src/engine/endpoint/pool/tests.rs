@@ -8,12 +8,12 @@ use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::engine::endpoint::test_engine::{Do, Words};
+use crate::engine::endpoint::test_engine::{Action, TestEngine};
 use crate::engine::endpoint::{Endpoint, Tls, client, way};
 
 const LONG: Duration = Duration::from_secs(3600);
 
-fn engine_at(host: &str, keep: Keep) -> Docker {
+fn engine_at(host: &str, keep: PoolConfig) -> Docker {
     let endpoint = Endpoint { host: host.to_owned(), ..Endpoint::default() };
     client(&way(&endpoint).expect("a good address"), LONG, keep)
 }
@@ -26,7 +26,7 @@ async fn tag(docker: &Docker) -> Result<(), Error> {
 
 #[tokio::test]
 async fn one_connection_serves_one_request_after_another() {
-    let words = Words::start(|_, _| Do::Answer).await;
+    let words = TestEngine::start(|_, _| Action::Answer).await;
     let docker = engine_at(&words.host, KEEP);
     for _ in 0..10 {
         assert_eq!(docker.ping().await.expect("an answer"), "OK");
@@ -42,7 +42,7 @@ async fn one_connection_serves_one_request_after_another() {
 #[tokio::test]
 async fn a_socket_may_have_any_name() {
     let directory = tempfile::tempdir().expect("temporary directory");
-    let words = Words::at(&directory.path().join("a%20b:ü?x=1&y#[z] .sock"));
+    let words = TestEngine::at(&directory.path().join("a%20b:ü?x=1&y#[z] .sock"));
     let docker = engine_at(&words.host, KEEP);
     for _ in 0..3 {
         assert_eq!(docker.ping().await.expect("an answer"), "OK");
@@ -64,14 +64,15 @@ async fn an_engine_that_is_not_there_is_told_in_the_systems_words() {
 
 #[tokio::test]
 async fn a_dropped_answer_closes_its_connection() {
-    for what in [Do::Begin, Do::Nothing] {
-        let words = Words::start(move |connection, _| if connection == 1 { what } else { Do::Answer }).await;
+    for what in [Action::Begin, Action::Nothing] {
+        let words =
+            TestEngine::start(move |connection, _| if connection == 1 { what } else { Action::Answer }).await;
         let docker = engine_at(&words.host, KEEP);
         let options = BuildImageOptionsBuilder::default().t("x").build();
         let body = bollard::body_full(Bytes::from_static(b"a context"));
         let mut answers = Box::pin(docker.build_image(options, None, Some(body)));
         match what {
-            Do::Begin => {
+            Action::Begin => {
                 let first = answers.next().await.expect("a line").expect("a good one");
                 assert_eq!(first.stream.as_deref(), Some("first"));
             }
@@ -90,7 +91,7 @@ async fn a_dropped_answer_closes_its_connection() {
 
 #[tokio::test]
 async fn a_context_that_is_still_sent_ends_with_its_build() {
-    let words = Words::start(|_, _| Do::Begin).await;
+    let words = TestEngine::start(|_, _| Action::Begin).await;
     let docker = engine_at(&words.host, KEEP);
     let options = BuildImageOptionsBuilder::default().t("x").build();
     // More of it never comes.
@@ -104,7 +105,9 @@ async fn a_context_that_is_still_sent_ends_with_its_build() {
 
 #[tokio::test]
 async fn a_connection_that_left_http_is_nobody_elses() {
-    let words = Words::start(|connection, _| if connection == 1 { Do::Switch } else { Do::Answer }).await;
+    let words =
+        TestEngine::start(|connection, _| if connection == 1 { Action::Switch } else { Action::Answer })
+            .await;
     let docker = engine_at(&words.host, KEEP);
     let options = AttachContainerOptionsBuilder::default().stream(true).stdin(true).stdout(true).build();
     let mut attached = docker.attach_container("x", Some(options)).await.expect("it is taken over");
@@ -122,7 +125,7 @@ async fn a_connection_that_left_http_is_nobody_elses() {
 
 #[tokio::test]
 async fn a_connection_that_the_engine_closed_is_not_used_again() {
-    let words = Words::start(|_, _| Do::AnswerAndClose).await;
+    let words = TestEngine::start(|_, _| Action::AnswerAndClose).await;
     let docker = engine_at(&words.host, KEEP);
     for _ in 0..5 {
         tag(&docker).await.expect("an answer");
@@ -136,7 +139,8 @@ async fn a_connection_that_the_engine_closed_is_not_used_again() {
 #[tokio::test]
 async fn only_questions_are_asked_again_and_only_where_a_connection_may_have_been_old() {
     // The second request on a connection has no answer.
-    let words = Words::start(|_, request| if request == 1 { Do::Answer } else { Do::Close }).await;
+    let words =
+        TestEngine::start(|_, request| if request == 1 { Action::Answer } else { Action::Close }).await;
     let docker = engine_at(&words.host, KEEP);
     for _ in 0..3 {
         assert_eq!(docker.ping().await.expect("it is asked again"), "OK");
@@ -146,7 +150,7 @@ async fn only_questions_are_asked_again_and_only_where_a_connection_may_have_bee
     assert_eq!(error.to_string(), "connection closed before message completed");
     assert_eq!(words.seen.asked("POST"), 1);
 
-    let words = Words::start(|_, _| Do::Close).await;
+    let words = TestEngine::start(|_, _| Action::Close).await;
     let docker = engine_at(&words.host, KEEP);
     docker.ping().await.expect_err("a new connection tells of no old one");
     assert_eq!(words.seen.connections(), [1]);
@@ -154,8 +158,8 @@ async fn only_questions_are_asked_again_and_only_where_a_connection_may_have_bee
 
 #[tokio::test]
 async fn as_many_as_are_needed_and_few_stay() {
-    let words = Words::start(|_, _| Do::AnswerAt(20)).await;
-    let docker = engine_at(&words.host, Keep { most: 3, time: LONG });
+    let words = TestEngine::start(|_, _| Action::AnswerAt(20)).await;
+    let docker = engine_at(&words.host, PoolConfig { most: 3, time: LONG });
     let asked = (0..20).map(|_| docker.ping());
     for answer in futures_util::future::join_all(asked).await {
         assert_eq!(answer.expect("an answer"), "OK");
@@ -168,12 +172,12 @@ async fn as_many_as_are_needed_and_few_stay() {
 
 #[tokio::test]
 async fn connections_end_when_nobody_asks_for_long_and_with_their_client() {
-    let words = Words::start(|_, _| Do::Answer).await;
-    let docker = engine_at(&words.host, Keep { most: 8, time: Duration::from_millis(50) });
+    let words = TestEngine::start(|_, _| Action::Answer).await;
+    let docker = engine_at(&words.host, PoolConfig { most: 8, time: Duration::from_millis(50) });
     assert_eq!(docker.ping().await.expect("an answer"), "OK");
     words.seen.are_open(0).await;
 
-    let docker = engine_at(&words.host, Keep { most: 8, time: LONG });
+    let docker = engine_at(&words.host, PoolConfig { most: 8, time: LONG });
     let long = docker.clone().with_timeout(2 * LONG);
     assert_eq!(docker.ping().await.expect("an answer"), "OK");
     words.seen.are_open(1).await;
@@ -189,7 +193,7 @@ async fn certificates_are_read_once_and_hands_are_shaken_once() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let path = directory.path();
     testbed::registry::certificates(path);
-    let words = Words::certified(path).await;
+    let words = TestEngine::certified(path).await;
     let files = |cert: &str| {
         Some(Tls {
             ca: path.join("ca.pem"),

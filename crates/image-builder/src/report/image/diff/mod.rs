@@ -8,7 +8,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use executor::image_reader::{Compared, Image, Place, Traffic};
+use executor::image_reader::{Compared, FoundIn, Image, Traffic};
 use image_contents::{Move, Setting};
 use serde::Serialize;
 
@@ -145,11 +145,11 @@ impl Side {
     fn new(image: &Image, compared: &Compared) -> Self {
         let contents = &image.configuration.layers;
         let (read_from, digest, bytes): (_, _, Vec<Option<u64>>) = match &image.place {
-            Place::Engine { id } => {
+            FoundIn::Engine { id } => {
                 let bytes = contents.iter().map(|content| compared.unpacked.get(content).copied());
                 ("engine", id, bytes.collect())
             }
-            Place::Registry { digest, blobs } => {
+            FoundIn::Registry { digest, blobs } => {
                 ("registry", digest, blobs.iter().map(|blob| Some(blob.size)).collect())
             }
         };

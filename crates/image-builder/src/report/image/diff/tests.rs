@@ -16,7 +16,7 @@ fn packages(all: &[(Ecosystem, &str, &str, &str)]) -> Contents {
     contents
 }
 
-fn image(name: &str, place: Place, configuration: &serde_json::Value) -> Image {
+fn image(name: &str, place: FoundIn, configuration: &serde_json::Value) -> Image {
     let bytes = serde_json::to_vec(configuration).unwrap();
     Image { name: name.to_owned(), place, configuration: Configuration::from_json(&bytes).unwrap() }
 }
@@ -24,7 +24,7 @@ fn image(name: &str, place: Place, configuration: &serde_json::Value) -> Image {
 fn document() -> Document {
     use Ecosystem::{Apk, Conda, Dpkg, Python, R};
     let blob = |size| registry::Layer { digest: "sha256:blob".to_owned(), size };
-    let registry = |sizes: &[u64]| Place::Registry {
+    let registry = |sizes: &[u64]| FoundIn::Registry {
         digest: "sha256:m".to_owned(),
         blobs: sizes.iter().map(|n| blob(*n)).collect(),
     };
@@ -48,7 +48,7 @@ fn document() -> Document {
     );
     let b = image(
         "localhost:5000/x/sci/nist:2.0-8-4d5e6f7",
-        Place::Engine { id: "sha256:id".to_owned() },
+        FoundIn::Engine { id: "sha256:id".to_owned() },
         &serde_json::json!({
             "os": "linux", "architecture": "amd64", "created": "2026-02-03T04:05:06Z",
             "config": {
@@ -149,7 +149,7 @@ fn the_document_tells_all_of_it() {
 
 #[test]
 fn the_same_image_is_said_to_be_the_same() {
-    let place = Place::Engine { id: "sha256:id".to_owned() };
+    let place = FoundIn::Engine { id: "sha256:id".to_owned() };
     let one = image("x:1", place, &serde_json::json!({"os": "linux", "architecture": "amd64"}));
     let compared = Compared {
         shared: 0,

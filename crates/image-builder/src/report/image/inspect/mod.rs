@@ -6,12 +6,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use plan::trail::{Crumb, Known, What, Writer};
-use plan::{Kind, Trail};
+use plan::trail::{BuildLabels, KnownBy, StepKind, Writer};
+use plan::{Kind, Provenance};
 use serde::Serialize;
 
 use crate::cli::escape::escape;
-use crate::image::locate::{Place, Seen};
+use crate::image::locate::{FoundIn, ImageInfo};
 use crate::report::text::format::{Paint, count, list, rfc3339, size};
 
 /// The version of the document.
@@ -80,7 +80,7 @@ struct BuildDocument {
     /// The inputs digest.
     inputs: Option<String>,
     /// What it was made from: layers with build tags, images with digests; since 1.1 the id of a layer of the same run.
-    from: Option<plan::trail::From>,
+    from: Option<plan::trail::BuiltFrom>,
     /// How it is known: `top`, `recorded`, `by-time`, or `foreign`, when its labels came with a foreign base.
     known: &'static str,
 }
@@ -135,17 +135,17 @@ enum Shown {
 }
 
 /// Whether there are labels that no build of ours wrote.
-pub(crate) fn has_other_labels(trail: &Trail, labels: &BTreeMap<String, String>) -> bool {
+pub(crate) fn has_other_labels(trail: &Provenance, labels: &BTreeMap<String, String>) -> bool {
     labels.keys().any(|key| trail.writer(key) == Writer::Dockerfile)
 }
 
 /// The images of other makers that the trail leads to, with their digests.
-pub(crate) fn bases(trail: &Trail) -> Vec<(&str, Option<&str>)> {
+pub(crate) fn bases(trail: &Provenance) -> Vec<(&str, Option<&str>)> {
     // The lowest first: what everything stands on.
     let steps = trail.steps.iter().rev();
     let image = steps.filter_map(|step| match &step.what {
-        What::Image { reference, digest } => Some((reference.as_str(), digest.as_deref())),
-        What::Build { .. } | What::Copied { .. } => None,
+        StepKind::Image { reference, digest } => Some((reference.as_str(), digest.as_deref())),
+        StepKind::Build { .. } | StepKind::Copied { .. } => None,
     });
     image.collect()
 }
@@ -153,8 +153,8 @@ pub(crate) fn bases(trail: &Trail) -> Vec<(&str, Option<&str>)> {
 impl Inspection {
     /// `bases`: labels of the images that the trail leads to, of those that could be asked.
     pub(crate) fn new(
-        seen: Seen,
-        trail: Option<&Trail>,
+        seen: ImageInfo,
+        trail: Option<&Provenance>,
         bases: &BTreeMap<String, BTreeMap<String, String>>,
     ) -> Self {
         let labels = seen
@@ -170,8 +170,8 @@ impl Inspection {
             format_version: FORMAT_VERSION,
             reference: seen.name.to_string(),
             read_from: match seen.place {
-                Place::Engine => "engine",
-                Place::Registry => "registry",
+                FoundIn::Engine => "engine",
+                FoundIn::Registry => "registry",
             },
             trail: trail.map(|trail| TrailDocument::new(trail, &seen)),
             created: seen.created.and_then(|seconds| rfc3339(seconds as f64)),
@@ -186,27 +186,27 @@ impl Inspection {
 }
 
 impl TrailDocument {
-    fn new(trail: &Trail, seen: &Seen) -> Self {
+    fn new(trail: &Provenance, seen: &ImageInfo) -> Self {
         let revision = seen.labels.get(plan::label::oci::REVISION).map(String::as_str);
         let mut builds = Vec::new();
         let mut tree = Vec::new();
         for step in &trail.steps {
             let what = match &step.what {
-                What::Build { crumb, known } => {
+                StepKind::Build { crumb, known } => {
                     let known = match known {
-                        Known::Top => "top",
-                        Known::Recorded => "recorded",
-                        Known::ByTime => "by-time",
+                        KnownBy::Top => "top",
+                        KnownBy::Recorded => "recorded",
+                        KnownBy::ByTime => "by-time",
                     };
                     builds.push(BuildDocument::new(&trail.crumbs[*crumb], known, revision));
                     Shown::Build(builds.len() - 1)
                 }
-                What::Copied { layer, build_tag } => {
+                StepKind::Copied { layer, build_tag } => {
                     let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
                     let tag = build_tag.as_deref().unwrap_or("of an unknown build");
                     Shown::Copied(format!("sci/{target} {tag}"))
                 }
-                What::Image { reference, digest } => Shown::Image(match digest {
+                StepKind::Image { reference, digest } => Shown::Image(match digest {
                     Some(digest) if !reference.contains('@') => format!("{reference}@{digest}"),
                     Some(_) => reference.clone(),
                     None => format!("{reference}, which had no digest"),
@@ -228,7 +228,7 @@ impl TrailDocument {
 }
 
 impl BuildDocument {
-    fn new(crumb: &Crumb, known: &'static str, revision: Option<&str>) -> Self {
+    fn new(crumb: &BuildLabels, known: &'static str, revision: Option<&str>) -> Self {
         let tag = crumb.build_tag();
         let hash = tag.as_ref().map(|tag| tag.hash.clone());
         let full = revision.filter(|full| {
@@ -250,7 +250,7 @@ impl BuildDocument {
 }
 
 fn by(
-    trail: Option<&Trail>,
+    trail: Option<&Provenance>,
     key: &str,
     value: &str,
     bases: &BTreeMap<String, BTreeMap<String, String>>,

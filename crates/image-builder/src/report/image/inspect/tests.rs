@@ -41,10 +41,10 @@ fn product() -> BTreeMap<String, String> {
     ])
 }
 
-fn seen(labels: BTreeMap<String, String>) -> Seen {
-    Seen {
+fn seen(labels: BTreeMap<String, String>) -> ImageInfo {
+    ImageInfo {
         name: ImageName::parse("registry.example.org/images/rel/sky:2.0").unwrap(),
-        place: Place::Registry,
+        place: FoundIn::Registry,
         digest: Some("sha256:ab".into()),
         id: "sha256:cd".into(),
         platform: "linux/amd64".into(),
@@ -55,8 +55,8 @@ fn seen(labels: BTreeMap<String, String>) -> Seen {
     }
 }
 
-fn inspection(seen: Seen, bases: &BTreeMap<String, BTreeMap<String, String>>) -> Inspection {
-    let trail = Trail::read(&seen.labels, Some("org.sciserver"));
+fn inspection(seen: ImageInfo, bases: &BTreeMap<String, BTreeMap<String, String>>) -> Inspection {
+    let trail = Provenance::read(&seen.labels, Some("org.sciserver"));
     Inspection::new(seen, trail.as_ref(), bases)
 }
 
@@ -165,7 +165,7 @@ fn what_came_with_a_foreign_base_is_marked() {
     labels.insert("org.sciserver.science.alien.version".into(), "1.0-4-bbbbbbb".into());
     let mut seen = seen(labels);
     seen.name = ImageName::parse("localhost/mine:1").unwrap();
-    seen.place = Place::Engine;
+    seen.place = FoundIn::Engine;
     seen.digest = None;
     insta::assert_snapshot!(text(&inspection(seen, &BTreeMap::new()), false, Paint::Plain), @r"
     localhost/mine:1

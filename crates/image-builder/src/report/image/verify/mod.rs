@@ -1,8 +1,8 @@
 //! Reports whether an image's provenance holds, build by build: as text and as a versioned document.
 
-use plan::trail::Crumb;
-use planner::Identity;
-use planner::git::{Relation, Touched};
+use plan::trail::BuildLabels;
+use planner::PublishedNames;
+use planner::git::{ChangeCommit, Relation};
 use serde::Serialize;
 
 use crate::cli::escape::escape;
@@ -19,11 +19,11 @@ pub(crate) struct Facts {
     /// How the build's commit lies to HEAD.
     pub(crate) relation: Relation,
     /// What that commit gives for the build's name.
-    pub(crate) then: Option<Identity>,
+    pub(crate) then: Option<PublishedNames>,
     /// What HEAD gives for it.
-    pub(crate) now: Option<Identity>,
+    pub(crate) now: Option<PublishedNames>,
     /// Commits since that changed its directories, the newest first.
-    pub(crate) touched: Vec<Touched>,
+    pub(crate) touched: Vec<ChangeCommit>,
 }
 
 /// A science layer that a build needed.
@@ -112,7 +112,7 @@ impl Verified {
 
 impl Verdict {
     /// Judges a build. `provenance`: only by the commit that it tells.
-    pub(crate) fn of(crumb: &Crumb, facts: &Facts, parents: &[Parent], provenance: bool) -> Self {
+    pub(crate) fn of(crumb: &BuildLabels, facts: &Facts, parents: &[Parent], provenance: bool) -> Self {
         let since = if provenance { Outcome::Noted } else { Outcome::Fails };
         let mut claims = vec![commit(crumb, facts)];
         if facts.relation != Relation::Unknown && crumb.build_tag().is_some_and(|tag| tag.dirty.is_none()) {
@@ -131,7 +131,7 @@ impl Verdict {
     }
 
     /// A build whose labels came with a foreign base.
-    pub(crate) fn foreign(crumb: &Crumb) -> Self {
+    pub(crate) fn foreign(crumb: &BuildLabels) -> Self {
         let text =
             "its labels came with a foreign base: the builds of this image know nothing of it".to_owned();
         let claims = vec![Claim { about: "origin", result: Outcome::Untold, text }];
@@ -154,7 +154,7 @@ impl Verdict {
     }
 }
 
-fn commit(crumb: &Crumb, facts: &Facts) -> Claim {
+fn commit(crumb: &BuildLabels, facts: &Facts) -> Claim {
     let claim = |result, text: String| Claim { about: "commit", result, text };
     let Some(tag) = crumb.build_tag() else {
         return claim(Outcome::Fails, "its version is no build tag, so it tells no commit".to_owned());
@@ -185,7 +185,7 @@ fn commit(crumb: &Crumb, facts: &Facts) -> Claim {
 }
 
 /// Whether the commit gives what the image was made from.
-fn inputs(crumb: &Crumb, facts: &Facts) -> Claim {
+fn inputs(crumb: &BuildLabels, facts: &Facts) -> Claim {
     let claim = |result, text: String| Claim { about: "inputs", result, text };
     let hash = crumb.build_tag().map(|tag| tag.hash).unwrap_or_default();
     match (&facts.then, &crumb.inputs) {
@@ -208,7 +208,7 @@ fn inputs(crumb: &Crumb, facts: &Facts) -> Claim {
 }
 
 /// Whether the tree still gives the same.
-fn tree(crumb: &Crumb, facts: &Facts, since: Outcome) -> Claim {
+fn tree(crumb: &BuildLabels, facts: &Facts, since: Outcome) -> Claim {
     let claim = |result, text: String| Claim { about: "tree", result, text };
     let recorded = crumb.inputs.as_ref().or(facts.then.as_ref().map(|then| &then.inputs));
     let by = |what: &str| match facts.touched.as_slice() {
@@ -227,7 +227,7 @@ fn tree(crumb: &Crumb, facts: &Facts, since: Outcome) -> Claim {
     }
 }
 
-fn name_commit(touched: &Touched) -> String {
+fn name_commit(touched: &ChangeCommit) -> String {
     let summary = touched.summary.chars().take(60).collect::<String>();
     let day = day(touched.time as f64).unwrap_or_default();
     format!("{} \"{summary}\" ({day})", short_commit(&touched.commit))

@@ -1,12 +1,12 @@
 //! Every verdict, as text.
 
 use plan::Kind;
-use plan::trail::From;
+use plan::trail::BuiltFrom;
 
 use super::*;
 
-fn crumb(version: &str, inputs: Option<&str>, from: Option<From>) -> Crumb {
-    Crumb {
+fn crumb(version: &str, inputs: Option<&str>, from: Option<BuiltFrom>) -> BuildLabels {
+    BuildLabels {
         kind: Kind::Science,
         name: "nist".into(),
         version: Some(version.into()),
@@ -17,7 +17,8 @@ fn crumb(version: &str, inputs: Option<&str>, from: Option<From>) -> Crumb {
 }
 
 fn facts(relation: Relation, then: Option<&str>, now: Option<&str>) -> Facts {
-    let identity = |inputs: &str| Identity { inputs: inputs.into(), layers: vec!["science/nist".into()] };
+    let identity =
+        |inputs: &str| PublishedNames { inputs: inputs.into(), layers: vec!["science/nist".into()] };
     Facts {
         head: "81e972c".repeat(6)[..40].to_owned(),
         relation,
@@ -40,7 +41,7 @@ fn what_holds_is_said_claim_by_claim() {
     let facts = facts(Relation::Ancestor, Some("v1:sha256:1"), Some("v1:sha256:1"));
     let parents = [parent(Some("1.0-3-aaaaaaa"), Published::Build("1.0-3-aaaaaaa".into()))];
     let verdict = Verdict::of(
-        &crumb("1.0-4-bbbbbbb", Some("v1:sha256:1"), Some(From::default())),
+        &crumb("1.0-4-bbbbbbb", Some("v1:sha256:1"), Some(BuiltFrom::default())),
         &facts,
         &parents,
         false,
@@ -61,8 +62,8 @@ fn what_holds_is_said_claim_by_claim() {
 fn what_changed_since_fails_and_names_its_commits_or_is_a_note() {
     let mut facts = facts(Relation::Ancestor, Some("v1:sha256:1"), Some("v1:sha256:2"));
     facts.touched = vec![
-        Touched { commit: "c".repeat(40), summary: "Update \u{1b}[1mnumpy".into(), time: 1_700_000_000 },
-        Touched { commit: "d".repeat(40), summary: "Begin".into(), time: 1_600_000_000 },
+        ChangeCommit { commit: "c".repeat(40), summary: "Update \u{1b}[1mnumpy".into(), time: 1_700_000_000 },
+        ChangeCommit { commit: "d".repeat(40), summary: "Begin".into(), time: 1_600_000_000 },
     ];
     let parents = [
         parent(Some("1.0-3-aaaaaaa"), Published::Build("1.0-5-ccccccc".into())),
@@ -70,7 +71,7 @@ fn what_changed_since_fails_and_names_its_commits_or_is_a_note() {
         parent(Some("1.0-3-aaaaaaa"), Published::Absent),
         parent(None, Published::Absent),
     ];
-    let crumb = crumb("1.0-4-bbbbbbb", Some("v1:sha256:1"), Some(From::default()));
+    let crumb = crumb("1.0-4-bbbbbbb", Some("v1:sha256:1"), Some(BuiltFrom::default()));
     insta::assert_snapshot!(told(Verdict::of(&crumb, &facts, &parents, false)), @r#"
     r.example/x/sci/nist:1.0
       sci/nist 1.0-4-bbbbbbb
@@ -120,7 +121,7 @@ fn what_the_commit_does_not_give_fails_with_or_without_provenance() {
         ("nonsense", Relation::Unknown, None, "its version is no build tag"),
     ] {
         let facts = facts(relation, then, Some(same));
-        let verdict = Verdict::of(&crumb(version, recorded, Some(From::default())), &facts, &[], true);
+        let verdict = Verdict::of(&crumb(version, recorded, Some(BuiltFrom::default())), &facts, &[], true);
         assert!(!verdict.holds(), "{version} {relation:?}");
         let told = told(verdict);
         let line = told.lines().find(|line| line.contains(expect)).unwrap_or_else(|| panic!("{told}"));

@@ -4,7 +4,7 @@
 //! What `--format json` prints is published data, [`FORMAT_VERSION`].
 
 use plan::Revision;
-use planner::git::Touched;
+use planner::git::ChangeCommit;
 use planner::published::coverage::{Covered, State};
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ const WIDTH: usize = 80;
 const INDENT: &str = "       ";
 
 /// All that is told.
-pub(crate) struct Told<'a> {
+pub(crate) struct CoverageReport<'a> {
     /// `{repo}`.
     pub(crate) repo: &'a str,
     /// The commit that the tree is of.
@@ -36,16 +36,16 @@ pub(crate) struct Row<'a> {
     /// What is known of it.
     pub(crate) product: &'a Covered,
     /// The first commit after which its image was no longer that of the tree.
-    pub(crate) since: Option<&'a Touched>,
+    pub(crate) since: Option<&'a ChangeCommit>,
 }
 
 /// Whether every product carries it that is not under `hold`.
-pub(crate) fn holds(told: &Told<'_>) -> bool {
+pub(crate) fn holds(told: &CoverageReport<'_>) -> bool {
     told.rows.iter().all(|row| row.product.held || row.product.state == State::Carries)
 }
 
 /// The document of `--format json`.
-pub(crate) fn document<'a>(told: &'a Told<'a>) -> impl Serialize + 'a {
+pub(crate) fn document<'a>(told: &'a CoverageReport<'a>) -> impl Serialize + 'a {
     #[derive(Serialize)]
     struct Document<'a> {
         format_version: &'static str,
@@ -69,7 +69,7 @@ pub(crate) fn document<'a>(told: &'a Told<'a>) -> impl Serialize + 'a {
         time: Option<String>,
         summary: &'a str,
     }
-    let since = |touched: &'a Touched| Since {
+    let since = |touched: &'a ChangeCommit| Since {
         commit: &touched.commit,
         time: rfc3339(touched.time as f64),
         summary: &touched.summary,
@@ -87,12 +87,12 @@ pub(crate) fn document<'a>(told: &'a Told<'a>) -> impl Serialize + 'a {
     }
 }
 
-fn carries(told: &Told<'_>) -> usize {
+fn carries(told: &CoverageReport<'_>) -> usize {
     told.rows.iter().filter(|row| row.product.state == State::Carries).count()
 }
 
 /// The text for stdout.
-pub(crate) fn text(told: &Told<'_>, paint: Paint) -> String {
+pub(crate) fn text(told: &CoverageReport<'_>, paint: Paint) -> String {
     let mut rows: Vec<&Row<'_>> = told.rows.iter().collect();
     rows.sort_by_key(|row| row.product.state != State::Carries);
     let cells: Vec<_> = rows.iter().map(|row| cells(row.product)).collect();
@@ -111,7 +111,7 @@ pub(crate) fn text(told: &Told<'_>, paint: Paint) -> String {
 }
 
 /// `37 of 40 products carry jupyter as of 1a2b3c4`
-fn total(told: &Told<'_>) -> String {
+fn total(told: &CoverageReport<'_>) -> String {
     let what = match told.compat {
         Some(compat) => escape(compat).into_owned(),
         None => "their compat stack".to_owned(),
@@ -155,7 +155,7 @@ fn cells(product: &Covered) -> Vec<(String, Colour)> {
 }
 
 /// What there is to say of a product besides its row.
-fn notes(row: &Row<'_>, told: &Told<'_>) -> Vec<String> {
+fn notes(row: &Row<'_>, told: &CoverageReport<'_>) -> Vec<String> {
     let product = row.product;
     let mut notes = Vec::new();
     match &product.state {

@@ -68,7 +68,7 @@ fn products() -> Vec<Covered> {
 }
 
 fn check(products: &[Covered], dirty: bool, compat: Option<&str>, paint: Paint) -> String {
-    let touched = Touched {
+    let touched = ChangeCommit {
         commit: format!("81e972c{}", "0".repeat(33)),
         summary: "Close a hole in the notebook that anybody could have seen who looked at it for long"
             .to_owned(),
@@ -78,7 +78,7 @@ fn check(products: &[Covered], dirty: bool, compat: Option<&str>, paint: Paint) 
         .iter()
         .map(|product| Row { product, since: (product.product == "astronomy:1.0").then_some(&touched) })
         .collect();
-    let told = Told { repo: "r.example.org/images", revision: &revision(dirty), compat, rows };
+    let told = CoverageReport { repo: "r.example.org/images", revision: &revision(dirty), compat, rows };
     text(&told, paint)
 }
 
@@ -144,7 +144,7 @@ fn what_is_held_fails_nobody() {
         [(vec![], true), (vec![&held, &carries], true), (vec![&carries, &absent], false)]
     {
         let rows = products.iter().map(|product| Row { product, since: None }).collect();
-        let told = Told { repo: "r", revision: &revision(false), compat: None, rows };
+        let told = CoverageReport { repo: "r", revision: &revision(false), compat: None, rows };
         assert_eq!(holds(&told), expect);
     }
 }
@@ -152,10 +152,15 @@ fn what_is_held_fails_nobody() {
 #[test]
 fn the_document_has_its_documented_form() {
     let products = &products()[..1];
-    let touched = Touched { commit: "81e972c".to_owned(), summary: "Close".to_owned(), time: 1_763_700_000 };
+    let touched =
+        ChangeCommit { commit: "81e972c".to_owned(), summary: "Close".to_owned(), time: 1_763_700_000 };
     let rows = vec![Row { product: &products[0], since: Some(&touched) }];
-    let told =
-        Told { repo: "r.example.org/images", revision: &revision(false), compat: Some("jupyter"), rows };
+    let told = CoverageReport {
+        repo: "r.example.org/images",
+        revision: &revision(false),
+        compat: Some("jupyter"),
+        rows,
+    };
     insta::assert_snapshot!(serde_json::to_string_pretty(&document(&told)).expect("JSON"), @r#"
     {
       "format_version": "1.0",

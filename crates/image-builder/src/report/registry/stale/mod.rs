@@ -16,7 +16,7 @@ use crate::report::text::format::{Paint, as_of, count, day, list, short_digest, 
 const FORMAT_VERSION: &str = "1.1";
 
 /// All that is told.
-pub(crate) struct Told<'a> {
+pub(crate) struct StaleReport<'a> {
     /// `{repo}`.
     pub(crate) repo: &'a str,
     /// The commit that the tree is of.
@@ -26,7 +26,7 @@ pub(crate) struct Told<'a> {
 }
 
 /// The document of `--format json`.
-pub(crate) fn document<'a>(told: &'a Told<'a>) -> impl Serialize + 'a {
+pub(crate) fn document<'a>(told: &'a StaleReport<'a>) -> impl Serialize + 'a {
     #[derive(Serialize)]
     struct Document<'a> {
         format_version: &'static str,
@@ -53,7 +53,7 @@ pub(crate) fn document<'a>(told: &'a Told<'a>) -> impl Serialize + 'a {
 }
 
 /// The text for stdout.
-pub(crate) fn text(told: &Told<'_>, verbose: bool, paint: Paint) -> String {
+pub(crate) fn text(told: &StaleReport<'_>, verbose: bool, paint: Paint) -> String {
     let mut out = String::new();
     for layer in told.layers {
         let bases: Vec<&Base> =
@@ -125,7 +125,7 @@ fn push_base(out: &mut String, base: &Base, paint: Paint) {
     }
 }
 
-fn total(told: &Told<'_>) -> String {
+fn total(told: &StaleReport<'_>) -> String {
     let as_of = as_of(told.revision);
     let stale: Vec<&Layer> = told.layers.iter().filter(|layer| layer.is_stale()).collect();
     let all = told.layers.len();
@@ -163,7 +163,7 @@ fn total(told: &Told<'_>) -> String {
 }
 
 /// `2 science layers and 1 product`
-fn all_of(told: &Told<'_>) -> String {
+fn all_of(told: &StaleReport<'_>) -> String {
     let products = told.layers.iter().filter(|layer| layer.layer.starts_with("rel/")).count();
     let layers = told.layers.len() - products;
     match (layers, products) {

@@ -78,7 +78,7 @@ fn revision() -> plan::Revision {
 }
 
 fn check(layers: &[Layer], verbose: bool, paint: Paint) -> String {
-    text(&Told { repo: "r.example.org/images", revision: &revision(), layers }, verbose, paint)
+    text(&StaleReport { repo: "r.example.org/images", revision: &revision(), layers }, verbose, paint)
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn where_nothing_moved_one_line_is_enough() {
 #[test]
 fn the_document_has_its_documented_form() {
     let layers = &layers()[..1];
-    let told = Told { repo: "r.example.org/images", revision: &revision(), layers };
+    let told = StaleReport { repo: "r.example.org/images", revision: &revision(), layers };
     insta::assert_snapshot!(serde_json::to_string_pretty(&document(&told)).expect("JSON"), @r#"
     {
       "format_version": "1.1",

@@ -8,11 +8,11 @@ use planner::layer_graph::{Edge, EdgeRole, LayerGraph, Node, ScienceNode};
 use crate::cli::escape::escape;
 
 /// What a plan touches, to be marked: ids of its builds, and paths of the compat layers that changed.
-pub(crate) type Touched = BTreeSet<String>;
+pub(crate) type ChangeCommit = BTreeSet<String>;
 
 /// What a plan touches.
-pub(crate) fn touched(plan: &Plan, graph: &LayerGraph) -> Touched {
-    let mut touched: Touched = plan.builds.iter().map(|build| build.id.0.clone()).collect();
+pub(crate) fn touched(plan: &Plan, graph: &LayerGraph) -> ChangeCommit {
+    let mut touched: ChangeCommit = plan.builds.iter().map(|build| build.id.0.clone()).collect();
     let changed: BTreeSet<&String> = plan
         .builds
         .iter()

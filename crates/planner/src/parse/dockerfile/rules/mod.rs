@@ -16,11 +16,11 @@ use crate::tree::SourceFile;
 use crate::views::suggest;
 
 use crate::parse::dockerfile::arguments::Global;
-use crate::parse::dockerfile::expansion::{Bad, Expanded, Quotes};
+use crate::parse::dockerfile::expansion::{Expanded, ExpansionError, Quotes};
 use crate::parse::dockerfile::head::Head;
 use crate::parse::dockerfile::lines::{self, Line};
-use crate::parse::dockerfile::scope::{On, Scopes};
-use crate::parse::dockerfile::{Source, Taken, words};
+use crate::parse::dockerfile::scope::{Scopes, StageBase};
+use crate::parse::dockerfile::{ContextUse, Source, words};
 
 /// Of one file.
 const MAX_PROBLEMS: usize = 50;
@@ -32,7 +32,7 @@ pub(in crate::parse::dockerfile) struct Rules<'a> {
     pub(in crate::parse::dockerfile) scopes: Scopes,
     pub(in crate::parse::dockerfile) defects: Vec<Problem>,
     pub(in crate::parse::dockerfile) warnings: Vec<Problem>,
-    pub(in crate::parse::dockerfile) taken: Vec<Taken>,
+    pub(in crate::parse::dockerfile) taken: Vec<ContextUse>,
 }
 
 /// A word of an instruction, quotes and variables still in it.
@@ -64,7 +64,7 @@ impl<'a> Rules<'a> {
     }
 
     /// A stage begins.
-    pub(in crate::parse::dockerfile) fn begin(&mut self, line: &Line, on: On, global: &Global<'_>) {
+    pub(in crate::parse::dockerfile) fn begin(&mut self, line: &Line, on: StageBase, global: &Global<'_>) {
         flags::check(self, line, &line.head);
         let platform = line.head.flags.iter().find(|flag| flag.name() == "platform");
         if let Some(flag) = platform
@@ -116,7 +116,7 @@ impl<'a> Rules<'a> {
 
     /// What a trigger takes from the context that it runs in, as far as that is certain here. Nothing is said of its form:
     /// builders look at that where it runs.
-    pub(in crate::parse::dockerfile) fn triggered(&self, line: &Line) -> Vec<Taken> {
+    pub(in crate::parse::dockerfile) fn triggered(&self, line: &Line) -> Vec<ContextUse> {
         let mut rules = Rules::new(self.file, self.escape);
         if let Some(trigger) = &line.trigger {
             rules.instruction(line, trigger, None);
@@ -229,7 +229,7 @@ impl<'a> Rules<'a> {
         let checksum = head.flags.iter().find(|flag| flag.name() == "checksum" && keyword == "ADD");
         let is_of_context = flag("from").is_none();
         let heredocs = if line.text.contains("<<") { words::heredocs(&line.text) } else { Vec::new() };
-        let mut taken = Taken { keyword, sources: Vec::new(), complete: true, literal: false };
+        let mut taken = ContextUse { keyword, sources: Vec::new(), complete: true, literal: false };
         for Word { text, range } in words {
             if heredocs.iter().any(|heredoc| range.contains(&heredoc.at)) {
                 taken.complete = false;
@@ -276,7 +276,7 @@ impl<'a> Rules<'a> {
     /// The text of a heredoc that COPY or ADD writes: variables are put into that, and quotes stay.
     fn heredoc(&mut self, body: std::ops::Range<usize>) {
         let Some(text) = self.file.text.get(body.clone()).filter(|text| text.contains("${")) else { return };
-        if let Err(Bad::Syntax(why)) = self.scopes.expand(text, self.escape, Quotes::Plain) {
+        if let Err(ExpansionError::Syntax(why)) = self.scopes.expand(text, self.escape, Quotes::Plain) {
             let help = "quote the name of the heredoc (<<'EOF') to leave its text as it is";
             let at = body.start + text.find("${").unwrap_or(0);
             let problem = Problem::in_file("substitution", &self.file.path, why);
@@ -410,12 +410,12 @@ impl<'a> Rules<'a> {
     ) -> Option<Expanded> {
         match self.scopes.expand(text, self.escape, Quotes::Group) {
             Ok(expanded) => Some(expanded),
-            Err(Bad::Required(name)) => {
+            Err(ExpansionError::Required(name)) => {
                 let help = format!("set it with ARG or ENV before this line, or write ${{{name}:-default}}");
                 self.defect(line, range, "substitution", format!("{name} has no value here"), help);
                 None
             }
-            Err(Bad::Syntax(why)) => {
+            Err(ExpansionError::Syntax(why)) => {
                 self.defect(line, range, "substitution", why, crate::parse::dockerfile::SUBSTITUTIONS);
                 None
             }

@@ -4,7 +4,7 @@
 use crate::parse::dockerfile::head::{Flag, Part};
 use crate::parse::dockerfile::lines::{self, Line};
 use crate::parse::dockerfile::rules::{Rules, did_you_mean};
-use crate::parse::dockerfile::{Source, Taken};
+use crate::parse::dockerfile::{ContextUse, Source};
 
 const KEYS: [&str; 17] = [
     "type",
@@ -80,7 +80,7 @@ pub(in crate::parse::dockerfile) fn check(rules: &mut Rules<'_>, line: &Line, fl
     if mount.kind() == "bind" && !mount.has_from {
         let typed = mount.source.unwrap_or_default();
         let source = Source { path: lines::clean(&typed), typed, span: line.span(flag.range()) };
-        rules.taken.push(Taken {
+        rules.taken.push(ContextUse {
             keyword: "RUN --mount",
             sources: vec![source],
             complete: true,

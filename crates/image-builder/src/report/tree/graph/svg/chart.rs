@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use planner::layer_graph::{EdgeRole, LayerGraph, Node};
 
 use crate::cli::escape::escape;
-use crate::report::tree::graph::grouping::{Touched, by_product, edges_by_layer, need};
+use crate::report::tree::graph::grouping::{ChangeCommit, by_product, edges_by_layer, need};
 use crate::report::tree::graph::svg::letters::{self, NAME, NOTE};
 
 /// Pixels between a card's border and its text.
@@ -114,7 +114,7 @@ impl Card {
 
 impl Chart {
     /// Science layers, products, and what they stand on.
-    pub(super) fn of_layers(graph: &LayerGraph, touched: Option<&Touched>) -> Self {
+    pub(super) fn of_layers(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> Self {
         let is_touched = |id: &str| touched.is_some_and(|touched| touched.contains(id));
         let needs = edges_by_layer(graph);
         let mut chart = Self::default();
@@ -196,7 +196,7 @@ impl Chart {
     }
 
     /// Compat layers and what they include.
-    pub(super) fn of_fragments(graph: &LayerGraph, touched: Option<&Touched>) -> Self {
+    pub(super) fn of_fragments(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> Self {
         let mut chart = Self::default();
         let mut at: BTreeMap<&str, usize> = BTreeMap::new();
         for layer in &graph.compat {

@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use planner::layer_graph::LayerGraph;
 
 use crate::cli::escape::escape;
-use crate::report::tree::graph::grouping::Touched;
+use crate::report::tree::graph::grouping::ChangeCommit;
 use crate::report::tree::graph::svg::chart::{Card, CardKind, Chart, LINE, Style};
 use crate::report::tree::graph::svg::letters::{NAME, NOTE};
 use crate::report::tree::graph::svg::picture::{Area, Picture, Points, Stroke, n, picture};
@@ -40,7 +40,7 @@ text { fill: #0f172a; font-size: 13px } .note { font-size: 11px; fill: #475569 }
 ";
 
 /// The picture.
-pub(crate) fn svg(graph: &LayerGraph, touched: Option<&Touched>) -> String {
+pub(crate) fn svg(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String {
     let layers_chart = Chart::of_layers(graph, touched);
     let fragments_chart = Chart::of_fragments(graph, touched);
     let layers = picture(&layers_chart);
@@ -84,7 +84,7 @@ pub(crate) fn svg(graph: &LayerGraph, touched: Option<&Touched>) -> String {
 }
 
 /// What the picture shows, for those who cannot see it.
-fn summary(graph: &LayerGraph, touched: Option<&Touched>) -> String {
+fn summary(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String {
     use crate::report::text::format::count;
     let mut text = format!(
         "{}, {} and {} of a source tree",
@@ -204,7 +204,7 @@ fn stroke(out: &mut String, stroke: &Stroke) {
 }
 
 /// What the shapes mean, as far as they occur; returns where it ends.
-fn legend(out: &mut String, graph: &LayerGraph, touched: Option<&Touched>, width: f64, y: f64) -> f64 {
+fn legend(out: &mut String, graph: &LayerGraph, touched: Option<&ChangeCommit>, width: f64, y: f64) -> f64 {
     use planner::layer_graph::{EdgeRole, Node};
     let has = |wanted: fn(&Node) -> bool| graph.edges.iter().any(|edge| wanted(&edge.to));
     let swatch = |class: &'static str| Some((class, None));

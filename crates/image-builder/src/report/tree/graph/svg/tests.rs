@@ -240,7 +240,7 @@ fn it_is_xml_with_titles_and_a_background_whatever_the_names() {
             edge.from = hostile.to_owned();
         }
     }
-    let touched = Touched::from([hostile.to_owned()]);
+    let touched = ChangeCommit::from([hostile.to_owned()]);
     let text = svg(&graph, Some(&touched));
     let document = roxmltree::Document::parse(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     assert!(document.descendants().all(|node| node.tag_name().name() != "script"));
@@ -263,9 +263,10 @@ fn it_is_xml_with_titles_and_a_background_whatever_the_names() {
 #[test]
 fn what_the_plan_touches_is_marked_by_more_than_a_colour() {
     let graph = tree(1, 12, 3);
-    let marks = |touched: Option<&Touched>| svg(&graph, touched).matches("<circle class=\"mark\"").count();
+    let marks =
+        |touched: Option<&ChangeCommit>| svg(&graph, touched).matches("<circle class=\"mark\"").count();
     assert_eq!(marks(None), 0);
-    let touched = Touched::from([graph.science[2].path.clone(), graph.products[0].id.clone()]);
+    let touched = ChangeCommit::from([graph.science[2].path.clone(), graph.products[0].id.clone()]);
     // Two and the legend's.
     assert_eq!(marks(Some(&touched)), 3);
 }
