@@ -283,7 +283,7 @@ fn tell(ctx: &RunContext<'_>, id: &BuildId, log: &mut Log, told: BuildUpdate) ->
     match told {
         BuildUpdate::Sent(bytes) => (ctx.speak)(Event::ContextSent { id: id.clone(), bytes }),
         BuildUpdate::Progress(ProgressEvent::Line(line)) => {
-            show(ctx, id, log.line(&line, &ctx.redactor.forms())?)
+            show(ctx, id, log.line(&line, &ctx.redactor.forms())?);
         }
         BuildUpdate::Failed(message) => {
             show(ctx, id, log.flush()?);
