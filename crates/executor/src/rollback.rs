@@ -255,10 +255,10 @@ async fn candidates(
     Ok(found)
 }
 
-/// So many builds are told to choose from.
+/// Most builds that are listed as candidates.
 const MOST: usize = 20;
 
-/// The build and the product's own science layers that it stands on, parents first: repository, version, build tag, digest.
+/// The build and the product's own science layers that it is based on, parents first.
 async fn chain(
     registry: &Registry,
     wanted: &RollbackRequest,
@@ -349,7 +349,7 @@ impl Tag {
     /// The newest build that came since the look, and is newer than what was shown then.
     fn newcomer(&self, now: &BTreeSet<String>, history: History<'_>) -> Option<BuildTag> {
         let new = now.difference(&self.seen.build_tags).filter_map(|text| BuildTag::parse(text));
-        // Where nobody knows what was shown, whatever came is newer.
+        // If it is unknown what the tag showed before, any new build counts as newer.
         let newer = new.filter(|tag| self.seen.tag.is_none() || self.is_newer(tag, history));
         newer.max_by_key(|tag| (tag.count, tag.rebuild))
     }

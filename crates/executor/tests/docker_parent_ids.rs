@@ -1,5 +1,6 @@
-//! The id by which an image of the same run is told: in a registry it is the digest of the configuration there, and it is never
-//! that of another image than the one that was taken.
+//! Tests the parent id that a label records for a parent of the same run: in a registry it is the
+//! digest of the image configuration, and it never belongs to another image than the one that was
+//! used.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 

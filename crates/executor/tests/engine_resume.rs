@@ -62,7 +62,7 @@ async fn a_child_of_another_parent_is_not_taken() {
     let lab = Lab::new();
     let plan = chain(&lab);
     let first = lab.run(&plan, &resuming(&lab)).await.unwrap();
-    // The parent is made anew under the same name: the child that is there stands on the old one.
+    // The parent is rebuilt under the same name; the existing child is based on the old one.
     let parent = lab.plan(vec![plan.builds[0].clone()]);
     let anew = lab.run(&parent, &Options { no_cache: true, ..lab.options() }).await.unwrap();
     assert_ne!(image_ids(&anew)[0], image_ids(&first)[0]);
@@ -78,7 +78,7 @@ async fn a_child_of_another_parent_is_not_taken() {
 #[tokio::test]
 async fn a_child_of_another_image_of_the_same_layers_is_not_taken() {
     let lab = Lab::new();
-    // Nobody else makes this layer anew in the engine's cache.
+    // The unique command keeps other tests from reusing this layer through the engine's cache.
     let a = lab.science("a", external(), &format!("RUN echo {} > /who", lab.repo));
     let b = lab.science("b", built(&a), RANDOM);
     let plan = lab.plan(vec![a, b]);

@@ -180,7 +180,7 @@ impl Dir {
         Ok(staged)
     }
 
-    /// A new file in this directory under a name that nobody has.
+    /// Creates a file in this directory under an unused name.
     fn temporary(&self, access: Access) -> io::Result<(File, String)> {
         loop {
             let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(8).collect();

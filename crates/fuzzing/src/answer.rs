@@ -9,7 +9,8 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-/// The longest line of output that is told whole, in bytes, and what replacing bytes that are no text can make of it.
+/// The longest output line that is reported whole, in bytes, after invalid UTF-8 was replaced,
+/// which triples it at most.
 const LONGEST_TEXT: usize = 16 * 1024 * 3;
 
 /// The first byte says how the answer ends and how it is cut into pieces; the rest is the answer.
@@ -38,7 +39,8 @@ pub(crate) fn body(data: &[u8]) {
     assert!(image == *last || image == format!("sha256:{last}"), "{image:?} is not the last one, {last:?}");
 }
 
-/// What decides of a message. What stands in other fields is nobody's concern, be it text or not.
+/// The fields of a message that decide how it is read. Other fields may hold anything, also invalid
+/// text.
 #[derive(Debug, Deserialize)]
 struct Message {
     #[serde(rename = "errorDetail")]

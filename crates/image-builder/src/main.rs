@@ -49,8 +49,8 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// What clap has to say: help, or what is wrong with the command line. It repeats what was typed, or what a variable
-/// holds, and a terminal would obey some of that: then it is told without colours, escaped.
+/// Prints clap's help or error. Its text repeats arguments and environment variables, which may
+/// hold control sequences: if so, it is printed escaped and without colours.
 fn unreadable(error: &clap::Error) -> ExitCode {
     let is_safe =
         |text: OsString| text.to_str().is_some_and(|text| matches!(escape::escape(text), Cow::Borrowed(_)));

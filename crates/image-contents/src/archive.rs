@@ -19,7 +19,7 @@ use crate::members::Members;
 /// The largest text of an archive that is kept, and how much of such texts in all, in bytes.
 const MAX_TEXT: u64 = 16 << 20;
 const MAX_TEXTS: usize = 64 << 20;
-/// An index may name an index, a link a link; so many are followed.
+/// Most nested indexes, and most links in a chain, that are followed.
 const DEPTH: usize = 4;
 /// The most files and links of an archive: it has a few for each layer.
 const MAX_PARTS: usize = 64 << 10;

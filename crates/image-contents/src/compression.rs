@@ -6,7 +6,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::limits::{Beyond, Limit};
 
-/// So many bytes tell what follows.
+/// Number of first bytes that identify the format.
 const HEAD: usize = 512;
 
 /// What a stream of bytes begins as.

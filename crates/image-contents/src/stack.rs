@@ -260,7 +260,8 @@ mod tests {
         let unread = |layers: &[&Layer]| -> Vec<String> {
             contents(layers).unread.into_iter().map(|unread| unread.path).collect()
         };
-        // An empty database has no table: it stands for one that can be read, whose log is told apart from it.
+        // An empty database has no table, so it is reported as unread; its log is reported
+        // separately.
         let both = layer(&[Entry::File(LOG, "log"), Entry::File(DATABASE, "")]);
         let (database, log) = (layer(&[Entry::File(DATABASE, "")]), layer(&[Entry::File(LOG, "log")]));
         let empty = layer(&[Entry::File(LOG, "")]);

@@ -1,5 +1,6 @@
-//! Layers that are made to exhaust whoever reads them (`cases/bombs-in-layers`). Each is a stream that is made while it is read. What
-//! is asserted is the outcome, how much of the stream was taken, and the most memory that the reader held.
+//! Layers that are made to exhaust their reader (`cases/bombs-in-layers`). Each is a stream that is
+//! generated while it is read. The tests assert the outcome, how much of the stream was read, and
+//! the peak memory of the reader.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 #![expect(unsafe_code, reason = "an allocator that counts")]
@@ -205,7 +206,8 @@ impl Outcome {
         assert!(self.taken < taken, "{} bytes were taken", self.taken);
     }
 
-    /// The layer is read, with the record named as not read, and the one behind it is told.
+    /// Asserts that the layer is read, that the record is named as unread, and that the record
+    /// behind it is found.
     #[track_caller]
     fn unread(self, path: &str, why: &str, is_beyond: bool, memory: usize) {
         let layer = self.read.unwrap();

@@ -41,7 +41,7 @@ pub struct Build {
     pub image: String,
     /// The product's version.
     pub version: String,
-    /// The target of the science layer; for compat, of the final layer that it stands on.
+    /// The target of the science layer; for compat, of the final layer that it is based on.
     pub target: String,
     /// Whether that science layer is the final one of `image:version`.
     #[serde(rename = "final")]
@@ -125,9 +125,9 @@ pub struct Span {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// The last stage stands on it.
+    /// Base image of the last stage.
     Base,
-    /// Another stage stands on it.
+    /// Base image of another stage.
     Stage,
     /// `COPY --from=`.
     Copy,

@@ -41,7 +41,8 @@ pub struct Plan {
 pub struct Revision {
     /// All hex digits of the commit's id.
     pub commit: String,
-    /// How many commits are reachable from it; `None` in a shallow clone, where nobody knows.
+    /// How many commits are reachable from it; `None` in a shallow clone, where the number is
+    /// unknown.
     pub count: Option<u64>,
     /// The first seven digits of `commit`, whatever git is configured to show.
     pub short: String,

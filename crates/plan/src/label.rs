@@ -82,7 +82,7 @@ pub mod oci {
     pub const LICENSES: &str = "org.opencontainers.image.licenses";
     /// The moving tag as a full reference.
     pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
-    /// Reference of the image that the last stage stands on.
+    /// Reference of the last stage's base image.
     pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
     /// Digest of that image, where it has one. Known at build time.
     pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";

@@ -1,7 +1,8 @@
-//! Where the instructions of a build's Dockerfile were written, so that what an engine says of one can be told of the
-//! file that somebody can mend.
+//! Maps the lines of a build's Dockerfile to the files that they were written in, so that an
+//! engine's error can be reported for a file that a person can fix.
 //!
-//! A compat build's Dockerfile is generated: its lines are nobody's. A science layer's is sent as it is.
+//! The Dockerfile of a compat build is generated from fragments; that of a science layer is sent
+//! unchanged.
 
 use serde::{Deserialize, Serialize};
 

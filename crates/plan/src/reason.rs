@@ -25,7 +25,7 @@ pub enum Reason {
         /// Their names, sorted.
         fields: Vec<String>,
     },
-    /// Something that it stands on, or copies from, is built.
+    /// A base image, or an image that it copies from, is built.
     ParentRebuilt {
         /// That build.
         via: BuildId,

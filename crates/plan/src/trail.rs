@@ -1,8 +1,9 @@
-//! The trail that an image's labels tell: which builds it came from, and what each of them was made from.
+//! Reads the provenance of an image from its labels: the builds that it came from, and the inputs
+//! of each.
 //!
-//! Pure: labels → values. Labels can be anybody's, so nothing in here is believed to be well-formed: what cannot be
-//! read counts as absent. An image of the predecessor carries `version` and `buildtime` only; what stands on what is
-//! then taken from the build times.
+//! Pure: labels in, values out. Labels are untrusted: an ill-formed one counts as absent. Images of
+//! the previous tool carry only `version` and `buildtime`; their order is derived from the build
+//! times.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,8 +34,9 @@ pub struct BuiltFrom {
     /// a registry.
     #[serde(default)]
     pub images: BTreeMap<String, Option<String>>,
-    /// The layer that it stands on by `target:version`, where no registry had it yet, with the engine's id of the image that was
-    /// taken. Most engines store images by the digest of their configuration, which a manifest names.
+    /// The parent layer as `target:version` if no registry had it yet, with the engine's id of the
+    /// image that was used. Most engines identify images by the digest of their configuration,
+    /// which a manifest names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "well_formed")]
     pub ids: BTreeMap<String, String>,
     /// Compat only: names of the layers of the stack, an include before what includes it.
@@ -106,7 +108,7 @@ impl BuildLabels {
 pub enum KnownBy {
     /// It is the build that made the image.
     Top,
-    /// What stands on it says so.
+    /// A descendant's labels record it.
     Recorded,
     /// It is the next older one: images of the predecessor do not say what they stand on.
     ByTime,

@@ -224,7 +224,8 @@ fn whoever_does_not_know_ids_reads_the_rest() {
     assert_eq!(before.layers, from.layers);
 }
 
-/// An image of so many builds: each on the next by its time, or, where `deep` of them say so, each of these on all.
+/// An image of `count` builds: each is based on the next by its time; `deep` of them record all
+/// others as ancestors.
 fn builds(count: usize, deep: usize) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     let all: BTreeMap<String, Option<String>> = (0..count).map(|n| (format!("l{n}:1.0"), None)).collect();

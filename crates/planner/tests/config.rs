@@ -1,4 +1,4 @@
-//! `image-builder.toml`: what is read, and what is told of what is refused.
+//! `image-builder.toml`: valid files, and the errors for invalid ones.
 
 use planner::config::{self, Config, Level};
 use planner::tree::SourceFile;

@@ -1,4 +1,4 @@
-//! Descriptors: what is read, and what is told of those that are refused.
+//! Descriptors: valid ones, and the errors for invalid ones.
 
 use planner::descriptor::{self, Compat};
 use planner::tree::SourceFile;

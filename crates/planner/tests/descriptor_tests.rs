@@ -1,4 +1,4 @@
-//! The field `tests` of a descriptor: what is read, and what is told of those that are refused.
+//! The field `tests` of a descriptor: valid values, and the errors for invalid ones.
 
 use planner::descriptor::{self, DeclaredAction, DeclaredTest};
 use planner::tree::SourceFile;

@@ -1,4 +1,4 @@
-//! Dockerfiles that are refused, with what is told, and fragments.
+//! Invalid Dockerfiles with their errors, and fragments.
 
 use std::collections::BTreeMap;
 

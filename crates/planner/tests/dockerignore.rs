@@ -54,7 +54,7 @@ const FILES: [&str; 42] = [
     "é.txt",
 ];
 
-/// What clients read, and nobody means: refused here with what to write instead.
+/// Patterns that clients accept and that are never intended: refused here, with a replacement.
 const REFUSED_HERE: &[&str] = &[];
 
 fn file(text: &str) -> SourceFile {
@@ -120,7 +120,7 @@ fn case_dockerignore_wildcard_exceptions() {
     assert_eq!(refused_here, REFUSED_HERE);
 }
 
-/// The client reads these as something that nobody means, or not as builders do.
+/// The client reads these in an unintended way, or differently from builders.
 #[test]
 fn what_is_read_in_two_ways_is_refused() {
     for text in ["[[:alpha:]]*", "[*]", "[a?]", "\\book", "\\1", "[\\d]", "[-a]"] {

@@ -83,7 +83,7 @@ impl Registry {
             match self.mount(to, &blob.digest, other).await {
                 Ok(None) => return Ok(BlobTransfer::Mounted),
                 Ok(Some(begun)) => upload = Some(begun),
-                // Whoever may not read there can still bring it here.
+                // The caller may lack read access there and still be able to copy it here.
                 Err(error) if error.is_transient() => return Err(error),
                 Err(_) => {}
             }
@@ -173,8 +173,8 @@ fn wrong_length(what: &str, from: &ImageName) -> Error {
     Error::new(ErrorKind::Protocol, message)
 }
 
-/// Passes a piece on within the limit of one piece, and of the rate. One that nobody takes any more counts as taken: whoever
-/// ended it tells why.
+/// Passes a piece on within the time limit of a piece and of the transfer rate. If the receiver is
+/// gone, the piece counts as passed on: the receiver has the reason.
 async fn pass_on(
     sender: &Sender<Bytes>,
     piece: Bytes,

@@ -11,7 +11,7 @@ pub(crate) const HUB: &str = "https://index.docker.io/v1/";
 /// Who we are to a registry. [`fmt::Debug`] leaves the secret out.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
-    /// Nobody.
+    /// No login.
     Anonymous,
     /// A name with a password, or with a token in its place.
     Basic {

@@ -20,7 +20,7 @@ pub struct Error {
     pub help: Option<String>,
     /// What the registry asks to wait, in `Retry-After`.
     pub retry_after: Option<Duration>,
-    /// Whether nobody took the connection, which seldom changes soon.
+    /// Whether the connection was refused, which rarely changes soon.
     pub(crate) nobody: bool,
 }
 
@@ -72,7 +72,7 @@ impl Error {
         matches!(self.kind, ErrorKind::Refused(405 | 501))
     }
 
-    /// What follows from it for whoever has time. A login was tried anew already when this comes out as a 401.
+    /// How a caller should retry. A 401 was already retried with a new login.
     #[must_use]
     pub fn again(&self) -> RetryDecision {
         if self.is_transient() {

@@ -103,7 +103,7 @@ impl Group {
     fn end(&self) {
         let leader = Pid::from_raw(self.0.swap(0, Ordering::Relaxed));
         if let Some(leader) = leader {
-            // That nobody of it is there any more is what is wanted.
+            // The process group may already be gone, which is the goal.
             let _ = kill_process_group(leader, Signal::KILL);
         }
     }

@@ -71,7 +71,7 @@ pub(crate) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
 pub(crate) struct TokenRequest<'a> {
     /// Query of a GET, or form of a POST.
     pub(crate) fields: Vec<(&'static str, &'a str)>,
-    /// User and password of a GET; `None` for a POST and for nobody.
+    /// User and password of a GET; `None` for a POST and without a login.
     pub(crate) basic: Option<(&'a str, &'a str)>,
     /// GET or POST.
     pub(crate) post: bool,

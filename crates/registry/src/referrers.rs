@@ -29,7 +29,7 @@ const NOTHING: &[u8] = b"{}";
 
 /// How often a list that others write too is written.
 const ROUNDS: usize = 6;
-/// After so long, whoever read the list before it was written has written too.
+/// After this time, a client that read the list before our write has finished its own write.
 const SETTLED: Duration = Duration::from_millis(250);
 /// By how much that is longer at most, in milliseconds.
 const PAUSE: u64 = 250;

@@ -317,7 +317,7 @@ impl Registry {
         let told = |error: &Error, attempts, wait| {
             tracing::debug!(%error, attempts, ?wait, "the registry is asked again");
         };
-        // Where nobody listens, a question waits for nobody: the caller may know another way.
+        // A registry that refuses connections is not retried: the caller may know another source.
         let judge = |error: &Error| if error.nobody { RetryDecision::Never } else { error.again() };
         retry(Backoff::within(self.retry_for), |_| self.wire.send(request, what), judge, told).await.map_err(
             |given_up| Error { message: format!("{}{given_up}", given_up.error.message), ..given_up.error },

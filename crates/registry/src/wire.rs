@@ -293,7 +293,7 @@ async fn beginning(mut response: Response, limit: usize) -> Result<Bytes, reqwes
     Ok(body.freeze())
 }
 
-/// Whether a request failed since nobody knows the host's name.
+/// Whether a request failed because the host name cannot be resolved.
 fn is_unresolved(error: &reqwest::Error) -> bool {
     let first: &dyn std::error::Error = error;
     // hyper-util has no type of its own for it.

@@ -9,7 +9,7 @@ use plan::{Build, Plan, Reference, Role};
 use crate::engine::{Engine, EngineError, LocalImage};
 use crate::preflight::Resolved;
 
-/// An image that a stage stands on.
+/// A base image of one of the build's stages.
 pub(crate) struct StageBase<'a> {
     pub reference: &'a Reference,
     /// What stands in the Dockerfile.
@@ -17,7 +17,7 @@ pub(crate) struct StageBase<'a> {
     pub image: LocalImage,
 }
 
-/// The layer that the last stage stands on, where it has no digest.
+/// The base image of the last stage, if it is a layer without a digest.
 pub(crate) struct BaseImage {
     /// `target:version`
     pub layer: String,
@@ -25,7 +25,7 @@ pub(crate) struct BaseImage {
     exact: String,
 }
 
-/// Looks at all that a build stands on and that is on the engine.
+/// Inspects all base images of a build that are on the engine.
 pub(crate) async fn look<'a>(
     plan: &Plan,
     build: &'a Build,

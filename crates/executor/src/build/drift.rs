@@ -1,9 +1,9 @@
-//! Compares the packages of a new image with those of the image that its moving tag shows, before the new
-//! one is published.
+//! Compares the packages of a new image with those of the image that its moving tag shows, before
+//! the new one is published.
 //!
-//! Reads both images where they are, see `image_reader`. A move that a science layer took over from the layer that it stands on is that
-//! layer's: it is judged there. What a layer is answerable for is what its own instructions bring, the external base that they
-//! stand on included.
+//! Reads both images where they are, see `image_reader`. A package change that a science layer
+//! inherited from its parent layer is attributed to the parent and judged there. A layer is judged
+//! by what its own instructions change, its external base image included.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +43,7 @@ struct PackageChanges {
     own: Vec<Move>,
     /// Records in either image that could not be read.
     unread: BTreeSet<String>,
-    /// One of them that goes beyond a bound: whoever wrote it did not want it to be read.
+    /// A record beyond a limit: its author may have made it unreadable on purpose.
     beyond: Option<Unread>,
 }
 
@@ -151,8 +151,8 @@ impl<'a> DriftCheck<'a> {
         Ok(Some(PackageChanges { all, own, unread, beyond }))
     }
 
-    /// What moved in the science layer that a build stands on, between the two images that were stood on. Nothing, where the
-    /// earlier one is not known or not there any more.
+    /// Package changes of the science layer that a build is based on, between the two versions that
+    /// were used. Empty if the earlier version is unknown or gone.
     async fn inherited(&self, build: &Build, old: &Image, new: &Image) -> Result<Vec<Move>, RunError> {
         let Some(base) = build.references.iter().find(|reference| reference.role == Role::Base) else {
             return Ok(Vec::new());

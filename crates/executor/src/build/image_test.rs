@@ -1,7 +1,7 @@
 //! Runs the tests of a new image, each in a container of its own, before the image gets a tag.
 //!
-//! A test gets little: no capability, no network unless it asks, bounded memory, processes, time and output. What it
-//! prints is told line by line.
+//! A test container has no capabilities, no network unless the test asks for it, and bounded
+//! memory, processes, time and output. Its output is reported line by line.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,8 @@ enum TestFailure {
 }
 
 impl ImageTestRunner<'_> {
-    /// Runs every test of the build in an image, also when one failed, so that all that is wrong is told at once.
+    /// Runs every test of the build, also after a failure, so that all failures are reported at
+    /// once.
     pub(crate) async fn run(
         &self,
         image: &str,

@@ -48,7 +48,7 @@ impl Timestamp {
     }
 }
 
-/// What the last stage stands on, as far as it is known.
+/// The base image of the last stage, as far as it is known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KnownBase<'a> {
     /// Where it is not the plan's name for it.

@@ -90,15 +90,15 @@ pub(crate) struct BuildJob<'a> {
     pub engine: &'a Engine,
 }
 
-/// Makes one image under a name that nobody else looks for; returns its id. Ends within `--build-timeout`, with all
-/// that it waits for: what it stands on is pulled, its context sent, and it may have to be built again.
+/// Builds one image under a temporary name and returns its id. `--build-timeout` covers everything:
+/// pulling base images, sending the context, and building again if that is needed.
 pub(crate) async fn build(
     job: &BuildJob<'_>,
     name: &str,
     tell: &mut (dyn FnMut(BuildUpdate) + Send),
 ) -> Result<String, BuildFailure> {
     let limit = job.options.build_timeout;
-    // What nobody listens to any more ends on the engine.
+    // The engine ends a build when its connection is closed.
     let endless = |_| Err(engine_failure(EngineError::endless("the build", limit)));
     tokio::time::timeout(limit, make(job, name, tell)).await.unwrap_or_else(endless)
 }
@@ -220,9 +220,9 @@ fn exact(job: &BuildJob<'_>) -> Vec<ExactImage> {
     job.build.references.iter().filter_map(exact).collect()
 }
 
-/// Fetches what a stage stands on, so that its configuration is known before anything of it runs. The engine's
-/// builders also know fewer ways to log in than its pull does: what needs a login is fetched before, and found by
-/// its digest then.
+/// Pulls a base image, so that its configuration is known before the build runs. Builders know
+/// fewer ways to log in than a pull does; an image that needs a login is therefore pulled before
+/// and found by its digest.
 async fn fetch(
     job: &BuildJob<'_>,
     exact: &[ExactImage],

@@ -5,7 +5,8 @@ use plan::Target;
 
 use crate::build::base_image::StageBase;
 
-/// The triggers that a build would run, told in a sentence. `all` is what it stands on.
+/// Describes the ONBUILD triggers that a build would run, in one sentence. `all` are its base
+/// images.
 pub(crate) fn triggers(all: &[StageBase<'_>]) -> Option<String> {
     let mut told = Vec::new();
     for StageBase { reference, image, .. } in all {

@@ -10,7 +10,7 @@ const TOLD: usize = 1 << 20;
 const ENDLESS: u64 = 64 << 20;
 /// A line that never ends is cut here, in bytes.
 const LONGEST_LINE: usize = 16 << 10;
-/// Lines that are kept of the end, where not all is told.
+/// Number of last lines that are kept when the output is too long to be reported whole.
 const LAST_LINES: usize = 20;
 
 /// Which of its outputs a piece comes from: their lines are not mixed.

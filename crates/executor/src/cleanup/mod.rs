@@ -101,7 +101,8 @@ impl OwnedResources {
 
 /// Takes away what this run still has. None of its builds runs any more.
 pub(crate) async fn own(engine: &Engine, own: &OwnedResources) {
-    // An engine can name an image a moment after nobody listens to its build any more: no name is gone at the first look.
+    // An engine can name an image a moment after its build was abandoned, so a name that is absent
+    // once is not treated as removed.
     let mut looked = BTreeSet::new();
     let all = async {
         loop {

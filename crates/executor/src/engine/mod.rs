@@ -493,7 +493,7 @@ fn pushed_digest(status: &str) -> Option<String> {
     digest.starts_with("sha256:").then(|| digest.to_owned())
 }
 
-/// A credential in the engine's words; `None` for nobody.
+/// A credential in the engine's format; `None` without a login.
 pub(crate) fn docker_credentials(credential: &Credential, host: &str) -> Option<DockerCredentials> {
     let serveraddress = Some(login_key(host).to_owned());
     match credential {

@@ -58,7 +58,7 @@ pub(crate) fn wanted(plan: &Plan, engine: &str) -> BTreeMap<Target, BTreeSet<Str
     wanted
 }
 
-/// The platform for which a stage asks of the image that it stands on, as far as that is known.
+/// The platform that a stage requests of its base image, as far as it is known.
 pub(crate) fn of(plan: &Plan, build: &Build, reference: &Reference, engine: &str) -> Option<String> {
     if !reference.role.is_base_image() {
         return None;

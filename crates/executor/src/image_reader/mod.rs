@@ -183,7 +183,7 @@ impl Reader {
         Ok(self.in_registry(&image, name).await?)
     }
 
-    /// What so many of the lowest layers of two images hold.
+    /// Contents of the given number of lowest layers of each image.
     pub(crate) async fn lowest(&self, images: [(&Image, usize); 2]) -> Result<[Contents; 2], RunError> {
         let reading = ReadSession::default();
         self.fetch(&images.map(|(image, _)| (image, 0)), &reading).await?;

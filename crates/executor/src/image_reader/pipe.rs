@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// So many pieces are on their way at most.
+/// Most pieces in flight.
 const PIECES: usize = 8;
 
 /// The end that bytes are put into. The reader sees the end of the stream only after [`Input::end`]: one that is dropped broke off.

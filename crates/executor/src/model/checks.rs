@@ -51,7 +51,7 @@ pub(crate) struct Break {
     pub in_window: bool,
 }
 
-/// Positions in a plan of everything that each build stands on, parents of parents too.
+/// Positions in a plan of all ancestors of each build.
 pub(crate) fn ancestors(plan: &Plan) -> Vec<BTreeSet<usize>> {
     let position: BTreeMap<&BuildId, usize> =
         plan.builds.iter().enumerate().map(|(index, build)| (&build.id, index)).collect();
@@ -99,9 +99,9 @@ pub(crate) fn push_order(steps: &[Step], plans: &[&Plan]) -> Result<(), String> 
     Ok(())
 }
 
-/// Invariant 9: what changed a build tag, and what set a moving tag to something that does not follow what it
-/// showed. `relation(shown, set)` tells how the commit of the first digest relates to that of the second;
-/// `forced` are runs that move a tag also when nobody knows.
+/// Invariant 9: finds changes of a build tag, and moving tags that were set to something that does
+/// not follow what they showed. `relation(shown, set)` is the relation of the first digest's commit
+/// to the second's; `forced` are runs that move a tag even if the relation is unknown.
 pub(crate) fn breaks(
     steps: &[Step],
     before: &BTreeMap<String, String>,
@@ -171,7 +171,7 @@ fn last_was_a_look(steps: &[Step], tag: &str, by: By) -> bool {
     own == Some(true)
 }
 
-/// Invariant 7, first half: nothing starts that stands on a failed build.
+/// Invariant 7, first half: no descendant of a failed build starts.
 pub(crate) fn nothing_starts_after(steps: &[Step], run: usize, plan: &Plan) -> Result<(), String> {
     let ancestors = ancestors(plan);
     let acts = || steps.iter().filter(|step| step.by == By::Run(run)).map(|step| &step.act);
@@ -186,7 +186,8 @@ pub(crate) fn nothing_starts_after(steps: &[Step], run: usize, plan: &Plan) -> R
     Ok(())
 }
 
-/// Invariant 7, second half: what neither failed nor stands on what failed ended as it did `without` the failure.
+/// Invariant 7, second half: a build that neither failed nor descends from a failed one ended as it
+/// did `without` the failure.
 pub(crate) fn contained(plan: &Plan, with: &[BuildResult], without: &[BuildResult]) -> Result<(), String> {
     let ancestors = ancestors(plan);
     let failed: BTreeSet<usize> = (0..with.len())
@@ -215,8 +216,9 @@ fn is_given_up(build: &BuildResult) -> bool {
     build.error.as_deref().is_some_and(|error| error.starts_with("not pushed: "))
 }
 
-/// Invariant 10: a run says success exactly when it saw every planned build in the registry, under both tags, and
-/// says of each build what it saw. `left` are the tags that are left where nobody else wrote: they show it still.
+/// Invariant 10: a run reports success exactly if it saw every planned build in the registry under
+/// both tags, and reports what it saw of each build. `left` are the tags that remain where no other
+/// client wrote: they still show that build.
 pub(crate) fn truthful(
     steps: &[Step],
     run: usize,

@@ -14,7 +14,7 @@ pub(crate) struct Image {
     /// The digest that a registry shows.
     pub digest: String,
     pub labels: BTreeMap<String, String>,
-    /// The digests of the images that it stands on.
+    /// Digests of its base images.
     pub parents: Vec<String>,
     /// The commit that it was built from; `None` when somebody else made it.
     pub commit: Option<usize>,

@@ -34,7 +34,7 @@ fn breaks(
     checks::breaks(&outside.steps[from..], before, is_build_tag, relation, forced)
 }
 
-/// A published image stands on what its parents' build tags were seen to show.
+/// A published image is based on what its parents' build tags were seen to show.
 fn stands_on_what_is_shown(outside: &Outside, run: usize, plan: &Plan) -> Result<(), String> {
     let mut shown: BTreeMap<&str, &str> = BTreeMap::new();
     for step in outside.steps.iter().filter(|step| step.by == By::Run(run)) {
@@ -273,7 +273,8 @@ fn every_broken_rule_is_found() {
     }
 }
 
-/// The window is real: said here so that nobody takes the property above for more than it is.
+/// The window exists: this test documents it, so that the property above is not read as more than
+/// it is.
 #[test]
 fn two_machines_without_a_lock_can_change_a_build_tag_in_the_window() {
     let found = find(

@@ -38,7 +38,7 @@ pub(crate) enum Rule {
     AlwaysMoves,
     /// A build tag is pushed without looking whether somebody was faster (9).
     PushesBlindly,
-    /// What an earlier run left is taken by its labels, whatever it stands on (8).
+    /// An image that an earlier run left is adopted by its labels, whatever its base image is (8).
     ResumesByName,
     /// A moving tag that a registry confirms is believed (10).
     BelievesConfirmation,

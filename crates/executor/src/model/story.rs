@@ -11,7 +11,7 @@ pub(crate) struct Story {
     /// Whether plans hold everything, or what changed since the commit before.
     pub whole: bool,
     pub runs: Vec<RunSeed>,
-    /// What other people do to the registry: after so many steps, to which tag.
+    /// Changes that other clients make in the registry: after this many steps, to which tag.
     pub persons: Vec<(usize, Index, Deed)>,
     /// Who takes the next step; begins again at its end.
     pub picks: Vec<Index>,
@@ -21,7 +21,7 @@ pub(crate) struct Story {
 #[derive(Debug, Clone)]
 pub(crate) struct LayerSeed {
     pub parents: Vec<Index>,
-    /// Whether a compat image stands on it.
+    /// Whether a compat image is based on it.
     pub is_final: bool,
 }
 
@@ -140,7 +140,7 @@ fn run() -> impl Strategy<Value = RunSeed> {
         })
 }
 
-/// Any case with so many runs.
+/// Any case with a number of runs in this range.
 pub(crate) fn story(runs: std::ops::Range<usize>) -> impl Strategy<Value = Story> {
     let layer = (prop::collection::vec(any::<Index>(), 0..3), prop::bool::weighted(0.6))
         .prop_map(|(parents, is_final)| LayerSeed { parents, is_final });

@@ -15,7 +15,7 @@ const REPO: &str = "r.example/tree";
 /// Layers and commits.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    /// For each layer those that it stands on.
+    /// For each layer its parents.
     parents: Vec<Vec<usize>>,
     finals: Vec<bool>,
     /// For each commit its parent.

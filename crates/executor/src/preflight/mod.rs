@@ -185,8 +185,8 @@ impl Resolved {
         }
     }
 
-    /// The layer that the last stage stands on, where it has no digest: one of this run, or one that only the engine has. Its id on
-    /// the engine tells which image that is.
+    /// The base layer of the last stage, if it has no digest: built in this run, or only on the
+    /// engine. Its image id on the engine identifies it.
     pub(crate) fn base_without_digest(&self, plan: &Plan, build: &Build) -> Option<String> {
         let base = build.references.iter().find(|reference| reference.role == Role::Base)?;
         self.layer(plan, &base.target).filter(|_| self.base_digest(build).is_none())
@@ -208,8 +208,8 @@ impl Resolved {
         }
     }
 
-    /// The name of what the last stage stands on, where that is known only here: a parent may come from another
-    /// repo than the plan's.
+    /// The name of the last stage's base image, if it became known only here: a parent may come
+    /// from another repo than the plan's.
     pub(crate) fn base_name(&self, build: &Build) -> Option<&str> {
         let base = build.references.iter().find(|reference| reference.role == Role::Base)?;
         match &base.target {
@@ -218,7 +218,7 @@ impl Resolved {
         }
     }
 
-    /// The digest of what the last stage stands on. An image of this run has none yet.
+    /// The digest of the last stage's base image; `None` for an image of this run.
     pub(crate) fn base_digest(&self, build: &Build) -> Option<&str> {
         let base = build.references.iter().find(|reference| reference.role == Role::Base)?;
         match &base.target {

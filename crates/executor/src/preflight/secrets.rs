@@ -30,8 +30,8 @@ pub(crate) fn refuse_uncarried(secrets: &[BuildSecret], engine: &Engine) -> Resu
     Err(RunError::refused(why).with_help(help))
 }
 
-/// A word about each secret that a build mounts and nobody gave: BuildKit goes on without it and says nothing, unless
-/// the Dockerfile calls it required.
+/// Warns about each secret that a build mounts and that was not given: BuildKit continues silently
+/// without it, unless the Dockerfile declares it as required.
 pub(crate) fn missing(plan: &Plan, secrets: &[BuildSecret], prepared: &Resolved) -> Vec<String> {
     let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let builds = plan.builds.iter().enumerate();

@@ -176,7 +176,8 @@ impl<'a> Copier<'a> {
         Ok(brought)
     }
 
-    /// What refers to a build, its spec for instance. A registry that does not take such things is told of.
+    /// Copies the artifacts that refer to a build, such as its spec. A registry that does not
+    /// accept them is reported.
     async fn referrers(
         &self,
         item: &Item,

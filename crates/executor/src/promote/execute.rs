@@ -124,7 +124,7 @@ async fn copy(
     }
 }
 
-/// What became of the moving tag of a build; `None` where nobody began.
+/// Outcome for the moving tag of a build; `None` if it was not attempted.
 type Moved = (usize, Option<Result<String, PushFailure>>);
 
 async fn move_tags(
@@ -203,7 +203,7 @@ async fn move_tags(
     results
 }
 
-/// Of the builds whose tags move, which ones each stands on, whatever lies between them.
+/// For each build whose tag moves, the builds in the same promotion that it descends from.
 fn needs<T>(items: &[Item], named: &[(usize, T)]) -> Vec<Vec<usize>> {
     let mut below: Vec<BTreeSet<usize>> = Vec::with_capacity(items.len());
     for item in items {

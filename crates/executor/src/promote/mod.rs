@@ -1,10 +1,11 @@
-//! Promotes builds from one repo to another: looks them up, copies them by build tag, then updates moving
-//! tags.
+//! Promotes builds from one repo to another: looks them up, copies them by build tag, then updates
+//! moving tags.
 //!
-//! [`survey()`] asks both sides and changes nothing; what it returns says what would be done, and what stands in the way.
-//! [`carry_out`] does it. A build is copied with all that its trail names, so that the trail resolves on the other side too; what that side
-//! has already is left as it is. Moving tags come last, by the same rules as after a build. Needs no engine and knows no
-//! source tree: whoever calls says which names make up a product.
+//! [`survey()`] queries both sides and changes nothing; its result says what would be done and what
+//! prevents it. [`carry_out`] does it. A build is copied with all builds that its provenance names,
+//! so that the provenance resolves in the target too; what the target already has is left alone.
+//! Moving tags are updated last, by the same rules as after a build. This needs neither engine nor
+//! source tree: the caller says which names make up a product.
 mod copy;
 mod execute;
 mod preview;
@@ -74,7 +75,7 @@ pub struct Promotion {
     pub missing: Vec<String>,
     /// What else stands in the way; nothing is done while there is anything.
     pub conflicts: Vec<String>,
-    /// What whoever promotes should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
     /// All builds that the products are made of, parents first.
     pub images: Vec<Item>,
@@ -121,7 +122,7 @@ pub enum Copying {
     Copied,
     /// It could not be copied.
     Failed,
-    /// Nobody began, because of something else.
+    /// Not attempted, because of another failure.
     Skipped,
 }
 
@@ -150,7 +151,7 @@ pub enum MoveState {
     PutBack,
     /// It could not be moved.
     Failed,
-    /// Nobody began, because of something else.
+    /// Not attempted, because of another failure.
     Skipped,
 }
 
@@ -216,7 +217,7 @@ pub enum Event {
         /// Why.
         error: String,
     },
-    /// What whoever watches should know.
+    /// A note for the user.
     Note {
         /// As a sentence.
         message: String,

@@ -257,7 +257,7 @@ fn moving(tops: &[(&Unit, Key, Source)]) -> BTreeMap<Key, String> {
                 continue;
             };
             let name = format!("{image}:{version}");
-            // The one that the image stands on is named before those that it copies from.
+            // The base image is listed before images that are only copied from.
             if unit.own.contains(&name) && taken.insert(name) {
                 moving.insert((image.clone(), tag.clone()), version);
             }
@@ -371,7 +371,8 @@ async fn judge(
     Ok(())
 }
 
-/// Science layers whose moving tag in the source shows another build than the one that the product stands on.
+/// Science layers whose moving tag in the source shows another build than the one that the product
+/// is based on.
 async fn behind(registry: &Registry, route: &Route, promotion: &Promotion) -> Result<Vec<String>, RunError> {
     let layers =
         promotion.images.iter().filter(|item| item.bytes.is_some() && item.image.starts_with("sci/"));

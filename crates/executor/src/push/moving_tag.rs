@@ -22,7 +22,7 @@ use crate::run::options::Relation;
 use crate::run::result::Failure;
 use crate::run::tag_order::{MoveDecision, Rank, decide_move, is_newer};
 
-/// So many newer runs at the same moment are given way to.
+/// Gives up after losing the race for a moving tag this many times.
 const ROUNDS: usize = 20;
 
 /// What a moving tag shows, as far as it matters.

@@ -57,8 +57,8 @@ pub(crate) fn judge(error: &EngineError) -> RetryDecision {
     }
 }
 
-/// Judges a question that a registry was asked through the engine, before the first build. Where nobody listens, nobody is
-/// waited for, and a login was just read.
+/// Decides about a query that the engine sent to a registry before the first build. If the registry
+/// is unreachable, it is not waited for; a rejected login is not renewed, since it was just read.
 pub(crate) fn judge_question(error: &EngineError) -> RetryDecision {
     match judge(error) {
         // That is no registry's trouble.

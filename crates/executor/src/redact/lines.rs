@@ -4,7 +4,7 @@
 
 use super::{Forms, MARK};
 
-/// So many lines are held back at most: empty ones, say, could go on for ever.
+/// Most lines that are held back, so that endless empty lines do not fill the memory.
 const MOST_HELD: usize = 1000;
 
 /// The lines of one output.

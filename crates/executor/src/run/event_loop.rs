@@ -90,7 +90,7 @@ enum Finished {
         seen: RemoteSize,
         seconds: f64,
     },
-    /// Something that nobody waits for.
+    /// Finished work without a result.
     Aside,
 }
 
@@ -151,7 +151,7 @@ pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, resul
             None => true,
         };
         if failed && (ctx.options.fail_fast || cancel.is_cancelled()) {
-            // The engine ends what nobody listens to any more.
+            // The engine ends work whose connection is closed.
             work.clear();
             course.stop(at()).into_iter().for_each(ctx.speak);
             break;
@@ -243,7 +243,8 @@ async fn make(
     build::publish_locally(build, &image_id, engine, options.push).await
 }
 
-/// The name that a build's image had until its tests had passed. What stands on the image does not wait for that.
+/// Removes the temporary name that an image had until its tests passed. Descendants do not wait for
+/// that.
 async fn take_name_away(ctx: &RunContext<'_>, position: usize) -> Finished {
     let name = Resource::Name(cleanup::unfinished(&ctx.own.mark, position));
     if ctx.own.has(&name) {

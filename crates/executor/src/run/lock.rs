@@ -28,7 +28,7 @@ const MACHINE: [&str; 2] = ["/run/lock", "/var/lock"];
 /// Most of what is read of who holds a lock.
 const MOST_WORDS: u64 = 4096;
 
-/// Who holds a lock; written for whoever finds it held.
+/// The holder of a lock, written into the lock file for other processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Holder {
     /// Its process.

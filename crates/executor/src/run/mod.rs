@@ -34,7 +34,7 @@ use crate::run::run_dir::RunDirectory;
 use crate::run::schedule::positions;
 use crate::{Event, Options, Relation, RunError, RunResult};
 
-/// Builds at a time, where nobody says otherwise and the engine has as many processors.
+/// Default number of concurrent builds, if the engine has at least this many processors.
 const DEFAULT_JOBS: usize = 4;
 
 /// How long a registry may take for one question of ours, which is small.
@@ -65,7 +65,7 @@ pub async fn run(
     let disk = |error: std::io::Error| run_dir::unwritable(&options.root, &error);
     let redactor = Redactor::new(options);
     let speak = |event| {
-        // Nobody has to listen.
+        // Events may have no receiver.
         let _ = events.send(redactor.event(event));
     };
     let _locks = tokio::select! {

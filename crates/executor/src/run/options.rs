@@ -61,7 +61,7 @@ pub struct Options {
 /// What becomes of packages that are not those of the image that a moving tag shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Drift {
-    /// Nobody looks.
+    /// Do not compare packages.
     #[default]
     Ignore,
     /// They are told.

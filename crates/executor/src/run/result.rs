@@ -161,7 +161,8 @@ pub struct Comparison {
     pub size: u64,
     /// Layers of the new one.
     pub layers: usize,
-    /// How many of them the earlier one has as well: nobody who has it needs to fetch them.
+    /// How many of these layers the earlier image has too; clients that have it need not fetch
+    /// them.
     pub shared: usize,
 }
 

@@ -1,7 +1,7 @@
 //! The directory of a run: `.image-builder/runs/{id}/` with a log for each build and `result.json`.
 //!
-//! Git is told to ignore all of it. Files here are for people and later runs; nothing in them is read back by
-//! this one.
+//! A `.gitignore` excludes all of it. The files are for people and for later runs; this run reads
+//! nothing back.
 
 use std::fs::File;
 use std::io::{self, LineWriter, Write};

@@ -206,7 +206,7 @@ pub(crate) enum MoveDecision {
     Set,
     /// It shows a newer build: never set back.
     Newer,
-    /// Nobody knows whether it shows a newer build.
+    /// It is unknown whether the tag shows a newer build.
     Unclear,
 }
 

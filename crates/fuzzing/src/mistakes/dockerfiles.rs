@@ -179,7 +179,7 @@ fn words() -> impl Iterator<Item = Mistake> {
         .map(|word| Mistake::with("instruction", SCIENCE, format!("FROM scratch\n{word} x\n")))
 }
 
-/// Frontends in every form that BuildKit knows, of images that nobody allowed.
+/// Frontends in every form that BuildKit accepts, of images that are not allowed.
 fn frontends() -> impl Iterator<Item = Mistake> {
     let images = [
         "evil",

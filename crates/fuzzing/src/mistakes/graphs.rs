@@ -1,4 +1,4 @@
-//! What is wrong between layers: cycles of every length and kind, names that two have, what stands on nothing.
+//! Mistakes between layers: cycles of every length and kind, duplicate names, and missing parents.
 
 use super::Mistake;
 
@@ -101,7 +101,7 @@ fn twins() -> impl Iterator<Item = Mistake> {
     targets.chain(finals).chain(lower).chain(alike).chain(versions).chain(over).chain(long)
 }
 
-/// What stands on nothing: no Dockerfile, no such layer, product or compat.
+/// Missing parents: no Dockerfile, no such layer, product or compat.
 fn missing() -> impl Iterator<Item = Mistake> {
     let right = |kind| Mistake { kind, ..super::right() };
     let bare = (0..40).map(move |number| {

@@ -239,7 +239,7 @@ pub(crate) struct RunArguments {
 }
 
 impl RunArguments {
-    /// What is told of a run besides.
+    /// How much of a run is reported.
     pub(crate) fn detail(&self, show: &ShowArguments) -> Detail {
         Detail { steps: show.verbose > 0, output: show.verbose > 1 || self.logs }
     }

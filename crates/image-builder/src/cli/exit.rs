@@ -158,7 +158,7 @@ pub(crate) fn text(error: &anyhow::Error, paint: Paint) -> String {
         None => cause.to_string(),
     };
     for cause in error.chain().map(words) {
-        // libgit2 tells the part of it in which an error arose, which helps nobody.
+        // libgit2 appends the module in which an error arose, which does not help a user.
         let cause = cause.split("; class=").next().unwrap_or_default();
         // Some libraries repeat their cause in their own text.
         if !chain.iter().any(|before| before.contains(cause)) {

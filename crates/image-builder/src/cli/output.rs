@@ -25,7 +25,7 @@ pub(crate) fn data(text: &str) -> io::Result<()> {
     }
 }
 
-/// Whether it is the error of a terminal that was closed: then nobody reads, as with a pipe.
+/// Whether it is the error of a closed terminal, which has no reader any more, like a closed pipe.
 fn is_hung_up(error: &io::Error) -> bool {
     // Linux's EIO. A disk says this as well, but a disk is no character device.
     const EIO: i32 = 5;
@@ -45,7 +45,7 @@ pub(crate) fn json(document: &impl Serialize) -> anyhow::Result<String> {
     Ok(escape_json(&json).into_owned() + "\n")
 }
 
-/// Tells a person something. There is nobody to tell that it could not be told.
+/// Prints to stderr. Errors are ignored: there is no other place to report them.
 pub(crate) fn tell(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

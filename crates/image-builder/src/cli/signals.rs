@@ -135,7 +135,7 @@ async fn next(signals: &mut Option<Signal>) -> Option<()> {
     }
 }
 
-/// Whether whoever started this process wants it to outlive its terminal, as `nohup` does.
+/// Whether the parent process asked for this one to outlive its terminal, as `nohup` does.
 fn hangup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
     }
     reports.begin()?;
     carry_out(arguments, &opened, &planned).inspect_err(|error| {
-        // What stopped it is told already; that this could not be written is not worth more.
+        // The cause was already reported; a second error for the unwritten file would hide it.
         let _ = reports.fail(&format!("{error:#}"));
     })
 }

@@ -1,7 +1,7 @@
-//! `image-builder check`: reports everything that is wrong with a source tree, without an engine, a registry
-//! or a commit.
+//! `image-builder check`: reports all problems of a source tree, without an engine, a registry or a
+//! commit.
 //!
-//! `--fix` mends what nobody has to think about. The tree is read and judged again after that.
+//! `--fix` applies the fixes that need no decision. The tree is then read and checked again.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -216,7 +216,7 @@ async fn promote(
     // A thread of its own: a terminal or a pipe that takes its time must not hold up the copies.
     let shown = thread::spawn(move || face.show(&events));
     let speak = move |event| {
-        // Nobody listens any more when stdout was closed.
+        // A closed stdout has no reader for further events.
         let _ = sender.send(event);
     };
     let ended =

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(2);
 /// How often it is looked whether there is something to say.
 const TICK: Duration = Duration::from_millis(200);
-/// How often a log is told.
+/// Interval of progress lines in a log.
 const LINE: Duration = Duration::from_secs(10);
 
 /// What could not be asked for, with why.

@@ -23,7 +23,7 @@ pub(crate) fn stage(
             Some(directory) => directory,
             None => directory.insert(tempfile::tempdir()?),
         };
-        // As deep as in the context: whoever sends it looks at the directories above.
+        // As deep as in the context, because the sender checks the parent directories.
         let number = staged.len().to_string();
         let mut dir = Dir::open(directory.path(), None)?.make(&number, Access::Private)?;
         let mut path = directory.path().join(&number);

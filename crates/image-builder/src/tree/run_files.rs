@@ -1,7 +1,7 @@
 //! Writes the files of `--summary` and `--junit`.
 //!
-//! They are written when the run begins, as if it had been cut off, and again when it ends: so whoever shows them never
-//! takes one of an earlier run, or none, for this one's.
+//! They are written when the run starts, as if it had been interrupted, and again when it ends: a
+//! reader never takes a file of an earlier run, or its absence, for this run's result.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Bad inputs through the whole command: a share of the grammar of mistakes, revisions that are none, trees of a
-//! size that nobody has (row 15).
+//! Bad inputs through the whole command: a sample of the grammar of mistakes, invalid revisions,
+//! and excessively large trees (row 15).
 
 use std::fs;
 use std::process::Command;

@@ -90,7 +90,7 @@ fn a_shallow_clone_is_built_with_a_build_number_only() {
         let output = clone.command(arguments).current_dir(&target).output().unwrap();
         clone.outcome(&output)
     };
-    // The default comparison needs a parent that the clone lacks; what stands on what needs none.
+    // The default comparison needs a parent that the clone lacks; other commands do not.
     run(&["plan"]).code(5);
     run(&["graph", "--planned"]).code(5);
     run(&["graph"]).code(0);

@@ -1,4 +1,4 @@
-//! Build specs beside an image, written by whoever may push there: row 46.
+//! Build specs beside an image, written by a hostile client with push access: row 46.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -1,4 +1,5 @@
-//! `diff` of images whose layers are made to exhaust whoever reads them, or never end: the real binary against a registry in memory.
+//! `diff` of images whose layers are made to exhaust their reader or never end: the real binary
+//! against a registry in memory.
 
 use testbed::registry::Shelf;
 

@@ -43,7 +43,7 @@ fn every_command_that_asks_a_registry_ends_at_a_signal() {
         assert!(sent.elapsed() < Duration::from_secs(5), "{arguments:?}: {:?}", sent.elapsed());
         assert!(run.stderr.contains("interrupted by a signal"), "{arguments:?}: {}", run.stderr);
         drop(connection);
-        // Connections that nobody took any more.
+        // Connections that were not accepted any more.
         registry.set_nonblocking(true).unwrap();
         while registry.accept().is_ok() {}
         registry.set_nonblocking(false).unwrap();

@@ -224,7 +224,7 @@ fn what_nobody_can_tell_is_shown_and_stops_a_build() {
         ),
         "{said}"
     );
-    // What stands on it was built on another one.
+    // Its descendant was built on another image.
     assert_eq!(scene.builds(&["--adopt"]).lines().count(), 3);
     assert_eq!(scene.builds(&["--rebuild", "2"]).lines().count(), 4);
 }
@@ -303,7 +303,7 @@ fn row_51_a_tag_that_was_moved_to_an_image_with_the_right_labels_is_told_or_set_
     let builds = scene.builds(&[]);
     assert!(builds.starts_with("science/nist-basic [{\"build_tag\":\"1.0-2-"), "{builds}");
     assert_eq!(builds.matches("tag-moved").count(), 2, "{builds}");
-    // Later, a science image is nobody's to replace by itself.
+    // A science image that exists is never replaced automatically.
     scene.tree.write("README", "1");
     scene.tree.commit();
     let run = scene.run("plan", &["-v"]).code(5);

@@ -1,6 +1,8 @@
-//! Real registries of every kind: whom they take, how they are reached, and what is told when they are not.
+//! Real registries of every kind: which credentials they accept, how they are reached, and the
+//! errors when they are not.
 //!
-//! `0.0.0.0` stands for another machine: it reaches this one, and nothing takes it for a loopback address.
+//! `0.0.0.0` acts as another machine: it reaches this one, and no client treats it as a loopback
+//! address.
 
 use std::fs;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// A request without its body, as `HEAD /v2/sky/manifests/1.0`.
 pub(crate) struct Request {
     pub(crate) line: String,
-    /// Empty where nobody said who asks.
+    /// Empty without credentials.
     pub(crate) authorization: String,
 }
 

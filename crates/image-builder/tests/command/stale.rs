@@ -79,7 +79,7 @@ impl Scene {
     }
 }
 
-/// Digests that nobody named.
+/// Digests that no fixture names.
 fn unnamed(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

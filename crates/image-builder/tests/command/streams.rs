@@ -63,7 +63,7 @@ fn signals_have_exit_codes_of_their_own() {
         let id = child.id().to_string();
         let ended = thread::spawn(move || {
             let output = child.wait_with_output().unwrap();
-            // Whoever still waits for a connection gets one that says nothing.
+            // Unblocks a thread that still waits for a connection.
             let _ = UnixStream::connect(socket);
             output
         });

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// The layers of the predecessor's documentation: `nist-basic` 1.0, and 2.0 that stands on it.
+/// The layers of the previous tool's documentation: `nist-basic` 1.0, and 2.0 that is based on it.
 pub(crate) const SAMPLE: &str = r#"
 //- /science/nist-basic/sciserver-image.json
 {

@@ -214,7 +214,7 @@ fn wait(child: &Child) -> (std::process::ExitStatus, Used) {
         }
         assert_eq!(waited, 0, "waiting failed");
         if start.elapsed() > PATIENCE && !ended {
-            // SAFETY: the id is that of a child that nobody waited for yet.
+            // SAFETY: the id is that of a child process that was not waited for yet.
             unsafe { libc::kill(id, libc::SIGKILL) };
             ended = true;
         }

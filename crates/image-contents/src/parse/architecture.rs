@@ -25,7 +25,8 @@ fn native(found: &[(Named, String)]) -> Option<String> {
     counts.into_iter().max_by_key(|(_, count)| *count).map(|(architecture, _)| architecture.to_owned())
 }
 
-/// What dpkg and rpm call a package that runs anywhere, or of which nothing is told.
+/// The architecture names of dpkg and rpm for a package that runs anywhere, or without an
+/// architecture.
 fn is_any(architecture: &str) -> bool {
     matches!(architecture, "" | "all" | "noarch")
 }

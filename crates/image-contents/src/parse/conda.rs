@@ -74,7 +74,7 @@ impl<R: Read> Read for Bounded<R> {
         let read = self.reader.read(buffer)?;
         for (at, byte) in buffer[..read].iter().enumerate() {
             if let Err(beyond) = self.see(*byte) {
-                // Whoever parses may find something wrong before it, however large the pieces are that are read.
+                // The parser may find an earlier error, however large the pieces are that are read.
                 self.beyond = Some(beyond);
                 return if at == 0 { Err(beyond.into()) } else { Ok(at) };
             }

@@ -61,7 +61,7 @@ pub(crate) fn check(now: &TreeModel, config: &Config, findings: &mut Findings) {
     }
 }
 
-/// Of one file, so many images and labels are looked at: who breaks a guideline as often as that knows by then.
+/// Most images and labels of one file that are checked: more findings of the same kind do not help.
 const MOST: usize = 50;
 
 const SHADOWED: &str = "compat-shadowed";

@@ -56,8 +56,8 @@ fn loss(now: &TreeModel, base: &TreeModel, product: &ProductName, was_final: usi
     downgrade(now, is_final, product, old_target)
 }
 
-/// Refuses products whose final layer neither is nor stands on the one that what is published was made from: that layer's
-/// target is given by product.
+/// Refuses products whose final layer neither is nor descends from the final layer of the published
+/// image; `finals` gives that layer's target by product.
 pub(crate) fn check_published(
     now: &TreeModel,
     before: &BTreeMap<ProductName, String>,
@@ -102,7 +102,7 @@ fn downgrade(now: &TreeModel, is_final: usize, product: &ProductName, old_target
     })
 }
 
-/// Whether a layer is another, or stands on it or on a build of it.
+/// Whether a layer is `other`, or is based on it or on a published build of it.
 fn stands_on(
     now: &TreeModel,
     layer: usize,

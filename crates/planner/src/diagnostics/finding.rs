@@ -13,7 +13,7 @@ const FOR_CHECK: [&str; 5] =
 /// Which guidelines are of interest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Interest {
-    /// Those that whoever plans should know.
+    /// Those that matter for a plan.
     #[default]
     Plan,
     /// All.

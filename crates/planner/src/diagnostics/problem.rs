@@ -28,7 +28,7 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
-    /// What would put it right, where nobody has to think about that.
+    /// A fix that needs no decision.
     pub fix: Option<Box<Edit>>,
 }
 

@@ -21,7 +21,7 @@ use crate::git::working_tree::disk;
 pub(super) const TEXT_LIMIT: usize = 1 << 20;
 
 pub(super) const DOCKERFILE: &str = "Dockerfile";
-/// So many links are followed to a Dockerfile.
+/// Most links that are followed to a Dockerfile.
 const MOST_LINKS: usize = 8;
 /// In the order in which BuildKit looks for them.
 const IGNORE_FILES: [&str; 2] = ["Dockerfile.dockerignore", ".dockerignore"];
@@ -168,8 +168,8 @@ impl Reader<'_> {
         })))
     }
 
-    /// The scripts that a descriptor names as tests. What is not there, or is a link, is left out: whoever
-    /// understands the descriptor tells of it.
+    /// The scripts that a descriptor names as tests. A missing one, or a link, is left out: the
+    /// descriptor's parser reports it.
     fn scripts(
         &mut self,
         directory: &str,

@@ -58,9 +58,9 @@ pub struct OpenedTree {
     pub inputs: Inputs,
     /// Whether the right-hand side of the comparison is what lies on disk.
     pub buildable: Buildable,
-    /// What on disk differs from HEAD under the two roots and `image-builder.toml`, deletions and what
-    /// `--untracked` and `--with-ignored` added included: sorted paths below the root. Empty for
-    /// [`Buildable::OtherCommit`], where nobody looked.
+    /// Differences between disk and HEAD under the two roots and `image-builder.toml`, including
+    /// deletions and what `--untracked` and `--with-ignored` added: sorted paths below the root.
+    /// Empty for [`Buildable::OtherCommit`], where the disk was not read.
     pub uncommitted: Vec<String>,
 }
 

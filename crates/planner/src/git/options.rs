@@ -17,7 +17,7 @@ pub struct Options {
     pub with_ignored: Vec<PathBuf>,
     /// `--build-number N`: the commit count where a shallow clone does not know it.
     pub build_number: Option<u64>,
-    /// Nothing will be built from it: commits are read from git alone, HEAD too, and nobody looks at the working tree
-    /// where it is no side of the comparison.
+    /// Nothing will be built: commits are read from git alone, HEAD too, and the working tree is
+    /// read only if it is a side of the comparison.
     pub only_look: bool,
 }

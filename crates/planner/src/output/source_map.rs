@@ -7,7 +7,8 @@ use plan::{Origin, Written};
 use crate::parse::dockerfile::Instruction;
 use crate::tree::layers::DOCKERFILE;
 
-/// The instructions of a layer's Dockerfile or fragment that stands behind so many `lines` of another text.
+/// The origins of the instructions of a layer's Dockerfile or fragment that follows `lines` lines
+/// of another text.
 pub(crate) fn of_layer(path: &str, instructions: &[Instruction], lines: u32) -> Vec<Origin> {
     let origin = |instruction: &Instruction| Origin {
         instruction: instruction.keyword.clone(),
@@ -18,7 +19,7 @@ pub(crate) fn of_layer(path: &str, instructions: &[Instruction], lines: u32) -> 
     instructions.iter().map(origin).collect()
 }
 
-/// An instruction that nobody wrote, on one line.
+/// A generated instruction, on one line.
 pub(crate) fn generated(instruction: &str, line: u32) -> Origin {
     Origin { instruction: instruction.to_owned(), first: line, last: line, written: None }
 }

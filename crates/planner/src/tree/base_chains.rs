@@ -7,7 +7,7 @@
 use hashbrown::HashMap;
 use plan::Version;
 
-/// What a layer's last stage stands on, when that is a layer of the tree.
+/// The base of a layer's last stage, if it is a layer of the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LayerBase {
     /// The layer below.
@@ -19,7 +19,7 @@ pub(crate) struct LayerBase {
 /// A layer as far as chains are concerned.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Link<'a> {
-    /// What it stands on.
+    /// Its base.
     pub(crate) stand: Option<LayerBase>,
     /// Whether that could not be found out.
     pub(crate) unknown: bool,
@@ -32,9 +32,11 @@ pub(crate) struct Link<'a> {
 /// What the chains tell, by layer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chains {
-    /// No other layer of the same image and version stands on it. Of layers that cannot be judged, `false`.
+    /// Whether no other layer of the same image and version is based on it. `false` for layers that
+    /// cannot be judged.
     pub(crate) is_final: Vec<bool>,
-    /// What it stands on is not known to the end: its Dockerfile, or one below, is broken or in a cycle.
+    /// Whether its chain of bases is unknown: its Dockerfile, or that of an ancestor, is broken or
+    /// in a cycle.
     pub(crate) unknown: Vec<bool>,
     /// Pairs of a layer and one below it of the same image with a higher version.
     pub(crate) higher_below: Vec<(usize, usize)>,
@@ -92,7 +94,7 @@ impl Chains {
         chains
     }
 
-    /// Whether `layer` is `other` or stands on it, directly or not.
+    /// Whether `layer` is `other` or descends from it.
     pub(crate) fn stands_on(&self, layer: usize, other: usize) -> bool {
         match (self.visits[layer], self.visits[other]) {
             (Some((entered, _)), Some((first, last))) => first <= entered && entered <= last,
@@ -149,8 +151,8 @@ impl<'a> Path<'a> {
     }
 }
 
-/// What each layer stands on. A pinned build was made from an older tree, so pinned bases may lead in a circle
-/// through layers of today; such a circle is cut at its pinned bases.
+/// The base of each layer. A pinned build was made from an older tree, so pinned bases may form a
+/// cycle through layers of today; such a cycle is cut at its pinned bases.
 fn without_pinned_cycles(links: &[Link<'_>]) -> Vec<Option<usize>> {
     #[derive(Clone, Copy, PartialEq)]
     enum Seen {
@@ -186,7 +188,7 @@ fn without_pinned_cycles(links: &[Link<'_>]) -> Vec<Option<usize>> {
 mod tests {
     use super::*;
 
-    /// Layers as `(image, version, what it stands on)`; a negative number is a pinned base.
+    /// Layers as `(image, version, base)`; a negative number is a pinned base.
     fn chains(layers: &[(usize, &str, Option<i32>)]) -> (Chains, Vec<usize>) {
         let versions: Vec<Version> =
             layers.iter().map(|(_, version, _)| Version::parse(version).expect("valid")).collect();
@@ -229,7 +231,7 @@ mod tests {
 
     #[test]
     fn pinned_circles_are_cut_and_others_are_not_judged() {
-        // Node 1 stands on 2, 2 on a pinned build of 1.
+        // Node 1 is based on 2, and 2 on a pinned build of 1.
         let (result, finals) = chains(&[(9, "1", None), (0, "1", Some(2)), (0, "1", Some(-1))]);
         assert_eq!(finals, [0, 1]);
         assert!(!result.unknown[1]);

@@ -10,10 +10,10 @@ use crate::parse::dockerfile::{ContextUse, Source};
 use crate::parse::dockerignore::Ignore;
 use crate::tree::{Mode, SourceFile, TreeFile};
 
-/// So much is told of one Dockerfile.
+/// Most findings that are reported of one Dockerfile.
 const MOST_TOLD: usize = 50;
 
-/// So many files are held against the patterns of one Dockerfile; behind that, nothing is said.
+/// Most comparisons of files with the patterns of one Dockerfile; beyond that nothing is reported.
 const MOST_COMPARED: usize = 200_000;
 
 /// The files of one layer that a context is made of.

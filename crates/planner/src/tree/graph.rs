@@ -8,7 +8,8 @@ use std::collections::{BTreeSet, VecDeque};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-/// So many cycles of one knot are told; the others go away or show themselves when these are mended.
+/// Most cycles that are reported of one strongly connected component; the others disappear or are
+/// found once these are fixed.
 const CYCLES_OF_A_KNOT: usize = 20;
 
 /// Nodes with what each of them needs.

@@ -27,7 +27,7 @@ pub(crate) const DOCKERFILE: &str = "Dockerfile";
 /// Files of a compat layer that are no part of its context.
 const NOT_IN_COMPAT: [&str; 4] = [DESCRIPTOR, DOCKERFILE, ".dockerignore", "Dockerfile.dockerignore"];
 
-/// So many are understood faster than a thread starts.
+/// Layers of one task: fewer take less time than a thread needs to start.
 const SHARE: usize = 16;
 
 /// A science layer whose descriptor could be read.

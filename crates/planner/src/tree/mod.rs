@@ -106,7 +106,7 @@ pub struct TreeFile {
 }
 
 impl TreeFile {
-    /// What whoever sends its contents must find. Where nobody looked at the disk, what git has.
+    /// What the sender of its contents must find on disk, or the git blob if the disk was not read.
     #[must_use]
     pub fn expect(&self) -> Expect {
         match &self.on_disk {

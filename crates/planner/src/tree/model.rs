@@ -23,7 +23,7 @@ use crate::tree::product_name::ProductName;
 use crate::tree::{SourceFile, onbuild};
 use crate::views::suggest::Suggestions;
 
-/// Of one descriptor, so many includes that do not exist are shown with their place.
+/// Most includes that do not exist, of one descriptor, that are shown with their place.
 const MOST_MARKED: usize = 50;
 
 /// One side of a comparison. Layers are numbered as in [`Side`].
@@ -158,7 +158,8 @@ impl TreeModel {
                     certain.push((product, layer));
                     continue;
                 }
-                // All in a cycle, or any of them may stand on another: that is told elsewhere.
+                // All layers are in a cycle, or their bases are unknown: both are reported
+                // elsewhere.
                 [] => {}
                 [first, ..] => {
                     let unsure = finals.iter().any(|layer| self.chains.unknown[*layer]);
@@ -371,7 +372,7 @@ pub(crate) fn layers_in(needs: &[Need]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The image that the last stage stands on.
+/// The base image of the last stage.
 pub(crate) fn base(needs: &[Need]) -> Option<&Need> {
     needs.iter().find(|need| need.role == Role::Base)
 }

@@ -1,6 +1,6 @@
 //! The layer graph as data, for `graph`.
 //!
-//! Knows nothing of changes; which of it a plan touches is told by the plan's build ids.
+//! Independent of changes: the build ids of a plan say which nodes it touches.
 
 use plan::Role;
 use serde::Serialize;
@@ -18,7 +18,7 @@ pub struct LayerGraph {
     pub compat: Vec<CompatNode>,
     /// Who needs whom, by the path of who needs.
     pub edges: Vec<Edge>,
-    /// Images of other makers that something stands on or copies from.
+    /// External images that something is based on or copies from.
     pub externals: Vec<String>,
     /// What users run, by image and version.
     pub products: Vec<Product>,
@@ -96,9 +96,9 @@ pub enum Node {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EdgeRole {
-    /// The last stage stands on it.
+    /// Base of the last stage.
     Base,
-    /// Another stage stands on it.
+    /// Base of another stage.
     Stage,
     /// `COPY --from=`.
     Copy,

@@ -1,6 +1,6 @@
 //! Finds the layer or product that a name on the command line refers to.
 //!
-//! Knows names only: whether something is built, and why, is told by [`crate::views::explain`].
+//! Knows names only: [`crate::views::explain`] says whether something is built, and why.
 
 use std::collections::BTreeSet;
 

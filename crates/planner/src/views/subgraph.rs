@@ -8,9 +8,10 @@ use crate::views::name_lookup::{Subject, product_of};
 /// Which way to go from a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// To what it stands on, copies from or includes.
+    /// To base images, images copied from, and includes.
     Needed,
-    /// To what stands on it, copies from it, includes it, or has it in its compat stack.
+    /// To dependents: what is based on it, copies from it, includes it, or has it in its compat
+    /// stack.
     Needing,
     /// Both.
     Both,

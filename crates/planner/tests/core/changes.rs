@@ -376,7 +376,7 @@ fn inputs_depend_on_what_is_built_and_nothing_else() {
         ("exec notebook", "exec lab", 2),
         ("USER root", "USER x", 2),
         (r#""sea", "version": "1.0""#, r#""sea", "version": "1.0", "args": {"A": "b"}"#, 1),
-        // The compat image is another one when it stands on another layer.
+        // The compat image changes when it is based on another layer.
         (r#""sea", "version": "1.0""#, r#""sea", "version": "1.1""#, 1),
     ] {
         let after = inputs(&TREE.replace(from, to), &Request::default());

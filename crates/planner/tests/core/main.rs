@@ -30,7 +30,7 @@ fn plan(inputs: &planner::tree::Inputs, request: &Request) -> Planned {
     planner::plan(inputs, request).unwrap_or_else(|problems| panic!("refused:\n{}", told(&problems)))
 }
 
-/// Every problem as it is told.
+/// Every problem as it is reported.
 fn refused(inputs: &planner::tree::Inputs, request: &Request) -> String {
     told(&planner::plan(inputs, request).expect_err("the tree must be refused"))
 }

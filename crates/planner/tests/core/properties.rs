@@ -167,7 +167,7 @@ impl Model {
         std::iter::successors(self.layers[layer].base, |base| self.layers[*base].base).collect()
     }
 
-    /// Layers of which no other of the same product stands on them.
+    /// For each product the layers that no other of its layers is based on.
     pub(super) fn finals(&self) -> BTreeMap<String, Vec<usize>> {
         let mut finals: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for layer in 0..self.layers.len() {

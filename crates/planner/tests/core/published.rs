@@ -71,7 +71,8 @@ fn version(target: &str) -> String {
     format!("{PREFIX}.science.{target}.version")
 }
 
-/// How many science images nobody has to ask for, as a product tells what they are.
+/// The number of science images that need no request of their own, because a product records what
+/// they are.
 fn told_by_products(world: &mut World, text: &str) -> usize {
     let inputs = world.commit(9, &fixture::tree(text));
     world.plan_by_products(&inputs, &Request::default()).expect("the tree is sound").1
@@ -87,7 +88,7 @@ fn a_product_that_was_built_on_a_published_image_tells_of_it() {
     assert!(world.build(&compat, &BTreeSet::new()).is_empty());
     assert_eq!(told_by_products(&mut world, &text), 1);
     assert_eq!(second(&mut world, &text, &Request::default()), "");
-    // What changed is told by the image's own labels, which name all of its commit.
+    // The image's own labels, which name all inputs of its commit, show what changed.
     let changed = text.replace("\n1\n", "\n2\n");
     assert_eq!(told_by_products(&mut world, &changed), 0);
     assert!(second(&mut world, &changed, &Request::default()).contains("science/leaf/data"));
@@ -172,7 +173,8 @@ fn a_product_that_was_built_in_one_run_with_its_science_image_tells_of_it() {
     for (key, value) in [
         (version("leaf"), "1.0-8-0000008"),
         ("org.opencontainers.image.base.name".to_owned(), "r.example/x/sci/base:1.0"),
-        // One digest that is told goes before an id: it is of what was taken.
+        // A recorded digest takes precedence over an id: it is the digest of the image that was
+        // used.
         ("org.opencontainers.image.base.digest".to_owned(), "sha256:0"),
     ] {
         let mut written = world.clone();
@@ -345,7 +347,7 @@ fn what_nobody_can_tell_is_never_planned_by_itself() {
             }
             None => world.commits.clear(),
         }
-        // What stands on it still tells the build tag that it had.
+        // Its descendant still records the previous build tag.
         let leaf = world.images.get_mut(&sci("leaf")).expect("it is there");
         if label.as_ref() == Some(&tag) {
             let from = leaf.get_mut(&format!("{PREFIX}.science.leaf.from")).expect("it was written");
@@ -433,7 +435,8 @@ fn row_51_a_moving_tag_is_not_believed_because_its_labels_are_right() {
     let mut world = moved("rel/leaf", ours, Some("sha256:e"));
     let planned = second(&mut world, TREE, &Request::default());
     assert_eq!(planned, "rel/leaf:1.0 on leaf\n    moved $REPO/rel/leaf:1.0 from 1.0-1-0000001\n");
-    // A science image is nobody's to replace by itself: it is told, with what its build tag shows.
+    // A science image is never replaced automatically: it is reported, with what its build tag
+    // shows.
     for digest in [Some("sha256:e"), None] {
         let mut world = moved("sci/base", ours, digest);
         let told = second(&mut world, TREE, &Request::default());
@@ -449,7 +452,7 @@ fn row_51_a_moving_tag_is_not_believed_because_its_labels_are_right() {
     let planned = plan(&world, &inputs, &Request::default());
     assert!(planned.undecided.is_empty());
     assert!(short(&planned).contains("science/base\n    moved"), "{}", short(&planned));
-    // What an image tells that is not the build it claims to be moves nothing that stands on it.
+    // The labels of an image that is not the build it claims to be do not affect its descendants.
     let mut world = moved("sci/base", ours, Some("sha256:e"));
     let base = world.images.get_mut(&sci("base")).expect("it is published");
     base.insert(version("base"), "1.0-9-0000009".to_owned());

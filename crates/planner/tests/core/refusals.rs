@@ -394,7 +394,7 @@ fn an_orphan_can_be_allowed() {
 
 #[test]
 fn one_mistake_makes_one_finding() {
-    // `sky` cannot be read: that `more` stands on nothing, and that a product is gone, follow from it.
+    // `sky` cannot be read: that `more` has no base, and that a product is gone, follow from it.
     let base = product();
     let now = base
         .replace("{ \"image\": \"sky\", \"version\": \"1.0\",", "{ \"image\": \"sky\", \"version\": \"v1\",");
@@ -402,7 +402,7 @@ fn one_mistake_makes_one_finding() {
     science/sky/sciserver-image.json:1:30: version: "v1" is no version [descriptor-value]
       help: a number, then any number of parts of letters, digits and '_' with a '.' before each, at most 128 characters
     "#);
-    // Nor is it known what stands on what.
+    // The bases are not known either.
     let now = base.replace("FROM sci/sky:1.0", "FROM ${BASE}");
     insta::assert_snapshot!(refused(&fixture::inputs(&now, &base), &Request::default()), @r"
     science/more/Dockerfile:1:6: FROM: BASE has no value [unknown-reference]

@@ -1,4 +1,4 @@
-//! Trees of a size that nobody has: what matters is that they are planned at all.
+//! Unrealistically large trees: the test is that they can be planned at all.
 
 use std::collections::BTreeMap;
 

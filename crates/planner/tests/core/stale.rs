@@ -304,7 +304,7 @@ fn what_tells_no_digest_is_never_planned() {
     let unplanned = plan(&mut world, TREE, &Request::default());
     assert!(unplanned.starts_with(&format!("not science/base ({DEBIAN}): {why}\n")), "{unplanned}");
     assert_eq!(unplanned.lines().count(), 4, "{unplanned}");
-    // A tag that is gone, and a layer that nobody published.
+    // A tag that is gone, and a layer that was never published.
     let mut world = published(TREE);
     world.bases.remove(TOOLS);
     world.images.remove(&format!("{REPO}/sci/tool:1.0"));

@@ -223,7 +223,7 @@ fn case_clean_filter_publishes_uncommitted_bytes_of_a_filter_are_refused() {
     first.git(&["-c", "filter.strip.smudge=", "checkout", "--", "science/a/n.ipynb"]);
     first.settle();
     assert_eq!((first.sent(), first.inputs()), (plain.sent(), plain.inputs()));
-    // Kept out of the context, it is nobody's business.
+    // Kept out of the context, so it does not matter.
     first.write("science/a/n.ipynb", NOTEBOOK);
     first.write("science/a/.dockerignore", "*.ipynb\n");
     first.commit();

@@ -1,9 +1,11 @@
-//! How a registry is reached: with TLS, with TLS that nobody checks, or plain; and the HTTP clients for that.
+//! Decides how a registry is reached (verified TLS, unverified TLS, or plain HTTP) and keeps the
+//! HTTP clients for that.
 //!
-//! The rules are dockerd's ("Insecure registries", "Verify repository client with certificates"): TLS that is checked, but for
-//! loopback addresses and what is named as insecure, where unchecked TLS and plain HTTP will do. What is named is asked by TLS
-//! first. A loopback address is asked plainly first, which is what nearly all of them speak, unless it has certificates
-//! of its own in `certs.d`: those are checked.
+//! The rules are dockerd's ("Insecure registries", "Verify repository client with certificates"):
+//! TLS is verified, except for loopback addresses and registries named as insecure, which may also
+//! use unverified TLS or plain HTTP. A registry named as insecure is tried with TLS first. A
+//! loopback address is tried with plain HTTP first, which most of them use, unless `certs.d` has
+//! certificates for it: then TLS is verified.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! An answer that is read as it comes, and a body that is sent as it comes in, since nobody wants all of it in memory.
+//! Streams response bodies as they arrive and request bodies as they are produced, so that neither
+//! is held in memory.
 
 use std::pin::pin;
 

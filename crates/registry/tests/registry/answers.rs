@@ -312,7 +312,7 @@ async fn the_login_does_not_follow_to_another_host() {
     assert_eq!((asked.len(), asked[0].authorization.as_str()), (1, ""));
 }
 
-/// A client that puts a question again for so many seconds.
+/// A client that retries for this many seconds.
 fn patient(seconds: u64) -> Registry {
     let (retry_for, timeout) = (Duration::from_secs(seconds), Duration::from_secs(20));
     Registry::new(Options { retry_for, timeout, ..Options::default() })
@@ -398,7 +398,7 @@ async fn what_is_refused_or_not_there_is_asked_once_and_a_change_is_made_once() 
     });
     let error = patient(20).tag(&server.name("a:1"), "2").await.expect_err("503");
     assert_eq!((error.kind, server.lines().len()), (ErrorKind::Server(503), 2), "{:?}", server.lines());
-    // Where nobody listens there is nobody to wait for.
+    // A closed port is not waited for.
     let gone = Server::start(|_, _, _| None).name("a:1");
     let began = std::time::Instant::now();
     let error = patient(20).resolve(&gone).await.expect_err("nobody");

@@ -37,7 +37,7 @@ impl Reply {
         Self { status, headers: Vec::new(), body: String::new(), sent: usize::MAX, is_web: false }
     }
 
-    /// Ends after so many bytes of the body.
+    /// Cuts the response off after this many bytes of the body.
     pub(crate) fn cut(mut self, sent: usize) -> Self {
         self.sent = sent;
         self

@@ -168,7 +168,8 @@ impl Source {
             let give = |piece| sender.blocking_send(Ok(piece)).map_err(|_| ContextError::Closed);
             if let Err(error) = self.give(&wanted, asked, Pieces::new(&give)) {
                 let status = Status::aborted(error.to_string());
-                // Noted first: whoever hears the engine complain looks here for the reason.
+                // The failure is recorded first: the reason is read from here when the engine
+                // reports an error.
                 if !matches!(error, ContextError::Closed) {
                     *self.failure.lock() = Some(error);
                 }
@@ -234,7 +235,7 @@ impl Source {
         pieces: &mut Pieces<'_>,
     ) -> Result<(), ContextError> {
         let at = id as usize;
-        // Each once: nobody makes this read a file for ever.
+        // Each file is sent once, so that a peer cannot make this read a file again and again.
         let size = sizes.get_mut(at).and_then(Option::take).ok_or(ContextError::Closed)?;
         match names[at] {
             Name::Dockerfile => {
@@ -316,8 +317,8 @@ impl Source {
     }
 }
 
-/// Reads a file that has to be the planned one, of the size that was told, by so many bytes at a time. Whoever takes them keeps
-/// the last ones back until it is known to be.
+/// Reads a file in pieces of a given size and checks that it is the planned one, of the announced
+/// size. The caller holds the last pieces back until that check has passed.
 fn read(
     entry: &Entry,
     told: i64,

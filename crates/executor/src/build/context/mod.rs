@@ -1,8 +1,9 @@
 //! Writes a build's context as a tar stream; `filesync` serves the same files one by one.
 //!
-//! The same files make the same bytes: sorted, one constant time, nobody's uid, two modes. Files are streamed
-//! through a bounded channel and never held in memory; each is held against what the planner saw, and one that
-//! changed ends the stream with an error, so that the engine never takes a part for the whole.
+//! The same files give the same bytes: they are sorted and have one constant time, user id 0 and
+//! one of two modes. Files are streamed through a bounded channel and never held in memory. Each is
+//! compared with what the planner saw; a file that changed ends the stream with an error, so that
+//! the engine never takes a part for the whole.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -54,7 +55,7 @@ pub enum ContextError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// The engine does not listen any more. Whoever asked for the stream knows better why.
+    /// The engine closed the stream. The caller that started it has the better error.
     #[error("the engine took no more of the context")]
     Closed,
 }

@@ -37,8 +37,8 @@ impl<'a> Pieces<'a> {
         Ok(())
     }
 
-    /// Adds `count` bytes of a file, which `fill` writes. It stays as any other does: whoever finds afterwards that the file is
-    /// another one keeps its end back by handing on no more.
+    /// Adds `count` bytes of a file, which `fill` writes. They are sent even if the file turns out
+    /// to have changed: the caller then withholds the end of the file by sending nothing more.
     pub(super) fn contents<R>(
         &mut self,
         id: u32,

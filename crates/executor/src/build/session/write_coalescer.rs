@@ -57,7 +57,7 @@ struct Buffered<T> {
 }
 
 impl<T> WriteCoalescer<T> {
-    /// Held by nobody else: one task has both ends.
+    /// Never contended: one task holds both ends.
     fn held(&self) -> MutexGuard<'_, Buffered<T>> {
         self.0.lock()
     }

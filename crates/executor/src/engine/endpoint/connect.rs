@@ -134,7 +134,7 @@ pub(crate) fn root(error: &(dyn Error + 'static)) -> String {
     cause.to_string()
 }
 
-/// As the docker client: nobody but the CA that was given may have signed the engine's certificate.
+/// Like the docker client: the engine's certificate must be signed by the given CA and by no other.
 fn client(tls: &Tls) -> io::Result<ClientConfig> {
     let unusable = |path: &Path, cause: &dyn std::fmt::Display| {
         io::Error::other(format!("{} cannot be used: {cause}", path.display()))

@@ -172,8 +172,9 @@ fn for_own_session(mut request: BollardRequest) -> BollardRequest {
     request
 }
 
-/// bollard writes credentials in standard base64, the engine reads the URL-safe alphabet (Engine API,
-/// "Authentication") and silently goes on as nobody when it cannot: so `+` and `/` are exchanged.
+/// bollard encodes credentials in standard base64, but the engine expects the URL-safe alphabet
+/// (Engine API, "Authentication") and silently continues without credentials when it cannot decode
+/// them: `+` and `/` are therefore replaced.
 fn url_safe_credentials(mut request: BollardRequest) -> BollardRequest {
     for name in ["x-registry-auth", "x-registry-config"] {
         let Some(value) = request.headers().get(name).and_then(|value| value.to_str().ok()) else { continue };

@@ -26,7 +26,7 @@ use crate::engine::endpoint::connect::{Connection, Transport, root};
 /// How connections are kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PoolConfig {
-    /// So many wait for a next request at most. As many as are needed are open while requests are under way.
+    /// Most idle connections that are kept. While requests are under way, any number is open.
     pub(crate) most: usize,
     /// So long.
     pub(crate) time: Duration,
@@ -54,9 +54,9 @@ pub(crate) fn transport(
     }
 }
 
-/// Sends a request. The pool sends again what could not be sent; a question is asked again, too, if its connection had
-/// served before and ended without an answer: the engine may have closed it in that moment. Nobody can tell whether the
-/// engine began with anything else, so that is lost.
+/// Sends a request. The pool repeats requests that could not be sent. A query is also repeated if a
+/// reused connection ended without an answer, since the engine may have closed it at that moment.
+/// Whether the engine started any other request cannot be known, so that one fails.
 async fn ask<B>(
     client: &Client<Connector, B>,
     mut request: Request<B>,

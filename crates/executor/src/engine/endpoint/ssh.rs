@@ -223,7 +223,7 @@ mod tests {
         lines.map(|(id, rest)| (id.parse().expect("a number"), rest.to_owned())).collect()
     }
 
-    /// One that ended and that nobody has asked for its end yet runs no more.
+    /// Whether a process runs. One that ended but was not waited for does not.
     fn runs(id: u32) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))

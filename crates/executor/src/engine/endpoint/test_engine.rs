@@ -35,7 +35,7 @@ pub(super) enum Action {
     Nothing,
     /// Leaves HTTP, and says back what it hears.
     Switch,
-    /// Answers when so many have asked.
+    /// Answers once this many requests have arrived.
     AnswerAt(usize),
 }
 
@@ -167,14 +167,14 @@ impl Received {
         self.host.lock().clone()
     }
 
-    /// Waits until so many connections are open.
+    /// Waits until this many connections are open.
     pub(super) async fn are_open(&self, count: usize) {
         let mut open = self.open.subscribe();
         let waited = tokio::time::timeout(BOUND, open.wait_for(|open| *open == count)).await;
         assert!(waited.is_ok(), "{} connections are open, and not {count}", *self.open.borrow());
     }
 
-    /// Waits until there were so many requests.
+    /// Waits until this many requests have arrived.
     pub(super) async fn were_asked(&self, count: usize) {
         let mut asked = self.asked.subscribe();
         let waited = tokio::time::timeout(BOUND, asked.wait_for(|asked| asked.len() >= count)).await;

@@ -22,15 +22,16 @@ use crate::image::build_spec;
 use crate::image::locate::{ImageInfo, ImageLocator};
 use crate::report::text::format::count;
 
-/// So many artifacts of one image are read at most.
+/// Most artifacts of one image that are read.
 const MOST: usize = 1000;
-/// Of at most so many bytes each, small ones first: whoever wants to hide a spec behind others pays for their bytes.
+/// Size limits of the rounds in which artifacts are read, small ones first: hiding a spec behind
+/// other artifacts costs their bytes.
 const SIZES: [usize; 3] = [256 << 10, 2 << 20, build_spec::LARGEST];
 /// Artifacts that are read at a time.
 const AT_ONCE: usize = 4;
 /// How long all of them may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// So many reasons are told.
+/// Most reasons that are reported.
 const REASONS: usize = 3;
 
 /// A spec that came with an image, and verifies.

@@ -1,9 +1,10 @@
-//! Writes build specs: into labels, artifacts and directories. Specs that came with an image are found and
-//! verified by [`crate::image::build_spec::attached`].
+//! Writes build specs into labels, artifacts and directories.
+//! [`crate::image::build_spec::attached`] finds and verifies specs that came with an image.
 //!
-//! The label holds what fits beside the other labels; the artifact, which refers to the image in its registry, holds the
-//! context too, up to a bound. That an artifact cannot be attached is told and fails nothing: the image is published, and
-//! the next run that meets it attaches what is missing.
+//! The label holds what fits beside the other labels. The artifact, which refers to the image in
+//! its registry, also holds the context, up to a limit. A failure to attach the artifact is
+//! reported and is not an error: the image is published, and the next run that finds it attaches
+//! what is missing.
 
 pub(crate) mod attached;
 
@@ -49,7 +50,7 @@ const ARTIFACT_CONTENTS: u64 = 4 << 20;
 pub(crate) const LARGEST: usize = 16 << 20;
 /// Artifacts on their way at a time.
 const AT_ONCE: usize = 8;
-/// So many failures, and the rest is not tried.
+/// Stops attaching after this many failures.
 const FAILURES: usize = 3;
 
 /// `--spec`: what of the definition travels with an image.
@@ -149,7 +150,7 @@ pub(crate) fn decode(text: &str) -> anyhow::Result<Spec> {
     Ok(Spec::from_json(&json)?)
 }
 
-/// Attaches the specs of what a run pushed. What cannot be is told, and fails nothing.
+/// Attaches the specs of the images that a run pushed. Failures are reported and are not errors.
 pub(crate) async fn attach(
     config: &DockerConfig,
     plan: &Plan,
@@ -318,7 +319,8 @@ fn write_file(root: &Dir, path: &str, file: &SpecFile) -> anyhow::Result<()> {
     Ok(created.set_permissions(fs::Permissions::from_mode(mode))?)
 }
 
-/// Whoever may push can write a spec: nothing of it may leave the directory, by its path or through a link.
+/// Anyone with push access can write a spec: its paths and links must not lead out of the
+/// directory.
 fn check_paths(spec: &Spec) -> Result<(), CliError> {
     for path in spec.files.keys() {
         let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));

@@ -18,7 +18,7 @@ pub(crate) struct Rebuild {
     pub(crate) origin: String,
     /// The one build.
     pub(crate) plan: Plan,
-    /// What it stands on and copies from: the plan's name and the exact one.
+    /// Base images and images that it copies from: the plan's name and the exact one.
     pub(crate) exact: Vec<(String, String)>,
 }
 

@@ -1,6 +1,7 @@
-//! Computes the lines of the live view from events, as many as there is room for.
+//! Computes the lines of the live view from events, as many as fit.
 //!
-//! Pure: it is told the time and the size of the terminal. [`crate::report::run::live`] draws what comes out.
+//! Pure: the time and the terminal's size are arguments. [`crate::report::run::live`] draws the
+//! lines.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -191,7 +192,7 @@ impl Watch {
         }
     }
 
-    /// What is told of a build's cache when it is over: `, 5 of 7 steps cached`.
+    /// The use of the cache by a finished build: `, 5 of 7 steps cached`.
     pub(crate) fn cached(&self, id: &BuildId) -> String {
         let build = self.positions.get(id).map(|at| &self.builds[*at]);
         build.and_then(|build| build.steps.words()).map_or_else(String::new, |words| format!(", {words}"))
@@ -264,7 +265,7 @@ impl Watch {
         lines
     }
 
-    /// Who waits for what, in the plan's order, in at most so many lines.
+    /// Waiting builds and what they wait for, in the plan's order, in at most `most` lines.
     fn waiting(&self, width: usize, most: usize) -> Vec<String> {
         let ids = self.id_width(width);
         let waiting: Vec<usize> = self.all(|state| *state == State::Waiting).collect();

@@ -10,12 +10,12 @@ use crate::report::text::markdown::{code, row};
 
 /// How many packages of an image are shown; `result.json` has them all.
 const SHOWN: usize = 25;
-/// A page has so many of a run; what takes such pages is a comment of 64 kB at most.
+/// Most rows on a page; CI systems show such a page in a comment of at most 64 kB.
 const ROWS: usize = 200;
-/// So many stand open on a page; more are folded.
+/// Most rows that a page shows unfolded.
 const OPEN: usize = 12;
 
-/// The text for stderr, below the summary; empty when nothing moved, or nobody looked.
+/// The text for stderr, below the summary; empty if no package changed or none were compared.
 pub(crate) fn text(result: &RunResult, paint: Paint) -> String {
     let mut out = String::new();
     for (build, earlier) in builds(result) {

@@ -6,7 +6,7 @@ use crate::cli::escape::{escape, escape_output};
 use crate::report::run::failed;
 use crate::report::text::format::{Paint, count, duration};
 
-/// What is told besides.
+/// How much is reported besides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Detail {
     /// What references were resolved to, and each tag that is pushed: `-v`.

@@ -20,7 +20,7 @@ pub(crate) enum ProgressReporter {
     Terminal(Box<Terminal>),
     /// Plain lines on stderr.
     Plain {
-        /// What is told besides.
+        /// How much is reported besides.
         detail: Detail,
         /// Colours of stderr.
         paint: Paint,

@@ -1,6 +1,6 @@
-//! Reports builds that print nothing for a minute, so that a log shows that they go on.
+//! Reports builds that print nothing for a minute, so that a log shows that they are alive.
 //!
-//! Pure: it is told the time.
+//! Pure: the time is an argument.
 
 use std::collections::BTreeMap;
 

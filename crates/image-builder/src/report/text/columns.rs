@@ -46,7 +46,7 @@ pub(crate) fn table(rows: &[Vec<(String, Colour)>], right: &[usize], paint: Pain
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].0.width()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
-    // A column that nobody fills takes no room.
+    // An empty column takes no space.
     let mut out = String::new();
     for row in rows {
         let mut line = String::new();

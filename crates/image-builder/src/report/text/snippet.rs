@@ -33,7 +33,7 @@ pub(crate) fn excerpt(
         Some(column) => usize::try_from(column).ok()?.checked_sub(1)?,
         None => characters.iter().take_while(|c| c.is_whitespace()).count(),
     };
-    // The end of a line can be meant, or what stands on no line.
+    // The position may be the end of the line, or none at all.
     let start = start.min(characters.len());
     let length = match (column, width) {
         (None, _) => characters.len() - start,
@@ -97,7 +97,7 @@ mod tests {
           2 | FROM debian:12 AS x
             |      ^^^^^^^^^
         ");
-        // A word, when nobody says how much; all, when nobody says where.
+        // Without a length a word is marked; without a position the whole line.
         insta::assert_snapshot!(check("{ \"imag\": 1 }", 1, Some(3), None), @r#"
             |
           1 | { "imag": 1 }

@@ -152,7 +152,8 @@ fn staging(root: &Path, repository: &Path) -> anyhow::Result<(files::Dir, File)>
         }
     }
     let staging = home.make(staging, Access::Private)?;
-    // Whoever has the lock is the only one that has files here: these are of a process that was killed.
+    // The holder of the lock is the only process with files here, so these were left by a killed
+    // one.
     for name in staging.names()? {
         // A directory, which we never make here, is left alone.
         let _ = staging.remove(name);

@@ -70,7 +70,7 @@ pub enum State {
     },
     /// Nothing has its name in the registry.
     NotPublished,
-    /// Nobody can tell.
+    /// Unknown, for a reason.
     Untold {
         /// Why, as a sentence.
         why: String,
@@ -222,7 +222,7 @@ impl<'a> Coverage<'a> {
         }
     }
 
-    /// Whether the image says that it stands on another final layer.
+    /// Whether the image says that it is based on another final layer.
     fn other_final(&self, trail: ImageLabels<'_>, layer: usize) -> bool {
         let target = self.side.now.side.science[layer].descriptor.target.as_str();
         trail.base_target().is_some_and(|from| from != target)

@@ -12,7 +12,7 @@ use plan::label::{self, oci};
 use crate::decide::published::image::{BuildTagShows, Image};
 use crate::decide::published::provenance::{BuiltOn, ImageLabels, LabelOwner};
 
-/// The science image that a product stands on, as far as breadcrumbs go.
+/// The science image that a product is based on, as far as its labels tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InheritedLabels {
     digest: String,

@@ -52,7 +52,7 @@ pub(super) enum Verdict {
     Same,
     /// It has to be built.
     Build(Reason),
-    /// Nobody can tell; why, as a sentence.
+    /// Unknown, with the reason as a sentence.
     Undecided(String),
 }
 
@@ -171,7 +171,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// What becomes of a science image of which nobody can tell.
+    /// The verdict for a science image whose state is unknown.
     fn doubt(&self, why: String) -> Verdict {
         match self.rebuild {
             Some(number) => Verdict::Build(Reason::Forced { flag: format!("--rebuild {number}") }),

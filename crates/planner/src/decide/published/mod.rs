@@ -1,17 +1,21 @@
-//! `--since-published`: plans what is missing in the registry, outdated, or built on a parent that moved.
+//! `--since-published`: plans what is missing in the registry, outdated, or built on a parent that
+//! moved.
 //!
-//! Three pure steps, between which whoever calls reads what was asked for: [`references`] names the images,
-//! [`further`] the commits that tell more of them, [`plan()`] decides. Knows neither registry nor git. "Published" are
-//! the names that the tree gives; what else the registry has is of no interest.
+//! Three pure steps; between them the caller reads what was asked for: [`references`] names the
+//! images, [`further`] the commits that are needed to judge them, [`plan()`] decides. There is no
+//! access to registry or git here. "Published" are the names that the tree gives; other images in
+//! the registry are ignored.
 //!
-//! An image is as it should be when its own label tells the inputs digest that its layer has now, and when every layer
-//! that it needs still has the build tag that it was built on. Images without that label (the predecessor's, which
-//! tell a build tag only) are compared through the commit in their build tag.
+//! An image is up to date if its own label has the inputs digest that its layer has now, and if
+//! every layer that it needs still has the build tag that it was built on. Images without that
+//! label (of the previous tool, which recorded a build tag only) are compared through the commit in
+//! their build tag.
 //!
-//! A product inherits the labels of the science image that it stands on, and tells that image's digest, or that of its
-//! configuration: [`below()`] reads the one from the other, so that nobody has to ask for both.
+//! A product inherits the labels of the science image that it is based on, and its own labels
+//! record that image's digest, or the digest of its configuration: [`below()`] reads the one from
+//! the other, so that one request answers for both.
 //!
-//! [`coverage`] and [`stale`] ask the same images two other questions.
+//! [`coverage`] and [`stale`] evaluate the same images for two other questions.
 
 pub mod coverage;
 mod image;
@@ -64,7 +68,7 @@ pub fn named_build(moving: &ImageName, labels: &BTreeMap<String, String>, prefix
     Some(ImageName { tag: Some(tag), has_tag: true, digest: None, ..moving.clone() })
 }
 
-/// A published science image of which nobody can tell whether it is what the tree holds.
+/// A published science image for which it is unknown whether it matches the tree.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Undecided {
     /// The layer's path.

@@ -113,7 +113,7 @@ impl<'a> ImageLabels<'a> {
         self.get(of, Field::BuildTime)?.parse().ok().filter(|time: &f64| time.is_finite())
     }
 
-    /// The target of the science layer that the image stands on, where it is one of ours.
+    /// The target of the science layer that the image is based on, if it is a layer of this tree.
     pub(super) fn base_target(&self) -> Option<&'a str> {
         let name = self.labels.get(oci::BASE_NAME)?;
         let (family, last) = name.rsplit_once('/')?;

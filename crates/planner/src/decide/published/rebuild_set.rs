@@ -34,7 +34,7 @@ pub(super) fn affected(
                 unbuilt.push(Unbuilt { layer: path.to_owned(), changed: vec![reference], why });
             }
             (Verdict::Build(reason), Judged::Compared | Judged::Forced(_)) => reasons.push(reason),
-            // Nobody has to decide of what stays as it is.
+            // An image that is held needs no decision.
             (Verdict::Undecided(_), _) if is_held(now, index, &judge.side.config) => {}
             (Verdict::Undecided(why), Judged::Compared | Judged::Forced(_)) => {
                 undecided.push(Undecided { layer: path.to_owned(), reference, why });

@@ -1,8 +1,8 @@
-//! Finds published images whose external base images moved, with all dependents, and plans their rebuild. A
-//! product counts by itself where its compat stack copies from external images.
+//! Finds published images whose external base images moved, with all dependents, and plans their
+//! rebuild. A product counts by itself if its compat stack copies from external images.
 //!
-//! Asks nobody: [`Stale::questions`] names the tags, whoever calls brings what registries show for them. An image that
-//! does not tell which digest it was made from is never planned.
+//! Pure: [`Stale::questions`] names the tags, and the caller brings what registries show for them.
+//! An image that does not record the digest of its base is never planned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -99,7 +99,8 @@ pub struct Layer {
     pub published: Option<Build>,
     /// These images, by reference.
     pub bases: Vec<Base>,
-    /// What stands on it or copies from it, directly or not: paths of science layers, then products, `rel/nist-basic:2.0`.
+    /// Direct and indirect dependents: paths of science layers, then products,
+    /// `rel/nist-basic:2.0`.
     pub dependents: Vec<String>,
 }
 

@@ -1,12 +1,13 @@
 //! Decides what a file on disk is to git: its blob id, and which bytes are sent for it.
 //!
-//! A commit gives the same image from every clone: of a file that git takes for unmodified, what is sent
-//! are the bytes of its blob, as the attributes of the tree itself convert them. Settings of this machine
-//! (`core.autocrlf`, `core.eol`, filter programs, attributes outside of the tree) can put other bytes on
-//! disk; then the bytes come from git ([`OnDisk::Other`]). Where the tree asks for a filter program and the
-//! disk shows that one ran, nobody can tell what the commit stands for ([`OnDisk::MissingFile`]).
+//! A commit gives the same image from every clone: for a file that git considers unmodified, the
+//! bytes of its blob are sent, converted by the attributes of the tree itself. Settings of this
+//! machine (`core.autocrlf`, `core.eol`, filter programs, attributes outside of the tree) can put
+//! other bytes on disk; then the bytes come from git ([`OnDisk::Other`]). If the tree requires a
+//! filter program and the disk shows that one ran, the bytes of the commit are unknown
+//! ([`OnDisk::Lacking`]).
 //!
-//! A file is read no more than is needed to tell.
+//! A file is read only as far as the decision needs.
 
 use git2::Oid;
 use sha2::{Digest as _, Sha256};

@@ -100,7 +100,7 @@ fn settle(
             let mode = if executable { Mode::Executable } else { Mode::File };
             let contents = contents::of(stores, rules, &tracked, file)?;
             listing.notices.extend(contents.notice);
-            // What is no text is read again by whoever finds that it should be.
+            // A file that is not UTF-8 is read again by the code that expects text, for its error.
             let text = contents.text.and_then(|bytes| String::from_utf8(bytes).ok());
             let text = text.map(|text| Arc::new(SourceFile { path: tracked.path.clone(), text }));
             Ok(Some(Entry { text, ..entry(tracked, mode, contents.id, Some(contents.on_disk)) }))

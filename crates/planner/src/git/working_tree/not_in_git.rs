@@ -14,7 +14,7 @@ use crate::git::layers::DOCKERFILE;
 use crate::git::listing::{Listing, parent};
 use crate::git::repository::{CONFIG, DESCRIPTOR, ROOTS, Stores};
 
-/// So many directories are listed at most: those that are no layers are few.
+/// Most directories that are listed; few directories are no layers.
 const MOST_DIRECTORIES: usize = 1000;
 
 /// Warnings about what `listing`, of the right-hand side, does not hold.

@@ -16,7 +16,7 @@ use crate::git::error::SourceError;
 use crate::git::working_tree::disk::{all_of, below, blob_id, changed, digests, metadata, vanished};
 use crate::parallel;
 
-/// So many paths are looked at faster than a thread starts.
+/// Paths of one task: fewer take less time than a thread needs to start.
 const SHARE: usize = 64;
 
 /// What git's index remembers of a file's state on disk when its contents were known.

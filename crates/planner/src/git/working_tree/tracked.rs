@@ -93,8 +93,8 @@ fn is_attributes(path: &[u8]) -> bool {
     path.strip_suffix(ATTRIBUTES.as_bytes()).is_some_and(|above| above.is_empty() || above.ends_with(b"/"))
 }
 
-/// Reads a repository's index, and when that was written. Past its configuration: an index that is read by itself
-/// is sorted by bytes and asks nobody.
+/// Reads a repository's index, and when it was written. It is opened by its path: an index opened
+/// through the repository would be sorted by the repository's configuration.
 fn index(store: &Store) -> Result<(Index, (i64, i64)), SourceError> {
     let path = store.repository.path().join("index");
     let found = metadata(&path)?;

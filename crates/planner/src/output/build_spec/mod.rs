@@ -1,8 +1,9 @@
-//! Converts a build of a plan to the build spec that is attached to its image, and a build spec back to a
-//! build.
+//! Converts a build of a plan to the build spec that is attached to its image, and a build spec
+//! back to a build.
 //!
-//! A spec holds a small source tree, of the layers that the build comes from. So whoever has nothing else plans it as any
-//! other tree, and gets the same inputs. What files hold is put in by the caller, but for the texts that were read anyway.
+//! A spec holds a small source tree of the layers that the build comes from. A client with nothing
+//! else plans it like any other tree and gets the same inputs. The caller fills in the contents of
+//! files that were not read as text anyway.
 
 mod verify;
 

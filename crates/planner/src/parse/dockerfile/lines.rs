@@ -162,7 +162,7 @@ impl Lines {
     }
 }
 
-/// Puts lines together. Never fails: what is left open is told by [`Lines::problems`].
+/// Joins physical lines. Never fails: unclosed constructs are reported by [`Lines::problems`].
 pub(super) fn read(text: &str) -> Lines {
     let escape = frontend::escape(text);
     let mut rest = Physical { text, at: frontend::start(text), number: 0, last: None, too_long: None };

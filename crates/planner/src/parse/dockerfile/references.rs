@@ -266,7 +266,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// A FROM; returns which reference is at the bottom of its stage, and what the stage stands on.
+    /// A FROM; returns which reference is at the bottom of its stage, and the base of the stage.
     fn from(
         &mut self,
         line: &Line,

@@ -1,7 +1,7 @@
 //! Tracks the values of a stage's variables, instruction by instruction.
 //!
-//! `ENV` goes before `ARG`, also where the base image sets it; so only in a stage that stands on nothing is the value
-//! of an `ARG`, or that a variable has none, certain.
+//! `ENV` overrides `ARG`, also an `ENV` of the base image. So the value of an `ARG`, or that a
+//! variable has none, is certain only in a stage `FROM scratch`.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::parse::dockerfile::expansion::{self, Expanded, ExpansionError, Quotes
 /// What the values of one file may come to where they are put in, in bytes.
 const MOST: usize = 4 << 20;
 
-/// So many variables are handed on from stage to stage in one file; behind that, nothing is certain.
+/// Most variables that are passed from stage to stage in one file; beyond that no value is certain.
 const MOST_HANDED_ON: usize = 100_000;
 
 #[derive(Debug, Clone, Default)]
@@ -48,7 +48,7 @@ pub(super) struct Scopes {
     left: Cell<usize>,
 }
 
-/// What a stage stands on.
+/// The base of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StageBase {
     Nothing,

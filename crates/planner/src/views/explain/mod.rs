@@ -1,8 +1,9 @@
-//! Explains why a layer or a product is in a plan, or is not: chains from each cause, or the obstacles.
+//! Explains why a layer or a product is in a plan, or is not: chains from each cause, or the
+//! obstacles.
 //!
-//! Published data: `image-builder explain --format json` writes an [`Explanation`]. Field names are fixed; a new field,
-//! or a new kind of reason, link or obstacle, is a minor change of [`FORMAT_VERSION`], anything else a major one.
-//! Knows nothing of how it is told.
+//! Published data: `image-builder explain --format json` writes an [`Explanation`]. Field names are
+//! fixed; a new field, or a new kind of reason, link or obstacle, is a minor change of
+//! [`FORMAT_VERSION`], anything else a major one. Does not know how it is shown.
 
 mod chains;
 mod obstacles;
@@ -122,7 +123,7 @@ pub enum Obstacle {
         /// Path of the final layer.
         final_layer: String,
     },
-    /// The final layer that a product stands on is not built.
+    /// The final layer that a product is based on is not built.
     FinalNotBuilt {
         /// Path of the final layer.
         final_layer: String,

@@ -146,7 +146,7 @@ fn line(
     let name = escape(name);
     let pad = " ".repeat(width.saturating_sub(name.width()));
     let short = |text: &str| match text.len() {
-        // gzip in base64, as the build spec in its label: nobody reads that.
+        // gzip in base64, as in the label of a build spec: unreadable for people.
         bytes if bytes > LONGEST && text.starts_with("H4sI") => format!("(packed, {bytes} bytes)"),
         _ => shortened(&escape(text)),
     };

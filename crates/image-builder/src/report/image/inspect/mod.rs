@@ -141,7 +141,7 @@ pub(crate) fn has_other_labels(trail: &Provenance, labels: &BTreeMap<String, Str
 
 /// The images of other makers that the trail leads to, with their digests.
 pub(crate) fn bases(trail: &Provenance) -> Vec<(&str, Option<&str>)> {
-    // The lowest first: what everything stands on.
+    // The base first, then its descendants.
     let steps = trail.steps.iter().rev();
     let image = steps.filter_map(|step| match &step.what {
         StepKind::Image { reference, digest } => Some((reference.as_str(), digest.as_deref())),

@@ -19,7 +19,7 @@ const WIDTH: usize = 80;
 /// Before what is said of a row.
 const INDENT: &str = "       ";
 
-/// All that is told.
+/// Everything that the report shows.
 pub(crate) struct CoverageReport<'a> {
     /// `{repo}`.
     pub(crate) repo: &'a str,

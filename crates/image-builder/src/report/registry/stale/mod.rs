@@ -1,7 +1,7 @@
 //! Reports published layers and products whose external base images moved, as text and as data.
 //!
-//! The text names what moved and what nobody can tell; `-v` all. What `--format json` prints is published data,
-//! [`FORMAT_VERSION`].
+//! The text lists those that moved and those whose state is unknown; with `-v` all. The output of
+//! `--format json` is published data, [`FORMAT_VERSION`].
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::report::text::format::{Paint, as_of, count, day, list, short_digest, 
 /// Version of the document.
 const FORMAT_VERSION: &str = "1.1";
 
-/// All that is told.
+/// Everything that the report shows.
 pub(crate) struct StaleReport<'a> {
     /// `{repo}`.
     pub(crate) repo: &'a str,

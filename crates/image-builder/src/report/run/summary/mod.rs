@@ -14,8 +14,8 @@ use crate::report::text::format::{Paint, count, duration, size};
 /// The text for stderr. `file` is where `result.json` is.
 pub(crate) fn text(result: &RunResult, plan: &Plan, file: Option<&str>, paint: Paint) -> String {
     let mut out = String::new();
-    // What stopped the run as a whole is told by itself, as the command's last word; builds that it kept from
-    // beginning have nothing to tell.
+    // An error of the whole run is printed separately, last; builds that did not start because of
+    // it have no line of their own.
     let begun =
         result.error.is_none() || result.builds.iter().any(|build| build.outcome != Outcome::Cancelled);
     if begun {
@@ -107,7 +107,8 @@ pub(crate) fn change(compared: &Comparison) -> String {
     }
 }
 
-/// `14, 9 kept`: how many of an image's layers whoever has the earlier one has already.
+/// `14, 9 kept`: how many layers an image has, and how many of them a client with the earlier image
+/// has already.
 pub(crate) fn layers(compared: &Comparison) -> String {
     match &compared.earlier {
         None => compared.layers.to_string(),

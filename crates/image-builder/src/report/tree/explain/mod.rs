@@ -8,7 +8,7 @@ use crate::cli::escape::escape;
 use crate::report::text::format::{Paint, count, list, short_commit, short_list};
 use crate::report::tree::plan::{below_repo, header, sentence};
 
-/// So many chains are told without `-v`.
+/// Most chains that are shown without `-v`.
 const CHAINS: usize = 8;
 /// So deep a path is indented; what lies deeper stands below each other.
 const DEPTH: usize = 16;
@@ -55,7 +55,7 @@ fn push(out: &mut String, plan: &Plan, explanation: &Explanation, verbose: bool,
     push_products(out, explanation, verbose);
 }
 
-/// Where it began, the cause, and who stands on whom from there.
+/// Prints the first build with its cause, then the chain of descendants.
 fn push_chain(out: &mut String, chain: &Chain, verbose: bool, paint: Paint) {
     let Some((first, rest)) = chain.steps.split_first() else { return };
     out.push_str(&format!("  {}: {}\n", escape(&first.id), paint.yellow(&cause(&chain.cause, verbose))));

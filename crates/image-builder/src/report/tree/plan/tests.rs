@@ -57,7 +57,8 @@ fn plan(builds: Vec<Build>) -> Plan {
     }
 }
 
-/// The sample of the predecessor's documentation: `nist-basic` changed, `nist-basic-2` stands on it.
+/// The sample of the previous tool's documentation: `nist-basic` changed, and `nist-basic-2` is
+/// based on it.
 fn sample() -> Plan {
     let via = |id: &str| Reason::ParentRebuilt { via: BuildId(id.to_owned()) };
     let paths = ["Dockerfile", "a.txt", "b.txt", "c.txt"].map(|file| format!("science/nist-basic/{file}"));

@@ -54,7 +54,7 @@ impl Mount {
 /// Finds what no builder takes, and what a bind mount takes from the context.
 pub(in crate::parse::dockerfile) fn check(rules: &mut Rules<'_>, line: &Line, flag: &Flag) {
     let Some(whole) = flag.value() else { return };
-    // Quotes that are left are CSV's, which is told elsewhere where it matters.
+    // Remaining quotes belong to CSV, which is reported elsewhere where it matters.
     if whole.text.contains('"') {
         return;
     }

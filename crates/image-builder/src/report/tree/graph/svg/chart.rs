@@ -27,9 +27,9 @@ pub(super) struct Card {
     pub(super) kind: CardKind,
     /// The first ones are its name, in bold.
     pub(super) lines: Vec<String>,
-    /// So many lines are its name.
+    /// Number of lines of the name.
     pub(super) name_lines: usize,
-    /// What is told when the mouse rests on it.
+    /// The tooltip.
     pub(super) title: String,
     /// Whether the plan builds it.
     pub(super) touched: bool,

@@ -255,7 +255,7 @@ mod tests {
         // All want to be at the same place: they share the room around it.
         let places = spaced(&row, &[(500.0, 1.0); 3], &width);
         assert_eq!(places, [500.0 - 63.0, 500.0, 500.0 + 63.0]);
-        // Nobody is in the way: each gets what it wants.
+        // Without neighbours in the way each item gets its wanted position.
         assert_eq!(spaced(&row, &[(0.0, 1.0), (300.0, 1.0), (900.0, 1.0)], &width), [0.0, 300.0, 900.0]);
     }
 

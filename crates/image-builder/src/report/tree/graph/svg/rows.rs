@@ -21,7 +21,7 @@ pub(super) struct Rows {
     pub(super) pieces: Vec<Piece>,
     pub(super) piece_of: Vec<usize>,
     pub(super) row: Vec<usize>,
-    /// Pieces of each row, in an order that keeps together what stands on the same.
+    /// Pieces of each row, ordered so that pieces with the same base are neighbours.
     pub(super) rows: Vec<Vec<usize>>,
 }
 
@@ -150,7 +150,7 @@ fn levels(chart: &Chart, pieces: &[Piece], needs: &[Vec<usize>]) -> Vec<usize> {
     level
 }
 
-/// All pieces, each soon behind what it stands on.
+/// All pieces, each shortly after its base.
 fn kin(needs: &[Vec<usize>], level: &[usize]) -> Vec<usize> {
     let needed_by = turned(needs);
     let mut order = Vec::with_capacity(needs.len());
