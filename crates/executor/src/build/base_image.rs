@@ -1,8 +1,9 @@
-//! Verifies a build's base images: records the id of each before the build, and checks that its name still
-//! shows that id afterwards.
+//! Verifies a build's base images: records the id of each before the build, and checks that its
+//! name still shows that id afterwards.
 //!
-//! A build takes an image by its name, and a name can be given to another image by somebody else on the same engine. What was
-//! looked at before is what was taken if the name shows it afterwards still.
+//! A build takes an image by its name, and another client of the engine can give that name to
+//! another image meanwhile. If the name shows the same id before and after, the build used that
+//! image.
 
 use plan::{Build, Plan, Reference, Role};
 
@@ -12,7 +13,7 @@ use crate::preflight::Resolved;
 /// A base image of one of the build's stages.
 pub(crate) struct StageBase<'a> {
     pub reference: &'a Reference,
-    /// What stands in the Dockerfile.
+    /// The text in the Dockerfile.
     exact: String,
     pub image: LocalImage,
 }
@@ -41,7 +42,7 @@ pub(crate) async fn look<'a>(
     Ok(all)
 }
 
-/// The base whose id has to tell it.
+/// The base image whose id a label records.
 pub(crate) fn base(
     plan: &Plan,
     build: &Build,

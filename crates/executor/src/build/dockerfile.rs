@@ -1,6 +1,6 @@
 //! Replaces the references in a Dockerfile's text by exact images.
 //!
-//! Knows no Dockerfile syntax: the plan says where each name stands.
+//! Does not parse the Dockerfile: the plan has the position of each name.
 
 use plan::Span;
 

@@ -25,7 +25,7 @@ use crate::run::result::Failure;
 /// How many moves an error names, and how many records that could not be read a build.
 const NAMED: usize = 5;
 
-/// What looks at packages in one run.
+/// Compares packages during a run.
 pub(crate) struct DriftCheck<'a> {
     plan: &'a Plan,
     prepared: &'a Resolved,
@@ -35,7 +35,7 @@ pub(crate) struct DriftCheck<'a> {
     moved: Mutex<BTreeMap<usize, Vec<Move>>>,
 }
 
-/// What moved in one image.
+/// Package changes of one image.
 struct PackageChanges {
     /// Since the one that the moving tag shows.
     all: Vec<Move>,
@@ -80,7 +80,7 @@ impl<'a> DriftCheck<'a> {
         };
         let moved = match self.look_in_time(build, image).await {
             Ok(Some(moved)) => moved,
-            // What was never published cannot have moved.
+            // Without a published image there is nothing to compare with.
             Ok(None) => return Ok(()),
             Err(message) if forbidden => return untold(&message),
             Err(message) => {
@@ -113,12 +113,13 @@ impl<'a> DriftCheck<'a> {
         verdict
     }
 
-    /// What moved in a build that was looked at, for its result.
+    /// Takes the package changes of a build, for its result.
     pub(crate) fn take(&self, position: usize) -> Vec<Move> {
         self.moved.lock().remove(&position).unwrap_or_default()
     }
 
-    /// [`Self::look`], in bounded time: images are read as fast as registries give them, and unpack to what strangers wrote.
+    /// [`Self::look`] with a time-out: the speed of the registry and the size of the layers are not
+    /// ours.
     async fn look_in_time(&self, build: &Build, image: &str) -> Result<Option<PackageChanges>, String> {
         let bound = self.options.read_timeout;
         match tokio::time::timeout(bound, self.look(build, image)).await {
@@ -194,7 +195,8 @@ impl<'a> DriftCheck<'a> {
         Ok(image_contents::moves(&before.packages, &after.packages))
     }
 
-    /// The image that a published one was built on, as its own label tells: by build tag, which never changes.
+    /// The parent that a published image was built on, by the build tag in its own label; build
+    /// tags never change.
     fn earlier_parent(&self, build: &Build, old: &Image, key: &str, target: &str) -> Option<String> {
         let prefix = &self.plan.label_prefix;
         let label = match build.kind {

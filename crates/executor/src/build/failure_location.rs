@@ -1,7 +1,7 @@
 //! Maps an engine's build error to the instruction that failed, in the file that it comes from.
 //!
-//! Pure. Engines name a step by its number and text, or a line of what they were sent; the plan tells which
-//! instructions there are and where they come from. What cannot be told for certain is not told.
+//! Pure. Engines name a step by its number and text, or by a line of the Dockerfile that they were
+//! sent; the plan has the instructions and their origins. An ambiguous step is not mapped.
 
 use plan::{Build, Origin, Role, Target};
 
@@ -148,7 +148,7 @@ fn is_text(build: &Build, origin: &Origin, text: &str) -> bool {
     plain(&build.instruction(origin)) == plain(text)
 }
 
-/// From one FROM to the next; what stands before the first is in none.
+/// Instructions by stage, from one FROM to the next; those before the first FROM belong to none.
 fn stages(build: &Build) -> Vec<Vec<&Origin>> {
     let mut stages: Vec<Vec<&Origin>> = Vec::new();
     for origin in &build.origins {
@@ -313,7 +313,7 @@ mod tests {
         ] {
             check(COMPAT, StepNumbering::Layers, "exporting", message, expect);
         }
-        // A name over two lines is one line in what is sent.
+        // A name that continues over two lines is one line in the generated Dockerfile.
         let mut over_lines = build("FROM x/\\\ny\nRUN a\n");
         assert!(place(&over_lines, StepNumbering::Layers, None, "parse error line 3: no").is_some());
         over_lines.references[0].span.end += 2;

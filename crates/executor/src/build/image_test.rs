@@ -108,7 +108,8 @@ impl ImageTestRunner<'_> {
         let container = self.engine.create(&wanted).await?;
         let ended = self.in_container(&container, &script, test, tell).await;
         match self.own.remove(self.engine, &noted).await {
-            // What became of the test counts for more; the end of the run tries again.
+            // The test's outcome takes precedence; the container is removed again at the end of the
+            // run.
             Err(error) if error.kind == EngineErrorKind::Lost && ended.is_ok() => Err(error),
             _ => ended,
         }
@@ -188,7 +189,7 @@ impl ImageTestRunner<'_> {
                             return Ok(NOT_YET);
                         }
                     }
-                    // Whether the engine went away or the container ended, its end tells.
+                    // Either the engine is gone or the container ended: its exit state decides.
                     Some(Err(_)) | None => open = false,
                 },
                 end = &mut wait, if ended.is_none() => {

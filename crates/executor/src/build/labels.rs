@@ -12,7 +12,7 @@ use plan::{Build, Kind};
 /// every later reader slow, and belongs in a referring artifact.
 pub(crate) const MAX_BYTES: usize = 16 * 1024;
 
-/// The moment that labels tell: a clock's, or `SOURCE_DATE_EPOCH`.
+/// The time in labels: the clock's, or `SOURCE_DATE_EPOCH`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Timestamp {
     /// Milliseconds since 1970.
@@ -94,7 +94,7 @@ pub(crate) fn is_too_heavy(labels: &BTreeMap<String, String>) -> bool {
     bytes(labels) + 16 > MAX_BYTES
 }
 
-/// What labels weigh.
+/// The size of labels in bytes.
 pub(crate) fn bytes(labels: &BTreeMap<String, String>) -> usize {
     labels.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
@@ -133,8 +133,8 @@ pub(crate) fn append_line(
     (text, outside)
 }
 
-/// A word as it stands in an instruction, in double quotes: there the escape character, `"` and `$` are the only
-/// ones that mean something (Dockerfile reference, "Environment replacement").
+/// Quotes a word for an instruction with double quotes, in which only the escape character, `"` and
+/// `$` are special (Dockerfile reference, "Environment replacement").
 fn quote(word: &str, escape: char) -> String {
     let mut quoted = String::with_capacity(word.len() + 2);
     quoted.push('"');

@@ -40,7 +40,7 @@ use crate::push::image_size::ImageSize;
 use crate::run::options::Options;
 use crate::run::result::{Comparison, FailedAt, Failure, TestResult, Within};
 
-/// How often the bytes of a context are told.
+/// Interval of reports about sent context bytes.
 const TICK: Duration = Duration::from_millis(500);
 
 /// How often an image is built whose base became another one meanwhile.
@@ -64,19 +64,19 @@ pub(crate) struct BuildFailure {
     pub message: String,
 }
 
-/// What a build tells while it runs.
+/// An update that a build reports while it runs.
 #[derive(Debug)]
 pub(crate) enum BuildUpdate {
     Progress(ProgressEvent),
     Sent(u64),
-    /// Something worth a look that stops nothing.
+    /// A warning that stops nothing.
     Notice(String),
-    /// A test of the image begins: what is run.
+    /// A test of the image starts: its command.
     TestStarted(String),
     TestFinished(TestResult),
     /// The build fails here; why comes with its end.
     FailedAt(FailedAt),
-    /// Why the build failed, for its log; its end tells it as well.
+    /// Why the build failed, for its log; the build's result has the same text.
     Failed(String),
 }
 
@@ -152,15 +152,15 @@ async fn make(
     })
 }
 
-/// Gives an image both of its tags. What they showed before is looked at unless it `is_pushed`: then the registry's
-/// word counts.
+/// Gives an image both of its tags. Their previous images are inspected unless it `is_pushed`: then
+/// the registry is compared with.
 pub(crate) async fn publish_locally(
     build: &Build,
     image_id: &str,
     engine: &Engine,
     is_pushed: bool,
 ) -> Result<BuiltImage, BuildFailure> {
-    // It is for people only: an engine that cannot tell it is no reason to fail.
+    // For display only: an engine that cannot tell it is no failure.
     let earlier = if is_pushed { None } else { engine.inspect(build.moving_tag()).await.ok() };
     for tag in &build.tags {
         engine.tag(image_id, tag).await.map_err(engine_failure)?;
@@ -179,7 +179,7 @@ pub(crate) async fn publish_locally(
     }
 }
 
-/// What an engine's error means for a build.
+/// Converts an engine's error to a build failure.
 pub(crate) fn engine_failure(error: EngineError) -> BuildFailure {
     BuildFailure { failure: error.failure(Failure::Build), message: error.message }
 }
@@ -197,18 +197,18 @@ struct BuildRequest {
     credentials: HashMap<String, DockerCredentials>,
 }
 
-/// The image that stands in the Dockerfile for a reference.
+/// The exact image that replaces a reference in the Dockerfile.
 struct ExactImage {
     span: Span,
     role: Role,
     name: String,
     /// Where it is fetched from, if it is named by a digest.
     host: Option<String>,
-    /// The platform that is asked for, where that is known.
+    /// The requested platform, if known.
     platform: Option<String>,
 }
 
-/// What stands in the Dockerfile for what the plan refers to.
+/// The exact images for the references of the plan.
 fn exact(job: &BuildJob<'_>) -> Vec<ExactImage> {
     let exact = |reference: &plan::Reference| {
         let name = job.prepared.exact(job.plan, reference, job.engine)?;
@@ -299,7 +299,8 @@ impl BuildRequest {
         };
         let mut args = options.docker_config.proxies(&options.endpoint.host);
         args.extend(build.args.clone());
-        // Where the classic builder is asked for its own platform by name, it looks for images of that name anew.
+        // If the classic builder is asked for its own platform explicitly, it looks up all images
+        // of that name again.
         let foreign = plan.platform != engine.platform;
         let credentials = prepared.logins.iter().filter_map(|(host, credential)| {
             Some((login_key(host).to_owned(), docker_credentials(credential, host)?))
@@ -316,7 +317,8 @@ impl BuildRequest {
         })
     }
 
-    /// Whether the engine gave the image that it told its name, which it does at the end of a good build only.
+    /// Whether the engine gave the image its name, which it does only at the end of a successful
+    /// build.
     async fn named(&self, engine: &Engine, progress: &Progress) -> Option<()> {
         let found = engine.inspect(&self.tag).await.ok()??;
         (Some(found.id.as_str()) == progress.image_id()).then_some(())
@@ -394,7 +396,7 @@ enum ContextSource {
 }
 
 impl ContextSource {
-    /// Why the context was not handed over, unless the engine only wanted no more of it.
+    /// Why the context was not sent, unless the engine closed the stream itself.
     async fn end(self) -> Result<(), BuildFailure> {
         let environment = |message| BuildFailure { failure: Failure::Environment, message };
         let failure = match self {
@@ -414,7 +416,7 @@ impl ContextSource {
     }
 }
 
-/// The image that an answer told, if it came to its end and told no error, before or behind the image.
+/// The image of a response that ended without an error before or after the image's id.
 fn image(ended: Result<(), EngineError>, progress: &Progress) -> Result<String, BuildFailure> {
     ended.map_err(engine_failure)?;
     progress.image_id().map(str::to_owned).ok_or_else(|| BuildFailure {
@@ -471,10 +473,11 @@ async fn listen(
     }
 }
 
-/// What the commands of a build said last: the engine tells of one that found no room only that it failed.
+/// The last output lines of a build's commands: when a command finds the disk full, the engine
+/// reports only that it failed.
 #[derive(Debug, Default)]
 struct LastLines {
-    /// How many lines came since one that told of a full disk.
+    /// Number of lines since one that reported a full disk.
     since_full: Option<usize>,
 }
 

@@ -4,23 +4,23 @@
 
 use std::collections::VecDeque;
 
-/// Bytes that are told as they come.
+/// Bytes that are reported as they arrive.
 const TOLD: usize = 1 << 20;
-/// Bytes after which a test is stopped: nothing that means well prints so much.
+/// Bytes after which a test is stopped; no reasonable test prints that much.
 const ENDLESS: u64 = 64 << 20;
 /// A line that never ends is cut here, in bytes.
 const LONGEST_LINE: usize = 16 << 10;
 /// Number of last lines that are kept when the output is too long to be reported whole.
 const LAST_LINES: usize = 20;
 
-/// Which of its outputs a piece comes from: their lines are not mixed.
+/// The output stream of a piece: lines of different streams are not mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutputStream {
     Stdout,
     Stderr,
 }
 
-/// What was printed so far.
+/// Output so far.
 #[derive(Debug, Default)]
 pub(crate) struct OutputBuffer {
     open: [Vec<u8>; 2],
@@ -31,7 +31,7 @@ pub(crate) struct OutputBuffer {
 }
 
 impl OutputBuffer {
-    /// Takes a piece in, and gives the lines that are to be told now.
+    /// Adds a piece and returns the lines to report now.
     pub(crate) fn take(&mut self, from: OutputStream, piece: &[u8]) -> Vec<String> {
         self.bytes += piece.len() as u64;
         let mut lines = Vec::new();
@@ -46,7 +46,7 @@ impl OutputBuffer {
         lines
     }
 
-    /// What is left when nothing follows.
+    /// Returns the remaining lines at the end of the output.
     pub(crate) fn rest(mut self) -> Vec<String> {
         let open = std::mem::take(&mut self.open).into_iter().filter(|line| !line.is_empty());
         let mut lines: Vec<String> = open.filter_map(|line| self.line(text(&line))).collect();
@@ -57,7 +57,7 @@ impl OutputBuffer {
         lines
     }
 
-    /// Whether it printed so much that nothing good can come of it.
+    /// Whether the output exceeds the limit.
     pub(crate) fn is_endless(&self) -> bool {
         self.bytes > ENDLESS
     }

@@ -1,7 +1,7 @@
 //! Parses the engine's messages during a build into steps and lines.
 //!
-//! Pure. BuildKit tells the state of its vertices and their output (`moby.buildkit.v1.Control.Status`), the
-//! classic builder and podman write lines.
+//! Pure. BuildKit sends the state of its vertices and their output
+//! (`moby.buildkit.v1.Control.Status`); the classic builder and podman write lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::engine::with_algorithm;
 /// A line that never ends is cut here, in bytes.
 const LONGEST_LINE: usize = 16 * 1024;
 
-/// How many steps are kept in mind. An engine that tells of more has some of them told twice.
+/// Most steps that are remembered. An engine with more steps gets some of them reported twice.
 const MOST_STEPS: usize = 10_000;
 
 /// Something that was heard.
@@ -25,7 +25,7 @@ pub(crate) enum ProgressEvent {
     Line(String),
 }
 
-/// What was heard so far.
+/// Parser state.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     started: BTreeSet<String>,
@@ -56,7 +56,7 @@ impl Progress {
         heard
     }
 
-    /// What is left when nothing follows.
+    /// Returns the remaining events at the end of the messages.
     pub(crate) fn rest(&mut self) -> Vec<ProgressEvent> {
         std::mem::take(&mut self.open_lines)
             .into_values()
@@ -73,7 +73,7 @@ impl Progress {
         self.failed_step.as_ref().or(only).or(last).map(String::as_str)
     }
 
-    /// The id of the image, once the engine told it.
+    /// The id of the image, once the engine sent it.
     pub(crate) fn image_id(&self) -> Option<&str> {
         self.image_id.as_deref()
     }

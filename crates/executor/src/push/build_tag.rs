@@ -1,8 +1,8 @@
 //! Pushes a build tag: checks the registry before and after, and retries until the deadline.
 //!
-//! A build tag goes through the engine and is then held against the registry. The engine gives up at the first trouble
-//! with a manifest, so trying again is done here; each attempt first looks whether the one before got through. `moving_tag`
-//! knows the moving tags.
+//! The engine pushes a build tag, and the registry is then compared with it. The engine gives up at
+//! the first failure of a manifest, so retries happen here; each attempt first checks whether an
+//! earlier one succeeded. `moving_tag` handles moving tags.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::run::result::Failure;
 pub(crate) struct PushFailure {
     pub failure: Failure,
     pub message: String,
-    /// What may help.
+    /// Whether a retry may help.
     again: RetryDecision,
 }
 
@@ -61,8 +61,9 @@ impl From<registry::Error> for PushFailure {
     }
 }
 
-/// Tries a push until it is through, as long as trying again may help, and no longer than `bound` but for the last attempt
-/// on its way. `told` hears of each failure that another attempt follows, of the attempts so far, and of the wait.
+/// Attempts a push until it succeeds, as long as a retry may help, and no longer than `bound`
+/// except for the attempt in progress. `told` is called for each failure that is retried, with the
+/// number of attempts and the wait.
 pub(crate) async fn push_with_retries<T, F>(
     bound: Duration,
     attempt: impl FnMut(Attempt) -> F,
@@ -90,15 +91,15 @@ pub(crate) struct BuildTagPush<'a> {
     pub idle: Duration,
     /// How long one attempt may take in all.
     pub limit: Duration,
-    /// Who we were to the registry when the run began.
+    /// Credential at the start of the run.
     pub login: &'a Credential,
-    /// Who is asked anew when the registry does not take that login any more.
+    /// Source of a new credential after a 401.
     pub config: &'a DockerConfig,
-    /// Who we are since then.
+    /// The refreshed credential, if the registry rejected the first one.
     pub renewed: OnceCell<Credential>,
-    /// Who has to know of it.
+    /// Learns every new credential, so that it can be redacted.
     pub redactor: &'a Redactor,
-    /// What the registry shows of the image, once it does.
+    /// The image in the registry, once it is there.
     pub stored: OnceLock<ImageSize>,
 }
 
@@ -107,7 +108,8 @@ impl BuildTagPush<'_> {
     pub(crate) async fn push(&self, attempt: Attempt) -> Result<String, PushFailure> {
         let name = ImageName::parse(self.build_tag)
             .map_err(|error| PushFailure::new(Failure::Push, error.to_string()))?;
-        // Somebody may have been faster, or an attempt before this one got through without our hearing of it.
+        // Another client may have pushed it, or an earlier attempt succeeded although its response
+        // was lost.
         if let Some(shown) = self.registry.image(&name, self.platform).await? {
             return if is_ours(&shown, self.image_id) {
                 Ok(self.shown(shown))
@@ -141,7 +143,7 @@ impl BuildTagPush<'_> {
         }
     }
 
-    /// Asks the registry for what was pushed: its confirmation alone is not believed.
+    /// Reads the pushed image back from the registry: the response to the push alone is not proof.
     async fn verify(&self, name: &ImageName, told: Option<&str>) -> Result<String, PushFailure> {
         let shown = self.registry.image(name, self.platform).await?;
         let Some(shown) = shown else {
@@ -160,14 +162,14 @@ impl BuildTagPush<'_> {
         image.digest
     }
 
-    /// What the registry asks to wait now, if it does.
+    /// The wait that the registry requests now, if any.
     async fn asked_to_wait(&self, name: &ImageName) -> Option<Duration> {
         self.registry.resolve(name).await.err()?.retry_after
     }
 }
 
-/// An engine's image id is the digest of its configuration, or, where images are kept as in a registry, of its
-/// manifest.
+/// An engine's image id is the digest of its configuration, or, with the containerd image store, of
+/// its manifest.
 pub(crate) fn is_ours(shown: &registry::Image, image_id: &str) -> bool {
     [&shown.config_digest, &shown.manifest_digest, &shown.digest].into_iter().any(|digest| digest == image_id)
 }

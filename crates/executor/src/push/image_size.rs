@@ -1,14 +1,14 @@
-//! Compares an image with the one that its moving tag showed before: its growth, and the image layers that
-//! it shares.
+//! Compares an image with the one that its moving tag showed before: its growth, and the layers
+//! that both share.
 //!
-//! Pure. Takes what pushes and builds look at anyway; nothing is asked for this alone in a registry.
+//! Pure. Uses what pushes and builds read anyway; no request is made for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::LocalImage;
 use crate::run::result::{Comparison, Within};
 
-/// What of an image matters here.
+/// The size and layers of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ImageSize {
     name: String,
@@ -26,12 +26,12 @@ impl ImageSize {
         }
     }
 
-    /// As an engine has it; `None` when that does not tell a size.
+    /// As the engine has it; `None` if it reports no size.
     pub(crate) fn unpacked(image: &LocalImage) -> Option<Self> {
         Some(Self { name: image.id.clone(), size: image.size?, layers: image.layers.clone() })
     }
 
-    /// What became of an earlier image.
+    /// Compares with an earlier image.
     pub(crate) fn beside(&self, earlier: Option<&Self>, within: Within) -> Comparison {
         let known: BTreeSet<&String> = earlier.iter().flat_map(|earlier| &earlier.layers).collect();
         Comparison {
@@ -50,9 +50,9 @@ impl ImageSize {
 pub(crate) enum RemoteSize {
     /// The image that it put there.
     New(ImageSize),
-    /// What the moving tag showed before.
+    /// The image that the moving tag showed before.
     Earlier(Option<ImageSize>),
-    /// It did not come so far.
+    /// The push did not get that far.
     Nothing,
 }
 

@@ -1,10 +1,12 @@
-//! Points a moving tag to a verified build by writing its manifest again, and never to an older build.
+//! Points a moving tag to a verified build by writing its manifest again, and never to an older
+//! build.
 //!
-//! A registry has no "set this if it still shows that", so two runs on two machines can look at the same moment. What
-//! keeps an older one from winning is that a build tag is in the registry before its moving tag is set. The run lists the
-//! build tags before its own change and after it: a newer one that was there before stops it, and one that came meanwhile
-//! may have been set and overwritten, so it is set again. What remains is a run that dies between its change and
-//! that second look; the next run sets the tag right.
+//! Registries have no compare-and-swap, so two runs on two machines can read the tag at the same
+//! moment. An older run does not win because a build tag is in the registry before its moving tag
+//! is set. The run lists the build tags before and after its own change: a newer one that was there
+//! before stops it, and one that appeared meanwhile may have been set and overwritten, so it is set
+//! again. The remaining gap is a run that dies between its change and its second read; the next run
+//! corrects the tag.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -25,7 +27,7 @@ use crate::run::tag_order::{MoveDecision, Rank, decide_move, is_newer};
 /// Gives up after losing the race for a moving tag this many times.
 const ROUNDS: usize = 20;
 
-/// What a moving tag shows, as far as it matters.
+/// What a moving tag shows.
 #[derive(Debug, Clone)]
 pub(crate) struct TagState {
     pub digest: String,
@@ -33,18 +35,18 @@ pub(crate) struct TagState {
     pub tag: Option<BuildTag>,
     /// The commit that it was built from, as many digits as are known.
     pub commit: Option<String>,
-    /// How many of the science builds that it was made from are of its own commit, where it says.
+    /// How many of the science builds that it was made from are of its own commit, if known.
     pub current_parents: Option<usize>,
 }
 
 impl TagState {
-    /// The build tag, or the digest of an image that tells none.
+    /// The build tag, or the digest of an image without one.
     pub(crate) fn told(self) -> String {
         self.tag.map_or(self.digest, |tag| tag.to_string())
     }
 }
 
-/// Whose moving tag it is.
+/// The product and repository of a moving tag.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MovingTagTarget<'a> {
     pub kind: Kind,
@@ -61,7 +63,7 @@ pub(crate) struct MovingTagTarget<'a> {
 }
 
 impl<'a> MovingTagTarget<'a> {
-    /// That of a planned build.
+    /// The moving tag of a planned build.
     pub(crate) fn of(plan: &'a Plan, build: &'a Build) -> Self {
         Self {
             kind: build.kind,
@@ -77,7 +79,7 @@ impl<'a> MovingTagTarget<'a> {
         ImageName::parse(self.moving).map_err(|error| PushFailure::new(Failure::Push, error.to_string()))
     }
 
-    /// What the moving tag shows now, with the image.
+    /// Reads what the moving tag shows now, with the image.
     pub(crate) async fn look(
         &self,
         registry: &Registry,
@@ -88,7 +90,7 @@ impl<'a> MovingTagTarget<'a> {
         }))
     }
 
-    /// The build tags that are in its repository. A registry that keeps its list to itself has none to tell.
+    /// The build tags in its repository; empty for a registry that does not list tags.
     pub(crate) async fn build_tags(&self, registry: &Registry) -> Result<BTreeSet<String>, PushFailure> {
         let tags = match registry.tags(&self.name()?).await {
             Ok(tags) => tags,
@@ -111,7 +113,7 @@ impl<'a> MovingTagTarget<'a> {
         Ok(registry.resolve(&self.name()?).await?)
     }
 
-    /// What one of its build tags shows.
+    /// Reads what one of its build tags shows.
     async fn look_build(
         &self,
         registry: &Registry,
@@ -167,7 +169,7 @@ pub(crate) struct MovingTag<'a> {
 pub(crate) struct Observed {
     /// The build tags that were there before the first change of ours, once there may have been one.
     pub before: Mutex<Option<BTreeSet<String>>>,
-    /// What the tag showed at the first look of all.
+    /// What the tag showed at the first read.
     pub earlier: OnceLock<Option<ImageSize>>,
 }
 
@@ -179,7 +181,7 @@ impl MovingTag<'_> {
         let known = self.observed.before.lock().clone();
         let before = match (self.must_move(&wanted, shown.as_ref())?, known) {
             (false, None) => return Ok(wanted.digest),
-            // An attempt before this one got through, and did not come to its second look.
+            // An earlier attempt succeeded and did not get to its second read.
             (false, Some(before)) => before,
             (true, _) => {
                 let before = self.build_tags().await?;
@@ -210,7 +212,7 @@ impl MovingTag<'_> {
         Ok(WantedBuild { digest: self.digest.to_owned(), tag, name, current_parents: self.current_parents })
     }
 
-    /// Looks again after a change, until what is shown can stay.
+    /// Reads again after a change, until the result is stable.
     async fn settle(&self, ours: WantedBuild, mut before: BTreeSet<String>) -> Result<(), PushFailure> {
         let moving = self.subject.moving;
         let mut wanted = ours.clone();
@@ -222,7 +224,7 @@ impl MovingTag<'_> {
                     return Err(PushFailure::new(Failure::Push, text));
                 };
                 if self.must_move(&wanted, Some(&shown))? {
-                    // An older run was in between: it looked before us and wrote after us.
+                    // An older run interfered: it read before us and wrote after us.
                     self.set(&wanted).await?;
                 }
                 continue;
@@ -270,7 +272,7 @@ impl MovingTag<'_> {
             return Ok(());
         }
         let judged = shown.and_then(|shown| shown.tag.as_ref());
-        // Each build of this commit is looked at that may be newer: of what was there before, by its name already.
+        // Builds of this commit that may be newer are read, unless their names already decide.
         let may_be = |tag: &BuildTag| {
             Some(tag) != judged && (tag.hash != ours.tag.hash || tag.rebuild > ours.tag.rebuild)
         };
@@ -311,7 +313,7 @@ impl MovingTag<'_> {
         than: &WantedBuild,
     ) -> Result<bool, PushFailure> {
         if tag.version == than.tag.version && tag.hash == than.tag.hash && *tag != than.tag {
-            // Names tell less than what the two were made from.
+            // Names say less than the inputs of the two builds.
             let image = self.subject.look_build(self.registry, text).await?;
             return Ok(image.is_some_and(|image| {
                 Rank { tag, current_parents: image.current_parents }.replaces(&than.rank())

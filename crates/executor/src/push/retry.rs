@@ -1,7 +1,9 @@
-//! Decides whether a failed push is retried, by the text in which the engine reports a registry's answer.
+//! Decides whether a failed push is retried, by the text in which the engine reports a registry's
+//! response.
 //!
-//! The engine tries a manifest once and gives up, and of the registry's answer only words are left. They are read in one
-//! table; what is in none of its lines is tried again, since a nightly job has time. Waits are `registry::retry`'s.
+//! The engine tries a manifest once and gives up, and passes on only the text of the registry's
+//! response. One table classifies these texts; an unknown text is retried, since a nightly job has
+//! time. The waits are those of `registry::retry`.
 
 use std::sync::LazyLock;
 
@@ -61,7 +63,7 @@ pub(crate) fn judge(error: &EngineError) -> RetryDecision {
 /// is unreachable, it is not waited for; a rejected login is not renewed, since it was just read.
 pub(crate) fn judge_question(error: &EngineError) -> RetryDecision {
     match judge(error) {
-        // That is no registry's trouble.
+        // The engine failed, not the registry.
         RetryDecision::Later { .. } if error.kind == EngineErrorKind::Lost => RetryDecision::Never,
         RetryDecision::Later { .. } if error.message.contains("connection refused") => RetryDecision::Never,
         RetryDecision::Later { .. } if error.message.contains("no such host") => RetryDecision::Never,

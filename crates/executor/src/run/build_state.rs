@@ -164,7 +164,7 @@ impl<'a> RunState<'a> {
             .collect()
     }
 
-    /// Judges what is built by whether it was to be pushed, and was.
+    /// Decides the outcome of built images by whether they had to be pushed, and were.
     pub(crate) fn settle(&mut self) {
         if !self.push {
             return;
@@ -179,7 +179,7 @@ impl<'a> RunState<'a> {
         }
     }
 
-    /// The event of a build's end, as its result tells it.
+    /// The event of a build's end, from its result.
     fn finished(&self, build: usize, at: f64) -> Event {
         let result = &self.results[build];
         Event::BuildFinished {
@@ -203,7 +203,7 @@ pub(crate) fn tag_of(build: &Build, push: Push) -> &str {
     }
 }
 
-/// Whether a run is good: everything that was planned is there, and pushed where that was asked.
+/// Whether a run succeeded: every planned build exists, and is pushed if that was asked.
 pub(crate) fn is_success(builds: &[BuildResult]) -> bool {
     builds.iter().all(|build| matches!(build.outcome, Outcome::Built | Outcome::Reused))
 }

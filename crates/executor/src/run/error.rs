@@ -2,7 +2,7 @@
 
 use crate::run::result::RunResult;
 
-/// Why a run did not come to its end. What happens to a single build stands in its result instead.
+/// Why a run stopped. Failures of single builds are in its result instead.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}{}", .list.iter().map(|item| format!("\n  {item}")).collect::<String>())]
 pub struct RunError {
@@ -13,10 +13,10 @@ pub struct RunError {
     result: Option<Box<RunResult>>,
 }
 
-/// What the exit code depends on.
+/// Decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunErrorKind {
-    /// What was asked cannot be done as it was asked.
+    /// The request is refused as given.
     Refused,
     /// Engine, registry or disk.
     Environment,
@@ -58,7 +58,7 @@ impl RunError {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// What the message is about, one for each line below it.
+    /// Adds what the message is about, a line for each.
     pub(crate) fn with_list(self, list: Vec<String>) -> Self {
         Self { list, ..self }
     }
@@ -77,19 +77,19 @@ impl RunError {
         }
     }
 
-    /// What the exit code depends on.
+    /// Decides the exit code.
     #[must_use]
     pub fn kind(&self) -> RunErrorKind {
         self.kind
     }
 
-    /// What happened, without the list.
+    /// The message without the list.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What the message is about, where that is several things: a line for each.
+    /// What the message is about, if several things: a line for each.
     #[must_use]
     pub fn list(&self) -> &[String] {
         &self.list
@@ -101,7 +101,7 @@ impl RunError {
         self.help.as_deref()
     }
 
-    /// What was written to `result.json`, once the run had a directory.
+    /// The content of `result.json`, once the run had a directory.
     #[must_use]
     pub fn result(&self) -> Option<&RunResult> {
         self.result.as_deref()

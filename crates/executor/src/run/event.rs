@@ -24,7 +24,7 @@ pub enum Event {
         /// `buildkit` or `classic`.
         builder: String,
     },
-    /// Something worth a look that stops nothing.
+    /// A warning that stops nothing.
     Notice {
         /// For people.
         message: String,
@@ -33,14 +33,14 @@ pub enum Event {
     Resolved {
         /// As the Dockerfile or plan names it.
         reference: String,
-        /// What is built from instead: a reference with a digest, or a local image.
+        /// The image that is used instead: a reference with a digest, or a local image.
         exact: String,
     },
     /// A build begins.
     BuildStarted {
-        /// Which.
+        /// The build.
         id: BuildId,
-        /// What it makes.
+        /// Kind of image.
         kind: Kind,
         /// Where its log goes.
         log: String,
@@ -65,24 +65,24 @@ pub enum Event {
     },
     /// A line that a build printed.
     Output {
-        /// Which build.
+        /// The build.
         id: BuildId,
         /// The line, as it came; to be escaped before it is shown.
         line: String,
     },
     /// A build came to its end.
     BuildFinished {
-        /// Which.
+        /// The build.
         id: BuildId,
         /// How.
         outcome: Outcome,
         /// How long it took, in seconds.
         seconds: f64,
-        /// What went wrong, for people.
+        /// The error as text.
         error: Option<String>,
         /// The last lines of its log, when it failed.
         log_tail: Vec<String>,
-        /// The instruction at which it failed, where that is known.
+        /// The instruction that failed, if known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failed_at: Option<FailedAt>,
         /// Where its log is, if it was begun.
@@ -95,18 +95,18 @@ pub enum Event {
     TestStarted {
         /// Of which build.
         id: BuildId,
-        /// What is run, for people.
+        /// The test's command as text.
         test: String,
     },
     /// A test of a fresh image came to its end.
     TestFinished {
         /// Of which build.
         id: BuildId,
-        /// What was run, for people.
+        /// The test's command as text.
         test: String,
         /// Whether it succeeded.
         passed: bool,
-        /// What went wrong, for people.
+        /// The error as text.
         error: Option<String>,
         /// How long it took, in seconds.
         seconds: f64,
@@ -135,9 +135,9 @@ pub enum Event {
         id: BuildId,
         /// The full reference.
         tag: String,
-        /// How often it was tried so far.
+        /// Attempts so far.
         attempts: u32,
-        /// What went wrong, for people.
+        /// The error as text.
         error: String,
         /// Seconds until the next attempt.
         wait: f64,
@@ -148,12 +148,12 @@ pub enum Event {
         id: BuildId,
         /// The full reference.
         tag: String,
-        /// What went wrong, for people.
+        /// The error as text.
         error: String,
     },
     /// The run is over.
     RunFinished {
-        /// All of it, as it stands in `result.json`.
+        /// The whole result, as in `result.json`.
         result: RunResult,
         /// Where that file is.
         path: String,

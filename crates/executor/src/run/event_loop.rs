@@ -34,7 +34,7 @@ use crate::run::run_dir::{Log, RunDirectory};
 use crate::run::tag_order::Push;
 use crate::{Event, Options, Relation};
 
-/// All that a run's builds and pushes look at.
+/// What all builds and pushes of a run share.
 pub(crate) struct RunContext<'a> {
     pub plan: &'a Plan,
     pub contexts: &'a BTreeMap<BuildId, Context>,
@@ -50,7 +50,7 @@ pub(crate) struct RunContext<'a> {
     pub redactor: &'a Redactor,
     pub clock: Instant,
     pub jobs: usize,
-    /// What is on the engine for the time being.
+    /// Temporary resources on the engine.
     pub own: &'a OwnedResources,
     /// On packages that move.
     pub watch: &'a DriftCheck<'a>,
@@ -213,8 +213,8 @@ async fn do_build(ctx: &RunContext<'_>, position: usize, resume: bool) -> Finish
     Finished::Build { build: position, made, tests, failed_at, log_tail, seconds }
 }
 
-/// Takes what stands already, or builds; first of all the engine has to be there, which may have been started anew.
-/// Only an image whose tests have passed gets its tags.
+/// Reuses an existing image or builds one; before that it waits for an engine that is restarting.
+/// Only an image whose tests passed gets its tags.
 async fn make(
     ctx: &RunContext<'_>,
     position: usize,
@@ -228,7 +228,7 @@ async fn make(
         && let Some(local) =
             resume::standing(plan, build, prepared, engine).await.map_err(build::engine_failure)?
     {
-        // That run may have left the tests out, and they can be other ones now.
+        // The earlier run may have skipped the tests, or they may have changed.
         test(ctx, position, build.build_tag(), tell).await?;
         ctx.watch.check(position, build.build_tag(), tell).await?;
         let made = build::publish_locally(build, &local.id, engine, options.push).await?;
@@ -275,7 +275,7 @@ async fn test(
 }
 
 fn tell(ctx: &RunContext<'_>, id: &BuildId, log: &mut Log, told: BuildUpdate) -> std::io::Result<()> {
-    // What the builder prints goes on behind it, and begins anew.
+    // The builder's output continues after a line of ours, on a new line.
     let own = |log: &mut Log, line: &str| {
         show(ctx, id, log.flush()?);
         log.line(line, &ctx.redactor.forms())?;
@@ -347,7 +347,8 @@ async fn do_push(
             wait: wait.as_secs_f64(),
         });
     };
-    // Each attempt begins with a look of its own, so the whole attempt is made again and not its requests.
+    // Each attempt starts with a read of its own, so whole attempts are retried and not their
+    // requests.
     let registry = &ctx.registry.without_retries();
     let bound = ctx.options.push_timeout;
     let (pushed, seen) = match push {

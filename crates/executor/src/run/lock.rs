@@ -1,9 +1,10 @@
 //! Locks: one run at a time in a source tree, and one at a time into a repo from this machine.
 //!
-//! Two locks of the operating system (`flock`), so a run that is killed frees them: `.image-builder/lock` in the
-//! source tree, and a file named after the repo where this machine keeps locks (`/run/lock`, else the directory for
-//! temporary files). What is in the files is for people only. Runs on other machines are not held back: what they
-//! may do to each other is settled by build tags that never change and by what moving tags show.
+//! Two `flock` locks, which the system frees when a run is killed: `.image-builder/lock` in the
+//! source tree, and a file named after the repo in the machine's lock directory (`/run/lock`, else
+//! the directory for temporary files). The contents of the files are for people only. Runs on other
+//! machines are not excluded: build tags that never change and the rules for moving tags settle
+//! their conflicts.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -19,13 +20,13 @@ use sha2::{Digest, Sha256};
 use crate::run::run_dir;
 use crate::{Event, RunError};
 
-/// How often a lock that somebody else holds is looked at again.
+/// Interval of attempts to get a lock that another process holds.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Where a machine keeps locks that all of its users may take.
 const MACHINE: [&str; 2] = ["/run/lock", "/var/lock"];
 
-/// Most of what is read of who holds a lock.
+/// Longest description of a lock's holder that is read.
 const MOST_WORDS: u64 = 4096;
 
 /// The holder of a lock, written into the lock file for other processes.
@@ -76,7 +77,8 @@ impl LockFile {
 
 impl Drop for HeldLock {
     fn drop(&mut self) {
-        // Removed while it is still held: who waits for it sees that the file is another one by then, and begins again.
+        // Removed while still locked: a waiting process then sees that the file was replaced, and
+        // opens the new one.
         let _ = self.place.directory.remove(&self.place.name);
     }
 }
@@ -173,7 +175,8 @@ fn try_take(place: &Arc<LockFile>, holder: &Holder) -> io::Result<LockState> {
             Err(TryLockError::WouldBlock) => return Ok(LockState::Held(read(&mut file))),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // Who held it before may have removed the file after we opened it: then our lock is on nothing.
+        // The previous holder may have removed the file after we opened it: then we locked an
+        // unlinked file.
         let (ours, there) = (file.metadata()?, place.path().symlink_metadata());
         if !there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
             continue;
@@ -311,7 +314,8 @@ mod tests {
         assert_eq!(std::fs::read_to_string(canary).unwrap(), "alive");
     }
 
-    /// What a tree can bring in the place of the lock is neither waited for nor written to, and the error says what to do.
+    /// Whatever a tree has in place of the lock file, it is neither waited for nor written to, and
+    /// the error says what to do.
     #[tokio::test]
     async fn what_is_no_lock_is_refused_with_a_way_out() {
         for kind in ["fifo", "link", "directory"] {

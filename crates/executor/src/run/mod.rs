@@ -135,7 +135,7 @@ pub async fn run(
     }
 }
 
-/// Finds engine and registry and looks everything up; `None` when there is nothing to build.
+/// Connects to engine and registry and resolves everything; `None` if there is nothing to build.
 async fn set_up(
     plan: &Plan,
     options: &Options,

@@ -14,11 +14,11 @@ pub struct Options {
     pub push: bool,
     /// Builds at a time; `None` is four, or the engine's processors if it has fewer.
     pub jobs: Option<usize>,
-    /// Which builder does it.
+    /// The builder.
     pub builder: BuilderChoice,
     /// Take no step from the engine's cache.
     pub no_cache: bool,
-    /// Ask registries for what is built on, also where the engine has an image of that name.
+    /// Look up base images in registries even if the engine has an image of that name.
     pub pull: bool,
     /// Stop everything at the first failure.
     pub fail_fast: bool,
@@ -32,13 +32,13 @@ pub struct Options {
     pub endpoint: Endpoint,
     /// Credentials, proxies, and how registries are trusted; a Docker engine's own word on that goes before.
     pub docker_config: DockerConfig,
-    /// Unix time that stands in for the present in labels and contexts.
+    /// Unix time that replaces the current time in labels and contexts.
     pub source_date_epoch: Option<i64>,
     /// How long a build or push may be silent before it counts as failed.
     pub idle_timeout: Duration,
     /// How long one build, or one attempt of a push, may take in all, also when it is not silent.
     pub build_timeout: Duration,
-    /// How long one push is tried again, where that may help.
+    /// Transient failures of one push are retried for at most this long.
     pub push_timeout: Duration,
     /// How long an engine that goes away during the run is waited for, before the next build or push.
     pub engine_wait: Duration,
@@ -50,23 +50,23 @@ pub struct Options {
     pub skip_tests: bool,
     /// Build also on bases whose `ONBUILD` instructions would run.
     pub allow_onbuild: bool,
-    /// What builds may read, and no image keeps.
+    /// Values that builds may read and that no image keeps.
     pub secrets: Vec<BuildSecret>,
-    /// What becomes of packages that moved since what moving tags show.
+    /// How package changes since the moving tags' images are handled.
     pub drift: Drift,
     /// How long reading what a fresh image and the one that its moving tag shows hold may take, for [`Self::drift`].
     pub read_timeout: Duration,
 }
 
-/// What becomes of packages that are not those of the image that a moving tag shows.
+/// How package changes since the image of the moving tag are handled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Drift {
     /// Do not compare packages.
     #[default]
     Ignore,
-    /// They are told.
+    /// Report package changes.
     Show,
-    /// They are told, and fail a science image of which nothing changed itself.
+    /// Report them, and fail science images whose own definition did not change.
     Forbid,
 }
 

@@ -1,6 +1,6 @@
 //! The result of a run, `result.json`, for people and for later programs.
 //!
-//! Published data, with a version of its own; rules as for the plan.
+//! Published data with a version of its own; the rules are those of the plan.
 
 use image_contents::Move;
 use plan::{Build, BuildId, Kind, Plan};
@@ -22,13 +22,13 @@ pub struct RunResult {
     pub repo: String,
     /// Whether images were to be pushed.
     pub push: bool,
-    /// Whether everything that was planned is there, and pushed where that was asked.
+    /// Whether every planned build exists, and is pushed if that was asked.
     pub success: bool,
     /// When it began, Unix time in seconds.
     pub started: f64,
     /// How long it took, in seconds.
     pub seconds: f64,
-    /// What stopped the run as a whole, before or between builds.
+    /// The error that stopped the run as a whole, before or between builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// In the plan's order.
@@ -63,22 +63,22 @@ pub struct BuildResult {
     pub kind: Kind,
     /// How it ended.
     pub outcome: Outcome,
-    /// What went wrong, for people.
+    /// The error as text.
     pub error: Option<String>,
-    /// What kind of thing went wrong: it decides the exit code.
+    /// The kind of failure, which decides the exit code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     /// Full references that now name it: on the engine, and in the registry where it was pushed.
     pub tags: Vec<String>,
     /// The engine's id of the image.
     pub image_id: Option<String>,
-    /// Size of the image in bytes, as the engine tells it.
+    /// Size of the image in bytes, as the engine reports it.
     pub size: Option<u64>,
     /// The digest that the registry shows for its build tag.
     pub digest: Option<String>,
     /// Tags that were pushed and verified.
     pub pushed: Vec<String>,
-    /// What it was built from: the plan's references, made exact.
+    /// The exact images for the plan's references.
     pub from: Vec<String>,
     /// Build time in seconds.
     pub seconds: f64,
@@ -87,16 +87,16 @@ pub struct BuildResult {
     /// How the image's own tests ended, in the order in which they ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<TestResult>,
-    /// The instruction at which it failed, where that is known. Since format version 1.1, as what follows.
+    /// The instruction that failed, if known. Since format version 1.1, like the following fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<FailedAt>,
     /// The last lines of its log, when it failed; to be escaped before they are shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log_tail: Vec<String>,
-    /// The image beside the one that its moving tag showed before, where both are known.
+    /// Comparison with the image that the moving tag showed before, if both are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared: Option<Comparison>,
-    /// Packages that are not those of the image that the moving tag showed before, where that was asked.
+    /// Package changes since the image that the moving tag showed before, if they were requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved: Vec<Move>,
 }
@@ -107,7 +107,7 @@ impl BuildResult {
         Self::new(build.id.clone(), build.kind, Outcome::Cancelled)
     }
 
-    /// A build that came to this, and nothing more to tell of it.
+    /// A result with this outcome and no details.
     #[must_use]
     pub fn new(id: BuildId, kind: Kind, outcome: Outcome) -> Self {
         Self {
@@ -149,9 +149,9 @@ pub struct FailedAt {
 /// An image beside the one that its moving tag showed before the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Where that tag was looked at, and so what sizes mean.
+    /// Where that tag was read, which decides what sizes mean.
     pub within: Within,
-    /// What it showed, a digest or the engine's id. Absent when there was none.
+    /// What it showed: a digest or the engine's id. Absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<String>,
     /// Bytes of the earlier image.
@@ -172,20 +172,20 @@ pub struct Comparison {
 pub enum Within {
     /// In the registry: bytes as they are stored there, compressed.
     Registry,
-    /// On the engine: bytes as it tells them, unpacked.
+    /// On the engine: unpacked bytes, as it reports them.
     Engine,
 }
 
 /// How one test of an image ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestResult {
-    /// What was run, for people.
+    /// The test's command as text.
     pub test: String,
     /// The layer whose descriptor asks for it.
     pub layer: String,
     /// Whether it succeeded.
     pub passed: bool,
-    /// What went wrong, for people.
+    /// The error as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// How long it took, in seconds.
@@ -210,11 +210,11 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// What kind of thing went wrong with one build.
+/// The kind of failure of one build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Failure {
-    /// The build itself: an instruction failed, or nothing was heard of it for too long.
+    /// The build itself: an instruction failed, or the build was silent for too long.
     Build,
     /// A push, for good.
     Push,
@@ -226,7 +226,7 @@ pub enum Failure {
     Environment,
 }
 
-/// A time as it stands in results and events: seconds, to the millisecond.
+/// A time in results and events: seconds, to the millisecond.
 #[must_use]
 pub fn seconds(time: std::time::Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0

@@ -72,7 +72,7 @@ impl RunDirectory {
 
     /// Writes `result.json`: whole or not at all.
     pub(crate) fn write(&self, result: &RunResult) -> io::Result<()> {
-        // What builds printed is in there, and a result is looked at in terminals too.
+        // The result holds output of builds, and is read in terminals too.
         let json = plan::escape_json(&serde_json::to_string_pretty(result)?).into_owned();
         self.directory.replace("result.json", (json + "\n").as_bytes(), Access::Shared)?;
         self.directory.sync()
@@ -100,7 +100,7 @@ pub(crate) fn home(root: &Path) -> io::Result<Dir> {
     Ok(home)
 }
 
-/// What it means that this directory cannot be written to.
+/// The error for a directory that cannot be written to.
 pub(crate) fn unwritable(root: &Path, error: &io::Error) -> RunError {
     RunError::environment(format!("the run cannot be recorded in {}: {error}", root.display()))
         .with_help(format!(
@@ -118,8 +118,8 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Takes a line in, and returns the lines that were written, as they may be shown: one at whose end a secret may
-    /// begin has to wait for the next.
+    /// Takes a line in, and returns the written lines, redacted: a line at whose end a secret may
+    /// begin waits for the next one.
     pub(crate) fn line(&mut self, line: &str, forms: &Forms) -> io::Result<Vec<String>> {
         let lines = self.lines.push(line, forms);
         self.write(lines)
@@ -139,7 +139,7 @@ impl Log {
     }
 
     fn print(&mut self, line: &str) -> io::Result<()> {
-        // A log is looked at in terminals, so nothing in it may steer one.
+        // Logs are read in terminals, so control characters are escaped.
         let plain: String = line.chars().flat_map(plain_character).collect();
         writeln!(self.file, "{plain}")
     }
@@ -294,7 +294,8 @@ mod tests {
         assert_eq!(ignore, "runs\n");
     }
 
-    /// What a log or result cannot be written to is left as it is, and nothing waits for its other end.
+    /// A log or result file that cannot be written is left alone; a pipe in its place is not waited
+    /// for.
     #[test]
     fn what_is_in_the_place_of_a_log_or_result_is_not_written_to() {
         let root = tempfile::tempdir().unwrap();

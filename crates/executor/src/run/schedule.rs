@@ -101,7 +101,8 @@ impl Schedule {
         Some(build)
     }
 
-    /// Notes how a running build ended, and returns what is skipped because of that, in the plan's order.
+    /// Records how a running build ended, and returns the builds that are skipped because of that,
+    /// in the plan's order.
     pub(crate) fn finish(&mut self, build: usize, ended: Ended) -> Vec<usize> {
         match ended {
             Ended::Built => {
@@ -174,8 +175,8 @@ impl Schedule {
     }
 }
 
-/// For each build of a plan the positions of what it needs; what is not in the plan before it comes back as
-/// the error, by id.
+/// For each build of a plan the positions of its parents; a parent that is not in the plan before
+/// it is the error, by id.
 pub(crate) fn positions(plan: &Plan) -> Result<Vec<Vec<usize>>, String> {
     let mut position = std::collections::BTreeMap::new();
     let mut needs = Vec::with_capacity(plan.builds.len());
@@ -344,14 +345,15 @@ mod tests {
         rows.iter().enumerate().map(parents).collect()
     }
 
-    /// The longest way that begins with a build, by looking at all of them.
+    /// The longest chain that begins with a build, by enumerating all of them.
     fn longest_way(needs: &[Vec<usize>], build: usize) -> usize {
         let children = (build + 1..needs.len()).filter(|child| needs[*child].contains(&build));
         1 + children.map(|child| longest_way(needs, child)).max().unwrap_or(0)
     }
 
     proptest! {
-        /// Of all that could start, nothing has a longer way than what does. That no slot is idle meanwhile, `drive` asserts.
+        /// No startable build has a longer chain than the one that starts. `drive` asserts that no
+        /// slot is idle meanwhile.
         #[test]
         fn what_starts_has_the_longest_way(
             needs in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..3), 1..14)

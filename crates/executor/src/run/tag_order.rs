@@ -48,7 +48,7 @@ enum PushState {
     PushingMoving,
     /// The registry shows both.
     Done,
-    /// There will be no push of it any more.
+    /// It will not be pushed.
     GivenUp,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Publish {
     states: Vec<PushState>,
     needs: Vec<Vec<usize>>,
     children: Vec<Vec<usize>>,
-    /// Builds whose next push may be due; looked at again when something changes near them.
+    /// Builds whose next push may be due; checked again when something near them changes.
     candidates: BTreeSet<usize>,
     running: usize,
     at_once: usize,
@@ -177,18 +177,20 @@ impl Publish {
     }
 }
 
-/// What tells which of two builds of one commit is the later one.
+/// Decides which of two builds of one commit is the later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rank<'a> {
     pub tag: &'a BuildTag,
-    /// How many of the science builds that it was made from are of its own commit; `None` where it does not say.
+    /// How many of the science builds that it was made from are of its own commit; `None` if
+    /// unknown.
     pub current_parents: Option<usize>,
 }
 
 impl Rank<'_> {
-    /// Whether a build of the same commit replaces another one: it was made from more of that commit's science builds, or from
-    /// as many and has a higher `--rebuild`. So a product that was built again on old science, while the science build of the
-    /// commit was missing, gives way to the product on the new one, and never the other way round.
+    /// Whether a build of the same commit replaces another one: it was made from more of that
+    /// commit's science builds, or from as many and has a higher `--rebuild`. So a product that was
+    /// rebuilt on an old science image, while the science build of the commit was missing, is
+    /// replaced by the product on the new one, and never the other way round.
     pub(crate) fn replaces(&self, other: &Self) -> bool {
         match (self.current_parents, other.current_parents) {
             (Some(ours), Some(theirs)) if ours != theirs => ours > theirs,
@@ -235,9 +237,11 @@ pub(crate) fn decide_move(
     }
 }
 
-/// Whether another build tag of the same version is of a newer build than ours, as far as that can be known.
+/// Whether another build tag of the same version is of a newer build than ours, as far as that can
+/// be known.
 ///
-/// What this clone does not know counts by its number of commits, but for `allow_older`: then only what is known does.
+/// A commit that this clone does not have is compared by its number of commits; with `allow_older`
+/// only known commits count.
 pub(crate) fn is_newer(
     other: &BuildTag,
     ours: &BuildTag,
@@ -250,7 +254,7 @@ pub(crate) fn is_newer(
     if other.hash == ours.hash {
         return other.rebuild > ours.rebuild;
     }
-    // A descendant has more commits: most tags are passed over without a look at the history.
+    // A descendant has more commits: this decides for most tags without reading the history.
     other.count > ours.count
         && match relation(&other.hash) {
             Relation::Descendant => true,
@@ -314,7 +318,7 @@ mod tests {
     }
 
     proptest! {
-        /// Which of two builds of a commit stays depends on no order in which they come.
+        /// The order in which two builds of a commit are pushed does not decide which one stays.
         #[test]
         fn one_of_two_builds_of_a_commit_replaces_the_other(
             builds in proptest::collection::vec((0_usize..3, proptest::option::of(0_u64..4)), 3),
@@ -394,7 +398,7 @@ mod tests {
         }
     }
 
-    /// What happens next in a random run.
+    /// The next step of a random run.
     #[derive(Debug, Clone)]
     enum Turn {
         Build(prop::sample::Index),

@@ -57,7 +57,7 @@ fn loss(now: &TreeModel, base: &TreeModel, product: &ProductName, was_final: usi
 }
 
 /// Refuses products whose final layer neither is nor descends from the final layer of the published
-/// image; `finals` gives that layer's target by product.
+/// image; `before` has the target of that layer by product.
 pub(crate) fn check_published(
     now: &TreeModel,
     before: &BTreeMap<ProductName, String>,

@@ -1,12 +1,16 @@
-//! Serves a context over a BuildKit session: BuildKit gets all names, and asks for the files that it lacks.
+//! Serves a context over a BuildKit session: BuildKit gets all names, and requests the files that
+//! it lacks.
 //!
-//! The protocol is that of fsutil, which BuildKit calls `FileSync/DiffCopy`: a packet for each name with its size, mode and
-//! time, an empty one behind the last; contents in the order in which they are asked for, between names and behind them. What is handed over is checked as for the
-//! tar, and a file that changed ends the stream with an error. A file that is not asked for is not read: what the engine kept under
-//! the key of this context came from a session that checked it, so it is the planned one, whatever became of the one here. Knows the
-//! packets, and nothing of engines or sessions.
+//! The protocol is that of fsutil, which BuildKit calls `FileSync/DiffCopy`: a packet for each name
+//! with its size, mode and time, and an empty packet after the last; contents in the order of the
+//! requests, between names and after them. Contents are checked as for the tar, and a file that
+//! changed ends the stream with an error. A file that is not requested is not read: the copy that
+//! the engine kept under the key of this context came from a session that checked it, so it is the
+//! planned file, whatever happened to the local one. This module deals with packets only, not with
+//! engines or sessions.
 //!
-//! A session shows two directories: `context`, which is what `COPY` sees, and `dockerfile` with nothing but the generated Dockerfile.
+//! A session offers two directories: `context`, which is what `COPY` sees, and `dockerfile` with
+//! only the generated Dockerfile.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -41,32 +45,33 @@ const MODE_SYMLINK: u32 = 1 << 27;
 /// The name of the Dockerfile in its directory.
 pub(crate) const DOCKERFILE: &str = "Dockerfile";
 
-/// What a session shows of one build.
+/// The files that a session offers for one build.
 #[derive(Debug)]
 pub(crate) struct Source {
     context: Context,
     dockerfile: String,
     mtime: i64,
-    /// Bytes of files handed over so far.
+    /// Bytes of files sent so far.
     pub sent: Arc<AtomicU64>,
     failure: Mutex<Option<ContextError>>,
 }
 
-/// Which of its two directories is fetched, and what of it.
+/// Which of the two directories is fetched, and which paths in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Requested {
     /// The one with nothing but the Dockerfile.
     Dockerfile,
     /// All of the context.
     All,
-    /// These paths of it, with what lies below.
+    /// These paths and everything below them.
     Paths(Vec<String>),
 }
 
 impl Requested {
-    /// What the engine means: the directory's name, and paths that it will look at. To be told of more does no harm, so that
-    /// nothing here has to understand patterns. `.dockerignore` was applied when the context was planned: an engine that asks for that
-    /// file alone, to have its patterns applied, is given nothing.
+    /// Parses a request: the directory's name, and the paths that the engine will read. Announcing
+    /// more paths is harmless, so patterns need no interpretation. `.dockerignore` was applied when
+    /// the context was planned: an engine that requests that file alone, to apply its patterns,
+    /// gets nothing.
     pub(crate) fn new(directory: &str, paths: &[String]) -> Option<Self> {
         match directory {
             "dockerfile" => return Some(Self::Dockerfile),
@@ -118,8 +123,9 @@ impl Source {
         Self { context, dockerfile, mtime, sent: Arc::default(), failure: Mutex::default() }
     }
 
-    /// By which an engine finds again what it fetched before. It takes a file that has the same size and time for the same one;
-    /// all have one time here, so the key stands for every byte of the context. The generated Dockerfile has a time that tells its text.
+    /// The key under which an engine finds what it fetched before. It considers a file unchanged if
+    /// size and time are the same; all files have one time here, so the key covers every byte of
+    /// the context. The time of the generated Dockerfile depends on its text.
     pub(crate) fn key(&self) -> String {
         let mut hash = Sha256::new();
         let mut part = |text: &str| {
@@ -162,7 +168,7 @@ impl Source {
     ) -> mpsc::Receiver<Result<Bytes, Status>> {
         let (sender, pieces) = mpsc::channel(PIECES_UNDERWAY);
         let (asks, asked) = mpsc::unbounded_channel();
-        // Read as they come: who asks does not listen while it is not heard.
+        // Requests are read as they arrive: a peer that is not read from stops reading too.
         tokio::spawn(hear(requests, asks));
         tokio::task::spawn_blocking(move || {
             let give = |piece| sender.blocking_send(Ok(piece)).map_err(|_| ContextError::Closed);
@@ -187,7 +193,7 @@ impl Source {
     ) -> Result<(), ContextError> {
         let names = self.names(wanted)?;
         let mut checked = CheckedDirectories::default();
-        // Sizes as they were told, of what can be asked for.
+        // Announced sizes of the files that can be requested.
         let mut sizes = Vec::with_capacity(names.len());
         let mut next = None;
         for name in &names {
@@ -226,7 +232,7 @@ impl Source {
         }
     }
 
-    /// Hands over the contents of a file that was told of. `sizes` has those that may still be asked for.
+    /// Sends the contents of an announced file. `sizes` has the files that may still be requested.
     fn give_file(
         &self,
         id: u32,
@@ -258,7 +264,7 @@ impl Source {
         if *wanted == Requested::Dockerfile {
             return Ok(vec![Name::Dockerfile]);
         }
-        // What is wanted can be reached through a link.
+        // A requested path may be reached through a link.
         let links = self.context.entries.iter().any(|entry| matches!(entry.kind, EntryKind::Symlink { .. }));
         let all = &Requested::All;
         let wanted = if links && !matches!(wanted, Requested::Paths(paths) if paths.is_empty()) {
@@ -348,7 +354,7 @@ fn dockerfile_time(text: &str) -> i64 {
     (number >> 2) as i64
 }
 
-/// What the other side says.
+/// A message of the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PeerMessage {
     File(u32),

@@ -44,7 +44,7 @@ pub enum ContextError {
     Read {
         /// Its path in the context.
         path: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// A path that must not be in a context, which the planner never makes.
@@ -65,7 +65,7 @@ pub enum ContextError {
 pub struct ContextStream {
     /// Pieces of the tar, an error when it cannot be completed.
     pub chunks: mpsc::Receiver<io::Result<Bytes>>,
-    /// Bytes handed over so far.
+    /// Bytes sent so far.
     pub sent: Arc<AtomicU64>,
     /// How it ended; it ends when the last piece was taken.
     pub end: tokio::task::JoinHandle<Result<(), ContextError>>,
@@ -122,7 +122,7 @@ pub fn stream(context: Context, dockerfile: Generated, mtime: i64) -> ContextStr
     ContextStream { chunks, sent, end }
 }
 
-/// The first link of a context that leads out of it by its text, if there is one. podman's service takes no such
+/// The first link of a context whose text leads out of it. podman's service accepts no such
 /// context.
 pub(crate) fn link_that_leaves(context: &Context) -> Option<(&str, &str)> {
     context.entries.iter().find_map(|entry| {
@@ -217,8 +217,8 @@ fn directories<'a>(
     })
 }
 
-/// The directories of `path` that were not those of the path before it, outer first. Everything below one
-/// directory stands together in a sorted list, so none comes twice.
+/// The directories of `path` that the path before it did not have, outer first. The list is sorted,
+/// so each directory comes once.
 fn new_directories<'a>(previous: Option<&str>, path: &'a str) -> impl Iterator<Item = &'a str> {
     let previous = previous.unwrap_or_default().to_owned();
     path.match_indices('/').map(|(end, _)| end).filter_map(move |end| {
@@ -338,7 +338,8 @@ impl<W: Write> Archive<W> {
     }
 }
 
-/// Opens a file and tells its size: neither through a link nor waiting for the other end of a pipe.
+/// Opens a file and returns its size, without following a link or waiting for the other end of a
+/// pipe.
 fn open(entry: &Entry) -> Result<(File, u64), ContextError> {
     let read = |source| ContextError::Read { path: entry.path.clone(), source };
     let changed = || ContextError::Changed { path: entry.path.clone() };
@@ -351,7 +352,7 @@ fn open(entry: &Entry) -> Result<(File, u64), ContextError> {
     if metadata.is_file() { Ok((file, metadata.len())) } else { Err(changed()) }
 }
 
-/// Hands a file of known size on and hashes what goes by.
+/// Passes on a file of known size and hashes its bytes.
 struct Hashing<'a> {
     file: &'a File,
     left: u64,
@@ -383,7 +384,7 @@ impl<'a> Hashing<'a> {
         Self { file, left: size, digest, error: None }
     }
 
-    /// What was read must be all that there is, and what the planner saw.
+    /// Checks that the file has ended and is what the planner saw.
     fn finish(mut self, entry: &Entry, expect: &Expect) -> Result<(), ContextError> {
         let read = |source| ContextError::Read { path: entry.path.clone(), source };
         let grown = self.file.read(&mut [0]).map_err(read)? > 0;
@@ -415,7 +416,7 @@ impl Read for Hashing<'_> {
     }
 }
 
-/// Sends what is written in pieces, and waits while too many are underway.
+/// Sends the written bytes in pieces, and blocks while too many are in flight.
 struct ChannelWriter {
     sender: mpsc::Sender<io::Result<Bytes>>,
     buffer: BytesMut,

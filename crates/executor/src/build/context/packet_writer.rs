@@ -1,7 +1,7 @@
 //! Encodes gRPC packets and joins small ones to larger pieces.
 //!
-//! Each is a message of its own: five bytes that tell its length, then what protobuf makes of it. Contents are read to where they are
-//! sent from, and small packets share a piece. Knows nothing of files.
+//! Each packet is a message: five bytes with its length, then its protobuf encoding. File contents
+//! are read directly into the piece that is sent, and small packets share a piece.
 
 use bollard_buildkit_proto::fsutil::types::Packet;
 use bollard_buildkit_proto::fsutil::types::packet::PacketType;
@@ -69,7 +69,7 @@ impl<'a> Pieces<'a> {
         Ok(())
     }
 
-    /// Hands on what is here.
+    /// Sends what was collected.
     pub(super) fn hand_on(&mut self) -> Result<(), ContextError> {
         if self.buffer.is_empty() {
             return Ok(());

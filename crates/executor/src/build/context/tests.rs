@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
-/// What is in an archive: path → (kind, mode, link, contents), and that times and owners are the constant ones.
+/// Entries of an archive: path → (kind, mode, link, contents). Times and owners are asserted to be
+/// the constant ones.
 type Listing = Vec<(String, char, u32, String, Vec<u8>)>;
 
 fn read_back(bytes: &[u8]) -> Listing {

@@ -26,7 +26,7 @@ use crate::build::context::filesync::{Requested, Source};
 /// How an engine calls it.
 pub(super) const DIFF_COPY: &str = "/moby.filesync.v1.FileSync/DiffCopy";
 
-/// What is built from.
+/// The source files of the build.
 #[derive(Clone)]
 pub(super) struct Files(pub(super) Arc<Source>);
 
@@ -55,7 +55,7 @@ impl Files {
         }
         let told = |key: &str| -> Vec<String> {
             let values = request.headers().get_all(key).iter();
-            // What cannot be read is a pattern, and so stands for all there is.
+            // A value that is not text is treated as a pattern, that is, as all paths.
             values.map(|value| value.to_str().unwrap_or("*").to_owned()).collect()
         };
         let directory = told("dir-name").pop().unwrap_or_default();
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use crate::build::context::CONSTANT_TIME;
 
-    /// A request whose every frame is there at once.
+    /// A request whose frames are all available at once.
     struct Frames(VecDeque<Bytes>);
 
     impl hyper::body::Body for Frames {
@@ -138,7 +138,8 @@ mod tests {
         bytes.freeze()
     }
 
-    /// What an engine does with a context of small files while we have no processor: the requests lie there, a frame each.
+    /// Models an engine with a context of small files while this process gets no CPU time: the
+    /// requests queue up, one frame each.
     #[tokio::test]
     async fn an_engine_may_ask_for_thousands_of_files_before_one_is_read() {
         const FILES: u32 = 5_000;

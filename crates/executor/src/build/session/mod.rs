@@ -1,9 +1,10 @@
-//! Implements the session that BuildKit opens during a build: it asks for files, build secrets and
+//! Implements the session that BuildKit opens during a build to request files, build secrets and
 //! credentials.
 //!
-//! moby's `POST /session` turns its connection around: from then on the engine is the client of four gRPC services
-//! (BuildKit's `session/filesync`, `session/secrets` and `session/auth`, and gRPC's health checking). bollard has such a
-//! session of its own, without files and secrets. Knows nothing of plans; values leave it only when a build asks for them by their id.
+//! moby's `POST /session` turns its connection around: from then on the engine is the client of
+//! four gRPC services (BuildKit's `session/filesync`, `session/secrets` and `session/auth`, and
+//! gRPC's health checking). bollard has a similar session without files. Secret values leave this
+//! module only when a build requests them by their id.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
@@ -46,10 +47,10 @@ use crate::run::options::BuildSecret;
 /// How long an engine may take to open a session.
 const OPENING: Duration = Duration::from_secs(30);
 
-/// What HTTP/2 has room for (RFC 9113, 6.9.1).
+/// The largest window of HTTP/2 (RFC 9113, 6.9.1).
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
-/// What the engine may call, as it has to be told.
+/// The methods that the engine may call, as announced to it.
 const METHODS: [&str; 5] = [
     files::DIFF_COPY,
     "/grpc.health.v1.Health/Check",
@@ -60,12 +61,12 @@ const METHODS: [&str; 5] = [
 
 /// An open session; closed when dropped.
 pub(crate) struct Session {
-    /// What a build names it by.
+    /// The session id that a build refers to.
     pub(crate) id: String,
     _served: AbortOnDropHandle<()>,
 }
 
-/// Opens a session. `logins` are by the names under which engines look them up.
+/// Opens a session. `logins` are keyed by the names under which engines look them up.
 pub(crate) async fn open(
     way: &Transport,
     secrets: &[BuildSecret],
@@ -89,7 +90,7 @@ pub(crate) async fn open(
     Ok(Session { id, _served: AbortOnDropHandle::new(served) })
 }
 
-/// Answers on a connection until the engine ends it, as it likes; whether a build failed of it, the build tells.
+/// Serves a connection until the engine ends it. The build itself reports failures.
 async fn serve(stream: impl Read + Write + Send + Unpin + 'static, routes: Routes) {
     let mut connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     // h2 ends a connection when small frames wait to be read that are worth more than half of its window, 256 bytes for each. An engine
@@ -132,7 +133,7 @@ fn fresh_id() -> String {
     hex::encode(&hash[..16])
 }
 
-/// What builds may ask for, by id.
+/// Secrets that builds may request, by id.
 struct SecretStore(BTreeMap<String, Vec<u8>>);
 
 #[tonic::async_trait]
@@ -148,7 +149,7 @@ impl Secrets for SecretStore {
     }
 }
 
-/// Who we are to registries.
+/// Credentials by registry.
 struct Logins(HashMap<String, DockerCredentials>);
 
 impl Logins {

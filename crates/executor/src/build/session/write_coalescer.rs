@@ -1,8 +1,9 @@
 //! Joins small writes of a connection to large ones.
 //!
-//! HTTP/2 writes frame by frame and flushes behind each, and engines take frames of 16 KiB at most. For each of them a system call
-//! wakes the engine, which wakes us as soon as it has read, and that costs more than the bytes. So they wait here until the
-//! connection has nothing more to say for the moment, or until there are many. Knows nothing of frames.
+//! HTTP/2 writes frame by frame with a flush after each, and engines accept frames of at most 16
+//! KiB. Each flush is a system call that wakes the engine, which wakes this process as soon as it
+//! has read; that costs more than copying the bytes. So written bytes are collected here until the
+//! connection has nothing more to write for the moment, or until there are many.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -34,7 +35,7 @@ where
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(Some(ended));
         }
-        // It waits: for an answer perhaps, to what is still here.
+        // The reader waits, perhaps for an answer to bytes that are still here.
         match held.held().poll_flush(cx) {
             Poll::Ready(Err(_)) => Poll::Ready(None),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
@@ -127,7 +128,7 @@ impl<T: Write + Unpin> Write for WriteCoalescer<T> {
         true
     }
 
-    /// Asked behind every frame. What it is for, [`run`] sees to.
+    /// Called after every frame and ignored: [`run`] flushes.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -148,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    /// A stream that counts what is written at a time.
+    /// A stream that counts the bytes of each write.
     struct Counting(TokioIo<DuplexStream>, Arc<AtomicUsize>);
 
     impl Read for Counting {
@@ -182,7 +183,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_leave_together_and_none_is_lost() {
-        // More than is gathered, to one who takes less than that at a time.
+        // More than is collected, to a reader that accepts less at a time.
         let (here, mut there) = tokio::io::duplex(100_000);
         let frames: Vec<Vec<u8>> = (0..3_000_u32).map(|number| number.to_be_bytes().repeat(100)).collect();
         let (sent, writes) = (frames.clone(), Arc::new(AtomicUsize::new(0)));

@@ -226,7 +226,7 @@ async fn a_file_that_changed_never_has_an_end() {
         let fetched = fetch(&source, Requested::All, |_| true).await;
         assert_eq!(fetched.error.as_deref(), Some("a changed after the plan was made"));
         assert!(!fetched.is_over);
-        // All of it never came, though the engine may have a part.
+        // The file is not complete, though the engine may have a part.
         assert_eq!(fetched.contents("a"), None);
         assert!(matches!(source.failure(), Some(ContextError::Changed { path }) if path == "a"));
     }
