@@ -37,7 +37,7 @@ pub enum End {
     Cut,
 }
 
-/// What was made of an answer.
+/// The outcome of an answer.
 #[derive(Debug)]
 pub struct Answer {
     /// The image's id, or why there is none.
@@ -87,7 +87,7 @@ async fn serve(mut connection: tokio::io::DuplexStream, pieces: Vec<Vec<u8>>, en
     if end == End::Whole {
         answer.extend(b"0\r\n\r\n");
     }
-    // Who listens no more has heard enough.
+    // A client that closed the connection has read enough.
     let _ = connection.write_all(&answer).await;
     let _ = connection.shutdown().await;
 }

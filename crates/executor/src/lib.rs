@@ -1,9 +1,8 @@
-//! Plan → images.
+//! Carries out a [`plan::Plan`] on a Docker engine and, if asked, in a registry.
 //!
-//! Carries a [`plan::Plan`] out on a Docker engine and, where asked, in a registry. Decides *when*, never *what*:
-//! it reads no descriptor, asks git nothing and knows nothing but the plan, the contexts that came with it and
-//! what engine and registry show. [`run()`] is the one entry; it speaks through [`Event`]s and ends in a
-//! [`RunResult`], which it also writes to `result.json`.
+//! Decides *when*, never *what*: it reads no descriptors and no git history, only the plan, the
+//! contexts that came with it, and what engine and registry show. [`run()`] is the entry; it
+//! reports [`Event`]s and ends in a [`RunResult`], which it also writes to `result.json`.
 
 pub mod build;
 mod cleanup;

@@ -1,8 +1,9 @@
 //! Points the moving tags of a product to an earlier build.
 //!
-//! No registry can set a tag only if it still shows what one saw. So each tag is looked at right before it is set and right after: a build that
-//! came in between is known by its build tag, which stands before its moving tag does, and keeps its place. What was set by us
-//! for the same product is put back then, so that its science image and its compat image stay those of one build.
+//! Registries have no compare-and-swap for tags. So each tag is read right before it is set and
+//! right after: a build that came in between is recognised by its build tag, which is pushed before
+//! its moving tag, and keeps its place. Tags of the same product that were already set are then put
+//! back, so that its science image and its compat image stay those of one build.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::run::tag_order::is_newer;
 /// The version of [`Rollback`] as published data.
 pub const FORMAT_VERSION: &str = "1.0";
 
-/// What is rolled back, and how.
+/// A rollback's arguments.
 #[derive(Debug, Clone)]
 pub struct RollbackRequest {
     /// `{repo}`.
@@ -43,14 +44,14 @@ pub struct RollbackRequest {
     pub platform: String,
     /// First part of the keys of breadcrumb labels.
     pub label_prefix: String,
-    /// How long one tag is tried again, where that may help.
+    /// Transient failures of one tag are retried for at most this long.
     pub push_timeout: Duration,
 }
 
-/// What is to be done, and what became of it.
+/// A rollback: what has to be done, and the outcome.
 ///
-/// Published data: `image-builder rollback --format json` writes it. Field names are fixed; a new field or state is a minor
-/// change of [`FORMAT_VERSION`], anything else a major one.
+/// Published data: `image-builder rollback --format json` writes it. Field names are fixed; a new
+/// field or state is a minor change of [`FORMAT_VERSION`], anything else a major one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rollback {
     /// [`FORMAT_VERSION`] of the writer.
@@ -61,7 +62,7 @@ pub struct Rollback {
     pub product: String,
     /// The build that it goes back to.
     pub build_tag: String,
-    /// What stands in the way; nothing is done while there is anything.
+    /// Obstacles; nothing is done while there is any.
     pub conflicts: Vec<String>,
     /// The moving tags, parents first.
     pub tags: Vec<Tag>,
@@ -72,23 +73,24 @@ pub struct Rollback {
 pub struct Tag {
     /// Below the repo, `sci/nist-basic-2:2.0`.
     pub name: String,
-    /// What it shows before: a build tag, or a digest where the image tells none; null where there is no such tag.
+    /// What it shows before: a build tag, or a digest if the image has none; null without such a
+    /// tag.
     pub shows: Option<String>,
     /// The build tag that it is to show.
     pub build_tag: String,
     /// The digest of that.
     pub digest: String,
-    /// Whether it has to be moved, and how that ended.
+    /// Whether it has to be moved, and the outcome.
     pub state: MoveState,
-    /// What went wrong with it.
+    /// Its error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What was seen before anything was changed.
+    /// The state before any change.
     #[serde(skip)]
     seen: TagBefore,
 }
 
-/// What there was of a tag before anything was changed.
+/// The state of a tag before any change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct TagBefore {
     digest: Option<String>,
@@ -104,25 +106,25 @@ pub struct Candidate {
     pub build_tag: String,
     /// The commit that it was built from, as many digits as are known.
     pub commit: String,
-    /// When it was built: Unix time in seconds, where it tells.
+    /// Build time: Unix time in seconds, if recorded.
     pub built: Option<f64>,
     /// Whether the moving tag shows it.
     pub shown: bool,
 }
 
-/// What a look says.
+/// The result of the preview.
 #[derive(Debug, Clone)]
 pub enum Outlook {
-    /// It is clear what is to be done.
+    /// The rollback can be carried out.
     Clear(Rollback),
-    /// Somebody has to choose a build: why, and among which, the newest first.
+    /// The user has to choose a build: why, and among which, the newest first.
     Unclear(String, Vec<Candidate>),
 }
 
-/// How a rollback ended; what became of each tag stands in the [`Rollback`].
+/// How a rollback ended; the outcome of each tag is in the [`Rollback`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
-    /// What failed.
+    /// The failure.
     pub failure: Option<Failure>,
     /// It was to stop before all was done.
     pub interrupted: bool,
@@ -197,7 +199,7 @@ fn subject<'a>(
     }
 }
 
-/// The build before the one that is shown; why not, where that is not clear.
+/// The build before the one that is shown, or why there is no unique one.
 fn before(
     shown: Option<&BuildTag>,
     commit: Option<&str>,
@@ -227,7 +229,7 @@ fn before(
     }
 }
 
-/// What there is to choose from, the newest first.
+/// The builds to choose from, the newest first.
 async fn candidates(
     registry: &Registry,
     wanted: &RollbackRequest,
@@ -299,7 +301,7 @@ async fn chain(
         let message = format!("{full} stands on builds that are not there");
         return Err(RunError::environment(message).with_list(missing));
     }
-    // Labels tell a trail from the top down.
+    // The provenance in labels is ordered from the top down.
     layers.reverse();
     let version = BuildTag::parse(build_tag).map(|tag| tag.version.as_str().to_owned()).unwrap_or_default();
     layers.push((image.to_owned(), version, build_tag.to_owned(), found.digest));
@@ -346,7 +348,7 @@ impl Tag {
         is_newer(other, seen, |hash| history(commit, hash), false)
     }
 
-    /// The newest build that came since the look, and is newer than what was shown then.
+    /// The newest build that was pushed since the preview and is newer than what was shown then.
     fn newcomer(&self, now: &BTreeSet<String>, history: History<'_>) -> Option<BuildTag> {
         let new = now.difference(&self.seen.build_tags).filter_map(|text| BuildTag::parse(text));
         // If it is unknown what the tag showed before, any new build counts as newer.
@@ -371,7 +373,8 @@ fn on_its_way(tag: &Tag, wanted: &RollbackRequest, history: History<'_>) -> Opti
     ))
 }
 
-/// Moves the tags. `moved` hears of each by its full name once the registry shows it, `retry` of what is done again.
+/// Moves the tags. `moved` is called with each full name once the registry shows it, `retry` for
+/// each repeated attempt.
 pub async fn carry_out(
     rollback: &mut Rollback,
     wanted: &RollbackRequest,
@@ -434,7 +437,7 @@ async fn move_one(
     let subject = subject(wanted, image, full, full);
     let conflict = |text: String| Err(PushFailure::new(Failure::Conflict, text));
     let shown = subject.resolve(registry).await?;
-    // An attempt before this one may have got through without our hearing of it.
+    // An earlier attempt may have succeeded although its response was lost.
     if shown.as_ref() != Some(&tag.digest) {
         if shown != tag.seen.digest {
             let text =

@@ -119,7 +119,7 @@ async fn an_image_whose_tests_pass_is_tagged_and_pushed() {
         assert_eq!(told(|event| matches!(event, Event::TestStarted { .. })), 4);
         assert_eq!(told(|event| matches!(event, Event::TestFinished { passed: true, .. })), 4);
         assert_eq!(left(&lab, &result.run).await, Vec::<String>::new());
-        // What is published already is not tested again.
+        // A published image is not tested again.
         let second = lab.run(&plan, &options).await.unwrap();
         assert!(second.builds.iter().all(|build| build.outcome == Outcome::Reused && build.tests.is_empty()));
     }
@@ -185,7 +185,7 @@ async fn a_test_has_little_and_no_more_than_it_asks_for() {
         grep -q '^NoNewPrivs:.1$' /proc/self/status; ";
     a.tests = vec![
         shell(&format!("{confined} test \"$(ls /sys/class/net)\" = lo && test -z \"$http_proxy\"")),
-        // Its own loopback is there: a server in the container can be asked.
+        // The container's loopback works: a server in it can be reached.
         shell(
             "echo yes > /tmp/f; nc -l -p 8000 < /tmp/f & sleep 1; test \"$(nc 127.0.0.1 8000 < /dev/null)\" = yes",
         ),

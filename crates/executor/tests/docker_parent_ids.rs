@@ -17,7 +17,7 @@ use fixture::{Lab, PREFIX, built, external};
 use plan::trail;
 use testbed::proxy::{Hits, Listen, Mode, Proxy, Rule, Upstream};
 
-/// The id that an image tells of the layer `parent:1.0`.
+/// The id that an image records for the layer `parent:1.0`.
 fn told(labels: &BTreeMap<String, String>, of: &str) -> String {
     let from: trail::BuiltFrom = serde_json::from_str(&labels[&format!("{PREFIX}.{of}.from")]).unwrap();
     from.ids["parent:1.0"].clone()
@@ -43,7 +43,7 @@ async fn it_is_the_digest_of_the_configuration_that_is_pushed() {
         for (build, of) in [(child, "science.child"), (web, "compat")] {
             let image = lab.published(build.moving_tag()).await.unwrap();
             assert_eq!(told(&image.labels, of), below.config_digest, "{of}");
-            // What a plan believes then.
+            // What a plan concludes from it.
             let own = format!("{PREFIX}.science.parent.");
             let of_parent = |labels: &BTreeMap<String, String>| -> Vec<(String, String)> {
                 let own = labels.iter().filter(|(key, _)| key.starts_with(&own));
@@ -54,8 +54,9 @@ async fn it_is_the_digest_of_the_configuration_that_is_pushed() {
     }
 }
 
-/// Builds a child of `parent` on an engine where somebody gives the parent's build tag to the image of `other`, or back to the
-/// parent's, between our look at it and the builder's. How often that is done, and the result with its events.
+/// Builds a child of `parent` on an engine where another client moves the parent's build tag to the
+/// image of `other`, or back, between our inspection and the builder's. Returns how often that
+/// happened, and the result with its events.
 async fn with_a_tag_that_moves(lab: &mut Lab, hits: Hits, options: &Options) -> (RunResult, Vec<Event>) {
     let other = lab.science("other", external(), "RUN echo other > /who");
     let parent = lab.science("parent", external(), "RUN echo parent > /who");

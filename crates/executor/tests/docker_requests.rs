@@ -1,5 +1,5 @@
-//! What a run asks of an engine and a registry, by count, and what BuildKit fetches: what it has of an earlier build is not sent
-//! again, and never taken for another file.
+//! Counts the requests of a run to engine and registry, and what BuildKit fetches: files of an
+//! earlier build are not sent again, and never confused with another file.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
@@ -14,7 +14,8 @@ use testbed::proxy::{From, Listen, Proxy, Seen, Upstream};
 
 const MIB: usize = 1024 * 1024;
 
-/// Builds with this Dockerfile and these files, whatever the cache has; tells the bytes that were sent, or why it failed.
+/// Builds with this Dockerfile and these files, whatever the cache has; returns the bytes that were
+/// sent, or the error.
 async fn build(lab: &Lab, steps: &str, files: &[(&str, &[u8])]) -> Result<u64, String> {
     let plan = lab.plan(vec![lab.science("files", external(), steps)]);
     let entries = files.iter().map(|(path, contents)| lab.file(path, contents, false)).collect();
@@ -53,7 +54,7 @@ async fn what_an_engine_has_of_an_earlier_build_is_not_sent_again() {
     assert!(first > large.len() as u64, "{first}");
     let again = build(&lab, "COPY . /c\nRUN test -s /c/data/large # once more", &files).await.unwrap();
     assert!(again < 10_000, "{again} bytes");
-    // What is not copied is not sent.
+    // Files that are not copied are not sent.
     let none =
         build(&lab, "COPY z /z\nRUN test ! -e /data", &[("data/large", &large), ("z", b"3")]).await.unwrap();
     assert!(none < 10_000, "{none} bytes");
@@ -96,7 +97,7 @@ async fn what_is_in_the_list_is_what_is_copied() {
 fn counts(proxy: &Proxy) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for Seen { method, path, .. } in proxy.trace() {
-        // How often the base is looked for depends on what this engine was used for before.
+        // The number of lookups of the base depends on earlier uses of this engine.
         if path.contains("busybox") {
             continue;
         }
@@ -137,7 +138,8 @@ async fn an_engine_is_asked_for_what_is_needed_and_no_more() {
         ("POST /build", 3),
         ("POST /images/…/tag", 2 * 3),
         ("DELETE /images/…", 3),
-        // What its moving tag showed, and what came out; of those that stand on one of ours, that before and after.
+        // The moving tag's previous image, and the new one; for builds on our own base, that base
+        // before and after.
         ("GET /images/…/json", 3 * 2 + 2 * 2),
     ];
     let expect: BTreeMap<String, usize> = expect.map(|(request, count)| (request.to_owned(), count)).into();
@@ -160,7 +162,8 @@ async fn a_runs_requests_share_a_few_connections() {
         lab.host = engine;
         assert!(result.success, "{result:#?}");
         let trace = proxy.trace();
-        // A session leaves HTTP, and has a connection of its own. They are counted as they come, with or without a request.
+        // A session leaves HTTP, and has a connection of its own. They are counted when they open,
+        // with or without a request.
         let sessions = trace.iter().filter(|seen| seen.path.ends_with("/session")).count();
         let connections = trace.iter().map(|seen| seen.connection).max().unwrap() - sessions;
         assert!(trace.len() >= 60 && connections <= 10, "{connections} connections for {}", proxy.show());

@@ -74,7 +74,8 @@ async fn a_child_of_another_parent_is_not_taken() {
     assert_eq!(outcomes(&third), [Outcome::Built, Outcome::Built]);
 }
 
-/// The parent is made again of the same layers: what it tells is new, and the child that is there has what it told before.
+/// The parent is rebuilt with the same layers: its labels are new, and the existing child has the
+/// earlier ones.
 #[tokio::test]
 async fn a_child_of_another_image_of_the_same_layers_is_not_taken() {
     let lab = Lab::new();

@@ -261,7 +261,7 @@ async fn parents_that_are_nowhere_are_all_told_before_the_first_build() {
         assert!(error.help().unwrap().contains("--base-repo"));
     }
 
-    // The other repo has one of them: taken by digest, and told in the labels.
+    // The other repo has one of them: used by digest, and recorded in the labels.
     let base = other.plan(vec![other.science("x", external(), "RUN echo other > /x")]);
     assert!(other.run(&base, &other.pushing()).await.unwrap().success);
     let plan = lab.plan(vec![one]);
@@ -419,7 +419,8 @@ async fn contexts_arrive_as_planned_or_not_at_all() {
         let expect = if is_kept { None } else { Some("a.txt changed after the plan was made") };
         assert_eq!(built.error.as_deref(), expect);
 
-        // What an engine has not seen is sent, and checked; what it got of a file that was another one is not kept.
+        // A file that is new to the engine is sent and checked; one that turned out wrong is not
+        // kept.
         let mut contexts = contexts;
         std::fs::write(lab.root.path().join("context/a.txt"), "planned").unwrap();
         let late = lab.file("late", b"planned", false);
@@ -437,7 +438,7 @@ async fn contexts_arrive_as_planned_or_not_at_all() {
     }
 }
 
-/// Docker takes it as it stands; podman's service takes none, and answers without a word.
+/// Docker accepts it as it is; podman's service accepts none, and answers without an error.
 #[tokio::test]
 async fn a_link_out_of_the_context_arrives_or_is_told() {
     let lab = Lab::new();

@@ -1,4 +1,4 @@
-//! An open directory, and what is written in it.
+//! An open directory, and the files that are written in it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use crate::walk::{open_dir, refused};
 
-/// Who may read a new file.
+/// The readers of a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Whom the umask lets.
@@ -170,7 +170,7 @@ impl Dir {
         // From here on it is taken away again unless it is committed.
         let staged = Staged { dir: self, staging, temporary, access, is_there: true };
         if let Some(there) = there {
-            // Only a privileged user can give a file to its owner, and only that one has to.
+            // Only a privileged user can restore another owner, and only such a user needs to.
             let owner = (Uid::from_raw(there.st_uid), Gid::from_raw(there.st_gid));
             let _ = fchown(&file, Some(owner.0), Some(owner.1));
             fchmod(&file, Mode::from_raw_mode(there.st_mode))?;
@@ -239,7 +239,7 @@ impl Dir {
     /// # Errors
     /// When it cannot be read.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
-        // What was opened by its path alone cannot be read.
+        // A path descriptor (`O_PATH`) cannot be read.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let entries = rustix::fs::Dir::new(openat(&self.fd, ".", flags, Mode::empty())?)?;
         let mut names = Vec::new();
@@ -266,7 +266,7 @@ impl Dir {
     /// # Errors
     /// When the disk does not take it.
     pub fn sync(&self) -> io::Result<()> {
-        // What was opened by its path alone cannot be synced.
+        // A path descriptor (`O_PATH`) cannot be synced.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(fsync(openat(&self.fd, ".", flags, Mode::empty())?)?)
     }
@@ -301,7 +301,8 @@ impl Staged<'_> {
     pub fn commit(mut self, name: impl AsRef<OsStr>) -> io::Result<()> {
         match renameat(&self.staging.fd, &self.temporary, &self.dir.fd, name.as_ref()) {
             Ok(()) => self.is_there = false,
-            // Another file system, or the same one mounted twice: then it has to wait beside its place.
+            // Another file system, or the same one mounted twice: then the file is staged beside
+            // its place.
             Err(Errno::XDEV) => {
                 let contents = self.staging.read(&self.temporary, u64::MAX)?;
                 self.dir.replace(name.as_ref(), &contents, self.access)?;
@@ -320,7 +321,7 @@ impl Drop for Staged<'_> {
     }
 }
 
-/// What was opened without waiting, if it is a regular file.
+/// The file of a descriptor that was opened without blocking, if it is a regular file.
 fn regular(fd: OwnedFd) -> io::Result<File> {
     match FileType::from_raw_mode(fstat(&fd)?.st_mode) {
         FileType::RegularFile => Ok(fd.into()),

@@ -1,12 +1,10 @@
 //! Opens every file that the program writes.
 //!
-//! A source tree can be a stranger's: whatever it holds, a link included, must not lead a write out
-//! of it. So the directory of an output is opened component by component ([`Dir::open`]): within the
-//! source tree no link is followed, outside of it links are the user's own. A file is written beside
-//! its place and renamed into it ([`Dir::replace`]), so the last component is replaced and never
-//! followed, and the old contents stay until the new ones are whole.
-//!
-//! Knows nothing of what is written.
+//! A source tree can come from a stranger: nothing in it, such as a link, may redirect a write out
+//! of it. So the directory of an output is opened component by component ([`Dir::open`]): within
+//! the source tree no link is followed, outside of it links are the user's own. A file is written
+//! beside its place and renamed into it ([`Dir::replace`]), so the last component is replaced and
+//! never followed, and the old contents stay until the new ones are complete.
 
 mod dir;
 mod walk;

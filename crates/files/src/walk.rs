@@ -21,8 +21,8 @@ struct Step {
     in_tree: bool,
 }
 
-/// Opens the directory `path`. From the directory `tree` on no link is followed; outside of it, links
-/// are followed as the system does.
+/// Opens the directory `path`. Below the directory `tree` no link is followed; outside of it, links
+/// are followed as usual.
 pub(crate) fn open_dir(path: &Path, tree: Option<&Path>) -> io::Result<(OwnedFd, bool)> {
     let tree = tree.map(identity_of).transpose()?;
     let absolute = std::path::absolute(path)?;

@@ -1,4 +1,4 @@
-//! Links of a source tree lead no write out of it.
+//! Links of a source tree redirect no write out of it.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -185,7 +185,7 @@ fn what_is_staged_elsewhere_leaves_nothing_beside_its_place() {
     assert_eq!(staging.names().unwrap(), Vec::<std::ffi::OsString>::new());
 }
 
-/// `/dev/shm` is a file system of its own nearly everywhere.
+/// `/dev/shm` is a separate file system on nearly all machines.
 #[test]
 fn what_is_staged_on_another_file_system_comes_to_its_place_all_the_same() {
     let scene = scene();

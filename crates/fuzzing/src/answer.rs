@@ -1,5 +1,5 @@
-//! What an engine answers to a build: never an image after an error, never one from an answer that was cut, and never
-//! more kept or told than was heard.
+//! An engine's response to a build: it never gives an image after an error or from a truncated
+//! response, and never keeps or reports more than was received.
 
 use std::cell::OnceCell;
 

@@ -15,12 +15,12 @@ use sha1::{Digest, Sha1};
 
 const DOCKERFILE: &str = "FROM scratch\n";
 
-/// What entries point at: made once in a thread, read ever after, and gone with the thread.
+/// Targets of entries: created once in a thread, then only read, and removed with the thread.
 struct Sources {
     _directory: tempfile::TempDir,
     /// Files with what they hold.
     files: Vec<(PathBuf, Vec<u8>)>,
-    /// What must never be sent as a file: missing, directory, fifo, link, device.
+    /// Entries that must never be sent as a file: missing, directory, fifo, link, device.
     others: Vec<PathBuf>,
     link: PathBuf,
 }
@@ -151,7 +151,7 @@ fn target(bytes: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     Ok(if bytes.ratio(15, 16)? { "small".to_owned() } else { bytes.arbitrary::<&str>()?.to_owned() })
 }
 
-/// What may be sent, judged the long way.
+/// Whether a context may be sent, by a slow independent check.
 fn is_good(context: &Context) -> bool {
     let entries = &context.entries;
     let sources = sources();

@@ -7,7 +7,7 @@ use crate::file;
 /// Paths that are asked for, whatever the input.
 const PATHS: [&str; 6] = ["a", "a/b", "a/b/c.txt", "dir/.hidden", "é/ü", "x y"];
 
-/// The text is an ignore file, up to a line `//- paths`; behind it stand paths that are asked for.
+/// The text is an ignore file up to a line `//- paths`; the lines after it are paths to match.
 pub(crate) fn body(data: &[u8]) {
     let whole = file(".dockerignore", data);
     let (patterns, paths) = whole.text.split_once("\n//- paths\n").unwrap_or((&whole.text, ""));
@@ -43,7 +43,7 @@ pub(crate) fn body(data: &[u8]) {
     assert!(!ignore.excludes("Dockerfile") && !ignore.excludes(".dockerignore"));
 }
 
-/// What a context can hold.
+/// Whether a context can contain the path.
 fn is_path(path: &str) -> bool {
     !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }

@@ -10,10 +10,10 @@ use planner::{Request, fixture};
 
 use crate::file;
 
-/// What stands between two fragments of one input.
+/// The separator of fragments in one input.
 const BETWEEN: &str = "\n//- next\n";
 
-/// How many fragments are looked at.
+/// Most fragments that are parsed.
 const MOST: usize = 4;
 
 /// The text is up to four fragments; those that are read one by one become one stack, as they are planned.

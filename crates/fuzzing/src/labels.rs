@@ -1,4 +1,4 @@
-//! Labels of an image: whatever they are, they give a trail that tells each build once, or none.
+//! Labels of an image: any labels give a provenance that lists each build once, or none.
 
 use std::collections::{BTreeMap, BTreeSet};
 

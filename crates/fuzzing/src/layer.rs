@@ -1,5 +1,5 @@
-//! A layer as it comes: whatever its headers tell, it is read to an end or refused, the same in pieces of any size, and within
-//! its memory.
+//! A layer: whatever its headers declare, it is read to its end or refused, with the same result
+//! for pieces of any size, and within its memory limit.
 
 use std::io::{self, Read};
 

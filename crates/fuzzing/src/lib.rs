@@ -24,7 +24,7 @@ mod tree;
 pub struct Target {
     /// Its name, and that of its directory of seeds.
     pub name: &'static str,
-    /// What is done with an input.
+    /// The check of an input.
     pub body: fn(&[u8]),
 }
 

@@ -1,5 +1,5 @@
-//! `Link` headers of registries: a next page is one that stands there, it can be put into an address, and it does not matter
-//! over how many lines a list is spread.
+//! `Link` headers of registries: a next page is one that the header names, it is valid in an
+//! address, and it does not matter over how many lines a list is spread.
 
 use registry::{Next, next};
 
@@ -34,7 +34,7 @@ pub(crate) fn body(data: &[u8]) {
             assert!(!text.trim_matches([' ', '\t', ',', '\n']).is_empty(), "nothing cannot be unreadable");
         }
     }
-    // Several lines are one list, where each can be read to its end.
+    // Several lines are one list if each is complete.
     if lines.iter().all(|line| is_whole(line)) {
         assert_eq!(next([lines.join(",").as_str()]), found, "one line of {lines:?}");
     }

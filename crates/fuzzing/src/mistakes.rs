@@ -64,7 +64,7 @@ impl Mistake {
         Self { kind: "flag", flags: vec![(flag, value.to_owned())], ..right() }
     }
 
-    /// What the planner's core is given.
+    /// The input of the planner's core.
     #[must_use]
     pub fn inputs(&self) -> Inputs {
         let files = self.files.iter().map(|(path, text)| (path.clone(), (Mode::File, text.clone())));
@@ -87,7 +87,7 @@ impl Mistake {
         request
     }
 
-    /// What tells it from others.
+    /// Its unique name.
     #[must_use]
     pub fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -104,7 +104,7 @@ pub fn all() -> Vec<Mistake> {
     all.filter(|mistake| met.insert(mistake.hash())).collect()
 }
 
-/// What is in no name, whatever the name.
+/// Strings that are invalid in every kind of name.
 const STRANGE: [&str; 44] = [
     "\0",
     "\u{1}",

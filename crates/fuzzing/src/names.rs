@@ -41,7 +41,8 @@ pub(crate) fn is_reference(text: &str) -> bool {
     REFERENCE.is_match(text)
 }
 
-/// Each line is a text that may be a reference, a name, a version, a build tag; all of it, two names of images.
+/// Each line is a text that may be a reference, a name, a version, a build tag; the whole input is
+/// two image names.
 pub(crate) fn body(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for line in text.split('\n').take(64).chain([text.as_ref()]) {
@@ -56,7 +57,8 @@ pub(crate) fn body(data: &[u8]) {
     let _ = injective(&mut Unstructured::new(data));
 }
 
-/// Parsed, printed, parsed: the same; and what is printed is in the grammar.
+/// Parsing, printing and parsing again gives the same value, and the printed text is in the
+/// grammar.
 fn reference(text: &str) {
     let Ok(name) = ImageName::parse(text) else { return };
     let printed = name.to_string();
@@ -73,7 +75,7 @@ fn reference(text: &str) {
     assert!(ImageName::parse(&name.with_digest(&digest)).is_ok_and(|with| with.name() == name.name()));
 }
 
-/// What a build is called by.
+/// The identity of a build.
 #[derive(Debug, PartialEq, Eq)]
 struct Parts {
     kind: &'static str,

@@ -1,5 +1,5 @@
-//! The reader of rpm's databases: whatever a layer has in the place of one, it is read to an end, and either tells packages
-//! that have names and versions or says why it tells none.
+//! The reader of rpm's databases: whatever a layer has in place of one, it is read to its end, and
+//! either gives packages that have names and versions or says why it gives none.
 
 use image_contents::{Budget, Contents, contents, read_layer};
 

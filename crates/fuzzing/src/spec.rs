@@ -1,5 +1,5 @@
-//! Build specs, which anybody who may push can write: one that is verified gives the build that the image recorded, and no file of it
-//! can be another one.
+//! Build specs, which any client with push access can write: a verified one gives the build that
+//! the image recorded, with unchanged files.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ pub(crate) fn body(data: &[u8]) {
 mod tests {
     use super::*;
 
-    /// Seeds that are genuine are taken for that, so that the body has something to forge.
+    /// Genuine seeds are accepted, so that the body has something to forge.
     #[test]
     fn genuine_seeds_are_verified_and_forged_ones_are_not() {
         for (seed, genuine) in [

@@ -1,5 +1,5 @@
-//! Whole source trees (invariants 5 and 6): any text as a tree gives a plan or problems, twice the same, and what is
-//! in a plan keeps its promises.
+//! Whole source trees (invariants 5 and 6): any text as a tree gives a plan or problems, twice the
+//! same, and the plan satisfies its invariants.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use planner::{Planned, Request, Selection, fixture};
 
 use crate::names;
 
-/// What stands between the tree and the base that it is compared with.
+/// The separator of the tree and the base that it is compared with.
 const BASE: &str = "\n//- base\n";
 
 /// The text is a tree in the form of `planner::fixture`, and may hold a second one.

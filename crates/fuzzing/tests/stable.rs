@@ -1,5 +1,6 @@
-//! The fuzz targets without a fuzzer: every seed, and a bounded number of inputs near the seeds. libFuzzer looks further,
-//! with `cargo xtask fuzz`; this runs wherever the tests run. `IMAGE_BUILDER_SOAK=1` makes it a hundred times as long.
+//! The fuzz targets without a fuzzer: every seed, and a bounded number of inputs near the seeds.
+//! libFuzzer searches further, with `cargo xtask fuzz`; this runs with the other tests.
+//! `IMAGE_BUILDER_SOAK=1` multiplies the inputs by a hundred.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,7 +19,7 @@ const INPUTS: u32 = 600;
 /// Larger inputs are for the fuzzer.
 const LARGEST: usize = 16 * 1024;
 
-/// What makes more of a difference than any other bytes.
+/// Words that matter more than random bytes.
 const WORDS: [&str; 40] = [
     "\n",
     "\r\n",

@@ -1,8 +1,9 @@
-//! What an engine gives out as images (`docker save`) → configurations, and layers by the digests of their contents.
+//! Parses an engine's image archive (`docker save`) into configurations, and layers by the digests
+//! of their contents.
 //!
-//! One pass over a tar that may have its parts in any order: `manifest.json` often comes last, and layers in none. So each
-//! layer is read as it comes by, and found its place afterwards. Where `manifest.json` is missing, the image layout of the
-//! OCI image specification is followed from `index.json`.
+//! One pass over a tar that may have its parts in any order: `manifest.json` often comes last, and
+//! layers in any order. So each layer is parsed as it streams by and assigned afterwards. Without
+//! `manifest.json`, the image layout of the OCI image specification is followed from `index.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -24,7 +25,7 @@ const DEPTH: usize = 4;
 /// The most files and links of an archive: it has a few for each layer.
 const MAX_PARTS: usize = 64 << 10;
 
-/// What an archive holds.
+/// The contents of an archive.
 #[derive(Debug, Default)]
 pub struct Archive {
     /// Its images, in no order.
@@ -89,7 +90,7 @@ pub fn read_archive(reader: impl Read, budget: &Budget) -> io::Result<Archive> {
             Form::Json | Form::Other => {}
         }
     }
-    // Who sends it must not be cut off before its last byte.
+    // The sender must not be cut off before its last byte.
     io::copy(&mut members.into_rest(), &mut io::sink())?;
     parts.settle()
 }
@@ -176,7 +177,7 @@ impl Parts {
         text.map(Vec::as_slice).ok_or_else(|| wrong(&format!("the configuration {name} is missing")))
     }
 
-    /// What a name stands for: some engines write a layer once and link to it.
+    /// Resolves a name: some engines write a layer once and link to it.
     fn target<'a>(&'a self, name: &'a str) -> &'a str {
         let mut target = name;
         for _ in 0..DEPTH {

@@ -9,7 +9,7 @@ use crate::limits::{Beyond, Limit};
 /// Number of first bytes that identify the format.
 const HEAD: usize = 512;
 
-/// What a stream of bytes begins as.
+/// The format of a stream, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// gzip, RFC 1952.
@@ -24,7 +24,7 @@ pub(crate) enum Form {
     Other,
 }
 
-/// A stream of which the beginning was looked at.
+/// A stream whose beginning was inspected.
 pub(crate) type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
 
 /// Looks at the beginning of a stream.
@@ -54,7 +54,8 @@ pub(crate) fn unpacked<'a>(reader: impl Read + 'a) -> io::Result<Box<dyn BufRead
     let (form, reader) = peek(reader)?;
     let reader = BufReader::with_capacity(64 << 10, reader);
     Ok(match form {
-        // Several members in a row are one stream; what is made for lazy pulling has one for each file.
+        // Several gzip members in a row are one stream; images for lazy pulling have a member for
+        // each file.
         Form::Gzip => Box::new(BufReader::with_capacity(64 << 10, MultiGzDecoder::new(reader))),
         Form::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(reader)?;

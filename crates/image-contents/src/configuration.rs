@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::limits::Limit;
 
-/// What is used of a configuration.
+/// The parts of a configuration that are used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Configuration {
     /// `os/architecture[/variant]`.
@@ -17,7 +17,8 @@ pub struct Configuration {
     pub created: Option<String>,
     /// Digests of the layers' contents, the lowest first.
     pub layers: Vec<String>,
-    /// What made each layer, as the builder wrote it; as long as `layers`, or empty where that is not told.
+    /// The command that created each layer, as the builder wrote it; as long as `layers`, or empty
+    /// if unknown.
     pub made_by: Vec<String>,
     /// All that a container of the image begins with.
     pub settings: Settings,
@@ -31,7 +32,7 @@ pub type Settings = BTreeMap<Setting, String>;
 pub enum Setting {
     /// A variable.
     Environment(String),
-    /// What is started.
+    /// The command.
     Entrypoint,
     /// With which arguments, or instead of an entry point.
     Command,
@@ -47,14 +48,14 @@ pub enum Setting {
     StopSignal,
     /// How its health is asked for.
     Healthcheck,
-    /// What shell forms are handed to.
+    /// The shell for shell forms.
     Shell,
     /// A label.
     Label(String),
 }
 
 impl Setting {
-    /// What kind of thing it is, as it stands in data.
+    /// The kind of setting, as in published data.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -72,7 +73,7 @@ impl Setting {
         }
     }
 
-    /// Which one of several.
+    /// The key, for a setting with several values.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {

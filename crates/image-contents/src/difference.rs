@@ -10,9 +10,9 @@ use crate::packages::{Ecosystem, Package, Packages};
 /// A package that is not the same in both images. Published data: a part of `diff --format json` and of `result.json`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Move {
-    /// Whose record it is.
+    /// The package manager of the record.
     pub ecosystem: Ecosystem,
-    /// The directory that it is installed in, where an image can have several.
+    /// The directory that it is installed in, if an image can have several.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub place: String,
     /// Its name.
@@ -26,11 +26,11 @@ pub struct Move {
 /// Something that is not set alike in both images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
-    /// What.
+    /// The setting.
     pub setting: Setting,
-    /// Its value in the first image, where it has one.
+    /// Its value in the first image, if any.
     pub from: Option<String>,
-    /// Its value in the second image, where it has one.
+    /// Its value in the second image, if any.
     pub to: Option<String>,
 }
 

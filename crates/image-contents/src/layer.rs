@@ -18,8 +18,9 @@ use crate::parse::rpm::Databases;
 use crate::parse::{self, Keeper, Named};
 use crate::record::Record;
 
-/// What is counted against [`Limit::Kept`], about what it takes in memory: a path of which only the hash is kept, one that
-/// may stand for a directory of records, a record, and each directory above a record, which is looked up.
+/// Approximate memory that is counted against [`Limit::Kept`]: for a path of which only the hash is
+/// kept, for one that may replace a directory of records, for a record, and for each directory
+/// above a record, which is looked up.
 const HASH: u64 = 8;
 const REMOVAL: u64 = 40;
 const RECORD: u64 = 160;
@@ -28,36 +29,36 @@ const ABOVE: u64 = 24;
 /// Why a log is not read: layers are read one by one.
 pub(crate) const LOG_ALONE: &str = "it is the write-ahead log of a database in another layer";
 
-/// What a layer does to the records of packages.
+/// The effect of a layer on the records of packages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Layer {
     /// Records by their paths, without a leading `/`.
     pub(crate) records: BTreeMap<String, Found>,
-    /// Hashes of the paths below which nothing of the layers below is left, the paths themselves included, sorted: what is taken
-    /// away, and everything that is no directory.
+    /// Hashes of the paths that hide everything of the lower layers at and below them, sorted:
+    /// whiteouts, and everything that is no directory.
     pub(crate) covers: Vec<u64>,
     /// The same without the paths themselves.
     pub(crate) opaque: Vec<u64>,
-    /// Hashes of those paths that may stand for a directory of records: what is taken away, and links.
+    /// Hashes of those paths that may replace a directory of records: whiteouts and links.
     pub(crate) removals: BTreeSet<u64>,
     /// Bytes of the tar.
     pub bytes: u64,
-    /// What is counted of it against [`Limit::Kept`], in bytes: about the memory that it takes.
+    /// Bytes counted against [`Limit::Kept`]: approximately the memory that it takes.
     pub kept: u64,
 }
 
-/// What is at the path of a record.
+/// The content at the path of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// What it tells.
+    /// Its packages.
     Packages(Vec<Named>),
     /// The write-ahead log of the database beside it, whose packages include what the log adds.
     Log,
     /// A second name of another file of the layer.
     Link(String),
-    /// Something that tells nothing, and why.
+    /// A record without packages, and why.
     Unread(String),
-    /// Something of which more is there than is read.
+    /// A record beyond a limit.
     Beyond(Beyond),
 }
 
@@ -85,7 +86,7 @@ impl Layer {
             return Ok(());
         }
         if let Some(name) = name.strip_prefix(".wh.") {
-            // What else begins like this is aufs's own.
+            // Other names with this prefix belong to aufs.
             if !name.starts_with(".wh.") {
                 self.keep(HASH + REMOVAL, budget)?;
                 let gone =
@@ -127,7 +128,7 @@ impl Layer {
         Ok(())
     }
 
-    /// Reads a record. One that goes beyond a bound of its own is left; its layer is read on.
+    /// Reads a record. One beyond its own limit is skipped; reading its layer goes on.
     fn record(
         &mut self,
         record: Record,
@@ -297,7 +298,7 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-/// Counts what is unpacked, of this layer and of all that share the budget.
+/// Counts the unpacked bytes of this layer and of all that share the budget.
 struct Metered<'a, R> {
     reader: R,
     bytes: &'a mut u64,

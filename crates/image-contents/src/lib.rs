@@ -1,8 +1,9 @@
-//! What is inside an image: the packages that its layers hold and the settings of its configuration, and what
-//! differs between two images.
+//! Reads the contents of an image: the packages that its layers hold and the settings of its
+//! configuration, and the differences between two images.
 //!
-//! Nothing is run, unpacked or written: layers are read as they stream by, and of each only the records of its package
-//! managers are kept. Knows neither engines nor registries; who has one hands in its bytes as [`std::io::Read`].
+//! Nothing is run or unpacked to disk: layers are parsed as they stream by, and only the records of
+//! package managers are kept. Independent of engines and registries; the caller passes their bytes
+//! as [`std::io::Read`].
 
 mod archive;
 mod compression;

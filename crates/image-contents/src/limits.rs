@@ -13,7 +13,7 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Something of which only so much is read.
+/// A bounded quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// Layers of an image.
@@ -22,7 +22,7 @@ pub enum Limit {
     Unpacked,
     /// Unpacked bytes of a layer.
     LayerUnpacked,
-    /// Memory for what is kept of all layers of a comparison.
+    /// Memory for everything that is kept of the layers of a comparison.
     Kept,
     /// Entries of a layer's tar.
     Members,
@@ -52,7 +52,7 @@ pub enum Limit {
     Unread,
 }
 
-/// What becomes of that of which there is more.
+/// The consequence of exceeding a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     /// The image is not read: the comparison fails.
@@ -158,13 +158,13 @@ impl Limit {
         Row { what, most, unit, then, why }
     }
 
-    /// So much is read.
+    /// The limit.
     #[must_use]
     pub const fn most(self) -> u64 {
         self.row().most
     }
 
-    /// What becomes of that of which there is more.
+    /// The consequence of exceeding it.
     #[must_use]
     pub const fn then(self) -> Then {
         self.row().then
@@ -229,7 +229,7 @@ impl Beyond {
     }
 }
 
-/// What may still be read for one comparison, by all of its layers together, whichever thread reads them.
+/// The remaining budget of one comparison, shared by all of its layers on all threads.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<Left>);
 

@@ -1,9 +1,10 @@
-//! The members of a tar, one after the other, read in bounds.
+//! Iterates over the members of a tar, within limits.
 //!
-//! Go's archive/tar, by which engines unpack layers, is what a layer has to please: a GNU long name goes before pax's `path`,
-//! a pax `size` before that of the header, and links, directories and devices have no content. Extension headers are read
-//! into memory, so they are bounded; all others stream. Sparse files are known as such and their content is not made up.
-//! The `tar` crate takes headers apart; its own archive holds extension headers of any size and unfolds sparse files.
+//! Engines unpack layers with Go's archive/tar, so its rules apply: a GNU long name takes
+//! precedence over pax's `path`, a pax `size` over that of the header, and links, directories and
+//! devices have no content. Extension headers are read into memory, so they are bounded; all others
+//! stream. Sparse files are recognised, and their content is not expanded. The `tar` crate parses
+//! headers; its own archive reader accepts extension headers of any size and expands sparse files.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -19,11 +20,11 @@ const GOES_ON: usize = 504;
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Member {
-    /// Its path as it stands there.
+    /// Its path as in the header.
     pub path: Vec<u8>,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryType,
-    /// What it links to.
+    /// The target of a link.
     pub link: Option<Vec<u8>>,
     /// Bytes of content that follow.
     pub size: u64,
@@ -40,7 +41,7 @@ pub(crate) struct Members<R> {
     count: u64,
 }
 
-/// What extension headers tell of the member that follows.
+/// Values of extension headers for the next member.
 #[derive(Default)]
 struct Told {
     name: Option<Vec<u8>>,
@@ -48,7 +49,7 @@ struct Told {
     pax: Option<Vec<u8>>,
 }
 
-/// What is used of a pax header.
+/// The parts of a pax header that are used.
 #[derive(Default)]
 struct Pax<'a> {
     path: Option<&'a [u8]>,
@@ -104,7 +105,7 @@ impl<R: Read> Members<R> {
         Content(self)
     }
 
-    /// What is behind the last member.
+    /// The reader after the last member.
     pub(crate) fn into_rest(self) -> R {
         self.reader
     }
@@ -159,7 +160,7 @@ impl<R: Read> Members<R> {
         self.padding = size.wrapping_neg() % BLOCK as u64;
     }
 
-    /// Passes over what is left of the present member.
+    /// Skips the rest of the current member.
     fn pass(&mut self) -> io::Result<()> {
         let mut buffer = [0; 32 << 10];
         self.left += std::mem::take(&mut self.padding);
@@ -169,7 +170,7 @@ impl<R: Read> Members<R> {
         Ok(())
     }
 
-    /// Some of what is left of the present member; zero bytes at its end.
+    /// Reads from the current member; zero bytes at its end.
     fn take(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         if most == 0 {
@@ -242,7 +243,7 @@ impl<'a> Pax<'a> {
             let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(wrong)?;
             let (key, value) = (&record[..equals], &record[equals + 1..]);
             match key {
-                // An empty value takes back what was told before.
+                // An empty value deletes an earlier one.
                 b"path" => pax.path = Some(value).filter(|value| !value.is_empty()),
                 b"linkpath" => pax.link = Some(value).filter(|value| !value.is_empty()),
                 b"size" if value.is_empty() => pax.size = None,

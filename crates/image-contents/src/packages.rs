@@ -1,11 +1,11 @@
-//! Packages as values: what is installed, by which package manager, where, and in which version.
+//! Packages as values: name, package manager, directory and version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Whose record tells of a package.
+/// The package manager of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ecosystem {
@@ -24,7 +24,7 @@ pub enum Ecosystem {
 }
 
 impl Ecosystem {
-    /// As it stands in data and texts.
+    /// As in published data and texts.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -44,12 +44,12 @@ impl fmt::Display for Ecosystem {
     }
 }
 
-/// What a version belongs to.
+/// A package without its version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Package {
-    /// Whose record it is.
+    /// The package manager of the record.
     pub ecosystem: Ecosystem,
-    /// The directory that it is installed in, without a leading `/`, where an image can have several:
+    /// The directory that it is installed in, without a leading `/`, if an image can have several:
     /// `opt/venv/lib/python3.11/site-packages`. Empty for the system's own packages.
     pub place: String,
     /// Its name as the package manager compares it; one of a foreign architecture as `name:architecture`.
@@ -59,7 +59,7 @@ pub struct Package {
 /// Every package with its versions: one, but for what a broken installation left behind.
 pub type Packages = BTreeMap<Package, BTreeSet<String>>;
 
-/// A record that is there and could not be read.
+/// A record that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Unread {
     /// Where it lies, without a leading `/`.
@@ -74,8 +74,8 @@ pub struct Unread {
 /// All that was found in a stack of layers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// What is installed.
+    /// Installed packages.
     pub packages: Packages,
-    /// What could not be told.
+    /// Records that could not be read.
     pub unread: Vec<Unread>,
 }

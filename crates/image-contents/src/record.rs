@@ -1,8 +1,8 @@
-//! Which files of an image tell of packages, by their paths alone.
+//! Recognises records of packages by their paths alone.
 
 use crate::packages::Ecosystem;
 
-/// A file in which a package manager keeps what is installed.
+/// A file in which a package manager records installed packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Record {
     /// `var/lib/dpkg/status`, and one package's in `status.d`, as distroless images have it.
@@ -26,7 +26,7 @@ pub(crate) enum Record {
 }
 
 impl Record {
-    /// What a path, without a leading `/`, is the record of.
+    /// The record at a path without a leading `/`.
     pub(crate) fn of(path: &str) -> Option<Self> {
         let parts: Vec<&str> = path.split('/').collect();
         match parts[..] {
@@ -62,7 +62,7 @@ impl Record {
         }
     }
 
-    /// The ecosystem; `None` for what is not read.
+    /// The ecosystem; `None` for records that are not read.
     pub(crate) fn ecosystem(self) -> Option<Ecosystem> {
         match self {
             Self::Dpkg => Some(Ecosystem::Dpkg),
@@ -134,7 +134,7 @@ mod tests {
                 "usr/local/lib/python3.11/site-packages/a-1-py3.11.egg/EGG-INFO/PKG-INFO",
                 Some((Record::Python, python)),
             ),
-            // What another package brings along for itself.
+            // A copy that another package bundles for itself.
             ("usr/local/lib/python3.11/site-packages/setuptools/_vendor/a-1.dist-info/METADATA", None),
             (
                 "usr/lib/python3/dist-packages/a-1.egg-info",

@@ -7,7 +7,7 @@ use crate::limits::Limit;
 use crate::packages::{Contents, Package, Unread};
 use crate::record::{Record, is_cached};
 
-/// What a stack of layers says about a path.
+/// The state of a path in a stack of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen<'a> {
     /// The topmost layer that has it.
@@ -26,8 +26,8 @@ struct Stack<'a> {
     hidden: Hidden,
 }
 
-/// Which layer is the topmost one that hides a path: all layers are asked at once for all paths and the directories above them,
-/// so that work grows with what there is and not with one times the other.
+/// Finds the topmost layer that hides a path: all layers are matched at once with all paths and the
+/// directories above them, so that the work grows with their sum and not with their product.
 struct Hidden {
     /// Hashes of the paths and directories, sorted.
     asked: Vec<u64>,
@@ -38,7 +38,7 @@ struct Hidden {
 }
 
 impl<'a> Stack<'a> {
-    /// `paths` beside those of its own records.
+    /// `paths` in addition to those of its own records.
     fn new(layers: &'a [&'a Layer], paths: impl Iterator<Item = &'a str>) -> Self {
         let mut records = BTreeMap::new();
         for (number, layer) in layers.iter().enumerate() {
@@ -91,7 +91,7 @@ impl Hidden {
         let (mut top, mut above) = (0, 0);
         for at in hashes(path).map(|hash| self.asked.binary_search(&hash)) {
             let Ok(at) = at else { continue };
-            // Only of what lies above the path counts what is opaque.
+            // An opaque directory hides only the paths below it.
             top = top.max(above).max(self.covered[at]);
             above = self.opaque[at];
         }
@@ -99,7 +99,7 @@ impl Hidden {
     }
 }
 
-/// What a stack of layers, the lowest first, holds.
+/// The contents of a stack of layers, the lowest first.
 #[must_use]
 pub fn contents(layers: &[&Layer]) -> Contents {
     let mut contents = Contents::default();
@@ -157,8 +157,9 @@ pub fn contents(layers: &[&Layer]) -> Contents {
     contents
 }
 
-/// Whether two stacks on the same base tell all that differs between their images, whatever that base holds: then it need
-/// not be read. [`contents`] of the two stacks alone then differ as those of the images do.
+/// Whether two stacks on the same base determine all differences between their images, whatever
+/// that base holds: then the base need not be read, and [`contents`] of the two stacks alone differ
+/// as those of the images do.
 #[must_use]
 pub fn is_decided(a: &[&Layer], b: &[&Layer]) -> bool {
     let removals =

@@ -146,7 +146,7 @@ fn pax(records: &[(&str, &str)]) -> impl Read + use<> {
     head("pax", EntryType::XHeader, size).chain(Cursor::new(text.into_bytes())).chain(padding(size))
 }
 
-/// A file whose path stands in a pax header.
+/// A file whose path is in a pax header.
 fn by_pax(path: &str, content: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     pax(&[("path", path)]).chain(small("x", content)).read_to_end(&mut bytes).unwrap();
@@ -197,7 +197,7 @@ impl<R: Read> Read for Counted<R> {
 }
 
 impl Outcome {
-    /// The layer is refused for a bound, before much of it is taken.
+    /// Asserts that the layer is refused for a limit before much of it is read.
     #[track_caller]
     fn refused(self, limit: Limit, memory: usize, taken: u64) {
         let error = self.read.unwrap_err();
@@ -275,7 +275,7 @@ fn case_bombs_in_layers_dpkg() {
     outcome(bomb).unread(STATUS, "a record of more than 131,072 packages", true, 24 * MIB);
 }
 
-/// The same packed: what is behind the bound is passed over as it is unpacked.
+/// The same, compressed: bytes behind the limit are skipped as they are unpacked.
 #[test]
 fn case_bombs_in_layers_dpkg_packed() {
     let size = GIB / 4;
@@ -294,7 +294,7 @@ fn case_bombs_in_layers_dpkg_distinct() {
         file(STATUS, size, made(150_000, stanza).chain(again(b"\n", size)).take(size)).chain(survivor());
     outcome(bomb).unread(STATUS, "a record of more than 131,072 packages", true, 32 * MIB);
 
-    // No record has too many, but all of them together: what is kept has a bound for them all.
+    // No single record is too large, but all together are: kept data has a common limit.
     let stanza = |number: u64| format!("Package:p{number:07}\nVersion:{:0900}\n\n", 0).into_bytes();
     let (count, size) = (1000, 1000 * stanza(0).len() as u64);
     let bomb = made(1000, move |number| {

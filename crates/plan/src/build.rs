@@ -18,7 +18,7 @@ impl std::fmt::Display for BuildId {
     }
 }
 
-/// What a build makes.
+/// The kind of image that a build creates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -33,7 +33,7 @@ pub enum Kind {
 pub struct Build {
     /// Unique in the plan.
     pub id: BuildId,
-    /// What it makes.
+    /// The kind of image.
     pub kind: Kind,
     /// The path of the layer: the science layer, or the compat layer at the top of the stack.
     pub layer: String,
@@ -54,11 +54,11 @@ pub struct Build {
     pub reasons: Vec<Reason>,
     /// Full references: the build tag first, the moving tag second.
     pub tags: Vec<String>,
-    /// Labels, without what is known only when it is built.
+    /// Labels, without those that are known only at build time.
     pub labels: BTreeMap<String, String>,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
-    /// What is sent along with the Dockerfile.
+    /// The files that are sent with the Dockerfile.
     pub context: BuildContext,
     /// Compat only: names of the layers of the stack, an include before what includes it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -66,7 +66,7 @@ pub struct Build {
     /// Compat only: what a later layer of the stack replaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadowed: Vec<Shadowed>,
-    /// What must succeed in the image before anything of it is published.
+    /// Tests that must succeed in the image before anything of it is published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<ImageTest>,
     /// Ids of the secrets that its instructions mount, sorted; their values are nowhere in a plan.
@@ -88,7 +88,7 @@ pub struct BuildContext {
     pub sources: Vec<String>,
 }
 
-/// What of an earlier layer of a compat stack a later one replaces.
+/// A file or setting of an earlier layer of a compat stack that a later one replaces.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Shadowed {
     /// A path in the context (`file:etc/start.sh`), an instruction (`CMD`), an `ENV` key (`ENV PATH`) or a
@@ -103,11 +103,11 @@ pub struct Shadowed {
 /// An image that a Dockerfile needs, and where it is named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reference {
-    /// What it is needed for.
+    /// Its role.
     pub role: Role,
-    /// Where the name stands in the build's `dockerfile`: that text is what gets replaced.
+    /// Position of the name in the build's `dockerfile`: that text is replaced.
     pub span: Span,
-    /// What it names.
+    /// The image that it names.
     #[serde(flatten)]
     pub target: Target,
 }
@@ -121,7 +121,7 @@ pub struct Span {
     pub end: usize,
 }
 
-/// What a Dockerfile needs an image for.
+/// The role of an image in a Dockerfile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -143,13 +143,13 @@ impl Role {
     }
 }
 
-/// What a reference names.
+/// The target of a reference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Target {
     /// An image that another build of this plan makes.
     Build {
-        /// That build.
+        /// The build.
         id: BuildId,
     },
     /// A science layer of the tree (or of `published`) that this plan does not build.

@@ -1,8 +1,9 @@
-//! What a build sends to the engine besides its Dockerfile.
+//! The files that a build sends to the engine besides its Dockerfile.
 //!
-//! A context is a list: what git tracks in the layer's directories (and what flags add to that), less what
-//! `.dockerignore` excludes. The planner makes it, the executor streams it and holds each file against what
-//! the planner saw. It is no part of the plan document: it speaks of paths on this machine.
+//! A context is a list: what git tracks in the layer's directories (and what flags add), less what
+//! `.dockerignore` excludes. The planner makes it; the executor streams it and compares each file
+//! with what the planner saw. It is not part of the plan document, since it has paths of this
+//! machine.
 
 use std::path::PathBuf;
 
@@ -20,11 +21,11 @@ pub struct Entry {
     pub path: String,
     /// Where it is on this machine, absolute. Never followed when it is a link.
     pub source: PathBuf,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryKind {
     /// A file, with mode 0755 or 0644 as git knows it.
@@ -34,14 +35,14 @@ pub enum EntryKind {
         /// What its contents must be when it is sent.
         expect: Expect,
     },
-    /// A symbolic link with its target, which is sent as it stands.
+    /// A symbolic link with its target, which is sent unchanged.
     Symlink {
         /// The link's text.
         target: String,
     },
 }
 
-/// What the contents of a file must be, so that what was planned is what is built.
+/// The expected contents of a file, so that the planned bytes are built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expect {
     /// The id of a git blob: SHA-1 over `blob {size}\0` and the contents, in hex.

@@ -1,7 +1,8 @@
-//! The plan as a document: what stands at its top, how it is written and read.
+//! The plan as a document: its top-level fields, and how it is written and read.
 //!
-//! Published data. Field names are fixed; a new field is a minor change of [`FORMAT_VERSION`], a field that
-//! is renamed, removed or means something else is a major one. A reader ignores unknown fields.
+//! Published data. Field names are fixed; a new field is a minor change of [`FORMAT_VERSION`], a
+//! field that is renamed, removed or changes its meaning is a major one. A reader ignores unknown
+//! fields.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,7 @@ pub struct Plan {
     pub format_version: String,
     /// The commit that is built, as far as names depend on it.
     pub revision: Revision,
-    /// What the source tree was compared with.
+    /// The other side of the comparison.
     pub compared_with: ComparedWith,
     /// `{repo}`: registry host and path under which images are named.
     pub repo: String,
@@ -30,9 +31,9 @@ pub struct Plan {
     pub label_prefix: String,
     /// Parents first, then by level and name.
     pub builds: Vec<Build>,
-    /// What changed and plans nothing.
+    /// Changes that plan nothing.
     pub unbuilt: Vec<Unbuilt>,
-    /// What is worth a look and stops nothing.
+    /// Warnings, which stop nothing.
     pub warnings: Vec<Warning>,
 }
 
@@ -52,7 +53,7 @@ pub struct Revision {
     pub shallow: bool,
 }
 
-/// What a source tree was compared with; written as one string.
+/// The other side of a comparison; written as one string.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum ComparedWith {
@@ -108,22 +109,22 @@ impl std::fmt::Display for ComparedWith {
 pub struct Unbuilt {
     /// The layer's path, `science/nist`.
     pub layer: String,
-    /// What changed: paths below the layer, or fields of its descriptor.
+    /// The changes: paths below the layer, or fields of its descriptor.
     pub changed: Vec<String>,
     /// Why that builds nothing, as a sentence.
     pub why: String,
 }
 
-/// Something that is worth a look and stops nothing.
+/// A warning, which stops nothing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Warning {
-    /// File below the source tree's root, where there is one.
+    /// File below the source tree's root, if any.
     pub file: Option<String>,
     /// Line in that file, counted from 1.
     pub line: Option<u32>,
     /// A stable name of the kind of warning, in kebab case.
     pub code: String,
-    /// What is the matter.
+    /// The message.
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
@@ -135,7 +136,7 @@ pub enum PlanFormatError {
     /// Another major version wrote it.
     #[error("the plan has format version {found}, this program reads {FORMAT_VERSION}")]
     Version {
-        /// What the document says.
+        /// The version in the document.
         found: String,
     },
     /// It is no JSON, or a field is missing or of another type.

@@ -1,13 +1,13 @@
-//! What must succeed in a fresh image before anything of it is published.
+//! Tests that must succeed in a new image before anything of it is published.
 
 use serde::{Deserialize, Serialize};
 
-/// One test of an image: something that is run in a container of it.
+/// One test of an image: a command or script that runs in a container of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageTest {
     /// The path of the layer whose descriptor asks for it, `science/nist` or `compat/jupyter`.
     pub layer: String,
-    /// What is run.
+    /// The command.
     #[serde(flatten)]
     pub action: TestAction,
     /// Seconds after which it has failed.
@@ -20,7 +20,7 @@ pub struct ImageTest {
     pub user: Option<String>,
 }
 
-/// What a test runs. Exit code 0 is success.
+/// The command of a test. Exit code 0 is success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TestAction {
@@ -36,7 +36,7 @@ pub enum TestAction {
 }
 
 impl ImageTest {
-    /// What is run, for people: in one line, and not all of a long one.
+    /// The command for display: on one line, shortened if it is long.
     #[must_use]
     pub fn title(&self) -> String {
         const LONGEST: usize = 120;

@@ -1,7 +1,8 @@
 //! The keys of the labels that an image carries.
 //!
-//! Breadcrumbs are inherited from layer to layer, so the top image tells its whole make-up. The keys under
-//! `org.opencontainers.image.` are those of the OCI image specification ("Pre-Defined Annotation Keys").
+//! Labels are inherited from layer to layer, so the top image has the provenance of all of them.
+//! The keys under `org.opencontainers.image.` are those of the OCI image specification
+//! ("Pre-Defined Annotation Keys").
 
 /// `{prefix}.science.{target}.{field}`.
 #[must_use]
@@ -9,7 +10,7 @@ pub fn science(prefix: &str, target: &str, field: Field) -> String {
     format!("{prefix}.science.{target}.{}", field.as_str())
 }
 
-/// What the keys of all science layers begin with: `{prefix}.science.`.
+/// The prefix of the keys of all science layers: `{prefix}.science.`.
 #[must_use]
 pub fn of_science(prefix: &str) -> String {
     format!("{prefix}.science.")
@@ -45,7 +46,7 @@ impl Field {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Version, Self::BuildTime, Self::Inputs, Self::From];
 
-    /// As it stands in the key.
+    /// As written in the key.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -84,7 +85,7 @@ pub mod oci {
     pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
     /// Reference of the last stage's base image.
     pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
-    /// Digest of that image, where it has one. Known at build time.
+    /// Digest of that image, if it has one. Known at build time.
     pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
     /// All of them.

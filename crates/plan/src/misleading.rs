@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Characters beyond ASCII that control, hide or reorder what is shown (Unicode TR 36, "Bidirectional Text Spoofing").
+/// Characters beyond ASCII that control, hide or reorder displayed text (Unicode TR 36,
+/// "Bidirectional Text Spoofing").
 #[must_use]
 pub fn misleads(c: char) -> bool {
     matches!(c,

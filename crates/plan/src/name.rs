@@ -14,7 +14,7 @@ pub const MAX_TAG: usize = 128;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found:?} is no {what}: {rule}")]
 pub struct NameError {
-    /// What it should have been.
+    /// The expected form.
     pub what: &'static str,
     /// The text.
     pub found: String,

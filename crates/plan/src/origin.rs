@@ -17,8 +17,8 @@ pub struct Origin {
     pub first: u32,
     /// Its last line there, that of a continuation or the end of a heredoc.
     pub last: u32,
-    /// The file below the source tree's root that it comes from, and where it begins there. Absent for what is
-    /// generated.
+    /// The source file below the source tree's root, and the instruction's position in it. Absent
+    /// for generated instructions.
     #[serde(flatten)]
     pub written: Option<Written>,
 }
@@ -39,7 +39,7 @@ impl Build {
         self.origins.iter().find(|origin| (origin.first..=origin.last).contains(&line))
     }
 
-    /// An instruction as it stands in `dockerfile`, all of its lines.
+    /// An instruction with all of its lines in `dockerfile`.
     #[must_use]
     pub fn instruction(&self, origin: &Origin) -> String {
         let (skip, last) = (origin.first.saturating_sub(1) as usize, origin.last as usize);

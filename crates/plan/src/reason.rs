@@ -27,7 +27,7 @@ pub enum Reason {
     },
     /// A base image, or an image that it copies from, is built.
     ParentRebuilt {
-        /// That build.
+        /// The build.
         via: BuildId,
     },
     /// Layers of its compat stack changed.
@@ -59,12 +59,12 @@ pub enum Reason {
         /// Digest that the build tag shows; `None` where there is no such tag.
         shows: Option<String>,
     },
-    /// What is published was made from other inputs.
+    /// The published image was made from other inputs.
     InputsChanged {
-        /// Its build tag, where it tells one.
+        /// Its build tag, if recorded.
         published: Option<String>,
-        /// What differs since the commit of that build: below the source tree's root, sorted. Empty where the history does not
-        /// have that commit, or where it shows no difference.
+        /// Differences since the commit of that build: below the source tree's root, sorted. Empty
+        /// if the history does not have that commit, or shows no difference.
         paths: Vec<String>,
         /// Fields of the descriptor that differ since then, sorted.
         fields: Vec<String>,
@@ -73,7 +73,7 @@ pub enum Reason {
     ParentMoved {
         /// The layer's path; for one that only the registry has, its full reference.
         layer: String,
-        /// Build tag that it was built on; `None` where it does not tell one.
+        /// Build tag that it was built on; `None` if not recorded.
         from: Option<String>,
         /// Build tag that the layer has now.
         to: String,
@@ -83,7 +83,7 @@ pub enum Reason {
     BaseMoved {
         /// The full reference, `docker.io/library/debian:12`.
         image: String,
-        /// Digest that what is published was made from.
+        /// Digest that the published image was made from.
         from: String,
         /// Digest that the tag shows.
         to: String,

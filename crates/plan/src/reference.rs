@@ -19,9 +19,9 @@ pub struct ImageName {
     pub registry: String,
     /// Path behind the registry, `library/debian` for docker's official images.
     pub repository: String,
-    /// The tag; `None` only when a digest stands alone.
+    /// The tag; `None` only for a digest without one.
     pub tag: Option<String>,
-    /// `sha256:…`, where one was written.
+    /// `sha256:…`, if one was written.
     pub digest: Option<String>,
     /// Whether the text named a registry.
     pub has_registry: bool,
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// What the crate `oci-spec` reads, this reads alike, but for what that crate is known to get wrong.
+        /// Compared with the parser of `oci-spec`, except for its known errors.
         #[test]
         fn agrees_with_another_reader(
             text in "((localhost|[a-z]{1,3}(\\.[a-zA-Z0-9-]{1,3}){1,2})(:[0-9]{1,4})?/)?[a-z0-9._/-]{1,8}(:[A-Za-z0-9_.-]{1,4})?(@sha256:[0-9a-f]{64})?"

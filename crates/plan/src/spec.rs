@@ -1,9 +1,11 @@
-//! The build spec that travels with an image, so that its definition is never lost: the generated Dockerfile, the
-//! descriptors and Dockerfiles of the chain, the commit, and the exact images that it was built on.
+//! The build spec that is attached to an image, so that its definition is never lost: the generated
+//! Dockerfile, the descriptors and Dockerfiles of the chain, the commit, and the exact images that
+//! it was built on.
 //!
-//! Published data, in the label [`crate::label::spec`] (gzip, then base64) and as the one layer of an OCI artifact of type
-//! [`ARTIFACT_TYPE`] that refers to the image. Field names are fixed; a new field is a minor change of
-//! [`FORMAT_VERSION`]. Nothing in here comes from a clock or a host, and nothing of it counts as input.
+//! Published data, in the label [`crate::label::spec`] (gzip, then base64) and as the one layer of
+//! an OCI artifact of type [`ARTIFACT_TYPE`] that refers to the image. Field names are fixed; a new
+//! field is a minor change of [`FORMAT_VERSION`]. Nothing in it comes from a clock or a host, and
+//! it is no input.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +30,7 @@ pub struct Spec {
     pub format_version: String,
     /// The build: `science/nist`, `rel/nist-basic:2.0`.
     pub id: BuildId,
-    /// Which kind of build.
+    /// The kind of build.
     pub kind: Kind,
     /// The commit.
     pub revision: Revision,
@@ -45,8 +47,8 @@ pub struct Spec {
     pub dockerfile: String,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
-    /// Images that it names, as the plan calls them, with what was taken; in the artifact only, since the labels
-    /// `.from` tell it too.
+    /// Exact images by the plan's names; in the artifact only, since the labels `.from` have them
+    /// too.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub resolved: BTreeMap<String, String>,
     /// A source tree: the layer with its context or the layers of the compat stack with theirs, descriptor and Dockerfile

@@ -14,8 +14,8 @@ use crate::label::{Field, oci};
 use crate::reference::is_sha256;
 use crate::{BuildTag, ImageName, Kind, Name};
 
-/// The most builds of which the labels of an image tell, and of images from which these were made. An engine mounts 127 layers; what
-/// tells of more was made to be hard to read.
+/// Most builds in the labels of an image, and most inputs of these. An engine mounts 127 layers;
+/// labels with more builds are malicious.
 const CRUMBS: usize = 1024;
 const PARENTS: usize = 16 << 10;
 
@@ -26,8 +26,8 @@ const PARENTS: usize = 16 << 10;
 /// `"ids":{"nist-basic:1.0":"sha256:…"}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuiltFrom {
-    /// `target:version` of every science layer that it needs, with the build tag of the image that was taken;
-    /// null when that image does not tell.
+    /// `target:version` of every science layer that it needs, with the build tag of the image that
+    /// was used; null if that image has none.
     #[serde(default)]
     pub layers: BTreeMap<String, Option<String>>,
     /// Every other image by its reference, with the digest that was taken; null for an image that was never in
@@ -45,7 +45,8 @@ pub struct BuiltFrom {
 }
 
 impl BuiltFrom {
-    /// Notes the id of the image that was taken for a layer, `target:version`. What is no id of an image is left out.
+    /// Records the id of the image that was used for a layer, `target:version`. Anything that is
+    /// not an image id is left out.
     pub fn note_id(&mut self, layer: String, id: String) {
         if is_sha256(&id) {
             self.ids.insert(layer, id);
@@ -53,7 +54,7 @@ impl BuiltFrom {
     }
 }
 
-/// Takes ids as far as they are ids: whatever else stands there hides nothing of the label.
+/// Reads ids as far as they are valid: an invalid one does not invalidate the label.
 fn well_formed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     let serde_json::Value::Object(ids) = serde_json::Value::deserialize(deserializer)? else {
         return Ok(BTreeMap::new());
@@ -62,20 +63,20 @@ fn well_formed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<St
     Ok(ids.into_iter().filter_map(text).filter(|(_, id)| is_sha256(id)).collect())
 }
 
-/// What one build wrote.
+/// The labels that one build wrote.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuildLabels {
-    /// Which kind of build.
+    /// The kind of build.
     pub kind: Kind,
     /// The target of the science layer, or the name of the product.
     pub name: String,
-    /// The build tag, as it stands in the label; of a compat image without `{image}:`.
+    /// The build tag, as in the label; of a compat image without `{image}:`.
     pub version: Option<String>,
     /// When it was built: Unix time in seconds.
     pub build_time: Option<f64>,
     /// The inputs digest.
     pub inputs: Option<String>,
-    /// What it was made from; `None` on images of the predecessor.
+    /// Its inputs; `None` on images of the previous tool.
     pub from: Option<BuiltFrom>,
 }
 
@@ -110,7 +111,7 @@ pub enum KnownBy {
     Top,
     /// A descendant's labels record it.
     Recorded,
-    /// It is the next older one: images of the predecessor do not say what they stand on.
+    /// It is the next older one: images of the previous tool do not record their base.
     ByTime,
 }
 
@@ -119,11 +120,11 @@ pub enum KnownBy {
 pub struct ProvenanceStep {
     /// How many steps lie between it and the top.
     pub depth: usize,
-    /// What it is.
+    /// The step itself.
     pub what: StepKind,
 }
 
-/// What a step of the trail is.
+/// The kind of a provenance step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepKind {
     /// A build, by its place among [`Provenance::crumbs`].
@@ -149,12 +150,12 @@ pub enum StepKind {
     },
 }
 
-/// All that an image's labels tell of its builds.
+/// The provenance that an image's labels record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Provenance {
     /// First part of the keys, `org.sciserver`.
     pub prefix: String,
-    /// `{repo}`, where the image tells for which it was built.
+    /// `{repo}`, if the image records the repo that it was built for.
     pub repo: Option<String>,
     /// All builds that left labels: the compat build first, then science layers by name.
     pub crumbs: Vec<BuildLabels>,
@@ -166,7 +167,7 @@ pub struct Provenance {
     pub foreign: Vec<usize>,
 }
 
-/// Who wrote a label.
+/// The author of a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
     /// The build of this crumb.
@@ -178,8 +179,9 @@ pub enum Writer {
 }
 
 impl Provenance {
-    /// Reads the trail; `None` when there is none, or one of more builds than an image has. `prefix` is looked for first; without it, or when nothing begins so,
-    /// the prefix that most labels have counts.
+    /// Reads the provenance; `None` if there is none, or one of more builds than an image can have.
+    /// `prefix` is tried first; without it, or if no label has it, the prefix of most labels is
+    /// used.
     #[must_use]
     pub fn read(labels: &BTreeMap<String, String>, prefix: Option<&str>) -> Option<Self> {
         let known = prefixes(labels);
@@ -223,7 +225,7 @@ impl Provenance {
         })
     }
 
-    /// Who wrote a label.
+    /// The author of a label.
     #[must_use]
     pub fn writer(&self, key: &str) -> Writer {
         if let Some(crumb) = self.crumb_of(key) {
@@ -310,7 +312,7 @@ impl Provenance {
     }
 }
 
-/// Which crumbs were met on the way, and those of the others that do not tell what they were made from.
+/// The labels visited so far, and those of the others that do not record their inputs.
 struct Open<'a> {
     crumbs: &'a [BuildLabels],
     met: BTreeSet<usize>,
@@ -332,7 +334,7 @@ impl<'a> Open<'a> {
         self.met.insert(crumb)
     }
 
-    /// The youngest build that is older than another and tells no more than it.
+    /// The youngest build that is older than another and records no more than it.
     fn older(&self, than: usize) -> Option<usize> {
         #[cfg(test)]
         tests::work();
@@ -342,7 +344,8 @@ impl<'a> Open<'a> {
     }
 }
 
-/// A build's time as a number that has the same order, the youngest first; what tells none is the oldest.
+/// A build's time as a number with the same order, the youngest first; a build without a time is
+/// the oldest.
 fn age(crumb: &BuildLabels) -> Reverse<u64> {
     // There is a zero below zero, which is the same time.
     let bits = (crumb.build_time.unwrap_or(f64::NEG_INFINITY) + 0.0).to_bits();

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 thread_local! {
-    /// How many crumbs were looked at.
+    /// How many labels were visited.
     static WORK: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -166,7 +166,7 @@ fn what_is_no_trail_is_none_and_what_is_broken_does_not_hide_the_rest() {
     ]);
     let trail = Provenance::read(&broken, Some("org.sciserver")).unwrap();
     assert_eq!((trail.prefix.as_str(), trail.top().build_time, trail.top().build_tag()), ("p", None, None));
-    // Two that say that they stand on each other are each told once.
+    // Two builds that record each other as base are each listed once.
     let round = labels(&[
         ("p.science.x.version", "1-1-aaaaaaa"),
         ("p.science.x.from", r#"{"layers":{"y:1":"1-1-aaaaaaa"}}"#),
@@ -244,7 +244,7 @@ fn builds(count: usize, deep: usize) -> BTreeMap<String, String> {
     labels
 }
 
-/// What is done grows with the labels and hardly more: a search among n costs log n.
+/// The work grows with the labels and hardly more: a search among n costs log n.
 #[test]
 fn case_quadratic_cpu_of_trails() {
     let cost = |count: usize, deep: usize| {
@@ -277,7 +277,7 @@ fn case_quadratic_cpu_of_more_builds_than_an_image_has() {
     assert_eq!(Provenance::read(&labels, Some("org.sciserver")), Provenance::read(&product(), None));
 }
 
-/// The same walk, which looks at every crumb at every step.
+/// The same walk, which visits all labels at every step.
 fn by_looking_at_all(trail: &Provenance) -> (Vec<ProvenanceStep>, Vec<usize>) {
     let crumbs = &trail.crumbs;
     let named = |target: &str, tag: Option<&str>| {
@@ -362,7 +362,7 @@ proptest! {
         }
     }
 
-    /// Nothing that stands in a label stops its reader, and what is understood is written and read as the same.
+    /// No label stops the reader, and what is understood is written and read as the same.
     #[test]
     fn what_was_read_is_written_and_read_the_same(
         ids in "(\\{(\"[a-z:]{0,3}\":(null|[1-9][0-9]{0,2}|\"sha256:[a-f0-9]{64}\"|\"[a-f0-9:]{0,9}\")){0,1}\\}|null|\"x\"|\\[1\\])",

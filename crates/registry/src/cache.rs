@@ -1,10 +1,12 @@
-//! Configurations of images on disk, by their digest.
+//! Caches image configurations on disk, by their digest.
 //!
-//! A digest never means anything else, so what lies here never grows old, and what was tampered with is not believed: each
-//! file is checked against its name. Safe to delete at any time; what cannot be read or written is fetched again.
+//! Contents never become outdated, and tampered files are detected: each file is checked against
+//! its name. The cache is safe to delete at any time; a file that cannot be read or written is
+//! fetched again.
 //!
-//! The directory may lie in a source tree (CI systems cache only what lies below their checkout), and so may hold whatever a
-//! stranger puts there: no link is followed, a pipe is not waited for, and every file that is written is a new one.
+//! The directory may be in a source tree (CI systems cache only paths below their checkout), so it
+//! may hold a stranger's files: no link is followed, a pipe is not waited for, and every file that
+//! is written is a new one.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -21,7 +23,8 @@ use crate::digests;
 pub(crate) struct Cache {
     directory: PathBuf,
     tree: Option<PathBuf>,
-    /// The directory of the algorithm, once it is there: what it holds is named from here, without walking the whole path again.
+    /// The directory of the algorithm, opened once: files are opened relative to it, without
+    /// resolving the whole path again.
     opened: OnceLock<Dir>,
 }
 
@@ -31,7 +34,7 @@ impl Cache {
         Self { directory, tree, opened: OnceLock::new() }
     }
 
-    /// What has this digest; no more than `limit` bytes are read.
+    /// The content with this digest; no more than `limit` bytes are read.
     pub(crate) fn get(&self, digest: &Digest, limit: usize) -> Option<Bytes> {
         let (algorithm, prefix, name) = names(digest)?;
         let body =
@@ -47,8 +50,9 @@ impl Cache {
         }
     }
 
-    /// Keeps what has this digest. Who reads it half-written finds another digest, and so nothing: no second name and no renaming is
-    /// needed, which would take most of the time.
+    /// Stores the content with this digest. A reader of a partly written file computes another
+    /// digest and ignores it, so no temporary name and no renaming are needed, which would take
+    /// most of the time.
     pub(crate) fn put(&self, digest: &Digest, body: &[u8]) {
         if let Err(error) = self.write(digest, body) {
             tracing::debug!(%error, %digest, directory = %self.directory.display(), "a configuration is not kept");
@@ -91,7 +95,7 @@ impl Cache {
     }
 }
 
-/// Opens a directory, and makes what is missing of the way to it.
+/// Opens a directory, and creates missing ones on the way.
 fn make_all(path: &Path, tree: Option<&Path>) -> io::Result<Dir> {
     match (Dir::open(path, tree), path.parent(), path.file_name()) {
         (Err(error), Some(parent), Some(name)) if error.kind() == io::ErrorKind::NotFound => {

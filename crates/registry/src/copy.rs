@@ -1,8 +1,8 @@
-//! Manifests and blobs from one repository to another, byte for byte.
+//! Copies manifests and blobs from one repository to another, byte for byte.
 //!
-//! A blob is looked for first, then mounted where the same registry has it in another repository (distribution-spec,
-//! "Mounting a blob from another repository"), and else streams through: what is read from one side is written to the other, checked against
-//! its digest, and held nowhere. Knows nothing of the order in which things are copied.
+//! A blob is checked for first, then mounted if the same registry has it in another repository
+//! (distribution-spec, "Mounting a blob from another repository"), and otherwise streamed from one
+//! side to the other, checked against its digest, and stored nowhere. The caller decides the order.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -129,7 +129,8 @@ impl Registry {
         Ok(BlobTransfer::Streamed)
     }
 
-    /// Whether a repository has a blob. Where HEAD is unknown it is brought, which changes nothing where it is there.
+    /// Whether a repository has a blob. Without support for HEAD it is copied, which is harmless if
+    /// it exists.
     pub(crate) async fn has_blob(&self, image: &ImageName, digest: &str) -> Result<bool, Error> {
         let path = blob_path(digest, image)?;
         let what = format!("blob {digest} of {}", image.name());
@@ -186,7 +187,7 @@ async fn pass_on(
     pace.came(length).map_err(drop)
 }
 
-/// What is written, as it comes in.
+/// The body to send, as it arrives.
 struct Pieces {
     pieces: Receiver<Bytes>,
     left: u64,

@@ -8,7 +8,7 @@ use base64::engine::general_purpose;
 /// The name under which the docker client keeps its login for Docker Hub.
 pub(crate) const HUB: &str = "https://index.docker.io/v1/";
 
-/// Who we are to a registry. [`fmt::Debug`] leaves the secret out.
+/// A credential for a registry. [`fmt::Debug`] omits the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
     /// No login.

@@ -1,10 +1,11 @@
-//! The docker client's configuration: who logs in where, through which helper, by which proxy.
+//! Reads the docker client's configuration: logins, credential helpers and proxies.
 //!
-//! Reads `config.json` from a directory that the caller names; knows nothing of the environment and of HTTP.
-//! The rules are those of the docker client (`docker login`, "Credential stores", "Credential helpers";
-//! "Use a proxy server with the Docker CLI"): a helper configured for the registry goes first, then the
-//! store, then the file. The crate `docker_credential` looks in another order, waits for a helper without
-//! end and takes its directory from the environment, so the reading is done here.
+//! Reads `config.json` from a directory that the caller names; independent of the environment and
+//! of HTTP. The rules are those of the docker client (`docker login`, "Credential stores",
+//! "Credential helpers"; "Use a proxy server with the Docker CLI"): a helper configured for the
+//! registry comes first, then the store, then the file. The crate `docker_credential` uses another
+//! order, waits for a helper without a time-out and takes its directory from the environment, so
+//! the file is read here.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -51,7 +52,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What of the docker client's `config.json` concerns us. [`fmt::Debug`] leaves secrets out.
+/// The relevant parts of the docker client's `config.json`. [`fmt::Debug`] omits secrets.
 #[derive(Clone)]
 pub struct DockerConfig {
     file: File,
@@ -155,7 +156,8 @@ impl DockerConfig {
         Ok(Self { file, ..Self::default() })
     }
 
-    /// Where `docker-credential-*` is looked for, written like `PATH`. Without it, where the system looks.
+    /// Where `docker-credential-*` is searched, in the format of `PATH`. By default, as the system
+    /// does.
     #[must_use]
     pub fn with_helper_path(mut self, path: impl Into<OsString>) -> Self {
         self.helper_path = Some(path.into());
@@ -182,7 +184,7 @@ impl DockerConfig {
         &self.trust
     }
 
-    /// The docker context that is in use, where one was chosen.
+    /// The current docker context, if one was chosen.
     #[must_use]
     pub fn current_context(&self) -> Option<&str> {
         self.file.current_context.as_deref().filter(|name| !name.is_empty())
@@ -214,8 +216,9 @@ impl DockerConfig {
         }
     }
 
-    /// The build arguments that the docker client passes for its configured proxies, in both letter cases.
-    /// `daemon_host` is the engine's address; without settings of its own, `default` counts.
+    /// The build arguments that the docker client passes for its configured proxies, in upper and
+    /// lower case. `daemon_host` is the engine's address; `default` applies if it has no settings
+    /// of its own.
     #[must_use]
     pub fn proxies(&self, daemon_host: &str) -> BTreeMap<String, String> {
         let proxies = &self.file.proxies;

@@ -32,7 +32,8 @@ pub(crate) fn parse(digest: &str, what: &str) -> Result<Digest, Error> {
         .map_err(|why| Error::new(ErrorKind::Protocol, format!("{what}: {:?} is {why}", plain(digest, 80))))
 }
 
-/// A digest from a header. What is no digest counts as no header: the specification only recommends one, and proxies spoil it.
+/// A digest from a header. An invalid digest is ignored: the specification only recommends the
+/// header, and proxies corrupt it.
 pub(crate) fn of_header(value: Option<&str>) -> Option<Digest> {
     Digest::parse(value?).ok()
 }

@@ -1,4 +1,4 @@
-//! What can go wrong between us and a registry, and what to do about it.
+//! The errors of registry requests, and what to do about them.
 //!
 //! No text in here holds a password, a token or a signed address.
 
@@ -12,13 +12,13 @@ use crate::retry::RetryDecision;
 /// The kind alone decides what a caller does; the texts are for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// What sort of failure it is.
+    /// The kind of failure.
     pub kind: ErrorKind,
     /// What happened, in lower case, without full stop.
     pub message: String,
     /// What to do next.
     pub help: Option<String>,
-    /// What the registry asks to wait, in `Retry-After`.
+    /// The wait that the registry requests, in `Retry-After`.
     pub retry_after: Option<Duration>,
     /// Whether the connection was refused, which rarely changes soon.
     pub(crate) nobody: bool,
@@ -110,15 +110,16 @@ pub(crate) fn status_error(
             .help(format!("ask for the right on {host}, or docker login {host} as somebody who has it")),
         404 => error(ErrorKind::NotFound, "does not have it, 404"),
         429 => error(ErrorKind::RateLimited, "asks to wait, 429"),
-        // What the server cannot do at all it cannot do later either.
+        // An unsupported request stays unsupported.
         501 | 505 => error(ErrorKind::Refused(status), &format!("answered {status}")),
         408 | 500..=599 => error(ErrorKind::Server(status), &format!("failed, {status}")),
         _ => error(ErrorKind::Refused(status), &format!("answered {status}")),
     }
 }
 
-/// What a registry says about a failure: `code: message` of its error envelope (distribution-spec, "Error
-/// Codes"), or the beginning of the text, on one line, without control characters and without `secrets`.
+/// A registry's description of a failure: `code: message` of its error envelope (distribution-spec,
+/// "Error Codes"), or the beginning of the text, on one line, without control characters and
+/// without `secrets`.
 pub(crate) fn said(body: &[u8], secrets: &[String]) -> String {
     #[derive(serde::Deserialize)]
     struct Envelope {

@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind, plain};
 
-/// What a helper says when it has nothing for this server; that is no failure.
+/// A helper's message for a server that it has no credentials for; that is no failure.
 const NOT_FOUND: &str = "credentials not found in native keychain";
 
 /// The user name that marks the secret as an identity token.
@@ -115,8 +115,8 @@ impl Drop for Group {
     }
 }
 
-/// Asks a running helper, and waits for its end. What it left running could hold its output open for ever, and has
-/// nothing more to say: so that ends with it.
+/// Sends a query to a running helper, and waits for its end. Processes that it started could keep
+/// its output open; they are ended with it.
 async fn talk(child: &mut Child, group: &Group, server: &str) -> std::io::Result<(ExitStatus, Vec<u8>)> {
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let ask = async {

@@ -1,9 +1,9 @@
-//! An OCI distribution client as far as image-builder needs one: which digest a reference names, what an
-//! image's configuration says, which tags there are, what a blob holds, and one more tag for an image; the artifacts that
-//! refer to one; and all of these copied from one repository to another.
+//! An OCI distribution client for image-builder: resolves references, reads image configurations,
+//! lists tags, reads blobs, adds tags, reads and writes the artifacts that refer to an image, and
+//! copies all of these between repositories.
 //!
-//! Knows neither plans nor engines, and reads no environment: the directories of the docker configuration
-//! ([`DockerConfig`], [`Trust`]) are given to it. Only a 404 means "not there".
+//! Independent of plans and engines, and reads no environment: the caller passes the directories of
+//! the docker configuration ([`DockerConfig`], [`Trust`]). Only a 404 means "not there".
 
 mod blob;
 mod cache;

@@ -1,6 +1,6 @@
-//! How much of a registry is read, and for how long: all bounds in one place.
+//! Limits of size and time for everything that is read from a registry.
 //!
-//! A registry can be a stranger's, and so can what it stores. What is larger, or takes longer, ends with an error.
+//! A registry and its contents can be a stranger's. Anything larger or slower ends with an error.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use std::time::Duration;
 pub(crate) const MANIFEST: usize = 4 << 20;
 /// One configuration of an image, in bytes.
 pub(crate) const CONFIG: usize = 16 << 20;
-/// What a token server answers, in bytes.
+/// A token server's response, in bytes.
 pub(crate) const TOKEN: usize = 1 << 20;
-/// The text of a failure, in bytes; what is longer is left unread.
+/// The text of a failure, in bytes; the rest is not read.
 pub(crate) const FAILURE: usize = 64 << 10;
-/// What a server says when it is asked whether it is a registry, in bytes; what is longer is left unread.
+/// The response to the check whether a server is a registry, in bytes; the rest is not read.
 pub(crate) const GREETING: usize = 64 << 10;
 /// All pages of a list of tags together, in bytes.
 pub(crate) const TAGS: usize = 64 << 20;

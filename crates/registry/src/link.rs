@@ -6,7 +6,7 @@
 
 use reqwest::header::{HeaderMap, LINK};
 
-/// What the headers of a page say about the next one.
+/// The next page according to a page's headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// There is no `Link`, or only links to something else.
@@ -65,7 +65,7 @@ struct Link<'a> {
     is_next: bool,
 }
 
-/// What is left of a line.
+/// The rest of a line.
 struct Cursor<'a>(&'a str);
 
 impl<'a> Cursor<'a> {
@@ -207,7 +207,8 @@ mod tests {
             (&["</l?n=2>; rel=\"prev\""], Next::None),
             (&["</l?n=2>"], Next::None),
             (&["</l?last=b>; rel=next; anchor=\"/other\""], Next::None),
-            // What cannot be read is not taken for an end; what can be read beside it counts.
+            // An unreadable header does not count as the last page; a readable one beside it does
+            // count.
             (&["garbage"], Next::Unreadable),
             (&["/l?last=b; rel=next"], Next::Unreadable),
             (&["</l?last=b; rel=next"], Next::Unreadable),

@@ -1,8 +1,8 @@
-//! Logging in: what a registry's challenge asks for, and the token that answers it.
+//! Authentication: a registry's challenge, and the token that answers it.
 //!
-//! Follows RFC 7235 for challenges, and the distribution project's "Token Authentication" (GET with the
-//! credentials) and "OAuth2 Token Authentication" (POST with a refresh token) for tokens. Knows nothing of
-//! images. `oci-client` hides what a token server answers and goes on anonymously, and cannot use refresh
+//! Follows RFC 7235 for challenges, and the distribution project's "Token Authentication" (GET with
+//! the credentials) and "OAuth2 Token Authentication" (POST with a refresh token) for tokens.
+//! `oci-client` hides a token server's response and continues anonymously, and cannot use refresh
 //! tokens, so this is ours.
 
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use crate::error::{Error, ErrorKind};
 /// Tokens that say nothing about their life have this long (distribution's "Token Response Fields").
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);
 
-/// So much before its end a token is not used any more.
+/// Time before its end at which a token is no longer used.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// What a registry wants with the next request.
+/// The authentication that a registry requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Challenge {
     /// User and password.
@@ -66,7 +66,7 @@ pub(crate) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     basic
 }
 
-/// What is sent to a token server.
+/// A request to a token server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TokenRequest<'a> {
     /// Query of a GET, or form of a POST.
@@ -77,7 +77,7 @@ pub(crate) struct TokenRequest<'a> {
     pub(crate) post: bool,
 }
 
-/// The request for a token of these scopes, which stand in one text with a blank between them.
+/// The request for a token of these scopes, which are separated by blanks.
 pub(crate) fn token_request<'a>(
     service: Option<&'a str>,
     scope: &'a str,

@@ -22,7 +22,7 @@ pub(crate) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
 /// An image as its registry shows it, for one platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// What the reference names: of an image for several platforms, the index.
+    /// The digest of the reference: for several platforms, that of the index.
     pub digest: String,
     /// The manifest for the wanted platform; the same as `digest` where there is no index.
     pub manifest_digest: String,
@@ -56,7 +56,7 @@ fn digest<'de, D: Deserializer<'de>>(text: D) -> Result<String, D::Error> {
     Digest::deserialize(text).map(String::from)
 }
 
-/// What a manifest says of its configuration, or an index of a manifest.
+/// A descriptor: of a manifest's configuration, or of an index's manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Part {
     /// Its digest.
@@ -65,7 +65,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// How many bytes of it are read: no more than it is said to have, and no more than `most`.
+    /// How many bytes of it are read: its declared size, but no more than `most`.
     pub(crate) fn limit(&self, most: usize) -> usize {
         self.size.and_then(|size| usize::try_from(size).ok()).map_or(most, |size| size.min(most))
     }
@@ -102,7 +102,7 @@ struct Platform {
     variant: Option<String>,
 }
 
-/// What is used of a configuration.
+/// The parts of a configuration that are used.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Config {
@@ -176,7 +176,7 @@ pub(crate) fn read_config(body: &[u8], what: &str) -> Result<Config, Error> {
     })
 }
 
-/// The media type of a manifest: what the registry said, else what stands in it.
+/// The media type of a manifest: from the response's header, else from its own field.
 pub(crate) fn media_type(header: Option<&str>, body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -201,7 +201,7 @@ pub(crate) fn choose(entries: &[Entry], platform: &str, what: &str) -> Result<Pa
         .ok_or_else(|| {
             let mut present: Vec<String> =
                 entries.iter().filter_map(|entry| entry.platform.as_ref()).map(shown).collect();
-            // Attestations stand in an index under this name.
+            // Attestations are listed in an index with this platform.
             present.retain(|platform| platform != "unknown/unknown");
             present.sort();
             present.dedup();
@@ -238,16 +238,16 @@ fn normal(platform: &str) -> (String, String, String) {
     (os.to_owned(), architecture.to_owned(), variant.to_owned())
 }
 
-/// A manifest as it is stored, and what has to be in its repository before it.
+/// A manifest as stored, and the blobs and manifests that its repository needs before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// Its bytes.
     pub body: Bytes,
     /// Their digest.
     pub digest: String,
-    /// What it is.
+    /// Its media type.
     pub media_type: String,
-    /// What it is as an artifact, where it says so.
+    /// Its type as an artifact, if it has one.
     pub artifact_type: Option<String>,
     /// Its configuration and layers. Layers that lie elsewhere, at addresses of their own, are not among them.
     pub blobs: Vec<Layer>,

@@ -7,11 +7,11 @@ use crate::credentials::DockerConfig;
 /// How registries are reached.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Who we are, and how registries are trusted.
+    /// Credentials, and how registries are trusted.
     pub config: DockerConfig,
     /// How long one request may take, its answer included.
     pub timeout: Duration,
-    /// How long a question that the registry did not answer is put again, where that may help; changes are made once.
+    /// Transient failures of queries are retried for at most this long; changes are not retried.
     pub retry_for: Duration,
     /// How many tags are asked for at once.
     pub page: usize,

@@ -8,7 +8,7 @@ use tokio::time::{Instant, error::Elapsed, timeout};
 
 use crate::limits::{RATE, WINDOW};
 
-/// What came since the rate was last looked at.
+/// Bytes received since the rate was last checked.
 #[derive(Debug, Default)]
 pub(crate) struct TransferRate {
     waited: Duration,

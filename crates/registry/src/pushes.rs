@@ -1,4 +1,4 @@
-//! Which look-ups need a login that may push.
+//! Decides which queries need a login with push access.
 
 use std::collections::BTreeSet;
 

@@ -24,7 +24,7 @@ use crate::wire::{Access, Answer, Request};
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// The content of what is empty.
+/// The content of an empty configuration.
 const NOTHING: &[u8] = b"{}";
 
 /// How often a list that others write too is written.
@@ -42,7 +42,7 @@ static LISTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 pub struct Referrer {
     /// Digest of its manifest.
     pub digest: String,
-    /// What it is.
+    /// Its type.
     pub artifact_type: String,
 }
 
@@ -186,7 +186,7 @@ impl Registry {
         Ok(Some(answer.body))
     }
 
-    /// Brings a blob into an image's repository, unless it is there.
+    /// Uploads a blob to an image's repository, unless it is there.
     async fn upload(&self, image: &ImageName, blob: Bytes) -> Result<(), Error> {
         let digest = sha256(&blob);
         let what = format!("blob {digest} of {}", image.name());
@@ -220,10 +220,11 @@ impl Registry {
         Ok(answer)
     }
 
-    /// Enters an artifact into the list of a registry that keeps none itself.
+    /// Adds an artifact to the list of a registry that keeps none itself.
     ///
-    /// No such list can be written only if it is still what one read: who read it before our entry was there, and writes
-    /// after us, takes the entry away. So it counts as entered when it is still there a while later.
+    /// There is no compare-and-swap for such a list: a client that read it before our entry was
+    /// there, and writes after us, removes the entry. So the entry counts as added when it is still
+    /// there a while later.
     async fn list(&self, image: &ImageName, subject: &str, entry: Value) -> Result<(), Error> {
         let tag = tag_of(subject);
         for _ in 0..ROUNDS {
@@ -293,8 +294,9 @@ fn entries(index: &[u8]) -> Vec<Value> {
     index["manifests"].as_array().cloned().unwrap_or_default()
 }
 
-/// What stands behind `/v2/{repository}/` in an address, which may be whole or begin with a slash. Whatever host it names, the
-/// upload goes on where it began, so credentials go nowhere else; and it stays below `blobs/uploads/`.
+/// The part of an address after `/v2/{repository}/`; the address may be absolute or begin with a
+/// slash. Whatever host it names, the upload continues on the first host, so that credentials go to
+/// no other; and it stays below `blobs/uploads/`.
 pub(crate) fn below<'a>(location: &'a str, repository: &str) -> Option<&'a str> {
     let (_, below) = location.split_once(&format!("/v2/{repository}/"))?;
     let rest = below.strip_prefix("blobs/uploads/")?;

@@ -23,10 +23,11 @@ use crate::pushes::Pushes;
 use crate::retry::{Backoff, RetryDecision, retry};
 use crate::wire::{Access, Answer, Request, Wire};
 
-/// What a reference names.
+/// The target of a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
-    /// What the caller knows. The digest is that of the reference, whatever digest the caller knows it by.
+    /// The image that the caller knows. The digest is that of the reference, even if the caller
+    /// knows it by another one.
     Known(String),
     /// Something else.
     Image(Image),
@@ -49,14 +50,14 @@ impl fmt::Debug for Registry {
 }
 
 impl Registry {
-    /// Opens no connection yet. What can be wrong with certificates is found when a registry needs them.
+    /// Opens no connection yet. Errors in certificates are reported when a registry needs them.
     #[must_use]
     pub fn new(options: Options) -> Self {
         let (retry_for, page) = (options.retry_for, options.page.max(1));
         Self { wire: Arc::new(Wire::new(options)), retry_for, page, cache: None, pushes: Pushes::Nowhere }
     }
 
-    /// The same way, for a caller who tries again by itself.
+    /// A client without retries, for a caller that retries whole operations.
     #[must_use]
     pub fn without_retries(&self) -> Self {
         Self { retry_for: Duration::ZERO, ..self.clone() }
@@ -68,14 +69,14 @@ impl Registry {
         Self { pushes, ..self.clone() }
     }
 
-    /// What a login has to allow for a look-up in an image's repository.
+    /// The access that a login needs for a query in an image's repository.
     pub(crate) fn access(&self, image: &ImageName) -> Access {
         self.pushes.access(image)
     }
 
-    /// The same way, which keeps configurations of images in a directory and looks there first. The directory is made when it
-    /// is needed and is safe to delete; where it cannot be used, nothing is kept. It may lie in the repository at `tree`, whose
-    /// links are not followed.
+    /// A client that caches image configurations in a directory. It is created when needed and is
+    /// safe to delete; if it cannot be used, nothing is cached. It may be in the repository at
+    /// `tree`, whose links are not followed.
     #[must_use]
     pub fn with_cache(&self, directory: PathBuf, tree: Option<PathBuf>) -> Self {
         Self { cache: Some(Arc::new(Cache::new(directory, tree))), ..self.clone() }
@@ -100,7 +101,7 @@ impl Registry {
                 digests::expect_same(image, asked, shown.as_str())?;
                 Ok(Some(shown.into()))
             }
-            // The header is only recommended: then the manifest tells.
+            // The header is only recommended: without it the manifest is hashed.
             None => self.resolve_verified(image).await,
         }
     }
@@ -185,7 +186,7 @@ impl Registry {
         &self.wire
     }
 
-    /// What must show nowhere: the credentials and tokens that are in use by now.
+    /// Secrets to redact: the credentials and tokens used so far.
     #[must_use]
     pub fn secrets(&self) -> Vec<String> {
         self.wire.all_secrets()
@@ -345,7 +346,7 @@ impl Registry {
     }
 }
 
-/// What names the manifest in an address: the digest before the tag.
+/// The reference in a manifest's address: the digest, else the tag.
 pub(crate) fn reference(image: &ImageName) -> &str {
     image.digest.as_deref().or(image.tag.as_deref()).unwrap_or("latest")
 }

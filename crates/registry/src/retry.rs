@@ -1,6 +1,6 @@
-//! When something that failed is tried again: growing waits with jitter, within a bound.
+//! Decides when a failed operation is retried: increasing waits with jitter, within a time limit.
 //!
-//! Knows nothing of what is tried; who calls judges a failure, and hears of every wait.
+//! Independent of the operation; the caller classifies a failure, and is notified of every wait.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ const FIRST: Duration = Duration::from_millis(500);
 /// No wait of our own choice is longer.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// What follows from a failure.
+/// How to continue after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryDecision {
     /// The same would fail the same way.
@@ -35,9 +35,10 @@ pub struct Attempt {
     pub new_login: bool,
 }
 
-/// How long is waited before each new attempt. The same seed gives the same waits.
+/// The wait before each attempt. The same seed gives the same waits.
 ///
-/// Half of each wait is certain and half is chance, so that many who failed together do not come back together.
+/// Half of each wait is fixed and half is random, so that clients that failed together do not
+/// return together.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     bound: Duration,
@@ -58,8 +59,8 @@ impl Backoff {
         Self { bound, next: FIRST, chance: fastrand::Rng::with_seed(seed) }
     }
 
-    /// The next wait, `elapsed` after the first attempt's begin; `None` when it would end beyond the bound. What was
-    /// `asked` for is waited at least.
+    /// The next wait, `elapsed` after the start of the first attempt; `None` if it would end beyond
+    /// the limit. At least the requested time is waited.
     pub fn next(&mut self, elapsed: Duration, asked: Option<Duration>) -> Option<Duration> {
         let half = self.next / 2;
         let own = half + half.mul_f64(self.chance.f64());
@@ -69,14 +70,15 @@ impl Backoff {
     }
 }
 
-/// The last failure, when no attempt is made any more. Shown as what is to be added to its message.
+/// The last failure, when no further attempt is made. Its display is appended to the error's
+/// message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp<E> {
-    /// What the last attempt ended in.
+    /// The error of the last attempt.
     pub error: E,
     /// How many there were.
     pub attempts: u32,
-    /// What the other side asked to wait, where that was beyond the bound.
+    /// The wait that the server requested, if it was beyond the limit.
     pub asked: Option<Duration>,
 }
 

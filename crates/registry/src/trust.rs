@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind};
 
-/// How long the addresses of a name are looked for, where only they tell whether it is insecure.
+/// Time-out for resolving a name whose addresses decide whether it is insecure.
 const LOOKUP: Duration = Duration::from_secs(5);
 
 /// How registries are trusted on this machine.
@@ -40,7 +40,7 @@ enum Insecure {
     Range(IpNet),
 }
 
-/// What a registry's directories hold, as PEM.
+/// The certificates in a registry's directories, as PEM.
 #[derive(Clone, Default)]
 pub(crate) struct Certificates {
     /// Authorities that are trusted beside the system's, with the files that they are from.
@@ -113,7 +113,7 @@ impl Trust {
         }
     }
 
-    /// Where certificates for a registry are looked for.
+    /// The directories with certificates for a registry.
     pub(crate) fn places(&self, registry: &str) -> Vec<PathBuf> {
         self.certificates.iter().map(|directory| directory.join(registry)).collect()
     }
@@ -157,7 +157,7 @@ impl Trust {
 }
 
 impl Insecure {
-    /// As dockerd reads it: without a scheme, and what is a range is no name.
+    /// As dockerd parses it: without a scheme; an address range is no name.
     fn parse(text: &str) -> Self {
         let name = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
         match name.parse() {

@@ -1,8 +1,9 @@
-//! One request to one registry: its address, its login, its time limit, and what its status means.
+//! Sends one request to one registry: its address, login and time-out, and the meaning of its
+//! status.
 //!
-//! Speaks the distribution specification's HTTP. `oci-client` loses the status of an error, `Retry-After`
-//! and the token server's own answer, and a retry has to know all three, so the requests are made here,
-//! over the HTTP client that it uses too. Nothing is tried again here, but for one new login after a 401.
+//! Speaks the distribution specification's HTTP. `oci-client` loses the status of an error,
+//! `Retry-After` and the token server's response, all of which a retry needs, so requests are made
+//! here, with the same HTTP client. Nothing is retried here, except for one new login after a 401.
 
 mod greeting;
 mod http;
@@ -28,7 +29,7 @@ use crate::options::Options;
 use crate::wire::http::{host, root};
 use crate::wire::reach::{Endpoints, Scheme};
 
-/// What a login has to allow.
+/// The access that a login needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Access {
     /// Reading.
@@ -41,7 +42,7 @@ pub(crate) enum Access {
 pub(crate) struct Request<'a> {
     /// Registry and repository.
     pub(crate) image: &'a ImageName,
-    /// What a login has to allow.
+    /// The access that a login needs.
     pub(crate) access: Access,
     /// GET, HEAD, PUT.
     pub(crate) method: Method,
@@ -49,7 +50,7 @@ pub(crate) struct Request<'a> {
     pub(crate) path: String,
     /// Headers besides the login.
     pub(crate) headers: Vec<(&'static str, String)>,
-    /// What is sent.
+    /// The body to send.
     pub(crate) body: Bytes,
     /// The longest answer that is read, in bytes.
     pub(crate) limit: usize,
@@ -72,14 +73,14 @@ impl Answer {
     }
 }
 
-/// Registry, repository, what is to be allowed there, and another repository that is read besides.
+/// Registry, repository, access, and another repository that needs read access.
 type Scope = (String, String, Access, Option<String>);
 
 /// Begins the path of a request that mounts a blob, before the blob's digest and `&from={repository}`.
 pub(crate) const MOUNT: &str = "blobs/uploads/?mount=";
 
 impl Request<'_> {
-    /// What its login has to allow. Who mounts a blob must be allowed to read where it comes from.
+    /// The scope of its login. Mounting a blob needs read access to its source.
     fn scope(&self) -> Scope {
         let mounted = self.path.strip_prefix(MOUNT).and_then(|rest| rest.split_once("&from="));
         let other = mounted.map(|(_, repository)| repository.to_owned());
@@ -175,7 +176,7 @@ impl Wire {
         let sent = send(known.way).await?;
         let other = match &sent {
             _ if known.certain => None,
-            // That is how servers of TLS answer those who do not speak it.
+            // TLS servers answer plain HTTP like this.
             Ok(response) if known.way == Scheme::Plain && response.status() == StatusCode::BAD_REQUEST => {
                 Some(Scheme::Unchecked)
             }
@@ -282,7 +283,7 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Result<Bytes, Un
     Ok(body.freeze())
 }
 
-/// The beginning of a body that says something about a failure; what is longer is left unread.
+/// The beginning of a body that describes a failure; the rest is not read.
 async fn beginning(mut response: Response, limit: usize) -> Result<Bytes, reqwest::Error> {
     let mut body = BytesMut::new();
     while body.len() < limit
@@ -296,6 +297,6 @@ async fn beginning(mut response: Response, limit: usize) -> Result<Bytes, reqwes
 /// Whether a request failed because the host name cannot be resolved.
 fn is_unresolved(error: &reqwest::Error) -> bool {
     let first: &dyn std::error::Error = error;
-    // hyper-util has no type of its own for it.
+    // hyper-util has no type for it.
     std::iter::successors(Some(first), |cause| cause.source()).any(|cause| cause.to_string() == "dns error")
 }

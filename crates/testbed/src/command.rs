@@ -1,4 +1,5 @@
-//! A program in an environment of its own: bounded, its output kept, killed on cue. Knows no arguments of any program.
+//! Runs a program in a clean environment: with a time-out, its output kept, killed on demand.
+//! Independent of the program.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -14,7 +15,8 @@ use tempfile::TempDir;
 use crate::process::{path, signal, wait_until};
 use crate::tree::Tree;
 
-/// A program that is not running yet. It gets `PATH`, `HOME`, `TMPDIR` and what is set here, and nothing else.
+/// A program that is not running yet. It gets `PATH`, `HOME`, `TMPDIR` and the variables set here,
+/// and no others.
 #[derive(Debug)]
 pub struct Program {
     command: std::process::Command,
@@ -168,7 +170,7 @@ impl Running {
         move |which| signal(id, which)
     }
 
-    /// What it wrote so far, stdout before stderr.
+    /// Its output so far, stdout before stderr.
     #[must_use]
     pub fn said(&self) -> String {
         format!("{}{}", self.read("stdout"), self.read("stderr"))
@@ -234,14 +236,14 @@ impl Drop for Running {
     }
 }
 
-/// What a program left behind.
+/// The result of a program.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// Its exit code; `None` when a signal ended it.
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// What it wrote; bytes that are no UTF-8 are shown as �.
+    /// Its output; invalid UTF-8 is shown as �.
     pub stdout: String,
     /// The same.
     pub stderr: String,

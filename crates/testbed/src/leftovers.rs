@@ -1,4 +1,4 @@
-//! What must be gone after a run: containers, temporary files, locks that are still held.
+//! Checks what must be gone after a run: containers, temporary files, held locks.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::engine::{self, Container};
 use crate::process::wait_until;
 
-/// Remembers what was there before, and tells what is there beyond it.
+/// Records what exists before, and reports what was added.
 #[derive(Debug, Default)]
 pub struct Leftovers {
     engine: Option<(String, Option<String>)>,
@@ -33,7 +33,7 @@ impl Leftovers {
         self
     }
 
-    /// What lies directly in this directory, such as a tree's `temporary()`.
+    /// The entries of this directory, such as a tree's `temporary()`.
     #[must_use]
     pub fn dir(mut self, dir: &Path) -> Self {
         self.files.extend(entries(dir));
@@ -41,14 +41,14 @@ impl Leftovers {
         self
     }
 
-    /// A lock file: it may stay, and nobody may hold it.
+    /// A lock file: it may stay, but not locked.
     #[must_use]
     pub fn lock(mut self, file: &Path) -> Self {
         self.locks.push(file.to_owned());
         self
     }
 
-    /// What is there now that was not there before, one line each.
+    /// What was added, one line each.
     #[must_use]
     pub fn found(&self) -> Vec<String> {
         let containers = self.seen_containers().into_iter().filter(|one| !self.containers.contains(&one.id));

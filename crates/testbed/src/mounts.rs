@@ -65,7 +65,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Who still has a file open keeps it, and nobody else sees it.
+        // A process with an open file keeps it; the mount is hidden from others.
         let _ = unmount(&self.path, UnmountFlags::DETACH);
     }
 }

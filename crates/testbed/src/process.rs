@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How often is looked whether something has happened.
+/// Interval of polling for a condition.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Whether `done` became true within `bound`.
@@ -88,7 +88,7 @@ impl Drop for Service {
     }
 }
 
-/// Sends a signal to a process of ours that was not reaped yet. That it ended already is no error.
+/// Sends a signal to a child process that was not reaped yet. One that ended already is no error.
 pub(crate) fn signal(process: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
@@ -123,12 +123,12 @@ pub(crate) fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
-/// Where programs are looked for.
+/// The search path for programs.
 pub(crate) fn path() -> String {
     std::env::var("PATH").unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".to_owned())
 }
 
-/// A part of a name that nobody else on this machine uses now: lower case letters and digits.
+/// A unique part of a name on this machine: lower case letters and digits.
 #[must_use]
 pub fn unique() -> String {
     use std::sync::atomic::{AtomicU64, Ordering};

@@ -52,8 +52,8 @@ impl Tree {
         tree
     }
 
-    /// `base`, which `products` layers stand on (`leaf-1` …), each of them a product on the compat `batch`: 1 + 2 × `products`
-    /// builds. Every layer has a file `data` to change.
+    /// `base`, on which `products` layers are based (`leaf-1` …), each of them a product on the
+    /// compat `batch`: 1 + 2 × `products` builds. Every layer has a file `data` to change.
     #[must_use]
     pub fn standard(products: usize) -> Self {
         let mut files = format!(
@@ -100,13 +100,13 @@ impl Tree {
         self.directory.path().join("tree")
     }
 
-    /// `HOME` of those who work here.
+    /// `HOME` of programs that run here.
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.directory.path().join("home")
     }
 
-    /// `TMPDIR` of those who work here: what is left in it is a leftover.
+    /// `TMPDIR` of programs that run here: a file that remains in it is a leftover.
     #[must_use]
     pub fn temporary(&self) -> PathBuf {
         self.directory.path().join("tmp")
@@ -141,7 +141,8 @@ impl Tree {
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("it was there");
     }
 
-    /// Commits all that is there, by nobody, at a time that depends on the number of the commit only. Returns its digits.
+    /// Commits all files with a fixed author, at a time that depends only on the number of the
+    /// commit. Returns its id.
     pub fn commit(&mut self) -> String {
         let mut index = self.repository.index().expect("an index");
         index.add_all(["*"], IndexAddOption::DEFAULT, None).expect("git add");
@@ -157,7 +158,7 @@ impl Tree {
         commit.expect("git commit").to_string()
     }
 
-    /// Writes one file and commits all that is there.
+    /// Writes one file and commits all files.
     pub fn change(&mut self, path: &str, contents: impl AsRef<[u8]>) -> String {
         self.write(path, contents);
         self.commit()

@@ -118,7 +118,7 @@ fn an_engine_on_a_small_disk_says_that_it_is_full() {
     let _alone = alone();
     let engine = PrivateEngine::start(Options { disk: Some(16 << 20), ..Options::default() });
     assert!(pull(&engine.host()).text().contains("Downloaded newer image"), "{}", engine.log());
-    // What is left of the disk is filled.
+    // Fills the rest of the disk.
     let mut filler = fs::File::create(engine.data().join("filler")).unwrap();
     while filler.write_all(&[1; 4096]).is_ok() {}
     let said = post(&engine.host(), "/images/busybox:1.35/tag?repo=other&tag=1", "");
@@ -170,7 +170,7 @@ fn an_engine_pushes_through_the_proxy_with_every_kind_of_request() {
     assert!(registry.view().digest("a", "1").is_some());
     let trace = proxy.trace();
     assert!(trace.iter().all(|seen| seen.from == From::Engine), "{}", proxy.show());
-    // A look at the tag before it is written is ours to add, the engine does not need it.
+    // The read of the tag before it is written is ours; the engine does not need it.
     for kind in Kind::PUSH.into_iter().filter(|kind| *kind != Kind::ManifestHead) {
         let rule = Rule::on(kind, Hits::Nth(1), Mode::Pass);
         push(&format!("{kind:?}").to_lowercase(), Some(rule));

@@ -48,7 +48,7 @@ fn a_program_is_signalled_and_killed_with_all_that_it_started() {
     let child = format!("/proc/{}/stat", running.said().trim());
     let outcome = running.kill();
     assert_eq!((outcome.code, outcome.signal), (None, Some(9)));
-    // Whoever inherited it may not have reaped it yet.
+    // The process that inherited it may not have reaped it yet.
     let is_gone = || fs::read_to_string(&child).map_or(true, |stat| stat.contains(") Z "));
     assert!(wait_until(BOUND, is_gone));
 }

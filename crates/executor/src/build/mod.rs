@@ -160,7 +160,7 @@ pub(crate) async fn publish_locally(
     engine: &Engine,
     is_pushed: bool,
 ) -> Result<BuiltImage, BuildFailure> {
-    // For display only: an engine that cannot tell it is no failure.
+    // For display only: an engine that cannot inspect it is no failure.
     let earlier = if is_pushed { None } else { engine.inspect(build.moving_tag()).await.ok() };
     for tag in &build.tags {
         engine.tag(image_id, tag).await.map_err(engine_failure)?;

@@ -21,11 +21,13 @@ const UNFINISHED: &str = "image-builder.invalid/unfinished";
 const BEFORE: Duration = Duration::from_secs(30);
 const AFTER: Duration = Duration::from_secs(7);
 
-/// How many things are taken away at once at the end of a run, and the pause before what is left is tried again.
+/// Resources that are removed concurrently at the end of a run, and the pause before failed
+/// removals are retried.
 const AT_ONCE: usize = 8;
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// The age at which a container of a run elsewhere is taken for left behind: no test may take that long.
+/// The age at which a container of a run on another machine counts as left behind: no test may take
+/// that long.
 const OLD_CONTAINER: Duration = Duration::from_secs(2 * 3600);
 /// The same for an image's name.
 const OLD_NAME: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -35,7 +37,7 @@ pub(crate) fn unfinished(mark: &RunMarker, position: usize) -> String {
     format!("{UNFINISHED}:{mark}-{position}")
 }
 
-/// What was taken away.
+/// What was removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Removed {
     pub containers: usize,
@@ -52,8 +54,9 @@ pub(crate) enum Resource {
     Name(String),
 }
 
-/// What this run has on the engine for the time being. It is noted before the engine is asked for it, so that it is known
-/// here whatever ends the run: an engine's lists are slow where there is much, and podman's fail while images go away.
+/// Temporary resources of this run on the engine. Each is recorded before the engine creates it, so
+/// that it is known however the run ends: listing an engine is slow if it holds much, and podman's
+/// lists fail while images are removed.
 #[derive(Debug)]
 pub(crate) struct OwnedResources {
     pub mark: RunMarker,
@@ -138,7 +141,7 @@ pub(crate) async fn own(engine: &Engine, own: &OwnedResources) {
     }
 }
 
-/// Takes away what runs that are over left. What cannot be taken away now stays for the next run.
+/// Removes what ended runs left. What cannot be removed now is left to the next run.
 pub(crate) async fn earlier(engine: &Engine) -> Removed {
     let mut swept = Removed::default();
     let all = async {
@@ -178,7 +181,7 @@ async fn names(engine: &Engine, removed: &mut usize) -> Result<(), EngineError> 
     Ok(())
 }
 
-/// The engine's time, where the age of anything has to be known.
+/// The engine's time, if the age of any resource has to be known.
 async fn now(engine: &Engine, nothing: bool) -> Result<Option<i64>, EngineError> {
     if nothing { Ok(None) } else { engine.time().await }
 }
@@ -204,7 +207,7 @@ impl Engine {
         Ok(names.collect())
     }
 
-    /// When an image got its latest name, in seconds since 1970, where the engine tells.
+    /// When an image got its latest name, in seconds since 1970, if the engine reports it.
     async fn tagged(&self, name: &str) -> Result<Option<i64>, EngineError> {
         let inspected = self.ask(self.quick.inspect_image(name)).await;
         let tagged = inspected.ok().and_then(|image| image.metadata?.last_tag_time);

@@ -1,16 +1,16 @@
-//! Identifies the run that owns a temporary resource on a shared engine, and tells whether that run has
-//! ended.
+//! Identifies the run that owns a temporary resource on a shared engine, and decides whether that
+//! run has ended.
 //!
-//! A mark holds the run's name, its process, when that began, and the place where such numbers mean something: one
-//! boot of one machine and one namespace of processes, as a digest. Of a process here it is known whether it lives;
-//! of one elsewhere only how old its things are.
+//! A mark holds the run's name, its process id and start time, and a digest of the place in which
+//! these numbers are meaningful: a boot of a machine and a process namespace. For a process of the
+//! same place it is known whether it is alive; for others only the age of the resource is known.
 
 use std::fmt;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-/// A run, as far as others can tell.
+/// A run as other runs identify it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunMarker {
     run: String,
@@ -27,7 +27,7 @@ impl RunMarker {
         Self { run: run.to_owned(), process, began: began(process).unwrap_or_default(), place: place() }
     }
 
-    /// Reads a mark; `None` for what is none.
+    /// Parses a mark; `None` for any other text.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let (run, process, began, place) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -39,12 +39,12 @@ impl RunMarker {
             began: began.parse().ok()?,
             place: place.to_owned(),
         };
-        // What reads in another way than it is written is not ours.
+        // A text that is not in canonical form is not ours.
         (plain(run) && plain(place) && mark.to_string() == text).then_some(mark)
     }
 
-    /// Whether the run has ended, of something of it that is so old, as far as that is known; what is of elsewhere counts
-    /// when it is older than `limit`.
+    /// Whether the run that owns a resource of this age has ended, as far as that is known. A
+    /// resource of another place counts once it is older than `limit`.
     pub(crate) fn is_over(&self, age: Option<Duration>, limit: Duration) -> bool {
         if self.began > 0 && self.place != NOWHERE && self.place == place() {
             return began(self.process) != Some(self.began);
@@ -54,13 +54,13 @@ impl RunMarker {
 }
 
 impl fmt::Display for RunMarker {
-    /// Letters, digits, `.` and `-`: it can stand in a tag, a label and the name of a container.
+    /// Letters, digits, `.` and `-`: valid in tags, labels and container names.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}.{}", self.run, self.process, self.began, self.place)
     }
 }
 
-/// A place that cannot be told from others.
+/// The place if it cannot be determined.
 const NOWHERE: &str = "nowhere";
 
 fn place() -> String {

@@ -1,6 +1,6 @@
 //! Creates, runs and removes the containers of image tests.
 //!
-//! Knows neither tests nor plans. Every container carries the label and the name by which a later run finds it.
+//! Every container has a label and a name by which a later run finds it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,17 +21,17 @@ use crate::engine::{Engine, EngineError, EngineErrorKind};
 /// The label of every container of ours. Its value is the mark of the run.
 pub(crate) const LABEL: &str = "image-builder.run";
 
-/// What every name of a container of ours begins with; the mark follows. A label comes with an image, a name does not:
-/// what has both is ours.
+/// Prefix of the names of our containers; the mark follows. An image can bring a label but no name,
+/// so a container with both is ours.
 const NAME: &str = "image-builder-test-";
 
-/// What a container may take, in bytes; swap included.
+/// Memory limit of a container in bytes, including swap.
 pub(crate) const MEMORY: i64 = 4 << 30;
 
 /// Processes and threads that it may have.
 const PROCESSES: i64 = 1024;
 
-/// What is run, and how.
+/// A container's command, limits and labels.
 pub(crate) struct ContainerSpec<'a> {
     pub image: &'a str,
     pub mark: &'a RunMarker,
@@ -83,7 +83,7 @@ impl Engine {
             pids_limit: Some(PROCESSES),
             cap_drop: words(&["ALL"]),
             security_opt: words(&["no-new-privileges"]),
-            // What it prints comes to us, and must not fill the engine's disk as well.
+            // Output is streamed to us and must not fill the engine's disk as well.
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ..HostConfig::default()
         };

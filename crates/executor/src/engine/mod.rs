@@ -1,6 +1,7 @@
-//! Requests to the engine about images: inspect, pull, tag, push.
+//! Sends requests about images to the engine: inspect, pull, tag, push.
 //!
-//! Talks to the Docker Engine API through bollard. Knows neither plans nor order; `build` makes images.
+//! Talks to the Docker Engine API through bollard. Does not know plans or order; `build` creates
+//! images.
 
 pub(crate) mod container;
 pub mod endpoint;
@@ -28,7 +29,7 @@ const QUICK: Duration = Duration::from_secs(60);
 /// bollard's limit runs until an answer begins, which is when a context was sent: our own idle limit watches.
 const LONG: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// How long an engine has to say that it is there.
+/// Time-out of the first request to an engine.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long is waited before an engine that did not answer is asked again: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -46,15 +47,15 @@ pub(crate) struct Engine {
     pub(crate) flavour: Flavour,
     /// Product and version, for people.
     pub(crate) name: String,
-    /// `os/architecture` of its own.
+    /// Its `os/architecture`.
     pub(crate) platform: String,
     /// Processors.
     pub(crate) processors: Option<usize>,
-    /// The registries that it takes for insecure, where it says.
+    /// The registries that it treats as insecure, if it reports them.
     insecure: Option<Vec<String>>,
 }
 
-/// What builds.
+/// The builder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Builder {
     BuildKit,
@@ -70,7 +71,7 @@ impl Builder {
     }
 }
 
-/// Whose API it is: podman's service answers some requests otherwise.
+/// The engine's implementation: podman's service answers some requests differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flavour {
     Docker,
@@ -93,7 +94,7 @@ pub(crate) struct LocalImage {
     repo_digests: Vec<String>,
 }
 
-/// What a registry has under a name.
+/// An image as a registry shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shown {
     pub digest: String,
@@ -111,7 +112,7 @@ impl LocalImage {
     }
 }
 
-/// What an engine could not do.
+/// An error of an engine.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct EngineError {
@@ -119,7 +120,7 @@ pub(crate) struct EngineError {
     pub message: String,
 }
 
-/// What follows from it.
+/// The kind of an error, which decides how to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EngineErrorKind {
     /// It answered that there is no such thing.
@@ -134,12 +135,12 @@ pub(crate) enum EngineErrorKind {
     Full,
     /// An image is for other platforms only.
     Platform,
-    /// Its answer came to a good end, with something behind the last message that is none. So bollard tells a line end
-    /// that comes by itself, which is chance, and also half a message: what was asked for has to be looked at.
+    /// The response ended with bytes that are not a JSON message: a stray newline or a truncated
+    /// message, which bollard cannot tell apart. The caller verifies the outcome.
     Rest,
 }
 
-/// What the codec below bollard says where bytes are left that make no message.
+/// The codec's message for bytes left after the last message.
 const BYTES_LEFT: &str = "bytes remaining on stream";
 
 impl EngineError {
@@ -152,7 +153,7 @@ impl EngineError {
         Self::new(EngineErrorKind::Silent, format!("nothing was heard from the engine for {after}"))
     }
 
-    /// One that the engine tells, in its words.
+    /// An error that the engine reported.
     pub(crate) fn told(kind: EngineErrorKind, message: &str) -> Self {
         if is_full(message) { Self::full(message.trim()) } else { Self::new(kind, message.trim()) }
     }
@@ -163,13 +164,14 @@ impl EngineError {
         Self::new(EngineErrorKind::Full, message)
     }
 
-    /// What took longer than it may, though the engine spoke.
+    /// A time-out of the whole operation, although the engine responded.
     pub(crate) fn endless(what: &str, after: Duration) -> Self {
         let after = humantime::format_duration(after);
         Self::new(EngineErrorKind::Silent, format!("{what} is not over after {after}, and was stopped"))
     }
 
-    /// What it means for a build or push, where `own` is the failure that is not the environment's fault.
+    /// Converts it to the failure of a build or push, where `own` is used if the environment is not
+    /// at fault.
     pub(crate) fn failure(&self, own: Failure) -> Failure {
         match self.kind {
             EngineErrorKind::Lost
@@ -216,7 +218,7 @@ pub(crate) fn insecure(told: RegistryServiceConfig) -> Option<Vec<String>> {
     Some(all)
 }
 
-/// A configuration with these registries as the insecure ones, where they are told.
+/// A configuration with these insecure registries, if they are known.
 pub(crate) fn with_insecure(config: &DockerConfig, insecure: Option<Vec<String>>) -> DockerConfig {
     match insecure {
         Some(names) => config.clone().with_trust(config.trust().clone().with_insecure(names)),
@@ -244,9 +246,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl Engine {
-    /// Asks an engine who it is, and settles which builder is used.
+    /// Connects to an engine, reads its version and decides which builder is used.
     ///
-    /// `idle`: how long it may be silent, here and later.
+    /// `idle` is the time-out for a silent engine, here and later.
     pub(crate) async fn connect(
         endpoint: &Endpoint,
         choice: BuilderChoice,
@@ -299,7 +301,8 @@ impl Engine {
         with_insecure(config, self.insecure.clone())
     }
 
-    /// Makes one request whose answer is due at once. bollard's own limit ends where an answer begins; this one, where it ends.
+    /// Sends one request with a time-out until the end of its response; bollard's own time-out ends
+    /// at its start.
     pub(crate) async fn ask<T>(
         &self,
         request: impl Future<Output = Result<T, bollard::errors::Error>>,
@@ -307,7 +310,7 @@ impl Engine {
         within(self.patience, request).await
     }
 
-    /// Waits until the engine answers, at most so long: it may be starting again.
+    /// Waits until the engine answers, for a limited time: it may be restarting.
     pub(crate) async fn wait_until_up(&self, at_most: Duration) -> Result<(), EngineError> {
         let until = Instant::now() + at_most;
         let mut pause = FIRST_PAUSE;
@@ -345,7 +348,7 @@ impl Engine {
         }))
     }
 
-    /// What a registry shows for a name, asked through the engine: its mirrors count. Ends within `limit`.
+    /// Asks the engine what a registry shows for a name; its mirrors count. Ends within `limit`.
     pub(crate) async fn shown(
         &self,
         image: &ImageName,
@@ -421,7 +424,7 @@ impl Engine {
     }
 }
 
-/// What it means that an engine does not answer.
+/// The error for an engine that does not answer.
 pub(crate) fn unusable(address: &str, why: &EngineError) -> RunError {
     match address.strip_prefix("unix://") {
         Some(path) if why.message.contains("Permission denied (os error 13)") => {
@@ -445,8 +448,8 @@ async fn within<T>(
     }
 }
 
-/// The next piece of an answer, within a time. What an answer leads to is looked at when it is over, so a rest behind
-/// its last message is its end too.
+/// The next message of a response, within a time-out. The caller verifies the outcome, so trailing
+/// bytes count as the end.
 pub(crate) async fn next<T>(
     stream: &mut (impl Stream<Item = Result<T, bollard::errors::Error>> + Unpin),
     idle: Duration,
@@ -460,7 +463,7 @@ pub(crate) async fn next<T>(
     }
 }
 
-/// Who it is and what it can build with, from what `GET /version` tells. BuildKit came with API 1.39.
+/// The implementation and builder from the response to `GET /version`. BuildKit came with API 1.39.
 fn capabilities(components: &[&str], api_version: Option<&str>, os: &str) -> (Flavour, Builder) {
     if components.iter().any(|name| name.contains("Podman")) {
         return (Flavour::Podman, Builder::Classic);
@@ -486,7 +489,7 @@ pub(crate) fn split_tag(name: &str) -> (&str, &str) {
     }
 }
 
-/// The digest in `{tag}: digest: sha256:… size: {bytes}`, the one place where a push tells it.
+/// The digest in `{tag}: digest: sha256:… size: {bytes}`, the only message of a push that has it.
 fn pushed_digest(status: &str) -> Option<String> {
     let (_, rest) = status.split_once(": digest: ")?;
     let (digest, _) = rest.split_once(" size: ")?;
@@ -512,7 +515,7 @@ pub(crate) fn docker_credentials(credential: &Credential, host: &str) -> Option<
     }
 }
 
-/// The name under which an engine looks a registry's login up.
+/// The key under which an engine looks up a registry's login.
 pub(crate) fn login_key(host: &str) -> &str {
     if host == "docker.io" { "https://index.docker.io/v1/" } else { host }
 }

@@ -44,8 +44,8 @@ fn normal(platform: &str) -> (String, String, String) {
     (os.to_owned(), architecture.to_owned(), variant.to_owned())
 }
 
-/// The platforms for which stages ask of the images that they stand on. An image is not listed where that cannot be read
-/// from its `FROM`; the engine decides then.
+/// The platforms that stages request of their base images. Images whose platform cannot be read
+/// from `FROM` are not listed; the engine decides then.
 pub(crate) fn wanted(plan: &Plan, engine: &str) -> BTreeMap<Target, BTreeSet<String>> {
     let mut wanted: BTreeMap<Target, BTreeSet<String>> = BTreeMap::new();
     for build in &plan.builds {
@@ -67,7 +67,7 @@ pub(crate) fn of(plan: &Plan, build: &Build, reference: &Reference, engine: &str
     of_stage(&build.dockerfile, before, &plan.platform, engine)
 }
 
-/// What is said of an image that has none for a platform, and what to do.
+/// The error and its help for an image without the wanted platform.
 pub(crate) fn lacking(reference: &str, wanted: &str, has: &str) -> (String, String) {
     (
         format!("{reference} has no image for {wanted}: {has}"),
@@ -83,7 +83,7 @@ fn of_stage(dockerfile: &str, before: &str, target: &str, engine: &str) -> Optio
     if !dockerfile.to_ascii_lowercase().contains("--platform") {
         return Some(target.to_owned());
     }
-    // The name can stand in an ARG: then nothing is known of the stage.
+    // The name can come from an ARG: then the stage is unknown.
     let from = before.to_ascii_lowercase().rfind("from")?;
     let mut words = before[from..].split_whitespace().skip(1).filter(|word| !matches!(*word, "\\" | "`"));
     let platform = match (words.next(), words.next()) {

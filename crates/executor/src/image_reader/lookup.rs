@@ -19,7 +19,7 @@ pub struct EngineImage {
     pub platform: String,
     /// When it was made, Unix time in seconds.
     pub created: Option<i64>,
-    /// Its size in bytes, as the engine tells it.
+    /// Its size in bytes, as the engine reports it.
     pub size: Option<u64>,
     /// Its labels, the inherited ones too.
     pub labels: BTreeMap<String, String>,

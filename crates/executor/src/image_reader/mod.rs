@@ -1,9 +1,11 @@
-//! Reads the contents of images where they are: on an engine, or in a registry without pulling them.
+//! Reads the contents of images where they are: on an engine, or in a registry without pulling
+//! them.
 //!
-//! An engine gives an image only as a whole, several images with what they share once. A registry gives layer by layer, so only
-//! those are read in which two images differ, and what they share only where that can change the answer. All of it
-//! streams: no layer is kept, neither in memory nor on disk. `image-contents` knows what is read, and how much at most; this knows from
-//! where. Who asks bounds the time: a comparison that is dropped stops reading at once, on all of its threads.
+//! An engine exports an image only as a whole, but several images with their shared layers once. A
+//! registry serves single layers, so only layers in which two images differ are read, and shared
+//! ones only if they can change the answer. Everything streams: no layer is stored in memory or on
+//! disk. `image-contents` parses and bounds; this module fetches. The caller bounds the time: a
+//! comparison that is dropped stops reading at once, on all of its threads.
 pub mod lookup;
 mod on_engine;
 mod pipe;
@@ -29,12 +31,12 @@ use crate::run::options::BuilderChoice;
 
 /// Layers that are read from a registry at a time.
 const AT_ONCE: usize = 3;
-/// Layers that are remembered from one comparison to the next take so much memory; beyond it they are forgotten.
+/// Memory for layers that are cached between comparisons; beyond it they are forgotten.
 const REMEMBERED: u64 = 256 << 20;
 /// Interrupted layer downloads are retried for at most this long.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Where an image is looked for.
+/// Where an image is searched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ImageSource {
     /// On the engine; where it has no such image, or is not there, in the registry.
@@ -53,7 +55,7 @@ pub struct Image {
     pub name: String,
     /// Where it was found.
     pub place: FoundIn,
-    /// What its configuration says. An engine does not tell what made the layers.
+    /// Its configuration. An engine does not report the commands of the layers.
     pub configuration: Configuration,
 }
 
@@ -74,7 +76,7 @@ pub enum FoundIn {
     },
 }
 
-/// What was read, in bytes as they came over the wire.
+/// Bytes read, as transferred.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// From the engine.
@@ -90,11 +92,12 @@ pub struct Traffic {
 pub struct Compared {
     /// How many of their lowest layers they share.
     pub shared: usize,
-    /// What they hold: all of it, or, where the shared layers were not read, what the others bring.
+    /// Their contents: all of them, or, if the shared layers were not read, those of the other
+    /// layers.
     pub contents: [Contents; 2],
     /// Bytes of layers by the digests of their contents, unpacked, as far as layers were read.
     pub unpacked: BTreeMap<String, u64>,
-    /// What made the layers, by the same digests, as far as that was told.
+    /// The commands of the layers by digest, as far as they are known.
     pub made_by: BTreeMap<String, String>,
 }
 
@@ -106,7 +109,7 @@ pub struct Reader {
     platform: Option<String>,
     idle: Duration,
     layers: Mutex<BTreeMap<String, Arc<Layer>>>,
-    /// An engine tells what made the layers of an image only with the image itself.
+    /// An engine reports the commands of an image's layers only with the image itself.
     made_by: Mutex<BTreeMap<String, String>>,
     traffic: [AtomicU64; 3],
 }
@@ -142,7 +145,7 @@ impl Reader {
         Self { engine, registry, platform, idle, layers, made_by, traffic: Default::default() }
     }
 
-    /// What was read by now.
+    /// Bytes read so far.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         let [engine, registry, layers] = [0, 1, 2].map(|at: usize| self.traffic[at].load(Ordering::Relaxed));
@@ -177,7 +180,7 @@ impl Reader {
         }
     }
 
-    /// What a registry shows for a name; `None` when it is not there.
+    /// The image that a registry shows for a name; `None` if there is none.
     pub(crate) async fn published(&self, name: &str) -> Result<Option<Image>, RunError> {
         let image = ImageName::parse(name).map_err(|error| RunError::refused(error.to_string()))?;
         Ok(self.in_registry(&image, name).await?)
@@ -274,7 +277,7 @@ impl Reader {
                 "the engine gave the image without its layer {digest}"
             )));
         }
-        // What the engine gave need not come from a registry.
+        // Layers that the engine served need not come from a registry.
         blobs.retain(|digest, _| self.known(digest, reading).is_none());
         let mut missing = Vec::new();
         for (digest, (name, blob)) in blobs {
@@ -346,7 +349,7 @@ impl Reader {
         })
     }
 
-    /// Hands pieces to a reader on a thread of its own, until both are done.
+    /// Sends pieces to a reader on its own thread, until both are done.
     async fn read<T: Send + 'static, E>(
         &self,
         mut stream: BoxStream<'_, Result<Bytes, E>>,
@@ -430,7 +433,7 @@ enum ReadFailure<E> {
     Content(String),
 }
 
-/// The pieces of a blob, up to the first error. More than its manifest tells is one.
+/// The pieces of a blob, up to the first error. More bytes than its manifest declares are one.
 fn pieces(blob: registry::Blob, bytes: u64) -> BoxStream<'static, Result<Bytes, registry::Error>> {
     futures_util::stream::try_unfold((blob, bytes), |(mut blob, left)| async move {
         let Some(piece) = blob.piece().await? else { return Ok(None) };

@@ -21,7 +21,7 @@ impl Engine {
             Err(error) if error.kind == EngineErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        // An engine tells it in the words of the image specification, in another order.
+        // An engine reports the fields of the image specification in another order.
         let configuration = json!({
             "os": inspected.os.unwrap_or_default(),
             "architecture": inspected.architecture.unwrap_or_default(),

@@ -1,6 +1,6 @@
-//! Checks the invariants on what was observed: requests in their order, results, and the final tags.
+//! Checks the invariants on observations: requests in their order, results, and the final tags.
 //!
-//! Knows nothing of how a trace came about, so traces of real parts can be held against it too.
+//! Independent of how a trace was recorded, so traces of real parts can be checked too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use plan::{BuildId, Plan};
 
 use crate::{BuildResult, Outcome, Relation};
 
-/// Who did something.
+/// The author of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
     /// The run of this number.
     Run(usize),
-    /// Somebody who does not use this program.
+    /// A client other than this program.
     Person,
 }
 
@@ -24,9 +24,9 @@ pub(crate) enum Act {
     Started(BuildId),
     /// A build failed.
     Failed(BuildId),
-    /// A look at a tag before the first build.
+    /// A read of a tag before the first build.
     LookedFirst { tag: String, shown: Option<String> },
-    /// A look at a tag, on behalf of its push.
+    /// A read of a tag during its push.
     Looked { tag: String, shown: Option<String> },
     /// A tag names this digest from now on.
     Put { tag: String, digest: String },
@@ -46,8 +46,9 @@ pub(crate) struct Step {
 pub(crate) struct Break {
     pub tag: String,
     pub what: String,
-    /// Whether somebody else's change came between this run's look, its last request before, and its put. A registry
-    /// has no compare-and-swap (distribution-spec, "Pushing Manifests"), so nothing on our side can close that.
+    /// Whether another client's change happened between this run's read, its last request before,
+    /// and its put. A registry has no compare-and-swap (distribution-spec, "Pushing Manifests"), so
+    /// this cannot be prevented.
     pub in_window: bool,
 }
 
@@ -146,7 +147,7 @@ pub(crate) fn breaks(
     found
 }
 
-/// Whether somebody else wrote a tag between this run's look at it, in the same push, and its put.
+/// Whether another client wrote a tag between this run's read, in the same push, and its put.
 fn in_window(steps: &[Step], put: usize, tag: &str, by: By) -> bool {
     for step in steps[..put].iter().rev() {
         match &step.act {
@@ -265,7 +266,7 @@ pub(crate) fn truthful(
     Ok(())
 }
 
-/// Invariant 4: every tag of a plan is there, and each moving tag names what its build tag names.
+/// Invariant 4: every tag of a plan exists, and each moving tag shows what its build tag shows.
 pub(crate) fn converged(plan: &Plan, left: &BTreeMap<String, String>) -> Result<(), String> {
     for build in &plan.builds {
         let (fixed, moving) = (left.get(build.build_tag()), left.get(build.moving_tag()));

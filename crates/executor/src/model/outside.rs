@@ -1,5 +1,5 @@
-//! The environment of a modelled run: a registry with atomic requests, engines, and the people who share
-//! them.
+//! The environment of a modelled run: a registry with atomic requests, engines, and other clients
+//! that share them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::story::{Deed, How};
 /// An image, named by what its configuration and manifest would be.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
-    /// The engine's id of it.
+    /// Its id on the engine.
     pub id: String,
     /// The digest that a registry shows.
     pub digest: String,
@@ -21,7 +21,7 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// As the registry client would tell it.
+    /// As the registry client would return it.
     pub(crate) fn as_seen(&self) -> registry::Image {
         registry::Image {
             digest: self.digest.clone(),
@@ -46,7 +46,7 @@ pub(crate) enum Trouble {
     Final,
 }
 
-/// What build tags a registry lets be changed.
+/// Which build tags a registry allows to be overwritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Policy {
     /// All, as most registries do.
@@ -98,7 +98,7 @@ impl Outside {
         image
     }
 
-    /// Looks at a tag; `first` is a look before the first build.
+    /// Reads a tag; `first` is a read before the first build.
     pub(crate) fn look(
         &mut self,
         by: By,

@@ -13,7 +13,7 @@ use super::tree::Tree;
 use crate::run::build_state::is_success;
 use crate::{BuildResult, Outcome};
 
-/// What all properties together went through.
+/// Figures of all properties together.
 static FIGURES: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
 
 /// Adds to the figures, and writes them where they are wanted.
@@ -42,7 +42,7 @@ impl Ended {
     }
 }
 
-/// Runs that happen at the same time, each on an engine of its own, with what people do meanwhile.
+/// Concurrent runs, each on its own engine, with changes by other clients.
 pub(crate) struct Together<'a> {
     pub tree: &'a Tree,
     pub runs: &'a [(&'a Plan, RunSeed)],

@@ -110,7 +110,7 @@ fn convergent(story: &Story, rule: Rule) -> Result<(), String> {
     let first = tree.plan_all(0);
     let undisturbed = clean(&story.runs[0]);
     if !story.whole {
-        // What is not planned must have been published.
+        // Anything that is not planned must have been published.
         for world in [&mut outside, &mut calm] {
             alone(world, (&tree, &first), &undisturbed, 0, &story.picks, Rule::Kept);
         }
@@ -137,8 +137,8 @@ fn convergent(story: &Story, rule: Rule) -> Result<(), String> {
     if again.success() && idle { Ok(()) } else { Err("4: a run after a good one does something".to_owned()) }
 }
 
-/// Runs of any commits at the same time on different machines, where no lock of ours holds, and people among them.
-/// Returns what happened in the window between a look and its put.
+/// Runs of any commits at the same time on different machines, which no lock of ours excludes, with
+/// changes by other clients. Returns how many changes fell between a read and its put.
 fn at_the_same_time(story: &Story, policy: Policy, rule: Rule) -> Result<usize, String> {
     let tree = Tree::new(story);
     let mut outside = Outside::new(MACHINES + story.runs.len(), policy);
@@ -181,8 +181,8 @@ fn at_the_same_time(story: &Story, policy: Policy, rule: Rule) -> Result<usize, 
     Ok(breaks.len())
 }
 
-/// Holds a property against many random stories. What fails is kept in `proptest-regressions` and tried first from
-/// then on.
+/// Checks a property on many random stories. Failing cases are kept in `proptest-regressions` and
+/// tried first from then on.
 fn hold(name: &'static str, runs: std::ops::Range<usize>, property: impl Fn(&Story) -> Result<(), String>) {
     let config = Config {
         cases: testbed::scale::quick_or_long(1_000, 15_000),
@@ -220,8 +220,8 @@ fn one_clean_run_after_any_that_were_cut_off_ends_as_if_undisturbed() {
     hold("convergent", 1..4, |story| convergent(story, Rule::Kept));
 }
 
-/// Invariants 8, 9 and 10 with runs from several machines: what a registry without compare-and-swap cannot hold is
-/// lost only between a look and the put that follows it.
+/// Invariants 8, 9 and 10 with runs from several machines: they are violated only between a read
+/// and the put that follows it, which a registry without compare-and-swap cannot prevent.
 #[test]
 fn runs_at_the_same_time_break_nothing_but_in_the_window_of_the_protocol() {
     hold("at the same time", 2..5, |story| {

@@ -14,7 +14,7 @@ use crate::run::tag_order::{Push, Rank};
 /// How often a push is tried. Waits are no matter here: any order of steps may come between two attempts.
 const ATTEMPTS: u32 = 3;
 
-/// What comes after a request.
+/// What follows a request.
 enum Next {
     Go(At),
     Trouble(Trouble),

@@ -26,7 +26,7 @@ use crate::{BuildResult, Outcome};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
     Kept,
-    /// What is in the registry already is not looked after any more (4).
+    /// A build that is in the registry is not pushed again (4).
     ReusedIsDone,
     /// Descendants of a failed build start (7).
     FailureIsIgnored,
@@ -36,11 +36,11 @@ pub(crate) enum Rule {
     MovesBeforeVerified,
     /// A moving tag is set whatever it shows (9).
     AlwaysMoves,
-    /// A build tag is pushed without looking whether somebody was faster (9).
+    /// A build tag is pushed without checking for another client's (9).
     PushesBlindly,
     /// An image that an earlier run left is adopted by its labels, whatever its base image is (8).
     ResumesByName,
-    /// A moving tag that a registry confirms is believed (10).
+    /// A registry's confirmation of a moving tag is not verified (10).
     BelievesConfirmation,
     /// A run that could not push everything says success (10).
     ForgivesPushes,
@@ -66,7 +66,7 @@ pub(crate) struct Run<'a> {
     pub(super) seed: &'a RunSeed,
     pub(super) rule: Rule,
     pub(super) course: RunState<'a>,
-    /// What is to be looked at before the first build.
+    /// Reads before the first build.
     first: VecDeque<String>,
     first_shown: BTreeMap<String, Option<registry::Image>>,
     prepared: Option<Resolved>,
@@ -205,7 +205,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What `preflight` does with the answers.
+    /// Resolves as `preflight` does.
     fn prepare(&self) -> Option<Resolved> {
         let there = |tag: &str| self.first_shown[tag].clone();
         let shown: BTreeMap<String, registry::Image> = self
@@ -284,7 +284,7 @@ impl<'a> Run<'a> {
         Some(digest.expect("a build starts when what it stands on is there"))
     }
 
-    /// What an earlier run left, as `resume::standing` takes it.
+    /// An image that an earlier run left, as `resume::standing` accepts it.
     fn standing(&self, build: usize, outside: &Outside) -> Option<Image> {
         let planned = &self.plan.builds[build];
         let stands = |need: &plan::BuildId| {

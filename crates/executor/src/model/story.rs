@@ -13,7 +13,7 @@ pub(crate) struct Story {
     pub runs: Vec<RunSeed>,
     /// Changes that other clients make in the registry: after this many steps, to which tag.
     pub persons: Vec<(usize, Index, Deed)>,
-    /// Who takes the next step; begins again at its end.
+    /// Which task takes each next step; cycled.
     pub picks: Vec<Index>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct RunSeed {
     pub allow_older: bool,
     /// Whether what an earlier run left on the engine is taken.
     pub resume: bool,
-    /// The machine that it runs on, where it does not have one to itself.
+    /// The machine that it runs on, if shared with other runs.
     pub machine: usize,
     pub faults: Vec<FaultSeed>,
     pub cut: Option<(Cut, usize)>,
@@ -50,9 +50,9 @@ pub(crate) struct RunSeed {
 /// How a run is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// SIGKILL: nothing is heard of it any more.
+    /// SIGKILL: it does nothing any more.
     Killed,
-    /// SIGTERM: it stops and tells its result.
+    /// SIGTERM: it stops and reports its result.
     Stopped,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct FaultSeed {
     pub what: What,
 }
 
-/// What goes wrong.
+/// A fault.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum What {
     /// The build fails.
@@ -75,9 +75,9 @@ pub(crate) enum What {
 /// Requests by what they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// A look before the first build.
+    /// A read before the first build.
     FirstLook,
-    /// A look before or after a put.
+    /// A read before or after a put.
     Look,
     /// A manifest is put under a tag.
     Put,
@@ -96,7 +96,7 @@ pub(crate) enum How {
     NotHeld,
 }
 
-/// What somebody else does to a tag.
+/// A change of a tag by another client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deed {
     Overwrite,

@@ -75,7 +75,7 @@ impl Tree {
         self.plan(commit, &(0..self.parents.len()).collect())
     }
 
-    /// The plan of a commit compared with its parent: the changed layers and all that stand on them.
+    /// The plan of a commit compared with its parent: the changed layers and all descendants.
     pub(crate) fn plan_changed(&self, commit: usize) -> Plan {
         let mut planned = self.changed[commit].clone();
         for (layer, parents) in self.parents.iter().enumerate() {

@@ -23,20 +23,20 @@ use crate::run::options::Options;
 /// How long a registry is asked again before the first build.
 pub(crate) const QUESTIONS: Duration = Duration::from_secs(60);
 
-/// What is known before the first build.
+/// Everything that is looked up before the first build.
 #[derive(Debug)]
 pub(crate) struct Resolved {
     /// Positions of builds that are in the registry already, with their digests.
     pub reused: BTreeMap<usize, String>,
-    /// What is built on and not built here.
+    /// Images that are needed and not built here.
     pub found: BTreeMap<Target, ResolvedImage>,
-    /// Who we are, by registry host.
+    /// Credentials by registry host.
     pub logins: BTreeMap<String, Credential>,
     positions: BTreeMap<BuildId, usize>,
 }
 
-/// Looks everything up. Nothing is built, pulled or pushed here, but for what podman's service needs to tell a
-/// digest.
+/// Resolves everything. Nothing is built, pulled or pushed, except that podman's service may have
+/// to pull to report a digest.
 pub(crate) async fn prepare(
     plan: &Plan,
     options: &Options,
@@ -50,7 +50,7 @@ pub(crate) async fn prepare(
     let shown =
         if options.push { published(registry, tags(), &plan.platform).await? } else { BTreeMap::new() };
     let there = |build: &Build| shown.contains_key(build.build_tag());
-    // Of what is there only the layers matter, to judge it; of what is built, everything.
+    // An existing image is only judged, by its layers; a build needs all its images.
     let targets: BTreeSet<Target> = plan
         .builds
         .iter()
@@ -145,7 +145,7 @@ impl Resolved {
         Ok(())
     }
 
-    /// What a build is made from, for its label, but for the id of a base without a digest.
+    /// The inputs of a build for its label, except for the id of a base without a digest.
     pub(crate) fn from(&self, plan: &Plan, build: &Build) -> BuiltFrom {
         let mut from = BuiltFrom { stack: build.compat_stack.clone(), ..BuiltFrom::default() };
         for reference in &build.references {
@@ -171,7 +171,7 @@ impl Resolved {
         from
     }
 
-    /// What `.from` labels call a science layer: `target:version`.
+    /// The name of a science layer in `.from` labels: `target:version`.
     fn layer(&self, plan: &Plan, target: &Target) -> Option<String> {
         match target {
             Target::Build { id } => {
@@ -192,7 +192,7 @@ impl Resolved {
         self.layer(plan, &base.target).filter(|_| self.base_digest(build).is_none())
     }
 
-    /// What stands in the Dockerfile for a reference; `None` when it stays as it is.
+    /// The replacement of a reference in the Dockerfile; `None` if it stays as it is.
     pub(crate) fn exact(&self, plan: &Plan, reference: &Reference, engine: &Engine) -> Option<String> {
         match &reference.target {
             Target::Build { id } => {
@@ -232,7 +232,7 @@ fn tag_of(reference: &str) -> Option<String> {
     ImageName::parse(reference).ok()?.tag
 }
 
-/// Every image that a build needs must be there: all that are missing are told at once.
+/// Checks that every image that a build needs exists: all missing ones are reported at once.
 pub(crate) fn complete(
     plan: &Plan,
     answers: &BTreeMap<Target, Lookup>,
@@ -259,7 +259,7 @@ pub(crate) fn complete(
                 unknown.push(why.clone());
                 advice = advice.or(help.clone());
             }
-            // Only an image that is there already needs it, and that is judged by its own labels.
+            // Only an existing image needs it, and that one is judged by its own labels.
             (Lookup::Missing, _) if needed_by.is_empty() => {}
             (
                 Lookup::Missing,
@@ -323,7 +323,7 @@ async fn logins(plan: &Plan, options: &Options) -> Result<BTreeMap<String, Crede
     Ok(logins)
 }
 
-/// What a plan must be for a run to begin at all.
+/// Checks that a plan is well-formed.
 pub(crate) fn check(plan: &Plan) -> Result<(), RunError> {
     if plan.revision.count.is_none() && !plan.builds.is_empty() {
         return Err(RunError::refused(

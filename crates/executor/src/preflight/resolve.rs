@@ -24,48 +24,48 @@ pub(crate) const AT_ONCE: usize = 16;
 pub(crate) struct ResolvedImage {
     /// The name under which it was found, without digest.
     pub name: String,
-    /// What a Dockerfile names it by.
+    /// The name to use in a Dockerfile.
     pub exact: String,
-    /// Its digest in a registry, where it is known.
+    /// Its digest in a registry, if known.
     pub digest: Option<String>,
     /// Of a science layer, the build tag that it carries.
     pub version: Option<String>,
 }
 
-/// What came of looking for one image.
+/// The result of looking up one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Lookup {
     Found(ResolvedImage),
-    /// It is nowhere, and everybody who was asked answered.
+    /// It exists nowhere, and every source answered.
     Missing,
     /// Somebody could not be asked, with what to do about it.
     Unknown(String, Option<String>),
 }
 
-/// Who is asked, and in which order.
+/// The sources of images and their order.
 pub(crate) struct Resolver<'a> {
     pub engine: &'a Engine,
     pub registry: &'a Registry,
     pub logins: &'a BTreeMap<String, Credential>,
     pub platform: &'a str,
-    /// The platforms that stages ask of the images which they stand on.
+    /// The platforms that stages request of their base images.
     pub wanted: &'a BTreeMap<Target, BTreeSet<String>>,
     pub label_prefix: &'a str,
     pub repo: &'a str,
     pub base_repo: Option<&'a str>,
     /// How long a registry that is asked through the engine is asked again.
     pub retry_for: Duration,
-    /// How long an engine that has to pull an image for an answer may be silent, and may take.
+    /// Time-outs of an engine that has to pull an image for an answer: silent, and in all.
     pub idle: Duration,
     pub limit: Duration,
     /// Whether registries go before the engine.
     pub registry_first: bool,
-    /// Whether what only the engine has will do.
+    /// Whether an image that only the engine has is acceptable.
     pub local_will_do: bool,
 }
 
 impl Resolver<'_> {
-    /// Looks for every target, many at a time. Builds and the empty image are not looked for.
+    /// Looks up every target concurrently. Builds and the empty image need no lookup.
     pub(crate) async fn resolve(&self, targets: BTreeSet<Target>) -> BTreeMap<Target, Lookup> {
         futures_util::stream::iter(targets)
             .map(|target| async move {
@@ -182,8 +182,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// An image that a digest names is not asked for, unless it could be one for another platform only. Whether it is there at
-    /// all, its pull shows.
+    /// An image with a digest needs no lookup, unless it could be for another platform only. The
+    /// pull shows whether it exists.
     async fn pinned_serves(
         &self,
         image: &ImageName,
@@ -202,7 +202,7 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// The image that the engine has, if it is one for what is wanted.
+    /// The engine's image, if it has the wanted platform.
     async fn local(
         &self,
         reference: &str,
@@ -230,7 +230,7 @@ fn must_serve(
     }
 }
 
-/// What to do where a registry could not be reached by the engine, which tells that as if the image was not there.
+/// Help for a registry that the engine could not reach, which it reports as a missing image.
 fn out_of_reach(message: &str) -> Option<String> {
     const WORDS: [&str; 6] = [
         "no such host",
@@ -254,7 +254,7 @@ fn parse(reference: &str) -> Result<ImageName, (String, Option<String>)> {
     ImageName::parse(reference).map_err(|error| (error.to_string(), None))
 }
 
-/// Name and digest. The tag stays for people, where the engine takes both.
+/// Name and digest. The tag is kept for readability if the engine accepts both.
 pub(crate) fn by_digest(image: &ImageName, digest: &str, flavour: Flavour) -> String {
     match (&image.tag, flavour) {
         (Some(tag), Flavour::Docker) => format!("{}:{tag}@{digest}", image.name()),
@@ -268,7 +268,7 @@ fn in_other_repo(reference: &str, repo: &str, other: &str) -> Option<String> {
     Some(format!("{}/{rest}", other.trim_end_matches('/')))
 }
 
-/// Asks a registry for many images at once; what is not there is left out.
+/// Reads many images from a registry concurrently; missing ones are left out.
 pub(crate) async fn published(
     registry: &Registry,
     references: impl IntoIterator<Item = String>,

@@ -1,7 +1,8 @@
 //! Decides whether an image that an earlier run left on the engine is the planned build.
 //!
-//! Labels tell inputs and parents by name. A name can have been built twice, so an image counts only if it also
-//! holds its parent's layers: those that the parent has now, and was built on the very image where it tells an id.
+//! Labels record inputs and parents by name. A name can be built twice, so an image counts only if
+//! it also contains its parent's current layers, and was built on the parent's current image if it
+//! records an id.
 
 use plan::{Build, Plan, Role, Target};
 
@@ -9,7 +10,8 @@ use crate::engine::{Engine, EngineError, LocalImage};
 use crate::preflight::Resolved;
 use crate::preflight::reuse::{self, BuildTagState};
 
-/// Looks for a build on the engine; `None` when it has to be made. Everything that it needs stands already.
+/// Finds a build on the engine; `None` if it has to be built. Everything that it needs exists
+/// already.
 pub(crate) async fn standing(
     plan: &Plan,
     build: &Build,
@@ -29,10 +31,10 @@ pub(crate) async fn standing(
         let Target::Build { .. } = &reference.target else { continue };
         let parent = match (reference.role, prepared.exact(plan, reference, engine)) {
             (Role::Base, Some(exact)) => engine.inspect(&exact).await?,
-            // What was copied from another image leaves no trace of it.
+            // An image that was only copied from leaves no layers to check.
             _ => None,
         };
-        // An image of before ids were told has its layers only.
+        // Images built before parent ids were recorded can only be compared by layers.
         let is_it = |parent: &LocalImage| ids.values().all(|id| *id == parent.id);
         if !parent.is_some_and(|parent| stands_on(&image.layers, &parent.layers) && is_it(&parent)) {
             return Ok(None);

@@ -9,12 +9,12 @@ use plan::{Build, Kind};
 
 use crate::build::labels::BuiltFrom;
 
-/// What a build tag in the registry means for a build.
+/// The state of a build tag in the registry, for a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BuildTagState {
     /// The same inputs and the same parents' build tags: nothing to do.
     Reuse,
-    /// Something else, told in words.
+    /// Another image, described in words.
     Conflict(String),
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn judge(
     BuildTagState::Reuse
 }
 
-/// What an image's own label tells of what it was made from.
+/// The inputs that an image's own label records.
 pub(crate) fn from(build: &Build, prefix: &str, labels: &BTreeMap<String, String>) -> BuiltFrom {
     let text = labels.get(&own(build, prefix, Field::From));
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()

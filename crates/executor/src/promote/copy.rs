@@ -1,8 +1,9 @@
-//! Copies one build: blobs, then the artifacts that refer to it, then its manifests, the one under the build
-//! tag last.
+//! Copies one build: blobs, then the artifacts that refer to it, then its manifests, the one under
+//! the build tag last.
 //!
-//! A blob that the target's registry has in any repository that we know of is mounted from there; what came once is known for
-//! all builds that follow. Each request is made again by itself where that may help, so nothing that is there is sent twice.
+//! A blob that is known to be in any repository of the target's registry is mounted from there; a
+//! blob that was copied once is known for all builds that follow. Each request is retried by
+//! itself, so nothing that exists is sent twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub(super) struct Copier<'a> {
     streamed: &'a AtomicU64,
     /// Where in the target's registry a blob is, by its digest.
     places: Mutex<BTreeMap<String, String>>,
-    /// Of several who want the same blob, one brings it.
+    /// Serialises concurrent copies of the same blob.
     turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     free: Semaphore,
 }

@@ -1,7 +1,8 @@
-//! Carries out a promotion: copies all builds in dependency order, then updates all moving tags in the same
-//! order.
+//! Carries out a promotion: copies all builds in dependency order, then updates all moving tags in
+//! the same order.
 //!
-//! No tag moves before every build is there. What failed or was interrupted is found again by the next look.
+//! No tag moves before every build is there. A promotion that failed or was interrupted can be
+//! repeated.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
@@ -28,16 +29,16 @@ const TAGS: usize = 4;
 /// How long a tag that is being moved may take to its end when the whole is to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How a promotion ended; what became of each build stands in the [`Promotion`].
+/// How a promotion ended; the outcome of each build is in the [`Promotion`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// What failed; of several the one that counts most.
+    /// The failures, the most important first.
     pub failures: Vec<Failure>,
     /// It was to stop before all was done.
     pub interrupted: bool,
 }
 
-/// Copies what is to be copied, then moves what is to be moved. `streamed` counts the bytes that come through here.
+/// Copies builds, then moves tags. `streamed` counts the bytes that pass through this process.
 pub async fn carry_out(
     promotion: &mut Promotion,
     route: &Route,
@@ -143,7 +144,8 @@ async fn move_tags(
     for place in 0..named.len() {
         publish.reused(place);
     }
-    // Each attempt begins with a look of its own, so the whole attempt is made again and not its requests.
+    // Each attempt starts with a read of its own, so whole attempts are retried and not their
+    // requests.
     let once = &registry.without_retries();
     let push = async |place: usize| {
         let (at, (build_tag, moving)) = &named[place];
@@ -174,7 +176,7 @@ async fn move_tags(
     };
     let mut stopped = std::pin::pin!(stopped);
     loop {
-        // Every build tag is there: what starts are moving tags.
+        // Every build tag is there: only moving tags can start.
         while let Some(Push::MovingTag(place)) = (!cancel.is_cancelled()).then(|| publish.start()).flatten() {
             running.push(push(place));
         }

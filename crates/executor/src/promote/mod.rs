@@ -40,13 +40,13 @@ pub struct Route {
     pub label_prefix: String,
     /// Move a tag also when it cannot be known whether it shows something newer.
     pub allow_older: bool,
-    /// Leave out what is not in `from` at all; else that stops everything.
+    /// Skip products that are not in `from`, instead of failing.
     pub only_present: bool,
-    /// How long one request is made again, where that may help.
+    /// Transient failures of one request are retried for at most this long.
     pub push_timeout: Duration,
 }
 
-/// What is promoted as one: a product, or an image and version without a compat image.
+/// The unit of a promotion: a product, or an image and version without a compat image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
     /// `nist-basic:2.0`.
@@ -57,10 +57,10 @@ pub struct Unit {
     pub own: BTreeSet<String>,
 }
 
-/// What is to be done, and what became of it.
+/// A promotion: what has to be done, and the outcome.
 ///
-/// Published data: `image-builder promote --format json` writes it. Field names are fixed; a new field or state is a minor
-/// change of [`FORMAT_VERSION`], anything else a major one.
+/// Published data: `image-builder promote --format json` writes it. Field names are fixed; a new
+/// field or state is a minor change of [`FORMAT_VERSION`], anything else a major one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Promotion {
     /// [`FORMAT_VERSION`] of the writer.
@@ -69,11 +69,11 @@ pub struct Promotion {
     pub from: String,
     /// The repo that is to have them.
     pub to: String,
-    /// What is promoted, `nist-basic:2.0`.
+    /// The promoted product, `nist-basic:2.0`.
     pub products: Vec<String>,
     /// Full names that are not in `from`; nothing is done while there are any.
     pub missing: Vec<String>,
-    /// What else stands in the way; nothing is done while there is anything.
+    /// Other obstacles; nothing is done while there is any.
     pub conflicts: Vec<String>,
     /// Notes for the user.
     pub notes: Vec<String>,
@@ -88,21 +88,22 @@ pub struct Item {
     pub image: String,
     /// Its build tag.
     pub build_tag: String,
-    /// What that shows.
+    /// The digest that it shows.
     pub digest: String,
     /// Bytes of its layers as they are stored; null where only `to` has it.
     pub bytes: Option<u64>,
-    /// Whether it has to be copied, and how that ended.
+    /// Whether it has to be copied, and the outcome.
     pub state: Copying,
     /// Its moving tag; null for a build that only comes along.
     pub moving: Option<Moving>,
-    /// What went wrong with it.
+    /// Its error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The commit that it was built from, as many digits as are known.
     #[serde(skip)]
     pub(crate) commit: String,
-    /// How many of the science builds that it was made from are of that commit, where its image says.
+    /// How many of the science builds that it was made from are of that commit, if its image says
+    /// so.
     #[serde(skip)]
     pub(crate) current_parents: Option<usize>,
     /// Positions of what it was made from, each before its own.
@@ -110,7 +111,7 @@ pub struct Item {
     pub(crate) needs: Vec<usize>,
 }
 
-/// Where the copy of a build stands.
+/// The state of a build's copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Copying {
@@ -131,13 +132,14 @@ pub enum Copying {
 pub struct Moving {
     /// `2.0`.
     pub tag: String,
-    /// What it shows before: a build tag, or a digest where the image tells none; null where there is no such tag.
+    /// What it shows before: a build tag, or a digest if the image has none; null without such a
+    /// tag.
     pub shows: Option<String>,
-    /// Whether it has to be moved, and how that ended.
+    /// Whether it has to be moved, and the outcome.
     pub state: MoveState,
 }
 
-/// Where the move of a tag stands.
+/// The state of a tag's move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MoveState {
@@ -155,7 +157,7 @@ pub enum MoveState {
     Skipped,
 }
 
-/// What happens on the way. Published data, as [`Promotion`]: `--progress json` writes one a line.
+/// Progress events. Published data, like [`Promotion`]: `--progress json` writes one a line.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -183,7 +185,7 @@ pub enum Event {
         image: String,
         /// Its build tag.
         build_tag: String,
-        /// What that shows.
+        /// The digest that it shows.
         digest: String,
         /// How its blobs came there.
         blobs: BlobCounts,
@@ -201,7 +203,7 @@ pub enum Event {
     },
     /// Something failed, and is done again after a wait.
     Retry {
-        /// What.
+        /// The subject.
         what: String,
         /// Why.
         error: String,
@@ -212,7 +214,7 @@ pub enum Event {
     },
     /// Something failed for good.
     Failed {
-        /// What.
+        /// The subject.
         what: String,
         /// Why.
         error: String,
@@ -247,7 +249,7 @@ impl Promotion {
 }
 
 impl Item {
-    /// Which sort of image it is, and its own name: the target of a science layer.
+    /// The kind of image, and its own name: the target of a science layer.
     pub(crate) fn sort(&self) -> (Kind, &str) {
         sort(&self.image)
     }
@@ -259,7 +261,7 @@ impl Item {
     }
 }
 
-/// Which sort of image `sci/nist` or `rel/nist` is, and its own name.
+/// The kind of image of `sci/nist` or `rel/nist`, and its own name.
 pub(crate) fn sort(image: &str) -> (Kind, &str) {
     match image.split_once('/') {
         Some(("rel", name)) => (Kind::Compat, name),

@@ -1,7 +1,7 @@
-//! Asks both sides of a promotion: which builds make up the products, which of them the target lacks, and
-//! what its moving tags show.
+//! Reads both sides of a promotion: which builds make up the products, which of them the target
+//! lacks, and what its moving tags show.
 //!
-//! Changes nothing. All that is missing, and all that stands in the way, is found in one pass.
+//! Changes nothing. All missing builds and all obstacles are found in one pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ const MOST_BUILDS: usize = 50_000;
 /// A build by its repository below the repo and its build tag.
 type Key = (String, String);
 
-/// What is known of a build.
+/// A build of the source.
 #[derive(Debug, Clone)]
 struct Node {
     /// Where it is in the source.
@@ -45,7 +45,7 @@ struct Source {
     bytes: u64,
     commit: Option<String>,
     current_parents: Option<usize>,
-    /// What it was made from, and says so.
+    /// The recorded parents.
     parents: Vec<Key>,
 }
 
@@ -119,7 +119,7 @@ enum Top {
     Found(Key, Source),
     /// There is no such tag.
     Absent(String),
-    /// It is not clear which build that is, or it has no build tag of its own: why.
+    /// The build is ambiguous or has no build tag of its own: why.
     Broken(String),
 }
 
@@ -247,7 +247,7 @@ async fn node(
     Ok(Node { source, target })
 }
 
-/// Which builds moving tags are to show, by the image and version.
+/// The builds that moving tags have to show, by image and version.
 fn moving(tops: &[(&Unit, Key, Source)]) -> BTreeMap<Key, String> {
     let mut moving = BTreeMap::new();
     for (unit, key, source) in tops {

@@ -63,7 +63,7 @@ impl Redactor {
         }
     }
 
-    /// What an image tells of its packages may hold what it should not.
+    /// Package names and versions may contain a secret.
     fn moved(&self, one: Move) -> Move {
         let texts = |texts: Vec<String>| texts.iter().map(|text| self.text(text)).collect();
         Move {
@@ -79,7 +79,7 @@ impl Redactor {
         FailedAt { instruction: self.text(&place.instruction), ..place }
     }
 
-    /// An error as it may be told.
+    /// An error that may be shown.
     pub(crate) fn error(&self, error: RunError) -> RunError {
         error.map_texts(|text| self.text(text))
     }

@@ -1,7 +1,7 @@
 //! The encodings in which a secret is recognised: plain, base64, hex, URL-encoded, JSON-escaped.
 //!
-//! Pure. Long secrets are looked for piece by piece, so that a part of one is found too, and what is held back of an
-//! output stays short.
+//! Pure. Long secrets are searched piece by piece, so that a part of one is found too, and little
+//! output has to be held back.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(crate) struct Forms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Whole,
-    /// The first and last digit also hold bits of what stands beside the secret, and padding follows.
+    /// The first and last digit also hold bits of the bytes beside the secret, and padding follows.
     Base64,
 }
 
@@ -145,7 +145,7 @@ fn hex(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
     [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]
 }
 
-/// As RFC 3986 has it, where all but unreserved characters are escaped.
+/// By RFC 3986: all but unreserved characters are escaped.
 fn url_encoded(bytes: &[u8], digits: &[u8; 16], space: &str) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(bytes.len());
     for byte in bytes {
@@ -162,7 +162,7 @@ fn url_encoded(bytes: &[u8], digits: &[u8; 16], space: &str) -> Vec<u8> {
     encoded
 }
 
-/// The same backwards; what is no escape stays.
+/// The reverse; anything that is no escape stays.
 pub(super) fn url_decoded(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -247,7 +247,7 @@ mod tests {
             for text in [STANDARD.encode(&all), URL_SAFE.encode(&all)] {
                 let shown = shown(&secret, &text);
                 let left = shown.replace(super::super::MARK, "");
-                // What is left can hold no more than the neighbours, in whole digits.
+                // The rest can hold no more than the neighbouring bytes, in whole digits.
                 prop_assert!(left.trim_end_matches('=').len() <= (before.len() + after.len()) * 8 / 6 + 2, "{shown}");
             }
         }

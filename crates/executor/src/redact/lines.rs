@@ -10,7 +10,7 @@ const MOST_HELD: usize = 1000;
 /// The lines of one output.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    /// What is held back, without line ends.
+    /// Bytes that are held back, without line ends.
     held: Vec<u8>,
     /// Which of its bytes belong to a secret.
     marked: Vec<bool>,
@@ -32,7 +32,7 @@ impl Lines {
         self.release(safe)
     }
 
-    /// What was held back, when nothing follows.
+    /// Returns the bytes that were held back, at the end of the output.
     pub(crate) fn rest(&mut self) -> Vec<String> {
         self.release(self.held.len())
     }

@@ -18,7 +18,7 @@ pub(crate) use lines::Lines;
 
 use crate::Options;
 
-/// What stands in the place of a secret.
+/// The replacement of a secret.
 const MARK: &str = "***";
 
 /// All secrets of a run, as far as they are known by now.
@@ -71,7 +71,7 @@ impl Redactor {
     }
 }
 
-/// The password in `scheme://user:password@host`, as it stands there and as it is meant.
+/// The password in `scheme://user:password@host`, as written and decoded.
 fn passwords(address: &str) -> Vec<Vec<u8>> {
     let Some((userinfo, _)) = address.rsplit_once('@') else { return Vec::new() };
     let userinfo = userinfo.split_once("://").map_or(userinfo, |(_, userinfo)| userinfo);

@@ -7,7 +7,7 @@ use super::{Mistake, SKY, STRANGE, inserted, quoted};
 const SCIENCE: &str = "science/sky/sciserver-image.json";
 const COMPAT: &str = "compat/common/sciserver-image.json";
 
-/// What breaks a descriptor wherever it is put.
+/// Strings that break a descriptor anywhere.
 const BREAKING: [&str; 16] =
     ["{", "}", "[", "]", ":", "\"", "\\", "\0", "\u{1b}", "@", "'", "\u{202e}", "é", "\"\"", "{}", "=="];
 
@@ -22,7 +22,7 @@ fn damaged() -> impl Iterator<Item = Mistake> {
         .iter()
         .flat_map(|what| (0..SKY.len()).map(move |at| format!("{}{what}{}", &SKY[..at], &SKY[at + 1..])));
     let cut = (0..SKY.len()).map(|at| SKY[..at].to_owned());
-    // Within a value, what is left is often a name again.
+    // Within a value, a truncated text is often still a name.
     let structure = SKY.char_indices().filter(|(_, c)| "{}:,\"".contains(*c)).map(|(at, _)| at);
     let deleted = structure.map(|at| format!("{}{}", &SKY[..at], &SKY[at + 1..]));
     insertions.chain(replaced).chain(cut).chain(deleted).map(science)

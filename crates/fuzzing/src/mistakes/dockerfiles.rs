@@ -43,7 +43,7 @@ fn references() -> impl Iterator<Item = Mistake> {
         "example.org/a@sha256:0000000000000000000000000000000000000000000000000000000000000000",
         "debian:12",
     ];
-    // What the Dockerfile's own syntax reads is no matter of references.
+    // Syntax of the Dockerfile itself is tested elsewhere.
     let strange =
         STRANGE.iter().filter(|what| !what.contains(char::is_whitespace) && !what.contains(['\0', '<', '#']));
     const ASCII: [&str; 14] = ["@", ":", "/", "..", "@@", "::", "//", "-", ".", "_", "A", "=", ",", "]"];
@@ -210,7 +210,8 @@ fn frontends() -> impl Iterator<Item = Mistake> {
     })
 }
 
-/// Fragments: a FROM of their own, what is open at the end, directives; at the bottom of a stack and on its top.
+/// Fragments with a FROM of their own, unclosed constructs or directives, at the bottom and the top
+/// of a stack.
 fn fragments() -> impl Iterator<Item = Mistake> {
     let froms = ["FROM", "from", "From", "fRoM"].into_iter().flat_map(|word| {
         ["", "USER x\n", "\n\n# c\n", "RUN a \\\n b\n", "RUN <<E\nE\n"].into_iter().flat_map(move |before| {

@@ -1,10 +1,11 @@
-//! Which names have to tell an architecture: those of packages that are not made for that of most.
+//! Decides which package names need an architecture: those of packages for another architecture
+//! than most.
 
 use std::collections::BTreeMap;
 
 use super::Named;
 
-/// Packages with their architectures, by the names that tell them apart: `name`, and `name:architecture` for a foreign one.
+/// Packages with unique names: `name`, and `name:architecture` for a foreign one.
 pub(super) fn by_name(found: Vec<(Named, String)>) -> Vec<Named> {
     let native = native(&found);
     let named = found.into_iter().map(|(named, architecture)| {

@@ -30,8 +30,8 @@ pub(super) fn read(reader: impl BufRead, keeper: &mut Keeper<'_>) -> io::Result<
     }
 }
 
-/// A JSON text as it comes, until one of its strings is too long or too much stands inside each other: a parser holds a string
-/// until it ends, and a byte for each list or object that is open.
+/// Passes JSON text on until a string is too long or values are nested too deeply: a parser holds a
+/// string until it ends, and a byte for each open list or object.
 struct Bounded<R> {
     reader: R,
     /// Bytes of the string that is open.

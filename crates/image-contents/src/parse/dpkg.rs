@@ -24,7 +24,8 @@ pub(super) fn read(reader: impl BufRead, keeper: &mut Keeper<'_>) -> io::Result<
     Ok(Ok(by_name(found)))
 }
 
-/// `want flag state`: what is only remembered is not there. Distroless images leave the field out.
+/// `want flag state`: a package of which only the configuration remains is not installed.
+/// Distroless images omit the field.
 fn is_installed(status: Option<&str>) -> bool {
     let state = status.map(|status| status.rsplit(' ').next().unwrap_or_default());
     !matches!(state, Some("not-installed" | "config-files"))

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use crate::limits::Limit;
 
-/// So much of a line is looked at; what names a package is far shorter.
+/// Bytes of a line that are kept; the fields that name a package are far shorter.
 const LINE: u64 = 16 << 10;
 
 /// Reads stanza after stanza and hands the values of the `wanted` fields on, in their order, until `take` has enough. Of
@@ -36,7 +36,7 @@ pub(super) fn stanzas(
     }
 }
 
-/// The next line, as far as it is looked at; whether there is one.
+/// Reads the next line up to its limit; returns whether there is one.
 fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     let read = reader.by_ref().take(LINE).read_until(b'\n', line)?;

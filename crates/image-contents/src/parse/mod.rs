@@ -17,7 +17,7 @@ use std::io::{self, BufRead};
 use crate::limits::{Beyond, Budget, Limit};
 use crate::record::Record;
 
-/// What a package takes in memory beside its texts, about.
+/// Approximate memory of a package besides its texts.
 const PACKAGE: u64 = 100;
 
 /// A package in a record.
@@ -31,7 +31,7 @@ pub(crate) struct Named {
 pub(crate) struct Keeper<'a> {
     budget: &'a Budget,
     packages: u64,
-    /// What was taken of the budget.
+    /// Bytes taken from the budget.
     pub kept: u64,
 }
 
@@ -91,7 +91,7 @@ fn one(
     })
 }
 
-/// What a reader of records makes of a text.
+/// The result of a record's parser as text.
 #[cfg(test)]
 fn show<'t>(
     text: &'t [u8],

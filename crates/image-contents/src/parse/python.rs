@@ -8,7 +8,7 @@ use super::{Keeper, Named, one};
 
 pub(super) fn read(reader: impl BufRead, keeper: &mut Keeper<'_>) -> io::Result<Result<Vec<Named>, String>> {
     let (mut name, mut version) = (None, None);
-    // What follows the first empty line is the project's description.
+    // The project's description follows the first empty line.
     stanzas(reader, &["Name", "Version"], |values| {
         (name, version) = (values[0].as_deref().map(normal), values[1].clone());
         Ok(ControlFlow::Break(()))

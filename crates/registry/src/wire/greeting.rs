@@ -1,8 +1,9 @@
-//! Whether a server that answers 404 is a registry at all.
+//! Decides whether a server that answers 404 is a registry at all.
 //!
-//! A web server at a mistyped address says 404 too, and then everything would be built because nothing is there. So the first
-//! absence is believed once the server was seen to speak the distribution API: by a header or error of that API, by a
-//! challenge, or by its answer to `GET /v2/` (distribution-spec, "Determining Support"; older: "API Version Check").
+//! A web server at a mistyped address answers 404 too, and then everything would be rebuilt as
+//! missing. So the first 404 counts only if the server was seen to implement the distribution API:
+//! by a header or error of that API, by a challenge, or by its response to `GET /v2/`
+//! (distribution-spec, "Determining Support"; older: "API Version Check").
 
 use std::sync::Arc;
 
@@ -14,11 +15,12 @@ use crate::error::{Error, ErrorKind, status_error};
 use crate::limits::GREETING;
 use crate::login;
 
-/// What the docker registry sends with every answer, and others with that to `GET /v2/`.
+/// The docker registry sends it with every response, others at least with that to `GET /v2/`.
 const VERSION: &str = "docker-distribution-api-version";
 
 impl Wire {
-    /// Nothing where a 404 comes from a registry; asks it, once, where the answer does not say so itself.
+    /// Succeeds if a 404 comes from a registry; if the response does not show it, the server is
+    /// queried once.
     pub(super) async fn believe_absence(
         &self,
         registry: &str,

@@ -11,7 +11,7 @@ pub(super) fn host(registry: &str) -> &str {
     if registry == "docker.io" || registry == "index.docker.io" { "registry-1.docker.io" } else { registry }
 }
 
-/// The innermost cause, which is the one that tells something; never an address, which can be signed.
+/// The innermost cause, which is the informative one; never an address, which can be signed.
 pub(super) fn root(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

@@ -1,6 +1,7 @@
-//! Logins: tokens for scopes, the credentials behind them, and what is said when one is refused.
+//! Logins: tokens for scopes, the credentials behind them, and errors when one is rejected.
 //!
-//! A credential goes to its registry and to that registry's token server, and nowhere else: no redirect is followed with one.
+//! A credential goes to its registry and to that registry's token server, and nowhere else: no
+//! redirect is followed with one.
 
 use std::time::Instant;
 
@@ -157,7 +158,7 @@ impl Wire {
         secrets
     }
 
-    /// What a status means that is no success. A login that was refused is forgotten.
+    /// Converts an unsuccessful status to an error. A rejected login is forgotten.
     pub(super) fn failure(
         &self,
         scope: &Scope,
@@ -178,7 +179,7 @@ impl Wire {
         }
     }
 
-    /// A refusal, with who was refused, and where the credentials were read or looked for.
+    /// Adds to a rejection which login was rejected, and where its credentials came from.
     fn with_login(
         &self,
         error: Error,

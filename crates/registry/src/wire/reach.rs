@@ -39,7 +39,7 @@ impl Scheme {
     }
 }
 
-/// What is done where a server answers with another address.
+/// How redirects are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Redirects {
     /// It is asked there, without credentials on another host, and never by HTTP after TLS.
@@ -155,7 +155,7 @@ impl Endpoints {
         };
         let mut authorities = Vec::new();
         for (file, pem) in &own.authorities {
-            // What holds no certificate is read as an empty list.
+            // A file without a certificate is read as an empty list.
             let read = Certificate::from_pem_bundle(pem).unwrap_or_default();
             if read.is_empty() {
                 let message = format!("{} holds no certificate in PEM", file.display());
@@ -196,7 +196,7 @@ impl Endpoints {
         })
     }
 
-    /// What to do about a host that cannot be talked to, `why` being the innermost cause.
+    /// Help for a host that cannot be reached; `why` is the innermost cause.
     pub(super) fn advice(&self, host: &str, why: &str) -> String {
         let places = self.trust.places(host);
         let place = places.iter().find(|place| place.is_dir()).or(places.first());
@@ -309,7 +309,7 @@ mod tests {
         ] {
             assert!(said(why).contains(expect), "{why}: {}", said(why));
         }
-        // The same server, where its alert came too early to be heard.
+        // The same server, if the connection was cut before its alert was read.
         let cut = "connection was not ready";
         assert!(said(cut).contains("the right name"), "{}", said(cut));
         reach.settle("r.example:5000", Scheme::Checked);

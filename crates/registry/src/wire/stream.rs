@@ -38,8 +38,8 @@ impl Wire {
         Err(self.refusal(response, (status, &headers), &request.scope(), what).await)
     }
 
-    /// Sends a body that comes in while it is sent: `feed` brings it, and its failure is the one that counts. A login that is refused
-    /// is forgotten and told, as what was sent cannot be sent again.
+    /// Sends a body that arrives meanwhile: `feed` brings it, and its failure takes precedence. A
+    /// rejected login is forgotten and reported, since the body cannot be sent again.
     pub(crate) async fn upload(
         &self,
         request: &Request<'_>,
@@ -60,7 +60,7 @@ impl Wire {
             response = &mut sending => response,
             fed = &mut feed => {
                 fed?;
-                // It may have much to look through before it answers.
+                // The registry may have much to verify before it answers.
                 match tokio::time::timeout(self.options.timeout * UPLOAD_ANSWER, sending).await {
                     Ok(response) => response,
                     Err(_) => return Err(self.silent(registry, what)),
@@ -76,7 +76,7 @@ impl Wire {
         }
     }
 
-    /// What a refusal means.
+    /// Converts a rejection to an error.
     async fn refusal(
         &self,
         response: Response,
@@ -84,7 +84,7 @@ impl Wire {
         scope: &Scope,
         what: &str,
     ) -> Error {
-        // What a registry says about it is a courtesy.
+        // The registry's description is optional.
         let body = tokio::time::timeout(self.options.timeout, beginning(response, FAILURE)).await;
         let body = body.ok().and_then(Result::ok).unwrap_or_default();
         self.failure(scope, what, status, headers, &body)

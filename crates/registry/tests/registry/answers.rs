@@ -1,4 +1,4 @@
-//! What a registry may answer, and what we make of it.
+//! Responses of registries, and how they are interpreted.
 
 use std::time::Duration;
 

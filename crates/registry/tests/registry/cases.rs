@@ -49,7 +49,7 @@ async fn case_first_push_into_new_repository() {
             assert_eq!(registry.tags(&name).await, Ok(Vec::new()), "{pushes:?}");
             assert_eq!(registry.without_retries().resolve(&name).await, Ok(None), "{pushes:?}");
         }
-        // What is only read is asked for reading, and a refusal stays one.
+        // A read requests read access only, and a rejection is not retried.
         let other = format!("{}/a/newer:1", server.address());
         for pushes in [Pushes::Nowhere, Pushes::to([other.as_str()]), repo("/a/n"), repo("/b")] {
             let registry = login(&server).pushing(pushes.clone());

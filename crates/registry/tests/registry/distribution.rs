@@ -1,4 +1,5 @@
-//! Against a real registry: what is there, what is not, what an image says, and tags that keep the digest.
+//! Against a real registry: present and missing images, configurations, and tags that keep the
+//! digest.
 
 use std::net::TcpListener;
 

@@ -75,7 +75,7 @@ async fn case_refresh_token_redirect_from_https_to_http() {
         let error = client(directory.path(), address, &entry).resolve(&name).await.expect_err("no token");
         check(&error, expect);
     }
-    // Without a login: what lies at an address of its own.
+    // Without a login: a blob at a plain address.
     let target = format!("http://{}/blob", plain.address());
     let address = start(directory.path(), move |_, _| format!("307 Elsewhere\r\nlocation: {target}"));
     let name = plan::ImageName::parse(&format!("{address}/a:1")).expect("a reference");

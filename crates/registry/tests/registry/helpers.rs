@@ -32,7 +32,7 @@ impl Helpers {
         DockerConfig::parse(text).expect("good").with_helper_path(self.0.path())
     }
 
-    /// What a helper that is the store of all registries answers for this one.
+    /// The result for this registry of a helper that stores credentials for all registries.
     async fn ask(&self, name: &str, registry: &str) -> Result<Credential, Error> {
         let timeout = Duration::from_millis(if name == "hang" { 300 } else { 60_000 });
         let config = self.config(&format!(r#"{{"credsStore": "{name}"}}"#)).with_helper_timeout(timeout);

@@ -100,7 +100,7 @@ async fn case_digests_in_urls() {
             assert_eq!(error.kind, ErrorKind::Protocol, "{error}");
             assert_eq!(server.lines(), ["GET /v2/a/manifests/1"; 2], "nothing is asked for it");
         }
-        // What a caller has from elsewhere, a label for one.
+        // A digest from another source, such as a label.
         let server = Server::start(|_, _, _| Some(Reply::new(200).body("{}")));
         let name = server.name("a:1");
         let layer = Layer { digest: bad.to_owned(), size: 1 };

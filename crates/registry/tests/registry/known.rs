@@ -1,4 +1,4 @@
-//! What is not asked of an image that the caller knows by a digest.
+//! Requests that are saved for an image that the caller knows by a digest.
 
 use registry::{Options, Registry, Shown};
 
@@ -49,7 +49,7 @@ fn images() -> Images {
     Images { server, config, manifest, index }
 }
 
-/// What comes of a name when one digest is known, and how many requests that took.
+/// The result for a name when one digest is known, and the number of requests.
 async fn asked(images: &Images, tag: &str, known: &str) -> (Shown, usize) {
     let before = images.server.asked().len();
     let name = images.server.name(&format!("a:{tag}"));

@@ -1,6 +1,7 @@
-//! A real registry: Debian's `docker-registry` on a free port of this machine, gone when dropped.
+//! A real registry: Debian's `docker-registry` on a free port of this machine, stopped when
+//! dropped.
 //!
-//! Images are pushed by `oci-client`, which shares no code with what is tested.
+//! Images are pushed by `oci-client`, which shares no code with the tested client.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -98,7 +99,7 @@ impl Process {
         ImageName::parse(&format!("{}/{rest}", self.address)).expect("a reference")
     }
 
-    /// The same by an address that reaches this machine and does not look like it.
+    /// The same by an address that reaches this machine and is not a loopback address.
     pub(crate) fn far_name(&self, rest: &str) -> ImageName {
         let address = self.address.replace("127.0.0.1", "0.0.0.0");
         ImageName::parse(&format!("{address}/{rest}")).expect("a reference")

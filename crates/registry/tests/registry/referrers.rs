@@ -1,4 +1,4 @@
-//! Artifacts that refer to an image: on a registry without a list of its own, and on one that has it.
+//! Artifacts that refer to an image: on a registry with and without a referrers API.
 
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
@@ -79,7 +79,8 @@ async fn a_registry_that_keeps_the_list_is_asked_for_it() {
     assert_eq!(puts.len(), 1, "no list of ours is written: {puts:?}");
 }
 
-/// A registry without the referrers API, which keeps the list of one image, and does something before each look at it.
+/// A registry without the referrers API, which keeps the list of one image, and calls `before` on
+/// each read.
 fn listing(before: impl Fn(usize, &mut Option<String>, Duration) + Send + 'static) -> Server {
     let state = Mutex::new((None::<String>, 0, Instant::now()));
     Server::start(move |_, _, asked| {

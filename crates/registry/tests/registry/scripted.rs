@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use plan::ImageName;
 
-/// What was asked.
+/// A request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     /// Method and path with query.
@@ -20,7 +20,7 @@ pub(crate) struct Asked {
     pub(crate) body: String,
 }
 
-/// What is answered: status, headers, body.
+/// A response: status, headers, body.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     status: u16,

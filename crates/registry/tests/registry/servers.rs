@@ -1,4 +1,5 @@
-//! Servers that are no registries, registries that lack a method, and what is said of logins and names.
+//! Servers that are no registries, registries that lack a method, and messages about logins and
+//! names.
 
 use registry::{DockerConfig, ErrorKind, Options, Registry};
 
@@ -106,7 +107,7 @@ async fn a_head_that_is_not_allowed_is_a_get() {
     }
 }
 
-/// What is said when a registry refuses with this status whatever login it gets.
+/// The error if a registry answers this status to every login.
 async fn refused(
     challenge: &'static str,
     status: u16,

@@ -1,5 +1,5 @@
-//! TLS and plain HTTP to registries that are not this machine, which `0.0.0.0` stands for: it reaches this
-//! machine, and nothing takes it for a loopback address.
+//! TLS and plain HTTP to registries on another machine, which `0.0.0.0` simulates: it reaches this
+//! machine, and no client treats it as a loopback address.
 
 use std::fs;
 use std::path::Path;
@@ -74,7 +74,7 @@ async fn a_loopback_address_may_speak_either() {
     for _ in 0..2 {
         assert_eq!(registry.resolve(&secure.name("a:1")).await, Ok(None));
     }
-    // With certificates of its own it is checked, and this one is for another address.
+    // With certificates in `certs.d` TLS is verified, and this certificate is for another address.
     write(&etc, &format!("docker/certs.d/{}/ca.crt", secure.address()), certificate);
     let error = client(etc.path()).resolve(&secure.name("a:1")).await.expect_err("another name");
     assert!(error.help.as_deref().is_some_and(|help| help.contains("other names")), "{error:?}");

@@ -1,4 +1,4 @@
-//! A bridge for one engine, on a subnet that nobody uses; gone when dropped.
+//! A bridge for one engine, on an unused subnet; removed when dropped.
 
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -40,7 +40,8 @@ impl Drop for Bridge {
     }
 }
 
-/// The first three numbers of a subnet that no route names. Chosen by chance, so that two tests that look at once seldom meet.
+/// The first three numbers of a subnet that no route names. Random, so that two concurrent tests
+/// rarely choose the same.
 fn free_prefix(routes: &str) -> String {
     let prefixes =
         std::iter::repeat_with(|| format!("10.{}.{}", fastrand::u8(100..250), fastrand::u8(1..250)));

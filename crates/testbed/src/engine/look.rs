@@ -1,4 +1,4 @@
-//! What an engine holds, asked by its HTTP API with code that is not the tool's.
+//! Reads an engine's containers and images by its HTTP API, with code that is not the tool's.
 
 use std::collections::BTreeMap;
 

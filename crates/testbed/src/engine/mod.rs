@@ -1,7 +1,9 @@
-//! A Docker engine of one's own, to be killed, restarted, and given a small disk. For root, with Debian's `docker.io`.
+//! A private Docker engine, which tests may kill, restart, and give a small disk. Needs root and
+//! Debian's `docker.io`.
 //!
-//! It lives in mount and process namespaces of its own, so its end takes every process and mount with it; its bridge has no
-//! way out, its cgroups a name of their own. Containers therefore reach nothing but by `network: host`.
+//! It runs in its own mount and process namespaces, so its end removes every process and mount with
+//! it; its bridge has no route out, and its cgroups have a name of their own. Containers therefore
+//! reach the network only by `network: host`.
 
 mod bridge;
 mod look;
@@ -28,7 +30,7 @@ pub struct Options {
     pub disk: Option<u64>,
     /// The registry at `127.0.0.1:port` that it asks for `docker.io/…`.
     pub mirror: Option<String>,
-    /// What it takes for insecure: `host:port`, or ranges.
+    /// Its insecure registries: `host:port`, or ranges.
     pub insecure: Vec<String>,
 }
 
@@ -40,7 +42,7 @@ impl Default for Options {
     }
 }
 
-/// A running engine, or one that was killed and keeps its data; dropped, nothing of it is left.
+/// A running engine, or one that was killed and keeps its data; removed completely when dropped.
 #[derive(Debug)]
 pub struct PrivateEngine {
     // In the order in which they go.
@@ -120,7 +122,8 @@ impl PrivateEngine {
         self.service.as_mut().is_some_and(Service::lives)
     }
 
-    /// SIGKILL of the engine and all that it runs, at once. Comes back when nothing of it runs any more; its data stays.
+    /// Sends SIGKILL to the engine and all its processes. Returns when none of them runs any more;
+    /// its data stays.
     pub fn kill(&mut self) {
         if let Some(mut service) = self.service.take() {
             // The first process of the namespace; with it the kernel ends all others before it is reaped.
@@ -165,7 +168,8 @@ impl PrivateEngine {
         self.directory.path().join("log")
     }
 
-    /// What lay in memory file systems on a real machine: numbers of processes that are gone now, and sockets.
+    /// Removes what a real machine keeps in memory file systems: process ids of ended processes,
+    /// and sockets.
     fn tidy(&self) {
         for name in ["pid", "engine.sock"] {
             let _ = fs::remove_file(self.directory.path().join(name));
@@ -190,7 +194,7 @@ fn child(parent: u32) -> Option<u32> {
     listed.split_whitespace().next()?.parse().ok()
 }
 
-/// Removes a group and those below it; nobody is in them any more.
+/// Removes a cgroup and those below it, which have no processes any more.
 fn remove_cgroups(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

@@ -14,7 +14,7 @@ use super::socket::{Socket, Wire};
 /// How long a request's body may go on after the answer before the connection is closed over it.
 const GRACE: Duration = Duration::from_millis(300);
 
-/// What becomes of the client's connection.
+/// How the client's connection continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     /// The next request may come.
@@ -33,7 +33,7 @@ struct Exchange<'a> {
     faults: Faults,
 }
 
-/// What differs from passing on.
+/// The faults of an exchange.
 #[derive(Debug, Default)]
 struct Faults {
     /// Instead of upstream's answer.
@@ -163,7 +163,7 @@ impl Exchange<'_> {
         Then::Close
     }
 
-    /// Passes it on and brings the answer back, with what is wrong with it.
+    /// Forwards the request and returns the response, with its faults.
     fn forward(&self, client: &mut Wire) -> Then {
         let framing = self.request.framing();
         if self.faults.request.is_some() && framing == Framing::None {
@@ -312,11 +312,11 @@ impl Exchange<'_> {
         })
     }
 
-    /// What follows a cut answer.
+    /// How a truncated response ends.
     fn ending(&self, framing: Framing) -> Outcome {
         match self.faults.answer {
             Some((_, Ending::Stall(id))) => Outcome::Stalled(id),
-            // There a plain end would look like the whole.
+            // An orderly end would look like a complete response.
             _ if framing == Framing::UntilClose => Outcome::Then(Then::Reset),
             _ => Outcome::Then(Then::Close),
         }
@@ -389,13 +389,13 @@ impl Outcome {
     }
 }
 
-/// Lets so many bytes through, and never a whole body.
+/// Passes a number of bytes, and never a whole body.
 struct Cut {
     left: Option<u64>,
 }
 
 impl Cut {
-    /// What of this piece goes through, and whether that was all.
+    /// The part of this piece that passes, and whether that was all.
     fn take<'a>(&mut self, piece: &'a Piece, last: bool) -> (&'a [u8], bool) {
         let Some(left) = &mut self.left else { return (&piece.bytes, false) };
         let length = piece.bytes.len();

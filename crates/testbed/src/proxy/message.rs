@@ -48,7 +48,7 @@ pub(crate) struct Answer {
 pub(crate) enum Framing {
     /// There is none.
     None,
-    /// After so many bytes.
+    /// A number of bytes.
     Length(u64),
     /// After an empty chunk.
     Chunked,
@@ -103,7 +103,7 @@ pub(crate) enum NoRequest {
 }
 
 impl Answer {
-    /// The next head from upstream, while `client` is there to hear it.
+    /// Reads the next head from upstream, as long as `client` is connected.
     pub(crate) fn read(wire: &mut Wire, client: &Socket) -> io::Result<Self> {
         loop {
             let mut slots = [httparse::EMPTY_HEADER; 128];
@@ -216,7 +216,8 @@ impl Body {
         }
     }
 
-    /// How many of the bytes to take, whether they close the body, and what is left then. `None`: more is needed.
+    /// How many of the bytes to take, whether they end the body, and what remains then. `None`:
+    /// more is needed.
     fn step(&self, ahead: &[u8]) -> io::Result<Option<(usize, bool, Left)>> {
         let after = |left: u64, then: Left| {
             let count = usize::try_from(left).unwrap_or(usize::MAX).min(ahead.len());

@@ -1,8 +1,10 @@
-//! An HTTP/1.1 proxy that does wrong on cue and remembers everything, between a client and a registry or an engine.
+//! An HTTP/1.1 proxy between a client and a registry or an engine that injects faults and records
+//! all requests.
 //!
-//! Each request goes upstream on a connection of its own, so what upstream does to idle connections is not seen. Heads and
-//! bodies are passed on byte for byte and at once, the `Host` too: what a registry names as `Location` leads back here. 1xx
-//! answers, takeovers (101 and docker's raw streams) and an answer before the request's end work as without a proxy.
+//! Each request goes upstream on a connection of its own, so how upstream handles idle connections
+//! is not visible. Heads and bodies are forwarded byte for byte without delay, the `Host` too: a
+//! `Location` of the registry leads back here. 1xx responses, upgrades (101 and docker's raw
+//! streams) and a response before the request's end work as without a proxy.
 
 mod exchange;
 mod message;
@@ -112,7 +114,7 @@ impl Proxy {
         self.shared.state().rules.iter().find(|active| active.id == id).map_or(0, |active| active.taken)
     }
 
-    /// All requests so far, in the order in which they came.
+    /// All requests so far, in order of arrival.
     #[must_use]
     pub fn trace(&self) -> Vec<Seen> {
         self.shared.state().seen.clone()

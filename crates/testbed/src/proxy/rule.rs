@@ -8,7 +8,8 @@ use regex::Regex;
 
 use super::seen::{From, Seen};
 
-/// What happens to which requests. Counts the requests that match it, also those that another rule took.
+/// A fault for matching requests. Counts the requests that match it, including those that another
+/// rule took.
 #[derive(Debug, Clone)]
 pub struct Rule {
     method: String,
@@ -18,7 +19,7 @@ pub struct Rule {
     pub(crate) mode: Mode,
 }
 
-/// Which of the requests that match, counted from 1.
+/// Which of the matching requests, counted from 1.
 #[derive(Debug, Clone)]
 pub enum Hits {
     /// The n-th only.
@@ -33,7 +34,7 @@ pub enum Hits {
     Random(f64, u64),
 }
 
-/// What is called at a request.
+/// A callback at a request.
 pub type Hook = Arc<dyn Fn(&Seen) + Send + Sync>;
 
 /// The fault. Bytes of a body are counted as on the wire, a chunk's size line included.
@@ -51,17 +52,19 @@ pub enum Mode {
     Eof,
     /// Upstream did it, and the connection ends without an answer.
     EofAfter,
-    /// The answer's body is cut after so many bytes, and always before its end. Where there is no body, its head is cut.
+    /// The response's body is truncated after this many bytes, and always before its end. Without a
+    /// body, its head is truncated.
     Truncate(u64),
-    /// The connections to both sides are cut after so many bytes of the request's body; without a body, at once.
+    /// The connections to both sides are closed after this many bytes of the request's body;
+    /// without a body, at once.
     TruncateRequest(u64),
     /// Passed on after this time.
     Delay(Duration),
-    /// Passed on, both bodies no faster than so many bytes per second.
+    /// Forwarded, both bodies no faster than this many bytes per second.
     Throttle(u64),
     /// No answer, until the rule is cleared, the client goes, or the proxy ends; upstream is not asked.
     Silence,
-    /// The answer begins, and after so many bytes of its body nothing more comes, as with [`Mode::Silence`].
+    /// The response stalls after this many bytes of its body, like [`Mode::Silence`].
     Stall(u64),
     /// 200 and this text again and again, with this pause, until the rule is cleared; upstream is not asked.
     Endless(String, Duration),
@@ -210,7 +213,8 @@ impl Kind {
 }
 
 impl Rule {
-    /// `method` is one method, or `*` for all. In `path` a `*` stands for any text, `/` included; the query is not looked at.
+    /// `method` is one method, or `*` for all. In `path` a `*` matches any text, `/` included; the
+    /// query is ignored.
     #[must_use]
     pub fn new(method: &str, path: &str, hits: Hits, mode: Mode) -> Self {
         let parts: Vec<_> = path.split('*').map(regex::escape).collect();

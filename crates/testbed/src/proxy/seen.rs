@@ -1,11 +1,11 @@
-//! What the proxy saw: one record a request, in the order in which they came.
+//! The proxy's record: an entry for each request, in order of arrival.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::message::{Headers, header};
 
-/// Who asks, by what it calls itself.
+/// The client, by its user agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum From {
     /// `image-builder/…`
@@ -28,7 +28,7 @@ impl From {
     }
 }
 
-/// One request and what became of it.
+/// One request and its outcome.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// Counted from 1, in the order in which the heads were read.
@@ -49,9 +49,9 @@ pub struct Seen {
     pub began: Duration,
     /// The fault's name, see `Mode::name`; `None` when no rule took it. `unreachable`: upstream could not be reached.
     pub mode: Option<&'static str>,
-    /// What the client was told.
+    /// The status that the client received.
     pub status: Option<u16>,
-    /// What upstream said.
+    /// The status of upstream.
     pub upstream_status: Option<u16>,
     /// Headers of upstream's answer; names in lower case.
     pub answer: Headers,
@@ -78,8 +78,8 @@ impl Seen {
         self.header("authorization").is_some() || self.header("x-registry-auth").is_some()
     }
 
-    /// `(repository, tag)` where upstream accepted a manifest: what the registry holds from then on. What refers to an image,
-    /// by digest or in the list `sha256-…`, is no tag of one.
+    /// `(repository, tag)` if upstream accepted a manifest. Artifacts that refer to an image, by
+    /// digest or in the list `sha256-…`, are not tags of one.
     #[must_use]
     pub fn written_tag(&self) -> Option<(&str, &str)> {
         let accepted = self.upstream_status.is_some_and(|status| (200..300).contains(&status));

@@ -1,4 +1,4 @@
-//! What all threads of one proxy share: rules, records, open connections.
+//! The shared state of a proxy's threads: rules, records, open connections.
 
 use std::net::Shutdown;
 use std::sync::{Arc, Weak};
@@ -12,7 +12,7 @@ use super::seen::From;
 use super::seen::Seen;
 use super::socket::{Socket, Upstream, Wire, Woken};
 
-/// How often a thread that holds a client back looks whether it may let go.
+/// Interval at which a thread that blocks a client checks whether to continue.
 const LOOK: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
@@ -152,7 +152,7 @@ impl Shared {
         });
     }
 
-    /// Notes what upstream said, before the client hears of it.
+    /// Records upstream's response before the client gets it.
     pub(crate) fn note_answer(&self, number: usize, answer: &Answer) {
         self.note(number, |seen| {
             seen.upstream_status = Some(answer.status);
@@ -172,7 +172,7 @@ impl Shared {
         !state.closed && state.rules.iter().any(|active| active.id == id)
     }
 
-    /// Keeps a client waiting while the rule holds and the client is there. What it sends is dropped.
+    /// Blocks a client while the rule is active and the client is connected. Its bytes are dropped.
     pub(crate) fn hold(&self, id: RuleId, client: &mut Wire) {
         while self.holds(id) {
             if client.socket.wait(None, LOOK) == Woken::Readable {

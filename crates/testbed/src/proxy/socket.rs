@@ -1,4 +1,4 @@
-//! A stream to somebody, by TCP or by a unix socket, and what was read from it but not yet used. Knows no HTTP.
+//! A TCP or Unix stream with its read buffer. Independent of HTTP.
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -89,7 +89,7 @@ impl Socket {
         Ok(all)
     }
 
-    /// Ends directions. That the other side was faster is no error.
+    /// Shuts directions down. A peer that closed first is no error.
     pub(crate) fn shutdown(&self, how: Shutdown) {
         let _ = match self {
             Self::Tcp(stream) => stream.shutdown(how),
@@ -105,7 +105,7 @@ impl Socket {
         }
     }
 
-    /// Waits until there is something to read here, at most `limit`. What came first is told.
+    /// Waits until there is something to read, at most `limit`. Returns what came first.
     pub(crate) fn wait(&self, watch: Option<&Socket>, limit: Duration) -> Woken {
         let mut all = vec![PollFd::from_borrowed_fd(self.as_fd(), PollFlags::IN | PollFlags::RDHUP)];
         all.extend(watch.map(|socket| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::RDHUP)));
@@ -155,7 +155,7 @@ impl Wire {
         Self { socket, ahead: Vec::new() }
     }
 
-    /// What was read and not yet taken.
+    /// Bytes that were read and not yet used.
     pub(crate) fn ahead(&self) -> &[u8] {
         &self.ahead
     }

@@ -27,14 +27,14 @@ pub const PASSWORD: &str = "~~~>>>???";
 /// The same for the registry: bcrypt at its lowest cost.
 const HTPASSWD: &str = "tester:$2b$04$jIHLiLmzYUTQdZDZ74WJB.NKlnsmGVEc1J0QNRD/AnPLd63GpdSDa\n";
 
-/// Who may use it.
+/// Who may access it.
 #[derive(Debug, Clone, Copy)]
 pub enum Auth<'a> {
     /// Everybody.
     None,
     /// [`USER`] with [`PASSWORD`], by HTTP's Basic.
     Basic,
-    /// Whoever has a token of this server.
+    /// Clients with a token of this server.
     Token(&'a TokenServer),
 }
 
@@ -96,7 +96,7 @@ impl PrivateRegistry {
         self.service = Some(service);
     }
 
-    /// What `docker-registry` is told; `http` is how it listens.
+    /// The configuration of `docker-registry`; `http` is how it listens.
     fn configuration(&self, http: &str, read_only: bool) -> String {
         let path = self.directory.path().display();
         format!(
@@ -114,13 +114,13 @@ impl PrivateRegistry {
         &self.address
     }
 
-    /// What it holds.
+    /// Its contents.
     #[must_use]
     pub fn view(&self) -> &View {
         &self.view
     }
 
-    /// SIGKILL: connections break, what is on disk stays.
+    /// SIGKILL: connections break, the data on disk stays.
     pub fn stop(&mut self) {
         self.service = None;
     }
@@ -147,7 +147,7 @@ impl PrivateRegistry {
         fs::remove_dir_all(&dir).unwrap_or_else(|error| panic!("no tag {repository}:{tag} to lose: {error}"));
     }
 
-    /// What it said so far.
+    /// Its output so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()

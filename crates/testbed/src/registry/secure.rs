@@ -1,5 +1,5 @@
-//! A registry over TLS, with an authority of its own: a second `docker-registry` that serves what a first one holds, with the same
-//! logins.
+//! A registry over TLS, with its own CA: a second `docker-registry` that serves the data of a first
+//! one, with the same logins.
 
 use std::fs;
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ use crate::proxy::Upstream;
 pub enum Clients {
     /// Everybody.
     All,
-    /// Who shows a certificate of the authority.
+    /// Clients with a certificate of the CA.
     Certified,
 }
 
@@ -56,7 +56,7 @@ impl Secure {
         command.arg("serve").arg(&file);
         let mut service = Service::start(&mut command, &directory.path().join("log"));
         let upstream = Upstream::parse(&format!("127.0.0.1:{port}"));
-        // Who does not speak TLS is told so, which is an answer too.
+        // A plain HTTP request gets an error response, which shows that the server is ready.
         service.wait_until_ready(Duration::from_secs(20), || {
             crate::http::ask(&upstream, "GET", "/v2/", &[], b"").is_ok()
         });

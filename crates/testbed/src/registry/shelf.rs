@@ -36,7 +36,7 @@ struct Shared {
 struct State {
     /// By `repository:tag`.
     labels: BTreeMap<String, BTreeMap<String, String>>,
-    /// By what is asked for: `/v2/…`.
+    /// By request path: `/v2/…`.
     bodies: BTreeMap<String, Vec<u8>>,
     /// Statuses that are answered whatever there is.
     troubles: BTreeMap<String, u16>,
@@ -94,7 +94,8 @@ impl Shelf {
         state.labels.insert(format!("{repository}:{tag}"), labels.clone());
     }
 
-    /// Shows an image of these layers under a tag, each with the size that its manifest tells; returns where they are asked for.
+    /// Serves an image of these layers under a tag, each with the size that its manifest declares;
+    /// returns their request paths.
     pub fn put_layers(&self, repository: &str, tag: &str, layers: &[(Vec<u8>, usize)]) -> Vec<String> {
         let digests: Vec<String> = layers.iter().map(|(bytes, _)| digest(bytes)).collect();
         let config = json!({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": digests}});
@@ -119,7 +120,7 @@ impl Shelf {
         digests.iter().map(|digest| at(digest)).collect()
     }
 
-    /// From now on sends half of an answer, and then nothing until the one who asked hangs up.
+    /// From now on sends half of this response, and then nothing until the client disconnects.
     pub fn stall(&self, target: &str) {
         self.shared.state().stalls.insert(target.to_owned());
     }
@@ -183,7 +184,7 @@ impl Shelf {
         self.shared.state().troubles.insert(target.to_owned(), status);
     }
 
-    /// What it was asked since the last time, `GET /v2/…` each.
+    /// The requests since the last call, `GET /v2/…` each.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.state().asked)
@@ -278,7 +279,8 @@ impl Shelf {
         labels
     }
 
-    /// What an image of another maker is: by its digest, else what its tag shows here; nothing where it lies elsewhere.
+    /// The digest of an external image: its own, else that of its tag here; none if it is
+    /// elsewhere.
     fn digest_of(&self, reference: &str) -> Option<String> {
         if let Some((_, digest)) = reference.split_once('@') {
             return Some(digest.to_owned());

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::{PASSWORD, USER};
 
-/// The registry takes a token for so long after its end, in seconds.
+/// The registry accepts a token for this long after its end, in seconds.
 const LEEWAY: i64 = 60;
 
 /// A running server, for [`USER`] with [`PASSWORD`].
@@ -41,7 +41,7 @@ struct State {
 /// A token that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issued {
-    /// What it opens, such as `repository:a/b:pull,push`.
+    /// Its scopes, such as `repository:a/b:pull,push`.
     pub scopes: Vec<String>,
     /// The answer: 200, 401 for a wrong password, or what [`TokenServer::refuse`] said.
     pub status: u16,
@@ -91,7 +91,7 @@ impl TokenServer {
         self.state.lock().refuse = status;
     }
 
-    /// All questions so far, in order.
+    /// All requests so far, in order.
     #[must_use]
     pub fn issued(&self) -> Vec<Issued> {
         self.state.lock().issued.clone()
@@ -213,7 +213,7 @@ impl Signer {
         fs::read_to_string(self.directory.path().join(name)).expect("it was written")
     }
 
-    /// A token that the registry takes for so many seconds.
+    /// A token that the registry accepts for this many seconds.
     pub(super) fn token(&self, scopes: &[&str], lifetime: i64) -> String {
         let certificate: String =
             self.read("certificate.pem").lines().filter(|line| !line.starts_with("-----")).collect();

@@ -1,4 +1,4 @@
-//! What a registry holds, asked by plain HTTP with code that is not the tool's.
+//! Reads a registry's contents by plain HTTP, with code that is not the tool's.
 
 use std::collections::BTreeMap;
 
@@ -97,7 +97,7 @@ impl View {
     pub fn tags(&self, repository: &str) -> Vec<String> {
         let mut tags =
             strings(&self.ask("GET", &format!("/v2/{repository}/tags/list"), &[], b"").json()["tags"]);
-        // Lists of artifacts that refer to an image stand among the tags of a registry without such lists.
+        // A registry without a referrers API lists artifacts that refer to an image among its tags.
         tags.retain(|tag| !tag.starts_with("sha256-"));
         tags.sort();
         tags

@@ -20,7 +20,7 @@ pub(crate) enum End {
 pub(crate) fn exchange(address: &str, request: &str, patience: Duration) -> (String, End) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(patience)).unwrap();
-    // It may be reset before all of it was sent.
+    // The connection may be reset before all of it was sent.
     let _ = stream.write_all(request.as_bytes());
     read(&mut stream)
 }
@@ -40,7 +40,7 @@ pub(crate) fn read(stream: &mut TcpStream) -> (String, End) {
     (String::from_utf8(all).unwrap(), end)
 }
 
-/// Reads until this stands there.
+/// Reads until this text appears.
 pub(crate) fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
     let (mut all, mut byte, end) = (String::new(), [0], Instant::now() + BOUND);
     stream.set_read_timeout(Some(BOUND)).unwrap();

@@ -1,4 +1,4 @@
-//! Which request a rule takes, and what the trace says of it.
+//! Which request a rule matches, and what the trace records of it.
 
 use std::time::Duration;
 

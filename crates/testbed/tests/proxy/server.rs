@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What reached the server: request line, `Host`, and how much of the body came.
+/// A request that reached the server: request line, `Host`, and received bytes of the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reached {
     pub(crate) line: String,
@@ -80,7 +80,7 @@ impl Server {
         self.reached.lock().clone()
     }
 
-    /// How many endless answers ended because nobody heard them.
+    /// Number of endless responses that ended because the client disconnected.
     pub(crate) fn gone(&self) -> usize {
         *self.gone.lock()
     }

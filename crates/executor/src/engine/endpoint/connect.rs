@@ -1,6 +1,6 @@
 //! Opens a connection to an engine: by a socket, over TCP, with TLS, or by ssh.
 //!
-//! What has to be read for it (certificates, addresses) is read once. Knows nothing of HTTP, nor of what becomes of a connection.
+//! Certificates and addresses are read once. Does not know HTTP, nor what happens on a connection.
 
 use std::error::Error;
 use std::fmt;
@@ -55,7 +55,7 @@ impl fmt::Debug for Transport {
 }
 
 impl Transport {
-    /// The way to an endpoint. Looks at what can be looked at here, and opens nothing.
+    /// The transport to an endpoint. Checks what can be checked locally, and opens nothing.
     pub(crate) fn to(endpoint: &Endpoint) -> io::Result<Self> {
         let host = endpoint.host.as_str();
         if let Some(path) = host.strip_prefix("unix://") {
@@ -91,7 +91,7 @@ impl Transport {
         Ok(Self::Network { at, tls })
     }
 
-    /// What requests on this way begin with.
+    /// The base URL of requests.
     pub(crate) fn base(&self) -> String {
         match self {
             Self::Network { at, .. } => at.to_string().trim_end_matches('/').to_owned(),
@@ -125,7 +125,7 @@ impl Transport {
     }
 }
 
-/// What is behind all that libraries say around it.
+/// The innermost error, below the ones that libraries add.
 pub(crate) fn root(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -1,9 +1,9 @@
 //! Chooses the engine and its transport by the docker client's rules for hosts and contexts.
 //!
-//! The rules are those of the docker client ("Docker contexts", "Environment variables"): an address goes
-//! before a context, `DOCKER_HOST` before `DOCKER_CONTEXT`, that before the context that is in use, and the
-//! system's socket comes last. Reads the context store below the configuration directory; the environment
-//! is the caller's ([`EndpointRequest`]). Knows nothing of what is asked of an engine.
+//! The rules ("Docker contexts", "Environment variables"): an address takes precedence over a
+//! context, `DOCKER_HOST` over `DOCKER_CONTEXT`, that over the current context, and the system's
+//! socket comes last. Reads the context store below the configuration directory; the caller passes
+//! the environment ([`EndpointRequest`]).
 pub(crate) mod connect;
 mod pool;
 mod ssh;
@@ -25,7 +25,8 @@ pub(crate) use pool::{KEEP, PoolConfig};
 /// Where the engine of a system listens.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
-/// What says which engine: one flag, and the environment as it stands, where an empty value is none.
+/// The settings that select an engine: one flag, and environment variables, where an empty value
+/// counts as unset.
 #[derive(Debug, Clone, Default)]
 pub struct EndpointRequest {
     /// An address from the command line.
@@ -49,7 +50,7 @@ pub struct Endpoint {
     pub host: String,
     /// With which certificates, when over TLS.
     pub tls: Option<Tls>,
-    /// What named it, for people: `DOCKER_HOST`, `docker context lab`, `default`.
+    /// The source of the setting, for messages: `DOCKER_HOST`, `docker context lab`, `default`.
     pub origin: String,
 }
 
@@ -62,7 +63,7 @@ impl Default for Endpoint {
 /// The files of a TLS connection, all PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// Who may have signed the engine's certificate.
+    /// The CA of the engine's certificate.
     pub ca: PathBuf,
     /// Our certificate.
     pub cert: PathBuf,
@@ -74,7 +75,7 @@ pub struct Tls {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct EndpointError {
-    /// What is wrong.
+    /// The error.
     pub message: String,
     /// What to do next.
     pub help: Option<String>,
@@ -131,7 +132,7 @@ pub fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Docker, Endpoin
     Ok(client(&way(endpoint)?, timeout, KEEP))
 }
 
-/// What to do where the operating system does not let a user connect to an engine's socket.
+/// Help for a user who may not connect to an engine's socket.
 pub(crate) const NOT_PERMITTED: &str = "join the group that may use it (as a rule: `sudo usermod -aG docker $USER`, then \
      log in again), or name another engine in DOCKER_HOST";
 
@@ -148,7 +149,7 @@ pub(crate) fn way(endpoint: &Endpoint) -> Result<Transport, EndpointError> {
     })
 }
 
-/// A client with a pool of its own.
+/// A client with its own connection pool.
 pub(crate) fn client(way: &Transport, timeout: Duration, keep: PoolConfig) -> Docker {
     let (transport, seconds) = (pool::transport(way.clone(), keep), timeout.as_secs().max(1));
     Docker::connect_with_custom_transport(transport, Some(way.base()), seconds, API_DEFAULT_VERSION)
@@ -156,8 +157,9 @@ pub(crate) fn client(way: &Transport, timeout: Duration, keep: PoolConfig) -> Do
         .with_request_modifier(|request| for_own_session(url_safe_credentials(request)))
 }
 
-/// bollard opens a session of its own for a build by BuildKit. A build that names ours is asked for as a classic one,
-/// and is made BuildKit's (`version=2`) here; a classic build names none.
+/// bollard opens its own session for a BuildKit build. A build with our session is therefore
+/// requested as a classic one, and changed to BuildKit (`version=2`) here; a classic build has no
+/// session.
 fn for_own_session(mut request: BollardRequest) -> BollardRequest {
     let uri = request.uri().to_string();
     if let Some((address, query)) = uri.split_once('?')
@@ -248,7 +250,7 @@ fn normal_host(text: &str, port: u16, origin: &str) -> Result<String, EndpointEr
 }
 
 fn bad_host(text: &str, origin: &str, why: &str) -> EndpointError {
-    // What stands before the @ may be a password.
+    // The part before the @ may be a password.
     let shown = match text.rsplit_once('@') {
         Some((before, after)) => {
             format!(

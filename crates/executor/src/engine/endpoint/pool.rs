@@ -1,7 +1,7 @@
 //! Keeps connections to an engine open for the next request.
 //!
-//! bollard's own clients dial for each request, which with TLS is a handshake. Here one pool serves all requests to an engine,
-//! whichever the way; with ssh each connection is a program. Knows nothing of what is asked.
+//! bollard's own clients connect for each request, which with TLS is a handshake and with ssh a
+//! process. Here one pool serves all requests to an engine, whatever the transport.
 
 use std::future::Future;
 use std::io;
@@ -28,7 +28,7 @@ use crate::engine::endpoint::connect::{Connection, Transport, root};
 pub(crate) struct PoolConfig {
     /// Most idle connections that are kept. While requests are under way, any number is open.
     pub(crate) most: usize,
-    /// So long.
+    /// For this long.
     pub(crate) time: Duration,
 }
 
@@ -37,7 +37,8 @@ pub(crate) const KEEP: PoolConfig = PoolConfig { most: 8, time: Duration::from_s
 
 type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Error>> + Send>>;
 
-/// What carries bollard's requests. All connections end when the last clone of bollard's client is dropped.
+/// The transport for bollard's requests. All connections end when the last clone of bollard's
+/// client is dropped.
 pub(crate) fn transport(
     way: Transport,
     keep: PoolConfig,

@@ -1,7 +1,7 @@
 //! Connects to an engine through `ssh … docker system dial-stdio`, as the docker client does.
 //!
-//! bollard's own way needs a socket multiplexer of ssh, and takes a port for a part of the host's name.
-//! Here the user's ssh does everything that its configuration says. Knows nothing of requests.
+//! bollard's ssh support needs a socket multiplexer of ssh, and treats a port as a part of the
+//! host's name. Here the user's ssh applies all of its configuration.
 
 use std::future::Future;
 use std::io;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Join, ReadBuf};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-/// So much of what ssh complains about is kept, in bytes.
+/// Bytes of ssh's stderr that are kept.
 const COMPLAINT: u64 = 4096;
 
 /// Where ssh goes.
@@ -55,7 +55,7 @@ impl Target {
         };
         let port =
             port.map(|port| port.parse().map_err(|_| "the port is no number up to 65535")).transpose()?;
-        // What begins with a dash would be an option of ssh, and could run a program.
+        // A host that begins with a dash would be an option of ssh, and could run a program.
         if !is_word(&host.replace(':', "")) {
             return Err("the host's name is empty or has strange characters");
         }
@@ -119,7 +119,8 @@ impl Pipe {
         let mut stderr = child.stderr.take().ok_or_else(closed)?;
         let complaint = tokio::spawn(async move {
             let mut kept = Vec::new();
-            // What cannot be read is not worth a second failure. The rest is read away, or ssh would block.
+            // A read error would only hide the first failure. The rest is drained, or ssh would
+            // block.
             let _ = (&mut stderr).take(COMPLAINT).read_to_end(&mut kept).await;
             let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
             String::from_utf8_lossy(&kept).trim().to_owned()
@@ -129,7 +130,7 @@ impl Pipe {
 }
 
 impl Pipe {
-    /// Why ssh ended before the engine said anything: ssh itself failed, and told it on another way.
+    /// The error of an ssh that ended before the engine answered, from its stderr.
     fn complain(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let why = ready!(Pin::new(&mut self.complaint).poll(cx)).unwrap_or_default();
         // A task's answer can be taken once.
@@ -185,7 +186,7 @@ mod tests {
     use super::*;
     use crate::engine::endpoint::{KEEP, Transport, client};
 
-    /// An engine behind a program that stands in for ssh.
+    /// An engine behind a program that replaces ssh.
     fn engine(directory: &tempfile::TempDir, script: &str) -> Docker {
         let path = directory.path().join("ssh");
         // By another process: a child of a parallel test could hold our own writing end open for a moment,

@@ -19,10 +19,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::engine::endpoint::connect::Connection;
 
-/// What does not happen within this does not happen.
+/// Time-out of everything that a test waits for.
 const BOUND: Duration = Duration::from_secs(30);
 
-/// What the engine does about a request.
+/// How the engine handles a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Action {
     Answer,
@@ -41,7 +41,7 @@ pub(super) enum Action {
 
 type Script = Arc<dyn Fn(usize, usize) -> Action + Send + Sync>;
 
-/// What an engine saw.
+/// What an engine received.
 pub(super) struct Received {
     /// How many connections came, ever.
     came: AtomicUsize,
@@ -133,7 +133,7 @@ impl TestEngine {
                 ours.open.send_modify(|open| *open += 1);
                 let (seen, what) = (Arc::clone(&ours), Arc::clone(&what));
                 tokio::spawn(async move {
-                    // A client that is gone is what is waited for.
+                    // A disconnected client is expected.
                     let _ = serve(stream, number, &seen, &what).await;
                     seen.open.send_modify(|open| *open -= 1);
                 });

@@ -94,7 +94,7 @@ async fn a_context_that_is_still_sent_ends_with_its_build() {
     let words = TestEngine::start(|_, _| Action::Begin).await;
     let docker = engine_at(&words.host, KEEP);
     let options = BuildImageOptionsBuilder::default().t("x").build();
-    // More of it never comes.
+    // The rest never arrives.
     let context = futures_util::stream::iter([Ok(Bytes::from_static(b"begun"))]);
     let context = bollard::body_try_stream(context.chain(futures_util::stream::pending()));
     let mut answers = Box::pin(docker.build_image(options, None, Some(context)));
@@ -130,7 +130,7 @@ async fn a_connection_that_the_engine_closed_is_not_used_again() {
     for _ in 0..5 {
         tag(&docker).await.expect("an answer");
         words.seen.are_open(0).await;
-        // So that the runtime looks at its sockets, as it does whenever it waits.
+        // Yields, so that the runtime polls its sockets.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(words.seen.connections(), [1, 2, 3, 4, 5]);
