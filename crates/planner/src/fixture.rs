@@ -45,7 +45,7 @@ pub fn first(now: &str) -> Inputs {
     Inputs { revision: revision(), now: tree(now), base: Base::Empty }
 }
 
-/// Inputs that compare two trees. What they hold alike is shared, as `git` does it.
+/// Inputs that compare two trees. Equal layers are shared, as `git` shares them.
 #[must_use]
 pub fn compare(now: Tree, mut base: Tree) -> Inputs {
     let known: BTreeMap<&str, &Arc<LayerFiles>> =

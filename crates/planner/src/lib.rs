@@ -46,19 +46,19 @@ pub use views::layer_graph::LayerGraph;
 pub use views::subgraph::Direction;
 pub use views::{explain, layer_graph, name_lookup, pin, schema};
 
-/// Of more layers, the two sides of a comparison are looked at by two threads.
+/// With more layers, two threads process the two sides of a comparison.
 const MANY: usize = 64;
 
-/// A plan with what is needed to carry it out and to show it.
+/// A plan with everything needed to carry it out and to show it.
 #[derive(Debug, Clone)]
 pub struct Planned {
     /// The plan.
     pub plan: Plan,
-    /// What each build is sent besides its Dockerfile.
+    /// The context of each build.
     pub contexts: BTreeMap<BuildId, Context>,
     /// The configuration that holds: that of the right-hand side.
     pub config: Config,
-    /// With [`published::plan()`]: what somebody has to decide; nothing of it is in the plan. Sorted.
+    /// With [`published::plan()`]: images that need a decision, which are not in the plan. Sorted.
     pub undecided: Vec<Undecided>,
     /// The right-hand side as it was understood. Not taken apart before the plan is.
     now: Arc<TreeModel>,
@@ -90,7 +90,7 @@ pub fn plan(inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>>
     finish(outcome, inputs, request, compared_with(&inputs.base, &request.selection))
 }
 
-/// What was understood, and decided of it.
+/// The tree model and the decisions.
 struct Outcome {
     now: TreeModel,
     config: Config,
@@ -146,7 +146,7 @@ pub fn graph(tree: &Tree, request: &Request) -> Result<LayerGraph, Vec<Problem>>
     if findings.problems.is_empty() { Ok(LayerGraph::of(&survey)) } else { Err(findings.problems) }
 }
 
-/// As they stand in a plan, each once.
+/// Warnings as in a plan, each once.
 fn warnings(found: Vec<Problem>) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = found.into_iter().map(finding::warning).collect();
     warnings.sort();

@@ -1,14 +1,12 @@
-//! Runs independent work on as many threads as the machine has processors; results keep their order.
-//!
-//! Knows nothing of what is worked on. The answers come in the order of the things, so that nothing shows how many
-//! threads there were.
+//! Runs independent work on as many threads as the machine has processors. Results keep the order
+//! of the items, so that the number of threads has no effect on them.
 
 use std::sync::OnceLock;
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-/// More are of no use: what is shared out here takes milliseconds.
+/// More threads do not help: the work takes milliseconds.
 const MOST: usize = 8;
 
 /// Works through `items` in shares of `size`, of which each thread does one after the other. A `start` is what a thread may

@@ -3,7 +3,7 @@
 /// Flags of the command line, as values. The default is a plain comparison.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// What counts as changed.
+    /// Which layers count as changed.
     pub selection: Selection,
     /// `--ignore DIR…`: directories whose changes do not count.
     pub ignore: Vec<String>,
@@ -15,14 +15,14 @@ pub struct Request {
     pub allow_frontend: Vec<String>,
     /// `--rebuild N`: appended to build tags as `-rN`.
     pub rebuild: Option<u64>,
-    /// `--adopt`: published images that do not tell what they were made from count as made from what the tree holds.
+    /// `--adopt`: published images without recorded inputs count as unchanged.
     pub adopt: bool,
 }
 
-/// What counts as changed.
+/// Which layers count as changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Selection {
-    /// What differs from the base of the comparison.
+    /// Differences from the base of the comparison.
     #[default]
     Changed,
     /// `--all`.

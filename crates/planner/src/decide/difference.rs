@@ -6,12 +6,13 @@ use std::sync::Arc;
 use crate::tree::layers::{CompatLayer, DESCRIPTOR, DOCKERFILE, ScienceLayer, dockerfile_identity};
 use crate::tree::{LayerFiles, TreeFile};
 
-/// What differs. Paths are below the source tree's root, with the directory of today.
+/// The differences between two states of a layer. Paths are below the source tree's root, with
+/// today's directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
     /// The Dockerfile and files of the context, sorted.
     pub(crate) paths: Vec<String>,
-    /// Fields of the descriptor that decide what is built, sorted.
+    /// Changed fields of the descriptor that affect the build, sorted.
     pub(crate) fields: Vec<String>,
     /// Whether the compat layer is another one.
     pub(crate) compat: bool,
@@ -26,13 +27,13 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    /// Whether what is built differs.
+    /// Whether the build differs.
     pub(crate) fn builds(&self) -> bool {
         !self.paths.is_empty() || !self.fields.is_empty()
     }
 }
 
-/// What differs between two states of a science layer.
+/// Compares two states of a science layer.
 pub(crate) fn science(now: &Arc<ScienceLayer>, base: &Arc<ScienceLayer>) -> Difference {
     if Arc::ptr_eq(now, base) {
         return Difference::default();
@@ -62,7 +63,7 @@ pub(crate) fn science(now: &Arc<ScienceLayer>, base: &Arc<ScienceLayer>) -> Diff
     )
 }
 
-/// What differs between two states of a compat layer.
+/// Compares two states of a compat layer.
 pub(crate) fn compat(now: &Arc<CompatLayer>, base: &Arc<CompatLayer>) -> Difference {
     if Arc::ptr_eq(now, base) {
         return Difference::default();

@@ -44,7 +44,7 @@ pub(crate) fn check(now: &TreeModel, config: &Config, findings: &mut Findings) {
     });
     for (files, needs, labels) in science.chain(compat) {
         let Some(file) = &files.dockerfile else { continue };
-        // What may have been meant to be a layer of the tree has its one warning by then.
+        // A reference that looks like a layer of the tree has had its own warning.
         let is_external =
             |need: &&Need| matches!(need.meaning, Meaning::External { is_like_ours: false, .. });
         for need in needs.iter().filter(is_external).take(MOST) {
@@ -83,7 +83,7 @@ fn external(file: &SourceFile, need: &Need, config: &Config, findings: &mut Find
             );
         let typed = file.text.get(span.start..span.end).unwrap_or_default();
         let name = name_part(typed);
-        // With a variable in its name, what is typed is not what has to be changed.
+        // With a variable in its name, the text in the file is not the text to change.
         let problem = if name == name_part(text) {
             problem.fix(Span { start: span.start, end: span.start + name.len() }, image.name())
         } else {

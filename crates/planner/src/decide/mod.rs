@@ -1,4 +1,4 @@
-//! Decides what is built, and why.
+//! Decides which builds a plan has, and why.
 
 pub(crate) mod difference;
 pub(crate) mod guidelines;

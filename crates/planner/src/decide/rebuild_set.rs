@@ -1,4 +1,4 @@
-//! Decides what is built, and why: changed layers, their dependents, and the products on top.
+//! Decides the builds and their reasons: changed layers, their dependents, and the products on top.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -13,7 +13,7 @@ use crate::tree::Tree;
 use crate::tree::model::{TreeModel, layers_in};
 use crate::tree::product_name::ProductName;
 
-/// What is built, with reasons, and what changed and builds nothing.
+/// The builds with their reasons, and changes that build nothing.
 #[derive(Debug, Default)]
 pub(crate) struct RebuildSet {
     /// By science layer; empty where none is built.
@@ -37,7 +37,7 @@ pub(crate) fn product_id(product: &ProductName) -> BuildId {
     BuildId(format!("rel/{product}"))
 }
 
-/// What a layer is to the comparison.
+/// The state of a layer in the comparison.
 #[derive(Debug, Clone)]
 enum State {
     /// The base has no layer of that name.
@@ -46,7 +46,7 @@ enum State {
     Known(Difference),
 }
 
-/// Finds what is built.
+/// Decides the builds.
 pub(crate) fn affected(
     (now, tree): (&TreeModel, &Tree),
     base: &TreeModel,
@@ -94,7 +94,7 @@ pub(crate) fn spread(
     let marked: Vec<bool> = reasons.iter().map(|reasons| !reasons.is_empty()).collect();
     let held: Vec<bool> = (0..marked.len()).map(|layer| is_held(now, layer, config)).collect();
     let planned = now.graph.with_free_descendants(&marked, &held);
-    // What would be built if nothing were held.
+    // Everything that would be built if nothing were held.
     let touched = now.graph.with_descendants(&marked);
     let id = |layer: usize| BuildId(now.side.science[layer].path().to_owned());
     let mut unbuilt = Vec::new();
@@ -145,7 +145,7 @@ fn why_held(product: &ProductName) -> String {
     format!("{product} is under `hold` in image-builder.toml")
 }
 
-/// What a layer that is not built would be built for.
+/// The changes because of which a layer would be built.
 fn what_changed(reason: Reason) -> Vec<String> {
     match reason {
         Reason::Forced { flag } => vec![flag],
@@ -274,7 +274,7 @@ impl Comparison<'_> {
             .then(|| Reason::DescriptorChanged { fields: vec!["compat".to_owned()] })
     }
 
-    /// What changed and builds nothing.
+    /// Lists changes that build nothing.
     fn unbuilt(&self, affected: &RebuildSet) -> Vec<Unbuilt> {
         let mut unbuilt = Vec::new();
         let products: HashSet<usize> = affected.compat.values().map(|build| build.science).collect();
@@ -317,7 +317,7 @@ impl Comparison<'_> {
         unbuilt
     }
 
-    /// What of one layer changed and does not count.
+    /// Lists changes of one layer that do not count.
     fn quiet(&self, path: &str, descriptor: &str, state: &State, unbuilt: &mut Vec<Unbuilt>) {
         let mut add = |changed: Vec<String>, why: &str| {
             unbuilt.push(Unbuilt { layer: path.to_owned(), changed, why: why.to_owned() });

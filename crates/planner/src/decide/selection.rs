@@ -1,4 +1,4 @@
-//! Applies `--ignore`, `--include` and `--all` to a layer. Knows nothing of differences.
+//! Applies `--ignore`, `--include` and `--all` to a layer. Independent of differences.
 
 use crate::Problem;
 use crate::diagnostics::finding::Findings;
@@ -8,7 +8,7 @@ use crate::views::suggest;
 
 /// Whether, and by which flag, a layer counts as changed.
 pub(crate) enum Judged {
-    /// No flag speaks of it: what differs decides.
+    /// No flag names it: its differences decide.
     Compared,
     /// A flag says that it changed.
     Forced(String),
@@ -34,7 +34,7 @@ impl<'a> Flags<'a> {
         Self { selection: &request.selection, included, ignored }
     }
 
-    /// What is said of the layer at a path.
+    /// The decision of the flags for the layer at a path.
     pub(crate) fn judge(&self, path: &str) -> Judged {
         if self.ignored.binary_search(&path).is_ok() {
             return Judged::Unchanged(format!("--ignore {path} treats it as unchanged"));

@@ -88,7 +88,7 @@ pub const CODES: [(&str, &str); 80] = [
     ("version-unquoted", "a version is a number without quotes"),
 ];
 
-/// What a code is about; `None` when there is no such code.
+/// The description of a code; `None` for an unknown one.
 #[must_use]
 pub fn summary(code: &str) -> Option<&'static str> {
     let at = CODES.binary_search_by(|(known, _)| (*known).cmp(code)).ok()?;

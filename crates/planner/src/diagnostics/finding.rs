@@ -5,12 +5,12 @@ use plan::Warning;
 use crate::Problem;
 use crate::parse::config::{Config, Level};
 
-/// Guidelines that a plan is silent about as long as they warn only: they are for who keeps the tree, and `check`
-/// tells them. Denied, they refuse a plan as any other problem does.
+/// Guidelines that a plan does not report while they are warnings: they concern the maintainers of
+/// the tree, and `check` reports them. As errors they refuse a plan like any other problem.
 const FOR_CHECK: [&str; 5] =
     ["compat-shadowed", "from-unpinned", "from-unqualified", "from-unversioned", "label-overridden"];
 
-/// Which guidelines are of interest.
+/// Which guidelines are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Interest {
     /// Those that matter for a plan.
@@ -22,12 +22,12 @@ enum Interest {
     Nothing,
 }
 
-/// All that was noticed so far.
+/// All findings so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Findings {
-    /// What refuses the tree.
+    /// Problems that refuse the tree.
     pub(crate) problems: Vec<Problem>,
-    /// What is worth a look.
+    /// Warnings.
     pub(crate) warnings: Vec<Problem>,
     interest: Interest,
 }
@@ -53,12 +53,12 @@ impl Findings {
         self.interest != Interest::Nothing
     }
 
-    /// Adds what is worth a look, told like a problem.
+    /// Adds a warning.
     pub(crate) fn warn(&mut self, problem: Problem) {
         self.warnings.push(problem);
     }
 
-    /// Whether a guideline has to be looked at.
+    /// Whether a guideline has to be checked.
     pub(crate) fn wants(&self, config: &Config, code: &str) -> bool {
         match (self.interest, config.level(code)) {
             (Interest::Nothing, _) | (_, Level::Allow) => false,
@@ -95,7 +95,7 @@ impl Findings {
     }
 }
 
-/// As it stands in a plan.
+/// A warning as in a plan.
 pub(crate) fn warning(problem: Problem) -> Warning {
     let Problem { file, line, code, message, help, .. } = problem;
     Warning { file, line, code: code.to_owned(), message, help }

@@ -19,12 +19,12 @@ pub struct Problem {
     pub line: Option<u32>,
     /// Column in that line, in characters, counted from 1.
     pub column: Option<u32>,
-    /// How many characters are meant from there on, as far as they stand in that line; `None` where only the
-    /// beginning is known.
+    /// How many characters are marked from there, within the line; `None` if only the beginning is
+    /// known.
     pub width: Option<u32>,
     /// A stable name of the kind of problem, in kebab case.
     pub code: &'static str,
-    /// What is the matter, in lower case and without a full stop.
+    /// The message, in lower case and without a full stop.
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
@@ -37,7 +37,7 @@ pub struct Problem {
 pub struct Edit {
     /// Bytes of the file's text, byte order mark included.
     pub span: Span,
-    /// What comes in their place.
+    /// The replacement.
     pub text: String,
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn line_of(text: &str, offset: usize) -> u32 {
 }
 
 impl fmt::Display for Problem {
-    /// `file:line: message`, and the help on a line of its own.
+    /// Writes `file:line: message`, and the help on a separate line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
             write!(f, "{file}:")?;

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-/// Who can help: it alone picks the exit code.
+/// The kind of an error, which alone decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// What was asked for cannot be meant: an unknown revision, no source tree here (exit 2).
+    /// The request is invalid: an unknown revision, no source tree here (exit 2).
     Usage,
     /// The machine or the clone does not give it: git, a base that vanished, the disk (exit 5).
     Environment,
@@ -25,7 +25,7 @@ pub enum SourceError {
     NoDirectory {
         /// As given.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         cause: std::io::Error,
     },
     /// The source tree lies in no git repository.
@@ -80,7 +80,7 @@ pub enum SourceError {
     NotACommit {
         /// As given.
         text: String,
-        /// What it names.
+        /// Why it is invalid.
         why: String,
     },
     /// The two sides of `A...B` have no history in common.
@@ -96,7 +96,7 @@ pub enum SourceError {
     ShallowBase {
         /// As given.
         text: String,
-        /// The missing commit, where its id is known.
+        /// The missing commit, if its id is known.
         commit: Option<String>,
     },
     /// A commit that was named by all its digits is not there: a force push, or it was never fetched.
@@ -110,7 +110,7 @@ pub enum SourceError {
     MissingObject {
         /// All digits.
         id: String,
-        /// What for.
+        /// What it is needed for.
         wanted: String,
     },
     /// A path given to `--with-ignored` that is not there, or not below the source tree's root.
@@ -130,29 +130,29 @@ pub enum SourceError {
     /// git's data cannot be read.
     #[error("{what}: {}", .cause.message())]
     Git {
-        /// What was being done.
+        /// The operation.
         what: String,
-        /// What libgit2 says.
+        /// libgit2's error.
         cause: git2::Error,
     },
     /// A file or directory cannot be read.
     #[error("cannot read {}: {cause}", shown(.path))]
     Io {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         cause: std::io::Error,
     },
-    /// A file was there when it was looked at and another, or gone, when it was read.
+    /// A file changed or disappeared between two system calls.
     #[error("{} changed while it was read", shown(.path))]
     ChangedWhileReading {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
 }
 
 impl SourceError {
-    /// Who can help.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -258,7 +258,7 @@ fn format_remedy(message: &str) -> Option<String> {
     Some((*remedy).to_owned())
 }
 
-/// A path for a message, with what is no text escaped.
+/// A path for a message, with invalid UTF-8 escaped.
 fn shown(path: &std::path::Path) -> String {
     path.as_os_str().as_encoded_bytes().utf8_chunks().fold(String::new(), |mut text, chunk| {
         for c in chunk.valid().chars() {

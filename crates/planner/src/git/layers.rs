@@ -23,7 +23,7 @@ pub(super) const TEXT_LIMIT: usize = 1 << 20;
 pub(super) const DOCKERFILE: &str = "Dockerfile";
 /// Most links that are followed to a Dockerfile.
 const MOST_LINKS: usize = 8;
-/// In the order in which BuildKit looks for them.
+/// In the order in which BuildKit reads them.
 const IGNORE_FILES: [&str; 2] = ["Dockerfile.dockerignore", ".dockerignore"];
 
 /// Whether a path is one whose text matters.
@@ -93,7 +93,7 @@ impl Reader<'_> {
         });
         let mut outer: Vec<&str> = Vec::new();
         let mut by_depth = directories.clone();
-        // As full paths with a separator behind, so that what is inside comes right after what it is in.
+        // Sorted as full paths with a trailing separator, so that contents follow their directory.
         by_depth.sort_by(|a, b| a.bytes().chain([b'/']).cmp(b.bytes().chain([b'/'])));
         for directory in by_depth {
             let is_inside =
@@ -233,7 +233,7 @@ impl Reader<'_> {
         let store = self.stores.get(entry.store);
         let odb = store.repository.odb().map_err(SourceError::git("cannot open git's objects"))?;
         match (&entry.on_disk, self.side) {
-            // What is in no commit yet is on disk alone.
+            // A file that is in no commit yet is only on disk.
             (Some(on_disk), Side::Disk) if !odb.exists(entry.id) => self.uncommitted(entry, on_disk),
             _ => blob(&store.repository, entry.id, TEXT_LIMIT),
         }
@@ -256,7 +256,7 @@ impl Reader<'_> {
         if is_planned { Ok(Some(bytes)) } else { Err(changed()) }
     }
 
-    /// Finds links that stand where a layer's directory, or a directory of layers, could.
+    /// Finds links in the place of a layer's directory, or of a directory of layers.
     fn links(&mut self, listing: &Listing, layers: &[&str]) {
         for entry in &listing.entries {
             let Mode::Symlink(target) = &entry.mode else { continue };

@@ -30,9 +30,9 @@ pub(super) struct Entry {
     pub(super) id: Oid,
     /// The number of the repository that has the blob, if any has.
     pub(super) store: usize,
-    /// What the file is on disk; `None` in a commit.
+    /// The file on disk; `None` in a commit.
     pub(super) on_disk: Option<OnDisk>,
-    /// The contents as git knows them, where they were read anyway and are text.
+    /// The contents as git has them, if they were read anyway and are text.
     pub(super) text: Option<Arc<SourceFile>>,
 }
 
@@ -52,11 +52,11 @@ pub(super) struct Listing {
     directories: HashMap<String, Directory>,
     /// Directories that another side holds alike, taken over from there as a whole.
     taken_over: HashSet<String>,
-    /// What could not be taken in.
+    /// Entries that could not be read.
     pub(super) problems: Vec<Problem>,
-    /// What is worth a warning.
+    /// Warnings.
     pub(super) notices: Vec<Problem>,
-    /// Paths that are missing in `entries`, or stand for more than git has there.
+    /// Paths that are missing in `entries`, or replace several entries of git.
     gaps: Vec<String>,
 }
 
@@ -149,9 +149,9 @@ pub(super) fn is_wanted(path: &[u8]) -> bool {
     path == CONFIG.as_bytes() || ROOTS.iter().any(below)
 }
 
-/// What is wrong with a path.
+/// Why a path is invalid.
 fn unfit(path: &[u8]) -> Option<&'static str> {
-    // Nearly all are ASCII, which is seen without a look at each byte by itself.
+    // Nearly all are ASCII, which this test finds without a branch for each byte.
     let is_plain = path.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
     match std::str::from_utf8(path) {
         Err(_) => Some("is not UTF-8"),

@@ -1,17 +1,20 @@
 //! Reads disk and git into [`Inputs`]: the planner's only I/O.
 //!
-//! Git is read through libgit2 and never by running it, so that no hook, filter driver, external diff or fsmonitor
-//! of a stranger's tree runs. Commits are read past libgit2's grafts (`history`), so that names depend on the
-//! commits alone. Nothing is written: not even git's index is refreshed.
+//! Git is read through libgit2 and never by running it, so that no hook, filter driver, external
+//! diff or fsmonitor of a stranger's tree runs. Commits are read without libgit2's grafts
+//! (`history`), so that names depend on the commits alone. Nothing is written: not even git's index
+//! is refreshed.
 //!
-//! What the two sides of a comparison hold alike is read once: a `listing` knows the id that git would give to each
-//! of its directories, and another side's subtree of the same id is not opened. A layer that both sides hold alike
-//! is one `Arc`; its `source` and `expect` are those of the right-hand side.
+//! Equal parts of the two sides of a comparison are read once: a `listing` knows the id that git
+//! would give to each of its directories, and the other side's subtree with the same id is not
+//! opened. A layer that is equal on both sides is one `Arc`; its `source` and `expect` are those of
+//! the right-hand side.
 //!
-//! A layer whose descriptor cannot be read is not in [`crate::tree::Tree::layers`]; one whose Dockerfile or ignore
-//! file cannot be read is there without it. In each case a [`crate::Problem`] names the file.
+//! A layer whose descriptor cannot be read is not in [`crate::tree::Tree::layers`]; one whose
+//! Dockerfile or ignore file cannot be read is there without it. In each case a [`crate::Problem`]
+//! names the file.
 //!
-//! It does not know what a descriptor or a Dockerfile means.
+//! Does not interpret descriptors or Dockerfiles.
 
 mod blobs;
 mod conversion;
@@ -54,7 +57,7 @@ pub struct OpenedTree {
     pub root: PathBuf,
     /// The root of the git repository that it lies in.
     pub repository: PathBuf,
-    /// What a plan is made from.
+    /// The inputs of a plan.
     pub inputs: Inputs,
     /// Whether the right-hand side of the comparison is what lies on disk.
     pub buildable: Buildable,
@@ -99,7 +102,8 @@ pub fn open(options: &Options) -> Result<OpenedTree, SourceError> {
     let commit = sides.now.unwrap_or(head);
     let shallow = revision::is_shallow(&own.repository);
     let (right, now, base, count) = std::thread::scope(|scope| {
-        // The longest walk where a history is long, and it needs nothing of what is read beside it.
+        // In a long history the longest operation, which depends on nothing that is read
+        // concurrently.
         let counted = (!shallow).then(|| scope.spawn(|| count(&root, commit)));
         let right = match sides.now {
             Some(commit) if options.only_look || commit != head => {
@@ -152,7 +156,7 @@ pub struct OnDisk {
     pub root: PathBuf,
     /// The root of the git repository that it lies in.
     pub repository: PathBuf,
-    /// What it holds.
+    /// Its contents.
     pub tree: Tree,
 }
 
@@ -198,8 +202,8 @@ fn committed(
     Ok(Right { listing, side, buildable, uncommitted: Vec::new(), dirty: None })
 }
 
-/// Reads the working tree with what is added to it, or HEAD: one that nothing on disk differs from is read from there, so
-/// that it can be built.
+/// Reads the working tree with added files, or HEAD. A HEAD that the disk does not differ from is
+/// read from disk, so that it can be built.
 fn on_disk_or_head(
     stores: &mut Stores,
     history: &mut History<'_>,
@@ -228,9 +232,9 @@ fn on_disk_or_head(
     })
 }
 
-/// How the commit of a build tag lies to ours, for a moving tag that shows it.
+/// The relation of a build tag's commit to ours, for a moving tag that shows it.
 ///
-/// `other` is 7 to 40 hex digits. What cannot be looked up, for whatever cause, is [`Relation::Unknown`].
+/// `other` is 7 to 40 hex digits. A failed lookup, for any reason, is [`Relation::Unknown`].
 #[must_use]
 pub fn relation(root: &Path, ours: &str, other: &str) -> Relation {
     let look_up = || -> Result<Relation, SourceError> {

@@ -1,4 +1,4 @@
-//! What to read of a source tree: the flags that choose it.
+//! Options that choose which parts of a source tree are read.
 
 use std::path::PathBuf;
 

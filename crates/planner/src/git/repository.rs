@@ -1,7 +1,8 @@
 //! Finds the source tree, its git repository, and the repositories of submodules in it.
 //!
-//! A repository is a directory with `.git` in it, and nothing else: a directory that merely looks like a bare
-//! repository, which anybody can commit, is never taken for one. Who may own it: see `trust`.
+//! A repository is a directory that contains `.git`: a directory that merely looks like a bare
+//! repository, which can be committed in any tree, is never treated as one. Its permitted owners:
+//! see `trust`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,7 +75,7 @@ pub(super) struct Store {
     pub(super) number: usize,
     /// Where it is below the source tree's root; empty for the source tree's own.
     pub(super) mount: String,
-    /// What its paths have in front of those below the source tree's root; empty, or ends in `/`.
+    /// The prefix of its paths before those below the source tree's root; empty, or ends in `/`.
     pub(super) prefix: String,
 }
 

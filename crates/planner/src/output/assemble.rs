@@ -1,6 +1,6 @@
 //! Assembles the plan: order, references, tags, labels, contexts, Dockerfiles.
 //!
-//! Decides nothing: what is built and why is given.
+//! The builds and their reasons are given.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ use crate::tree::model::{TreeModel, layers_in};
 use crate::tree::product_name::ProductName;
 use crate::tree::{LayerFiles, Mode, OnDisk, TreeFile};
 
-/// What builds are called by and where they go.
+/// Names and destinations of builds.
 pub(crate) struct Naming<'a> {
     pub(crate) config: &'a Config,
     pub(crate) repo: &'a str,

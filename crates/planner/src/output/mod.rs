@@ -1,4 +1,4 @@
-//! Turns what is built into data for others: the plan, build specs, names and digests.
+//! Converts decisions to published data: the plan, build specs, names and digests.
 
 pub(crate) mod assemble;
 pub mod build_spec;

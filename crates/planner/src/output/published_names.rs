@@ -14,7 +14,7 @@ use crate::tree::compat_stack::Overlay;
 use crate::tree::layers::{CompatLayer, Reader};
 use crate::tree::model::TreeModel;
 
-/// What a name stands for in a tree.
+/// The layer or product of a published name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedNames {
     /// The inputs digest.

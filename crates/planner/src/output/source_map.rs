@@ -1,6 +1,7 @@
 //! Maps the instructions of a build's Dockerfile to the files and lines that they come from.
 //!
-//! Knows how many lines stand before a text that is put into another one, and nothing of what instructions mean.
+//! Counts the lines before a text that is inserted into another one; does not interpret
+//! instructions.
 
 use plan::{Origin, Written};
 

@@ -21,11 +21,11 @@ pub struct Config {
     pub aliases: Vec<String>,
     /// Where a parent is taken from that `repo` lacks.
     pub base_repo: Option<String>,
-    /// What is built, `os/arch[/variant]`.
+    /// The platform of builds, `os/arch[/variant]`.
     pub platform: String,
     /// First part of the keys of the breadcrumb labels.
     pub label_prefix: String,
-    /// The variable that tells an image its own name.
+    /// The variable that holds an image's own name.
     pub image_variable: String,
     /// Science targets that exist in the registry and no longer in the tree.
     pub published: Vec<String>,
@@ -35,7 +35,7 @@ pub struct Config {
     pub hold: Vec<String>,
     /// The repository's public address.
     pub source: Option<String>,
-    /// How guidelines are taken, by code, where it is not the default.
+    /// Levels of guidelines that are not the default, by code.
     pub check: BTreeMap<String, Level>,
 }
 
@@ -69,7 +69,7 @@ pub const GUIDELINES: [(&str, Level); 11] = [
 /// The largest file that is read, in bytes.
 const MAX_SIZE: usize = 128 << 10;
 
-/// How many problems of the file are told.
+/// Most problems of the file that are reported.
 const MAX_PROBLEMS: usize = 50;
 
 /// The keys of the file.
@@ -134,7 +134,7 @@ pub fn parse(file: Option<&SourceFile>) -> (Config, Vec<Problem>) {
         reader.problem("config-syntax", error.span().unwrap_or(0..0), message, help);
     }
     if !reader.problems.is_empty() {
-        // What was read of a broken file says little about what was meant.
+        // Values of a broken file are not used.
         reader.problems.sort();
         return (config, reader.problems);
     }
@@ -171,7 +171,7 @@ pub fn parse(file: Option<&SourceFile>) -> (Config, Vec<Problem>) {
 pub fn check_repo(text: &str) -> Result<(), &'static str> {
     let rule =
         "a registry host, with a path or without, as in registry.example.org/images: lower case, without tag";
-    // As in the names that are made of it.
+    // Validated as part of an image name.
     match ImageName::parse(&format!("{text}/sci/x")) {
         Ok(name) if name.has_registry && !text.bytes().any(|c| c.is_ascii_uppercase()) => Ok(()),
         _ => Err(rule),

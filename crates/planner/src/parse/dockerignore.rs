@@ -1,9 +1,10 @@
 //! Parses `.dockerignore`, and decides which files of a directory are not sent.
 //!
-//! The rules are those of BuildKit's client, that of docker since 23 and of buildx: moby's `patternmatcher`
-//! (`MatchesUsingParentResults`), the reader of ignore files, and the way in which `fsutil` walks a directory. None of the three is
-//! documented in full; the table of the tests was taken from a client. The classic builder's client looks into an
-//! excluded directory only where the text of an exception begins with it, so an exception such as `!**/*.py` brings back less there.
+//! The rules are those of BuildKit's client, used by docker since 23 and by buildx: moby's
+//! `patternmatcher` (`MatchesUsingParentResults`), its parser of ignore files, and the directory
+//! walk of `fsutil`. None of the three is fully documented; the table of the tests was recorded
+//! from a client. The classic builder's client enters an excluded directory only if the text of an
+//! exception begins with it, so an exception such as `!**/*.py` re-includes less there.
 
 use std::sync::OnceLock;
 
@@ -24,7 +25,7 @@ const MAX_LENGTH: usize = 4_096;
 /// A pattern up to this long, in bytes, and without a class always makes an expression: none is too large for it.
 const SURE: usize = 128;
 
-/// How many problems of one file are told.
+/// Most problems of one file that are reported.
 const MAX_PROBLEMS: usize = 50;
 
 /// The patterns of a `.dockerignore`.
@@ -59,9 +60,9 @@ enum Matcher {
 #[derive(Debug, Clone)]
 struct Expression {
     text: String,
-    /// What stands before the pattern's first wildcard.
+    /// The text before the pattern's first wildcard.
     head: String,
-    /// What stands behind its last one.
+    /// The text after its last wildcard.
     tail: String,
     made: OnceLock<Regex>,
 }
@@ -69,7 +70,7 @@ struct Expression {
 impl Expression {
     /// Of a pattern. One that may be too large is made at once.
     fn new(text: String, pattern: &str) -> Result<Self, String> {
-        // An escape can stand for a class of characters.
+        // An escape can be a class of characters.
         let wildcards: &[char] = &['*', '?', '[', ']', '\\'];
         let is_plain = !pattern.contains('\\');
         let head = pattern.split(wildcards).next().filter(|_| is_plain).unwrap_or_default().to_owned();
@@ -175,7 +176,8 @@ impl Ignore {
             let mut matched = vec![false; self.patterns.len()];
             for (at, pattern) in self.patterns.iter().enumerate() {
                 let inherited = above.get(at).copied().unwrap_or(false);
-                // One that would change nothing is not looked at, and so does not count below either.
+                // A pattern that would change nothing is skipped, and so has no effect below
+                // either.
                 if !inherited && (pattern.exception != excluded || !pattern.matches(part)) {
                     continue;
                 }
@@ -190,8 +192,8 @@ impl Ignore {
         false
     }
 
-    /// Whether the client looks into an excluded directory: any as soon as some exception has a wildcard, else
-    /// those that an exception begins with.
+    /// Whether the client enters an excluded directory: any as soon as an exception has a wildcard,
+    /// else those that an exception begins with.
     fn is_entered(&self, directory: &str) -> bool {
         self.has_wide_exception
             || self.patterns.iter().filter(|pattern| pattern.exception).any(|pattern| {
@@ -298,8 +300,8 @@ impl Matcher {
     }
 }
 
-/// What `\` and a character stand for. The client hands letters on to Go's regular expressions, so `\d` is a
-/// digit there, and `\foo` begins with a form feed.
+/// The meaning of `\` and a character. The client passes letters on to Go's regular expressions, so
+/// `\d` is a digit, and `\foo` begins with a form feed.
 fn escape(c: char) -> Result<String, String> {
     let literal = |c: char| regex::escape(c.encode_utf8(&mut [0; 4]));
     Ok(match c {

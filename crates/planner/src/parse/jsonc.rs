@@ -12,7 +12,7 @@ use crate::tree::SourceFile;
 /// The largest file that is read, in bytes.
 const MAX_SIZE: usize = 1 << 20;
 
-/// How many problems of one file are told.
+/// Most problems of one file that are reported.
 pub(crate) const MAX_PROBLEMS: usize = 50;
 
 /// How deep lists and objects may go. The parser behind this one recurses.
@@ -72,7 +72,7 @@ pub(crate) fn prepare(file: &SourceFile) -> Result<Cow<'_, str>, Problem> {
             (State::Text, '"') => State::Value,
             (State::Text, '\\') => State::Escaped,
             (State::Escaped, _) => State::Text,
-            // A line end closes a text that should have been closed: the parser tells about it.
+            // A line end closes an unclosed string: the parser reports it.
             (State::Text | State::Hash | State::Line, '\n') => State::Value,
             (State::Hash, _) => {
                 blank = c != '\r';

@@ -9,10 +9,10 @@ use crate::Problem;
 use crate::parse::descriptor::{DeclaredAction, DeclaredTest};
 use crate::tree::{LayerFiles, Mode};
 
-/// The longest script, in bytes: it stands in the plan.
+/// The longest script, in bytes: the plan contains it.
 const MAX_SCRIPT: usize = 64 << 10;
 
-/// What is wrong with the scripts that a layer's tests name.
+/// Problems of the scripts that a layer's tests name.
 pub(crate) fn problems<'a>(
     files: &LayerFiles,
     tests: impl Iterator<Item = (u32, &'a DeclaredTest)>,
@@ -37,7 +37,7 @@ fn wrong(files: &LayerFiles, path: &str) -> Option<(&'static str, &'static str)>
     if let Mode::Symlink(_) = files.files[at].mode {
         return Some(("is a symbolic link", "put the file that it names in its place"));
     }
-    // What could not be read was told where it was read.
+    // A script that could not be read was reported already.
     let text = &files.scripts.get(path)?.text;
     let first = text.split('\n').next().unwrap_or_default();
     if text.len() > MAX_SCRIPT {
@@ -56,7 +56,7 @@ fn wrong(files: &LayerFiles, path: &str) -> Option<(&'static str, &'static str)>
     }
 }
 
-/// The tests of a layer, as they stand in the plan.
+/// The tests of a layer, as in the plan.
 pub(crate) fn planned(files: &LayerFiles, tests: &[DeclaredTest]) -> impl Iterator<Item = ImageTest> {
     tests.iter().map(|test| ImageTest {
         layer: files.path.clone(),

@@ -1,8 +1,8 @@
-//! Computes base chains: the base image of a layer's last stage, the base of that, and so on. They determine
-//! the final layers and the dependencies.
+//! Computes base chains: the base image of a layer's last stage, the base of that, and so on. They
+//! determine the final layers and the dependencies.
 //!
-//! Knows no names or files: a node is an index, a product and an image are numbers. One walk over all layers
-//! answers everything, so it takes time in proportion to their number.
+//! Works on numbers: a node is an index, and products and images are numbers. One walk over all
+//! layers answers everything, in linear time.
 
 use hashbrown::HashMap;
 use plan::Version;
@@ -29,7 +29,7 @@ pub(crate) struct Link<'a> {
     pub(crate) version: &'a Version,
 }
 
-/// What the chains tell, by layer.
+/// The results, by layer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chains {
     /// Whether no other layer of the same image and version is based on it. `false` for layers that

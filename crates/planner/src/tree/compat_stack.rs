@@ -37,7 +37,7 @@ pub(crate) fn order(top: usize, includes: &[Vec<usize>]) -> Vec<usize> {
 pub(crate) struct Overlay<'a> {
     /// By path in the context: the layer that it comes from, and the file.
     pub(crate) files: BTreeMap<&'a str, (&'a LayerFiles, &'a TreeFile)>,
-    /// What a later layer replaces, sorted.
+    /// Settings that a later layer replaces, sorted.
     pub(crate) shadowed: Vec<Shadowed>,
     /// A file over a directory, or the reverse.
     pub(crate) problems: Vec<Problem>,

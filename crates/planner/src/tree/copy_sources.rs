@@ -1,7 +1,8 @@
 //! Checks the sources of `COPY` and `ADD` against the files of a context.
 //!
-//! A name is looked up in the sorted list of files, and a pattern is held against those below its first directories
-//! without one; patterns are those of Go's `filepath.Match`, part by part.
+//! A name is searched in the sorted list of files, and a pattern is matched with those below its
+//! leading directories without wildcards; patterns are those of Go's `filepath.Match`, component by
+//! component.
 
 use std::cell::Cell;
 
@@ -26,7 +27,7 @@ pub(crate) struct Files<'a> {
     pub(crate) never: &'a [&'a str],
 }
 
-/// What was found of a source.
+/// The files of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Found {
     Nothing,
@@ -35,12 +36,13 @@ enum Found {
     Something,
 }
 
-/// What is wrong with what an instruction takes from a context, which can be made of several layers' files.
+/// Problems of the paths that an instruction uses from a context, which can consist of several
+/// layers' files.
 #[derive(Debug, Default)]
 pub(crate) struct Missing {
-    /// What every builder refuses.
+    /// Problems that every builder rejects.
     pub(crate) defects: Vec<Problem>,
-    /// What some refuse, and some do nothing for.
+    /// Problems that some builders reject and others ignore.
     pub(crate) warnings: Vec<Problem>,
 }
 
@@ -102,7 +104,8 @@ fn look_up(context: &Files<'_>, path: &str, is_pattern: bool, left: &Cell<usize>
     if path.is_empty() {
         return Found::Something;
     }
-    // What escapes mean outside of patterns differs, and what lies behind a link is somewhere else.
+    // Builders treat escapes outside of patterns differently, and a path behind a link is
+    // elsewhere.
     if !is_pattern && path.contains('\\') || context.has_link_above(path) {
         return Found::Something;
     }

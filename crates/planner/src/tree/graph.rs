@@ -1,7 +1,7 @@
 //! A dependency graph over numbers: dependents, cycles, order.
 //!
-//! Knows no names, texts or files: a node is an index. Every walk is a loop, so that a chain of any length
-//! fits the stack. Base chains and final layers are in [`crate::tree::base_chains`].
+//! Nodes are indexes. Every walk is a loop, so that a chain of any length fits the stack. Base
+//! chains and final layers are in [`crate::tree::base_chains`].
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -33,7 +33,7 @@ impl Graph {
         Self { parents, children }
     }
 
-    /// What a node needs, sorted.
+    /// The parents of a node, sorted.
     pub(crate) fn parents(&self, node: usize) -> &[usize] {
         &self.parents[node]
     }

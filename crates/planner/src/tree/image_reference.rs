@@ -1,7 +1,7 @@
 //! Resolves a reference within the tree: a layer, one build of a layer, or an external image.
 //!
-//! Takes the text as it stands after substitution; names without a host are judged before docker's defaults are
-//! put in, since `sci/nist:1.0` is ours and `docker.io/sci/nist:1.0` is not.
+//! Takes the text after substitution; names without a host are resolved before docker's defaults
+//! are added, since `sci/nist:1.0` is ours and `docker.io/sci/nist:1.0` is not.
 
 use hashbrown::HashMap;
 use plan::{BuildTag, ImageName, Role, Span};
@@ -26,7 +26,7 @@ pub(crate) struct Need {
     pub(crate) meaning: Meaning,
 }
 
-/// What a reference means.
+/// The target of a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// A science layer of the tree: a dependency.
@@ -45,7 +45,7 @@ pub(crate) enum Meaning {
         /// Without the repo: what identifies it wherever the tree is built.
         name: String,
         target: String,
-        /// `None` when only a digest tells which build it is.
+        /// `None` if only a digest identifies the build.
         version: Option<String>,
         /// The layer of the tree that has its target.
         layer: Option<usize>,
@@ -71,7 +71,7 @@ pub(crate) enum Meaning {
     Scratch,
 }
 
-/// Where a reference stands.
+/// The position of a reference.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub(crate) file: &'a SourceFile,
@@ -147,7 +147,7 @@ impl<'a> Catalog<'a> {
         Self { config, repo, side, targets, images, repos, suggestions: Suggestions::default() }
     }
 
-    /// What a reference means; `None` when that is wrong or unknown, which is then among the findings.
+    /// Resolves a reference; `None` if it is wrong or unknown, which is then reported.
     pub(crate) fn meaning(&self, text: &str, place: Place<'_>, findings: &mut Findings) -> Option<Meaning> {
         if text == "scratch" {
             return Some(Meaning::Scratch);
@@ -326,8 +326,8 @@ impl<'a> Catalog<'a> {
         layers.iter().rev().find(has_tag).or(layers.last()).copied()
     }
 
-    /// What stands behind `{repo}/`, the tree's own repo or one of its aliases, where that is one of our families. Of
-    /// repos that begin alike, the longest one is meant.
+    /// The text after `{repo}/`, the tree's own repo or one of its aliases, if its family is ours.
+    /// If several repos match, the longest counts.
     fn behind_a_repo<'t>(&self, text: &'t str) -> Option<&'t str> {
         [self.repo, &self.config.repo]
             .into_iter()

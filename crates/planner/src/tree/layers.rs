@@ -74,12 +74,12 @@ impl ScienceLayer {
         self.files.files.iter().filter(move |file| file.path != DESCRIPTOR && !is_hidden(ignore, file))
     }
 
-    /// What `COPY` finds: the Dockerfile of the tree is among it.
+    /// The files that `COPY` finds, including the tree's Dockerfile.
     pub(crate) fn copied(&self) -> Files<'_> {
         Files { files: &self.files.files, ignore: self.ignore.as_deref(), never: &[DESCRIPTOR] }
     }
 
-    /// What a builder would say of the Dockerfile, and of what it copies from its context.
+    /// A builder's findings for the Dockerfile, and for the paths that it copies from its context.
     fn noticed(&self) -> Option<DockerfileNotes> {
         let (file, dockerfile) = (self.files.dockerfile.as_ref()?, self.dockerfile.as_ref()?);
         let mut noticed = dockerfile.noticed.clone();
@@ -111,7 +111,7 @@ impl CompatLayer {
         compat_name(&self.files.path)
     }
 
-    /// What a build is sent of it.
+    /// Its files in a build's context.
     pub(crate) fn context(&self) -> impl Iterator<Item = &TreeFile> {
         let ignore = self.ignore.as_deref();
         let counts =
@@ -119,7 +119,7 @@ impl CompatLayer {
         self.files.files.iter().filter(counts)
     }
 
-    /// What `COPY` finds of it.
+    /// Its files that `COPY` finds.
     pub(crate) fn copied(&self) -> Files<'_> {
         Files { files: &self.files.files, ignore: self.ignore.as_deref(), never: &NOT_IN_COMPAT }
     }
@@ -130,11 +130,12 @@ pub(crate) fn compat_name(path: &str) -> &str {
     path.strip_prefix("compat/").unwrap_or(path)
 }
 
-/// What identifies a layer's Dockerfile: its contents as git knows them, whatever line ends it has on disk.
+/// The identity of a layer's Dockerfile: its contents as git has them, whatever line ends it has on
+/// disk.
 pub(crate) fn dockerfile_identity(files: &LayerFiles) -> Option<Cow<'_, str>> {
     let text = files.dockerfile.as_ref()?;
     let file = files.files.binary_search_by(|file| file.path.as_str().cmp(DOCKERFILE));
-    // Of a link, git knows where it leads, and not what is there.
+    // git records where a link leads, but not what is there.
     let file = file.ok().filter(|at| !matches!(files.files[*at].mode, Mode::Symlink(_)));
     Some(file.map_or(Cow::Borrowed(text.text.as_str()), |at| files.files[at].id.to_string().into()))
 }
@@ -190,7 +191,7 @@ struct Understood {
     findings: Findings,
     /// Guidelines that it breaks: of no interest at the base of a comparison.
     guidelines: Vec<Problem>,
-    /// What a builder would say of it: of no interest there either.
+    /// A builder's findings, which are of no interest there either.
     noticed: DockerfileNotes,
 }
 
@@ -199,7 +200,7 @@ impl<'a> Reader<'a> {
         Self { config, allowed_frontends, read: HashMap::new() }
     }
 
-    /// Understands a tree, as far as it can be, and tells what cannot.
+    /// Parses a tree, as far as possible, and reports the rest.
     pub(crate) fn side(&mut self, tree: &Tree, findings: &mut Findings) -> Side {
         let mut side = Side::default();
         let mut layers: Vec<&Arc<LayerFiles>> = tree.layers.iter().collect();
@@ -292,7 +293,7 @@ fn science(
     let dockerfile = files.dockerfile.as_ref().and_then(|file| {
         match dockerfile::parse(file, args, &config.platform, allowed) {
             Ok(dockerfile) => Some(dockerfile),
-            // A value that the Dockerfile lacks may stand where the descriptor is broken.
+            // A value that the Dockerfile lacks may be in the broken part of the descriptor.
             Err(problems) => {
                 let certain = |problem: &Problem| sound || problem.code != "unknown-reference";
                 findings.problems.extend(problems.into_iter().filter(certain));
@@ -361,7 +362,7 @@ fn ignore(file: Option<&SourceFile>, known: &mut Ignores, findings: &mut Finding
     }
 }
 
-/// Keeps the first layer of each target, by path, and tells of the others.
+/// Keeps the first layer of each target, by path, and reports the others.
 fn one_of_each_target(side: &mut Side, findings: &mut Findings) {
     let mut first: HashMap<String, Arc<ScienceLayer>> = HashMap::new();
     let (kept, doubles): (Vec<_>, Vec<_>) =

@@ -39,7 +39,7 @@ pub enum Base {
     Commit {
         /// All hex digits of its id.
         commit: String,
-        /// What it holds.
+        /// Its contents.
         tree: Tree,
     },
     /// There is none: the repository's first commit.
@@ -54,16 +54,16 @@ pub struct Tree {
     /// Every directory with a descriptor, sorted by path. A layer that both sides hold alike is the same
     /// `Arc`, so that it needs to be understood only once.
     pub layers: Vec<Arc<LayerFiles>>,
-    /// What could not be read, with a layer's path as far as one is concerned.
+    /// Parts that could not be read, with the layer's path if a layer is concerned.
     pub problems: Vec<Problem>,
-    /// What lies on disk and is not in git, though it looks like a part of the tree: worth a warning.
+    /// Files on disk that are not in git, though they look like parts of the tree: worth a warning.
     pub notices: Vec<Problem>,
 }
 
 /// A layer's directory, as text and file ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerFiles {
-    /// Which of the two roots it lies under.
+    /// The root that it is under.
     pub kind: Kind,
     /// Below the source tree's root: `science/nist`.
     pub path: String,
@@ -92,16 +92,17 @@ pub struct SourceFile {
     pub text: String,
 }
 
-/// A file of which only identity matters. A tree has many: what can be told from the rest is not kept.
+/// A file of which only the identity matters. A tree has many, so nothing is stored that can be
+/// derived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeFile {
     /// Below the layer's directory, with `/`.
     pub path: String,
-    /// What git knows of its mode.
+    /// Its mode in git.
     pub mode: Mode,
     /// Of its contents as git knows them.
     pub id: BlobId,
-    /// What its contents on disk must be when it is sent; `None` for the left-hand side and for links.
+    /// Its expected contents on disk when it is sent; `None` for the left-hand side and for links.
     pub on_disk: Option<OnDisk>,
 }
 
@@ -120,20 +121,21 @@ impl TreeFile {
     }
 }
 
-/// What the contents of a file are on disk.
+/// The contents of a file on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnDisk {
     /// Those that git knows.
     Blob,
     /// Others: attributes of the tree convert them, or Git LFS keeps them. SHA-256, in hex.
     Sha256(Box<str>),
-    /// Not those that the commit stands for, since settings of this machine decide what is on disk. What is
-    /// sent comes from git: see [`crate::git::contents_of_commit`].
+    /// Not those of the commit, because settings of this machine converted them. The sent bytes
+    /// come from git: see [`crate::git::contents_of_commit`].
     Other {
-        /// SHA-256 of what is sent, in hex; `None` where it is the blob.
+        /// SHA-256 of the sent bytes, in hex; `None` if they are the blob.
         sha256: Option<Box<str>>,
     },
-    /// Not what the commit stands for, and that cannot be had: what is wrong, told where it is sent.
+    /// Not those of the commit, which are not available: the problem, reported when the file is
+    /// sent.
     Lacking(Box<Problem>),
 }
 

@@ -1,7 +1,7 @@
 //! The model of one side of a comparison: dependencies, final layers, compat stacks.
 //!
-//! Knows nothing of the other side. What is wrong goes to the findings; what depends on something wrong is then
-//! left out without a word, so that one mistake makes one finding.
+//! Independent of the other side. Problems go to the findings; whatever depends on a problem is
+//! then left out silently, so that one mistake gives one finding.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,19 +30,19 @@ const MOST_MARKED: usize = 50;
 #[derive(Debug, Default)]
 pub(crate) struct TreeModel {
     pub(crate) side: Side,
-    /// What each science layer needs, in the order of the Dockerfile.
+    /// The images that each science layer needs, in the order of the Dockerfile.
     pub(crate) science_needs: Vec<Vec<Need>>,
-    /// What each compat layer's fragment needs.
+    /// The images that each compat layer's fragment needs.
     pub(crate) compat_needs: Vec<Vec<Need>>,
     /// The layers that each compat layer includes.
     pub(crate) includes: Vec<Vec<usize>>,
-    /// Which science layer depends on which.
+    /// The dependencies of science layers.
     pub(crate) graph: Graph,
-    /// What science layers stand on.
+    /// The base chains of science layers.
     pub(crate) chains: Chains,
     /// The final layer of each image and version that has exactly one.
     pub(crate) finals: BTreeMap<ProductName, usize>,
-    /// Images and versions whose final layer cannot be told; why is among the findings.
+    /// Images and versions whose final layer is unknown; the reason is among the findings.
     doubtful: BTreeSet<ProductName>,
     targets: HashMap<String, usize>,
     compats: HashMap<String, usize>,

@@ -1,7 +1,7 @@
 //! Applies `ONBUILD` triggers of layers to the builds of their dependents.
 //!
-//! A trigger belongs to the child: its names are looked up among the child's stages, and an image that it names is one
-//! that the child depends on (Dockerfile reference, "ONBUILD").
+//! A trigger belongs to the child: its names are resolved among the child's stages, and an image
+//! that it names is one that the child depends on (Dockerfile reference, "ONBUILD").
 
 use plan::{Role, Span};
 
@@ -17,10 +17,11 @@ use crate::tree::{SourceFile, copy_sources};
 /// A guideline.
 const INHERITED: &str = "onbuild-inherited";
 
-/// So much of a trigger is shown, in characters.
+/// Most characters of a trigger that are shown.
 const SHOWN: usize = 60;
 
-/// Which layers run triggers of others, told; and the layers that they need for these, as pairs of a layer and what it needs.
+/// Which layers run triggers of others, reported; and the layers that they need for these, as pairs
+/// of a layer and its parent.
 pub(crate) fn inherited(
     side: &Side,
     needs: &[Vec<Need>],
@@ -70,7 +71,7 @@ pub(crate) fn inherited(
 
 const HELP: &str = "build with --allow-onbuild, or write these instructions here and take ONBUILD away there";
 
-/// What triggers copy from the context of a child.
+/// The paths that triggers copy from the context of a child.
 fn copied_by(side: &Side, parent: usize, child: usize, findings: &mut Findings) {
     let (parent, child) = (&side.science[parent], &side.science[child]);
     let (Some(file), Some(dockerfile)) = (&parent.files.dockerfile, &parent.dockerfile) else { return };

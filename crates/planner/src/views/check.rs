@@ -1,7 +1,7 @@
 //! Checks a source tree: all problems, and all guidelines that it breaks.
 //!
-//! [`crate::plan()`] refuses for the same reasons; this one tells more, needs no base and no commit, and goes on where
-//! a plan would end.
+//! [`crate::plan()`] refuses for the same reasons; this reports more, needs no base and no commit,
+//! and continues where a plan would stop.
 
 use plan::Revision;
 
@@ -18,16 +18,16 @@ use crate::{Problem, Request, configuration, surveys};
 pub struct Finding {
     /// [`Level::Warn`], or [`Level::Deny`] for what a plan refuses.
     pub level: Level,
-    /// What it is.
+    /// The problem.
     pub problem: Problem,
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Debug, Clone)]
 pub struct Checked {
     /// By file and line, each once.
     pub findings: Vec<Finding>,
-    /// How many layers were looked at.
+    /// Number of checked layers.
     pub layers: usize,
     /// The configuration that holds.
     pub config: Config,
@@ -35,8 +35,9 @@ pub struct Checked {
 
 /// Checks a tree.
 ///
-/// With a base, also what would be lost since. Names are held against the commit; without one their commit count is
-/// unknown. Of `request` only what concerns the tree as a whole counts, not what is selected.
+/// With a base, also what would be lost since. Names are checked with the commit; without one its
+/// commit count is unknown. Of `request` only the parts that concern the whole tree count, not the
+/// selection.
 #[must_use]
 pub fn check(now: &Tree, since: Option<&Base>, revision: Option<&Revision>, request: &Request) -> Checked {
     let mut findings = Findings::thorough();

@@ -16,11 +16,11 @@ pub struct LayerGraph {
     pub science: Vec<ScienceNode>,
     /// Compat layers, by path.
     pub compat: Vec<CompatNode>,
-    /// Who needs whom, by the path of who needs.
+    /// Dependencies, by the path of the dependent.
     pub edges: Vec<Edge>,
     /// External images that something is based on or copies from.
     pub externals: Vec<String>,
-    /// What users run, by image and version.
+    /// The images for users, by image and version.
     pub products: Vec<Product>,
 }
 
@@ -53,14 +53,14 @@ pub struct CompatNode {
     pub includes: Vec<String>,
 }
 
-/// That a layer needs something.
+/// A dependency of a layer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Edge {
     /// Path of the layer that needs it.
     pub from: String,
-    /// What it needs.
+    /// Its target.
     pub to: Node,
-    /// What for.
+    /// Its role.
     pub role: EdgeRole,
 }
 
@@ -68,7 +68,7 @@ pub struct Edge {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Node {
-    /// A layer of the tree: a change there rebuilds who needs it.
+    /// A layer of the tree: a change there rebuilds its dependents.
     Layer {
         /// Its path.
         path: String,
@@ -92,7 +92,7 @@ pub enum Node {
     },
 }
 
-/// What a layer needs something for.
+/// The role of a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EdgeRole {

@@ -1,6 +1,6 @@
 //! Finds the layer or product that a name on the command line refers to.
 //!
-//! Knows names only: [`crate::views::explain`] says whether something is built, and why.
+//! Works on names only: [`crate::views::explain`] says whether something is built, and why.
 
 use std::collections::BTreeSet;
 
@@ -50,7 +50,7 @@ impl Subject {
 /// A name that nothing has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownName {
-    /// What somebody may have meant.
+    /// The closest known name.
     pub closest: Option<String>,
 }
 

@@ -18,20 +18,20 @@ pub struct ExternalImage {
     pub file: String,
     /// Counted from 1.
     pub line: u32,
-    /// What it is needed for.
+    /// Its role.
     pub role: Role,
     /// Bytes of the file's text.
     pub span: Span,
-    /// What stands there.
+    /// The text in the file.
     pub typed: String,
     /// The same with variables substituted.
     pub text: String,
-    /// What that names.
+    /// The image that it names.
     pub image: ImageName,
 }
 
 impl ExternalImage {
-    /// The tag that is followed: `None` where a digest stands alone.
+    /// The tag that is followed: `None` for a digest without one.
     #[must_use]
     pub fn tagged(&self) -> Option<ImageName> {
         self.image.tag.as_ref()?;
@@ -46,7 +46,8 @@ impl ExternalImage {
         format!("{name}{}@{digest}", if is_bare { ":latest" } else { "" })
     }
 
-    /// What would write that digest; `None` where variables, quotes or line ends lie in what is typed.
+    /// The edit that writes that digest; `None` if the text contains variables, quotes or line
+    /// ends.
     #[must_use]
     pub fn edit(&self, digest: &str) -> Option<Edit> {
         (self.typed == self.text).then(|| Edit { span: self.span, text: self.pinned(digest) })
@@ -72,7 +73,8 @@ pub fn external_images(now: &Tree, request: &Request) -> Result<Vec<ExternalImag
     for (files, needs) in compat.chain(science) {
         let Some(file) = &files.dockerfile else { continue };
         for need in needs {
-            // What may have been meant to be a layer of the tree is nothing to be pinned: a check tells of it.
+            // A reference that may be meant as a layer of the tree is not pinned: `check` reports
+            // it.
             let (Meaning::External { is_like_ours: false, .. }, Ok(image)) =
                 (&need.meaning, ImageName::parse(&need.text))
             else {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::views::layer_graph::{LayerGraph, Node};
 use crate::views::name_lookup::{Subject, product_of};
 
-/// Which way to go from a layer.
+/// The direction from a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// To base images, images copied from, and includes.
@@ -20,7 +20,8 @@ pub enum Direction {
 impl LayerGraph {
     /// The part around some layers or products.
     ///
-    /// A product comes with its final layer and its compat stack. Images from elsewhere are kept below what is needed.
+    /// A product comes with its final layer and its compat stack. External images are kept below
+    /// the parents.
     #[must_use]
     pub fn around(&self, subjects: &[Subject], direction: Direction) -> Self {
         let (needs, needed_by) = self.neighbours();
@@ -75,7 +76,7 @@ impl LayerGraph {
         }
     }
 
-    /// What each layer or product needs, and what needs it; products included, other makers' images not.
+    /// Parents and dependents of each layer or product; products included, external images not.
     fn neighbours(&self) -> (Neighbours<'_>, Neighbours<'_>) {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         for edge in &self.edges {

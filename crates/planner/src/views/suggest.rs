@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 
-/// The longest word that is looked at, in bytes: the search takes time and memory for each pair of letters.
+/// The longest word that is compared, in bytes: the search takes time and memory for each pair of
+/// letters.
 const LONGEST: usize = 300;
 
 /// The known word that is closest to one that is not known, if one is close.
@@ -19,7 +20,7 @@ pub(crate) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, known)| known)
 }
 
-/// The same where there can be as many unknown words as known ones: the first hundred are looked for.
+/// The same, for possibly as many unknown words as known ones: only the first hundred are compared.
 #[derive(Debug)]
 pub(crate) struct Suggestions {
     left: Cell<u8>,

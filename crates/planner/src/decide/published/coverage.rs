@@ -28,7 +28,7 @@ pub struct Coverage<'a> {
     of: Option<usize>,
 }
 
-/// What a product's published image carries.
+/// The state of a product's published image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Covered {
     /// `nist-basic:2.0`.
@@ -41,7 +41,7 @@ pub struct Covered {
     pub stack: Vec<String>,
     /// Whether it is under `hold`.
     pub held: bool,
-    /// What is published of it.
+    /// The published build.
     pub published: Option<Build>,
     /// Whether that carries what was asked for.
     #[serde(flatten)]
@@ -56,16 +56,17 @@ pub enum State {
     Carries,
     /// It does not.
     Behind {
-        /// Names of the layers of the stack that are other now, sorted; empty where that cannot be told.
+        /// Names of the layers of the stack that changed, sorted; empty if unknown.
         #[serde(rename = "changed_layers")]
         layers: Vec<String>,
-        /// What is other since its commit: below the source tree's root, sorted; empty where that cannot be told.
+        /// Paths that changed since its commit: below the source tree's root, sorted; empty if
+        /// unknown.
         #[serde(rename = "changed_paths")]
         paths: Vec<String>,
         /// The commit that it was built from, by 7 to 40 digits.
         #[serde(rename = "built_from")]
         commit: Option<String>,
-        /// What else there is to say, as a sentence.
+        /// An explanation, as a sentence.
         why: Option<String>,
     },
     /// Nothing has its name in the registry.
@@ -92,7 +93,7 @@ impl<'a> Coverage<'a> {
         Ok(Self { side, request, of })
     }
 
-    /// `{repo}`: what is looked at.
+    /// `{repo}` of the images.
     #[must_use]
     pub fn repo(&self) -> &str {
         &self.side.repo
@@ -104,13 +105,13 @@ impl<'a> Coverage<'a> {
         self.of.map(|layer| self.side.now.side.compat[layer].name())
     }
 
-    /// The full references of the images that are looked at: the moving tags of products.
+    /// Full references of the images to read: the moving tags of products.
     #[must_use]
     pub fn references(&self) -> BTreeSet<String> {
         self.products().map(|(product, ..)| self.side.product(product)).collect()
     }
 
-    /// The commits that tell more of them: 7 to 40 digits each.
+    /// Commits that are needed to judge them: 7 to 40 digits each.
     #[must_use]
     pub fn commits(&self, images: &BTreeMap<String, Option<Image>>) -> BTreeSet<String> {
         let nothing = BTreeMap::new();
@@ -180,7 +181,8 @@ impl<'a> Coverage<'a> {
         };
         let (commit, then) = match judge.then(trail, LabelOwner::Compat) {
             Ok(known) => known,
-            // Two digests of one version tell that much by themselves, but for another final layer below.
+            // Two digests of one version show a change by themselves, unless the product has
+            // another final layer now.
             Err(why) if is_other && !self.other_final(trail, layer) => {
                 return behind(None, &format!("it was made from other inputs; {why}"));
             }

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 /// A published image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// What its tag shows.
+    /// The digest that its tag shows.
     pub digest: String,
     /// Its labels, the inherited ones too.
     pub labels: BTreeMap<String, String>,
     /// Whether these are only what a product has from it: [`super::below()`].
     pub is_inherited: bool,
-    /// Whether the build that the labels tell of is this image.
+    /// Whether this image is the build that its labels name.
     pub build_tag: BuildTagShows,
 }
 
-/// What the build tag shows that an image's labels name. Anybody who may push can move a tag to an image with
-/// the right labels and other layers; a build tag never changes.
+/// What the build tag named by an image's labels shows. Any client with push access can point a
+/// moving tag to an image with the right labels and other layers; a build tag never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuildTagShows {
     /// This image.
@@ -27,13 +27,13 @@ pub enum BuildTagShows {
     Other {
         /// The build tag.
         tag: String,
-        /// What it shows.
+        /// The digest that it shows.
         digest: Option<String>,
     },
 }
 
 impl Image {
-    /// Why it is not the build that its labels tell of, as a sentence; `None` where nothing speaks against it.
+    /// Why it is not the build that its labels name, as a sentence; `None` if nothing contradicts.
     #[must_use]
     pub fn doubt(&self) -> Option<String> {
         match &self.build_tag {

@@ -1,8 +1,9 @@
-//! Reads from a product's labels what they say about its science image: its digest, and the labels inherited
-//! from it.
+//! Reads from a product's labels what they record of its science image: its digest, and the labels
+//! inherited from it.
 //!
-//! What the science layer's own tag shows is the caller's to ask. Only where one of its digests is the one that the product tells
-//! is that image the one below the product: whether a manifest's or a configuration's, it stands for all of the labels.
+//! The caller reads the tag of the science layer itself. That image is the product's base only if
+//! one of its digests is the one that the product records; either digest, of the manifest or of the
+//! configuration, covers all labels.
 
 use std::collections::BTreeMap;
 
@@ -26,31 +27,32 @@ impl InheritedLabels {
         self.digest == digest
     }
 
-    /// That image, once the registry showed that it is; `digest` is what its tag shows.
+    /// That image, after the registry confirmed it; `digest` is what its tag shows.
     #[must_use]
     pub fn shown_as(self, digest: String) -> Image {
-        // The product's own build tag vouches for what it tells.
+        // The product's own build tag confirms its labels.
         Image { digest, labels: self.labels, is_inherited: true, build_tag: BuildTagShows::It }
     }
 }
 
-/// What a product tells of the science image below it. `science` is the moving tag of its final layer. Nothing where it tells no
-/// digest, or tells of another layer or build.
+/// What a product's labels record of its science image. `science` is the moving tag of its final
+/// layer. `None` if they record no digest, or another layer or build.
 ///
-/// One that was built on a published image tells the digest of that. One that was built in the same run as its science image tells
-/// the id of that on the engine, which is the digest of its configuration; where an engine's ids are others, no image in a
-/// registry has that digest, and the image itself is asked.
+/// A product on a published image records that image's digest. A product that was built in the same
+/// run as its science image records the image's id on the engine, which is the digest of its
+/// configuration; if an engine's ids are different, no image in a registry has that digest, and the
+/// science image itself is read.
 ///
-/// Neither says more than whoever wrote the product's labels could say anyway: both name one image by a hash of its labels, and
-/// the registry shows whether the tag shows that very one. A product that lies about what it inherited from it is believed
-/// with either, as far as that leads to nothing being built.
+/// Both digests cover the image's labels, and the registry shows whether the tag shows that very
+/// image. A product with false inherited labels is trusted only as far as nothing is built because
+/// of them.
 #[must_use]
 pub fn below(product: &Image, science: &str, prefix: &str) -> Option<InheritedLabels> {
     if product.doubt().is_some() {
         return None;
     }
     let trail = ImageLabels { prefix, labels: &product.labels };
-    // What an image without this label tells of its base may be inherited.
+    // Without this label, the label for the base may be inherited.
     trail.inputs(LabelOwner::Compat)?;
     let name = ImageName::parse(science).ok()?;
     let (target, version) = (name.repository.rsplit('/').next()?, name.tag.as_deref()?);

@@ -21,10 +21,10 @@ use crate::decide::published::image::{BuildTagShows, Image};
 use crate::decide::published::provenance::{BuiltOn, ImageLabels, LabelOwner, Origin};
 use crate::decide::published::surveyed::Surveyed;
 
-/// What else has to be known before a plan.
+/// What has to be read before a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NeededImages {
-    /// Commits that tell more of images, 7 to 40 digits each.
+    /// Commits that are needed to judge images, 7 to 40 digits each.
     pub commits: BTreeSet<String>,
     /// Full references of images whose inherited labels will not do: their own are needed.
     pub images: BTreeSet<String>,
@@ -33,11 +33,11 @@ pub struct NeededImages {
 /// Versions of the inputs digest that this program can compute begin so.
 pub(super) const KNOWN_INPUTS: &str = "v1:";
 
-/// What is known of all images.
+/// Everything known of the images.
 pub(super) struct Judge<'a> {
     pub(super) side: &'a Surveyed,
     images: &'a BTreeMap<String, Option<Image>>,
-    /// What commits held, by the digits that they are asked for by.
+    /// The trees of commits, by the digits that they are requested with.
     history: BTreeMap<&'a str, Side>,
     /// `--adopt`
     adopt: bool,
@@ -45,12 +45,12 @@ pub(super) struct Judge<'a> {
     rebuild: Option<u64>,
 }
 
-/// What follows from a science image's own labels.
+/// The result for a science image by its own labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It is made from what the tree holds.
     Same,
-    /// It has to be built.
+    /// It has to be built, for this reason.
     Build(Reason),
     /// Unknown, with the reason as a sentence.
     Undecided(String),
@@ -80,7 +80,7 @@ impl<'a> Judge<'a> {
         self.image(reference).map(|image| self.told_by(image))
     }
 
-    /// The trail of an image that is the build that its labels tell of.
+    /// The labels of an image that is the build that its labels name.
     fn proven(&self, reference: &str) -> Option<ImageLabels<'a>> {
         let image = self.image(reference).filter(|image| image.doubt().is_none())?;
         Some(self.told_by(image))
@@ -123,11 +123,11 @@ impl<'a> Judge<'a> {
         further
     }
 
-    /// The target of the final layer that each published product was made from, where it tells.
+    /// The target of the final layer that each published product was made from, if recorded.
     pub(super) fn finals(&self) -> BTreeMap<ProductName, String> {
         let of_product = |(product, _, _): (&ProductName, usize, usize)| {
             let trail = self.proven(&self.side.product(product))?;
-            // Without that label the one that tells the base may be inherited.
+            // Without that label, the label for the base may be inherited.
             trail.inputs(LabelOwner::Compat)?;
             Some((product.clone(), trail.base_target()?.to_owned()))
         };
@@ -144,7 +144,7 @@ impl<'a> Judge<'a> {
         if let Some(image) = self.image(&reference)
             && let Some(why) = image.doubt()
         {
-            // The very build that this run would make: it is there, and its tag is set right.
+            // The build that this run would make already exists, and its tag is set.
             let own = build_tag(layer.descriptor.version.as_str(), &self.side.revision, self.rebuild);
             return match tag_moved(&reference, image) {
                 Some(Reason::TagMoved { build_tag, shows: Some(shows), .. }) if build_tag == own => {
@@ -180,7 +180,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// What differs in a science layer since the commit of its image; why not, where that cannot be told.
+    /// Differences of a science layer since the commit of its image, or why they are unknown.
     fn science_difference(
         &self,
         index: usize,
@@ -199,7 +199,7 @@ impl<'a> Judge<'a> {
         Ok((difference.paths, difference.fields))
     }
 
-    /// What the commit of an image held; why not, where that cannot be told.
+    /// The tree at an image's commit, or why it is unknown.
     pub(super) fn then(&self, trail: ImageLabels<'_>, of: LabelOwner<'_>) -> Result<(String, &Side), String> {
         match trail.origin(of) {
             Origin::Untold => Err("it does not tell from which commit it was built".to_owned()),
@@ -233,18 +233,19 @@ impl<'a> Judge<'a> {
         let since = self.then(trail, LabelOwner::Compat);
         match &since {
             Ok((_, then)) => reasons.extend(self.stack_difference(then, layer, stack)),
-            // A compat image can be made again without new packages for scientists; what is adopted stays.
+            // A compat image can be rebuilt without new packages for scientists; an adopted one
+            // stays.
             Err(_) if !tells && self.adopt => return Vec::new(),
             Err(_) => {}
         }
-        // Of an image that tells no digest that means something here, no difference is as good as the same.
+        // For an image without a usable digest, the absence of differences counts as unchanged.
         if reasons.is_empty() && (tells || since.is_err()) {
             reasons.push(inputs_changed(trail, LabelOwner::Compat, Vec::new(), Vec::new()));
         }
         reasons
     }
 
-    /// What differs in a compat stack since a commit.
+    /// Differences of a compat stack since a commit.
     pub(super) fn stack_difference(&self, then: &Side, layer: usize, stack: &[usize]) -> Vec<Reason> {
         let now = self.now();
         let mut reasons = Vec::new();
@@ -282,7 +283,7 @@ impl<'a> Judge<'a> {
         reasons
     }
 
-    /// Which of the layers that a science layer needs have another build tag than the one that it was built on.
+    /// The parents of a science layer whose build tag is no longer the one that it was built on.
     pub(super) fn moved_below_science(&self, index: usize) -> Vec<Reason> {
         let target = self.now().side.science[index].descriptor.target.as_str();
         let trail = self.proven(&self.side.science(index));
@@ -348,7 +349,7 @@ impl<'a> Judge<'a> {
         match trail.built_on(of, target, version) {
             BuiltOn::Build(from) if from == to => None,
             BuiltOn::Build(from) => moved(Some(from)),
-            // That image told no build tag, and this one does.
+            // The earlier image had no build tag, and this one has.
             BuiltOn::Nameless => moved(None),
             // Labels do not travel through COPY, and the predecessor wrote none for it: a parent that was built
             // after the image is not the one in it.
@@ -371,7 +372,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The reason of an image that is not the build that its labels tell of.
+/// The reason for an image that is not the build that its labels name.
 fn tag_moved(reference: &str, image: &Image) -> Option<Reason> {
     let BuildTagShows::Other { tag, digest } = &image.build_tag else { return None };
     let (reference, build_tag) = (reference.to_owned(), tag.clone());

@@ -44,7 +44,7 @@ use crate::decide::published::provenance::{ImageLabels, LabelOwner};
 pub use crate::decide::published::surveyed::References;
 use crate::decide::published::surveyed::Surveyed;
 
-/// What is published under the names that a tree gives, and what is known of where it came from.
+/// The images that are published under the names of a tree, and what is known of their origin.
 #[derive(Debug, Clone, Default)]
 pub struct Published {
     /// By full reference; `None` where the registry has nothing of that name. All that [`references`] names.
@@ -53,8 +53,8 @@ pub struct Published {
     pub commits: BTreeMap<String, Option<Tree>>,
 }
 
-/// The build tag that an image's labels name for the image at a moving tag, as a full reference: it has to show
-/// the same digest. `None` where they name none.
+/// The build tag named by the labels of the image at a moving tag, as a full reference: it has to
+/// show the same digest. `None` if they name none.
 #[must_use]
 pub fn named_build(moving: &ImageName, labels: &BTreeMap<String, String>, prefix: &str) -> Option<ImageName> {
     let mut parts = moving.repository.rsplit('/');
@@ -88,7 +88,7 @@ pub fn references(inputs: &Inputs, request: &Request) -> Result<References, Vec<
     Ok(Surveyed::sound(inputs, request)?.references())
 }
 
-/// What tells more of images. Where it names images, it is asked again with these.
+/// Lists what has to be read to judge the images. If it names images, it is called again with them.
 #[must_use]
 pub fn further(inputs: &Inputs, request: &Request, images: &BTreeMap<String, Option<Image>>) -> NeededImages {
     let side = Surveyed::new(inputs, request, &mut Findings::lenient());
@@ -111,12 +111,12 @@ pub fn plan(inputs: &Inputs, request: &Request, published: &Published) -> Result
     finish(outcome, inputs, request, ComparedWith::Published)
 }
 
-/// The build that a published image tells of itself.
+/// The build that a published image's labels name.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Build {
-    /// What the tag shows.
+    /// The digest that the tag shows.
     pub digest: String,
-    /// Its build tag, where it tells one.
+    /// Its build tag, if recorded.
     pub build_tag: Option<String>,
     /// When it was built: Unix time in seconds.
     pub built: Option<f64>,

@@ -13,7 +13,7 @@ pub(super) struct ImageLabels<'a> {
     pub(super) labels: &'a BTreeMap<String, String>,
 }
 
-/// Whose labels.
+/// The author of labels.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum LabelOwner<'a> {
     /// A science layer's, by its target.
@@ -22,7 +22,7 @@ pub(super) enum LabelOwner<'a> {
     Compat,
 }
 
-/// Which commit an image was built from.
+/// The commit that an image was built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin<'a> {
     /// By 7 to 40 digits.
@@ -33,12 +33,12 @@ pub(super) enum Origin<'a> {
     Untold,
 }
 
-/// What an image tells of a layer that it needs.
+/// The recorded build of a layer that an image needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BuiltOn {
     /// The build tag that it was built on.
     Build(String),
-    /// That the layer's image of then told no build tag.
+    /// The layer's image had no build tag.
     Nameless,
     /// Nothing.
     Untold,
@@ -86,7 +86,7 @@ impl<'a> ImageLabels<'a> {
         }
     }
 
-    /// Which build of a layer the image was built on. `version` is the layer's.
+    /// The build of a layer that the image was built on. `version` is the layer's.
     pub(super) fn built_on(&self, of: LabelOwner<'_>, target: &str, version: &str) -> BuiltOn {
         if let Some(recorded) = self.recorded(of, target, version) {
             return recorded;
@@ -103,7 +103,7 @@ impl<'a> ImageLabels<'a> {
         Some(tag.map_or(BuiltOn::Nameless, BuiltOn::Build))
     }
 
-    /// The id that the image of a layer had on the engine, where no registry had it yet.
+    /// The id of a layer's image on the engine, if no registry had it yet.
     pub(super) fn id_of(&self, of: LabelOwner<'_>, target: &str, version: &str) -> Option<String> {
         self.from(of).ids.remove(&format!("{target}:{version}"))
     }
@@ -121,7 +121,7 @@ impl<'a> ImageLabels<'a> {
         last.split_once(':').map(|(target, _)| target).filter(|_| is_ours)
     }
 
-    /// What an image was made from; nothing where it does not tell.
+    /// The recorded inputs of an image; empty without them.
     pub(super) fn from(&self, of: LabelOwner<'_>) -> BuiltFrom {
         let text = self.get(of, Field::From);
         text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()

@@ -13,7 +13,8 @@ use crate::tree::Tree;
 use crate::decide::published::Undecided;
 use crate::decide::published::judge::{Judge, Verdict};
 
-/// Finds what is built. A layer that `--ignore` names counts as published as it is; what its parents do counts.
+/// Decides the builds. A layer that `--ignore` names counts as unchanged; changes of its parents
+/// count.
 pub(super) fn affected(
     judge: &Judge<'_>,
     tree: &Tree,
@@ -57,7 +58,7 @@ pub(super) fn affected(
         .map(|layer| now.side.science[layer].path())
         .collect();
     forget_moves(&mut affected, &built);
-    // What is built for a parent's sake needs no decision.
+    // A layer that is built because of a parent needs no decision.
     undecided.retain(|undecided| !built.contains(undecided.layer.as_str()));
     unbuilt.extend(undecided.iter().map(|undecided| Unbuilt {
         layer: undecided.layer.clone(),

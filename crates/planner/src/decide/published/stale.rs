@@ -36,7 +36,7 @@ pub struct Stale<'a> {
     made: Vec<Made>,
 }
 
-/// What is made from images of other makers.
+/// A layer or product with external images.
 #[derive(Debug)]
 struct Made {
     which: Which,
@@ -57,21 +57,21 @@ enum Which {
 /// An image of another maker.
 #[derive(Debug, Clone)]
 struct External {
-    /// What it is needed for first.
+    /// Its first role.
     role: Role,
     /// The path of the layer that names it.
     by: String,
-    /// The platforms that it is taken for.
+    /// The platforms that it is used for.
     platforms: BTreeSet<Platform>,
 }
 
-/// What is asked about a tag.
+/// What has to be read of a tag.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Question {
     /// The digests that published images were made from.
     pub digests: BTreeSet<String>,
-    /// The platforms that its image is taken for; `None` is one that cannot be told, for which every other digest is a
-    /// move.
+    /// The platforms that its image is used for; `None` is an unknown one, for which any other
+    /// digest counts as moved.
     pub platforms: BTreeSet<Option<String>>,
 }
 
@@ -85,7 +85,7 @@ pub struct Shown {
     pub same: BTreeSet<String>,
 }
 
-/// What is shown, by reference with tag. What is not in it could not be asked for.
+/// Results by reference with tag. A missing one could not be read.
 pub type Bases = BTreeMap<String, Shown>;
 
 /// A science layer or product that is made from images of other makers.
@@ -95,7 +95,7 @@ pub struct Layer {
     pub layer: String,
     /// Its moving tag as a full reference.
     pub reference: String,
-    /// What is published of it.
+    /// The published build.
     pub published: Option<Build>,
     /// These images, by reference.
     pub bases: Vec<Base>,
@@ -109,7 +109,7 @@ pub struct Layer {
 pub struct Base {
     /// The full reference.
     pub image: String,
-    /// What it is needed for.
+    /// Its role.
     pub role: Role,
     /// Whether it moved.
     #[serde(flatten)]
@@ -122,19 +122,19 @@ pub struct Base {
 pub enum State {
     /// Its tag shows another digest.
     Moved {
-        /// What the layer was built on.
+        /// The digest that the layer was built on.
         from: String,
-        /// What the tag shows.
+        /// The digest that the tag shows.
         to: String,
     },
     /// It does not.
     Same {
-        /// What the layer was built on.
+        /// The digest that the layer was built on.
         digest: String,
     },
     /// Its registry has no such tag any more.
     Gone {
-        /// What the layer was built on.
+        /// The digest that the layer was built on.
         from: String,
     },
     /// The Dockerfile names it by digest, so that it cannot move; its tag, if one is named too, shows that digest.
@@ -149,7 +149,7 @@ pub enum State {
         /// What the tag shows.
         to: Option<String>,
     },
-    /// The published image does not tell which digest it was built on.
+    /// The published image does not record the digest that it was built on.
     Untold,
     /// Its registry could not be asked.
     Unanswered,
@@ -182,7 +182,8 @@ impl<'a> Stale<'a> {
         Ok(Self { inputs, request, side, findings, made })
     }
 
-    /// The full references of the images that are looked at: the moving tags of what names such images.
+    /// Full references of the images to read: the moving tags of layers and products with external
+    /// images.
     #[must_use]
     pub fn references(&self) -> BTreeSet<String> {
         self.made.iter().map(|made| made.reference.clone()).collect()
@@ -304,7 +305,8 @@ impl<'a> Stale<'a> {
             .collect()
     }
 
-    /// The digests that what is published was made from; none of an image that is not the build that it tells of.
+    /// The digests that the published image was made from; none for an image that is not the build
+    /// it claims to be.
     fn recorded(
         &self,
         made: &Made,
@@ -386,7 +388,8 @@ fn add_externals(externals: &mut BTreeMap<String, External>, needs: &[Need], by:
     }
 }
 
-/// Builds of a plan whose build tag what is published has already: to build them again, another one is needed.
+/// Builds of a plan whose build tag is published already: to rebuild them, another build tag is
+/// needed.
 #[must_use]
 pub fn built_already(plan: &Plan, images: &BTreeMap<String, Option<Image>>) -> Vec<String> {
     let is_there = |build: &&plan::Build| {
@@ -402,7 +405,7 @@ pub fn built_already(plan: &Plan, images: &BTreeMap<String, Option<Image>>) -> V
     plan.builds.iter().filter(is_there).map(|build| build.build_tag().to_owned()).collect()
 }
 
-/// `recorded` is what the published image tells of the digests that it was made from.
+/// `recorded` are the external digests in the labels of the published image.
 fn state(reference: &str, recorded: Option<&BTreeMap<String, Option<String>>>, bases: &Bases) -> State {
     let Some(recorded) = recorded else { return State::NotPublished };
     let image = ImageName::parse(reference).ok();

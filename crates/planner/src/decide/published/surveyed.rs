@@ -14,7 +14,7 @@ use crate::tree::product_name::ProductName;
 use crate::tree::{Inputs, names};
 use crate::{Problem, Request, configuration};
 
-/// What is looked at.
+/// The images to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct References {
     /// Full references of images.

@@ -45,7 +45,7 @@ impl TreeAttributes {
         self.texts.is_empty()
     }
 
-    /// What the tree asks for at a path of the repository.
+    /// The conversion that the tree requests for a path of the repository.
     pub(in crate::git) fn at(&mut self, path: &str) -> Conversion {
         if self.is_empty() {
             return Conversion::default();

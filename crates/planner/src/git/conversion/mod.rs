@@ -1,13 +1,14 @@
 //! Converts a file's bytes between disk and blob as git does without external programs: line ends
-//! (gitattributes(5), "text" and "eol"; `core.autocrlf`) and `$Id$`. Filter drivers are programs that a tree
-//! names, so none is run; Git LFS pointers, a documented format, are read here instead.
+//! (gitattributes(5), "text" and "eol"; `core.autocrlf`) and `$Id$`. Filter drivers are programs
+//! that a tree names, so none is run; Git LFS pointers, a documented format, are read here instead.
 //!
-//! There are two sets of rules. Those of the *machine* (its settings, and attributes of all places) tell
-//! whether git takes a file for unmodified. Those of the *tree* (its `.gitattributes` alone) tell which
-//! bytes a commit stands for, whatever machine it is checked out on.
+//! There are two sets of rules. Those of the *machine* (its settings, and attributes from all
+//! places) decide whether git considers a file unmodified. Those of the *tree* (its
+//! `.gitattributes` alone) decide which bytes a commit contains, whatever machine it is checked out
+//! on.
 //!
-//! Bytes are not converted to or from a `working-tree-encoding`: such a file counts as modified unless
-//! git's index knows it.
+//! Bytes are not converted to or from a `working-tree-encoding`: such a file counts as modified
+//! unless git's index says otherwise.
 
 pub(in crate::git) mod attributes;
 pub(in crate::git) mod rules;
@@ -104,7 +105,7 @@ impl From<AttrValue<'_>> for Attribute {
 }
 
 impl Conversion {
-    /// What the values of [`NAMES`] ask for. `guess`: `core.autocrlf`.
+    /// The conversion for values of [`NAMES`]. `guess`: `core.autocrlf`.
     pub(in crate::git) fn of(values: [Attribute; NAMES.len()], guess: bool) -> Self {
         let [text, crlf, eol, ident, filter, encoding] = values;
         let line_ends = line_ends(text, crlf, &eol, guess);

@@ -29,7 +29,8 @@ pub(in crate::git) struct RepositoryRules {
     conversions: Conversions,
     /// Whether anything at all can be converted.
     pub(in crate::git) may_convert: bool,
-    /// Whether attributes lie outside of the tree, where programs such as nbstripout put theirs.
+    /// Whether there are attributes outside of the tree, where programs such as nbstripout put
+    /// theirs.
     has_attributes_of_machine: bool,
     /// Whether the file system knows what may be executed (`core.fileMode`).
     pub(in crate::git) has_modes: bool,
@@ -80,7 +81,7 @@ impl<'run> Rules<'run> {
 }
 
 impl RepositoryRules {
-    /// What this machine converts of one file: whether git takes it for unmodified hangs on that.
+    /// The conversion of a file on this machine, which decides whether git considers it unmodified.
     pub(in crate::git) fn of_machine(&self, tracked: &Tracked) -> Result<Conversion, SourceError> {
         if !self.may_convert {
             return Ok(Conversion::default());
@@ -98,7 +99,7 @@ impl RepositoryRules {
         if tree.is_opaque() || !self.has_attributes_of_machine { Ok(tree.is_opaque()) } else { of_machine() }
     }
 
-    /// What the tree alone converts of one file: the bytes that a commit stands for hang on that.
+    /// The conversion of a file by the tree alone, which decides the bytes that a commit contains.
     pub(in crate::git) fn of_tree(&self, tracked: &Tracked) -> Conversion {
         self.tree.borrow_mut().at(&tracked.store.own_path(&tracked.path))
     }

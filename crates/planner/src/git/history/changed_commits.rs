@@ -85,7 +85,7 @@ pub fn first_touched(
     Ok(answers)
 }
 
-/// What was read of the history, so that many questions read it once.
+/// Objects that were read, so that many queries read them once.
 struct Search<'repo> {
     store: &'repo Store,
     history: History<'repo>,
@@ -146,13 +146,13 @@ impl<'repo> Search<'repo> {
         }
     }
 
-    /// What is at each path below the source tree's root.
+    /// The objects at paths below the source tree's root.
     fn own_entries(&mut self, tree: Oid, paths: &[String]) -> Result<Vec<Option<Oid>>, SourceError> {
         let paths: Vec<String> = paths.iter().map(|path| self.store.own_path(path)).collect();
         self.entries(tree, &paths)
     }
 
-    /// What is at each path of a tree.
+    /// The objects at paths of a tree.
     fn entries(&mut self, tree: Oid, paths: &[String]) -> Result<Vec<Option<Oid>>, SourceError> {
         let mut found = Vec::with_capacity(paths.len());
         for path in paths {

@@ -19,7 +19,7 @@ pub(in crate::git) const MODE_LINK: i32 = 0o120_000;
 pub(in crate::git) const MODE_SUBMODULE: i32 = 0o160_000;
 pub(in crate::git) const MODE_EXECUTABLE: i32 = 0o100_755;
 
-/// Something of a tree that is still to be looked at.
+/// A part of a tree that is still to be visited.
 struct Todo {
     store: Rc<Store>,
     path: String,
@@ -130,8 +130,9 @@ fn subtree(
     expand(&todo.store, todo.id, &path, open, listing)
 }
 
-/// A submodule: the tree of the commit that is recorded for it. Where its repository is not there, or lacks that
-/// commit, one entry with the commit's id stands for its files, so that another commit is a difference.
+/// A submodule: the tree of the commit that is recorded for it. If its repository is missing, or
+/// lacks that commit, one entry with the commit's id represents its files, so that another commit
+/// is a difference.
 fn submodule(
     stores: &mut Stores,
     todo: &Todo,

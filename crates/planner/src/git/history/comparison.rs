@@ -1,4 +1,4 @@
-//! Parses `--ref`: which two sides are compared. Knows no repository.
+//! Parses `--ref`: the two sides of a comparison. Independent of a repository.
 
 use std::fmt;
 

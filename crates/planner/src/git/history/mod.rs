@@ -28,7 +28,7 @@ pub enum Relation {
     Descendant,
     /// Neither descends from the other.
     Diverged,
-    /// It is not in this clone, or the clone is too shallow to tell.
+    /// It is not in this clone, or the clone is too shallow to decide.
     Unknown,
 }
 
@@ -38,7 +38,7 @@ pub(in crate::git) struct History<'repo> {
     commits: HashMap<Oid, Option<Rc<Commit>>>,
 }
 
-/// What the header of a commit says.
+/// The relevant header fields of a commit.
 pub(in crate::git) struct Commit {
     pub(in crate::git) tree: Oid,
     pub(in crate::git) parents: Vec<Oid>,
@@ -144,7 +144,7 @@ impl<'repo> History<'repo> {
         })
     }
 
-    /// What is reachable from one commit and not from another, the newest first.
+    /// Commits that are reachable from one commit and not from another, the newest first.
     pub(in crate::git) fn between(
         &mut self,
         from: Oid,

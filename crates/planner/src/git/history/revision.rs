@@ -1,7 +1,8 @@
 //! Resolves revisions to commits.
 //!
-//! Names are looked up by libgit2; a chain of `^` and `~` behind one is followed here, along the parents that the
-//! commits themselves name, so that grafts change nothing and a parent that a shallow clone lacks has a name.
+//! libgit2 looks up names; a chain of `^` and `~` after one is followed here, along the parents
+//! that the commits themselves name, so that grafts have no effect and a parent that a shallow
+//! clone lacks has a name.
 
 use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository};
 
@@ -33,7 +34,7 @@ pub(in crate::git) fn head(repository: &Repository) -> Result<Oid, SourceError> 
 
 /// Whether the clone lacks a part of its history.
 pub(in crate::git) fn is_shallow(repository: &Repository) -> bool {
-    // libgit2 looks in the directory of a linked worktree, where the file never is.
+    // libgit2 reads it from the directory of a linked worktree, where the file never is.
     repository.commondir().join("shallow").metadata().is_ok_and(|found| found.len() > 0)
 }
 
@@ -164,7 +165,8 @@ enum Step {
     Ancestor(usize),
 }
 
-/// Splits a revision into a name and the steps behind it; all of it is name when it holds other operators.
+/// Splits a revision into a name and the steps after it; with other operators all of it is the
+/// name.
 fn split(text: &str) -> (&str, Vec<Step>) {
     let Some(at) = text.find(['^', '~']) else { return (text, Vec::new()) };
     let (name, mut rest) = text.split_at(at);

@@ -25,13 +25,13 @@ use crate::git::working_tree::disk;
 use crate::git::working_tree::stat_files::FoundFile;
 use crate::git::working_tree::tracked::{Known, Tracked};
 
-/// What a file on disk is in git.
+/// A file on disk as git sees it.
 pub(in crate::git) struct Contents {
     pub(in crate::git) id: Oid,
     pub(in crate::git) on_disk: OnDisk,
-    /// As git has it, where it matters and is another than git's index knows.
+    /// As git has it, if it is needed and differs from git's index.
     pub(in crate::git) text: Option<Vec<u8>>,
-    /// What is worth a warning.
+    /// A warning.
     pub(in crate::git) notice: Option<Problem>,
 }
 
@@ -135,7 +135,7 @@ fn unmodified(
     let on_disk = if let Some(filter) = &tree.filter {
         OnDisk::Lacking(filtered(&tracked.path, filter).into())
     } else if tree.is_encoded {
-        // Which bytes an encoding gives is decided in the tree.
+        // The tree's attributes decide the encoding.
         OnDisk::Sha256(digests(stores, tracked)?.sha256.into())
     } else if tree.changes_disk() {
         let known = blob(&tracked.store.repository, id, usize::MAX)?.unwrap_or_default();
@@ -151,7 +151,7 @@ fn unmodified(
     Ok(Contents::new(id, on_disk, None))
 }
 
-/// A file that git's index cannot tell: read, and converted as git would.
+/// A file that git's index cannot decide: it is read, and converted as git would.
 fn converted(
     stores: &Stores,
     machine: &Conversion,
@@ -165,7 +165,7 @@ fn converted(
     };
     let on_disk = disk::blob_id(&bytes);
     if machine.is_opaque() {
-        // What a program or an encoding makes of it is not known here, so it counts as it lies there.
+        // The result of a program or an encoding is unknown, so its bytes on disk count.
         let text = is_text(&tracked.path).then_some(bytes);
         let notice = tracked.known.as_ref().map(|_| only_git_can_tell(&tracked.path, machine));
         return Ok(Contents { id: on_disk, on_disk: OnDisk::Blob, text, notice });
@@ -206,7 +206,7 @@ fn large(stores: &Stores, tracked: &Tracked, file: &FoundFile) -> Result<Content
         None => None,
     };
     if let (Some(known), Some(pointer), true) = (&tracked.known, &pointer, file.is_remembered) {
-        // git's index says unmodified, so the pointer tells the contents without reading them.
+        // git's index says unmodified, so the pointer gives the contents without reading them.
         let on_disk = OnDisk::Sha256(pointer.sha256.as_str().into());
         return Ok(Contents::new(known.id, on_disk, None));
     }

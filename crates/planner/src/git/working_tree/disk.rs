@@ -14,7 +14,7 @@ use crate::tree::BlobId;
 
 use crate::git::error::SourceError;
 
-/// Looks at a path without following a link; `None` when nothing is there.
+/// Metadata of a path, without following a link; `None` if there is nothing.
 pub(in crate::git) fn metadata(path: &Path) -> Result<Option<Metadata>, SourceError> {
     match path.symlink_metadata() {
         Ok(found) => Ok(Some(found)),
@@ -23,7 +23,7 @@ pub(in crate::git) fn metadata(path: &Path) -> Result<Option<Metadata>, SourceEr
     }
 }
 
-/// Reads a file that was looked at before.
+/// Reads a file whose metadata was read before.
 pub(in crate::git) fn read(path: &Path, looked_at: &Metadata) -> Result<Vec<u8>, SourceError> {
     all_of(&mut open(path, looked_at)?, || path.to_owned(), looked_at.len())
 }
@@ -59,7 +59,7 @@ pub(in crate::git) struct Digests {
     pub(in crate::git) sha256: String,
 }
 
-/// Reads a file that was looked at before through its digests, holding little of it at a time.
+/// Hashes a file whose metadata was read before, in pieces.
 pub(in crate::git) fn digests(path: &Path, looked_at: &Metadata) -> Result<Digests, SourceError> {
     let mut file = open(path, looked_at)?;
     let mut blob = Sha1::new_with_prefix(blob_header(looked_at.len()));
@@ -123,7 +123,7 @@ pub(in crate::git) fn below(root: &Path, path: &str) -> PathBuf {
     full
 }
 
-/// Opens a file that was looked at before, if it is still that one.
+/// Opens a file if it is still the one whose metadata was read.
 fn open(path: &Path, looked_at: &Metadata) -> Result<File, SourceError> {
     let file = open_unfollowed(path).map_err(|error| vanished(path, error))?;
     let opened = file.metadata().map_err(|error| vanished(path, error))?;
@@ -131,7 +131,7 @@ fn open(path: &Path, looked_at: &Metadata) -> Result<File, SourceError> {
     if same { Ok(file) } else { Err(changed(path)) }
 }
 
-/// Opens what is at a path: no link is followed, and nothing that is no file is waited for.
+/// Opens a path without following a link, and without waiting for a special file.
 fn open_unfollowed(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
@@ -152,7 +152,7 @@ pub(in crate::git) fn vanished(path: &Path, error: std::io::Error) -> SourceErro
 mod tests {
     use super::*;
 
-    /// Looks at a file, lets somebody change the directory, and reads what was looked at.
+    /// Reads a file's metadata, changes the directory, and reads the file.
     fn read_after(change: impl FnOnce(&Path)) -> (Result<Vec<u8>, SourceError>, Result<Oid, SourceError>) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");

@@ -57,7 +57,7 @@ pub(in crate::git) fn read(stores: &mut Stores, additions: &Additions) -> Result
     Ok(listing)
 }
 
-/// What a path of the working tree is to git.
+/// Decides the state of a path of the working tree.
 fn settle(
     stores: &Stores,
     rules: &mut Rules<'_>,

@@ -75,7 +75,7 @@ impl Search<'_> {
 
     /// Looks at the members of a directory that is no layer.
     fn below(&mut self, directory: &str, open: &mut Vec<String>) {
-        // What cannot be listed holds nothing that could be added.
+        // A directory that cannot be listed adds nothing.
         let members = fs::read_dir(self.root.join(directory)).into_iter().flatten().flatten();
         let mut names: Vec<String> = members
             .filter(|member| member.file_type().is_ok_and(|kind| kind.is_dir()))

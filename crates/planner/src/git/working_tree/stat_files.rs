@@ -19,7 +19,7 @@ use crate::parallel;
 /// Paths of one task: fewer take less time than a thread needs to start.
 const SHARE: usize = 64;
 
-/// What git's index remembers of a file's state on disk when its contents were known.
+/// The file state that git's index recorded when the contents were known.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::git) struct Remembered {
     pub(in crate::git) size: u32,
@@ -30,11 +30,11 @@ pub(in crate::git) struct Remembered {
     pub(in crate::git) racy: bool,
 }
 
-/// A path to look at.
+/// A path to read.
 pub(in crate::git) struct PathQuery<'list> {
     /// Below the root.
     pub(in crate::git) path: &'list str,
-    /// What the index remembers; `None` makes it read.
+    /// The state recorded in the index; with `None` the file is read.
     pub(in crate::git) remembered: Option<Remembered>,
     /// The blob that the index has there.
     pub(in crate::git) known: Option<Oid>,
@@ -42,7 +42,7 @@ pub(in crate::git) struct PathQuery<'list> {
     pub(in crate::git) text_limit: Option<u64>,
 }
 
-/// What is at a path.
+/// The state of a path.
 #[derive(Debug)]
 pub(in crate::git) enum Found {
     /// Nothing, or neither a file nor a link.
@@ -64,7 +64,7 @@ pub(in crate::git) struct FoundFile {
     pub(in crate::git) is_remembered: bool,
     /// The id that its bytes have as a blob; `None` when it was not read since it is as the index remembers it.
     pub(in crate::git) id: Option<Oid>,
-    /// Its bytes, where they were wanted and not too many.
+    /// Its bytes, if they were requested and not too many.
     pub(in crate::git) bytes: Option<Vec<u8>>,
 }
 
@@ -114,15 +114,15 @@ fn firsts(questions: &[PathQuery<'_>]) -> Vec<Option<usize>> {
     questions.iter().enumerate().map(first).collect()
 }
 
-/// Which directories below the root are real ones.
+/// Which directories below the root are real directories.
 struct Directories<'run> {
     root: &'run Path,
-    /// The root, so that each look has a short way to go.
+    /// The root, so that each lookup resolves a short path.
     opened: BorrowedFd<'run>,
     real: HashMap<&'run str, DirectoryPath<'run>>,
 }
 
-/// What a directory's path leads through.
+/// The state of a directory's path.
 #[derive(Clone, Copy)]
 enum DirectoryPath<'run> {
     Open,
@@ -160,19 +160,20 @@ impl<'run> Directories<'run> {
         }
     }
 
-    /// Opens what is at a path below the root: no link is followed, and nothing that is no file is waited for.
+    /// Opens a path below the root without following a link, and without waiting for a special
+    /// file.
     fn open(&self, path: &str) -> Option<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         rustix::fs::openat(self.opened, path, flags, Mode::empty()).ok().map(File::from)
     }
 }
 
-/// Opens a directory for looks below it.
+/// Opens a directory to resolve paths below it.
 fn directory(path: &Path) -> std::io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// What the system says of a path.
+/// File metadata.
 struct State {
     kind: FileType,
     mode: u32,
@@ -248,7 +249,7 @@ fn look_at<'run>(
     }))
 }
 
-/// The id that a file's bytes have as a blob, if it is still what it was when it was looked at.
+/// The blob id of a file's bytes, if the file is still the one whose metadata was read.
 fn blob_on_disk(path: &Path, looked_at: &State) -> Result<Oid, SourceError> {
     let found =
         metadata(path)?.filter(|found| (found.ino(), found.len()) == (looked_at.inode, looked_at.length));
@@ -281,7 +282,7 @@ fn text(
 }
 
 impl Remembered {
-    /// Whether a file is still the one that the index speaks of, as far as its state can tell.
+    /// Whether a file is still the one in the index, as far as its metadata shows.
     fn holds_for(&self, found: &State) -> bool {
         let same = |remembered: (i32, u32), found: (i64, i64)| {
             i64::from(remembered.0) == found.0 && (remembered.1 == 0 || i64::from(remembered.1) == found.1)

@@ -17,10 +17,10 @@ use crate::git::repository::{Store, Stores};
 use crate::git::working_tree::disk::metadata;
 use crate::git::working_tree::stat_files::Remembered;
 
-/// The bits of an index entry's flags that tell the side of an unresolved merge.
+/// The bits of an index entry's flags for the side of an unresolved merge.
 const STAGE: u16 = 0x3000;
 
-/// A path that counts, with what git's index says of it.
+/// A relevant path, with its entry in git's index.
 pub(in crate::git) struct Tracked {
     /// Below the source tree's root.
     pub(in crate::git) path: String,
@@ -30,7 +30,7 @@ pub(in crate::git) struct Tracked {
     pub(in crate::git) known: Option<Known>,
 }
 
-/// What the index says of a path.
+/// An entry of git's index.
 pub(in crate::git) struct Known {
     pub(in crate::git) id: Oid,
     pub(in crate::git) mode: i32,
@@ -39,7 +39,7 @@ pub(in crate::git) struct Known {
     pub(in crate::git) is_sparse: bool,
 }
 
-/// What git tracks.
+/// Tracked files.
 #[derive(Default)]
 pub(in crate::git) struct TrackedFiles {
     /// All paths under the two roots, sorted.
@@ -48,8 +48,8 @@ pub(in crate::git) struct TrackedFiles {
     pub(in crate::git) attributes: Vec<(usize, String, Oid)>,
 }
 
-/// All that git tracks under the two roots. What is wrong, and what stands for a submodule whose files are not
-/// there, goes into the listing.
+/// All tracked files under the two roots. Problems, and entries for submodules whose files are
+/// missing, go into the listing.
 pub(in crate::git) fn tracked(
     stores: &mut Stores,
     listing: &mut Listing,
@@ -125,8 +125,8 @@ fn place(store: &Store, entry: IndexEntry, listing: &mut Listing) -> Option<Stri
     Some(path)
 }
 
-/// What the index remembers of a file. One that may have been written in the same tick as the index itself can
-/// have changed without a trace (git's "racy git").
+/// The state recorded in the index. A file that may have been written in the same clock tick as the
+/// index can have changed without a trace (git's "racy git").
 fn remembered(entry: &IndexEntry, written: (i64, i64)) -> Remembered {
     let modified = (entry.mtime.seconds(), entry.mtime.nanoseconds());
     let racy = match modified {
@@ -142,12 +142,12 @@ fn remembered(entry: &IndexEntry, written: (i64, i64)) -> Remembered {
     }
 }
 
-/// Whether a submodule's directory is there; where it was deleted, its files are gone as other files are.
+/// Whether a submodule's directory exists; if it was deleted, its files count as deleted.
 fn is_there(root: &Path, path: &str) -> Result<bool, SourceError> {
     Ok(metadata(&root.join(path))?.is_some_and(|found| found.is_dir()))
 }
 
-/// One entry with the recorded commit's id stands for the files of a submodule, as it does in a commit.
+/// One entry with the recorded commit's id represents the files of a submodule, as in a commit.
 fn unfetched(listing: &mut Listing, path: String, id: Oid, store: usize) {
     let on_disk = Some(OnDisk::Lacking(uninitialised(&path).into()));
     listing.entries.push(Rc::new(Entry { path, mode: Mode::File, id, store, on_disk, text: None }));

@@ -1,4 +1,4 @@
-//! Lists what differs from HEAD, and computes the digits that stand for it in a build tag.
+//! Lists differences from HEAD, and computes the digits that represent them in a build tag.
 
 use std::cmp::Ordering;
 

@@ -14,17 +14,17 @@ use crate::git::options::Options;
 use crate::git::repository::{CONFIG, ROOTS, Store, Stores};
 use crate::git::working_tree::tracked::Tracked;
 
-/// What counts besides what git tracks.
+/// Files that count besides tracked ones.
 #[derive(Debug, Default)]
 pub(in crate::git) struct Additions {
-    /// What git neither tracks nor ignores.
+    /// Files that git neither tracks nor ignores.
     untracked: bool,
     /// Everything at or below these paths below the source tree's root.
     everything_at: Vec<String>,
 }
 
 impl Additions {
-    /// What the options add, with its paths checked.
+    /// The additions of the options, with checked paths.
     pub(in crate::git) fn of(options: &Options, root: &Path) -> Result<Self, SourceError> {
         let everything_at =
             options.with_ignored.iter().map(|path| place(root, path)).collect::<Result<_, _>>()?;
@@ -63,7 +63,7 @@ fn place(root: &Path, path: &Path) -> Result<String, SourceError> {
     Ok(text.to_owned())
 }
 
-/// The files that are added, without what is in `tracked`, which is sorted.
+/// The added files, without those in `tracked`, which is sorted.
 pub(in crate::git) fn find(
     stores: &Stores,
     additions: &Additions,
@@ -94,8 +94,8 @@ enum Which {
     All,
 }
 
-/// All files and links at and below a path. Links are not followed, and what is in a repository of its own that is
-/// no submodule is not looked at, as git does not.
+/// All files and links at and below a path. Links are not followed, and a nested repository that is
+/// no submodule is skipped, as in git.
 fn walk(
     stores: &Stores,
     start: &str,

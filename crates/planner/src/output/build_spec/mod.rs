@@ -52,7 +52,7 @@ impl MissingFile<'_> {
     }
 }
 
-/// What a source tree gives for builds, one after the other.
+/// The specs of a source tree's builds.
 #[derive(Debug)]
 pub struct SpecDrafts<'a> {
     tree: &'a Tree,
@@ -84,8 +84,9 @@ impl<'a> SpecDrafts<'a> {
         outline
     }
 
-    /// The spec of what is published under a name, `sci/nist:1.0` or `rel/nist-basic:2.0`, without what [`replan`] tells:
-    /// inputs, Dockerfile and arguments. `None` when the tree has nothing of that name.
+    /// The spec of the image published under a name, `sci/nist:1.0` or `rel/nist-basic:2.0`,
+    /// without what [`replan`] adds: inputs, Dockerfile and arguments. `None` if the tree has
+    /// nothing of that name.
     #[must_use]
     pub fn named(&self, name: &str, revision: Revision) -> Option<SpecDraft<'_>> {
         let (kind, id) = if name.starts_with("rel/") {

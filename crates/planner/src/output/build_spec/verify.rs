@@ -1,9 +1,9 @@
 //! Verifies a build spec against the labels of its image.
 //!
-//! Anybody who may push to a repository can attach a spec to an image there. What cannot be forged are
-//! the labels of the image itself, which its digest covers: they hold the inputs digest. So contents
-//! are held against the ids that the spec declares for them, ids against the inputs digest, and what
-//! the spec says besides against what its files give.
+//! Any client with push access to a repository can attach a spec to an image there. The labels of
+//! the image itself cannot be forged, since its digest covers them, and they hold the inputs
+//! digest. So contents are compared with the ids that the spec declares for them, ids with the
+//! inputs digest, and the other fields of the spec with what its files give.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::output::build_spec::replan;
 use crate::request::Request;
 use crate::tree::BlobId;
 
-/// What an image's own labels tell of its build.
+/// The build as recorded in an image's own labels.
 #[derive(Debug, Clone, Copy)]
 pub struct Recorded<'a> {
     /// The inputs digest, `v1:sha256:…`.
@@ -23,7 +23,7 @@ pub struct Recorded<'a> {
     pub repository: &'a str,
     /// `1.0-42-f90dbd6`.
     pub build_tag: &'a str,
-    /// `org.opencontainers.image.revision`, all digits, where the image has it.
+    /// `org.opencontainers.image.revision`, all digits, if the image has it.
     pub commit: Option<&'a str>,
 }
 

@@ -1,7 +1,7 @@
-//! Parses the field `tests` of a descriptor: commands that must succeed in the new image before it is
-//! published.
+//! Parses the field `tests` of a descriptor: commands that must succeed in the new image before it
+//! is published.
 //!
-//! Judges each test by itself. Whether a script is there, and what it holds, is not known here.
+//! Validates each test by itself, without reading its script.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const MAX_RUN: usize = 64 << 10;
 /// A test as a descriptor asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeclaredTest {
-    /// What is run.
+    /// The command.
     pub action: DeclaredAction,
     /// Seconds after which it has failed.
     pub timeout: u64,
@@ -39,7 +39,7 @@ pub struct DeclaredTest {
     pub user: Option<String>,
 }
 
-/// What a test runs.
+/// The command of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeclaredAction {
     /// A program with its arguments.

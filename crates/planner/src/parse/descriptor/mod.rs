@@ -52,7 +52,7 @@ pub struct Science {
     pub version: Version,
     /// The layer's own name; the directory's unless given.
     pub target: Name,
-    /// The compat layer on top of it, if it is final.
+    /// The compat layer, if the layer is final.
     pub compat: Compat,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
@@ -68,7 +68,7 @@ pub struct Science {
     pub documentation: Option<String>,
     /// Words to find it by.
     pub keywords: Vec<String>,
-    /// What must succeed in the image before it is published.
+    /// Tests that must succeed in the image before it is published.
     pub tests: Vec<DeclaredTest>,
     test_lines: Vec<u32>,
     places: BTreeMap<String, Range<usize>>,
@@ -101,7 +101,7 @@ pub struct CompatLayer {
 }
 
 impl Science {
-    /// Where the value of a field stands in the file, in bytes; `None` when it is not there.
+    /// The byte range of a field's value in the file; `None` if it is missing.
     #[must_use]
     pub fn place(&self, field: &str) -> Option<Range<usize>> {
         self.places.get(field).cloned()
@@ -114,7 +114,7 @@ impl Science {
 }
 
 impl CompatLayer {
-    /// Where the value of a field stands in the file, in bytes; `None` when it is not there.
+    /// The byte range of a field's value in the file; `None` if it is missing.
     #[must_use]
     pub fn place(&self, field: &str) -> Option<Range<usize>> {
         self.places.get(field).cloned()
@@ -195,8 +195,7 @@ pub fn compat(file: &SourceFile) -> (Option<CompatLayer>, Vec<Problem>, Vec<Prob
     (Some(layer), reader.problems, reader.guidelines)
 }
 
-/// The scripts that a descriptor names as tests, by their paths below the layer's directory: what of it has to be
-/// read besides.
+/// The scripts that a descriptor names as tests, by their paths below the layer's directory.
 #[must_use]
 pub fn scripts(kind: Kind, file: &SourceFile) -> BTreeSet<String> {
     // Most descriptors have none, and need not be understood for that.

@@ -19,8 +19,8 @@ pub(super) struct Global<'a> {
     left: Cell<usize>,
 }
 
-/// What the values of one file may come to where they are put in, in bytes. A variable that holds another one twice,
-/// thirty times over, would be larger than any machine.
+/// Most bytes that the values of one file may expand to. A variable that holds another one twice,
+/// thirty times over, would exceed any memory.
 const MOST: usize = 4 << 20;
 
 struct Declared<'a> {
@@ -30,7 +30,7 @@ struct Declared<'a> {
 }
 
 impl<'a> Global<'a> {
-    /// What is declared before the first line: `platform` is `os/arch[/variant]`.
+    /// Variables that are declared before the first line: `platform` is `os/arch[/variant]`.
     pub(super) fn new(given: &'a BTreeMap<String, String>, platform: &'a str) -> Self {
         Self { given, platform, declared: BTreeMap::new(), left: Cell::new(MOST) }
     }
@@ -81,7 +81,7 @@ impl<'a> Global<'a> {
         self.given.get(name).map(String::as_str)
     }
 
-    /// What a variable stands for.
+    /// The value of a variable.
     pub(super) fn value(&self, name: &str) -> Value<'_> {
         match self.declared.get(name) {
             Some(Declared { value, from }) => {
@@ -96,7 +96,7 @@ impl<'a> Global<'a> {
         self.declared.contains_key(name) || self.of_platform(name).is_some()
     }
 
-    /// What to do about a variable that has no value.
+    /// Help for a variable without a value.
     pub(super) fn help(&self, name: &str) -> String {
         if self.is_declared(name) {
             format!("give it a default (`ARG {name}=…`), or set it in `args` of sciserver-image.json")

@@ -1,7 +1,7 @@
 //! Expands variables in a text as BuildKit's lexer does (`frontend/dockerfile/shell/lex.go`).
 //!
-//! A variable without a value is empty. That is also what a variable counts as which a base image may set; such a
-//! result is not [`Expanded::sure`].
+//! A variable without a value is empty. A variable that a base image may set also counts as empty,
+//! but such a result is not [`Expanded::sure`].
 
 use std::cell::Cell;
 use std::iter::Peekable;
@@ -12,7 +12,7 @@ use crate::parse::dockerfile::patterns;
 /// How deep `${A:-${B:-…}}` may go.
 const MAX_DEPTH: usize = 16;
 
-/// What is known of a variable.
+/// The state of a variable.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Value<'a> {
     /// Its value; `None` when nothing sets it. Builders put nothing in for it then.
@@ -56,7 +56,7 @@ pub(super) enum ExpansionError {
     Syntax(String),
 }
 
-/// What quotes are in a text.
+/// How quotes are treated in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quotes {
     /// They group, and go away.
@@ -65,7 +65,7 @@ pub(super) enum Quotes {
     Plain,
 }
 
-/// Takes quotes away and puts the values of variables in. What `lookup` gives counts against `left`, in bytes.
+/// Removes quotes and expands variables. Values from `lookup` count against `left`, in bytes.
 pub(super) fn expand<'v>(
     text: &str,
     escape: char,
@@ -82,7 +82,7 @@ pub(super) fn expand<'v>(
     Ok(Expanded { text, sure: expansion.sure, lack: expansion.lack })
 }
 
-/// What becomes of an escape character.
+/// How escape characters are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Escapes {
     /// It goes away.
@@ -166,7 +166,7 @@ impl<'v> Expansion<'_, '_, 'v> {
         Err(ExpansionError::Syntax("a quote (\") is not closed".to_owned()))
     }
 
-    /// What follows a `$`.
+    /// Parses the text after a `$`.
     fn variable(&mut self, depth: usize) -> Result<String, ExpansionError> {
         if self.chars.next_if_eq(&'{').is_none() {
             let name = self.name();
@@ -188,7 +188,7 @@ impl<'v> Expansion<'_, '_, 'v> {
                 return Err(ExpansionError::Syntax(format!("no builder reads '${{{name}{colon}{other}'")));
             }
         };
-        // What the word lacks counts only where the word is taken.
+        // An undefined variable in the word counts only if the word is used.
         let (sure, lack) = (self.sure, self.lack.clone());
         let word = self.until(Some('}'), Escapes::Read, depth + 1)?;
         let of_word = (std::mem::replace(&mut self.sure, sure), std::mem::replace(&mut self.lack, lack));

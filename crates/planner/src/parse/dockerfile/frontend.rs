@@ -10,7 +10,7 @@ use crate::tree::SourceFile;
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// A directive and where it stands.
+/// A directive and its position.
 struct Directive<'a> {
     name: String,
     value: &'a str,
@@ -22,7 +22,7 @@ pub(super) fn start(text: &str) -> usize {
     if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 }
 }
 
-/// What continues a line: `\`, or what `# escape=` says.
+/// The escape character: `\`, or that of `# escape=`.
 pub(super) fn escape(text: &str) -> char {
     let found = directives(text, start(text));
     let escape = found.iter().find(|directive| directive.name == "escape");
@@ -32,7 +32,7 @@ pub(super) fn escape(text: &str) -> char {
     }
 }
 
-/// What is wrong with the directives of a Dockerfile.
+/// Problems of a Dockerfile's directives.
 pub(super) fn problems(file: &SourceFile, allowed: &[String]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let text = &file.text;
@@ -74,7 +74,7 @@ pub(super) fn problems(file: &SourceFile, allowed: &[String]) -> Vec<Problem> {
     problems
 }
 
-/// A fragment has no directives at all: it stands in the middle of a Dockerfile.
+/// A fragment cannot have directives: it is inserted into a Dockerfile.
 pub(super) fn problems_of_fragment(file: &SourceFile) -> Vec<Problem> {
     let text = &file.text;
     let mut found: Vec<(String, usize)> = Vec::new();
@@ -182,8 +182,8 @@ fn is_allowed(image: &str, allowed: &[String]) -> bool {
         })
 }
 
-/// Whether the arguments of an `ARG` give a value to `BUILDKIT_SYNTAX`, which chooses a frontend where it is a build
-/// argument. Others of that prefix choose what is scanned, or are somebody's own.
+/// Whether the arguments of an `ARG` give a value to `BUILDKIT_SYNTAX`, which as a build argument
+/// chooses a frontend. Other variables with that prefix have other purposes.
 pub(super) fn is_chosen(arguments: &str) -> bool {
     arguments.split_whitespace().any(|word| word.starts_with("BUILDKIT_SYNTAX="))
 }

@@ -19,16 +19,17 @@ pub(super) struct Head {
 #[derive(Debug)]
 pub(super) struct Flag {
     text: String,
-    /// For each byte of `text`, where it stands in the line.
+    /// For each byte of `text` its position in the line.
     at: Vec<usize>,
-    /// Where its `--` stands in the line.
+    /// The position of its `--` in the line.
     start: usize,
 }
 
 /// A part of a flag's text.
 pub(super) struct Part<'a> {
     pub(super) text: &'a str,
-    /// Where it stands in the line; `None` when quotes or escapes lie in it, so that it cannot be replaced.
+    /// Its range in the line; `None` if it contains quotes or escapes, so that it cannot be
+    /// replaced.
     pub(super) range: Option<std::ops::Range<usize>>,
     /// Where it begins, or would begin.
     pub(super) start: usize,
@@ -64,13 +65,13 @@ impl Flag {
         self.text.split_once('=').map_or(&self.text, |(name, _)| name)
     }
 
-    /// All of it, with its `--`, as a range of the line.
+    /// Its whole range in the line, with `--`.
     pub(super) fn range(&self) -> std::ops::Range<usize> {
         let end = self.at.last().map_or(self.start, |last| last + 1);
         self.start..end.max(self.start + 2)
     }
 
-    /// What stands behind the first `=`.
+    /// The text after the first `=`.
     pub(super) fn value(&self) -> Option<Part<'_>> {
         let start = self.text.find('=')? + 1;
         Some(self.part(start, self.text.len()))

@@ -20,9 +20,9 @@ const LONGEST_LINE: usize = 65_535;
 pub(super) struct Lines {
     /// One for each instruction.
     pub(super) lines: Vec<Line>,
-    /// What continues a line and escapes a character: `\`, or what `# escape=` says.
+    /// The escape character, which also continues lines: `\`, or that of `# escape=`.
     pub(super) escape: char,
-    /// What is left open where the text ends.
+    /// The construct that is unclosed at the end of the text.
     open: Option<Open>,
     /// Where the first line is that builders cannot read.
     too_long: Option<usize>,
@@ -40,13 +40,13 @@ pub(super) struct Line {
     pub(super) head: Head,
     /// The instruction behind an `ONBUILD`.
     pub(super) trigger: Option<Head>,
-    /// Where the text of its heredocs stands in the file, as far as variables are put into that.
+    /// Ranges of heredoc text in the file in which variables are expanded.
     pub(super) bodies: Vec<Range<usize>>,
-    /// What `text` is joined from, in order; none of them is empty.
+    /// The pieces that `text` was joined from, in order; none of them is empty.
     pieces: Vec<Piece>,
 }
 
-/// A part of a line's text that stands in the file as it is.
+/// A part of a line's text that is contiguous in the file.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     /// Where it begins in the line's text.
@@ -68,17 +68,17 @@ enum Open {
 }
 
 impl Line {
-    /// The keyword as it stands there.
+    /// The keyword as written.
     pub(super) fn word(&self) -> &str {
         self.text.trim_start().get(..self.head.keyword.len()).unwrap_or_default()
     }
 
-    /// What follows the keyword.
+    /// The text after the keyword.
     pub(super) fn behind(&self) -> &str {
         &self.text[self.head.behind..]
     }
 
-    /// Where a range of `text` stands in the file. A range that goes over a line end includes that.
+    /// Converts a range of `text` to a range of the file. A range across a line end includes it.
     pub(super) fn span(&self, range: std::ops::Range<usize>) -> Span {
         let end = match range.end.checked_sub(1).filter(|last| *last >= range.start) {
             Some(last) => self.offset(last) + 1,
@@ -87,7 +87,7 @@ impl Line {
         Span { start: self.offset(range.start), end }
     }
 
-    /// Where a byte of `text` stands in the file; behind the last one, the end of that.
+    /// Converts a position in `text` to one in the file; after the last byte, the end.
     pub(super) fn offset(&self, at: usize) -> usize {
         let at = at.min(self.text.len());
         let behind = self.pieces.partition_point(|piece| piece.at <= at);
@@ -96,7 +96,7 @@ impl Line {
 }
 
 impl Lines {
-    /// What no builder accepts.
+    /// Problems that every builder rejects.
     pub(super) fn problems(&self, file: &SourceFile) -> Vec<Problem> {
         let mut problems = Vec::new();
         if let Some(at) = self.too_long {
@@ -137,7 +137,7 @@ impl Lines {
         Some(problem.at(&file.text, at).help(help))
     }
 
-    /// What would swallow the text that is put behind this one.
+    /// An unclosed construct that would swallow text appended to this one.
     pub(super) fn problems_at_end(&self, file: &SourceFile) -> Option<Problem> {
         match self.open.as_ref()? {
             Open::Continuation { at } => Some(
@@ -232,7 +232,7 @@ pub(super) fn read(text: &str) -> Lines {
     lines
 }
 
-/// Whether one of git's marks stands at a place in a text, at the beginning of a line.
+/// Whether there is a conflict mark of git at a position, at the beginning of a line.
 fn is_conflict_mark(text: &str, at: usize) -> bool {
     let bytes = text.as_bytes();
     let begins_line = at.checked_sub(1).is_none_or(|before| bytes[before] == b'\n');
@@ -259,10 +259,10 @@ pub(super) fn clean(path: &str) -> String {
     parts.join("/")
 }
 
-/// Adds a physical line; returns where its continuation stands, if it has one.
+/// Adds a physical line; returns the position of its continuation character, if any.
 ///
-/// The rule is BuildKit's: the escape character at the end, blanks behind it or not, and not the same
-/// character before it.
+/// BuildKit's rule: the escape character at the end, possibly followed by blanks, and not preceded
+/// by the same character.
 fn push(line: &mut Line, text: &str, at: usize, escape: char) -> Option<usize> {
     let trimmed = text.trim_end_matches([' ', '\t']);
     let body = trimmed.strip_suffix(escape).filter(|body| !body.ends_with(escape));
@@ -288,13 +288,13 @@ fn trim_line_end(line: &str) -> &str {
     line.trim_end_matches(['\r', '\n'])
 }
 
-/// Lines as they stand in the file.
+/// The lines of the file.
 struct Physical<'a> {
     text: &'a str,
     at: usize,
     number: u32,
-    /// Where each line stands for the last time, as it is and without tabs before it. Made when it is first
-    /// asked for; it keeps the search for an end that is not there from being quadratic.
+    /// The last occurrence of each line, with and without leading tabs. Created on demand; it keeps
+    /// the search for a missing end from being quadratic.
     last: Option<HashMap<&'a str, usize>>,
     /// Where the first line is that builders cannot read.
     too_long: Option<usize>,
@@ -328,7 +328,7 @@ impl<'a> Physical<'a> {
         last.get(heredoc.name.as_str()).is_some_and(|at| *at >= self.at)
     }
 
-    /// Goes behind the body of a heredoc, and tells where that ends; `None` when it has no end.
+    /// Skips the body of a heredoc, and returns where it ends; `None` if it has no end.
     fn skip_heredoc(&mut self, heredoc: &words::Heredoc) -> Option<usize> {
         while let Some((at, line)) = self.next() {
             let line = trim_line_end(line);

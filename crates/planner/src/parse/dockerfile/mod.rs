@@ -1,10 +1,10 @@
-//! Parses Dockerfiles and fragments: the images that they reference and where, their instructions, and their
-//! defects.
+//! Parses Dockerfiles and fragments: the images that they reference with their positions, their
+//! instructions, and their defects.
 //!
-//! Read as BuildKit reads it (`frontend/dockerfile/parser` and the Dockerfile reference), down to its quirks,
-//! since a reference that is missed here is a rebuild that is missed there. What the builders in use read
-//! differently from each other, or what cannot be known before a build, is a problem and not a guess.
-//! Knows nothing of layers: what a reference means is decided elsewhere.
+//! Parsed as BuildKit does (`frontend/dockerfile/parser` and the Dockerfile reference), including
+//! its quirks, since a missed reference is a missed rebuild. Constructs that builders read
+//! differently, or whose effect is unknown before a build, are problems, not guesses. Does not know
+//! layers: references are resolved elsewhere.
 
 mod arguments;
 mod expansion;
@@ -25,16 +25,16 @@ use plan::{Role, Span};
 use crate::Problem;
 use crate::tree::SourceFile;
 
-/// The largest Dockerfile that is read, in bytes. Builders need quadratic time for what is larger.
+/// The largest Dockerfile that is read, in bytes. Builders need quadratic time for larger ones.
 const MAX_SIZE: usize = 1 << 20;
 
-/// What can be written with a variable.
+/// Supported forms of variables.
 const SUBSTITUTIONS: &str = "use $NAME, ${NAME}, ${NAME:-default}, ${NAME:+text}, ${NAME#prefix}, ${NAME%suffix} or ${NAME/text/other}";
 
 /// An image that a Dockerfile names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageReference {
-    /// What it is needed for.
+    /// Its role.
     pub role: Role,
     /// Bytes of the file's text that name it: replacing them by an image gives a valid Dockerfile again.
     pub span: Span,
@@ -52,7 +52,7 @@ pub enum Platform {
     /// The one that is built for.
     #[default]
     Target,
-    /// That of `FROM --platform=`, variables substituted.
+    /// The platform of `FROM --platform=`, variables substituted.
     Named(String),
     /// `FROM --platform=` with what only a build knows.
     Unknown,
@@ -63,7 +63,7 @@ pub enum Platform {
 pub struct Instruction {
     /// In capitals; `ONBUILD` for a trigger of any kind.
     pub keyword: String,
-    /// What follows the flags, line continuations joined.
+    /// The text after the flags, line continuations joined.
     pub arguments: String,
     /// Where it begins.
     pub line: u32,
@@ -71,7 +71,7 @@ pub struct Instruction {
     pub end: u32,
 }
 
-/// What one instruction takes from the context.
+/// Paths of the context that one instruction uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContextUse {
     /// `COPY`, `ADD` or `RUN --mount`.
@@ -100,18 +100,18 @@ pub struct Source {
 pub struct Trigger {
     /// The instruction, without `ONBUILD`.
     pub text: String,
-    /// Where it stands.
+    /// Its line.
     pub line: u32,
     /// The stages or images that it names.
     pub names: Vec<String>,
 }
 
-/// What is wrong with a Dockerfile, and does not keep it from being understood.
+/// Defects and warnings of a Dockerfile that can still be parsed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DockerfileNotes {
-    /// What every builder refuses.
+    /// Defects that every builder rejects.
     pub defects: Vec<Problem>,
-    /// What is worth a look.
+    /// Warnings.
     pub warnings: Vec<Problem>,
 }
 
@@ -124,17 +124,17 @@ pub struct Dockerfile {
     pub instructions: Vec<Instruction>,
     /// Ids of the secrets that it mounts.
     pub secrets: BTreeSet<String>,
-    /// Keys of the labels that it sets in its last stage, and where they stand.
+    /// Keys of the labels that it sets in its last stage, with their positions.
     pub labels: Vec<(String, Span)>,
-    /// What it takes from the context.
+    /// Paths of the context that it uses.
     pub taken: Vec<ContextUse>,
     /// The names of its stages, in lower case.
     pub stages: BTreeSet<String>,
-    /// What runs where something is built on it.
+    /// Instructions that run in builds based on it.
     pub triggers: Vec<Trigger>,
-    /// What these take from the context that they run in.
+    /// Paths that these use from the context that they run in.
     pub triggered: Vec<ContextUse>,
-    /// What else is wrong with it.
+    /// Further defects.
     pub noticed: DockerfileNotes,
 }
 
@@ -147,16 +147,16 @@ pub struct Fragment {
     pub references: Vec<ImageReference>,
     /// In order.
     pub instructions: Vec<Instruction>,
-    /// What is set for all of the image and can be set only once: `USER`, `WORKDIR`, `ENTRYPOINT`, `CMD`,
-    /// `ENV key`, with its line.
+    /// Image settings that can have only one value: `USER`, `WORKDIR`, `ENTRYPOINT`, `CMD`, `ENV
+    /// key`, with its line.
     pub overrides: Vec<(String, u32)>,
     /// Ids of the secrets that it mounts.
     pub secrets: BTreeSet<String>,
-    /// Keys of the labels that it sets, and where they stand.
+    /// Keys of the labels that it sets, with their positions.
     pub labels: Vec<(String, Span)>,
-    /// What it takes from the context.
+    /// Paths of the context that it uses.
     pub taken: Vec<ContextUse>,
-    /// What else is wrong with it.
+    /// Further defects.
     pub noticed: DockerfileNotes,
 }
 
@@ -219,7 +219,7 @@ pub fn fragment(file: &SourceFile, args: &BTreeMap<String, String>) -> Result<Fr
     problems.extend(lines.problems(file));
     problems.extend(lines.problems_at_end(file));
     let mut rules = rules::Rules::new(file, lines.escape);
-    // A fragment has no ARG before the FROM, where the platform would be seen.
+    // A fragment has no ARG before the FROM, where the platform would be visible.
     let global = arguments::Global::new(args, "");
     let named = references::of_fragment(file, &lines, &mut rules, &global);
     problems.extend(named.problems);
@@ -278,7 +278,7 @@ fn instructions(lines: &lines::Lines) -> Vec<Instruction> {
     lines.lines.iter().map(instruction).collect()
 }
 
-/// What the instructions of a fragment set that a later one replaces.
+/// Settings of a fragment that a later one replaces.
 fn overrides(lines: &lines::Lines) -> Vec<(String, u32)> {
     let mut overrides = Vec::new();
     for line in &lines.lines {

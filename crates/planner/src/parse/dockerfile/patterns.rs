@@ -1,8 +1,8 @@
 //! Matches the patterns of `${name#pattern}`, `${name%pattern}` and `${name/pattern/text}`.
 //!
-//! `*` is any text, `?` any character, neither across a line end; `\` takes the meaning from these and from itself.
-//! BuildKit makes regular expressions of them (`convertShellPatternToRegex`); without alternatives in them, those find
-//! what is found here: the shortest or the longest text from one place on.
+//! `*` is any text, `?` any character, neither across a line end; `\` escapes these and itself.
+//! BuildKit converts them to regular expressions (`convertShellPatternToRegex`); since they have no
+//! alternatives, both find the same text: the shortest or the longest from one position on.
 
 use std::cell::Cell;
 
@@ -107,7 +107,7 @@ fn tokens(pattern: &str) -> Result<Vec<Token>, String> {
 
 /// How much of the beginning a pattern matches; `None` when it does not match there.
 fn match_at(tokens: &[Token], chars: &[char], longest: bool) -> Option<usize> {
-    // Which tokens may come next; the last place is reached when all are used up.
+    // Tokens that may come next; the last position is reached when all are used up.
     let mut open = vec![false; tokens.len() + 1];
     open[0] = true;
     let mut found = None;

@@ -18,7 +18,8 @@ use crate::parse::dockerfile::{
     ContextUse, ImageReference, Platform, SUBSTITUTIONS, Trigger, frontend, words,
 };
 
-/// Of one file: what is no Dockerfile at all need not be told line by line.
+/// Most problems of one file: a file that is no Dockerfile at all need not be reported line by
+/// line.
 const MAX_PROBLEMS: usize = 50;
 
 const INSTRUCTIONS: [&str; 18] = [
@@ -42,7 +43,7 @@ const INSTRUCTIONS: [&str; 18] = [
     "workdir",
 ];
 
-/// What was found so far.
+/// Results so far.
 struct Found<'a> {
     file: &'a SourceFile,
     references: Vec<ImageReference>,
@@ -60,7 +61,7 @@ struct Found<'a> {
     counted: (usize, u32),
 }
 
-/// What a Dockerfile names.
+/// The references of a Dockerfile.
 pub(super) struct Named {
     pub(super) references: Vec<ImageReference>,
     pub(super) problems: Vec<Problem>,
@@ -69,12 +70,12 @@ pub(super) struct Named {
     pub(super) stages: BTreeSet<String>,
     /// Those of the last stage, which run where something is built on it.
     pub(super) triggers: Vec<Trigger>,
-    /// What these take from a context.
+    /// Paths that these use from a context.
     pub(super) triggered: Vec<ContextUse>,
 }
 
-/// The references of a whole Dockerfile. Each instruction is held against the rules as well, in the stage that it
-/// stands in.
+/// The references of a whole Dockerfile. Each instruction is also checked by the rules, in its
+/// stage.
 pub(super) fn of_dockerfile(
     file: &SourceFile,
     lines: &Lines,
@@ -144,7 +145,7 @@ pub(super) fn of_dockerfile(
     let last = found.triggers.pop().unwrap_or_default();
     let triggers = last.iter().map(|line| trigger(&lines.lines[*line])).collect();
     let triggered = last.iter().flat_map(|line| rules.triggered(&lines.lines[*line])).collect();
-    // A trigger stands above the stage that it runs in, and may run in several.
+    // A trigger is written above the stage that it runs in, and may run in several.
     found.references.sort_by_key(|reference| reference.span.start);
     found.references.dedup_by_key(|reference| reference.span);
     Named {
@@ -194,7 +195,7 @@ pub(super) fn of_fragment(
     }
 }
 
-/// What a trigger is, and which stages or images it names.
+/// The trigger of a line, and the stages or images that it names.
 fn trigger(line: &Line) -> Trigger {
     let head = line.trigger.as_ref().unwrap_or(&line.head);
     let named = head.flags.iter().filter_map(|flag| match (head.keyword.as_str(), flag.name()) {
@@ -225,7 +226,7 @@ fn stage_name(line: &Line) -> Option<&str> {
     }
 }
 
-/// What `FROM --platform=` says.
+/// The value of `FROM --platform=`.
 fn platform(line: &Line, escape: char, global: &Global<'_>) -> Platform {
     let Some(flag) = line.head.flags.iter().find(|flag| flag.name() == "platform") else {
         return Platform::Target;
@@ -237,7 +238,7 @@ fn platform(line: &Line, escape: char, global: &Global<'_>) -> Platform {
     }
 }
 
-/// What stands behind the flags of a FROM.
+/// The words after the flags of a FROM.
 fn from_words(line: &Line) -> Vec<(&str, usize)> {
     let start = line.head.rest;
     let mut words = Vec::new();
@@ -358,7 +359,7 @@ impl<'a> Found<'a> {
         self.image(line, place, Role::Stage, text)
     }
 
-    /// A trigger, where it is written. What it names is looked up where it runs.
+    /// A trigger at its place. Its names are resolved where it runs.
     fn trigger(&mut self, line: &Line) {
         let Some(trigger) = &line.trigger else { return };
         if matches!(trigger.keyword.as_str(), "onbuild" | "from" | "maintainer") {
@@ -410,7 +411,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// What a flag names: a stage or an image.
+    /// The stage or image that a flag names.
     fn named(&mut self, line: &Line, value: &Part<'_>, role: Role, what: &str) {
         let lower = value.text.to_lowercase();
         if value.text.is_empty() || self.stages.get(&lower).is_some_and(|stage| stage + 1 < self.count) {
@@ -445,7 +446,8 @@ impl<'a> Found<'a> {
             return None;
         }
         let span = line.span(range);
-        // From the reference before it: one line can hold many thousands. A trigger stands above that.
+        // Counted from the reference before it: one line can hold many thousands. A trigger is
+        // written above that.
         let (start, number) = if span.start < self.counted.0 { (0, 1) } else { self.counted };
         let above = self.file.text[start..span.start].bytes().filter(|byte| *byte == b'\n').count();
         let number = number.saturating_add(u32::try_from(above).unwrap_or(u32::MAX));

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::parse::dockerfile::arguments::Global;
 use crate::parse::dockerfile::expansion::{self, Expanded, ExpansionError, Quotes, Value};
 
-/// What the values of one file may come to where they are put in, in bytes.
+/// Most bytes that the values of one file may expand to.
 const MOST: usize = 4 << 20;
 
 /// Most variables that are passed from stage to stage in one file; beyond that no value is certain.

@@ -7,17 +7,17 @@ use std::ops::Range;
 pub(super) struct Heredoc {
     /// The line that ends it.
     pub(super) name: String,
-    /// `<<-`: tabs may stand before that.
+    /// `<<-`: tabs may precede the end marker.
     pub(super) strip_tabs: bool,
     /// `<< name`, which builders before 2024 take for two words.
     pub(super) spaced: bool,
-    /// Whether variables are put into its text, where COPY and ADD take it: unless its name is quoted.
+    /// Whether variables are expanded in its text by COPY and ADD: unless its name is quoted.
     pub(super) expands: bool,
-    /// Where it stands in the line.
+    /// Its position in the line.
     pub(super) at: usize,
 }
 
-/// What BuildKit splits instructions at.
+/// Characters at which BuildKit splits instructions.
 pub(super) fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\u{b}' | '\u{c}' | '\r')
 }
@@ -47,8 +47,8 @@ pub(super) fn split(text: &str, escape: char) -> Vec<&str> {
     words
 }
 
-/// The keys of an `ENV` or `LABEL` instruction, `key=value …` or `key value` of old, quotes taken away, and where
-/// they stand in the text.
+/// The keys of an `ENV` or `LABEL` instruction, `key=value …` or the legacy `key value`, without
+/// quotes, with their ranges in the text.
 pub(super) fn keys(arguments: &str, escape: char) -> Vec<(String, Range<usize>)> {
     let mut keys = Vec::new();
     let mut end = 0;

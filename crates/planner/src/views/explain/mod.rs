@@ -20,30 +20,30 @@ pub use partial::graph_of;
 /// The version that is written.
 pub const FORMAT_VERSION: &str = "1.0";
 
-/// What there is to say of one layer or product.
+/// The explanation for one layer or product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// [`FORMAT_VERSION`] of the writer.
     pub format_version: &'static str,
-    /// What is explained.
+    /// Its subject.
     pub subject: Subject,
-    /// Whether the plan builds it. A compat layer is no build of its own: for it, whether the plan builds products
-    /// because of it.
+    /// Whether the plan builds it. A compat layer is no build of its own: for it, whether the plan
+    /// builds products because of it.
     pub built: bool,
     /// The full references that its build gets; empty when there is none.
     pub tags: Vec<String>,
     /// One chain for each cause, the shortest first.
     pub chains: Vec<Chain>,
-    /// Why it is not built; for a compat layer, what of it changed and builds nothing.
+    /// Why it is not built; for a compat layer, its changes that build nothing.
     pub obstacles: Vec<Obstacle>,
     /// A compat layer's products, by id; the product of a final science layer.
     pub products: Vec<ProductState>,
 }
 
-/// The shortest way from one cause to what is explained.
+/// The shortest chain from one cause to the subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Chain {
-    /// What holds for the first step. Of a compat stack, the changed layer and its paths alone.
+    /// The reason of the first step. Of a compat stack, only the changed layer and its paths.
     pub cause: Reason,
     /// From the layer or product that the cause is in to the one that is explained.
     pub steps: Vec<Step>,
@@ -54,12 +54,12 @@ pub struct Chain {
 pub struct Step {
     /// A layer's path, or a product's id.
     pub id: String,
-    /// What ties it to the step before.
+    /// The link to the step before.
     #[serde(flatten)]
     pub link: Link,
 }
 
-/// What ties a layer or product to the one before it on a chain.
+/// The link between a layer or product and the one before it on a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "link", rename_all = "kebab-case")]
 pub enum Link {
@@ -67,7 +67,7 @@ pub enum Link {
     Cause,
     /// It needs the image of the one before.
     Needs {
-        /// What for; `None` where the plan does not tell.
+        /// Its role; `None` if the plan does not have it.
         role: Option<Role>,
         /// The Dockerfile, or the fragment, that names it.
         file: Option<String>,
@@ -104,7 +104,7 @@ pub enum Obstacle {
     Pinned {
         /// Path of the layer that names it.
         by: String,
-        /// What is named.
+        /// The reference.
         reference: String,
         /// Path of the layer, when the tree has it.
         layer: Option<String>,
@@ -127,7 +127,7 @@ pub enum Obstacle {
     FinalNotBuilt {
         /// Path of the final layer.
         final_layer: String,
-        /// What keeps that one out of the plan.
+        /// Why the plan does not have it.
         because: Vec<Obstacle>,
     },
     /// No layer of a product's compat stack changed.
@@ -140,7 +140,7 @@ pub enum Obstacle {
         /// Paths of compat layers that include it nevertheless.
         included_by: Vec<String>,
     },
-    /// The plan's file says no more of it: it is not in it.
+    /// The plan's file does not have it, and so no reason.
     NotInFile,
 }
 
@@ -158,7 +158,7 @@ pub struct ProductState {
 pub enum Knowledge {
     /// All layers of the tree that the plan was made from.
     Tree,
-    /// What a plan tells: [`graph_of`].
+    /// The parts that a plan knows: [`graph_of`].
     PlanOnly,
 }
 

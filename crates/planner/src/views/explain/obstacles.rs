@@ -61,7 +61,7 @@ pub(super) fn of_product(plan: &Plan, graph: &LayerGraph, id: &str) -> Vec<Obsta
     obstacles
 }
 
-/// For a compat layer: what of it changed and builds nothing, and when it is in no stack.
+/// For a compat layer: its changes that build nothing, and whether it is in no stack.
 pub(super) fn of_compat(plan: &Plan, graph: &LayerGraph, path: &str, built: bool) -> Vec<Obstacle> {
     let mut obstacles = quiet(plan, path);
     if obstacles.is_empty() && !built {
@@ -79,7 +79,7 @@ pub(super) fn of_compat(plan: &Plan, graph: &LayerGraph, path: &str, built: bool
     obstacles
 }
 
-/// What changed in a layer and builds nothing.
+/// Changes of a layer that build nothing.
 pub(super) fn quiet(plan: &Plan, path: &str) -> Vec<Obstacle> {
     let of_layer = plan.unbuilt.iter().filter(|unbuilt| unbuilt.layer == path);
     of_layer
@@ -87,7 +87,7 @@ pub(super) fn quiet(plan: &Plan, path: &str) -> Vec<Obstacle> {
         .collect()
 }
 
-/// Takes away what only the whole tree could tell.
+/// Removes obstacles that need the whole tree.
 pub(super) fn forget(obstacles: &mut Vec<Obstacle>) {
     obstacles.retain(|obstacle| matches!(obstacle, Obstacle::Quiet { .. } | Obstacle::Pinned { .. }));
 }

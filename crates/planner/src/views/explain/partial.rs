@@ -1,4 +1,4 @@
-//! Reconstructs the layers that a plan mentions, where its source tree is not available.
+//! Reconstructs the layers that a plan mentions, for use without its source tree.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use plan::{Kind, Plan, Target};
 
 use crate::views::layer_graph::{CompatNode, Edge, LayerGraph, Node, Product, ScienceNode};
 
-/// What a plan tells of its tree: the layers and products that it builds. What compat layers include is not in it.
+/// The layers and products that a plan builds. A plan does not have the includes of compat layers.
 #[must_use]
 pub fn graph_of(plan: &Plan) -> LayerGraph {
     let mut graph = LayerGraph::default();

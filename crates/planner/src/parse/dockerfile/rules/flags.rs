@@ -4,7 +4,7 @@ use crate::parse::dockerfile::head::{Flag, Head};
 use crate::parse::dockerfile::lines::Line;
 use crate::parse::dockerfile::rules::{Rules, did_you_mean, mounts};
 
-/// What a flag takes.
+/// The kind of value that a flag accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Takes {
     /// A value, once.
@@ -136,7 +136,7 @@ fn is_duration(text: &str) -> bool {
             ("h", 3600.0),
         ];
         let unit = units.iter().find_map(|(unit, factor)| Some((behind.strip_prefix(unit)?, factor)));
-        // `m` would also begin `ms`, which stands before it in the list.
+        // `m` would also match the beginning of `ms`, which precedes it in the list.
         let Some((behind, factor)) = unit else { return false };
         seconds += value * factor;
         rest = behind;

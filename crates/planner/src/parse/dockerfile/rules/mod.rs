@@ -1,8 +1,8 @@
-//! Checks each instruction for what every builder rejects (BuildKit's `instructions.Parse`, and the steps
-//! right behind it), so that it is reported before a build; collects what instructions take from the
-//! context.
+//! Checks each instruction for errors that every builder rejects (BuildKit's `instructions.Parse`,
+//! and the steps right after it), so that they are reported before a build; collects the paths that
+//! instructions use from the context.
 //!
-//! Does not know which files there are. References and stages are looked at elsewhere.
+//! Does not know which files exist. References and stages are checked elsewhere.
 
 mod flags;
 mod mounts;
@@ -25,7 +25,7 @@ use crate::parse::dockerfile::{ContextUse, Source, words};
 /// Of one file.
 const MAX_PROBLEMS: usize = 50;
 
-/// What was found so far.
+/// Results so far.
 pub(in crate::parse::dockerfile) struct Rules<'a> {
     pub(in crate::parse::dockerfile) file: &'a SourceFile,
     escape: char,
@@ -38,11 +38,11 @@ pub(in crate::parse::dockerfile) struct Rules<'a> {
 /// A word of an instruction, quotes and variables still in it.
 struct Word<'l> {
     text: Cow<'l, str>,
-    /// Where it stands in the line.
+    /// Its range in the line.
     range: std::ops::Range<usize>,
 }
 
-/// What stands in brackets.
+/// The content of brackets.
 enum Json {
     /// It is none, so that it is read as words or handed to a shell.
     None,
@@ -114,8 +114,8 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// What a trigger takes from the context that it runs in, as far as that is certain here. Nothing is said of its form:
-    /// builders look at that where it runs.
+    /// The paths that a trigger uses from the context that it runs in, as far as they are certain.
+    /// Its form is not checked: builders check it where it runs.
     pub(in crate::parse::dockerfile) fn triggered(&self, line: &Line) -> Vec<ContextUse> {
         let mut rules = Rules::new(self.file, self.escape);
         if let Some(trigger) = &line.trigger {
@@ -177,7 +177,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// `ARG` behind a FROM; before it only its form is looked at.
+    /// `ARG` after a FROM; before it only its form is checked.
     pub(in crate::parse::dockerfile) fn arg(
         &mut self,
         line: &Line,
@@ -372,7 +372,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// JSON or words. `None` where it is something that no builder takes, which is then told.
+    /// JSON or words. `None` for text that every builder rejects, which is reported.
     fn list<'l>(&mut self, line: &'l Line, rest: usize) -> Option<Vec<Word<'l>>> {
         match self.json(line, rest) {
             Json::None => Some(split(line, rest)),
@@ -401,7 +401,7 @@ impl<'a> Rules<'a> {
         Json::Others
     }
 
-    /// Puts variables in; `None` where no builder can, which is then told.
+    /// Expands variables; `None` where no builder can, which is reported.
     pub(in crate::parse::dockerfile) fn expand(
         &mut self,
         line: &Line,
@@ -471,7 +471,7 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// What somebody may have meant by a word that is none of those known.
+/// Suggests a known word for an unknown one.
 pub(in crate::parse::dockerfile) fn did_you_mean(word: &str, known: &[&str]) -> String {
     match suggest::closest(word, known.iter().copied()) {
         Some(closest) => format!("did you mean {closest}?"),
@@ -492,7 +492,7 @@ fn split(line: &Line, rest: usize) -> Vec<Word<'_>> {
     words
 }
 
-/// What ADD fetches and COPY refuses.
+/// Sources that ADD fetches and COPY refuses.
 fn is_remote(source: &str) -> bool {
     let has_scheme =
         ["http://", "https://", "git://", "ssh://"].iter().any(|scheme| source.starts_with(scheme));

@@ -28,7 +28,7 @@ const KEYS: [&str; 17] = [
 
 const TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 
-/// What was read of a mount so far.
+/// The options of a mount so far.
 #[derive(Default)]
 struct Mount {
     /// One of [`TYPES`]; empty for the default, `bind`.
@@ -176,7 +176,7 @@ fn field(
     Ok(())
 }
 
-/// What does not go together.
+/// Checks combinations of options.
 fn whole_of(mount: &Mount, has_workdir: bool) -> Read {
     let kind = mount.kind();
     if let Some(key) = mount.file_info
