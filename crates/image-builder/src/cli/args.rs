@@ -1,6 +1,6 @@
 //! Flags that several subcommands share, as values.
 //!
-//! Knows nothing of what the flags lead to; the commands turn them into requests.
+//! The commands turn them into requests.
 
 use std::path::PathBuf;
 
@@ -112,7 +112,7 @@ pub(crate) struct FrontendArguments {
 }
 
 impl FrontendArguments {
-    /// The frontends that were named; what is empty in the environment counts as not given.
+    /// The named frontends; an empty environment variable counts as unset.
     pub(crate) fn allowed(&self) -> Vec<String> {
         self.allow_frontend.iter().filter_map(|name| env::given(Some(name.trim()))).collect()
     }
@@ -305,12 +305,12 @@ pub(crate) enum Progress {
     Quiet,
 }
 
-/// What a plan is for.
+/// The purpose of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To be looked at.
+    /// To be shown.
     Look,
-    /// To be looked at, before it is pushed.
+    /// To be shown, before it is pushed.
     LookAtPush,
     /// To be carried out.
     Build,
@@ -319,7 +319,7 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    /// That of `--dryrun` and `--push`.
+    /// The purpose by `--dryrun` and `--push`.
     pub(crate) fn of(run: &RunArguments) -> Self {
         match (run.dryrun, run.push) {
             (true, false) => Self::Look,

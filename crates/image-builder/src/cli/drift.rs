@@ -32,7 +32,8 @@ impl DriftArguments {
         self.read_timeout.into()
     }
 
-    /// What the executor is asked for. A rebuild is made for the sake of fresh packages: who publishes it wants to know.
+    /// The executor's option. A rebuild is made to get new packages, so package changes are
+    /// reported when one is published.
     pub(crate) fn wanted(&self, publishes_rebuild: bool) -> Drift {
         match self {
             Self { forbid_drift: true, .. } => Drift::Forbid,

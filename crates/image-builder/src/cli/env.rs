@@ -1,6 +1,7 @@
 //! Reads the environment variables that the command uses besides those of its flags.
 //!
-//! Only what asks an engine or a registry calls this: a plain dry run neither looks for one nor opens a credential.
+//! Called only by commands that use an engine or a registry: a plain dry run neither looks for an
+//! engine nor opens a credential.
 
 use std::env;
 use std::ffi::OsString;
@@ -102,8 +103,8 @@ fn cache_directory() -> Option<PathBuf> {
     Some(directory("XDG_CACHE_HOME", ".cache")?.join("image-builder"))
 }
 
-/// The same way to registries, with configurations kept in the user's cache directory. That may lie in the source tree's repository,
-/// at `tree`, whose links are not followed.
+/// The same registry client, with image configurations cached in the user's cache directory. That
+/// may be in the source tree's repository, at `tree`, whose links are not followed.
 pub(crate) fn cached(registry: Registry, tree: &Path) -> Registry {
     match cache_directory() {
         Some(directory) => registry.with_cache(directory.join("configs"), Some(tree.to_owned())),

@@ -22,7 +22,7 @@ pub(crate) const PUSH: u8 = 4;
 pub(crate) const ENVIRONMENT: u8 = 5;
 /// Another run holds the lock, a build tag exists with other content, or a newer build is published.
 pub(crate) const CONFLICT: u8 = 6;
-/// What was asked does not hold.
+/// A check failed, for instance of `verify`.
 pub(crate) const DOES_NOT_HOLD: u8 = 7;
 /// SIGHUP.
 pub(crate) const HUNG_UP: u8 = 129;
@@ -31,12 +31,12 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// SIGTERM.
 pub(crate) const TERMINATED: u8 = 143;
 
-/// The source tree, or what was asked of it, is refused by the planner.
+/// The planner refuses the source tree or the request.
 #[derive(Debug, thiserror::Error)]
 #[error("{} problems", .0.len())]
 pub(crate) struct InvalidTree(pub(crate) Vec<Problem>);
 
-/// What the command itself finds wrong, with its exit code.
+/// An error of the command itself, with its exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct CliError {
@@ -128,7 +128,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     cause.is::<std::io::Error>().then_some(ENVIRONMENT)
 }
 
-/// The exit code of a run that came to its end; of several the one that stands first in the specification.
+/// The exit code of a finished run; of several the first one in the specification's list.
 pub(crate) fn of_result(result: &RunResult) -> u8 {
     if result.success {
         return DONE;

@@ -1,7 +1,7 @@
 //! Parses `--secret`, and reads its value from a file or a variable as docker's client does.
 //!
-//! See docker's "docker buildx build", `--secret`. What is read here goes nowhere but to the executor, and no message
-//! holds a value. Only `build` reads; a dry run opens no secret.
+//! See docker's "docker buildx build", `--secret`. Values are passed only to the executor, and no
+//! message contains one. Only `build` reads them; a dry run opens no secret.
 
 use std::ffi::OsString;
 use std::io;

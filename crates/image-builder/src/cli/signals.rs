@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::exit::{self, CliError};
 use crate::cli::output;
 
-/// What the signals of this process have led to so far.
+/// The signals that this process received, and their effects so far.
 #[derive(Debug, Clone)]
 pub(crate) struct Signals {
     /// The exit code of the first signal; 0 while there was none.
@@ -42,7 +42,7 @@ impl Signals {
         }
     }
 
-    /// What `work` gives, or an error with the exit code of the signal that came before its end.
+    /// The result of `work`, or an error with the exit code of the signal that interrupted it.
     pub(crate) async fn unless_stopped<T>(
         &self,
         work: impl Future<Output = anyhow::Result<T>>,

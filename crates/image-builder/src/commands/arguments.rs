@@ -16,7 +16,7 @@ use crate::commands::rollback::RollbackArguments;
 use crate::commands::stale::StaleArguments;
 use crate::commands::verify::VerifyArguments;
 
-/// What `--help` says at its end.
+/// The end of `--help`.
 const AFTER_LONG_HELP: &str = "\
 Examples:
   image-builder --dryrun -v              show what would be built from here, and why
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn every_example_of_the_help_can_be_run() {
         let (examples, _) = AFTER_LONG_HELP.split_once("\n\n").expect("they stand first");
-        // What stands further in goes on with the line above.
+        // Lines that are indented further continue the line above.
         let commands: Vec<&str> = examples.lines().filter_map(|line| line.strip_prefix("  image-")).collect();
         assert!(commands.len() >= 15, "{commands:?}");
         for command in commands {

@@ -32,9 +32,9 @@ use crate::tree::{committed_bytes, json_difference};
 
 /// How many uncommitted files or differences are worth naming.
 const NAMED: usize = 10;
-/// How often it is looked whether a build has been silent for long.
+/// Interval of checks for builds that have been silent for long.
 const TICK: Duration = Duration::from_secs(1);
-/// How long the engine has to say once more which registries it trusts.
+/// Time-out for reading again which registries the engine trusts.
 const QUICK: Duration = Duration::from_secs(10);
 
 /// Plans; then, unless it is a dry run, builds.
@@ -126,7 +126,7 @@ fn plan_of_file(
         .into())
 }
 
-/// The flags that a plan was made with and this run was not, as far as the plan tells.
+/// The flags that a plan was made with and this run was not, as far as the plan records them.
 fn flags_of(wanted: &Plan, given: &Plan) -> Vec<String> {
     let mut flags = Vec::new();
     if wanted.compared_with != given.compared_with {
@@ -150,7 +150,7 @@ fn flags_of(wanted: &Plan, given: &Plan) -> Vec<String> {
     flags
 }
 
-/// What a plan says it compared, as it could be asked for again.
+/// The comparison of a plan, as a new request.
 fn against_of(plan: &Plan) -> anyhow::Result<Baseline> {
     let base = match &plan.compared_with {
         ComparedWith::Commit(commit) => commit,
@@ -158,7 +158,7 @@ fn against_of(plan: &Plan) -> anyhow::Result<Baseline> {
         ComparedWith::Empty | ComparedWith::All | ComparedWith::Include => {
             return Ok(Baseline::History(Comparison::default()));
         }
-        // What moved there since is a difference like any other.
+        // A change in the registry since then is a difference like any other.
         ComparedWith::Published => return Ok(Baseline::Published),
         ComparedWith::Bases => return Ok(Baseline::Bases),
     };
@@ -169,7 +169,7 @@ fn against_of(plan: &Plan) -> anyhow::Result<Baseline> {
     Ok(Baseline::History(Comparison::parse(&text)?))
 }
 
-/// What can be planned and shown, but not built.
+/// Refuses plans that can be shown but not built.
 fn refuse_unbuildable(opened: &OpenedTree, plan: &Plan) -> Result<(), CliError> {
     match &opened.buildable {
         Buildable::WorkingTree | Buildable::Head => {}
@@ -199,7 +199,7 @@ fn refuse_unbuildable(opened: &OpenedTree, plan: &Plan) -> Result<(), CliError> 
     Ok(())
 }
 
-/// What is in no commit is not to be pushed where everybody takes it for one.
+/// Uncommitted files are not pushed to the shared repo.
 fn refuse_dirty_push(arguments: &BuildArguments, opened: &OpenedTree, plan: &Plan) -> Result<(), CliError> {
     if plan.revision.dirty.is_none() {
         return Ok(());
@@ -221,8 +221,8 @@ fn refuse_dirty_push(arguments: &BuildArguments, opened: &OpenedTree, plan: &Pla
     Ok(())
 }
 
-/// Whether a repo is that of the tree, by any of its names: as configured now, or at the base of the comparison, since
-/// the configuration may be what is not committed.
+/// Whether a repo is that of the tree, by any of its names: as configured now, or at the base of
+/// the comparison, since the configuration may be the uncommitted file.
 fn is_own_repo(opened: &OpenedTree, repo: &str) -> bool {
     let base = match &opened.inputs.base {
         Base::Commit { tree, .. } => Some(tree),
@@ -279,7 +279,7 @@ async fn run_and_show(
         &planned.plan,
     );
     let (sender, events) = unbounded_channel();
-    // A thread of its own: a terminal or a pipe that takes its time must not hold up the builds.
+    // A separate thread: a slow terminal or pipe must not delay the builds.
     let handle = Handle::current();
     let shown = thread::spawn(move || show_events(face, events, &handle));
     let history = |commit: &str| relation(&opened.root, &planned.plan.revision.commit, commit);
@@ -300,7 +300,7 @@ async fn run_and_show(
         shown = shown => shown
             .context("the view of the run stopped")?
             .map_err(|_| anyhow::anyhow!("the view of the run stopped"))?,
-        // Who was asked to stop does not wait for a reader that takes nothing.
+        // After a signal, a reader that accepts nothing is not waited for.
         () = signals.late() => Shown::nothing(),
     };
     let file = shown.result_path.as_deref();
@@ -375,7 +375,7 @@ async fn attach_specs(
     }
 }
 
-/// What is left when all events were shown.
+/// State that remains after all events were shown.
 struct Shown {
     /// Where `result.json` is.
     result_path: Option<String>,
@@ -452,7 +452,7 @@ fn options(arguments: &BuildArguments, opened: &OpenedTree, planned: &Planned) -
             Builder::Classic => BuilderChoice::Classic,
         },
         no_cache: run.no_cache || fresh,
-        // What was planned since a base moved is not built on an old copy of it.
+        // A plan that exists because a base image moved is not built on an old copy of it.
         pull: run.pull || fresh || planned.plan.compared_with == ComparedWith::Bases,
         fail_fast: run.fail_fast,
         base_repo: env::given(run.base_repo.as_deref()).or_else(|| planned.config.base_repo.clone()),

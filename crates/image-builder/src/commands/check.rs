@@ -21,7 +21,7 @@ use crate::report::tree::{code_quality, findings};
 use crate::tree::open;
 use crate::tree::rewrite::{self, Change};
 
-/// What `--deny` takes besides codes.
+/// The value of `--deny` for all warnings.
 const ALL_WARNINGS: &str = "warnings";
 
 /// `image-builder check`
@@ -83,7 +83,7 @@ impl OnDiskArguments {
         Ok(git::Options { start, untracked: self.untracked, ..git::Options::default() })
     }
 
-    /// What of these flags concerns the planner.
+    /// The flags as a request to the planner.
     pub(crate) fn request(&self) -> Request {
         Request {
             repo: env::given(self.repo.as_deref()),
@@ -106,7 +106,7 @@ enum CheckFormat {
     Gitlab,
 }
 
-/// What is judged.
+/// The tree's findings.
 struct Judged {
     root: PathBuf,
     repository: PathBuf,
@@ -168,7 +168,7 @@ fn read(arguments: &CheckArguments) -> anyhow::Result<Judged> {
     Ok(Judged { root: opened.root, repository: opened.repository, tree: inputs.now, since })
 }
 
-/// What `--fix` would write. The tree is judged again where git has other line ends than the disk.
+/// The changes of `--fix`. The tree is checked again if git has other line ends than the disk.
 fn fixes(
     judged: &mut Judged,
     checked: &mut Checked,

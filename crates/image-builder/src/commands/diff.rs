@@ -15,7 +15,8 @@ use crate::image::locate::{From, ImageLocator, LookArguments};
 use crate::report::image::diff as report;
 use crate::report::image::diff::Document;
 
-/// How long an engine may be silent while it gives an image: it prepares a layer before it sends the first byte of it.
+/// Time-out of a silent engine during an export: it prepares a layer before it sends its first
+/// byte.
 const IDLE: Duration = Duration::from_secs(300);
 
 /// `image-builder diff`

@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<u8> {
     Ok(exit::DONE)
 }
 
-/// Which layer or product is meant.
+/// Finds the layer or product of a name.
 pub(crate) fn find(
     name: &str,
     graph: &LayerGraph,

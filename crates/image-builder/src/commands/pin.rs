@@ -75,7 +75,7 @@ fn external_images(tree: &Tree, arguments: &PinArguments) -> Result<Vec<External
     pin::external_images(tree, &arguments.tree.request()).map_err(InvalidTree)
 }
 
-/// Which tags are asked about, each once.
+/// The tags to look up, each once.
 fn questions(images: &[ExternalImage], arguments: &PinArguments) -> BTreeSet<ImageName> {
     let all = arguments.check || arguments.update;
     images

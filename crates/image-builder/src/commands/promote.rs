@@ -164,7 +164,7 @@ pub(crate) fn repo(flag: &str, text: &str) -> Result<String, CliError> {
     }
 }
 
-/// What is to be promoted; what is held is not.
+/// The units to promote, without those on hold.
 fn wanted(arguments: &PromoteArguments, names: &Names) -> Result<Vec<Unit>, CliError> {
     let is_held = |product: &String| names.config.hold.contains(product);
     if arguments.products.is_empty() {
@@ -213,7 +213,7 @@ async fn promote(
     let (sender, events) = channel();
     let face =
         ProgressReporter::new(arguments.progress, report::Progress::new(&promotion), Arc::clone(&streamed));
-    // A thread of its own: a terminal or a pipe that takes its time must not hold up the copies.
+    // A separate thread: a slow terminal or pipe must not delay the copies.
     let shown = thread::spawn(move || face.show(&events));
     let speak = move |event| {
         // A closed stdout has no reader for further events.
@@ -242,7 +242,7 @@ async fn promote(
     Ok(code)
 }
 
-/// What is to be done goes to stdout, unless that is where data goes.
+/// Prints the preview to stdout, unless data is printed there.
 fn show(arguments: &PromoteArguments, promotion: &Promotion) -> anyhow::Result<()> {
     if arguments.format == Format::Json || arguments.progress == Progress::Json {
         output::tell(&report::outlook(promotion, output::stderr_paint()));
@@ -258,7 +258,7 @@ fn tell_json(arguments: &PromoteArguments, promotion: &Promotion) -> anyhow::Res
     Ok(())
 }
 
-/// What keeps anything from being done, all of it.
+/// All obstacles as one error.
 fn in_the_way(promotion: &Promotion) -> Option<CliError> {
     for text in promotion.missing.iter().chain(&promotion.conflicts) {
         output::tell(&format!("  {}\n", problems::message(text)));
@@ -279,7 +279,7 @@ fn in_the_way(promotion: &Promotion) -> Option<CliError> {
     None
 }
 
-/// What is in no commit is not to come where everybody takes it for one.
+/// Uncommitted configuration does not decide what a shared repo gets.
 fn dirty(names: &Names, route: &Route, promotion: &Promotion) -> Option<CliError> {
     let own = names.config.aliases.iter().chain([&names.config.repo]);
     if !own.into_iter().any(|own| own.eq_ignore_ascii_case(&route.to)) {
@@ -297,7 +297,7 @@ fn dirty(names: &Names, route: &Route, promotion: &Promotion) -> Option<CliError
     })
 }
 
-/// The exit code of what failed; of several the one that stands first in the specification.
+/// The exit code of failures; of several the first one in the specification's list.
 pub(crate) fn code(failures: &[Failure], interrupted: Option<u8>) -> u8 {
     let order = [(Failure::Environment, exit::ENVIRONMENT), (Failure::Conflict, exit::CONFLICT)];
     let found = order.into_iter().find(|(failure, _)| failures.contains(failure)).map(|(_, code)| code);

@@ -32,7 +32,7 @@ use crate::report::run::progress::ProgressReporter;
 use crate::tree::open;
 use crate::tree::run_files::RunFiles;
 
-/// Where what is made again is named, so that nothing else is.
+/// The repo for the names of rebuilt images, so that no other image gets one.
 const REPO: &str = "localhost/rebuilt";
 /// The largest file that is taken from git.
 const LARGEST: usize = 1 << 30;
@@ -138,7 +138,7 @@ async fn prepare(arguments: &RebuildArguments) -> anyhow::Result<Ready> {
     Ok(Ready { rebuild, contexts, looker, root, repository, _temporary })
 }
 
-/// What became of it.
+/// The outcome.
 struct Ended {
     code: u8,
     result: RunResult,

@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &StaleArguments) -> anyhow::Result<u8> {
         Format::Json => output::json(&report::document(&told))?,
     };
     output::data(&text).context("cannot write to stdout")?;
-    // The others are told; each of these is an error of its own.
+    // Other failures are printed; each of these is an error of its own.
     let mut code = exit::DONE;
     for error in failed.into_values() {
         output::tell(&exit::text(&anyhow::Error::new(error), output::stderr_paint()));

@@ -1,7 +1,7 @@
-//! `image-builder verify`: checks the provenance of images against this source tree and against what is
-//! published.
+//! `image-builder verify`: checks the provenance of images against this source tree and against
+//! what is published.
 //!
-//! Gathers facts; what they mean is decided in [`crate::report::image::verify`].
+//! Gathers facts; [`crate::report::image::verify`] evaluates them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -80,7 +80,7 @@ async fn verify(
         };
         let given = arguments.look.repo.as_deref().filter(|repo| !repo.is_empty());
         let repo = given.or(trail.repo.as_deref()).unwrap_or(&looker.repo);
-        // What was built without a registry has its parents on the engine.
+        // An image that was built without a registry has its parents on the engine.
         let on_engine = arguments.look.from == From::Engine && seen.place == FoundIn::Engine;
         let mut builds = Vec::new();
         for (crumb, _) in trail.builds() {
@@ -107,8 +107,8 @@ async fn verify(
     Ok(verified)
 }
 
-/// What an image's build tag shows; `None` where that is the image. A tag that somebody moved to another image can have
-/// the right labels.
+/// Another image that a build tag shows; `None` if it shows this one. A tag that was moved to
+/// another image can have the right labels.
 async fn shows(
     looker: &ImageLocator,
     seen: &ImageInfo,
@@ -132,7 +132,7 @@ async fn shows(
     Ok((!is_it).then(|| OtherBuild { digest: digest.clone(), build: build.to_string(), shown }))
 }
 
-/// What a moving tag shows now.
+/// Reads what a moving tag shows now.
 async fn published(
     looker: &ImageLocator,
     reference: &str,
@@ -155,7 +155,7 @@ async fn published(
     Ok(Published::Build(version))
 }
 
-/// The source tree at HEAD and at the commits that trails tell.
+/// The source tree at HEAD and at the commits in the images' labels.
 struct SourceTree {
     root: PathBuf,
     head: String,
@@ -163,7 +163,7 @@ struct SourceTree {
     known: BTreeMap<(String, String), Side>,
 }
 
-/// What a commit gives, and what HEAD gives.
+/// The tree at a commit, and at HEAD.
 #[derive(Clone)]
 struct Side {
     then: BTreeMap<String, PublishedNames>,
@@ -178,7 +178,7 @@ impl SourceTree {
         Ok(Self { root: opened.root, head: opened.inputs.revision.commit, known: BTreeMap::new() })
     }
 
-    /// What the history says of one build.
+    /// Reads the history of one build.
     fn facts(&mut self, crumb: &BuildLabels, repo: &str) -> anyhow::Result<Facts> {
         let head = self.head.clone();
         let Some(tag) = crumb.build_tag() else {

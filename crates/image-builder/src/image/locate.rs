@@ -1,7 +1,7 @@
 //! Finds the image that a name refers to, on the engine or in its registry. Nothing is pulled.
 //!
-//! Shared by what looks at images that are there: `inspect`, `verify`, `rebuild`. From a registry only the manifest and
-//! the configuration are read, which are kilobytes.
+//! Shared by the commands for existing images: `inspect`, `verify`, `rebuild`. From a registry only
+//! the manifest and the configuration are read, which are kilobytes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -63,9 +63,9 @@ pub(crate) enum From {
 pub(crate) struct ImageInfo {
     /// As it was asked for, in full.
     pub(crate) name: ImageName,
-    /// Who showed it.
+    /// Where it was found.
     pub(crate) place: FoundIn,
-    /// Its digest in its registry, where it is known.
+    /// Its digest in its registry, if known.
     pub(crate) digest: Option<String>,
     /// Digest of its configuration.
     pub(crate) id: String,
@@ -81,7 +81,7 @@ pub(crate) struct ImageInfo {
     pub(crate) layers: Vec<String>,
 }
 
-/// Who showed an image.
+/// Where an image was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FoundIn {
     /// The engine.
@@ -96,7 +96,7 @@ pub(crate) struct ImageLocator {
     pub(crate) config: Config,
     /// `{repo}`.
     pub(crate) repo: String,
-    /// What is asked for.
+    /// The wanted platform.
     pub(crate) platform: String,
     /// For registries.
     pub(crate) registry: Registry,
@@ -192,7 +192,7 @@ impl ImageLocator {
         }))
     }
 
-    /// Asks the registry: one manifest (two, where it is an index) and one configuration.
+    /// Reads one manifest (two, for an index) and one configuration from the registry.
     pub(crate) async fn in_registry(&self, name: &ImageName) -> anyhow::Result<Option<ImageInfo>> {
         let Some(found) = self.registry.image(name, &self.platform).await? else { return Ok(None) };
         Ok(Some(ImageInfo {

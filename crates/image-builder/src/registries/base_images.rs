@@ -1,4 +1,5 @@
-//! Asks registries for the external base images of published layers; the planner decides what is stale.
+//! Reads the external base images of published layers from registries; the planner decides what is
+//! stale.
 
 use std::collections::{BTreeMap, BTreeSet};
 

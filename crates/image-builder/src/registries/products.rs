@@ -45,7 +45,7 @@ pub(crate) fn unit(units: &BTreeMap<String, Unit>, product: &str) -> Result<Unit
     })
 }
 
-/// The products that stand on the layers of another one, sorted.
+/// The products that are based on the layers of another one, sorted.
 pub(crate) fn standing_on(graph: &LayerGraph, product: &str) -> Vec<String> {
     let of = |layer: &planner::layer_graph::ScienceNode| format!("{}:{}", layer.image, layer.version);
     let mut reached: BTreeSet<&str> =

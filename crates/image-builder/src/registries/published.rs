@@ -1,9 +1,10 @@
-//! Asks the registry for the images that a tree names, for `--since-published`; the planner decides what is
-//! missing.
+//! Reads the images that a tree names from the registry, for `--since-published`; the planner
+//! decides what is missing.
 //!
-//! Nothing is pulled: one manifest for each image, one HEAD for the build tag that its labels name, and one configuration where the cache does not have it and no product tells
-//! what stands in it. Less does not tell: registries show labels in configurations only, and of a product the science tag and
-//! the final one move by themselves.
+//! Nothing is pulled. For each image: one manifest, one HEAD for the build tag that its labels
+//! name, and one configuration unless it is cached or a product's labels already have its content.
+//! Fewer requests are not enough: registries show labels in configurations only, and the science
+//! tag and the final tag of a product are updated independently.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,7 +26,7 @@ use crate::cli::{env, output};
 use crate::registries::queries;
 use crate::report::text::problems;
 
-/// Plans what is missing in the registry.
+/// Plans images that are missing in the registry.
 pub(crate) fn plan(
     opened: &OpenedTree,
     options: &git::Options,
@@ -60,7 +61,8 @@ pub(crate) fn configuration(opened: &OpenedTree) -> Config {
     config::parse(opened.inputs.now.config.as_deref()).0
 }
 
-/// Nothing, unless somebody has to decide: then what, on stderr, and an error. A plan is shown before.
+/// Fails if an image needs a decision, after listing these images on stderr. The plan is shown
+/// before.
 pub(crate) fn settled(planned: &Planned) -> Result<(), CliError> {
     let undecided = &planned.undecided;
     if undecided.is_empty() {
@@ -87,9 +89,10 @@ pub(crate) fn settled(planned: &Planned) -> Result<(), CliError> {
     ))
 }
 
-/// Reads what the registry shows for each of these moving tags: a manifest, and a configuration where the cache does not
-/// have it. Where a product tells all that is wanted of the science image below it, that image's manifest shows whether it is
-/// the same still. The first answer that says neither what is there nor that nothing is ends it.
+/// Reads what the registry shows for each of these moving tags: a manifest, and a configuration
+/// unless it is cached. If a product's labels record everything about its science image, that
+/// image's manifest shows whether it is still the same. The first response that shows neither
+/// presence nor absence is an error.
 pub(crate) fn read(
     references: References,
     config: &Config,
@@ -119,7 +122,7 @@ pub(crate) fn read(
 /// An image that is asked for: its full reference, as text and taken apart.
 type Question = (String, ImageName);
 
-/// What is asked one after the other: a product and the science image below it, any other image by itself.
+/// Groups of sequential queries: a product and its science image, any other image by itself.
 fn in_order(references: References) -> anyhow::Result<Vec<Vec<Question>>> {
     let References { images, finals } = references;
     let below: BTreeSet<&String> = finals.values().collect();
@@ -133,12 +136,12 @@ fn in_order(references: References) -> anyhow::Result<Vec<Vec<Question>>> {
     Ok(questions)
 }
 
-/// The way to what is published.
+/// Reads published images.
 struct Reader {
     registry: Registry,
     platform: String,
     prefix: String,
-    /// What the keys of our labels begin with.
+    /// The prefix of our labels' keys.
     kept: String,
 }
 
@@ -166,8 +169,8 @@ impl Reader {
         Ok(answers)
     }
 
-    /// What the build tag shows that an image's labels name: a HEAD, so that no tag is believed that somebody moved to
-    /// an image with the right labels.
+    /// What the build tag named by an image's labels shows, by a HEAD: a moving tag may have been
+    /// pointed to another image with the right labels.
     async fn build_tag(
         &self,
         moving: &ImageName,

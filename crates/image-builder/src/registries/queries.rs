@@ -18,16 +18,16 @@ use crate::cli::{env, output};
 
 /// Questions at a time.
 const AT_ONCE: usize = 16;
-/// How long a registry is asked again, where that may help.
+/// Transient registry failures are retried for at most this long.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What is over sooner needs no word.
+/// Shorter operations have no progress report.
 const LONG: Duration = Duration::from_secs(2);
-/// How often it is looked whether there is something to say.
+/// Interval of checks for new progress.
 const TICK: Duration = Duration::from_millis(200);
 /// Interval of progress lines in a log.
 const LINE: Duration = Duration::from_secs(10);
 
-/// What could not be asked for, with why.
+/// Failed queries with their errors.
 pub(crate) type QueryErrors = BTreeMap<String, Error>;
 
 /// The way to registries, with the credentials that a build has.
@@ -49,7 +49,7 @@ where
     each_of(questions, |_| 1, ask, take).await
 }
 
-/// The same, where a question may be about several images.
+/// The same, if a query may concern several images.
 pub(crate) async fn each_of<Q, A, F>(
     questions: impl IntoIterator<Item = Q>,
     images: impl Fn(&Q) -> usize,
@@ -89,8 +89,8 @@ where
     Ok(())
 }
 
-/// Which digest each tag shows now, as a hash of what came, since it is written into files; `None` where there is no such
-/// tag. And what could not be asked for.
+/// The digest that each tag shows now, verified by hashing the manifest, since it is written into
+/// files; `None` for a missing tag. And failed queries.
 pub(crate) async fn digests(
     registry: &Registry,
     questions: BTreeSet<ImageName>,
@@ -138,13 +138,14 @@ pub(crate) async fn shown(
     Ok((bases, failed))
 }
 
-/// One HEAD, unless something moved: then the manifests tell whether it did so for one of the platforms.
+/// One HEAD, unless the tag moved: then the manifests show whether it moved for one of the
+/// platforms.
 async fn one(registry: &Registry, image: &ImageName, question: Question) -> Result<Shown, Error> {
     let Question { mut digests, platforms } = question;
     let Some(digest) = registry.resolve(image).await? else { return Ok(Shown::default()) };
     digests.remove(&digest);
     let mut shown = Shown { digest: Some(digest.clone()), ..Shown::default() };
-    // For a platform that cannot be told, another digest is a move.
+    // For an unknown platform any other digest counts as moved.
     let platforms: Option<Vec<String>> = platforms.into_iter().collect();
     let Some(platforms) = platforms.filter(|platforms| !platforms.is_empty()) else { return Ok(shown) };
     if digests.is_empty() {
@@ -170,7 +171,7 @@ async fn one(registry: &Registry, image: &ImageName, question: Question) -> Resu
     Ok(shown)
 }
 
-/// What could not be asked for, as one error; nothing where all could.
+/// Failed queries as one error.
 pub(crate) fn refuse(failed: QueryErrors) -> anyhow::Result<()> {
     let mut failed = failed.into_values();
     let Some(first) = failed.next() else { return Ok(()) };

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// One line for each place that differs: what stands in `left`, and what in `right`.
+/// One line for each different value, with those of `left` and `right`.
 pub(crate) fn differences(left: &Value, right: &Value) -> Vec<String> {
     let mut found = Vec::new();
     compare("", left, right, &mut found);
@@ -18,7 +18,7 @@ fn compare(path: &str, left: &Value, right: &Value, found: &mut Vec<String>) {
         (Value::Object(l), Value::Object(r)) => {
             let mut keys: Vec<&String> =
                 l.keys().chain(r.keys()).collect::<BTreeSet<_>>().into_iter().collect();
-            // What is short explains what is long: the repo comes before every tag that begins with it.
+            // Short values explain long ones: the repo comes before the tags that begin with it.
             keys.sort_by_key(|key| rank(l.get(*key).or_else(|| r.get(*key))));
             for key in keys {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };

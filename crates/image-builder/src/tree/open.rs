@@ -12,18 +12,18 @@ use crate::cli::env;
 use crate::cli::exit::{CliError, InvalidTree};
 use crate::registries::{base_images, published};
 
-/// What a source tree is compared with.
+/// The other side of a comparison.
 #[derive(Debug, Clone)]
 pub(crate) enum Baseline {
     /// A side of its history.
     History(Comparison),
-    /// What the registry shows.
+    /// The registry.
     Published,
-    /// What registries show of the images of other makers below that.
+    /// The external images in registries.
     Bases,
 }
 
-/// What the flags compare it with.
+/// The comparison by the flags.
 pub(crate) fn against(arguments: &TreeArguments) -> anyhow::Result<Baseline> {
     if arguments.since_published {
         return Ok(Baseline::Published);
@@ -51,7 +51,7 @@ pub(crate) fn planned(
             Ok((opened, planned))
         }
         Baseline::Published => {
-            // Any base does, as long as it is there.
+            // Any existing base is sufficient.
             let options = options(arguments, Comparison::parse("HEAD")?)?;
             let opened = git::open(&options)?;
             let planned = published::plan(&opened, &options, &request(arguments), purpose)?;
@@ -65,7 +65,7 @@ pub(crate) fn open(arguments: &TreeArguments, comparison: Comparison) -> anyhow:
     Ok(git::open(&options(arguments, comparison)?)?)
 }
 
-/// What to read for these flags.
+/// The options for reading the tree by these flags.
 pub(crate) fn options(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<git::Options> {
     Ok(git::Options {
         start: start(arguments.root.as_deref())?,
@@ -77,7 +77,7 @@ pub(crate) fn options(arguments: &TreeArguments, comparison: Comparison) -> anyh
     })
 }
 
-/// Where the source tree is looked for: `--root`, or the current directory.
+/// The source tree's location: `--root`, or the current directory.
 pub(crate) fn start(root: Option<&Path>) -> anyhow::Result<PathBuf> {
     match root {
         Some(root) => Ok(root.to_owned()),
@@ -142,7 +142,7 @@ fn request_in(arguments: &TreeArguments, opened: &OpenedTree) -> Request {
     request
 }
 
-/// What of the flags decides the plan.
+/// The flags as a request to the planner.
 pub(crate) fn request(arguments: &TreeArguments) -> Request {
     let selection = if arguments.all {
         Selection::All

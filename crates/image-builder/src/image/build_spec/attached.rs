@@ -1,8 +1,10 @@
-//! Finds the build spec of an image, in its label or among the artifacts that refer to it, and verifies it.
+//! Finds the build spec of an image, in its label or among the artifacts that refer to it, and
+//! verifies it.
 //!
-//! Anybody who may push to a repository can attach an artifact to an image there, and can write the list of them. So a spec
-//! counts only if it verifies against the image's own labels, which its digest covers. What cannot be read, or does not
-//! verify, is passed over, however much of it there is.
+//! Any client with push access to a repository can attach an artifact to an image there, and can
+//! write the list of artifacts. So a spec counts only if it verifies against the image's own
+//! labels, which its digest covers. Specs that cannot be read or do not verify are skipped, however
+//! many there are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +46,7 @@ pub(crate) struct AttachedSpec {
     pub(crate) refused: Vec<String>,
 }
 
-/// What an image tells of its build.
+/// The build as recorded in the image's labels.
 #[derive(Debug)]
 struct Judge {
     inputs: String,
@@ -59,7 +61,7 @@ struct Judge {
 }
 
 impl Judge {
-    /// `None` where the image tells less than a spec is verified by.
+    /// `None` if the labels lack what a spec is verified with.
     fn new(seen: &ImageInfo, trail: &Provenance, request: &Request) -> Option<Self> {
         let top = trail.top();
         let label = |key: &str| seen.labels.get(key).filter(|value| !value.is_empty()).cloned();
@@ -84,7 +86,7 @@ impl Judge {
             commit: self.commit.as_deref(),
         };
         verify(&spec, &recorded, &self.request)?;
-        // Images of layers are looked for there.
+        // Parent images are looked up in that repo.
         if let Some(repo) = self.repo.as_ref().filter(|repo| **repo != spec.repo) {
             return Err(format!("the spec has the repo {:?}, and the image {repo:?}", spec.repo));
         }
@@ -171,7 +173,7 @@ fn shortened(mut refused: Vec<String>) -> Vec<String> {
     refused
 }
 
-/// What reading an artifact gave.
+/// The result of reading an artifact.
 enum Read {
     Spec(Box<Spec>),
     /// Not a spec of this image, and why.

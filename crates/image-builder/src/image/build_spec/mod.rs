@@ -38,9 +38,9 @@ use crate::cli::exit::CliError;
 use crate::cli::output;
 use crate::report::text::format::count;
 
-/// What all labels of an image may take; the executor refuses more.
+/// Limit for all labels of an image; the executor refuses more.
 const ALL_LABELS: usize = 16 << 10;
-/// What the spec takes of it at most.
+/// Limit for the spec's label.
 const LABEL: usize = 10 << 10;
 /// Contents of more bytes than these are not tried to fit into a label.
 const LABEL_CONTENTS: u64 = 64 << 10;
@@ -64,7 +64,8 @@ pub(crate) enum SpecScope {
     None,
 }
 
-/// Puts into every build's labels the spec that fits there. What does not is an empty label, so that none is inherited.
+/// Adds the spec to every build's labels if it fits. Otherwise the label is empty, so that no
+/// parent's is inherited.
 pub(crate) fn label(plan: &mut Plan, tree: &Tree, request: &Request, travels: SpecScope) {
     let outlines = SpecDrafts::new(tree, request);
     let key = label::spec(&plan.label_prefix);
@@ -88,7 +89,7 @@ pub(crate) fn label(plan: &mut Plan, tree: &Tree, request: &Request, travels: Sp
     }
 }
 
-/// What a build's labels may weigh, those included that are known only when it is built.
+/// The maximum size of a build's labels, including those that are known only at build time.
 fn weight(build: &Build) -> usize {
     let known: usize = build.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
     let references: usize =
@@ -97,7 +98,7 @@ fn weight(build: &Build) -> usize {
     known + references + stack + 1024
 }
 
-/// Reads what a context holds, as git knows it; nothing of it when it is more than `most` bytes in all.
+/// Reads the contents of a context as git has them; none if they exceed `most` bytes in all.
 fn fill(mut outline: SpecDraft<'_>, most: u64) -> Spec {
     let mut left = most;
     for lacking in outline.context.values() {
@@ -108,7 +109,8 @@ fn fill(mut outline: SpecDraft<'_>, most: u64) -> Spec {
         }
     }
     for (path, lacking) in &outline.context {
-        // What git has in another form than the disk does not give the same inputs to who has no git.
+        // Contents that git has in another form than the disk would give other inputs to a client
+        // without git.
         if matches!(&lacking.file.on_disk, Some(OnDisk::Sha256(_) | OnDisk::Other { sha256: Some(_) })) {
             continue;
         }
@@ -136,8 +138,8 @@ fn encode(spec: &Spec) -> String {
     STANDARD.encode(packed.finish().expect("memory takes what is written"))
 }
 
-/// What [`encode`] makes has this length at least: nothing makes a digest shorter than its twenty bytes. So a context of thousands of
-/// files is not packed only to see that it does not fit.
+/// A lower bound for the length of [`encode`]'s result: a digest does not compress below its twenty
+/// bytes. So a context of thousands of files is not compressed only to find that it does not fit.
 fn least(spec: &Spec) -> usize {
     let ids: BTreeSet<&str> = spec.files.values().map(|file| file.id.as_str()).collect();
     ids.len().saturating_sub(1) * 20 * 4 / 3
@@ -159,7 +161,8 @@ pub(crate) async fn attach(
     travels: SpecScope,
 ) {
     let pushed = |outcome| matches!(outcome, Outcome::Built | Outcome::Reused);
-    // A registry that takes no pushes is not asked for more; what is missing is attached by the next run.
+    // After a failed push nothing more is sent to the registry; the next run attaches what is
+    // missing.
     let failed = |failure| !matches!(failure, None | Some(Failure::Build));
     if result.builds.iter().any(|build| failed(build.failure)) {
         return;
@@ -220,7 +223,7 @@ fn by_digest(build: &Build, digest: Option<&str>) -> Option<ImageName> {
     Some(ImageName { tag: None, digest: Some(digest?.to_owned()), ..name })
 }
 
-/// What a build's references were, as far as the run tells exact images with digests.
+/// The exact images of a build's references that have digests.
 fn resolved(plan: &Plan, result: &RunResult, at: usize) -> BTreeMap<String, String> {
     let references: Vec<&Target> = plan.builds[at]
         .references

@@ -8,7 +8,7 @@ use crate::image::build_spec::attached::AttachedSpec;
 use crate::image::locate::ImageInfo;
 use crate::report::text::format::{Paint, count};
 
-/// What is about to be built.
+/// A build that is about to run.
 pub(crate) struct Rebuild {
     /// The image as it is.
     pub(crate) seen: ImageInfo,
@@ -64,7 +64,7 @@ fn push_file(out: &mut String, name: &str, text: &str, paint: Paint) {
     }
 }
 
-/// What a rebuild is about to run.
+/// Lists what a rebuild is about to run.
 pub(crate) fn about_to_run(rebuild: &Rebuild, paint: Paint) -> String {
     let build = &rebuild.plan.builds[0];
     let mut out =
@@ -84,7 +84,7 @@ pub(crate) fn about_to_run(rebuild: &Rebuild, paint: Paint) -> String {
     out
 }
 
-/// What differs in the layers of an image that was made again; `None` when nothing does.
+/// Differences in the layers of a rebuilt image; `None` without differences.
 pub(crate) fn difference(was: &ImageInfo, is: &ImageInfo) -> Option<String> {
     let (was, is) = (&was.layers, &is.layers);
     let same = was.iter().zip(is).take_while(|(was, is)| was == is).count();

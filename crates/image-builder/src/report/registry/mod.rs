@@ -1,4 +1,4 @@
-//! Reports on what registries hold, and on what is moved there.
+//! Reports on the contents of registries, and on tags that are moved there.
 
 pub(crate) mod coverage;
 pub(crate) mod pin;

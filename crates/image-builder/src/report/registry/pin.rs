@@ -84,7 +84,7 @@ pub(crate) fn missing(states: &[(&ExternalImage, State)], paint: Paint) -> Strin
     out
 }
 
-/// What could not be written where it is named, since it is put together from variables.
+/// References that could not be edited, because they are composed of variables.
 pub(crate) fn left(states: &[(&ExternalImage, State)], paint: Paint) -> String {
     let mut out = String::new();
     for (image, state) in states {

@@ -7,7 +7,7 @@ use crate::report::text::columns::{Colour, plain, table};
 use crate::report::text::format::{Paint, count, duration, list, size};
 use crate::report::text::problems;
 
-/// What is to be done, before anything is.
+/// The preview of a promotion.
 pub(crate) fn outlook(promotion: &Promotion, paint: Paint) -> String {
     let mut out = format!("from {} to {}\n", escape(&promotion.from), paint.bold(&escape(&promotion.to)));
     for note in &promotion.notes {
@@ -76,7 +76,7 @@ fn sentence(promotion: &Promotion) -> String {
     format!("for {products}: {copies}, {} to move", count(moves(MoveState::ToMove), "tag"))
 }
 
-/// One thing that happened, on lines of its own; nothing of what is for the eager only.
+/// The lines for an event; none for events that only `-v` shows.
 pub(crate) fn lines(event: &Event, paint: Paint) -> String {
     match event {
         Event::CopyStarted { .. } | Event::Blob { .. } => String::new(),
@@ -103,7 +103,7 @@ pub(crate) fn lines(event: &Event, paint: Paint) -> String {
     }
 }
 
-/// Whether `--progress quiet` tells it.
+/// Whether `--progress quiet` prints it.
 pub(crate) fn is_failure(event: &Event) -> bool {
     matches!(event, Event::Failed { .. } | Event::Note { .. })
 }

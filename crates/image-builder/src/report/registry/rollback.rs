@@ -10,7 +10,7 @@ use crate::cli::escape::escape;
 use crate::report::text::columns::{Colour, plain, table};
 use crate::report::text::format::{Paint, list};
 
-/// What is to be done, or was.
+/// The preview of a rollback, or its result.
 pub(crate) fn outlook(rollback: &Rollback, paint: Paint) -> String {
     let head = format!(
         "{} in {} goes to {}\n\n",
@@ -36,7 +36,7 @@ fn row(tag: &Tag) -> Vec<(String, Colour)> {
     ]
 }
 
-/// What became of each tag.
+/// The outcome of each tag.
 pub(crate) fn ended(rollback: &Rollback, paint: Paint) -> String {
     let mut out = String::new();
     for tag in &rollback.tags {
@@ -80,8 +80,8 @@ pub(crate) fn candidates(found: &[Candidate], paint: Paint) -> String {
     table(&rows, &[], paint).lines().map(|line| format!("  {}\n", line.trim_end())).collect()
 }
 
-/// What keeps the next build from undoing it, and what it means for others. `line` is that of the configuration, unless the product is held
-/// already.
+/// How to keep the next build from undoing it, and the consequences for other products. `line` is
+/// the configuration's, unless the product is held already.
 pub(crate) fn hold(product: &str, line: Option<&str>, others: &[String], paint: Paint) -> String {
     let mut out = match line {
         None => {

@@ -27,7 +27,7 @@ pub(crate) fn builds(result: &RunResult) -> impl Iterator<Item = &BuildResult> {
     result.builds.iter().filter(|build| matches!(build.outcome, Outcome::Failed | Outcome::PushFailed))
 }
 
-/// What to read of one at the end of a run.
+/// The report of a failed build at the end of a run.
 pub(crate) fn text(build: &BuildResult, paint: Paint) -> String {
     let what = if build.outcome == Outcome::Failed { "failed" } else { "could not be pushed" };
     let error = build.error.as_deref().unwrap_or("nobody said why");

@@ -14,10 +14,10 @@ use crate::report::run::silence::last_line;
 use crate::report::text::columns::{fit, pad};
 use crate::report::text::format::{Paint, count, duration, list, size};
 
-/// Lines that tell who waits, however much room there is.
+/// Most lines for waiting builds, however much space there is.
 const MOST_WAITING: usize = 8;
 
-/// Where a build stands.
+/// The state of a build.
 #[derive(Debug, Clone, PartialEq)]
 enum State {
     Waiting,
@@ -26,13 +26,13 @@ enum State {
     Over(Outcome),
 }
 
-/// What a build does just now.
+/// The current activity of a build.
 #[derive(Debug, Clone, PartialEq)]
 struct Doing {
     words: String,
     /// An instruction, and not a context on its way for instance.
     is_instruction: bool,
-    /// What the instruction printed last.
+    /// The last output of the instruction.
     output: String,
 }
 
@@ -41,7 +41,7 @@ impl Doing {
         Self { words: words.into(), is_instruction: false, output: String::new() }
     }
 
-    /// In as much room as there is: what was printed has what the step leaves, and half of it at least.
+    /// Fits it into the width: output gets the space that the step leaves, but at least half.
     fn fit(&self, width: usize) -> String {
         if self.output.is_empty() {
             return fit(&self.words, width);
@@ -94,7 +94,7 @@ fn is_instruction(step: &str) -> bool {
     step.starts_with('[') && !step.starts_with("[internal]")
 }
 
-/// A run as it stands.
+/// The state of a run.
 #[derive(Debug)]
 pub(crate) struct Watch {
     builds: Vec<Watched>,
@@ -141,7 +141,7 @@ impl Watch {
             Event::ContextSent { id, bytes } => {
                 let words = format!("context: {} sent", size(*bytes));
                 self.change(id, |build| match &mut build.state {
-                    // A context goes on while instructions run that need nothing more of it.
+                    // Context transfer continues during instructions that do not need the rest.
                     State::Building(_, doing) if !doing.is_instruction => *doing = Doing::new(words),
                     _ => {}
                 });
@@ -218,8 +218,8 @@ impl Watch {
         });
     }
 
-    /// The live lines: what runs, who waits for what, how far it all is. Each is shorter than `width`, and there are
-    /// fewer than `height`.
+    /// The live lines: running builds, waiting builds and what they wait for, overall progress.
+    /// Each is shorter than `width`, and there are fewer than `height`.
     pub(crate) fn lines(&self, now: f64, width: usize, height: usize) -> Vec<String> {
         // A line that fills a terminal to its end may become two.
         let width = width.saturating_sub(1).max(20);

@@ -1,6 +1,7 @@
 //! Writes the result of a run as Markdown, for a merge request.
 //!
-//! What others wrote stands in code spans and blocks only: there nothing in it is a heading, a mention or a link.
+//! Text from others is put into code spans and blocks only, where it cannot be a heading, a mention
+//! or a link.
 
 use executor::{BuildResult, Outcome, RunResult};
 use plan::Plan;

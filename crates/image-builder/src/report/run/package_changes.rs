@@ -84,8 +84,8 @@ fn cells(image: String, one: &Move) -> [String; 5] {
     [image, kind, code(&escape(&one.name)), versions(&one.from, "new"), versions(&one.to, "gone")]
 }
 
-/// Every build in which packages moved, and one before it in which just the same did: what moves in a layer moves in all that
-/// stand on it.
+/// Every build with package changes, and an earlier one with the same changes, if any: a change in
+/// a layer appears in all of its descendants.
 fn builds(result: &RunResult) -> Vec<(&BuildResult, Option<&BuildResult>)> {
     let moved: Vec<&BuildResult> = result.builds.iter().filter(|build| !build.moved.is_empty()).collect();
     let earlier = |at: usize| moved[..at].iter().find(|earlier| earlier.moved == moved[at].moved).copied();

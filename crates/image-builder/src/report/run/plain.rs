@@ -9,9 +9,9 @@ use crate::report::text::format::{Paint, count, duration};
 /// How much is reported besides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Detail {
-    /// What references were resolved to, and each tag that is pushed: `-v`.
+    /// Resolved references, and each tag that is pushed: `-v`.
     pub(crate) steps: bool,
-    /// What builds print: `-vv`, or `--logs`.
+    /// Output of builds: `-vv`, or `--logs`.
     pub(crate) output: bool,
 }
 

@@ -24,7 +24,7 @@ pub(crate) enum ProgressReporter {
         detail: Detail,
         /// Colours of stderr.
         paint: Paint,
-        /// Which builds were silent for long.
+        /// Builds that have been silent for long.
         silence: Silence,
         /// Since the run began.
         began: Instant,

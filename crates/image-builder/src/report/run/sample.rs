@@ -71,7 +71,7 @@ pub(crate) fn ended(build: &Build, outcome: Outcome) -> BuildResult {
     }
 }
 
-/// What became of these builds.
+/// The result of these builds.
 pub(crate) fn result(success: bool, builds: Vec<BuildResult>) -> RunResult {
     RunResult {
         format_version: executor::run::result::FORMAT_VERSION.to_owned(),

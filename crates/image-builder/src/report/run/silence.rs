@@ -13,7 +13,7 @@ use crate::report::text::format::duration;
 /// Seconds without a line of a build.
 const LONG: f64 = 60.0;
 
-/// What runs, and when each was last heard of.
+/// Running builds, and the time of each one's last event.
 #[derive(Debug, Default)]
 pub(crate) struct Silence {
     running: BTreeMap<BuildId, Running>,
@@ -22,11 +22,11 @@ pub(crate) struct Silence {
 #[derive(Debug)]
 struct Running {
     began: f64,
-    /// When a line of it was shown.
+    /// When its last line was shown.
     shown: f64,
-    /// What it does.
+    /// The current step.
     step: String,
-    /// What it printed last.
+    /// The last output.
     output: String,
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn message(text: &str) -> String {
     escape(text).into_owned()
 }
 
-/// Something worth a look that stops nothing, with its line end.
+/// A warning line that stops nothing.
 pub(crate) fn note(text: &str) -> String {
     format!("note: {}\n", escape(text))
 }

@@ -1,7 +1,7 @@
 //! Shows a source line with a marked range, as compilers do.
 //!
-//! Own code rather than a library: what stands in the line was written by others, and is escaped first; the mark then
-//! has to stand under what is shown.
+//! Own code rather than a library: the line is a stranger's and is escaped first; the mark has to
+//! match what is shown.
 
 use unicode_width::UnicodeWidthStr as _;
 
@@ -10,7 +10,7 @@ use crate::report::text::format::Paint;
 
 /// How much of a line is shown, in columns of a terminal.
 const WIDTH: usize = 100;
-/// How much of that stands before the mark, in characters.
+/// Characters of the line shown before the mark.
 const BEFORE: usize = 40;
 
 /// A line that is longer than this, in bytes, is not shown: no person wrote it.

@@ -10,10 +10,10 @@ use testbed::scale;
 use crate::report::text::format::Paint;
 use crate::report::text::problems::problems;
 
-/// What a refusal may take; asked twice, since the machine may be doing something else.
+/// Time limit of a refusal; measured twice, since the machine may be busy.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// What came of a mistake.
+/// The result of a mistake.
 enum ContextUse {
     /// With this text.
     Refused(String),
@@ -33,7 +33,7 @@ fn take(mistake: &Mistake) -> (ContextUse, Duration) {
 
 /// How one mistake was judged.
 struct Judged {
-    /// What is wrong with how it was taken, if anything is.
+    /// What is wrong with the result, if anything.
     wrong: Option<String>,
     took: Duration,
     panicked: bool,

@@ -25,7 +25,7 @@ pub(crate) fn texts(tree: &Tree) -> BTreeMap<&str, &str> {
     of_layer.chain(&tree.config).map(|file| (file.path.as_str(), file.text.as_str())).collect()
 }
 
-/// Every finding with the line that it is about, then how many there are. What is found at one place shares its line.
+/// Every finding with its line, then their number. Findings at one place share a line.
 pub(crate) fn text(checked: &Checked, texts: &BTreeMap<&str, &str>, paint: Paint) -> String {
     let place = |finding: &'_ Finding| {
         let problem = &finding.problem;

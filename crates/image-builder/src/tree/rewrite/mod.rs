@@ -32,7 +32,7 @@ pub(crate) struct Change {
     pub(crate) file: String,
     before: String,
     after: String,
-    /// What is replaced, in the order of the text.
+    /// The replacements, in the order of the text.
     pub(crate) edits: Vec<Replaced>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Replaced {
     pub(crate) new: String,
 }
 
-/// The change that edits make to a text. An edit that stands there twice counts once.
+/// Applies edits to a text. A duplicate edit counts once.
 pub(crate) fn change(file: &str, text: &str, edits: impl IntoIterator<Item = Edit>) -> Change {
     let edits: BTreeSet<Edit> = edits.into_iter().collect();
     let replaced = |edit: &Edit| Replaced {
@@ -91,11 +91,12 @@ fn read(path: &Path) -> anyhow::Result<String> {
     text.with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Where changed files wait below the source tree's root until all of them are whole. Git ignores all of it.
+/// Where changed files are staged below the source tree's root until all of them are complete. Git
+/// ignores the directory.
 const STAGING: [&str; 2] = [".image-builder", "staging"];
 /// How long another process that writes files of this tree is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is looked whether it is done.
+/// Interval of checks for completion.
 const TICK: Duration = Duration::from_millis(20);
 
 /// Writes the files: all of them first, outside of every layer, then each into its place at once. Until then, what goes
@@ -185,7 +186,7 @@ fn place(root: &Path, repository: &Path, change: &Change) -> anyhow::Result<Path
     Ok(target)
 }
 
-/// What would change, as `diff -u` writes it.
+/// The changes as `diff -u` writes them.
 pub(crate) fn diff(changes: &[Change], paint: Paint) -> String {
     let mut out = String::new();
     for Change { file, before, after, .. } in changes {
@@ -211,7 +212,7 @@ pub(crate) fn diff(changes: &[Change], paint: Paint) -> String {
     out
 }
 
-/// What changes, place by place: `file:line: old => new`.
+/// The changes as lines `file:line: old => new`.
 pub(crate) fn list(changes: &[Change]) -> String {
     let mut out = String::new();
     for change in changes {

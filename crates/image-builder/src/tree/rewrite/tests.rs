@@ -31,7 +31,7 @@ fn a_diff_shows_what_changes_and_nothing_that_a_terminal_obeys() {
     ");
 }
 
-/// What is in a directory but for `.image-builder`, in which no file waits any more.
+/// The entries of a directory except `.image-builder`, in which no staged file is left.
 #[track_caller]
 fn left(dir: &Path) -> Vec<String> {
     assert_eq!(fs::read_dir(dir.join(".image-builder/staging")).unwrap().count(), 0);

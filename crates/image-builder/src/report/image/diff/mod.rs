@@ -17,7 +17,7 @@ pub(crate) use text::{counted, kind, moves, read, text};
 /// The version of the document.
 const FORMAT_VERSION: &str = "1.0";
 
-/// What differs between two images.
+/// Differences between two images.
 #[derive(Debug, Serialize)]
 pub(crate) struct Document {
     format_version: &'static str,
@@ -29,11 +29,11 @@ pub(crate) struct Document {
     shared_layers: usize,
     /// Packages that are not the same, sorted by ecosystem, place and name.
     packages: Vec<Move>,
-    /// What is not set alike, labels last.
+    /// Changed settings, labels last.
     settings: Vec<SettingChange>,
     /// Records of packages that are there and could not be read.
     unread: Vec<Unread>,
-    /// What was read for it.
+    /// The bytes that were read.
     read: Read,
 }
 
@@ -72,7 +72,7 @@ struct Layer {
 struct SettingChange {
     /// `environment`, `entrypoint`, `cmd`, `user`, `workdir`, `port`, `volume`, `stop-signal`, `healthcheck`, `shell`, `label`.
     kind: &'static str,
-    /// Which of several.
+    /// The key, for a setting with several values.
     name: Option<String>,
     /// Its value in the first image; lists and the health check as JSON; empty for a port or volume.
     from: Option<String>,
@@ -132,7 +132,8 @@ impl Document {
         }
     }
 
-    /// Whether packages and settings are the same, and could be told. Labels tell of the build and not of what runs.
+    /// Whether packages and settings are equal, and known. Labels describe the build and not the
+    /// running image.
     pub(crate) fn holds(&self) -> bool {
         let label = Setting::Label(String::new()).kind();
         self.packages.is_empty()

@@ -9,7 +9,7 @@ use crate::report::text::format::{Paint, count, size};
 
 /// A column is not made wider than this for the sake of a single long name.
 const WIDEST: usize = 40;
-/// So much of a value or instruction is shown; the document has all of it.
+/// Most characters of a value or instruction that are shown; the document has all of it.
 const LONGEST: usize = 72;
 
 /// The text for stdout.
@@ -42,7 +42,7 @@ pub(crate) fn text(document: &Document, paint: Paint) -> String {
     out
 }
 
-/// What it took, for stderr.
+/// The read bytes, for stderr.
 pub(crate) fn read(document: &Document) -> String {
     let read = &document.read;
     let mut parts = Vec::new();
@@ -202,7 +202,7 @@ fn layers(document: &Document, paint: Paint) -> String {
     out
 }
 
-/// What made a layer, without what builders put around it.
+/// The instruction of a layer, without the builder's additions.
 fn instruction(made_by: &str) -> String {
     let text = made_by.split_whitespace().collect::<Vec<_>>().join(" ");
     let text = text.strip_suffix(" # buildkit").unwrap_or(&text);

@@ -16,10 +16,10 @@ use crate::report::text::format::{Paint, count, list, rfc3339, size};
 
 /// The version of the document.
 const FORMAT_VERSION: &str = "1.1";
-/// So deep a tree is indented; what lies deeper stands below each other.
+/// Deepest indentation of the tree; deeper builds are listed at that level.
 const DEPTH: usize = 24;
 
-/// One image, with all that its labels tell.
+/// One image with its labels.
 #[derive(Debug, Serialize)]
 pub(crate) struct Inspection {
     format_version: &'static str,
@@ -27,7 +27,7 @@ pub(crate) struct Inspection {
     reference: String,
     /// `engine` or `registry`.
     read_from: &'static str,
-    /// Its digest in its registry, where it is known.
+    /// Its digest in its registry, if known.
     digest: Option<String>,
     /// Digest of its configuration.
     id: String,
@@ -39,18 +39,18 @@ pub(crate) struct Inspection {
     size: Option<u64>,
     /// How many layers it has.
     layers: usize,
-    /// `null` when no label tells of a build.
+    /// `null` if no label belongs to a build.
     pub(crate) trail: Option<TrailDocument>,
     /// Every label.
     labels: Vec<Label>,
 }
 
-/// What the labels tell of builds.
+/// The builds in the labels.
 #[derive(Debug, Serialize)]
 pub(crate) struct TrailDocument {
     /// First part of the keys.
     prefix: String,
-    /// The repo that it was built for, where the image tells.
+    /// The repo that it was built for, if recorded.
     repo: Option<String>,
     /// The name that the build gave to it, when that is another than the one that was asked for.
     built_as: Option<String>,
@@ -60,7 +60,7 @@ pub(crate) struct TrailDocument {
     tree: Vec<Line>,
 }
 
-/// What one build wrote.
+/// The labels of one build.
 #[derive(Debug, Serialize)]
 struct BuildDocument {
     /// `science` or `compat`.
@@ -79,7 +79,8 @@ struct BuildDocument {
     build_time: Option<f64>,
     /// The inputs digest.
     inputs: Option<String>,
-    /// What it was made from: layers with build tags, images with digests; since 1.1 the id of a layer of the same run.
+    /// Its inputs: layers with build tags, images with digests; since 1.1 the id of a layer of the
+    /// same run.
     from: Option<plan::trail::BuiltFrom>,
     /// How it is known: `top`, `recorded`, `by-time`, or `foreign`, when its labels came with a foreign base.
     known: &'static str,
@@ -94,7 +95,7 @@ struct Label {
     by: By,
 }
 
-/// Who wrote a label.
+/// The author of a label.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "written_by", rename_all = "kebab-case")]
 enum By {
@@ -103,7 +104,7 @@ enum By {
         /// `sci/nist-basic`.
         build: String,
     },
-    /// It came with a foreign base, and tells of a build that made that.
+    /// It was inherited from an external base, and names a build that made that.
     Foreign {
         /// `sci/nist-basic`.
         build: String,
@@ -371,7 +372,7 @@ fn details(build: &BuildDocument, verbose: bool) -> Vec<String> {
     details
 }
 
-/// What stands before a line, and before those that go on with it.
+/// The branch characters of a line, and of its continuation lines.
 fn branches(tree: &[Line], at: usize, below: bool) -> (String, String) {
     let depth = tree[at].depth;
     // Whether something follows at a depth before its parent's next sibling.

@@ -11,16 +11,16 @@ use crate::report::text::format::{Paint, count, day, short_commit};
 /// The version of the document.
 const FORMAT_VERSION: &str = "1.0";
 
-/// What the history says of one build.
+/// The history of one build.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     /// All digits of HEAD.
     pub(crate) head: String,
     /// How the build's commit lies to HEAD.
     pub(crate) relation: Relation,
-    /// What that commit gives for the build's name.
+    /// The build's names at that commit.
     pub(crate) then: Option<PublishedNames>,
-    /// What HEAD gives for it.
+    /// The build's names at HEAD.
     pub(crate) now: Option<PublishedNames>,
     /// Commits since that changed its directories, the newest first.
     pub(crate) touched: Vec<ChangeCommit>,
@@ -33,7 +33,7 @@ pub(crate) struct Parent {
     pub(crate) layer: String,
     /// The build tag that was taken.
     pub(crate) recorded: Option<String>,
-    /// What is published now.
+    /// The published image.
     pub(crate) published: Published,
 }
 
@@ -42,9 +42,9 @@ pub(crate) struct Parent {
 pub(crate) enum Published {
     /// This build.
     Build(String),
-    /// An image that tells this build, which the build tag does not show.
+    /// An image with this build in its labels, which the build tag does not show.
     Moved(String),
-    /// An image that does not tell which build it is.
+    /// An image that does not record its build.
     Silent,
     /// Nothing: it is not there.
     Absent,
@@ -53,11 +53,11 @@ pub(crate) enum Published {
 /// A build tag that shows something else than the image that names it.
 #[derive(Debug, Clone)]
 pub(crate) struct OtherBuild {
-    /// That of the image.
+    /// The digest of the image.
     pub(crate) digest: String,
     /// The build tag, as a full reference.
     pub(crate) build: String,
-    /// What it shows; `None` when it is not there.
+    /// What it shows; `None` if it is missing.
     pub(crate) shown: Option<String>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Verified {
     pub(crate) builds: Vec<Verdict>,
 }
 
-/// What is to be said of one build.
+/// The findings for one build.
 #[derive(Debug, Serialize)]
 pub(crate) struct Verdict {
     /// `sci/nist-basic`, below the repo.
@@ -80,7 +80,7 @@ pub(crate) struct Verdict {
     claims: Vec<Claim>,
 }
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Claim {
     /// `commit`, `inputs`, `tree`, `parent`, `origin` or `tag`.
@@ -104,14 +104,14 @@ enum Outcome {
 }
 
 impl Verified {
-    /// Whether there is a trail, and all of it holds.
+    /// Whether there is a provenance, and all checks passed.
     pub(crate) fn holds(&self) -> bool {
         !self.builds.is_empty() && self.builds.iter().all(Verdict::holds)
     }
 }
 
 impl Verdict {
-    /// Judges a build. `provenance`: only by the commit that it tells.
+    /// Evaluates a build. `provenance`: only by the commit in its labels.
     pub(crate) fn of(crumb: &BuildLabels, facts: &Facts, parents: &[Parent], provenance: bool) -> Self {
         let since = if provenance { Outcome::Noted } else { Outcome::Fails };
         let mut claims = vec![commit(crumb, facts)];
@@ -138,7 +138,7 @@ impl Verdict {
         Self { name: crumb.repository(), version: crumb.version.clone(), claims }
     }
 
-    /// Takes in what the build tag shows, where that is another image.
+    /// Records another image that the build tag shows.
     pub(crate) fn shown(&mut self, other: Option<OtherBuild>) {
         let Some(OtherBuild { digest, build, shown }) = other else { return };
         let shown = match shown {
@@ -233,7 +233,7 @@ fn name_commit(touched: &ChangeCommit) -> String {
     format!("{} \"{summary}\" ({day})", short_commit(&touched.commit))
 }
 
-/// Whether what it was built on is what is published.
+/// Whether its base is what is published.
 fn stands_on(parent: &Parent, since: Outcome) -> Claim {
     let claim = |result, text: String| Claim { about: "parent", result, text };
     let layer = &parent.layer;

@@ -1,7 +1,8 @@
 //! Reports which products carry the compat stack of a tree, as text and as data.
 //!
-//! The text is a table of 80 columns for usual names: those that carry it first, so that the others stand beside the total.
-//! What `--format json` prints is published data, [`FORMAT_VERSION`].
+//! The text is a table of 80 columns for usual names: products with the current stack first, so
+//! that the others are next to the total. The output of `--format json` is published data,
+//! [`FORMAT_VERSION`].
 
 use plan::Revision;
 use planner::git::ChangeCommit;
@@ -14,9 +15,9 @@ use crate::report::text::format::{Paint, as_of, count, day, list, rfc3339, short
 
 /// Version of the document.
 const FORMAT_VERSION: &str = "1.0";
-/// As wide as a line gets, where names let it.
+/// Wanted line width, if names allow it.
 const WIDTH: usize = 80;
-/// Before what is said of a row.
+/// Indentation of notes on a row.
 const INDENT: &str = "       ";
 
 /// Everything that the report shows.
@@ -33,7 +34,7 @@ pub(crate) struct CoverageReport<'a> {
 
 /// One product.
 pub(crate) struct Row<'a> {
-    /// What is known of it.
+    /// The product's state.
     pub(crate) product: &'a Covered,
     /// The first commit after which its image was no longer that of the tree.
     pub(crate) since: Option<&'a ChangeCommit>,
@@ -154,7 +155,7 @@ fn cells(product: &Covered) -> Vec<(String, Colour)> {
     ]
 }
 
-/// What there is to say of a product besides its row.
+/// Notes on a product besides its row.
 fn notes(row: &Row<'_>, told: &CoverageReport<'_>) -> Vec<String> {
     let product = row.product;
     let mut notes = Vec::new();

@@ -21,7 +21,7 @@ pub(crate) struct StaleReport<'a> {
     pub(crate) repo: &'a str,
     /// The commit that the tree is of.
     pub(crate) revision: &'a Revision,
-    /// What is made from such images: layers by path, then products.
+    /// The layers and products with such images: layers by path, then products.
     pub(crate) layers: &'a [Layer],
 }
 

@@ -44,7 +44,7 @@ impl Terminal {
         terminal
     }
 
-    /// `moment` tells the seconds since the run began, and the terminal's width and height.
+    /// `moment` returns the seconds since the run started, and the terminal's width and height.
     fn on(
         target: ProgressDrawTarget,
         watch: Watch,
@@ -78,7 +78,7 @@ impl Terminal {
                 let told = plain::lines(event, self.detail, self.paint);
                 format!("{}{}\n", told.trim_end(), watch.cached(id))
             }
-            // The lines below tell these as they go on.
+            // The live lines show these.
             Event::BuildStarted { .. }
             | Event::ContextSent { .. }
             | Event::Step { .. }
@@ -107,7 +107,7 @@ impl Drop for Terminal {
     }
 }
 
-/// What `--progress tty` cannot do without a terminal, told once.
+/// The notice for `--progress tty` without a terminal.
 pub(crate) fn no_terminal(builds: usize) -> String {
     format!(
         "note: stderr is no terminal, so the progress of {} is shown as plain lines\n",

@@ -25,7 +25,7 @@ pub(crate) fn text(result: &RunResult, plan: &Plan, file: Option<&str>, paint: P
         if !names.is_empty() {
             out.push_str(&format!("{names}\n"));
         }
-        // What has to be looked at stands where the eye is: at the end.
+        // Failures come last, where they are seen first.
         for build in failed::builds(result) {
             out.push_str(&failed::text(build, paint));
             out.push('\n');
@@ -67,7 +67,7 @@ fn rows(result: &RunResult, paint: Paint) -> String {
     out
 }
 
-/// What the changes of a run mean.
+/// Explains the changes of a run.
 pub(crate) fn legend(result: &RunResult) -> Option<&'static str> {
     let mut compared = result.builds.iter().filter_map(|build| build.compared.as_ref());
     let compared = compared.find(|compared| compared.earlier.is_some())?;
@@ -127,7 +127,7 @@ pub(crate) fn tests(build: &BuildResult) -> String {
     }
 }
 
-/// What kept a build from beginning.
+/// Why a build was skipped.
 pub(crate) fn why_skipped(build: &BuildResult) -> String {
     let error = build.error.as_deref().filter(|_| build.outcome == Outcome::Skipped);
     error.map(|error| escape(error).into_owned()).unwrap_or_default()
@@ -154,7 +154,7 @@ fn is_kept(build: &BuildResult) -> bool {
     build.outcome == Outcome::PushFailed && build.image_id.is_none()
 }
 
-/// The builds that made the run as long as it was, where it was more than one.
+/// The chain of builds that determined the run's duration, if there were several builds.
 pub(crate) fn slowest(result: &RunResult, plan: &Plan) -> Option<String> {
     let seconds: HashMap<_, _> = result.builds.iter().map(|build| (&build.id, build.seconds)).collect();
     let seconds: Vec<f64> =

@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::report::tree::findings::pretty;
 
-/// What findings that have no file are shown at: flags have no place, and the configuration is where they would be
-/// written down.
+/// The file of findings without one: flags have no file, and the configuration is where they would
+/// be set.
 const NO_FILE: &str = "image-builder.toml";
 
 /// SARIF 2.1.0. `below` is where the source tree is in its repository: empty, or a path that ends in `/`.
@@ -114,8 +114,8 @@ fn sentence(problem: &Problem) -> String {
     }
 }
 
-/// What stays the same while a finding moves up and down in its file: code, file and message, and its number among
-/// those that are alike.
+/// A fingerprint that stays the same while a finding moves within its file: from code, file and
+/// message, and its number among equal ones.
 fn fingerprints(checked: &Checked) -> Vec<String> {
     let mut seen: BTreeMap<(&str, Option<&str>, &str), usize> = BTreeMap::new();
     let fingerprint = |finding: &'_ Finding, number: usize| {

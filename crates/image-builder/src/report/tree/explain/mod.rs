@@ -10,7 +10,7 @@ use crate::report::tree::plan::{below_repo, header, sentence};
 
 /// Most chains that are shown without `-v`.
 const CHAINS: usize = 8;
-/// So deep a path is indented; what lies deeper stands below each other.
+/// Deepest indentation of a chain; deeper steps are listed at that level.
 const DEPTH: usize = 16;
 
 /// The text for stdout: one paragraph for each explanation.

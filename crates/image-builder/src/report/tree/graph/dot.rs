@@ -7,7 +7,8 @@ use planner::layer_graph::{EdgeRole, LayerGraph, Node};
 use crate::cli::escape::escape;
 use crate::report::tree::graph::grouping::{ChangeCommit, by_product, edges_by_layer, role_word};
 
-/// For graphviz: a box for each product, edges from who needs to what is needed, pinned references dashed.
+/// For graphviz: a box for each product, edges from dependents to parents, pinned references
+/// dashed.
 pub(crate) fn dot(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String {
     let needs = edges_by_layer(graph);
     let is_touched = |id: &str| touched.is_some_and(|touched| touched.contains(id));

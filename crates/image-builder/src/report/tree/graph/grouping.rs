@@ -7,10 +7,10 @@ use planner::layer_graph::{Edge, EdgeRole, LayerGraph, Node, ScienceNode};
 
 use crate::cli::escape::escape;
 
-/// What a plan touches, to be marked: ids of its builds, and paths of the compat layers that changed.
+/// What a plan touches: ids of its builds, and paths of the compat layers that changed.
 pub(crate) type ChangeCommit = BTreeSet<String>;
 
-/// What a plan touches.
+/// Collects what a plan touches.
 pub(crate) fn touched(plan: &Plan, graph: &LayerGraph) -> ChangeCommit {
     let mut touched: ChangeCommit = plan.builds.iter().map(|build| build.id.0.clone()).collect();
     let changed: BTreeSet<&String> = plan

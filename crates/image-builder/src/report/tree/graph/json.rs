@@ -12,7 +12,7 @@ use crate::report::tree::graph::grouping::ChangeCommit;
 /// The version that is written.
 const FORMAT_VERSION: &str = "1.0";
 
-/// A graph, and what of it a plan touches.
+/// A graph, and the part that a plan touches.
 #[derive(Serialize)]
 struct Document<'a> {
     /// [`FORMAT_VERSION`].

@@ -17,7 +17,8 @@ const CLASSES: &str = "  classDef science fill:#dbeafe,stroke:#1d4ed8,color:#0f1
   classDef touched fill:#fde047
 ";
 
-/// A flowchart: a box for each product, arrows from who needs to what is needed, pinned references dashed.
+/// A flowchart: a box for each product, arrows from dependents to parents, pinned references
+/// dashed.
 pub(crate) fn mermaid(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String {
     let needs = edges_by_layer(graph);
     let mut out = String::from("flowchart TB\n");

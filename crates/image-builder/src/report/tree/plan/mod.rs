@@ -54,7 +54,7 @@ pub(crate) fn text(plan: &Plan, verbose: u8, paint: Paint) -> String {
     out
 }
 
-/// One line: what is planned, and what it is compared with.
+/// One line: the number of builds and the comparison.
 pub(super) fn header(plan: &Plan, paint: Paint) -> String {
     let revision = &plan.revision;
     let now = match &revision.dirty {
@@ -112,7 +112,7 @@ fn nothing(plan: &Plan, verbose: u8) -> String {
     }
 }
 
-/// What a comparison of commits does not tell.
+/// A comparison of commits does not consider the registry.
 const ONLY_COMMITS: &str = "  this says nothing of what is published: --since-published builds what the registry lacks, \
                             --all builds everything\n";
 

@@ -96,7 +96,7 @@ pub(super) fn block(chart: &Chart, rows: &Rows, nets: &[Net], piece: usize) -> B
 
     let mut entering: Vec<(usize, usize)> =
         nets.iter().enumerate().filter_map(|(net, n)| Some((net, place(n.to)?))).collect();
-    // Who enters higher runs nearer to the cards.
+    // Lines that enter higher run nearer to the cards.
     entering.sort_by_key(|(net, card)| (std::cmp::Reverse(*card), *net));
     let mut leaving: Vec<(usize, usize)> = Vec::new();
     for (net, n) in nets.iter().enumerate() {
@@ -160,7 +160,7 @@ pub(super) fn block(chart: &Chart, rows: &Rows, nets: &[Net], piece: usize) -> B
             let x = left + column * (nth + 1) as f64 / (below.len() + 1) as f64;
             Exit { net: *net, card: *card, x, y: None }
         } else {
-            // Who leaves higher runs further out.
+            // Lines that leave higher run further out.
             let way = ways.iter().position(|other| other == net).unwrap_or(0) + passing.len();
             let x = left + column + WAY * (way + 1) as f64;
             Exit { net: *net, card: *card, x, y: Some(attach(*card)) }

@@ -35,7 +35,7 @@ pub(super) struct Card {
     pub(super) touched: bool,
 }
 
-/// What a card stands for.
+/// The kind of a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CardKind {
     Science,
@@ -54,14 +54,14 @@ pub(super) enum CardKind {
 /// Cards in a column, from the bottom to the top.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// `image:version`; `None` for a card that stands alone.
+    /// `image:version`; `None` for a single card.
     pub(super) title: Option<String>,
     pub(super) cards: Vec<usize>,
     /// Whether it belongs at the very bottom.
     pub(super) outside: bool,
 }
 
-/// That one card needs another.
+/// A card's dependency on another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tie {
     pub(super) from: usize,
@@ -76,7 +76,7 @@ pub(super) enum Style {
     Base,
     /// Copies from it, mounts it, or builds a stage on it.
     Other,
-    /// Names one build of it.
+    /// Names one build.
     Pinned,
 }
 
@@ -113,7 +113,7 @@ impl Card {
 }
 
 impl Chart {
-    /// Science layers, products, and what they stand on.
+    /// Science layers, products, and their bases.
     pub(super) fn of_layers(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> Self {
         let is_touched = |id: &str| touched.is_some_and(|touched| touched.contains(id));
         let needs = edges_by_layer(graph);
@@ -178,7 +178,7 @@ impl Chart {
             };
             match science.get(edge.from.as_str()) {
                 Some(from) => chart.ties.push(Tie { from: *from, to, style }),
-                // What a fragment copies from is needed by the products that have it in their stack.
+                // The products with a fragment in their stack need the images that it copies from.
                 None => {
                     let name =
                         graph.compat.iter().find(|layer| layer.path == edge.from).map(|layer| &layer.name);

@@ -5,7 +5,7 @@
 
 /// Size of names, in pixels.
 pub(super) const NAME: f64 = 13.0;
-/// Size of what stands below a name.
+/// Size of the text below a name.
 pub(super) const NOTE: f64 = 11.0;
 /// Names longer than this are broken.
 const LONG: usize = 38;

@@ -1,10 +1,11 @@
 //! Draws the layer graph as a readable SVG, without an external program.
 //!
-//! [`chart`] says what is drawn, [`rows`] which group stands in which row, [`net`] which lines are shared, [`block`]
-//! how a group looks from inside, [`order`] who stands left of whom, [`route`] where lines run sideways,
-//! [`mod@picture`] puts these together and this file writes it down. [`letters`] knows how wide a text is.
+//! [`chart`] decides what is drawn, [`rows`] the row of each group, [`net`] which lines are shared,
+//! [`block`] the layout inside a group, [`order`] the order within rows, [`route`] where lines run
+//! horizontally, [`mod@picture`] combines these, and this file writes the SVG. [`letters`]
+//! estimates text widths.
 //!
-//! No crate draws this: those that lay out graphs know no groups of nodes.
+//! No crate does this: those that lay out graphs do not support groups of nodes.
 
 mod block;
 mod chart;
@@ -27,7 +28,7 @@ use crate::report::tree::graph::svg::picture::{Area, Picture, Points, Stroke, n,
 
 /// Pixels around everything.
 const MARGIN: f64 = 24.0;
-/// Dark enough to be read on white, and told apart.
+/// Dark enough on white, and distinguishable.
 const COLOURS: [&str; 6] = ["#334155", "#1d4ed8", "#0f766e", "#7e22ce", "#b45309", "#be185d"];
 const STYLE: &str = "\
 text { fill: #0f172a; font-size: 13px } .note { font-size: 11px; fill: #475569 } .name { font-weight: 600 }
@@ -83,7 +84,7 @@ pub(crate) fn svg(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String 
     )
 }
 
-/// What the picture shows, for those who cannot see it.
+/// The content of the picture as text, for screen readers.
 fn summary(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String {
     use crate::report::text::format::count;
     let mut text = format!(
@@ -189,7 +190,7 @@ fn stroke(out: &mut String, stroke: &Stroke) {
         Points::Left => [(x + back, y - side), (x + back, y + side)],
         Points::Down => [(x - side, y - back), (x + side, y - back)],
     };
-    // What is no base has a hollow tip.
+    // References that are no base have a hollow tip.
     let fill = if stroke.style == Style::Other { "#ffffff" } else { colour };
     let _ = writeln!(
         out,
@@ -203,7 +204,7 @@ fn stroke(out: &mut String, stroke: &Stroke) {
     );
 }
 
-/// What the shapes mean, as far as they occur; returns where it ends.
+/// Explains the shapes that occur; returns its bottom.
 fn legend(out: &mut String, graph: &LayerGraph, touched: Option<&ChangeCommit>, width: f64, y: f64) -> f64 {
     use planner::layer_graph::{EdgeRole, Node};
     let has = |wanted: fn(&Node) -> bool| graph.edges.iter().any(|edge| wanted(&edge.to));

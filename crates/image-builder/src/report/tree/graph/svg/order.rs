@@ -11,7 +11,7 @@ const LANE: f64 = 13.0;
 /// How often the rows are gone through to find the order, and then the places.
 const SWEEPS: usize = 12;
 
-/// What takes up room in a row.
+/// An item with a width in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Item {
     Piece(usize),
@@ -35,7 +35,8 @@ struct Line {
 }
 
 impl Line {
-    /// The columns of two pieces stand straight above each other, though the line between them then has a bend.
+    /// Places the columns of two pieces exactly above each other, though the line between them then
+    /// has a bend.
     fn centred(self, items: &[Vec<Item>], blocks: &[Block], upper: usize) -> Self {
         let middle = |row: usize, at: usize| match items[row][at] {
             Item::Piece(piece) => {
@@ -195,7 +196,7 @@ fn gap(left: &Item, right: &Item) -> f64 {
     }
 }
 
-/// Middles of items that stand side by side, around 0.
+/// Centres of adjacent items, around 0.
 fn packed(row: &[Item], width: &impl Fn(&Item) -> f64) -> Vec<f64> {
     let mut places = Vec::with_capacity(row.len());
     let mut x = 0.0;

@@ -57,7 +57,7 @@ pub(super) struct Stroke {
     /// SVG path data.
     pub(super) path: String,
     pub(super) style: Style,
-    /// Nets of different colours are told apart where they cross.
+    /// Nets of different colours can be distinguished where they cross.
     pub(super) colour: usize,
     /// Tip of an arrow and where it points: right or down, left.
     pub(super) tip: Option<(f64, f64, Points)>,
@@ -330,8 +330,8 @@ impl Drawing<'_> {
     }
 }
 
-/// Moves a net that would come down where another one begins, so that neither is taken for the other. There is room: lanes
-/// and ways in a gutter are further apart than this.
+/// Moves a net that would come down where another one begins, so that they are not confused. There
+/// is space: lanes are further apart than this.
 fn apart(mut wires: Vec<Wire>) -> Vec<Wire> {
     const NEAR: f64 = 3.0;
     for at in 0..wires.len() {

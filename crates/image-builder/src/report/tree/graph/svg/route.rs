@@ -59,7 +59,8 @@ fn overlap(a: (f64, f64), b: (f64, f64)) -> bool {
     a.0 - APART < b.1 && b.0 - APART < a.1
 }
 
-/// What it costs when `upper` runs above `lower`: crossings, and much for lines that would lie on each other.
+/// The cost of running `upper` above `lower`: crossings, and much more for lines that would
+/// overlap.
 fn cost(wires: &[Wire], extents: &[(f64, f64)], upper: usize, lower: usize) -> usize {
     if !overlap(extents[upper], extents[lower]) {
         return 0;
@@ -95,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_order_avoids_crossings_and_lines_on_each_other() {
-        // 0 ends where 1 begins: 1 has to be gone before 0 comes down.
+        // 0 ends where 1 begins: 1 has to end before 0 comes down.
         let (track, _) = tracks(&[wire(0, &[0.0], 100.0), wire(1, &[100.0], 300.0)]);
         assert!(track[1] < track[0], "{track:?}");
         // One inside of the other: the inner one turns first.

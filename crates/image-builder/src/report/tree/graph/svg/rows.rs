@@ -15,7 +15,7 @@ pub(super) struct Piece {
     pub(super) cards: Vec<usize>,
 }
 
-/// Pieces, and in which row each stands, counted from the bottom.
+/// Pieces and their rows, counted from the bottom.
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) pieces: Vec<Piece>,
@@ -76,7 +76,7 @@ pub(super) fn rows(chart: &Chart, width: impl Fn(&Piece) -> f64, widest: f64) ->
     Rows { pieces, piece_of, row, rows }
 }
 
-/// Which piece a card is in, and which pieces each piece needs.
+/// The piece of each card, and the pieces that each piece needs.
 fn needs(chart: &Chart, pieces: &[Piece]) -> (Vec<usize>, Vec<Vec<usize>>) {
     let mut piece_of = vec![0; chart.cards.len()];
     for (at, piece) in pieces.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Properties of a readable picture: nothing overlaps and no text is cut, in random trees. Its looks were
-//! checked by eye.
+//! Properties of a readable picture: nothing overlaps and no text is cut, in random trees. Its
+//! appearance was checked by eye.
 
 use planner::layer_graph::{CompatNode, Edge, EdgeRole, Node, Product, ScienceNode};
 
