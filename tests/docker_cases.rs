@@ -23,7 +23,8 @@ fn run(tree: &Tree, arguments: &[&str]) -> Outcome {
     program(tree, arguments).run(BOUND)
 }
 
-/// What `COPY . /ctx/` has to see of a layer with this `.dockerignore`: BuildKit's client and the classic one of docker.
+/// The files that `COPY . /ctx/` has to see of a layer with this `.dockerignore`: with BuildKit's
+/// client and docker's classic one.
 const SEEN: [(&str, &str); 5] = [
     ("", "Dockerfile data sub/Dockerfile"),
     ("*.md\n", ".dockerignore Dockerfile data sub/Dockerfile"),
@@ -44,7 +45,7 @@ fn copying(ignore: &str, expect: &str, ignore_grows: bool) -> Tree {
         unique()
     ));
     let list = "cd /ctx && find . -type f -o -type l | sed s:^./:: | LC_ALL=C sort | tr '\\n' ' '";
-    // The name as it is in the tree: what is built has a digest or a build tag there.
+    // The name as in the tree: in the build it has a digest or a build tag.
     let own = "! test -e /ctx/Dockerfile || test \"$(head -n 1 /ctx/Dockerfile)\" = 'FROM sci/base:1.0'";
     let size = ignore.len();
     let ignored = if ignore_grows {
@@ -71,7 +72,7 @@ fn copying(ignore: &str, expect: &str, ignore_grows: bool) -> Tree {
 fn case_dockerfile_in_context() {
     for builder in ["buildkit", "classic"] {
         for (ignore, expect) in SEEN {
-            // The tar that the classic builder is sent has to name the generated Dockerfile there.
+            // The tar for the classic builder has to name the generated Dockerfile there.
             let tree = copying(ignore, expect, builder == "classic");
             let repo = format!("local.test/context-{}", unique());
             let _ = run(&tree, &["--all", "--repo", &repo, "--builder", builder, "--wait=1m"]).expect_code(0);
@@ -164,7 +165,7 @@ fn case_the_nightly_trap_opens_by_itself() {
         run(&scene.tree, &arguments)
     };
     let _ = night(&scene).expect_code(0);
-    // The science layer changes; its push failed, so only the old one is there.
+    // The science layer changes; its push failed, so only the old image exists.
     scene.tree.change("science/leaf-1/data", "changed\n");
     let of_product = "compat/batch";
     let again =
@@ -237,7 +238,7 @@ fn case_tempfiles_left_by_a_limit_on_file_sizes() {
     assert_eq!(tree.last_outcomes(), ["science/base failed"]);
 }
 
-/// What every engine refuses is refused before it is asked, and as a wrong command line.
+/// A plan that every engine rejects is refused before the engine is asked, as a usage error.
 #[test]
 fn case_a_repo_in_upper_case_is_refused() {
     let tree = Tree::standard(1);

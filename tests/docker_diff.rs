@@ -21,7 +21,7 @@ fn peak(id: u32) -> u64 {
 
 #[test]
 fn two_large_images_are_compared_in_little_memory() {
-    // About 45 MB are used whatever the size: who held one layer of either would use more than is left.
+    // About 45 MB are used for any size: holding one layer of either would exceed the limit.
     let (megabytes, limit) = quick_or_long((40, 64 << 20), (500, 100 << 20));
     let dockerfile = |version: u32| {
         format!(

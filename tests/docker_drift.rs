@@ -10,7 +10,8 @@ use testbed::tree::{BASE, Tree};
 
 const BOUND: Duration = Duration::from_secs(120);
 
-/// `base` has a package whose version is another one whenever it is installed; `leaf` stands on it and adds no package.
+/// `base` has a package whose version changes with every installation; `leaf` is based on it and
+/// adds no package.
 fn tree() -> Tree {
     Tree::of(&format!(
         "//- /science/base/Dockerfile\nFROM {BASE}\nCOPY data /data/base\n\
@@ -53,7 +54,7 @@ impl Scene {
             for layer in ["base", "leaf"] {
                 let name = ImageName::parse(&format!("{}/sci/{layer}", self.repo)).expect("a name");
                 let tags = registry.tags(&name).await.expect("the registry answers");
-                // What lies beside images, such as their specs, is named by their digests.
+                // Artifacts beside images, such as specs, are named by digests.
                 for tag in tags.into_iter().filter(|tag| !tag.starts_with("sha256-")) {
                     let image = ImageName { tag: Some(tag), ..name.clone() };
                     let digest = registry.resolve(&image).await.expect("the registry answers");
@@ -66,7 +67,8 @@ impl Scene {
 }
 
 impl Scene {
-    /// Puts one more layer onto what the moving tag of `base` shows, as anybody may who can push.
+    /// Adds a layer to the image that the moving tag of `base` shows, as any client with push
+    /// access can.
     fn tamper(&self, layer: &[u8]) {
         let (registry, repository) = self.repo.split_once('/').expect("a host and a path");
         let (view, repository) = (View::new(registry), format!("{repository}/sci/base"));
@@ -103,7 +105,8 @@ fn member(name: &str, kind: u8, size: usize, content: &[u8]) -> Vec<u8> {
     member
 }
 
-/// What a published image holds is written by whoever may push. It stops no night, and lets no drift pass that is forbidden.
+/// Any client with push access can write a published image. It stops no nightly run, and lets no
+/// forbidden drift pass.
 #[test]
 fn case_bombs_in_layers_of_a_published_image() {
     let scene = Scene::new();
@@ -137,7 +140,7 @@ fn case_bombs_in_layers_of_a_published_image() {
     }
 }
 
-/// What the leaf has from its base is told once.
+/// The leaf's inherited changes are reported once.
 const FROM_BELOW: &str = "packages moved in science/leaf: the same as in science/base";
 
 #[test]
@@ -160,14 +163,14 @@ fn packages_move_only_with_their_layer() {
     );
     assert_eq!(result["builds"][0]["tags"], serde_json::json!([]));
 
-    // A rebuild that is published tells what moved, also what came from below.
+    // A published rebuild reports package changes, including inherited ones.
     let shown = scene.run(&["--all", "--rebuild", "2"], 0);
     assert!(shown.stderr.contains("packages moved in science/base: 1 changed"), "{}", shown.said());
     assert!(shown.stderr.contains(FROM_BELOW), "{}", shown.said());
     let moved = &scene.tree.last_result()["builds"][1]["moved"];
     assert_eq!((&moved[0]["ecosystem"], &moved[0]["name"]), (&"dpkg".into(), &"numpy".into()), "{moved}");
 
-    // A file of the base changed: its packages may move, and those of what stands on it with them.
+    // A file of the base changed: its packages may change, and those of its descendants with them.
     scene.tree.change("science/base/data", "2\n");
     let allowed = scene.run(&["--forbid-drift"], 0);
     assert!(allowed.stderr.contains(FROM_BELOW), "{}", allowed.said());

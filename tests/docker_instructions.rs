@@ -1,7 +1,8 @@
-//! Dockerfiles, right and wrong: what the engine's BuildKit accepts and refuses, and that `check` and `plan` agree with it.
+//! Dockerfiles, right and wrong: what the engine's BuildKit accepts and rejects, and that `check`
+//! and `plan` agree with it.
 //!
-//! `docker_instructions.tsv` was taken from BuildKit of Docker 26.1.5 and of 20.10 and from the classic builder of 20.10. What
-//! each word of its second column promises is at [`Check`].
+//! `docker_instructions.tsv` was recorded from BuildKit of Docker 26.1.5 and of 20.10 and from the
+//! classic builder of 20.10. [`Check`] explains the words of its second column.
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,7 @@ const BOUND: Duration = Duration::from_secs(120);
 /// Builds at once.
 const JOBS: usize = 8;
 
-/// What `check` and `plan` do with a Dockerfile.
+/// The expected result of `check` and `plan` for a Dockerfile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Check {
     /// Nothing in it is an error; a warning is fine.
@@ -35,7 +36,7 @@ enum Check {
     Differs,
     /// Builders later than those of the table accept it: no error.
     Newer,
-    /// No promise: what becomes of it depends on its base, or shows when a command runs.
+    /// Not specified: the result depends on its base, or shows when a command runs.
     Any,
 }
 

@@ -1,7 +1,8 @@
-//! TASKS.md, run: every command of the page, in its order, in one tree, on a real engine and a real registry. What they print
-//! is what the page shows, but for what differs from run to run: digests, commits, times and sizes.
+//! Runs TASKS.md: every command of the page, in order, in one tree, on a real engine and a real
+//! registry. The output is compared with the page, except for values that differ between runs:
+//! digests, commits, times and sizes.
 //!
-//! `UPDATE_PAGE=1 cargo test -p image-builder --test docker_page` writes what came out.
+//! `UPDATE_PAGE=1 cargo test -p image-builder --test docker_page` writes the output into the page.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,7 +65,7 @@ fn show(parts: &[Part]) -> String {
     parts.iter().map(show).collect()
 }
 
-/// What differs from run to run, and from engine to engine, made the same.
+/// Replaces values that differ between runs and engines by constant ones.
 struct Mask(Vec<(Regex, &'static str)>);
 
 impl Mask {
@@ -81,7 +82,7 @@ impl Mask {
                 (r"(?-u:\b)[0-9a-f]{7}(?-u:\b)", "COMMIT"),
                 (r"[0-9]+(\.[0-9]+)? (ms|s|min)(?-u:\b)( [0-9]+ s)?", "DURATION"),
                 (r"([+-]?[0-9]+(\.[0-9]+)? (B|kB|MB|GB)(?-u:\b)|same size)", "SIZE"),
-                // Columns are as wide as what is in them.
+                // Columns are as wide as their contents.
                 ("  +", "  "),
                 (" +(?m:$)", ""),
                 (" +\\|", " |"),
@@ -97,7 +98,7 @@ impl Mask {
     }
 }
 
-/// The tree of the page, and a repo of its own, gone with it.
+/// The tree of the page, and a private repo, removed with it.
 struct Scene {
     tree: Tree,
     registry: String,
@@ -120,11 +121,11 @@ impl Scene {
         Self { tree, registry, path }
     }
 
-    /// What a command prints, in the page's names.
+    /// The output of a command, with the page's names.
     fn run(&self, command: &str) -> String {
         let command = command.replace(REPO, &self.repo());
         if command.starts_with("image-builder --push") {
-            // Labels tell times to the second, and the page shows that those of two runs differ.
+            // Labels have times in seconds, and the page shows that those of two runs differ.
             std::thread::sleep(Duration::from_millis(1100));
         }
         let bin = Path::new(env!("CARGO_BIN_EXE_image-builder")).parent().expect("a directory");

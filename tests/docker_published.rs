@@ -66,11 +66,12 @@ fn a_compat_image_that_failed_is_all_that_the_next_night_builds() {
     assert_eq!(plan(&scene), Vec::<String>::new(), "after a good night");
 }
 
-/// What a random night may change or let fail, with the images that it makes.
+/// The layers that a random night may change or let fail, with their images.
 const NAMES: [&str; 6] = ["base", "one", "two", "three", "batch", "web"];
 
-/// Writes the Dockerfile of a layer anew. Its step runs again, and fails where the proxy settings name the layer; so does the step of
-/// what stands on it or copies from it, since what it leaves is new as well.
+/// Rewrites the Dockerfile of a layer. Its step runs again, and fails if the proxy settings name
+/// the layer; so does the step of its descendants and of layers that copy from it, since its output
+/// is new as well.
 fn renew(scene: &Scene, name: &str) {
     let (fails, new) = (format!("case \",$no_proxy,\" in *,{name},*) exit 1;; esac"), unique());
     let step = format!("RUN echo {new} > /renewed && {fails}\n");
@@ -84,7 +85,8 @@ fn renew(scene: &Scene, name: &str) {
     scene.tree.write(&format!("{path}/Dockerfile"), format!("{head}{step}"));
 }
 
-/// Many nights by chance: layers change, builds fail; each next plan is what is missing, and nothing after a good night.
+/// Many random nights: layers change, builds fail; each next plan is what is missing, and empty
+/// after a good night.
 #[test]
 fn every_night_goes_on_where_the_one_before_stopped() {
     let mut scene = Scene::new("nights-by-chance", 0);
@@ -149,8 +151,9 @@ fn id(line: &str) -> String {
     line.split_once(' ').map_or(line, |(id, _)| id).to_owned()
 }
 
-/// What `--since-published` believes: a product has the labels of the very image whose id or digest it tells. It is an id where
-/// one run built both, and a digest where the science image was published before.
+/// What `--since-published` trusts: a product has the labels of the image whose id or digest it
+/// records. It is an id if one run built both, and a digest if the science image was published
+/// before.
 #[test]
 fn a_product_of_an_engine_inherits_the_labels_of_the_image_that_it_names() {
     let mut scene = Scene::new("inherits", 1);

@@ -1,4 +1,5 @@
-//! What travels with an image, end to end: built and pushed, looked at, and built again, in its tree and without one.
+//! The build spec of an image, end to end: built and pushed, inspected, and built again, in its
+//! tree and without one.
 
 use std::fs;
 use std::path::Path;
@@ -170,7 +171,7 @@ fn what_became_of_a_rebuild_is_written_for_a_merge_request_and_for_ci() {
     again(&[]).expect_code(0);
     assert!(read("summary.md").starts_with("## ✅ image-builder: "), "{}", read("summary.md"));
     assert!(read("junit.xml").contains("failures=\"0\""), "{}", read("junit.xml"));
-    // What is not the same any more has failed, whoever reads it.
+    // A rebuilt image that differs is a failure in both files.
     again(&["--no-cache"]).expect_code(7);
     let (summary, junit) = (read("summary.md"), read("junit.xml"));
     let why = format!("it did not come out as {reference}: of the layers, the upper 1 of 2 are others");

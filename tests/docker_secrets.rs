@@ -1,5 +1,6 @@
-//! Secrets through the command, on a real engine and real registries: read where they are mounted, kept nowhere, told
-//! nowhere. Every test looks at all that is left: what was said, all files of the run, every blob that was pushed.
+//! Secrets through the command, on a real engine and real registries: read where they are mounted,
+//! and neither stored nor shown. Every test searches everything that remains: the output, all files
+//! of the run, every pushed blob.
 
 mod secrets_support;
 
@@ -17,7 +18,7 @@ use testbed::tree::{BASE, Tree};
 
 const BOUND: Duration = Duration::from_secs(180);
 
-/// Of any letters, so that every encoding of it differs from it.
+/// Characters for which every encoding differs.
 const KEY: &str = "k3y~>>>??\"/+&ü'end";
 const PROXY_PASSWORD: &str = "pr0xy+pass/word";
 
@@ -29,8 +30,9 @@ fn fresh_repo(registry: &str) -> String {
     format!("{registry}/secrets-{}", unique())
 }
 
-/// Prints the secret `key` in every form that busybox can give it, whole and cut over lines. The last line goes another way and may come
-/// before others; its space keeps it from being taken for what stands beside a secret in base64.
+/// Prints the secret `key` in every form that busybox can produce, whole and wrapped over lines.
+/// The last line goes to stderr and may come before others; its leading space keeps it from being
+/// treated as base64 beside a secret.
 const PRINT: &str = "\
 cat /run/secrets/key; echo; fold -w 5 /run/secrets/key; echo; \
 base64 /run/secrets/key; base64 /run/secrets/key | tr '+/' '-_'; \
@@ -200,7 +202,7 @@ fn no_run_shows_a_credential_whatever_comes_of_it() {
     let print_proxy = "echo \"proxy $http_proxy\"; env | base64; echo \"$HTTP_PROXY\" | fold -w 4";
     let modes: [&[&str]; 3] = [&["-vv"], &["--progress", "json"], &[]];
     let proxy = Proxy::tcp(registry.address());
-    // As spiteful as can be: it tells everybody who we are.
+    // A hostile response that repeats the credentials.
     let spite = Reply::new(403).body(format!(
         "{{\"errors\":[{{\"code\":\"DENIED\",\"message\":\"{PASSWORD} {} go away\"}}]}}",
         base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"))
@@ -225,7 +227,7 @@ fn no_run_shows_a_credential_whatever_comes_of_it() {
                 [&["--push", "--repo", &repo, "--secret", &given, "--push-timeout", "1s"], mode].concat();
             let outcome = program(&tree, &arguments).env("PATH", path).run(BOUND).expect_code(code);
             assert!(code != 4 || outcome.said().contains("go away"), "{}", outcome.said());
-            // What the tree itself says is in git: only what was given to this run is secret in it.
+            // The tree's own values are in git: only the values given to this run are secret.
             let encoded = PROXY_PASSWORD.replace('+', "%2B").replace('/', "%2F");
             let mut canaries = vec![
                 Canary::new(KEY),

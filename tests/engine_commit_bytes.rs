@@ -1,4 +1,4 @@
-//! What a commit holds is what its image gets, on a clone whose settings put other bytes on disk.
+//! The bytes of a commit are in its image, on a clone whose settings put other bytes on disk.
 
 use std::fs;
 use std::process::Command;

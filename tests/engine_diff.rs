@@ -1,4 +1,5 @@
-//! `diff`, on a real engine and a real registry: both tell the same, and only layers that matter are read.
+//! `diff`, on a real engine and a real registry: both give the same result, and only relevant
+//! layers are read.
 
 use serde_json::{Value, json};
 use testbed::tree::Tree;
@@ -74,7 +75,7 @@ STOPSIGNAL SIGINT"
         assert!(made_by.contains("Version: 2.36-10"), "{from}: {made_by}");
     }
 
-    // A layer that says nothing of packages is read alone, and what is the same on both sides not at all.
+    // A layer without package records is read alone, and shared layers not at all.
     let script = diff(&tree, "registry", &names[1], &names[2]);
     assert_eq!((&script["packages"], &script["read"]["registry_layers"]), (&json!([]), &json!(1)));
     assert_eq!(script["read"]["engine_bytes"], json!(0));

@@ -125,7 +125,7 @@ fn row_33_what_a_run_killed_in_a_test_left_is_taken_away_by_the_next() {
     let left = left_by(process);
     assert!(left.iter().any(|name| name.starts_with("image-builder-test-")), "{left:?}");
     assert!(left.iter().any(|name| name.contains("/unfinished:")), "{left:?}");
-    // What it leaves is there until anybody's next run on this engine.
+    // Its leftovers stay until the next run on this engine.
     let _ = running.kill();
     assert!(!published(&path).contains("sci/sky"));
 
@@ -161,7 +161,7 @@ fn row_28_an_engine_that_goes_away_in_a_test_is_the_environments_fault() {
     let mut running = build(&tree, &path, &["--engine-wait", "1s"]).host(&host).spawn();
     until_it_says(&mut running, "| begun\n");
     let process = running.id();
-    // Nobody listens there.
+    // A closed port.
     engine.set_upstream(Upstream::Tcp("127.0.0.1:1".to_owned()));
     engine.cut();
     let outcome = running.wait(Duration::from_secs(120)).expect_code(5);

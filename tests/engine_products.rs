@@ -12,7 +12,7 @@ use plan::ImageName;
 use registry::Registry;
 use support::Repository;
 
-/// A repository path in the test registry that nobody else uses.
+/// An unused repository path in the test registry.
 fn fresh_repo(name: &str) -> String {
     let registry = std::env::var("IMAGE_BUILDER_TEST_REGISTRY")
         .expect("IMAGE_BUILDER_TEST_REGISTRY names the registry: run this by `cargo xtask test`");
@@ -20,7 +20,7 @@ fn fresh_repo(name: &str) -> String {
     format!("{registry}/{name}-{}-{unique}", std::process::id())
 }
 
-/// Writes a file and commits everything that is there.
+/// Writes a file and commits all files.
 fn change(repository: &Repository, path: &str, contents: &str) {
     let file = repository.root().join(path);
     fs::create_dir_all(file.parent().expect("a path below the root")).expect("a directory for it");

@@ -1,5 +1,5 @@
-//! What people and CI systems get to see of a run on a real engine: the line that failed where it was written, sizes
-//! beside what was there before, files for merge requests, and a terminal.
+//! What people and CI systems see of a run on a real engine: the failed line in its own file, sizes
+//! compared with the earlier image, files for merge requests, and a terminal.
 
 use std::path::Path;
 use std::time::Duration;
@@ -161,7 +161,7 @@ fn files_of_a_run_that_was_cut_off_say_so() {
     let (page, junit) = (tree.root().join("summary.md"), tree.root().join("junit.xml"));
     let mut running = run(&tree, &repo, &files).spawn();
     assert!(wait_until(BOUND, || running.said().contains("| begun")), "{}", running.said());
-    // Who looks now, or finds what a killed run left, is told as much.
+    // A reader during the run, or after a kill, sees this.
     let killed = "the run was cut off: it is still running, or was killed";
     assert!(read(&page).contains(killed) && read(&junit).contains(killed));
     running.signal(Signal::TERM);

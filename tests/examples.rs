@@ -19,7 +19,7 @@ fn check(name: &str) {
     assert_eq!(transcript, expected, "{} says otherwise", file.display());
 }
 
-/// What a person would see: the command line, what it wrote to both streams, the exit code if it is not 0.
+/// What a user sees: the command line, both streams, and the exit code unless it is 0.
 fn transcript(repository: &Repository, arguments: &[&str]) -> String {
     let output = repository.image_builder(arguments);
     let mut text = format!("$ image-builder {}\n", arguments.join(" "));

@@ -50,7 +50,7 @@ struct Stage {
     registry: View,
 }
 
-/// What was seen of one run.
+/// The observations of one run.
 struct Ended {
     /// `None` where it was killed.
     code: Option<i32>,
@@ -222,7 +222,7 @@ impl Stage {
         let program = Program::new(env!("CARGO_BIN_EXE_image-builder"), &self.tree).args(arguments).spawn();
         let _ = running.set(Box::new(program.signaller()));
         let outcome = program.wait(BOUND);
-        // An engine ends what nobody listens to any more; until then its requests belong to this run.
+        // An engine ends abandoned requests; until then they belong to this run.
         let mut before = usize::MAX;
         wait_until(Duration::from_secs(10), || {
             let trace = self.proxy.trace();
@@ -247,7 +247,7 @@ impl Stage {
         Ended { code: outcome.code, said: format!("{}{}", outcome.said(), self.proxy.show()), result }
     }
 
-    /// What a request was, as far as the checks ask.
+    /// The act of a request, as far as the checks need it.
     fn act(&self, seen: &Seen) -> Option<Act> {
         let (repository, tag) = seen.path.strip_prefix("/v2/")?.split_once("/manifests/")?;
         let tag =
@@ -263,7 +263,7 @@ impl Stage {
         }
     }
 
-    /// Holds what is known after a run against the invariants.
+    /// Checks the observations of a run against the invariants.
     fn judge(&self, number: usize, ended: &Ended, steps: &[Step]) -> Result<(), String> {
         let with_trace = |found: String| format!("{found}\n{}", ended.said);
         checks::push_order(steps, &vec![&self.plan; number + 1]).map_err(with_trace)?;
@@ -286,7 +286,7 @@ impl Stage {
         Ok(())
     }
 
-    /// What the plan's tags name now.
+    /// What the plan's tags show now.
     fn left(&self) -> BTreeMap<String, String> {
         let tags = self.plan.builds.iter().flat_map(|build| build.tags.iter().map(move |tag| (build, tag)));
         tags.filter_map(|(build, tag)| {
@@ -302,7 +302,8 @@ fn repository(build: &Build) -> String {
     ImageName::parse(build.build_tag()).expect("a plan's tags are references").repository
 }
 
-/// A story's source tree. What a layer copies is its own, so that no engine has it from another story.
+/// A story's source tree. The files that a layer copies are unique, so that no engine has them from
+/// another story.
 fn files(story: &Story, seed: u64) -> String {
     let mut files =
         "//- /compat/batch/Dockerfile\nCMD [\"/bin/sh\"]\n//- /compat/batch/sciserver-image.json\n{}\n"

@@ -1,4 +1,4 @@
-//! What the tests of `diff` share: images of a repo of their own, which are gone with it, and the command.
+//! Shared by the tests of `diff`: images of a private repo, removed with it, and the command.
 
 use std::time::Duration;
 

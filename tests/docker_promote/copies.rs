@@ -1,4 +1,4 @@
-//! What comes over, how, and in which order.
+//! What is copied, how, and in which order.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -71,7 +71,7 @@ fn both_registries_show_the_same_and_a_rerun_changes_nothing() {
         assert_eq!(shown, copied, "{name}");
     }
     assert_eq!(b.view().referrers("images/rel/sky", sky), [digest]);
-    // Moving tags come behind all build tags, and each behind those of what it stands on.
+    // Moving tags are set after all build tags, and each after those of its parents.
     let order: Vec<String> = proxy
         .trace()
         .iter()
@@ -95,7 +95,8 @@ fn both_registries_show_the_same_and_a_rerun_changes_nothing() {
     ] {
         assert!(at(first) < at(second), "{order:?}");
     }
-    // What came once is mounted into the other repositories: each blob came through here once.
+    // A blob that was copied once is mounted into the other repositories: each blob was streamed
+    // once.
     let uploads: Vec<_> = proxy
         .trace()
         .into_iter()
@@ -239,7 +240,7 @@ fn what_is_missing_moves_nothing() {
         }
         assert_eq!(registry.view().all_tags(""), before);
     }
-    // Without what is not there at all there is still a chain with holes.
+    // Without the missing products there is still a chain with gaps.
     let outcome = stock.promote(&from, &to, &["--present"]).expect_code(5);
     assert!(outcome.stderr.contains(&format!("/test/sci/base:{base}")), "{}", outcome.said());
     assert_eq!(registry.view().all_tags(""), before);

@@ -1,4 +1,4 @@
-//! What goes wrong on the way: it is tried again, or the next promote goes on where this one stopped.
+//! Failures on the way: they are retried, or the next promote continues where this one stopped.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -26,7 +26,7 @@ impl Place {
         Self { stock, a, b }
     }
 
-    /// A way to a repo of its own, with a proxy on each side.
+    /// A private repo on each side, with a proxy in front of each.
     fn way(&self) -> Way<'_> {
         let path = path("images");
         Way { from: Proxy::tcp(self.a.address()), to: Proxy::tcp(self.b.address()), path, place: self }
@@ -123,7 +123,7 @@ fn interrupted_it_leaves_moving_tags_alone_and_a_rerun_finishes() {
     for (rule, moved) in [
         (("PUT", "/v2/*/blobs/uploads/*", 3), false),
         (("PUT", "/v2/images-*/manifests/*", 4), false),
-        // The second moving tag: what is on its way is brought to its end, and no other begins.
+        // The second moving tag: operations in progress are finished, and no other starts.
         (("PUT", "/v2/images-*/manifests/?.0", 2), true),
     ] {
         let way = place.way();
@@ -152,7 +152,7 @@ fn interrupted_it_leaves_moving_tags_alone_and_a_rerun_finishes() {
         way.to.forget();
         way.promote(&[]).expect_code(0);
         way.expect_all();
-        // What was there is not sent again.
+        // Existing blobs are not sent again.
         let trace = way.to.trace();
         let written = trace.iter().filter_map(|seen| seen.written_tag());
         let again: Vec<_> = written

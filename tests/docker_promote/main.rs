@@ -1,4 +1,5 @@
-//! `promote` and `rollback` against real registries, with images that were pushed by nobody's engine, but for [`races`].
+//! `promote` and `rollback` against real registries, with images that were pushed without an
+//! engine, except for [`races`].
 
 mod copies;
 mod faults;

@@ -63,7 +63,7 @@ fn shows_the_build(scene: &mut Scene, said: &str) {
 
 #[test]
 fn a_build_in_the_middle_of_a_rollback_keeps_its_tag() {
-    // The change, and the look at it, which is the second of its kind behind the change's own.
+    // The change, and the read of it, which is the second of its kind after the change's own.
     let mut scene = scene();
     for method in ["PUT", "HEAD"] {
         renew(&mut scene);
@@ -80,7 +80,7 @@ fn a_build_in_the_middle_of_a_rollback_keeps_its_tag() {
     }
 }
 
-/// How often a rollback looks at a tag before it changes it, seen in one that is taken back.
+/// How often a rollback reads a tag before it changes it, counted in one that is taken back.
 fn looks_before_the_change(scene: &Scene, path: &str) -> u64 {
     let proxy = Proxy::tcp(&scene.registry);
     let before = scene.view.manifest(&rel(scene), "1.0").expect("it is there");
@@ -99,7 +99,7 @@ fn a_rollback_in_the_middle_of_a_build_waits_for_it() {
     let mut scene = scene();
     renew(&mut scene);
     let proxy = Proxy::tcp(&scene.registry);
-    // Its build tag is there, and the moving tag is being set.
+    // Its build tag exists, and the moving tag is being set.
     let path = format!("/v2/{}/manifests/1.0", rel(&scene));
     let rollback = program(&scene, &["rollback", "leaf-1:1.0"], &scene.registry);
     let rolled = in_the_middle(&proxy, rollback, |hook| Rule::new("PUT", &path, Hits::Nth(1), hook));

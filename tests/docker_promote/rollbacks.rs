@@ -142,7 +142,7 @@ fn where_it_is_not_clear_builds_are_told_to_choose_from() {
         let outcome = scene.rollback(arguments).expect_code(code);
         assert!(outcome.stderr.contains(words), "{}", outcome.said());
     }
-    // A build that stands on one that is gone.
+    // A build whose parent is gone.
     scene.registry.lose_tag("x/sci/sky", &scene.builds[0]);
     let outcome = scene.rollback(&["--to", &scene.builds[0]]).expect_code(5);
     assert!(outcome.stderr.contains(&format!("x/sci/sky:{}", scene.builds[0])), "{}", outcome.said());
@@ -155,7 +155,7 @@ fn where_it_is_not_clear_builds_are_told_to_choose_from() {
     assert_eq!(after, before);
 }
 
-/// What a build pushes: its build tag, then its moving tag.
+/// The pushes of a build: its build tag, then its moving tag.
 fn build(view: &View, name: &str, build_tag: &str) {
     let mut body = view.manifest(&format!("x/{name}"), "1.0").expect("there").body;
     // Another image, made of the same parts.
@@ -196,7 +196,8 @@ fn a_build_between_the_change_and_the_second_look_keeps_its_tag() {
             let three = scene.builds[2].clone();
             let view = scene.registry.view().clone();
             let hook = Mode::hook(move |_| build(&view, name, NEWER));
-            // Before the change there are two looks at the tag, at the beginning and right before it, and two lists.
+            // Before the change the tag is read twice, at the start and right before it, and listed
+            // twice.
             let path = format!("/v2/x/{name}/{path}");
             let changed = Rule::new("PUT", &format!("/v2/x/{name}/manifests/1.0"), Hits::Every, Mode::Pass);
             let changed = scene.proxy.rule(changed);

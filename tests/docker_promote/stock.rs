@@ -67,7 +67,7 @@ impl Stock {
         Self { tree: Tree::of(TREE), shelf: Shelf::start(), pushed: RefCell::default(), weight: 100 }
     }
 
-    /// With layers of so many bytes: other images of the same builds.
+    /// With layers of this many bytes: other images of the same builds.
     pub(crate) fn of_weight(weight: usize) -> Self {
         Self { weight, ..Self::new() }
     }
@@ -106,7 +106,7 @@ impl Stock {
             let below = below.unwrap_or_else(|| vec![self.layer(view, &repository, "busybox")]);
             let mut all = Vec::new();
             for layer in below {
-                // As an engine does: what is in a parent's layers is pushed to each repository.
+                // As an engine does: a parent's layers are pushed to each repository.
                 all.push(self.layer(view, &repository, layer["of"].as_str().expect("a text")));
             }
             all.push(self.layer(view, &repository, &format!("{id} {build_tag}")));
@@ -180,7 +180,7 @@ fn push(
     (MANIFEST, manifest.into_bytes())
 }
 
-/// A path that nobody else uses.
+/// An unused path.
 pub(crate) fn path(name: &str) -> String {
     format!("{name}-{}", unique())
 }

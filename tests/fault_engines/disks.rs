@@ -17,7 +17,7 @@ fn small() -> Stage {
     stage
 }
 
-/// Somebody else's image is there, and nobody asked for anything to be pruned.
+/// Images of others are still there: nothing was pruned.
 fn nothing_was_pruned(stage: &Stage) {
     let names = images(&stage.engine.host());
     assert!(names.iter().any(|name| name == "somebody.else:1"), "{names:?}");
@@ -39,7 +39,7 @@ fn row_30_a_command_that_fills_the_engines_disk() {
     for builder in BUILDERS {
         let stage = small();
         is_told(&stage, &layers(1, "RUN dd if=/dev/zero of=/big bs=1M count=100"), builder);
-        // What was written for it is gone with it.
+        // Files that were written for it are removed with it.
         let good = layers(1, "RUN true");
         let _ = program(&good, stage.host()).args(["--builder", builder]).run(BOUND).expect_code(0);
     }

@@ -34,7 +34,7 @@ fn campaign(mut chance: impl FnMut() -> f64, rounds: u64, kills: u64) -> Vec<i32
     let mut engine = PrivateEngine::start(Options::default());
     let mut scene = Scene::new("engine-killed", 2);
     scene.host = Some(engine.host());
-    // The first run also fetches the base, so the second tells how long they take.
+    // The first run also fetches the base, so the second shows how long they take.
     scene.converge();
     scene.commit();
     let usual = scene.converge().took;
@@ -47,7 +47,7 @@ fn campaign(mut chance: impl FnMut() -> f64, rounds: u64, kills: u64) -> Vec<i32
             if hit == kills {
                 break;
             }
-            // A run that was done has to have something to do again.
+            // A finished run must have something to do again.
             if done {
                 scene.commit();
             }
@@ -58,7 +58,8 @@ fn campaign(mut chance: impl FnMut() -> f64, rounds: u64, kills: u64) -> Vec<i32
             engine.kill();
             let outcome = running.wait(BOUND);
             scene.check();
-            // It was done in time, or tells that the engine is gone: never that a build or push was wrong.
+            // It finished in time, or reports that the engine is gone: never a build or push
+            // failure.
             let code = outcome.code.expect("it ends by itself");
             assert!(matches!(code, 0 | 5), "{code}: {}", outcome.said());
             done = code == 0;

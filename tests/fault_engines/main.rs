@@ -1,5 +1,5 @@
-//! What engines do to runs: they fall silent, never end, die, come again, have no room, and keep what is old. Private
-//! engines throughout, so for root, with `dockerd`.
+//! Faults of engines during runs: they stall, never finish, die, restart, have no space, or keep
+//! old images. Private engines only, so it needs root and `dockerd`.
 
 mod deaths;
 mod disks;

@@ -50,7 +50,7 @@ impl Two {
     }
 }
 
-/// The build tag of the base that a leaf says that it stands on.
+/// The build tag of the base that a leaf records.
 fn parent(labels: &std::collections::BTreeMap<String, String>) -> String {
     let from = labels.get("org.sciserver.science.leaf-1.from").expect("it is written");
     let from: Value = serde_json::from_str(from).expect("it is JSON");
@@ -73,7 +73,7 @@ fn row_34_a_push_stands_on_the_registrys_parent_and_not_on_the_engines_old_copy(
     let new_tag = format!("1.0-2-{}", &tree.head()[..7]);
     tree.change("science/leaf-1/data", "a newer leaf");
 
-    // Without --push the copy that is there will do, and the image says what it stands on.
+    // Without --push the existing copy is used, and the image records its base.
     let leaf = ["--include", "science/leaf-1"];
     let _ = two.program(&two.stale, &tree, &leaf).run(BOUND).expect_code(0);
     let local = format!("{}/sci/leaf-1:1.0", two.repo);
@@ -81,7 +81,7 @@ fn row_34_a_push_stands_on_the_registrys_parent_and_not_on_the_engines_old_copy(
     assert_eq!(labels[BASE_DIGEST], old);
     assert_ne!(parent(&labels), new_tag);
 
-    // The same commit pushed: neither the old parent nor the image that stands on it gets there.
+    // The same commit pushed: neither the old parent nor the image based on it is pushed.
     for arguments in [&["--push", "--resume"][..], &["--push"]] {
         let program = two.program(&two.stale, &tree, &leaf).args(arguments);
         let _ = program.run(BOUND).expect_code(0);
@@ -130,7 +130,7 @@ fn row_34_a_push_stands_on_the_external_base_of_today() {
     assert_eq!(labels[BASE_DIGEST], new);
 }
 
-/// A push wants a login, also where nobody looks at it.
+/// A push needs a login, even if it is not checked.
 fn post_push(engine: &PrivateEngine, target: &str) -> String {
     let headers = [("X-Registry-Auth", "e30=")];
     let answer = testbed::http::ask(&engine.upstream(), "POST", target, &headers, b"");

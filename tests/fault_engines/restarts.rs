@@ -41,7 +41,7 @@ fn row_29_an_engine_that_restarts_in_a_push_is_waited_for() {
 fn row_29_a_push_whose_answer_is_cut_is_looked_at_and_made_again() {
     let stage = Stage::new();
     let mut scene = Scene::new("cut-push", 1);
-    // In the middle, and behind the last thing that the engine has to say.
+    // In the middle, and after the engine's last message.
     for bytes in [50, 1_000_000] {
         scene.commit();
         let cut = Mode::Truncate(bytes);

@@ -99,7 +99,7 @@ fn row_27_an_engine_that_hangs_at_a_plain_request_is_given_up() {
         // Before the first build nothing was tried that could fail.
         ("GET", "*/version", 5),
         ("GET", "*/info", 5),
-        // What may be left of earlier runs is no reason to do nothing.
+        // Possible leftovers of earlier runs do not prevent a run.
         ("GET", "*/images/json", 0),
         ("GET", "*/distribution/*", 5),
         ("GET", "*_ping", 5),

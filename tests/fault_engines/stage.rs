@@ -61,7 +61,7 @@ impl Stage {
     }
 }
 
-/// Layers that stand alone, each with these instructions behind its `FROM`, and are no products.
+/// Independent layers, each with these instructions after its `FROM`, that are no products.
 pub(crate) fn layers(count: usize, instructions: &str) -> Tree {
     let mut files = String::new();
     for number in 1..=count {
@@ -76,7 +76,7 @@ pub(crate) fn layers(count: usize, instructions: &str) -> Tree {
     Tree::of(&files)
 }
 
-/// Builds all of a tree on a host, for a repo where nobody is.
+/// Builds all of a tree on a host, for a repo on a closed port.
 pub(crate) fn program(tree: &Tree, host: &str) -> Program {
     let repo = format!("127.0.0.1:1/{}", unique());
     Program::new(env!("CARGO_BIN_EXE_image-builder"), tree).args(["--all", "--repo", &repo]).host(host)

@@ -1,4 +1,5 @@
-//! A science image is pushed and the compat image on top of it fails: row 41, as far as one command that is run again.
+//! A science image is pushed and its compat image fails: row 41, as far as a single repeated
+//! command goes.
 
 use testbed::process::unique;
 use testbed::tree::BASE;

@@ -13,7 +13,7 @@ use testbed::tree::{BASE, Tree};
 
 use crate::scene::{BOUND, Scene};
 
-/// What the list of faults promises.
+/// As the list of faults promises.
 const SOON: Duration = Duration::from_secs(10);
 
 #[test]

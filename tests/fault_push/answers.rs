@@ -13,7 +13,7 @@ fn error(status: u16, code: &str) -> Mode {
     Mode::Status(Reply::new(status).body(body))
 }
 
-/// No tag is there, and the one request that failed was made so often.
+/// Asserts that no tag exists, and that the one failed request was repeated this often.
 fn expect_nothing(scene: &Scene) {
     for name in NAMES {
         assert_eq!(scene.view.tags(&format!("{}/{name}", scene.path)), [""; 0], "{name}");
@@ -53,7 +53,7 @@ fn row_35_a_look_before_the_builds_ends_in_5_with_status_and_attempts() {
 fn row_35_what_the_registry_asks_to_wait_is_waited() {
     let scene = Scene::new("wait");
     let busy = Mode::Status(Reply::new(429).header("Retry-After", "3"));
-    // By us, and by the engine, which does not tell us how long: it is asked for.
+    // By us, and by the engine, which does not pass the wait on: it is read from the registry.
     let ours = scene.proxy.rule(Rule::on(Kind::ManifestPut, Hits::Nth(1), busy.clone()).from(From::Us));
     let base = format!("/v2/{}/sci/base/manifests/1.0-*", scene.path);
     scene.proxy.rule(Rule::new("PUT", &base, Hits::Nth(1), busy.clone()).from(From::Engine));
@@ -159,7 +159,7 @@ fn row_38_a_build_tag_that_somebody_set_during_the_run_is_not_overwritten() {
     );
     scene.tree.change("science/base/data", "2");
     let tag = scene.build_tag(2);
-    // The first look is that before the builds, the second that before the push.
+    // The first read is that before the builds, the second that before the push.
     let path = format!("/v2/{repository}/manifests/{tag}");
     let (view, body) = (Arc::new(scene.view.clone()), other.body.clone());
     let taken = tag.clone();

@@ -45,10 +45,11 @@ enum Through {
     NextRun,
 }
 
-/// One fault in one run. What came out wrong, if anything did.
+/// One fault in one run. Returns what came out wrong.
 ///
-/// An engine that waits for a registry's word about a layer goes on waiting when nobody listens to it any more, and a new push
-/// of that layer joins it (Docker Engine 20.10). So silence towards the engine may end in 4.
+/// An engine that waits for a registry's response about a layer goes on waiting after its client
+/// disconnected, and a new push of that layer joins it (Docker Engine 20.10). So silence towards
+/// the engine may end in 4.
 fn cell(kind: Kind, from: From, fault: &Mode, hit: u64) -> Result<Through, String> {
     let silence = matches!(fault, Mode::Silence) && from == From::Engine;
     let at_most = if silence { "25s" } else { "90s" };

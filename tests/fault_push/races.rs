@@ -1,5 +1,5 @@
-//! Two runs at once, as from two machines: each has a tree and an address of the registry of its own, so no lock of this
-//! machine is between them. Row 39.
+//! Two concurrent runs, as from two machines: each has its own tree and address of the registry, so
+//! they share no lock of this machine. Row 39.
 
 use parking_lot::Mutex;
 use std::thread;

@@ -1,4 +1,4 @@
-//! A tree, a repo of its own behind a proxy, and what must be there afterwards.
+//! A tree, a private repo behind a proxy, and the expected final state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use testbed::{engine, http, process};
 /// Longer than any run here takes, on a machine with other work.
 pub(crate) const BOUND: Duration = Duration::from_secs(180);
 
-/// What [`Tree::standard`] makes with one product.
+/// The images of [`Tree::standard`] with one product.
 pub(crate) const NAMES: [&str; 3] = ["sci/base", "sci/leaf-1", "rel/leaf-1"];
 
 pub(crate) struct Scene {
@@ -77,8 +77,8 @@ impl Scene {
         }
     }
 
-    /// In every prefix of what the registry took, a build tag keeps its digest, and a moving tag follows the build tags of
-    /// the same image and of what it stands on.
+    /// Asserts that in every prefix of what the registry accepted, a build tag keeps its digest,
+    /// and a moving tag follows the build tags of the same image and of its ancestors.
     pub(crate) fn expect_order(&self) {
         let trace = self.proxy.trace();
         let mut builds: BTreeMap<(String, String), String> = BTreeMap::new();

@@ -49,7 +49,7 @@ fn row_55_a_signal_ends_the_attaching_of_specs_and_loses_nothing() {
         assert!(read(&junit).contains("failures=\"0\""), "{}", read(&junit));
         scene.expect_all(1);
         assert!(scene.view.referrers(&format!("{}/sci/base", scene.path), &digest(&scene)).is_empty());
-        // The next run attaches what is missing.
+        // The next run attaches the missing spec.
         scene.proxy.clear_all();
         scene.program(&[]).run(BOUND).expect_code(0);
         assert_eq!(scene.view.referrers(&format!("{}/sci/base", scene.path), &digest(&scene)).len(), 1);

@@ -1,6 +1,8 @@
-//! Looking for a secret in all that is left of a run: its forms, the files, the blobs of a registry.
+//! Searches for a secret in everything that a run leaves: its forms, the files, the blobs of a
+//! registry.
 //!
-//! Its own words for every encoding: what looks for a fault must not share it.
+//! Has its own implementation of every encoding, so that it does not share a fault with the tested
+//! code.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -34,7 +36,7 @@ impl Canary {
         for form in [&hex, &hex.to_uppercase(), &url, &url.to_lowercase(), json.trim_matches('"')] {
             canary.add(form.as_bytes());
         }
-        // Of a key in several lines each one tells enough.
+        // A single line of a multi-line key is a leak.
         secret.lines().filter(|line| line.len() > 20).for_each(|line| canary.add(line.as_bytes()));
         canary
     }
@@ -49,7 +51,7 @@ impl Canary {
             for engine in [STANDARD, URL_SAFE] {
                 let form = &engine.encode(&embedded)[digits.clone()];
                 canary.add(form.as_bytes());
-                // Wrapped over lines, a line of it is enough.
+                // A single line of the wrapped form is a leak.
                 form.as_bytes().chunks(57).filter(|line| line.len() == 57).for_each(|line| canary.add(line));
             }
         }

@@ -1,4 +1,5 @@
-//! What the end-to-end tests share: histories from `examples/`, the command in a hermetic environment.
+//! Shared by the end-to-end tests: histories from `examples/`, and the command in a hermetic
+//! environment.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -12,7 +13,7 @@ pub(crate) fn workspace() -> PathBuf {
     here.ancestors().nth(2).expect("the package lies two levels below the workspace's root").to_path_buf()
 }
 
-/// A git repository in a temporary directory, with a home of its own.
+/// A git repository in a temporary directory, with a private home.
 pub(crate) struct Repository {
     tree: Tree,
 }

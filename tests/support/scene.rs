@@ -1,4 +1,5 @@
-//! A tree, a repo of its own in the shared registry, and what must hold there at every instant.
+//! A tree, a private repo in the shared registry, and the invariants that hold there at every
+//! instant.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,9 +19,9 @@ pub(crate) struct Scene {
     pub(crate) view: View,
     /// Below the registry.
     pub(crate) path: String,
-    /// Where `--repo` leads: the registry itself, or a proxy in front of it.
+    /// The target of `--repo`: the registry itself, or a proxy in front of it.
     pub(crate) registry: String,
-    /// The engine, where it is not the one of all tests.
+    /// The engine, if it is not the shared one.
     pub(crate) host: Option<String>,
     /// Digests of all build tags that were ever seen.
     seen: BTreeMap<String, String>,
@@ -61,8 +62,8 @@ impl Scene {
         self.tree.change("science/base/data", process::unique());
     }
 
-    /// What must hold whenever it is looked at: no build tag ever changes; a moving tag shows a build tag's image; what
-    /// an image says that it stands on is there.
+    /// Checks the invariants: no build tag ever changes; a moving tag shows a build tag's image;
+    /// the recorded base of an image exists.
     pub(crate) fn check(&mut self) {
         let shown = self.view.all_tags(&format!("{}/", self.path));
         for (name, digest) in &self.seen {
@@ -98,7 +99,8 @@ impl Scene {
         }
     }
 
-    /// One run that nobody disturbs ends well, whatever there was before it, and leaves nothing behind.
+    /// Asserts that an undisturbed run succeeds, whatever the earlier state, and leaves nothing
+    /// behind.
     pub(crate) fn converge(&mut self) -> Outcome {
         let outcome = self.program().run(BOUND).expect_code(0);
         self.check();

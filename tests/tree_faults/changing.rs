@@ -1,4 +1,4 @@
-//! Rows 7 and 8: what is in no commit, and a tree that changes while it is read.
+//! Rows 7 and 8: uncommitted files, and a tree that changes while it is read.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::fixture::{bounded, git_at_home, git_says, run, sane};
 use crate::support::Tree;
 
-/// What somebody does to a tree without committing it.
+/// An uncommitted change of a tree.
 type Change = fn(&Tree);
 
 #[test]
@@ -85,7 +85,7 @@ fn row_07_uncommitted_changes_never_go_to_the_repo_of_the_tree() {
 fn row_08_a_plan_is_of_one_commit_while_the_tree_changes() {
     let mut tree = Tree::sample();
     let base = git_says(&tree, &["rev-parse", "HEAD^"]);
-    // Equal lengths, so that sizes tell nothing.
+    // Equal lengths, so that sizes reveal nothing.
     let fill = |tree: &Tree, digit: usize| {
         for layer in 0..40 {
             tree.write(
@@ -155,7 +155,7 @@ fn row_08_a_plan_is_of_one_commit_while_the_tree_changes() {
         assert!(turns >= 2, "the tree did change");
     });
     println!("while the tree changed: {seen:?}");
-    // What was disturbed leaves nothing behind: the next run is whole.
+    // A disturbed run leaves nothing behind: the next one is complete.
     let run = run(&tree, &[&["--dryrun"], &flags[..4]].concat()).code(0);
     assert_eq!(run.stdout, expected[&git_says(&tree, &["rev-parse", "HEAD"])]);
 }

@@ -113,7 +113,7 @@ fn row_42_another_time_zone_or_locale_gives_the_same_plan() {
     }
 }
 
-/// The files' own times, and where the tree lies, are no part of it either.
+/// The files' own times and the tree's location are no part of it either.
 #[test]
 fn row_42_other_file_times_and_places_give_the_same_plan() {
     let tree = tree();
@@ -132,7 +132,7 @@ fn row_42_other_file_times_and_places_give_the_same_plan() {
         assert_eq!(found.stdout, *expected, "{arguments:?}");
     }
     fs::rename(&moved, tree.root()).unwrap();
-    // One processor less, where there are two.
+    // One processor less, if there are two.
     if crate::fixture::has("taskset") {
         for (arguments, expected) in PLANS.iter().zip(&expected) {
             let found = finish(&tree, &mut under(&tree, &["taskset", "1"], arguments)).code(0);

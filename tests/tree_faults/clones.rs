@@ -65,7 +65,7 @@ fn row_04_a_shallow_clone_gets_no_wrong_tag() {
     clone.git(&["fetch", "--quiet", "--unshallow"]);
     let whole = clone.run(&["plan"]).code(0);
     assert!(whole.stdout.contains(&format!("-3-{short}")), "{}", whole.stdout);
-    // What is known is not overruled.
+    // A known commit count is not overridden.
     let whole = clone.run(&["plan", "--build-number", "7"]).code(0);
     assert!(whole.stdout.contains(&format!("-3-{short}")), "{}", whole.stdout);
 }
@@ -94,7 +94,7 @@ fn row_06_a_base_that_a_force_push_took_away_is_named() {
     tree.write("science/nist-basic-2/more", "pushed over it\n");
     tree.commit();
     assert_ne!(tree.head(), gone);
-    // What CI does: a clone of what the branch is now, and the commit that it was before.
+    // As CI does: a clone of the current branch, and its previous commit.
     let clone = Clone::new(&tree, &[]);
     assert!(!git(&tree, &clone.directory, &["cat-file", "-e", &gone]).status.success(), "the fault is there");
     for reference in [gone.clone(), format!("{gone}..HEAD"), format!("{gone}...HEAD"), format!("{gone}..")] {

@@ -1,4 +1,5 @@
-//! What the rows share: git itself as the attacker's tool, runs with a bound, and what holds of every run.
+//! Shared by the rows: git itself as the attacker's tool, runs with a time-out, and what holds of
+//! every run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,7 +37,7 @@ pub(crate) fn tree(files: &str) -> Tree {
     tree
 }
 
-/// The sample with this on top of it, committed.
+/// The sample with these files added, committed.
 pub(crate) fn sample_with(files: &str) -> Tree {
     let mut tree = Tree::sample();
     tree.write_all(files);
@@ -65,7 +66,7 @@ pub(crate) fn git_at_home(home: &Path, directory: &Path, arguments: &[&str]) -> 
         .expect("git runs")
 }
 
-/// What git says in this tree, when it must succeed.
+/// The output of git in this tree, which must succeed.
 #[track_caller]
 pub(crate) fn git_says(tree: &Tree, arguments: &[&str]) -> String {
     let output = git(tree, &tree.root(), arguments);
@@ -156,7 +157,7 @@ pub(crate) fn under(tree: &Tree, wrapper: &[&str], arguments: &[&str]) -> Comman
     command
 }
 
-/// Everything below a directory, with what would tell that it was touched.
+/// Everything below a directory, with metadata that would show a change.
 pub(crate) fn listing(directory: &Path) -> BTreeMap<PathBuf, (u64, u32, SystemTime)> {
     let mut found = BTreeMap::new();
     let mut open = vec![directory.to_path_buf()];
@@ -174,7 +175,7 @@ pub(crate) fn listing(directory: &Path) -> BTreeMap<PathBuf, (u64, u32, SystemTi
     found
 }
 
-/// Whether we are root; when not, says what is left out.
+/// Whether the user is root; otherwise prints what is left out.
 pub(crate) fn is_root(what: &str) -> bool {
     let root = fs::metadata("/proc/self").expect("a process has an entry in /proc").uid() == 0;
     if !root {
@@ -183,7 +184,7 @@ pub(crate) fn is_root(what: &str) -> bool {
     root
 }
 
-/// Whether a program is there; when not, says what is left out.
+/// Whether a program exists; otherwise prints what is left out.
 pub(crate) fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());

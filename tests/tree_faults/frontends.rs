@@ -183,7 +183,7 @@ fn row_19_a_fragment_that_would_swallow_the_next_is_refused_by_name() {
     }
 }
 
-/// What looks like it would swallow the next, and does not, is left as it is, and so is the next.
+/// A line that looks as if it continued, and does not, is kept, and so is the next.
 #[test]
 fn row_19_fragments_stay_apart_in_what_is_built() {
     for fragment in [

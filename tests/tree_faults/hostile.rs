@@ -139,7 +139,7 @@ fn row_02_an_embedded_bare_repository_is_files() {
         fs::write(evil.join(kept), "").unwrap();
     }
     tree.commit();
-    // The counter-test: whoever asks git from in there, runs it.
+    // The counter-test: running git in there executes it.
     git(&tree, &evil, &["status"]);
     assert!(mark.exists(), "the fault is there");
     fs::remove_file(&mark).unwrap();
@@ -180,7 +180,7 @@ fn row_03_a_checkout_of_another_user_is_not_trusted() {
     };
     refuse();
     assert_eq!(listing(&tree.home()), before, "nothing is trusted on one's behalf");
-    // What the repository says of itself counts for nothing.
+    // The repository's own settings have no effect.
     let config = tree.root().join(".git/config");
     let own = fs::read_to_string(&config).unwrap();
     fs::write(&config, format!("{own}[safe]\n\tdirectory = *\n")).unwrap();

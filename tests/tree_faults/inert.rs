@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::fixture::{bounded, finish, has, is_root, layer, listing, sample_with, under};
 use crate::support::Tree;
 
-/// What plans, with every flag that means something to a build.
+/// Commands that plan, with every flag that affects a build.
 const DRY: [&[&str]; 5] = [
     &["--dryrun", "-vv"],
     &["--dry-run", "--push", "--all", "--rebuild", "3", "--pull", "--no-cache", "--format", "json"],
@@ -65,7 +65,7 @@ fn row_22_a_dry_run_writes_nothing() {
     }
     let tree = hostile();
     let all = tree.home().parent().unwrap().display().to_string();
-    // In a mount namespace of its own, which takes the mount with it.
+    // In a private mount namespace, which removes the mount with it.
     let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" || exit 99\n\
                   cd \"$0/tree\" || exit 98\n\
                   if touch \"$0/tree/written\" 2> /dev/null; then exit 97; fi\n\
@@ -82,7 +82,7 @@ fn row_22_a_dry_run_writes_nothing() {
     }
 }
 
-/// The calls to the system, one a line; `None` where nobody may look.
+/// The system calls, one a line; `None` if tracing is not permitted.
 fn calls(tree: &Tree, arguments: &[&str], code: i32) -> Option<String> {
     let log = tempfile::NamedTempFile::new().expect("the log of the test");
     let path = log.path().display().to_string();

@@ -12,7 +12,7 @@ use crate::support::{SAMPLE, Tree};
 
 const CANARY: &str = "the contents of a stranger's file";
 
-/// A directory beside the tree that holds what nobody may see, also as a layer.
+/// A directory beside the tree with private files, also in the form of a layer.
 fn outside() -> TempDir {
     let outside = TempDir::new().expect("a fresh tree takes it");
     fs::create_dir(outside.path().join("layer")).expect("a fresh tree takes it");
@@ -90,7 +90,7 @@ fn row_09_links_out_of_the_tree_are_refused_and_never_followed() {
     }
 }
 
-/// What opens a pipe to read it waits for whoever writes.
+/// Opening a pipe for reading waits for a writer.
 #[test]
 fn row_09_a_pipe_in_place_of_a_file_is_not_waited_for() {
     for path in [

@@ -1,8 +1,9 @@
-//! The faults and attacks that need no engine, each produced for real and met by the real binary: what a hostile
-//! tree, a broken clone or a hostile machine does, and that the exit code is true and nothing is touched.
+//! The faults and attacks that need no engine, each produced for real and met by the real binary: a
+//! hostile tree, a broken clone or a hostile machine; the exit code is right and nothing is
+//! changed.
 //!
-//! A test is named after its row of the list of faults: `row_05_…`. What a library test holds to the last detail
-//! is not told again here; here it is the program that a nightly job runs.
+//! A test is named after its row of the list of faults: `row_05_…`. Details are covered by library
+//! tests; here it is the program that a nightly job runs.
 
 mod changing;
 mod clock;

@@ -1,4 +1,5 @@
-//! Rows 11, 12 and 13: names that no registry or file system can bear, names that are alike, and paths that are no text.
+//! Rows 11, 12 and 13: names that registries or file systems cannot store, names that differ only
+//! in case, and paths that are not UTF-8.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -234,7 +235,7 @@ fn write_bytes(tree: &Tree, path: &[u8], text: &str) {
 
 #[test]
 fn row_13_paths_that_are_no_text_are_refused_escaped() {
-    // Of a directory, git's trees tell the name, and the working tree that of a file in it.
+    // For a directory git's trees have its name, and the working tree that of a file in it.
     for (path, shown) in [
         (&b"science/nist-basic/caf\xe9"[..], "science/nist-basic/caf\\xe9"),
         (b"science/nist-basic/two\nlines", "science/nist-basic/two\\nlines"),
@@ -296,7 +297,7 @@ fn row_13_a_tree_at_a_path_that_is_no_text_is_planned() {
         }
         let named = finish(&tree, tree.command(&["plan", "--root"]).arg(&moved).current_dir("/")).code(0);
         assert!(named.stdout.contains("final plan includes 2 science"), "{}", named.stdout);
-        // And what cannot be done there is told without the raw bytes, which `finish` looks for.
+        // Errors there do not contain the raw bytes, which `finish` searches for.
         finish(&tree, tree.command(&["plan", "--root"]).arg(moved.join("nowhere\x1b")).current_dir("/"))
             .code(2);
         finish(&tree, tree.command(&["plan", "--out"]).arg(moved.join("no/such\x1b")).current_dir(&moved))

@@ -112,7 +112,7 @@ fn row_44_a_top_layer_that_stands_elsewhere_now() {
         tree.write_all(&layer("other", "FROM sci/sky:1.0", &of("sky", "1.0", "\"common\"")));
     };
     lost(change, "silent-downgrade", "science/other/Dockerfile:1");
-    // The old one is still there, as a layer of another product, and the product stands beside it.
+    // The old one still exists as a layer of another product, and the product beside it.
     let beside = |tree: &Tree| {
         tree.write_all(&layer("more", "FROM sci/sky:1.0", &of("night", "1.0", "\"common\"")));
     };

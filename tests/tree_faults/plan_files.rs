@@ -1,4 +1,4 @@
-//! What `--plan FILE` can be, other than a plan: the file chooses nothing, and is refused for what it is.
+//! Values of `--plan FILE` that are no plan: the file chooses nothing, and is refused.
 
 use std::fs;
 use std::os::unix::fs::symlink;

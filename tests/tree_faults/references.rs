@@ -37,7 +37,7 @@ fn table() -> Vec<(&'static str, String, Vec<&'static str>)> {
     };
     let edge = &["science/nist"][..];
     vec![
-        // What names the layer.
+        // References that name the layer.
         of("FROM sci/nist:1.0", &["base NIST"], edge),
         of("FROM r.example.org/ci/sci/nist:1.0", &["base NIST"], edge),
         of("FROM old.example.org/sci/nist:1.0", &["base NIST"], edge),
@@ -86,9 +86,9 @@ fn table() -> Vec<(&'static str, String, Vec<&'static str>)> {
             &["base DEBIAN", "copy NIST"],
             edge,
         ),
-        // What does not, whatever it looks like.
+        // Texts that do not, although they look similar.
         of("FROM debian:12\nRUN echo FROM sci/nist:1.0", &["base DEBIAN"], &[]),
-        // A trigger runs in what is built on this.
+        // A trigger runs in builds based on this.
         of("FROM debian:12\nONBUILD COPY --from=sci/nist:1.0 / /", &["base DEBIAN"], &[]),
         of("FROM debian:12\nRUN x \\\nFROM sci/nist:1.0", &["base DEBIAN"], &[]),
         of(
@@ -160,7 +160,7 @@ fn row_17_every_form_gives_the_right_edge() {
         let mut found = Vec::new();
         for reference in build["references"].as_array().unwrap() {
             found.push(shown(reference));
-            // What will be replaced is there to be replaced.
+            // The range to replace exists.
             let span = &reference["span"];
             let (start, end) = (span["start"].as_u64().unwrap(), span["end"].as_u64().unwrap());
             assert!(

@@ -31,7 +31,7 @@ fn row_43_streams_that_were_never_open_are_no_panic() {
             run.code(code);
         }
     }
-    // A file that is opened does not get the number of a stream, and so what is meant for the stream.
+    // An opened file does not get the number of a closed stream, and so not its output.
     let out = tree.home().join("plan.json");
     let arguments = ["plan", "-vv", "--out", out.to_str().unwrap()];
     let script = "exec \"$0\" \"$@\" >&- 2>&-";
@@ -68,11 +68,11 @@ fn row_43_a_full_disk_behind_a_stream_is_told() {
         let output = tree.command(arguments).stdout(full()).output().unwrap();
         let run = tree.outcome(&output);
         sane(&run);
-        // What has no data loses none.
+        // A command without data loses none.
         let expected = if code == 0 { 5 } else { code };
         assert_eq!(run.code, Some(expected), "{arguments:?}: {}", run.stderr);
         assert!(run.stderr.contains("error"), "{arguments:?}: {}", run.stderr);
-        // Nobody can be told, and the exit code still says it.
+        // Nothing can be printed, and the exit code still shows it.
         let both = tree.command(arguments).stdout(full()).stderr(full()).output().unwrap();
         assert_eq!(both.status.code(), Some(expected), "{arguments:?}");
         let told = tree.command(arguments).stderr(full()).output().unwrap();
@@ -103,7 +103,7 @@ fn on_a_terminal_that_goes(tree: &Tree, arguments: &[&str], after: usize) -> Chi
     let child = command.spawn().expect("the binary runs");
     drop(command);
     let mut seen = vec![0; after];
-    // What was not written before the end is an error here, and all the same to us.
+    // Data that was not written before the end is an error here, which does not matter.
     let _ = master.read_exact(&mut seen);
     child
 }

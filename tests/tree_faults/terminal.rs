@@ -8,7 +8,8 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use crate::fixture::{finish, git_says, layer, run, wait};
 use crate::support::{Run, Tree};
 
-/// What a terminal or a CI system would obey: colours, titles, C1 controls, bidirectional marks, log commands.
+/// Text that a terminal or a CI system would interpret: colours, titles, C1 controls, bidirectional
+/// marks, log commands.
 const HOSTILE: [&str; 12] = [
     "\u{1b}[7;5mred\u{1b}[0;8m",
     "\u{1b}]0;title\u{7}",
@@ -134,7 +135,7 @@ fn row_21_hostile_texts_of_a_plan_are_shown_escaped() {
 
 #[test]
 fn row_21_hostile_names_of_files_are_shown_escaped() {
-    // Those that are no control characters may stand in a path of the tree.
+    // Those without control characters are valid in a path of the tree.
     for hostile in
         ["\u{202e}txet\u{2066}", "\u{200b}\u{feff}", "::error::x", "##[error]x", "##vso[task.setvariable]b"]
     {
@@ -167,7 +168,7 @@ fn row_21_hostile_refusals_are_shown_escaped() {
             (format!("FROM scratch\n{hostile} x\nRUN <<{hostile}\n"), OWN.to_owned()),
             (format!("# syntax={hostile}\nFROM"), OWN.to_owned()),
         ];
-        // All in one tree: what is wrong is told in one run.
+        // All in one tree: one run reports all problems.
         let mut tree = Tree::sample();
         for (index, (dockerfile, descriptor)) in broken.iter().enumerate() {
             tree.write_all(&layer(&format!("x{index}"), dockerfile, descriptor));

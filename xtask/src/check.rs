@@ -20,7 +20,7 @@ pub(crate) enum Advisories {
     Leave,
 }
 
-/// Runs every check, cheap ones first, and tells how long each took.
+/// Runs every check, cheap ones first, and prints how long each took.
 pub(crate) fn run(advisories: Advisories) -> Result<()> {
     step("formatting", || process::run(cargo().args(["fmt", "--all", "--check"])))?;
     step("rules of the house", rules)?;

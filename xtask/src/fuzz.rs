@@ -78,7 +78,8 @@ pub(crate) fn run(asked: &[String], minutes: u64) -> Result<()> {
     }
 }
 
-/// cargo-fuzz asks for flags that only nightly takes: that where it is, else the toolchain that is, told to take them.
+/// cargo-fuzz needs flags of nightly: nightly is used if installed, otherwise the pinned toolchain
+/// with nightly flags enabled.
 fn command(fuzzer: &Path) -> Command {
     let mut command = Command::new(fuzzer);
     let nightly = process::quiet(Command::new("rustc").args(["+nightly", "--version"]));

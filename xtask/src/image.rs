@@ -14,11 +14,11 @@ use sha2::{Digest, Sha256};
 
 use crate::{place, process};
 
-/// Goes up when what is made here changes, so that no older one is taken for it.
+/// Increased when the contents change, so that no older image is reused.
 const RECIPE: u32 = 2;
 const OURS: &str = "org.opencontainers.image.description";
 
-/// An image that a fresh registry has to hold.
+/// An image that a new registry has to hold.
 pub(crate) struct Base {
     /// Below `docker.io/library/`.
     pub(crate) name: &'static str,
@@ -27,7 +27,7 @@ pub(crate) struct Base {
     make: fn(&Path) -> Result<String>,
 }
 
-/// What the shipped layers and the tests stand on. Debian's tag is the one that `science/base` names.
+/// The base images of the shipped layers and the tests. Debian's tag is the one in `science/base`.
 pub(crate) fn bases() -> Result<Vec<Base>> {
     let path = place::workspace().join("science/base/Dockerfile");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -58,7 +58,7 @@ pub(crate) fn provide(base: &Base, registry: &str) -> Result<String> {
     Ok(format!("docker.io/library/{name}:{tag}: {}", origin.trim()))
 }
 
-/// Fills a layout beside its place first, so that a half-made one is never taken for whole.
+/// Fills a layout beside its place first, so that a partial one is never used.
 fn obtain(base: &Base, layout: &Path) -> Result<()> {
     let scratch = tempfile::Builder::new().prefix("image-").tempdir_in(place::cache()?)?;
     let fresh = scratch.path().join("layout");
@@ -100,7 +100,7 @@ fn make_debian(tar: &Path) -> Result<String> {
     let mirror = mirrors("bookworm");
     let clean = "rm -rf \"$1\"/var/lib/apt/lists/* \"$1\"/var/cache/apt/*.bin \"$1\"/var/cache/apt/archives/*.deb \
                  \"$1\"/var/log/*.log \"$1\"/var/log/apt \"$1\"/var/cache/debconf/*-old \"$1\"/var/cache/ldconfig/*";
-    // What every Debian image does: no services started, no caches kept, no translations fetched.
+    // As in every Debian image: no services started, no caches kept, no translations fetched.
     let settings = "printf '#!/bin/sh\\nexit 101\\n' > \"$1\"/usr/sbin/policy-rc.d; chmod 755 \"$1\"/usr/sbin/policy-rc.d; \
          printf 'DPkg::Post-Invoke { \"rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true\"; };\\n\
          Dir::Cache::pkgcache \"\";\\nDir::Cache::srcpkgcache \"\";\\nAcquire::Languages \"none\";\\n' \

@@ -1,4 +1,4 @@
-//! Where things lie: the workspace, what an engine keeps, the short directory of its sockets, what is kept between runs.
+//! Locations of files: the workspace, an engine's data, the short directory of its sockets, caches.
 
 use std::env;
 use std::fs;
@@ -22,7 +22,7 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
-/// What is made once and used by later runs: base images, roots, tools. Outside of `target/`, so that it outlives
+/// Data that later runs use: base images, roots, tools. Outside of `target/`, so that it survives
 /// `cargo clean`.
 pub(crate) fn cache() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME") {
@@ -34,12 +34,13 @@ pub(crate) fn cache() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// What one engine keeps: its images, its registry's contents, its logs, its state file.
+/// The data of one engine: its images, its registry's contents, its logs, its state file.
 pub(crate) fn engine(name: &str) -> PathBuf {
     target().join("engine").join(name)
 }
 
-/// Eight hexadecimal digits that name this engine of this checkout, for what has to be unique on the machine.
+/// Eight hexadecimal digits for this engine of this checkout, for names that have to be unique on
+/// the machine.
 pub(crate) fn mark(name: &str) -> String {
     let digest = Sha256::digest(engine(name).as_os_str().as_encoded_bytes());
     hex::encode(&digest[..4])

@@ -96,7 +96,8 @@ pub(crate) fn read_within(command: &mut Command, limit: Duration) -> Result<Stri
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What a command wrote, if it ended well and in time. Not stopped by an interruption: for taking down.
+/// The output of a command, if it succeeded in time. Not stopped by an interruption: for taking
+/// down.
 pub(crate) fn ask(command: &mut Command, limit: Duration) -> Option<String> {
     let output = tempfile::NamedTempFile::new().ok()?;
     command.stdin(Stdio::null()).stdout(output.reopen().ok()?).stderr(Stdio::null()).process_group(0);
@@ -113,7 +114,7 @@ pub(crate) fn quiet(command: &mut Command) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Starts a command that outlives us, in a session of its own, with its output in `log`.
+/// Starts a command that outlives this process, in its own session, with its output in `log`.
 pub(crate) fn background(command: &Command, log: &Path) -> Result<Process> {
     let mut detached = Command::new("setsid");
     detached.arg(command.get_program()).args(command.get_args());
@@ -128,7 +129,8 @@ pub(crate) fn background(command: &Command, log: &Path) -> Result<Process> {
     let mut child = detached.spawn().with_context(|| format!("cannot start {}", show(command)))?;
     let pid = child.id();
     let began = began(pid).with_context(|| format!("{} ended at once: {}", show(command), tail(log)))?;
-    // While we live, its end has to be noticed by us, else it stays as a zombie that looks alive.
+    // While this process lives, it has to reap the child, which otherwise stays as a zombie that
+    // looks alive.
     thread::spawn(move || child.wait());
     Ok(Process { pid, began })
 }

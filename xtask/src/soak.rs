@@ -1,7 +1,8 @@
-//! `cargo xtask soak`: every test again in its long form, and the figures of the run written into `RELIABILITY.md`.
+//! `cargo xtask soak`: every test in its long form, and the figures of the run written into
+//! `RELIABILITY.md`.
 //!
-//! Tests that count something (faults survived, kills, inputs tried) leave a file of JSON each; what is in them is told
-//! as it is, nothing is reckoned here.
+//! Tests that count something (survived faults, kills, inputs) each leave a JSON file, which is
+//! copied without calculations.
 
 use std::collections::BTreeMap;
 use std::fs;

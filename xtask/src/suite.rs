@@ -11,7 +11,7 @@ use crate::check::{self, Advisories, cargo, step};
 use crate::engine::{Kind, Session};
 use crate::{place, process};
 
-/// What `--engine` takes here.
+/// The values of `--engine`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Engines {
     /// Docker Engine 20.10 of Debian 12, or what this machine has as `dockerd`.
@@ -43,7 +43,7 @@ pub(crate) fn expand(asked: &[Engines]) -> Vec<Kind> {
     kinds
 }
 
-/// Runs them. Without an engine, the tests that want one are told so by the absence of its variables.
+/// Runs the tests. Without an engine, its variables are not set.
 pub(crate) fn run(engines: &[Kind]) -> Result<()> {
     let start = Instant::now();
     check::run(Advisories::Leave)?;
@@ -114,8 +114,8 @@ fn needs_engine(name: &str) -> bool {
     name.starts_with("engine_") || name.starts_with("docker_") || needs_root(name)
 }
 
-/// Whether a test can run on an engine. What podman's service cannot do (secrets, ONBUILD, an end to builds that nobody listens
-/// to) is held on Docker.
+/// Whether a test can run on an engine. Features that podman's service lacks (secrets, ONBUILD,
+/// ending abandoned builds) are tested on Docker.
 fn fits(name: &str, kind: Kind, is_root: bool) -> bool {
     let for_docker = name.starts_with("docker_") || needs_root(name);
     (kind != Kind::Podman || !for_docker) && (is_root || !needs_root(name))

@@ -27,7 +27,7 @@ const CASES: &[(&str, &str, &str)] = &[
         "base sci/a:1.0, stage debian:12",
         "FROM <0> AS a\nFROM a AS b\nFROM <1> AS c\nFROM b\n",
     ),
-    // A trigger of a stage runs where that is built on, and looks names up there.
+    // A trigger of a stage runs in builds based on it, and resolves names there.
     (
         "FROM debian:12 AS one\nONBUILD COPY --from=sci/a:1 /x /x\nFROM scratch AS two\nFROM one\n",
         "base debian:12, copy sci/a:1, stage scratch",
@@ -371,7 +371,7 @@ fn every_form_of_a_reference_is_found_and_replaced() {
     }
 }
 
-/// What was replaced is a Dockerfile again, with the same structure and the images that were put in.
+/// The result of replacing is again a Dockerfile, with the same structure and the inserted images.
 #[test]
 fn what_is_replaced_is_read_again() {
     for (text, ..) in CASES {

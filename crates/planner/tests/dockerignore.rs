@@ -1,8 +1,9 @@
-//! `.dockerignore` against what BuildKit's client sends.
+//! `.dockerignore` compared with what BuildKit's client sends.
 //!
-//! `dockerignore.tsv` was taken from `docker buildx build` 0.13.1 on Docker 26.1.5: each ignore file was put into a directory with the
-//! files of [`FILES`], and a build copied all of its context into an image. The last column is what the classic builder of
-//! Docker 20.10 makes of it, where that differs.
+//! `dockerignore.tsv` was recorded from `docker buildx build` 0.13.1 on Docker 26.1.5: each ignore
+//! file was put into a directory with the files of [`FILES`], and a build copied all of its context
+//! into an image. The last column is the result of the classic builder of Docker 20.10, where it
+//! differs.
 
 use planner::dockerignore;
 use planner::tree::SourceFile;
@@ -155,7 +156,7 @@ mod properties {
     use proptest::prelude::*;
 
     proptest! {
-        /// Also: what leaves a directory out leaves out what is in it, as long as there is no exception.
+        /// Also: excluding a directory excludes its contents, as long as there is no exception.
         #[test]
         fn any_text_is_read_without_a_panic(
             text in r"[a-c*?!/\\\[\]\-^#. \né]{0,24}",

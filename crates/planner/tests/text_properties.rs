@@ -1,5 +1,5 @@
-//! Properties of all that reads text: no text makes it panic, and what it points at is there. A Dockerfile
-//! reader of other people's is asked for a second opinion.
+//! Properties of all parsers: no text makes them panic, and every reported position exists. Another
+//! Dockerfile parser is used as an oracle.
 
 use std::collections::BTreeMap;
 
@@ -181,7 +181,7 @@ proptest! {
                 _ => {}
             }
         }
-        // What a trigger names is looked up where it runs.
+        // The names of a trigger are resolved where it runs.
         let is_trigger = |reference: &ImageReference| {
             let line = text.lines().nth(reference.line as usize - 1).unwrap_or_default();
             line.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase().starts_with("onbuild")

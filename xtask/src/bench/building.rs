@@ -143,7 +143,7 @@ impl Graph {
     }
 }
 
-/// What no cache has seen.
+/// A value that no cache has seen.
 fn salt() -> Result<String> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     Ok(format!("{}-{}", std::process::id(), now.as_nanos()))
@@ -210,7 +210,7 @@ fn wide(bench: &Bench, docker: &Docker) -> Result<Vec<Row>> {
         let bound = base.median_ms + first + (LEAVES.div_ceil(jobs) - 1) as f64 * further;
         Measured { side: name.to_owned(), median_ms: bound, rounds_ms: vec![bound; base.rounds_ms.len()] }
     };
-    // The first round counts for nobody.
+    // The first round is not counted.
     let of_run = |bounds: &RefCell<Vec<f64>>| {
         let rounds_ms = bounds.borrow()[1..].to_vec();
         Measured { side: "bound of its own builds".to_owned(), median_ms: median(&rounds_ms), rounds_ms }
@@ -242,7 +242,8 @@ fn alone(docker: &Docker, graph: &Graph, directory: &Path, layer: usize) -> Resu
     if layer == 0 { Ok(base) } else { timed(&mut docker.build(&directory.join(name(layer)), &name(layer))) }
 }
 
-/// The base, and then the leaves with so many `docker build` at a time: what a shell does with xargs.
+/// The base, and then the leaves with this many concurrent `docker build`: what a shell does with
+/// xargs.
 fn at_once(docker: &Docker, graph: &Graph, directory: &Path, jobs: usize) -> Result<Duration> {
     let base = alone(docker, graph, directory, 0)?;
     let names: String = (1..graph.layers).map(|layer| format!("{}\n", name(layer))).collect();

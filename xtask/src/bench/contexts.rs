@@ -131,7 +131,7 @@ fn now() -> Result<String> {
     Ok(format!("{}\n", SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos()))
 }
 
-/// As if they had been there for an hour: git reads again what is as young as its index.
+/// As if they had been there for an hour: git reads files again that are as young as its index.
 fn age(directory: &Path) -> Result<()> {
     touch(directory, SystemTime::now() - std::time::Duration::from_secs(3600))
 }

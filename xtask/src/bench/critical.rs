@@ -1,5 +1,6 @@
-//! What no scheduler gets below, by the times that the builds of one run took: its critical path; its work divided by the slots; and, since
-//! what stands on a build cannot begin before that is done, the way to a build with the work above it divided by the slots.
+//! The lower bound for any scheduler, by the build times of one run: the critical path; the work
+//! divided by the slots; and, since descendants of a build cannot start before it is done, the
+//! chain to a build plus the work of its descendants divided by the slots.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// The bound of the last run in a source tree. `from` tells for each of its builds, in the plan's order, which one it stands on.
+/// The bound of the last run in a source tree. `from` returns for each of its builds, in the plan's
+/// order, its parent.
 pub(crate) fn of_last_run(
     root: &Path,
     jobs: usize,

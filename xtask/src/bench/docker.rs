@@ -1,4 +1,5 @@
-//! The docker client as the other side: which one builds with BuildKit, on which engine, and what is removed in the end.
+//! The docker client as the other side: the client that builds with BuildKit, its engine, and the
+//! cleanup.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -62,7 +63,8 @@ impl Docker {
         command
     }
 
-    /// `docker build` of directories below this one, which a file lists, so many at a time: what a shell does with xargs.
+    /// `docker build` of the directories in a list file, below this one, with some concurrency:
+    /// what a shell does with xargs.
     pub(crate) fn build_at_once(&self, directory: &Path, list: &Path, jobs: usize) -> Command {
         let build = self.build(&directory.join("{}"), "{}");
         let mut command = Command::new("xargs");
@@ -82,7 +84,7 @@ impl Docker {
         format!("{}/docker/{name}", self.repo())
     }
 
-    /// The other client of BuildKit, where the root of the modern engine has it.
+    /// BuildKit's other client, if the root of the modern engine has it.
     pub(crate) fn bake(&self) -> Option<Command> {
         let root = place::engine(&self.state().name).join("root");
         let plugin = root.join("usr/libexec/docker/cli-plugins/docker-buildx");

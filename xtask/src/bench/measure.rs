@@ -17,14 +17,14 @@ use crate::process;
 /// Nothing that is measured takes longer.
 const LIMIT: Duration = Duration::from_secs(1200);
 
-/// One of those that are compared: its name, and what runs it and tells how long that took.
+/// A side of a comparison: its name, and the function that runs and times it.
 pub(crate) struct Side<'a> {
     name: String,
     run: Box<dyn FnMut() -> Result<Duration> + 'a>,
 }
 
 impl<'a> Side<'a> {
-    /// What tells its time itself, since not all that it does counts.
+    /// A side that measures its time itself, since not all of its work counts.
     pub(crate) fn new(name: impl Into<String>, run: impl FnMut() -> Result<Duration> + 'a) -> Self {
         Self { name: name.into(), run: Box::new(run) }
     }
@@ -35,7 +35,7 @@ impl<'a> Side<'a> {
     }
 }
 
-/// What one side took, by rounds.
+/// The times of one side, by rounds.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Measured {
     /// Its name.
@@ -82,7 +82,7 @@ pub(crate) fn ratio(ours: &Measured, other: &Measured) -> f64 {
     median(&rounds.map(|(ours, other)| ours / other).collect::<Vec<_>>())
 }
 
-/// How long a program takes that has to end well; what it prints is dropped, unless it fails.
+/// The duration of a program that has to succeed; its output is dropped, unless it fails.
 pub(crate) fn timed(command: &mut Command) -> Result<Duration> {
     if process::interrupted() {
         bail!("interrupted");
@@ -117,7 +117,7 @@ pub(crate) fn timed(command: &mut Command) -> Result<Duration> {
     }
 }
 
-/// The most memory that a program has at any time, in MiB, as Linux counts it (`VmHWM`), looked at every millisecond.
+/// The peak memory of a program in MiB, as Linux counts it (`VmHWM`), sampled every millisecond.
 pub(crate) fn peak_mib(command: &mut Command) -> Result<f64> {
     if process::interrupted() {
         bail!("interrupted");

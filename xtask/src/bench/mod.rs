@@ -1,6 +1,8 @@
-//! `cargo xtask bench`: how fast it is, beside what people would use in its place, in the same run on the same machine.
+//! `cargo xtask bench`: measures speed beside the tools that users would use instead, in the same
+//! run on the same machine.
 //!
-//! Each part of the benchmark gives a section of `BENCHMARKS.md`. A part of it, or a quick run, prints its figures and leaves the page alone.
+//! Each part of the benchmark gives a section of `BENCHMARKS.md`. A single part, or a quick run,
+//! prints its figures and leaves the page alone.
 
 mod building;
 mod contexts;
@@ -86,7 +88,7 @@ impl Scale {
     }
 }
 
-/// What the parts share.
+/// Shared by the parts.
 struct Bench {
     binary: PathBuf,
     scale: Scale,
@@ -109,7 +111,7 @@ impl Bench {
     }
 }
 
-/// Measures, and writes the page when all of it was measured.
+/// Measures, and writes the page if all parts were measured.
 pub(crate) fn run(asked: &Asked) -> Result<()> {
     let start = Instant::now();
     let binary = match &asked.binary {
@@ -191,7 +193,7 @@ fn text(machine: &Value, sections: &[Section], minutes: u64) -> String {
     text
 }
 
-/// What the figures depend on.
+/// The properties of the machine that affect the figures.
 fn machine() -> Result<Value> {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

@@ -1,4 +1,4 @@
-//! What was measured as text: tables of Markdown, and the same as JSON.
+//! Measurements as text: Markdown tables, and the same as JSON.
 
 use serde::Serialize;
 
@@ -7,13 +7,13 @@ use crate::bench::measure::{Measured, ratio};
 /// One group of comparisons.
 #[derive(Debug, Serialize)]
 pub(crate) struct Section {
-    /// What it is about.
+    /// Its title.
     pub(crate) title: String,
-    /// What was done, in whole sentences.
+    /// The method, in whole sentences.
     pub(crate) about: String,
     /// The comparisons.
     pub(crate) rows: Vec<Row>,
-    /// What has to be known about them, a sentence each.
+    /// Notes, a sentence each.
     pub(crate) notes: Vec<String>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Row {
     pub(crate) ratio: Option<f64>,
     /// The most memory that ours had, in MiB.
     pub(crate) peak_mib: Option<f64>,
-    /// What it has to keep, with whether it did.
+    /// Its bounds, and whether they were kept.
     pub(crate) bounds: Vec<Held>,
 }
 
@@ -43,16 +43,16 @@ pub(crate) struct Held {
     pub(crate) kept: bool,
 }
 
-/// What a row has to keep.
+/// A bound of a row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Bound {
-    /// At most so many times the other side.
+    /// At most this multiple of the other side.
     Ratio(f64),
-    /// At least so many times as fast as the other side.
+    /// At least this many times as fast as the other side.
     Faster(f64),
-    /// At most so long.
+    /// At most this time.
     Milliseconds(f64),
-    /// At most so much memory.
+    /// At most this much memory.
     Mib(f64),
 }
 
@@ -75,7 +75,7 @@ impl Row {
         self
     }
 
-    /// With what it has to keep. What it was not measured for, it does not keep.
+    /// Adds a bound. A bound without a measurement is not kept.
     pub(crate) fn bound(mut self, bound: Bound) -> Self {
         let ratio = self.ratio.unwrap_or(f64::INFINITY);
         let (text, kept) = match bound {

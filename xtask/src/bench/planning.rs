@@ -12,10 +12,10 @@ use crate::bench::trees::{Change, Shape, SourceTree};
 use crate::bench::{Bench, Scale};
 
 const TWO_ROOTS: [&str; 3] = ["--", "science", "compat"];
-/// A process for each layer is slow: it is not run as often, and ours so many times in a row beside it.
+/// A process for each layer is slow: it runs less often, with several runs of ours beside each.
 const FEW: usize = 3;
 const EACH: u32 = 5;
-/// For each round of what takes seconds, so many of what takes milliseconds.
+/// Runs of milliseconds for each round of seconds.
 const MORE: usize = 3;
 
 /// One layer changed.

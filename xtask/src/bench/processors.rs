@@ -51,7 +51,7 @@ fn worked(line: &str) -> Option<u64> {
 /// Ticks of one process and of those of its children that it waited for.
 fn own(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Its name stands in brackets, and may hold anything.
+    // The name is in parentheses, and may contain any character.
     let (_, rest) = text.rsplit_once(')')?;
     rest.split_whitespace().skip(11).take(4).map(|number| number.parse::<u64>().ok()).sum()
 }

@@ -1,4 +1,4 @@
-//! A plan of what is published against `skopeo inspect` of each product.
+//! A plan of published images against `skopeo inspect` of each product.
 
 use std::process::Command;
 use std::time::Duration;

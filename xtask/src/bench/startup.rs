@@ -1,4 +1,4 @@
-//! How soon the command is there, and how large it is.
+//! The start time and the size of the command.
 
 use std::fs;
 use std::process::Command;

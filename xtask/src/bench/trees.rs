@@ -1,6 +1,6 @@
-//! Source trees of any size with a history of any length, made by `git fast-import`.
+//! Source trees of any size with a history of any length, created by `git fast-import`.
 //!
-//! The same arguments give the same commits. Knows what a source tree looks like, and nothing of who measures what on it.
+//! The same arguments give the same commits.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,14 +13,14 @@ use tempfile::TempDir;
 
 use crate::process;
 
-/// What the layers at the bottom stand on; the engines' mirror has it.
+/// The base image of the lowest layers; the engines' mirror has it.
 const BASE: &str = "docker.io/library/busybox:1.35";
 /// Layers of a chain.
 const CHAIN: usize = 10;
 /// Layers that pile up to a product of a mix.
 const PRODUCT: usize = 3;
 
-/// Who stands on whom.
+/// The shape of the dependencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Ten on each other, each chain a product.
@@ -32,7 +32,7 @@ pub(crate) enum Shape {
     Mix,
 }
 
-/// What the last commit changes.
+/// The files that the last commit changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     /// The Dockerfile of one layer in the middle.
@@ -48,7 +48,8 @@ pub(crate) struct SourceTree {
 }
 
 impl SourceTree {
-    /// A tree of so many science layers, five files each, three compat layers, and so many commits, two at least.
+    /// A tree of science layers with five files each, three compat layers, and at least two
+    /// commits.
     pub(crate) fn new(shape: Shape, layers: usize, commits: usize, change: Change) -> Result<Self> {
         let tree = Self::empty(layers)?;
         tree.import(&history(shape, layers, commits.max(2), change))?;
@@ -82,12 +83,12 @@ impl SourceTree {
         (0..self.layers).map(|layer| format!("science/{}", name(layer)))
     }
 
-    /// git in it, with nobody's configuration.
+    /// git in it, without a user's configuration.
     pub(crate) fn git(&self) -> Command {
         let mut command = Command::new("git");
         command.arg("-C").arg(self.root());
         command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        // What measures must not write the index that the next one reads.
+        // A measurement must not write the index that the next one reads.
         command.env("GIT_OPTIONAL_LOCKS", "0");
         for (role, who) in
             ["AUTHOR", "COMMITTER"].into_iter().flat_map(|role| [(role, "NAME"), (role, "EMAIL")])
@@ -126,7 +127,7 @@ impl SourceTree {
             fs::File::options().write(true).open(self.root().join(path))?.set_modified(earlier)?;
         }
         process::read(self.git().args(["update-index", "-q", "--really-refresh"]))?;
-        // What is measured next does not share the processors with what is written back.
+        // The next measurement must not share the processors with writing back.
         process::read(&mut Command::new("sync"))?;
         Ok(())
     }
@@ -137,7 +138,7 @@ pub(crate) fn name(layer: usize) -> String {
     format!("layer-{layer:05}")
 }
 
-/// What git fast-import reads.
+/// The input of git fast-import.
 fn history(shape: Shape, layers: usize, commits: usize, change: Change) -> String {
     let mut text = String::new();
     let mut files: Vec<(String, String)> = vec![("README.md".to_owned(), "# A source tree\n".to_owned())];
@@ -213,7 +214,7 @@ fn layer_files(shape: Shape, layer: usize) -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// Where a layer stands.
+/// A layer's position.
 struct Place {
     image: String,
     compat: Option<&'static str>,

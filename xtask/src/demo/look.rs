@@ -1,4 +1,4 @@
-//! What the registry shows, asked by skopeo: a program that has nothing to do with ours.
+//! What the registry shows, read by skopeo: a program independent of ours.
 
 use std::collections::BTreeMap;
 use std::process::Command;

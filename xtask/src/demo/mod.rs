@@ -1,7 +1,8 @@
-//! `cargo xtask demo`: the shipped layers, from a source tree to a page in a browser, on an engine and a registry of our own.
+//! `cargo xtask demo`: the shipped layers, from a source tree to a page in a browser, on a private
+//! engine and registry.
 //!
-//! Everything is done by the command that users have. Each step says what it does, checks what it claims, and tells how long
-//! it took.
+//! Everything is done by the command that users have. Each step prints what it does, checks its
+//! claims, and prints how long it took.
 
 mod look;
 mod page;
@@ -23,7 +24,7 @@ const PRODUCT: &str = "astronomy";
 const VERSION: &str = "1.0";
 const BASE_URL: &str = "/demo/user";
 
-/// What the steps work with.
+/// State of the steps.
 struct Demo {
     session: Session,
     command: PathBuf,

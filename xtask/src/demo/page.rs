@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::engine::Client;
 use crate::process;
 
-/// The container's name; the engine is our own, so nobody else has it.
+/// The container's name; the engine is private, so no other container has it.
 pub(super) const NAME: &str = "image-builder-demo";
 
 /// Starts the image under a base URL and returns where its port is published.

@@ -54,7 +54,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Starts an engine of its own, with nothing in it: what an earlier run left of it is taken down and removed first.
+    /// Starts a private, empty engine: leftovers of an earlier run are stopped and removed first.
     pub(crate) fn start(kind: Kind) -> Result<Self> {
         down(kind)?;
         forget(kind)?;
@@ -152,7 +152,7 @@ fn up(kind: Kind) -> Result<State> {
     let mut state = State::new(name);
     let result = bring_up(kind, &mut state);
     if let Err(error) = result {
-        // Nothing half-started stays behind; the first error is the one that tells why.
+        // A partly started engine is removed; the first error is the informative one.
         if let Err(second) = down(kind) {
             eprintln!("engine {name}: {second:#}");
         }
@@ -177,7 +177,7 @@ fn bring_up(kind: Kind, state: &mut State) -> Result<()> {
         }
         Kind::Podman => podman::start(state)?,
     }
-    // What a crash left of an earlier run.
+    // Leftovers of an earlier run that crashed.
     Client::new(state).remove_containers();
     for base in image::bases()? {
         println!("  {}", image::provide(&base, &state.registry)?);

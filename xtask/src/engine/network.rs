@@ -15,7 +15,7 @@ const TABLES: [&str; 2] = ["nat", "filter"];
 const PODMAN: &str = "NETAVARK";
 const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
-/// What was set up on the machine.
+/// Network resources that were set up on the machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Network {
     /// Name of the bridge.
@@ -122,7 +122,8 @@ fn rules_of(table: &str) -> Vec<String> {
     text.unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-/// What removes the rules that podman set for our subnet and forgot; with its chains, if they came with us.
+/// The commands that remove the rules that podman set for our subnet and left; with its chains, if
+/// they came with us.
 fn podman_leftovers(rules: &[String], prefix: &str, podman_before: bool) -> Vec<Vec<String>> {
     let words = |text: &str| text.replace('"', "").split(' ').map(str::to_owned).collect::<Vec<_>>();
     let chains =

@@ -29,7 +29,7 @@ const ALWAYS: [(&str, &str); 12] = [
 /// Where dpkg notes each step that its database does not hold yet.
 const JOURNAL: &str = "/var/lib/dpkg/updates";
 
-/// Installs what is missing. Only root gets here.
+/// Installs missing packages. Only root gets here.
 pub(crate) fn install(kind: Kind) -> Result<()> {
     let own: &[(&str, &str)] = match kind {
         Kind::Debian => &[("dockerd", "docker.io")],

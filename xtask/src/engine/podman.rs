@@ -1,4 +1,5 @@
-//! podman's service: no daemon of its own, so storage, settings and network are given to it one by one.
+//! podman's service: it has no daemon, so storage, settings and network are passed to it one by
+//! one.
 
 use std::process::Command;
 use std::time::Duration;

@@ -30,14 +30,14 @@ pub(crate) fn start(state: &mut State) -> Result<()> {
     Ok(())
 }
 
-/// A port that nobody listens on now.
+/// A free port.
 pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     Ok(listener.local_addr()?.port())
 }
 
 fn configuration(address: &str, dir: &str) -> String {
-    // A JSON string is a YAML string, whatever stands in the directory's name.
+    // A JSON string is a YAML string, whatever characters the directory's name has.
     let dir = serde_json::Value::from(dir);
     format!(
         "version: 0.1\nlog:\n  level: warn\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {dir}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n  relativeurls: true\n"

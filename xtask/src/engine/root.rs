@@ -1,4 +1,5 @@
-//! The root of the modern engine: Debian 13 with its Docker, made once and kept as a tar; and what is mounted below a directory.
+//! The root of the modern engine: Debian 13 with its Docker, created once and kept as a tar; and
+//! mounts below a directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::engine::State;
 use crate::{image, place, process};
 
-/// Unpacks the root unless it is there.
+/// Unpacks the root unless it exists.
 pub(crate) fn prepare(state: &State) -> Result<PathBuf> {
     let root = place::engine(&state.name).join("root");
     if root.join("usr/sbin/dockerd").exists() {
@@ -43,7 +44,7 @@ pub(crate) fn prepare(state: &State) -> Result<PathBuf> {
     Ok(root)
 }
 
-/// Unmounts what is mounted below a directory, deepest first. Returns what stayed.
+/// Unmounts everything below a directory, deepest first. Returns what remained.
 pub(crate) fn unmount_below(dir: &Path) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let mut mounts = below(&table, &dir.display().to_string());

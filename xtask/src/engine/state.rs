@@ -1,4 +1,4 @@
-//! What is up, as a file: enough to use it and to end exactly it.
+//! The running engine as a file: enough to use it and to end exactly it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ impl State {
         }
     }
 
-    /// What the last `up` wrote and no `down` removed.
+    /// The state that the last `up` wrote and no `down` removed.
     pub(crate) fn read(name: &str) -> Result<Option<Self>> {
         let path = path(name);
         let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
@@ -66,7 +66,7 @@ impl State {
         [&self.engine, &self.service].iter().all(|part| part.as_ref().is_some_and(Process::lives))
     }
 
-    /// What tests and people need in their environment.
+    /// Environment variables for tests and people.
     pub(crate) fn environment(&self) -> [(&'static str, &str); 3] {
         [
             ("IMAGE_BUILDER_TEST_HOST", &self.host),

@@ -23,7 +23,8 @@ pub(super) fn findings(files: &[File]) -> Vec<String> {
     crates.into_iter().flat_map(|(root, modules)| circles(root, &modules)).collect()
 }
 
-/// The crate's directory and the path of the module in a file; `None` for tests and for what is no module.
+/// The crate's directory and the module path of a file; `None` for tests and files that are no
+/// modules.
 fn module(path: &str) -> Option<(&str, Module<'_>)> {
     let (root, rest) =
         path.split_once("/src/").filter(|_| path.starts_with("crates/") || path.starts_with("xtask/"))?;
@@ -102,7 +103,7 @@ fn tree<'a>(text: &'a str, base: &[String], found: &mut Vec<Vec<String>>) -> &'a
                     return group.get(1..).unwrap_or_default();
                 }
                 let after = tree(group, &path, found);
-                // `as`, `*` and what else can stand behind a name.
+                // `as`, `*` and other text after a name.
                 let next = after.find([',', '}']).unwrap_or(after.len());
                 group = &after[next..];
             }

@@ -1,4 +1,4 @@
-//! Who may import whom: between crates, and in the planner between what is pure and what does I/O.
+//! Permitted imports: between crates, and in the planner between pure and I/O modules.
 
 use super::{File, without_tests};
 
@@ -10,7 +10,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("registry", &["plan", "files"]),
     ("image-contents", &[]),
     ("executor", &["plan", "files", "registry", "image-contents"]),
-    // Only tests use it: it may stand among anybody's dev-dependencies, and nobody's dependencies.
+    // For tests only: permitted among all dev-dependencies, and no dependencies.
     ("testbed", &["plan"]),
     ("image-builder", &["plan", "files", "planner", "registry", "executor", "image-contents"]),
     ("xtask", &[]),
@@ -18,7 +18,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("image-builder-fuzz", &["fuzzing"]),
 ];
 
-/// What the pure part of the planner must not name: the outside.
+/// I/O that the pure part of the planner must not name.
 const OUTSIDE: [&str; 15] = [
     "std::fs",
     "std::env",

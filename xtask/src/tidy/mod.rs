@@ -1,4 +1,4 @@
-//! The rules of the house that no compiler checks, over the text of the files. Knows no disk: [`read`] brings the files.
+//! Rules that no compiler checks, over the text of the files. Pure: [`read`] reads the files.
 
 mod circles;
 mod edges;
@@ -29,7 +29,7 @@ pub(crate) fn read() -> Result<Vec<File>> {
     let listed = process::read(&mut git).context("the house's rules are checked over a git repository")?;
     let mut files = Vec::new();
     for path in listed.split('\0').filter(|path| !path.is_empty()) {
-        // Deleted but not yet committed, a link, or not text: none of our rules speaks of it.
+        // Deleted but not yet committed, a link, or not text: no rule applies to it.
         if let Ok(text) = fs::read_to_string(root.join(path)) {
             files.push(File { path: path.to_owned(), text });
         }

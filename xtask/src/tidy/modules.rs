@@ -1,4 +1,5 @@
-//! Every Rust file is part of a crate: one that nobody names is compiled by nobody, and its tests never run.
+//! Every Rust file is part of a crate: a file without a `mod` is not compiled, and its tests never
+//! run.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +32,8 @@ fn is_root(path: &str) -> bool {
     let parts: Vec<_> = path.split('/').collect();
     match parts[..] {
         [.., "src", "lib.rs" | "main.rs"] | ["crates", _, "build.rs"] => true,
-        // Without a manifest of its own the top-level `tests/` is not looked at by cargo: its files are named one by one.
+        // The top-level `tests/` has no manifest, so cargo does not find its files: they are listed
+        // one by one.
         ["crates", _, "tests" | "benches" | "examples", file] => file.ends_with(".rs"),
         ["crates", _, "tests" | "benches", _, "main.rs"] => true,
         _ => path.ends_with("/src/bin.rs") || path.contains("/src/bin/") && path.ends_with(".rs"),

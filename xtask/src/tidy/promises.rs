@@ -7,7 +7,7 @@ use super::File;
 
 const PAGE: &str = "RELIABILITY.md";
 
-/// Rows of the list of faults, and invariants, that the page has to speak of.
+/// Rows of the list of faults, and invariants, that the page has to mention.
 const FAULTS: u32 = 62;
 const INVARIANTS: u32 = 10;
 

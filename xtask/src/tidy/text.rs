@@ -1,4 +1,4 @@
-//! What must not stand in a file: too much, what switches checks off, what belongs to one machine.
+//! Texts that must not be in a file: too long, switching checks off, specific to one machine.
 
 use super::{File, without_tests};
 
@@ -18,7 +18,7 @@ const RUST: [(&str, &str, &str); 6] = [
 const MIRRORS: [(&str, &str); 4] =
     [("pkg.", "dev/"), ("arti", "factory"), ("/nex", "us/repository"), ("code", "artifact.")];
 
-/// What opens a file for writing, in two pieces as above.
+/// Calls that open a file for writing, in two pieces as above.
 const WRITES: [(&str, &str); 7] = [
     ("fs::wri", "te("),
     ("File::cre", "ate"),

@@ -26,7 +26,7 @@ fn can_be_written(mistake: &Mistake) -> bool {
         && mistake.files.values().all(|text| text.len() < 100_000)
 }
 
-/// Tells git of all that is there: a file that it does not track is no part of the tree.
+/// Adds all files to git's index: an untracked file is no part of the tree.
 fn stage(tree: &Tree) {
     let added = Command::new("git").args(["add", "--all"]).current_dir(tree.root()).status();
     assert!(added.expect("git runs").success());
@@ -118,7 +118,8 @@ fn revisions_that_are_none() {
     assert!(!tree.root().join("F").exists());
 }
 
-/// Row 15 through the binary: a chain as long as a stack would not bear, and a great many side by side.
+/// Row 15 through the binary: a chain that would overflow the stack with recursion, and very many
+/// layers side by side.
 #[test]
 fn trees_of_a_size_that_nobody_has() {
     let (chain, beside) = testbed::scale::quick_or_long((1_000, 1_500), (10_000, 100_000));

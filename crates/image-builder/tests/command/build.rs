@@ -157,7 +157,7 @@ fn a_plan_of_all_or_of_some_layers_wants_the_same_flags() {
         tree.run(&[&["plan", "--out", file], flags].concat()).code(0);
         tree.run(&[&["build", "--plan", file], flags].concat()).code(5);
         let run = tree.run(&["build", "--plan", file]).code(2);
-        // What is wrong, then what differs, then what to do.
+        // First the error, then the differences, then what to do.
         let places =
             ["error: the source tree and the flags give another plan", "\n  compared_with", "help: "];
         let places =

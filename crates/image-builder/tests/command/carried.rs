@@ -79,7 +79,7 @@ impl Scene {
         std::fs::remove_dir_all(self.tree.root().join("out")).expect("it is there");
     }
 
-    /// Neither command shows anything of what is there.
+    /// Asserts that neither command shows anything of the forged contents.
     #[track_caller]
     fn finds_none(&self, why: &str) {
         for arguments in [&["inspect", "--spec"][..], &["rebuild", "--from-spec", "out", "--yes"]] {
@@ -128,7 +128,7 @@ fn case_spec_poisoning_lie() {
     // A label without the files of the context, and the genuine artifact after the lie.
     scene.show(Some(&scene.genuine.clone().definition()), &[&[&lie], &[&scene.genuine()]]);
     scene.finds_the_genuine("artifact");
-    // The lie alone does not stand for the label.
+    // A forged artifact alone does not replace the label.
     scene.show(Some(&scene.genuine.clone().definition()), &[&[&lie]]);
     let told = scene.run(&["inspect", "--spec"]).code(0);
     assert!(told.stdout.contains("from the label\n") && !told.stdout.contains("harmless"), "{}", told.stdout);
@@ -191,7 +191,7 @@ fn case_rebuild_tampered_dockerfile() {
     assert!(run.stdout.is_empty() && !scene.tree.root().join("out").exists(), "{}", run.stdout);
 }
 
-/// Layers are looked for in the repo of the spec, and what it says of exact images is shown.
+/// Layers are looked up in the repo of the spec, and its exact images are shown.
 #[test]
 fn a_spec_leads_to_no_other_repo_and_vouches_for_no_image() {
     let scene = Scene::new();

@@ -29,7 +29,7 @@ FROM scratch
 }
 "#;
 
-/// Code and what is added to the tree.
+/// Code and the files that are added to the tree.
 const IN_A_TREE: &[(&str, &str)] = &[
     (
         "arg-secret",
@@ -168,7 +168,7 @@ const IN_A_FRAGMENT: &[(&str, &str)] = &[
     ("fragment-open", "USER root\nRUN true \\\n"),
 ];
 
-/// The parts of a report that tell of a code.
+/// The parts of a report that concern a code.
 fn of_code(code: &str, run: &Run) -> String {
     let marked = format!("[{code}]\n");
     let parts = run.stdout.split("\n\n").filter(|part| format!("{part}\n").contains(&marked));
@@ -181,13 +181,13 @@ fn tree() -> Tree {
     tree
 }
 
-/// What `check` tells of a tree, before anything of it is committed.
+/// The output of `check` for a tree with uncommitted files.
 fn added(tree: &Tree, arguments: &[&str]) -> Run {
     tree.git(&["add", "--all"]);
     tree.run(&[&["check"], arguments].concat())
 }
 
-/// What `check --ref` tells after a change.
+/// The output of `check --ref` after a change.
 fn changed(change: impl FnOnce(&Tree)) -> Run {
     let mut tree = tree();
     tree.write_all(
@@ -202,7 +202,7 @@ fn changed(change: impl FnOnce(&Tree)) -> Run {
     tree.run(&["check", "--ref", "HEAD^"])
 }
 
-/// What only a file system or git can produce, or a flag.
+/// Findings that need a file system, git or a flag.
 fn special() -> BTreeMap<&'static str, Run> {
     let mut found = BTreeMap::new();
     let with = |change: &dyn Fn(&Tree)| {

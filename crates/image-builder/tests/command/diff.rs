@@ -7,7 +7,7 @@ use crate::support::{Run, Tree};
 
 const STATUS: &str = "var/lib/dpkg/status";
 
-/// A member of a tar: its header, and the content that it has; `kind` as the header tells it.
+/// A member of a tar: its header with `kind`, and its content.
 fn member(name: &str, kind: u8, size: u64, content: &[u8]) -> Vec<u8> {
     let mut header = [0; 512];
     header[..name.len()].copy_from_slice(name.as_bytes());
@@ -54,7 +54,7 @@ fn package(version: &str) -> Vec<u8> {
     member("l/site-packages/a-1.dist-info/METADATA", b'0', text.len() as u64, text.as_bytes())
 }
 
-/// Members as a layer, as long as its manifest tells.
+/// Members as a layer, with the size that its manifest declares.
 fn layer(members: &[Vec<u8>]) -> (Vec<u8>, usize) {
     let mut layer = members.concat();
     layer.resize(layer.len() + 1024, 0);
@@ -113,7 +113,7 @@ fn case_bombs_in_layers_blob_that_is_longer_than_its_manifest_tells() {
     assert!(run.stderr.contains("is longer than") || run.stderr.contains("more than"), "{}", run.stderr);
 }
 
-/// A blob that never ends: what is asked for is the time, and it is kept.
+/// A blob that never ends: the requested time-out is kept.
 #[test]
 fn case_bombs_in_layers_blob_that_never_comes() {
     let shelf = Shelf::start();

@@ -38,7 +38,7 @@ fn case_first_push_into_new_repository() {
     assert!(run.stdout.contains("includes 1 science build"), "{run:?}");
     let asked = std::mem::take(&mut *scopes.lock());
     assert!(!asked.is_empty() && asked.iter().all(|scope| scope.contains("pull%2Cpush")), "{asked:?}");
-    // What is only looked at is asked for reading, and its refusal is no absence.
+    // A query requests read access only, and its rejection is no absence.
     let run = plan(&[]).code(5);
     assert!(run.stderr.contains(&format!("no credentials for {}", server.address)), "{run:?}");
     let asked = std::mem::take(&mut *scopes.lock());

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use crate::support::Tree;
 
-/// Every file below a directory, with what would tell that it was written.
+/// Every file below a directory, with metadata that would show a write.
 fn listing(directory: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
     let mut found = BTreeMap::new();
     let mut open = vec![directory.to_path_buf()];
@@ -33,7 +33,7 @@ fn listing(directory: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
 fn a_plan_asks_no_engine_reads_no_credential_and_writes_no_file() {
     let tree = Tree::sample();
     tree.write("science/nist-basic/untracked.txt", "x");
-    // A configuration that cannot be read as one: who opens it, fails.
+    // An invalid configuration: reading it fails.
     fs::create_dir(tree.home().join(".docker")).unwrap();
     fs::write(tree.home().join(".docker/config.json"), "no JSON").unwrap();
     let socket = tree.home().join("engine.sock");

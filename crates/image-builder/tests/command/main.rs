@@ -1,5 +1,5 @@
-//! The real binary on small git histories: that arguments, planner, texts, streams and exit codes are joined rightly.
-//! No engine is needed; what is built is tested in the workspace's `tests/`.
+//! The real binary on small git histories: arguments, planner, texts, streams and exit codes
+//! together. No engine is needed; builds are tested in the workspace's `tests/`.
 
 mod bad_inputs;
 mod build;

@@ -36,7 +36,7 @@ fn case_out_through_link() {
         &["graph", "--out"],
         &["graph", "--all", "--format", "svg", "--out"],
         &["stale", "--plan", "--repo", "127.0.0.1:1/x", "--out"],
-        // No engine is there: what is written says so.
+        // There is no engine, and the written file says so.
         &["build", "--all", "--summary"],
         &["build", "--all", "--junit"],
         &["build", "--ref", "HEAD", "--summary"],

@@ -10,20 +10,20 @@ use std::sync::Arc;
 use crate::server::{Request, Server};
 use crate::support::{Run, Tree};
 
-/// What is shown: what stands for `repository:tag`; all else is not there.
+/// The served manifests by `repository:tag`; others are missing.
 type Shown = Arc<Mutex<BTreeMap<String, Answer>>>;
 
 #[derive(Debug, Clone, Copy)]
 enum Answer {
     Digest(char),
     Status(u16),
-    /// A digest's first digit, for who has a password.
+    /// A digest's first digit, for clients with a password.
     Login(char),
     /// The same with this header beside it.
     Header(char, &'static str),
 }
 
-/// A registry that answers GET on manifests, over plain HTTP, and remembers who asked.
+/// A registry that serves manifests over plain HTTP, and records the requests.
 struct Registry {
     server: Server,
     shown: Shown,
@@ -46,7 +46,7 @@ impl Registry {
         self.shown.lock().insert(image.to_owned(), answer);
     }
 
-    /// What was asked, sorted, each once.
+    /// The requests, sorted, each once.
     fn asked(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.credentials().into_iter().map(|(line, _)| line).collect();
         lines.sort();
@@ -78,7 +78,7 @@ fn answer(
             body = manifest(*digit);
             "200 OK\r\ncontent-type: application/vnd.oci.image.index.v1+json".to_owned()
         }
-        // What this header says is the registry's word, and what it says here is no digest of the manifest.
+        // This header contains something that is no digest of the manifest.
         Some(Answer::Header(digit, value)) => {
             body = manifest(*digit);
             let kind = "application/vnd.oci.image.index.v1+json";
@@ -95,7 +95,7 @@ fn answer(
     )
 }
 
-/// What a digit stands for.
+/// The manifest for a digit.
 fn manifest(digit: char) -> String {
     format!("{{\"schemaVersion\": 2, \"manifests\": [], \"annotations\": {{\"digit\": \"{digit}\"}}}}")
 }
@@ -194,7 +194,7 @@ fn a_check_says_what_is_not_pinned_and_what_has_moved() {
     ---
     ");
     assert_eq!(text(&registry, &tree), before);
-    // What has moved is left alone, until that is asked for.
+    // A tag that moved is left alone, unless a flag asks for it.
     tree.run(&["pin"]).code(0);
     let pinned = before.replace("alpine:3", &format!("alpine:3@{}", digest('c')));
     assert_eq!(text(&registry, &tree), pinned);

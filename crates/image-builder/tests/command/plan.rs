@@ -1,4 +1,4 @@
-//! `plan` and `--dryrun`: what is printed.
+//! The output of `plan` and `--dryrun`.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! `--since-published`: what is asked of the registry, what comes of its answers, and what is kept of them.
+//! `--since-published`: requests to the registry, the evaluation of its responses, and the cache.
 
 use std::fs;
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ fn after_a_good_run_there_is_nothing_to_do_and_after_a_failed_one_what_is_missin
 #[test]
 fn an_image_costs_three_questions_and_two_when_its_configuration_is_known() {
     let scene = Scene::published();
-    // Under another digest than the products tell.
+    // Under another digest than the products record.
     for (repository, tag) in [("x/sci/nist-basic", "1.0"), ("x/sci/nist-basic-2", "2.0")] {
         let mut labels = scene.shelf.labels(repository, tag).expect("it is published");
         labels.insert("other".to_owned(), "image".to_owned());
@@ -80,7 +80,7 @@ fn an_image_costs_three_questions_and_two_when_its_configuration_is_known() {
     // Of the build tag nothing but its digest is asked for.
     let heads = asked.iter().filter(|line| line.starts_with("HEAD ") && line.contains("-2-")).count();
     assert_eq!(heads, 4, "{asked:#?}");
-    // What was tampered with is fetched again.
+    // A tampered file is fetched again.
     for file in files() {
         fs::write(file.expect("a file").path(), "{}").expect("it is ours");
     }
@@ -103,14 +103,15 @@ fn a_product_tells_of_the_science_image_of_the_same_run() {
     };
     let of = |asked: &[String]| asked.iter().filter(|line| line.contains("/blobs/")).count();
     assert_eq!(asked(), [format!("GET /v2/{repository}/manifests/2.0")]);
-    // An index in front of it shows the same configuration for our platform, and its digest is what the tag shows then.
+    // An index in front of it has the same configuration for our platform, and the tag then shows
+    // the digest of the index.
     let labels = scene.shelf.labels(repository, "2.0").expect("it is published");
     let mut foreign = labels.clone();
     foreign.insert("other".to_owned(), "platform".to_owned());
     scene.shelf.put_index(repository, "2.0", &[("arm64", &foreign), ("amd64", &labels)]);
     let by_index = asked();
     assert_eq!((by_index.len(), of(&by_index)), (2, 0), "{by_index:#?}");
-    // Of the configuration for another platform it tells nothing.
+    // The configuration for another platform does not count.
     for tag in ["2.0", &build_tag(repository, &labels)] {
         scene.shelf.put_index(repository, tag, &[("arm64", &labels), ("amd64", &foreign)]);
     }
@@ -136,7 +137,7 @@ fn a_product_tells_of_the_science_image_that_it_was_built_on() {
         asked.iter().filter(|line| line.contains("/sci/") && line.contains("/blobs/")).count()
     };
     assert_eq!(asked(&scene), 0);
-    // What changed is asked for, as only the image itself names its whole commit.
+    // A changed image is read itself, since only its own labels name its whole commit.
     scene.tree.write("science/nist-basic-2/data", "more\n");
     scene.tree.commit();
     let said = scene.run("plan", &["-vv"]).code(0).stdout;
@@ -147,7 +148,7 @@ fn a_product_tells_of_the_science_image_that_it_was_built_on() {
     let asked_for: Vec<String> =
         scene.shelf.asked().into_iter().filter(|line| line.contains("/sci/nist-basic-2/")).collect();
     assert_eq!(asked_for.len(), 4, "{asked_for:#?}");
-    // The same image under another tag of the same build: the product says nothing of it.
+    // The same image under another tag of the same build: the product does not record it.
     let mut labels = scene.shelf.labels("x/sci/nist-basic-2", "2.0").expect("it is published");
     labels.insert("other".to_owned(), "image".to_owned());
     scene.show("x/sci/nist-basic-2", "2.0", &labels);

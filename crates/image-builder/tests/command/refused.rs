@@ -1,4 +1,4 @@
-//! What is refused before anything is built, with its text and exit code.
+//! Requests that are refused before a build, with text and exit code.
 
 use crate::support::{SAMPLE, Tree};
 

@@ -56,7 +56,7 @@ impl Scene {
         assert!(run.stdout.contains("sci/nist 1.0-41-0a1b2c3"), "{}", run.stdout);
     }
 
-    /// What is said when it is not.
+    /// Asserts the error if it is not.
     #[track_caller]
     fn refused(&self, address: &str) -> String {
         self.inspect(address, &[]).code(5).stderr
@@ -73,7 +73,7 @@ impl Scene {
         fs::remove_dir_all(self.tree.home().join(".config")).expect("it was written");
     }
 
-    /// Every way to one registry. Who has to log in is logged in by each address.
+    /// Reaches one registry by every kind of address. A login is used for each address.
     fn by_every_way(&self, logs_in: bool) {
         let secure = Secure::start(&self.registry, Clients::All);
         let plain_far = self.registry.address().replace("127.0.0.1", "0.0.0.0");

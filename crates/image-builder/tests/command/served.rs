@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::server::Server;
 
-/// What is served: paths behind `/v2/` with media type and body.
+/// The served bodies: paths after `/v2/` with media type and body.
 type Served = Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>;
 
 pub(crate) struct Registry {

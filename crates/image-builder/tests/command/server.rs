@@ -37,7 +37,7 @@ impl Server {
     }
 }
 
-/// What ends the server.
+/// The request that ends the server.
 const END: &str = "END";
 
 impl Drop for Server {

@@ -18,7 +18,7 @@ impl Scene {
         Self { tree: Tree::sample(), shelf: Shelf::start() }
     }
 
-    /// The sample with all of it published.
+    /// The sample with all images published.
     pub(crate) fn published() -> Self {
         let scene = Self::sample();
         assert!(scene.publish(&[]).is_empty());
@@ -26,7 +26,7 @@ impl Scene {
         scene
     }
 
-    /// Publishes what is planned but for what fails, and what needs that; those are returned.
+    /// Publishes the plan except for failing builds and their dependents, which are returned.
     pub(crate) fn publish(&self, failing: &[&str]) -> BTreeSet<String> {
         let repo = self.repo();
         let plan = self.tree.run(&["plan", "--since-published", "--repo", &repo, "--format", "json"]).code(0);

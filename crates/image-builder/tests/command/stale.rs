@@ -34,7 +34,7 @@ CMD ["true"]
 "#;
 
 impl Scene {
-    /// All of it published.
+    /// All images published.
     fn published() -> Self {
         let shelf = Shelf::start();
         let mut tree = Tree::new();
@@ -185,7 +185,7 @@ fn an_index_that_moved_for_another_platform_is_no_move() {
         let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         json["stale"] != 0
     };
-    // What was an image alone is in an index now.
+    // A single image was replaced by an index.
     show("old", "other");
     assert!(!stale(), "{}", scene.run(&["stale", "-v"]).stdout);
     show("new", "other");
@@ -237,7 +237,7 @@ fn the_plan_follows_the_moves_and_is_planned_again_by_build() {
     assert!(build(&[]).code(2).stderr.contains("--rebuild"), "a plan file chooses nothing");
     let explained = scene.tree.run(&["explain", "--plan", &file, "two:1.0"]).code(0).stdout;
     assert!(explained.contains("/os/linux:12 moved from sha256:"), "{explained}");
-    // It moves again: another plan than the one that was looked at.
+    // It moves again, so the plan differs from the one that was shown.
     scene.base("linux", "12", "newer");
     let refused = build(&["--rebuild", "7"]).code(2).stderr;
     assert!(refused.contains("another plan"), "{refused}");
@@ -258,10 +258,10 @@ fn a_base_that_cannot_be_asked_for_hides_no_other() {
     );
     assert!(run.stdout.contains("  ?       $HOST/os/tools:1, copied from\n"), "{}", run.stdout);
     assert!(run.stderr.contains("$HOST/os/tools:1") && run.stderr.contains("403"), "{}", run.stderr);
-    // What is built is not guessed.
+    // The number of a build is not guessed.
     let run = scene.run(&["stale", "--plan", "--rebuild", "7"]).code(5);
     assert_eq!(run.stdout, "");
-    // Nor is what is published.
+    // Nor is the published image.
     scene.shelf.trouble("/v2/x/sci/one/manifests/1.0", 401);
     assert!(scene.run(&["stale"]).code(5).stderr.contains("what is published cannot be told"));
     let run = scene.run(&["stale", "--out", "plan.json"]).code(2);

@@ -1,4 +1,4 @@
-//! Source trees with a history, and the binary in an environment of its own.
+//! Source trees with a history, and the binary in a clean environment.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -51,7 +51,7 @@ impl Deref for Tree {
     }
 }
 
-/// What a run of the binary left behind, with temporary paths shown as `$ROOT` and `$HOME`.
+/// The result of a run of the binary, with temporary paths shown as `$ROOT` and `$HOME`.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: Option<i32>,
@@ -75,7 +75,7 @@ impl Tree {
         tree
     }
 
-    /// Commits all that is there.
+    /// Commits all files.
     pub(crate) fn commit(&mut self) {
         self.tree.commit();
     }

@@ -73,7 +73,8 @@ fn a_fresh_product_holds_until_a_layer_or_a_parent_changes() {
       all holds: 3 builds
     ");
 
-    // What concerns no image changes nothing; then the interface changes, and later the lowest layer.
+    // A file that is in no image changes nothing; then the interface changes, and later the lowest
+    // layer.
     tree.write("science/nist-basic/README.md", "another text\n");
     tree.commit();
     verify(&tree, &registry, &["rel/nist-basic:2.0"]).code(0);
@@ -185,7 +186,7 @@ fn a_moving_tag_that_shows_another_image_with_the_right_labels_does_not_hold() {
         "{}",
         parent.stdout
     );
-    // What is asked for by its build tag is itself.
+    // An image named by its build tag is compared with itself.
     let build = format!("rel/nist-basic:1.0-2-{}", &tree.head()[..7]);
     let by_build = verify(&tree, &registry, &[&build]).code(7);
     assert!(!by_build.stdout.contains("its labels name"), "{}", by_build.stdout);

@@ -1,5 +1,5 @@
-//! Files that are meant to exhaust memory (row 14). A program of its own: what the system tells of a process's peak
-//! includes that of the one that started it, so this one has to stay small.
+//! Files that are meant to exhaust memory (row 14). A separate program: the system's figure for a
+//! process's peak includes that of its parent, so this one has to stay small.
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
@@ -12,7 +12,7 @@ use testbed::registry::{Auth, PrivateRegistry};
 #[path = "../command/support.rs"]
 mod support;
 
-/// What a run of the binary may take; a hang is a defect too.
+/// Time-out of a run of the binary; a hang is a defect too.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Row 14, with the most memory that a run took, in KiB, as the system counts it.
@@ -50,8 +50,9 @@ fn descriptors_that_would_take_all_memory() {
     assert!(peak < 64 * 1024, "one GiB: {peak} KiB");
 }
 
-/// The registry of a large source tree, read with nothing in the cache: first as one run built it, where products tell the ids of
-/// the science images on which they were built, then with the interface renewed, where they tell their digests.
+/// The registry of a large source tree, read without a cache: first as one run built it, where
+/// products record the ids of their science images, then with a renewed interface, where they
+/// record digests.
 #[test]
 fn what_is_published_of_many_products_takes_few_questions() {
     let products = testbed::scale::quick_or_long(50_u32, 1000);
@@ -80,8 +81,8 @@ fn what_is_published_of_many_products_takes_few_questions() {
         assert!(shelf.publish(&plan.stdout, &[]).is_empty());
         forget(&tree);
         drop(shelf.asked());
-        // A manifest for each of two images, whose tags move apart, so that neither tells of the other; what the product's build
-        // tag shows, which proves what it tells of the other; and its configuration, when it is not known.
+        // A manifest for each of two images, whose tags move independently; what the product's
+        // build tag shows, which confirms its labels; and its configuration, unless it is cached.
         for (cache, most) in [("cold", 4 * products as usize), ("warm", 3 * products as usize)] {
             let before = shelf.connections();
             figures[state][cache] = since_published(&tree, &repo);
@@ -155,7 +156,7 @@ fn measured_json(tree: &Tree, arguments: &[&str], says: &str) -> serde_json::Val
     serde_json::json!({"seconds": took.as_secs_f64(), "processor_seconds": processor, "peak_kib": peak})
 }
 
-/// What `skopeo inspect` takes for one product: its process, one manifest, one configuration.
+/// The time of `skopeo inspect` for one product: its process, one manifest, one configuration.
 fn skopeo(repo: &str) -> Duration {
     let (began, of) = (Instant::now(), 20);
     for number in 0..of {
@@ -169,7 +170,7 @@ fn skopeo(repo: &str) -> Duration {
     began.elapsed() / of
 }
 
-/// What a run of the binary took.
+/// The resources that a run of the binary used.
 struct Used {
     /// The most memory, in KiB.
     peak: i64,

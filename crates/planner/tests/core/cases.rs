@@ -22,7 +22,7 @@ fn build<'a>(planned: &'a Planned, id: &str) -> &'a Build {
     planned.plan.build(&BuildId(id.to_owned())).unwrap_or_else(|| panic!("{id} is not built"))
 }
 
-/// What the references of a build name.
+/// The targets of a build's references.
 fn names(planned: &Planned, id: &str) -> Vec<String> {
     let name = |target: &Target| match target {
         Target::Build { id } => id.0.clone(),
@@ -90,7 +90,7 @@ fn case_unset_arg_is_empty() {
     let result = planned(&layer("a", "ARG VARIANT\nFROM docker.io/library/busybox:stable${VARIANT}"));
     assert_eq!(names(&result, "science/a"), ["docker.io/library/busybox:stable"]);
     assert_eq!(warned(&result), [""; 0]);
-    // What nothing declares is more likely a mistake.
+    // An undeclared variable is probably a mistake.
     let result = planned(&layer("a", "FROM docker.io/library/busybox:stable${VARIANT}"));
     assert_eq!(names(&result, "science/a"), ["docker.io/library/busybox:stable"]);
     assert_eq!(warned(&result), ["science/a/Dockerfile:1 unset-argument"]);
@@ -258,7 +258,7 @@ FROM docker.io/library/ubuntu:22.04
     assert_eq!(warning.help.as_deref(), Some("write sci/base:23.09 to stand on that layer"));
 }
 
-/// `ux.md` 04d: the build would look for a tag that this tool never makes.
+/// `ux.md` 04d: the build would look for a tag that this tool never creates.
 #[test]
 fn a_layer_is_named_with_its_version() {
     let tree = layer("top", "FROM sci/base") + &layer("base", "FROM scratch");
@@ -332,7 +332,7 @@ fn case_committed_conflict() {
     assert_eq!(found(&layer("a", text)), ["deny science/a/Dockerfile:2:1 merge-conflict"]);
     let text = "FROM docker.io/library/debian:12\nRUN a && \\\n<<<<<<< HEAD\n    b\n=======\n    c\n>>>>>>> 1cafbc2 (fix)";
     assert_eq!(found(&layer("a", text)), ["deny science/a/Dockerfile:3:1 merge-conflict"]);
-    // What is written into a file is no conflict.
+    // Text that is written into a file is no conflict.
     let text = "FROM scratch\nCOPY <<'EOF' /x\n<<<<<<< HEAD\n>>>>>>> x\nEOF\n# <<<<<<< HEAD\nCMD [\"a\"]";
     assert_eq!(found(&layer("a", text)), [""; 0]);
     let fragment = "//- /compat/c/Dockerfile\nUSER a\n<<<<<<< HEAD\nUSER b\n=======\n>>>>>>> x\n//- /compat/c/sciserver-image.json\n{}\n";
@@ -419,7 +419,7 @@ fn copies_are_looked_up_as_builders_do_it() {
     }
 }
 
-/// What a fragment copies may lie in any layer of its stack.
+/// A fragment may copy files of any layer of its stack.
 #[test]
 fn fragments_copy_from_their_whole_stack() {
     let tree = |copies: &str| {
@@ -484,7 +484,7 @@ fn case_onbuild_untold() {
     // A grandchild runs nothing: triggers are used up.
     let tree = format!("{tree}{}", layer("upper", "FROM sci/top:1.0"));
     assert_eq!(warned(&planned(&tree)), ["science/top/Dockerfile:1 onbuild-inherited"]);
-    // What the trigger copies is looked for in the child's context.
+    // The trigger copies from the child's context.
     let tree = layer("top", "FROM sci/base:1.0")
         + &layer("base", "FROM docker.io/library/alpine:3\nONBUILD COPY requirements.txt /home");
     assert!(

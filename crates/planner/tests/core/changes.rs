@@ -1,4 +1,4 @@
-//! What counts as a change, what is built for it, and why.
+//! Which differences count as a change, what is built because of them, and the reasons.
 
 use planner::{Request, Selection, fixture};
 

@@ -1,4 +1,4 @@
-//! Compat images: the generated Dockerfile, the files laid over each other, what is lost on the way.
+//! Compat images: the generated Dockerfile, the merged files, and replaced settings.
 
 use plan::{BuildId, EntryKind};
 use planner::{Request, Selection, fixture};

@@ -1,4 +1,5 @@
-//! Nights: from any published state the plan is what is missing, a failure leaves what it kept away, and a good run nothing.
+//! Simulated nights: from any published state the plan is exactly what is missing; after a failure
+//! its dependents are planned again, and after a good run nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +10,10 @@ use proptest::prelude::*;
 use super::properties::{Model, models, name};
 use super::world::World;
 
-/// What was really built, told by the builds themselves and not by labels.
+/// What was really built, recorded by the builds themselves and not by labels.
 #[derive(Debug, Clone)]
 struct Made {
-    /// In which night; also stands for the build tag.
+    /// The night, which also replaces the build tag.
     night: u64,
     /// With the changes, or before them.
     changes: bool,
@@ -42,7 +43,7 @@ fn all_builds(model: &Model) -> Vec<(String, BTreeSet<usize>, bool)> {
     all
 }
 
-/// What has to be built, by what was really built.
+/// The builds that are needed by what was really built.
 fn wanted(model: &Model, truth: &Truth, changes: bool) -> BTreeSet<String> {
     let mut wanted = BTreeSet::new();
     for (id, needs, changed) in all_builds(model) {
@@ -62,7 +63,8 @@ fn wanted(model: &Model, truth: &Truth, changes: bool) -> BTreeSet<String> {
     wanted
 }
 
-/// One night: plans, holds the plan against the truth, builds with failures. Returns what is missing after it.
+/// One night: plans, compares the plan with the truth, builds with failures. Returns what is
+/// missing after it.
 fn night(
     (model, number, changes): (&Model, u64, bool),
     world: &mut World,
@@ -123,7 +125,7 @@ proptest! {
             truth.remove(&id).expect("it was built");
         }
         let missing = night((&model, 2, true), &mut world, &mut truth, &second_fails)?;
-        // Exactly what is missing, whether or not somebody committed in between.
+        // Exactly what is missing, with or without a commit in between.
         prop_assert_eq!(&wanted(&model, &truth, true), &missing);
         let third = if same_commit { 2 } else { 3 };
         let missing = night((&model, third, true), &mut world, &mut truth, &[])?;

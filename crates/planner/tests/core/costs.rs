@@ -8,7 +8,8 @@ use planner::{Request, fixture};
 
 use crate::{refused, told};
 
-/// Generous: what is bounded takes a fraction of it without optimisation, what is not takes very much longer.
+/// Generous: bounded work takes a fraction of it without optimisation, unbounded work very much
+/// longer.
 const LONGEST: Duration = Duration::from_secs(20);
 
 fn layer(dockerfile: &str, more: &str) -> String {
@@ -18,7 +19,7 @@ fn layer(dockerfile: &str, more: &str) -> String {
     )
 }
 
-/// Plans a tree in time, and returns what is wrong with it.
+/// Plans a tree within the limit, and returns its problems.
 #[track_caller]
 fn problems(tree: &str) -> String {
     let start = Instant::now();

@@ -46,7 +46,7 @@ fn published() -> World {
     world
 }
 
-/// What the second commit says of every product, a line each.
+/// The states of all products at the second commit, a line each.
 fn judged(world: &mut World, text: &str, compat: Option<&str>) -> String {
     let inputs = world.commit(2, &fixture::tree(text));
     let request = Request::default();
@@ -106,7 +106,7 @@ fn only_the_stack_counts_and_only_the_part_of_it_that_is_asked_for() {
         "sky:1.0 behind since 0000001: core [compat/core/Dockerfile]\n",
         "what it includes is a part of it"
     );
-    // A corrected description is no change of what is carried.
+    // A corrected description does not change the images.
     let description = TREE.replace("{}", r#"{ "description": "better" }"#);
     assert_eq!(judged(&mut world, &description, None), "sea:1.0 carries\nsky:1.0 carries\n");
 }

@@ -1,4 +1,4 @@
-//! Guidelines: what a check tells and a plan does not, how heavy each is, and what would mend it.
+//! Guidelines: what a check reports and a plan does not, their levels and fixes.
 
 use planner::config::Level;
 use planner::{Finding, Request, dockerfile, fixture};

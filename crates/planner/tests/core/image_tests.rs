@@ -1,4 +1,4 @@
-//! Tests of images: which stand in which build, and which scripts are refused.
+//! Tests of images: which build has which tests, and which scripts are refused.
 
 use plan::{BuildId, TestAction};
 use planner::{Request, Selection, fixture};

@@ -39,7 +39,7 @@ fn told(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
 
-/// A plan in short: a line for each build, with its reasons; what is not built; warnings.
+/// A plan as short text: a line for each build with its reasons, unbuilt changes, warnings.
 fn short(planned: &Planned) -> String {
     let mut text = String::new();
     let plan = &planned.plan;

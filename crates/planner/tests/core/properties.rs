@@ -34,7 +34,7 @@ pub(super) struct Model {
     pub(super) compats: Vec<Compat>,
 }
 
-/// What a layer does with the image of its base: most begin one of their own, some go on with it.
+/// How a layer uses its base's image: most begin a new stage, some continue it.
 #[derive(Debug, Clone, Copy)]
 enum Image {
     Own,
@@ -218,7 +218,7 @@ impl Model {
         includes.chain([compat]).collect()
     }
 
-    /// What is needed by each build of the plan that must come out.
+    /// The parents of each build in the expected plan.
     fn expected(&self) -> BTreeMap<String, BTreeSet<String>> {
         let planned = self.planned();
         let id = |layer: &usize| format!("science/{}", name(*layer));

@@ -53,7 +53,7 @@ fn plan(world: &World, inputs: &Inputs, request: &Request) -> Planned {
     world.plan(inputs, request).unwrap_or_else(|problems| panic!("refused:\n{}", told(&problems)))
 }
 
-/// The plan of the second commit, in short, with what is undecided.
+/// The plan of the second commit as short text, with undecided images.
 fn second(world: &mut World, text: &str, request: &Request) -> String {
     let inputs = world.commit(2, &fixture::tree(text));
     let planned = plan(world, &inputs, request);
@@ -92,13 +92,13 @@ fn a_product_that_was_built_on_a_published_image_tells_of_it() {
     let changed = text.replace("\n1\n", "\n2\n");
     assert_eq!(told_by_products(&mut world, &changed), 0);
     assert!(second(&mut world, &changed, &Request::default()).contains("science/leaf/data"));
-    // The layer below moved on: another image is there, of which the product tells nothing.
+    // The parent moved on: there is another image, which the product does not record.
     let mut moved = world.clone();
     let leaf = moved.images.get_mut(&sci("leaf")).expect("it is published");
     leaf.insert(version("leaf"), "1.0-3-0000003".to_owned());
     assert_eq!(told_by_products(&mut moved, &text), 0);
     assert!(second(&mut moved, &text, &Request::default()).contains("rel/leaf"));
-    // An instruction of a compat layer that writes over what is inherited.
+    // An instruction of a compat layer that overwrites an inherited label.
     let product = format!("{REPO}/rel/leaf:1.0");
     for (key, value) in [
         (version("leaf"), "1.0-8-0000008"),
@@ -112,13 +112,13 @@ fn a_product_that_was_built_on_a_published_image_tells_of_it() {
         assert_eq!(told_by_products(&mut written, &text), 0, "{key}");
         assert_eq!(second(&mut written, &text, &Request::default()), "", "{key}");
     }
-    // The predecessor's images inherit what they tell of a base.
+    // Images of the previous tool inherit the labels for their base.
     let labels = world.images.get_mut(&product).expect("it is published");
     labels.remove(&format!("{PREFIX}.compat.inputs"));
     assert_eq!(told_by_products(&mut world, &text), 0);
 }
 
-/// Writes a field of a label that tells what a product was made from.
+/// Writes a field of the label with a product's inputs.
 fn tell(world: &mut World, product: &str, field: &str, value: serde_json::Value) {
     let labels = world.images.get_mut(product).expect("it is published");
     let from = labels.get_mut(&format!("{PREFIX}.compat.from")).expect("it tells");
@@ -149,7 +149,7 @@ fn a_product_that_was_built_in_one_run_with_its_science_image_tells_of_it() {
     leaf.insert(format!("{PREFIX}.science.leaf.inputs"), "v1:sha256:0".to_owned());
     assert_eq!(told_by_products(&mut other, TREE), 0);
     assert!(second(&mut other, TREE, &Request::default()).contains("science/leaf"));
-    // Of another layer, of another version, of nothing, of what is no id; and what an engine says that has other ids.
+    // Another layer, another version, nothing, no id; and an engine with other ids.
     let id = super::world::config_of(&world.images[&sci("leaf")]);
     for ids in [
         serde_json::json!({"base:1.0": id}),
@@ -169,7 +169,7 @@ fn a_product_that_was_built_in_one_run_with_its_science_image_tells_of_it() {
         assert_eq!(told_by_products(&mut written, TREE), 0, "{ids}");
         assert_eq!(second(&mut written, TREE, &Request::default()), "", "{ids}");
     }
-    // The labels that it has from there still have to be of the build that it tells, and of that base.
+    // The inherited labels have to belong to the recorded build and base.
     for (key, value) in [
         (version("leaf"), "1.0-8-0000008"),
         ("org.opencontainers.image.base.name".to_owned(), "r.example/x/sci/base:1.0"),
@@ -394,7 +394,7 @@ fn a_product_that_is_held_is_left_alone() {
 #[test]
 fn a_product_is_not_published_without_what_it_had() {
     let (mut world, _) = published(TREE);
-    // Another layer takes the product over, which does not stand on the old one.
+    // Another layer, which is not based on the old one, takes over the product.
     let other = TREE
         .replace(r#"{ "image": "leaf", "version": "1.0""#, r#"{ "image": "leaf", "version": "2.0""#)
         + "//- /science/new/Dockerfile\nFROM docker.io/library/debian:12\n//- /science/new/sciserver-image.json\n\
@@ -446,7 +446,7 @@ fn row_51_a_moving_tag_is_not_believed_because_its_labels_are_right() {
         let rebuilt = second(&mut world, TREE, &Request { rebuild: Some(7), ..Request::default() });
         assert!(rebuilt.contains("science/base\n    forced --rebuild 7\n"), "{rebuilt}");
     }
-    // The build of this very commit is there: it is taken again, and the tag set right.
+    // The build of this commit exists: it is reused, and the tag is corrected.
     let mut world = moved("sci/base", ours, Some("sha256:e"));
     let inputs = world.commit(1, &fixture::tree(TREE));
     let planned = plan(&world, &inputs, &Request::default());

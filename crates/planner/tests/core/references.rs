@@ -1,4 +1,4 @@
-//! What each kind of reference means: the table of the specification.
+//! The meaning of each kind of reference: the table of the specification.
 
 use plan::{Build, BuildId, Target};
 use planner::{Request, fixture};

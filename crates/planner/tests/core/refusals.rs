@@ -1,10 +1,10 @@
-//! Every refusal: file, line, what is the matter, what to do.
+//! Every refusal: file, line, message, help.
 
 use planner::{Request, Selection, fixture};
 
 use crate::{plan, refused, short};
 
-/// A tree that is right, to which each test adds what is wrong.
+/// A valid tree, to which each test adds a mistake.
 const TREE: &str = r#"
 //- /compat/common/Dockerfile
 USER root
@@ -173,7 +173,7 @@ fn an_unquoted_version_weighs_what_the_configuration_says() {
         let planned = plan(&fixture::first(&tree(level)), &Request::default());
         assert_eq!(planned.plan.warnings.len(), warnings, "{level}");
     }
-    // What the base does wrong was mended since.
+    // The base's mistake was fixed since.
     let mended = tree("deny").replace("1.5,", "\"1.5\",");
     let planned = plan(&fixture::inputs(&mended, &tree("deny")), &Request::default());
     assert_eq!(planned.plan.warnings, []);

@@ -7,7 +7,7 @@ use planner::{Request, fixture};
 
 use crate::plan;
 
-/// Layers by their base; each is a product of its own.
+/// Layers by their base; each is a separate product.
 fn tree(layers: usize, base: impl Fn(usize) -> String, changed: &str) -> Tree {
     let mut files = BTreeMap::new();
     let mut add = |path: String, text: String| files.insert(path, (Mode::File, text));

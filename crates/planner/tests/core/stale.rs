@@ -51,7 +51,7 @@ fn published(text: &str) -> World {
     world
 }
 
-/// What registries show for the questions that are asked.
+/// What registries show for the questions.
 fn asked(world: &World, questions: &BTreeMap<ImageName, Question>) -> Bases {
     let show = |image: &ImageName| {
         let digest = world.bases.get(&image.to_string()).cloned();
@@ -60,7 +60,7 @@ fn asked(world: &World, questions: &BTreeMap<ImageName, Question>) -> Bases {
     questions.keys().map(show).collect()
 }
 
-/// What is said of every layer, with what depends on those that are stale.
+/// The state of every layer, with the dependents of stale ones.
 fn layers(world: &mut World, text: &str) -> String {
     let inputs = world.commit(2, &fixture::tree(text));
     let request = Request::default();
@@ -238,7 +238,7 @@ fn the_plan_names_the_move_and_builds_what_depends_on_it() {
          science/leaf\n    parent science/base\n\
          rel/leaf:1.0 on leaf\n    parent science/leaf\n"
     );
-    // What is held is not built, and what is ignored neither.
+    // Layers on hold and ignored layers are not built.
     let held = format!("{TREE}//- /image-builder.toml\nhold = [\"leaf:1.0\"]\n");
     let ignore = Request { ignore: vec!["science/tool".to_owned()], ..Request::default() };
     assert_eq!(
@@ -366,7 +366,7 @@ fn case_stale_ignores_from_platform() {
     // science/base takes it for the plan's platform, science/tool for another one.
     assert_eq!(platforms(TOOLS), named(&["linux/amd64", "linux/arm64"]));
     assert_eq!(platforms(DEBIAN), named(&["linux/amd64"]), "what the plan builds for");
-    // What only a build knows is no platform to compare for.
+    // A platform that only the build knows is not compared.
     let text = text.replace("--platform=linux/arm64", "--platform=$WHERE");
     let inputs = world.commit(3, &fixture::tree(&text));
     if let Ok(stale) = Stale::new(&inputs, &request) {

@@ -11,7 +11,7 @@ use planner::{Planned, Problem, Request};
 
 pub(super) const PREFIX: &str = "org.sciserver";
 
-/// What is published, and the commits that were.
+/// The published images, and the earlier commits.
 #[derive(Debug, Clone, Default)]
 pub(super) struct World {
     /// By moving tag.
@@ -20,13 +20,13 @@ pub(super) struct World {
     pub(super) commits: BTreeMap<String, Tree>,
     /// Digests that tags of other makers show, by full reference.
     pub(super) bases: BTreeMap<String, String>,
-    /// What build tags show that images name, by moving tag, where it is not that image.
+    /// What build tags named by images show, by moving tag, where it is not that image.
     pub(super) build_tags: BTreeMap<String, BuildTagShows>,
     /// The hour of the last build.
     hours: u32,
 }
 
-/// What stands for all of an image here: its labels.
+/// The digest of an image in this model: of its labels.
 fn digest_of(labels: &BTreeMap<String, String>) -> String {
     let mut hasher = DefaultHasher::new();
     labels.hash(&mut hasher);
@@ -53,8 +53,8 @@ impl World {
         Inputs { revision, now: tree.clone(), base: Base::Empty }
     }
 
-    /// Plans as the command does: asks for images, then for commits. In every world that a test makes, what products tell of
-    /// science images has to lead to the plan that those images' own labels lead to.
+    /// Plans as the command does: reads images, then commits. In every world that a test creates,
+    /// the labels of products have to lead to the same plan as the science images' own labels.
     pub(super) fn plan(&self, inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>> {
         let planned = self.plan_by_images(inputs, request);
         match (&planned, self.plan_by_products(inputs, request)) {
@@ -116,7 +116,7 @@ impl World {
         references.into_iter().map(show).collect()
     }
 
-    /// What commits hold, by some of their digits.
+    /// The trees of commits, by some of their digits.
     pub(super) fn held(&self, commits: BTreeSet<String>) -> BTreeMap<String, Option<Tree>> {
         let find = |digits: String| {
             let mut found = self.commits.iter().filter(|(commit, _)| commit.starts_with(&digits));
@@ -126,7 +126,8 @@ impl World {
         commits.into_iter().map(find).collect()
     }
 
-    /// Carries a plan out. Builds of `failing` fail, and what needs them is skipped; what is missing then is returned.
+    /// Carries a plan out. Builds of `failing` fail, and their dependents are skipped; returns what
+    /// is missing then.
     pub(super) fn build(&mut self, plan: &Plan, failing: &BTreeSet<BuildId>) -> BTreeSet<BuildId> {
         let mut missing = BTreeSet::new();
         for build in &plan.builds {

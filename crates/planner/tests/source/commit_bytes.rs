@@ -63,7 +63,7 @@ impl Clone {
         self.settle();
     }
 
-    /// Gives all files an old time, and lets git look at them again.
+    /// Gives all files an old time, and refreshes git's index.
     fn settle(&self) {
         for file in self.git(&["ls-files", "-z"]).split('\0').filter(|file| !file.is_empty()) {
             let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_500_000_000);
@@ -158,7 +158,8 @@ fn case_autocrlf_of_a_clone_decides_nothing() {
         clone.touch("science/a/start.sh");
         assert_eq!((clone.sent(), clone.inputs()), expect, "{name}, touched");
     }
-    // What is in no commit yet is sent as git would have it, so that a commit changes nothing of the image.
+    // An uncommitted file is sent as git would store it, so that a commit does not change the
+    // image.
     let clone = clones.clone("edited", &["core.autocrlf=true"]);
     clone.write("science/a/start.sh", "#!/bin/sh\r\necho bye\r\n");
     assert_eq!(clone.open().uncommitted, ["science/a/start.sh"]);

@@ -1,4 +1,4 @@
-//! Which commits are compared, and what they are called.
+//! Which commits are compared, and their names.
 
 use std::fs;
 

@@ -44,7 +44,7 @@ fn line_ends_are_those_of_git() {
             let text = file(now, "science/a", "file");
             assert_eq!(opened.uncommitted, Vec::<String>::new(), "{shown}, {round}");
             assert_eq!(text.id.to_string(), blob("text\n"), "{shown}, {round}");
-            // What is sent is what the tree's own attributes give, not what this machine has on disk.
+            // The tree's own attributes decide what is sent, not the bytes on this machine's disk.
             let sent = match attributes.contains("eol=crlf") {
                 true => Expect::Sha256(sha256("text\r\n")),
                 false => Expect::GitBlob(blob("text\n")),

@@ -37,7 +37,7 @@ impl History {
         history
     }
 
-    /// The same with nothing of it in libgit2's caches.
+    /// The same without libgit2's caches.
     pub(crate) fn reopened(self) -> Self {
         let git = Repository::open(self.directory.path()).unwrap();
         Self { git, ..self }
@@ -51,7 +51,7 @@ impl History {
         self.root().join(path)
     }
 
-    /// Writes a file, dated long before the index will be, so that the index is believed.
+    /// Writes a file, dated long before the index will be, so that the index is trusted.
     pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -112,7 +112,7 @@ impl History {
         id
     }
 
-    /// Moves the branch to a commit that holds what is on disk.
+    /// Moves the branch to a commit of the files on disk.
     pub(crate) fn check_out(&self, id: Oid) {
         self.git.reference("refs/heads/main", id, true, "test").unwrap();
         self.git.set_head("refs/heads/main").unwrap();
@@ -128,7 +128,7 @@ impl History {
         Options { start: self.root(), comparison, ..Options::default() }
     }
 
-    /// What is read for a comparison that must succeed.
+    /// The tree of a comparison that must succeed.
     pub(crate) fn open(&self, comparison: &str) -> OpenedTree {
         open(&self.options(comparison)).unwrap_or_else(|error| panic!("{comparison}: {error}"))
     }
@@ -214,7 +214,7 @@ pub(crate) fn problems(tree: &Tree) -> Vec<(&str, &str)> {
     tree.problems.iter().map(place).collect()
 }
 
-/// What would be wrong if it were sent.
+/// The problems of sending it.
 pub(crate) fn lacking(tree: &Tree) -> Vec<Problem> {
     let files = tree.layers.iter().flat_map(|layer| &layer.files);
     let lacking = files.filter_map(|file| match &file.on_disk {

@@ -111,7 +111,7 @@ fn a_repository_of_another_user_is_refused_with_the_remedy() {
     assert_eq!(error.kind(), ErrorKind::Environment);
     let remedy = format!("git config --global --add safe.directory {}", history.root().display());
     assert!(error.help().unwrap().contains(&remedy), "{:?}", error.help());
-    // What the repository says of itself counts for nothing.
+    // The repository's own settings have no effect.
     history.configure("safe.directory", "*");
     assert!(matches!(history.fails("HEAD"), SourceError::ForeignOwner { .. }));
 }

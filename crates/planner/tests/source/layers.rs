@@ -1,4 +1,4 @@
-//! Which directories are layers, what is shared between the sides, and what is refused.
+//! Which directories are layers, what the two sides share, and errors.
 
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;

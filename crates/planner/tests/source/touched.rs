@@ -1,4 +1,4 @@
-//! Which commits changed files, and since when files are other than they were.
+//! Which commits changed files, and since when files differ.
 
 use std::collections::BTreeSet;
 

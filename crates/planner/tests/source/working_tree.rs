@@ -1,4 +1,4 @@
-//! What counts of the working tree, and how what is not committed is named.
+//! Which files of the working tree count, and the digits of uncommitted changes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -75,7 +75,8 @@ fn a_touched_file_is_not_changed_and_an_edit_that_keeps_time_and_size_is() {
 #[test]
 fn a_file_written_in_the_same_tick_as_the_index_is_read() {
     let history = History::small();
-    // What git calls racy: the index cannot tell this edit, of the same size, from what it was made for.
+    // git's "racy" case: the index cannot distinguish this edit, of the same size, from the
+    // original.
     let index = history.path(".git/index");
     let entry_time = fs::metadata(history.path("science/a/file")).unwrap().modified().unwrap();
     fs::write(history.path("science/a/file"), "CONTENTS\n").unwrap();
