@@ -1,5 +1,5 @@
-//! Faults that were found by real trees and hostile input, on a real engine and registry: what `COPY` sees, bases for other platforms,
-//! nights that came to a stop, and limits that hold.
+//! Faults that were found by real trees and hostile input, on a real engine and registry: what
+//! `COPY` sees, bases for other platforms, nights that came to a stop, and limits that hold.
 
 #[path = "support/scene.rs"]
 #[expect(dead_code, reason = "tests of faults use more of it")]
@@ -80,8 +80,8 @@ fn case_dockerfile_in_context() {
     }
 }
 
-/// Equal files make equal layers, whatever the tag of the parent, the repo and the commit. They are copied to the root: a directory that
-/// COPY makes has the time of the build on older engines.
+/// Equal files make equal layers, whatever the tag of the parent, the repo and the commit. They are
+/// copied to the root: a directory that COPY makes has the time of the build on older engines.
 #[test]
 fn case_dockerfile_in_context_equal_files_make_equal_layers() {
     let (registry, path) = (shared_registry(), format!("equal-{}", unique()));
@@ -154,8 +154,8 @@ fn case_platform_a_base_without_the_wanted_platform_is_refused() {
     let _ = run(&tree, &["--all", "--pull", "--wait=1m", "--repo", "local.test/x"]).expect_code(0);
 }
 
-/// A science push failed; then a compat image of the same commit was built again, with a higher number, on the old science. The
-/// nights after that put it right by themselves.
+/// A science push failed; then a compat image of the same commit was built again, with a higher
+/// number, on the old science. The nights after that put it right by themselves.
 #[test]
 fn case_the_nightly_trap_opens_by_itself() {
     let mut scene = Scene::new("nightly-trap", 1);
@@ -192,7 +192,8 @@ fn case_the_nightly_trap_opens_by_itself() {
     assert_eq!(shown(&scene), (compat, science), "{}", outcome.said());
 }
 
-/// A base that is pulled for ever, though the engine speaks: the build's limit holds for what it waits for as well.
+/// A base that is pulled for ever, though the engine speaks: the build's limit holds for what it
+/// waits for as well.
 #[test]
 fn case_build_timeout_holds_for_pulls() {
     let (registry, path) = (shared_registry(), format!("pull-{}", unique()));

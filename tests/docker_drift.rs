@@ -1,4 +1,5 @@
-//! `--forbid-drift` and `--show-drift`, on a real engine and a real registry: what may move, and what may not.
+//! `--forbid-drift` and `--show-drift`, on a real engine and a real registry: what may move, and
+//! what may not.
 
 use std::time::Duration;
 

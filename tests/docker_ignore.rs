@@ -1,7 +1,9 @@
-//! `.dockerignore`, end to end: image-builder puts the same files into an image as `docker buildx build` does.
+//! `.dockerignore`, end to end: image-builder puts the same files into an image as `docker buildx
+//! build` does.
 //!
-//! `docker_ignore.tsv` was taken from buildx 0.13.1 with the engine of Docker 26.1.5. The rules themselves have a longer table beside
-//! `planner::dockerignore`; here one image is built for each line.
+//! `docker_ignore.tsv` was taken from buildx 0.13.1 with the engine of Docker 26.1.5. The rules
+//! themselves have a longer table beside `planner::dockerignore`; here one image is built for each
+//! line.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;

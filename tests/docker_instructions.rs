@@ -197,8 +197,9 @@ fn the_engine_accepts_and_refuses_what_the_table_says() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), asked.len(), wrong.join("\n"));
 }
 
-/// Gives a context to the engine's BuildKit as the docker client gives one from its standard input: one request waits for
-/// the build, another brings the files. Returns the image's id, or what the engine says instead.
+/// Gives a context to the engine's BuildKit as the docker client gives one from its standard input:
+/// one request waits for the build, another brings the files. Returns the image's id, or what the
+/// engine says instead.
 fn build(engine: &Upstream, dockerfile: &str) -> Result<String, String> {
     let id = format!("instructions-{}", unique());
     let context = context(dockerfile);

@@ -1,4 +1,5 @@
-//! `--since-published` on a real engine and registry: nights, each of which goes on where the one before stopped.
+//! `--since-published` on a real engine and registry: nights, each of which goes on where the one
+//! before stopped.
 
 #[path = "support/scene.rs"]
 #[expect(dead_code, reason = "tests of faults use more of it")]
@@ -38,7 +39,8 @@ fn a_compat_image_that_failed_is_all_that_the_next_night_builds() {
     let _ = program(&scene, &[]).run(BOUND).expect_code(0);
     assert_eq!(plan(&scene), Vec::<String>::new(), "after a good night");
 
-    // A step that no earlier run of this test left in the engine's cache, in one product's compat alone.
+    // A step that no earlier run of this test left in the engine's cache, in one product's compat
+    // alone.
     let step = format!("RUN echo {} && test \"$no_proxy\" != failing-night", unique());
     scene.tree.write_all(&format!(
         "//- /compat/night/Dockerfile\n{step}\nCMD [\"/bin/sh\"]\n//- /compat/night/sciserver-image.json\n{{}}\n\
@@ -198,7 +200,8 @@ fn config_digest(scene: &Scene, name: &str) -> Value {
     manifest["config"]["digest"].clone()
 }
 
-/// How often each of these is asked for by a night that has nothing to do, and nothing in its cache.
+/// How often each of these is asked for by a night that has nothing to do, and nothing in its
+/// cache.
 fn asked_for_nothing(scene: &mut Scene, names: [&str; 2]) -> [usize; 2] {
     let proxy = Proxy::tcp(&scene.registry);
     let registry = std::mem::replace(&mut scene.registry, proxy.address().to_owned());

@@ -184,8 +184,8 @@ fn configure(tree: &Tree, registry: &str, password: &str) -> String {
 /// Writes `docker-credential-canary`, and returns a `PATH` on which it is found.
 fn helper(tree: &Tree, script: &str) -> String {
     let file = tree.home().join("docker-credential-canary");
-    // By another process: a child of a parallel test could hold our own writing end open for a moment, and the kernel
-    // runs no file that is open for writing.
+    // By another process: a child of a parallel test could hold our own writing end open for a
+    // moment, and the kernel runs no file that is open for writing.
     let written = Command::new("sh")
         .args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"])
         .arg(&file)

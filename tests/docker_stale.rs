@@ -1,5 +1,5 @@
-//! Images of other makers that move in their registry, on a real engine: it is noticed, followed by a plan, and then there is
-//! nothing to follow.
+//! Images of other makers that move in their registry, on a real engine: it is noticed, followed by
+//! a plan, and then there is nothing to follow.
 
 #[path = "support/scene.rs"]
 #[expect(dead_code, reason = "tests of faults use more of it")]

@@ -23,7 +23,8 @@ RUN mkdir -p /var/lib/dpkg /opt/v/lib/python3/site-packages/numpy-1.26.4.dist-in
  && echo '{\"name\": \"astropy\", \"version\": \"6.0.0\", \"build\": \"py311_0\"}' > /opt/conda/conda-meta/astropy.json \\
  && echo '{\"name\": \"old\", \"version\": \"1\"}' > /opt/old/conda-meta/old.json
 ENV PLACE=first";
-    // A directory that is made anew is opaque, a file and a directory that are gone leave a mark each.
+    // A directory that is made anew is opaque, a file and a directory that are gone leave a mark
+    // each.
     let second = format!(
         "{first}
 RUN printf 'Package: libc6\\nVersion: 2.36-10\\n\\nPackage: curl\\nVersion: 7.88\\n' > /var/lib/dpkg/status \\

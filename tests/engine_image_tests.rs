@@ -1,5 +1,5 @@
-//! Tests of images through the command: a scientist's descriptor in, an exit code and a registry out; also when the
-//! command is killed, or its engine goes away, in the midst of a test.
+//! Tests of images through the command: a scientist's descriptor in, an exit code and a registry
+//! out; also when the command is killed, or its engine goes away, in the midst of a test.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -56,7 +56,8 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// Containers with our label whose mark holds the number of this process, and names of images that do.
+/// Containers with our label whose mark holds the number of this process, and names of images that
+/// do.
 fn left_by(process: u32) -> Vec<String> {
     let docker = |arguments: &[&str]| {
         let host = variable("IMAGE_BUILDER_TEST_HOST");

@@ -1,5 +1,5 @@
-//! The main job, end to end: histories from `examples/` built by the command on a real engine and pushed to a real
-//! registry, which is then asked what it holds.
+//! The main job, end to end: histories from `examples/` built by the command on a real engine and
+//! pushed to a real registry, which is then asked what it holds.
 
 mod support;
 

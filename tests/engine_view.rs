@@ -134,7 +134,8 @@ fn an_image_is_shown_beside_what_its_moving_tag_showed() {
         tree.change("compat/web/Dockerfile", "RUN echo web > /web && head -c 100000 /dev/urandom > /more\n");
         let second = run(&tree, &repo, arguments).run(BOUND).expect_code(0);
         says(&second, &["all kept", " kept\n", "change and layers: beside what the moving tag showed"]);
-        // podman counts the configuration too, and a build's time in it is sometimes a digit longer.
+        // podman counts the configuration too, and a build's time in it is sometimes a digit
+        // longer.
         if std::env::var("IMAGE_BUILDER_TEST_ENGINE").is_ok_and(|engine| engine != "podman") {
             says(&second, &["same size"]);
         }

@@ -1,6 +1,7 @@
 //! Every example gives the plan that it says.
 //!
-//! `UPDATE_EXAMPLES=1 cargo test --test examples` writes what came out to `expected.txt`, to be read and committed.
+//! `UPDATE_EXAMPLES=1 cargo test --test examples` writes what came out to `expected.txt`, to be
+//! read and committed.
 
 mod support;
 

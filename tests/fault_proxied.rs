@@ -1,4 +1,5 @@
-//! The command between two proxies that do nothing wrong: as without them, and every request of a push in its order.
+//! The command between two proxies that do nothing wrong: as without them, and every request of a
+//! push in its order.
 
 use std::time::Duration;
 

@@ -1,8 +1,10 @@
-//! The model's stories on real parts: the command, the engine and a registry behind a proxy that does wrong on cue.
+//! The model's stories on real parts: the command, the engine and a registry behind a proxy that
+//! does wrong on cue.
 //!
-//! A story is drawn as in `executor/src/model`, cut to a size that builds in seconds. Its builds fail in a real `RUN`, its
-//! requests at the proxy, and its kills hit the process at a request. The same checks as in the model read the proxy's
-//! trace, `result.json` and the registry. A story is named by its seed; those that failed once are in [`KEPT`].
+//! A story is drawn as in `executor/src/model`, cut to a size that builds in seconds. Its builds
+//! fail in a real `RUN`, its requests at the proxy, and its kills hit the process at a request. The
+//! same checks as in the model read the proxy's trace, `result.json` and the registry. A story is
+//! named by its seed; those that failed once are in [`KEPT`].
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};

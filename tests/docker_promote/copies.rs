@@ -26,7 +26,8 @@ fn both_registries_show_the_same_and_a_rerun_changes_nothing() {
     let (a, b) = (PrivateRegistry::start(Auth::None), PrivateRegistry::start(Auth::None));
     let pushed = stock.publish(a.view(), "test", &["--all"]);
     assert_eq!(pushed.len(), 14, "{pushed:?}");
-    // The spec of one, an artifact that refers to it, listed under a tag as the registry has no list.
+    // The spec of one, an artifact that refers to it, listed under a tag as the registry has no
+    // list.
     let sky = &pushed["rel/sky:1.0"];
     let spec = a.view().put_blob("test/rel/sky", b"{\"spec\": 1}");
     let empty = a.view().put_blob("test/rel/sky", b"{}");

@@ -1,4 +1,5 @@
-//! A build by the program itself and a rollback of the same product, one in the middle of the other.
+//! A build by the program itself and a rollback of the same product, one in the middle of the
+//! other.
 
 use parking_lot::Mutex;
 use std::sync::mpsc;
@@ -33,7 +34,8 @@ fn program(scene: &Scene, arguments: &[&str], address: &str) -> Program {
     Program::new(env!("CARGO_BIN_EXE_image-builder"), &scene.tree).args(arguments).args(["--repo", &repo])
 }
 
-/// Runs a program to its end when a request comes that way, before that request goes on; then says how it ended.
+/// Runs a program to its end when a request comes that way, before that request goes on; then says
+/// how it ended.
 fn in_the_middle(
     proxy: &Proxy,
     program: Program,

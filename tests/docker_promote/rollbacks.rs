@@ -214,7 +214,8 @@ fn a_build_between_the_change_and_the_second_look_keeps_its_tag() {
     }
 }
 
-/// How often a rollback makes a request before its first change of a tag, seen in one that is undone.
+/// How often a rollback makes a request before its first change of a tag, seen in one that is
+/// undone.
 fn looks_before_the_change(scene: &Scene, method: &str, path: &str) -> u64 {
     let (_, three) = (scene.rollback(&[]).expect_code(0), scene.builds[2].clone());
     let trace = scene.proxy.trace();

@@ -1,4 +1,5 @@
-//! Published builds: what a plan would push, with the labels that its images would have and layers of a few bytes, in real registries.
+//! Published builds: what a plan would push, with the labels that its images would have and layers
+//! of a few bytes, in real registries.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,7 +18,8 @@ pub(crate) const BOUND: Duration = Duration::from_secs(120);
 pub(crate) const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A layer of two products: `tools` without a compat image, `sky` 1.0 of two layers that copies from it, and `sea` on `sky`.
+/// A layer of two products: `tools` without a compat image, `sky` 1.0 of two layers that copies
+/// from it, and `sea` on `sky`.
 const TREE: &str = r#"
 //- /science/base/Dockerfile
 FROM docker.io/library/busybox:1.35
@@ -56,7 +58,8 @@ CMD ["/bin/sh"]
 pub(crate) struct Stock {
     pub(crate) tree: Tree,
     shelf: Shelf,
-    /// Layers that a repository has, by what they are of, with their digests. Paths are used in one registry only.
+    /// Layers that a repository has, by what they are of, with their digests. Paths are used in one
+    /// registry only.
     pushed: RefCell<BTreeMap<(String, String), String>>,
     /// Bytes of each layer.
     weight: usize,
@@ -77,7 +80,8 @@ impl Stock {
         format!("{version}-{number}-{}", &self.tree.head()[..7])
     }
 
-    /// Publishes what a plan with these flags builds, below a path of a registry. Returns what was pushed, `sky:1.0` or `base:1.0-1-0123456` below `sci/` and so on.
+    /// Publishes what a plan with these flags builds, below a path of a registry. Returns what was
+    /// pushed, `sky:1.0` or `base:1.0-1-0123456` below `sci/` and so on.
     pub(crate) fn publish(&self, view: &View, path: &str, flags: &[&str]) -> BTreeMap<String, String> {
         let repo = format!("{}/x", self.shelf.address());
         let planned = self.program(&["plan", "--format", "json", "--repo", &repo]).args(flags);
@@ -156,7 +160,8 @@ impl Stock {
     }
 }
 
-/// Pushes the configuration, and returns the manifest, which has blanks that a serialiser would not write.
+/// Pushes the configuration, and returns the manifest, which has blanks that a serialiser would not
+/// write.
 fn push(
     view: &View,
     repository: &str,

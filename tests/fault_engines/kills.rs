@@ -1,4 +1,5 @@
-//! The engine is killed at random instants of runs that build and push everything: row 28, as a campaign.
+//! The engine is killed at random instants of runs that build and push everything: row 28, as a
+//! campaign.
 
 use std::thread;
 

@@ -72,7 +72,8 @@ fn row_27_an_engine_that_hangs_at_a_build_or_push_is_given_up() {
         let limits = ["--idle-timeout", "2s", "--build-timeout", "8s", "--push-timeout", "6s"];
         scene.program().host(stage.host()).args(limits)
     };
-    // A push that got through before the engine fell silent is found in the registry by the next attempt.
+    // A push that got through before the engine fell silent is found in the registry by the next
+    // attempt.
     for (path, codes) in [("*/build", [3, 3, 3]), ("*/images/*/push", [4, 0, 4])] {
         for (mode, code) in hangs().into_iter().zip(codes) {
             let what = format!("{path} {}", mode.name());

@@ -37,7 +37,8 @@ fn row_32_signalled_at_random_instants_it_stops_soon_and_one_run_converges() {
                         let sent = Instant::now();
                         let outcome = running.wait(BOUND);
                         assert!(sent.elapsed() < SOON, "{:?}\n{}", sent.elapsed(), outcome.said());
-                        // Before there is anything to stop, the system ends it; a shell shows the same number then.
+                        // Before there is anything to stop, the system ends it; a shell shows the
+                        // same number then.
                         let at_once = outcome.signal == Some(code - 128);
                         let stopped = outcome.code == Some(code) || outcome.code == Some(0);
                         assert!(at_once || stopped, "{outcome:?}");
@@ -78,8 +79,8 @@ fn row_32_a_running_build_is_ended_and_told() {
     }
 }
 
-/// A reader that takes nothing fills the pipe, and what we say then waits for it. A first signal ends that soon, a second
-/// one at once.
+/// A reader that takes nothing fills the pipe, and what we say then waits for it. A first signal
+/// ends that soon, a second one at once.
 #[test]
 fn row_32_nobody_who_reads_holds_up_the_end_and_a_second_signal_ends_it_at_once() {
     for signals in [1, 2] {

@@ -1,4 +1,5 @@
-//! Registries that stay down, refuse, lie, ask to wait, or end a login in the middle: rows 35 to 38.
+//! Registries that stay down, refuse, lie, ask to wait, or end a login in the middle: rows 35 to
+//! 38.
 
 use std::sync::Arc;
 use std::time::Duration;

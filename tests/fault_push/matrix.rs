@@ -79,7 +79,8 @@ fn cell(kind: Kind, from: From, fault: &Mode, hit: u64) -> Result<Through, Strin
 
 #[test]
 fn row_35_every_fault_at_every_kind_of_request_is_survived() {
-    // Fills the engine's cache, so that the cells are quick and their builds are not silent for long.
+    // Fills the engine's cache, so that the cells are quick and their builds are not silent for
+    // long.
     Scene::new("matrix").program(&[]).run(BOUND).expect_code(0);
     let mut cells = Vec::new();
     for (row, (kind, from)) in REQUESTS.into_iter().enumerate() {

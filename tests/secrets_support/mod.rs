@@ -102,7 +102,8 @@ pub(crate) fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// Every manifest, configuration and layer of the repositories below a path; layers without their compression.
+/// Every manifest, configuration and layer of the repositories below a path; layers without their
+/// compression.
 pub(crate) fn blobs(view: &View, path: &str) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for tag in view.all_tags(path).into_keys() {

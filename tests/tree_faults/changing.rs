@@ -46,7 +46,8 @@ fn row_07_uncommitted_changes_are_not_pushed() {
                 assert!(run.stderr.contains(word), "{path}: no {word:?} in {}", run.stderr);
             }
         }
-        // To another repo, when that is said: it goes on, as far as to the engine that is not there.
+        // To another repo, when that is said: it goes on, as far as to the engine that is not
+        // there.
         let other = ["build", "--push", "--allow-dirty", "--repo", "localhost:1/x"];
         let run = run(&tree, &other).code(5);
         assert!(run.stdout.contains("-dirty-"), "{}", run.stdout);
@@ -57,8 +58,8 @@ fn row_07_uncommitted_changes_are_not_pushed() {
 fn row_07_uncommitted_changes_never_go_to_the_repo_of_the_tree() {
     let tree = Tree::sample();
     tree.write("science/nist-basic/packages.txt", "edited\n");
-    // Every way to name it: by default, by flag, in another case, by an alias, and by a configuration that was edited
-    // so that it seems to be another's.
+    // Every way to name it: by default, by flag, in another case, by an alias, and by a
+    // configuration that was edited so that it seems to be another's.
     tree.write("image-builder.toml", "repo = \"localhost:1/mine\"\n");
     git_says(&tree, &["add", "image-builder.toml"]);
     for repo in [
@@ -79,8 +80,9 @@ fn row_07_uncommitted_changes_never_go_to_the_repo_of_the_tree() {
     assert!(run.stderr.contains("the tree's own repo"), "{}", run.stderr);
 }
 
-/// Two commits that differ in every file, checked out in turn by git while the program plans. A plan that says that it
-/// is of a commit is that commit's to the byte; one that saw anything else says `dirty`, or is not there.
+/// Two commits that differ in every file, checked out in turn by git while the program plans. A
+/// plan that says that it is of a commit is that commit's to the byte; one that saw anything else
+/// says `dirty`, or is not there.
 #[test]
 fn row_08_a_plan_is_of_one_commit_while_the_tree_changes() {
     let mut tree = Tree::sample();

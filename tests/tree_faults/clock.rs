@@ -67,7 +67,8 @@ fn row_42_ten_years_more_or_less_give_the_same_plan() {
             );
         }
     }
-    // Years from now on the files' own times lie in the past, and before they were written in the future.
+    // Years from now on the files' own times lie in the past, and before they were written in the
+    // future.
     for offset in ["+3652d", "-3652d"] {
         for (arguments, expected) in PLANS.iter().zip(&expected) {
             let mut command = tree.command(arguments);

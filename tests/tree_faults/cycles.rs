@@ -9,7 +9,8 @@ fn of(image: &str) -> String {
     format!("{{\"image\": \"{image}\", \"compat\": null}}")
 }
 
-/// Refused with the whole cycle, in under a second. A machine may have a bad second, so the best of three counts.
+/// Refused with the whole cycle, in under a second. A machine may have a bad second, so the best of
+/// three counts.
 #[track_caller]
 fn whole(tree: &Tree, cycle: &str) {
     let best = (0..3)

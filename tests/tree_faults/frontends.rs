@@ -1,4 +1,5 @@
-//! Rows 18 and 19: a program of a stranger's in place of the builder, and fragments that would swallow the next one.
+//! Rows 18 and 19: a program of a stranger's in place of the builder, and fragments that would
+//! swallow the next one.
 
 use crate::fixture::{compat, finish, git_says, layer, refused, run, sample_with};
 use crate::support::Tree;
@@ -170,7 +171,8 @@ fn row_19_a_fragment_that_would_swallow_the_next_is_refused_by_name() {
         tree.write("compat/common/Dockerfile", fragment);
         tree.commit();
         if code == "reference" {
-            // A stage of another fragment is none: the name is that of an image, which the plan shows.
+            // A stage of another fragment is none: the name is that of an image, which the plan
+            // shows.
             let plan = run(&tree, &["plan", "--format", "json"]).code(0).stdout;
             assert!(plan.contains("docker.io/library/later:latest"), "{plan}");
             continue;

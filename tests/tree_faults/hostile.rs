@@ -1,4 +1,5 @@
-//! Rows 2 and 3: a checkout whose git configuration wants programs run, and one that is somebody else's.
+//! Rows 2 and 3: a checkout whose git configuration wants programs run, and one that is somebody
+//! else's.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};

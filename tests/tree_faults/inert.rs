@@ -1,4 +1,5 @@
-//! Row 22: a dry run over a hostile tree opens no socket, reads no credential, writes nothing and runs nothing.
+//! Row 22: a dry run over a hostile tree opens no socket, reads no credential, writes nothing and
+//! runs nothing.
 
 use std::fs;
 use std::path::Path;
@@ -57,7 +58,8 @@ fn row_22_a_dry_run_needs_no_network() {
     }
 }
 
-/// Everything that could be written to is read-only: the tree, the home, the directory for temporary files.
+/// Everything that could be written to is read-only: the tree, the home, the directory for
+/// temporary files.
 #[test]
 fn row_22_a_dry_run_writes_nothing() {
     if !is_root("a read-only mount") || !has("unshare") {
@@ -107,7 +109,8 @@ fn calls(tree: &Tree, arguments: &[&str], code: i32) -> Option<String> {
     Some(text)
 }
 
-/// The name of a call, without the process's number and without the ends of calls that another one interrupted.
+/// The name of a call, without the process's number and without the ends of calls that another one
+/// interrupted.
 fn call(line: &str) -> Option<(&str, &str)> {
     let rest = line.split_once(' ')?.1.trim_start();
     let (name, arguments) = rest.split_once('(')?;
@@ -187,7 +190,8 @@ fn row_22_a_dry_run_opens_no_socket_reads_no_credential_and_runs_nothing() {
     assert!(calls.contains(".docker/config.json"), "{calls}");
 }
 
-/// The programs that git, docker or a credential helper would be: none is run, though they lie first on the path.
+/// The programs that git, docker or a credential helper would be: none is run, though they lie
+/// first on the path.
 #[test]
 fn row_22_a_dry_run_finds_no_program_on_the_path() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,5 @@
-//! Rows 9 and 10: what leads out of the source tree, by links on disk and in git, and by names in descriptors.
+//! Rows 9 and 10: what leads out of the source tree, by links on disk and in git, and by names in
+//! descriptors.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -74,7 +75,8 @@ fn row_09_links_out_of_the_tree_are_refused_and_never_followed() {
                 for text in [&run.stdout, &run.stderr] {
                     assert!(!text.contains(CANARY) && !text.contains("stranger"), "{link}: {text}");
                 }
-                // A link that git does not track, and a range of commits in which it is not, are no part of the plan.
+                // A link that git does not track, and a range of commits in which it is not, are no
+                // part of the plan.
                 let seen = committed || (arguments.contains(&"--untracked") && !arguments.contains(&"--ref"));
                 if seen {
                     let run = run.code(2);

@@ -1,4 +1,5 @@
-//! Row 21: what strangers write reaches terminals and CI systems escaped, in every format, at every verbosity.
+//! Row 21: what strangers write reaches terminals and CI systems escaped, in every format, at every
+//! verbosity.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -25,7 +26,8 @@ const HOSTILE: [&str; 12] = [
     "##teamcity[message text='x']",
 ];
 
-/// Characters that no output of ours may hold raw; a terminal's own colours and line ends are taken out before.
+/// Characters that no output of ours may hold raw; a terminal's own colours and line ends are taken
+/// out before.
 fn bad(c: char) -> bool {
     (c.is_control() && c != '\n')
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

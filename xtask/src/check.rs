@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{place, process, tidy};
 
-/// Whether the database of security advisories is asked: it lies outside the package registries, on the internet.
+/// Whether the database of security advisories is asked: it lies outside the package registries, on
+/// the internet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Advisories {
     /// It is fetched and asked.
@@ -44,7 +45,8 @@ pub(crate) fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> 
     Ok(())
 }
 
-/// `cargo` of the toolchain that runs us, in the workspace. On a terminal it shows its progress, elsewhere it is quiet.
+/// `cargo` of the toolchain that runs us, in the workspace. On a terminal it shows its progress,
+/// elsewhere it is quiet.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(place::workspace());

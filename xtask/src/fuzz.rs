@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{check, place, process};
 
-/// Optimised, with assertions and checks for overflow, which are cargo-fuzz's own choice; in many units, to be built sooner.
+/// Optimised, with assertions and checks for overflow, which are cargo-fuzz's own choice; in many
+/// units, to be built sooner.
 const PROFILE: [&str; 2] = ["--codegen-units", "16"];
 
 /// Runs the named targets, or all; fails with the path of every finding.

@@ -1,4 +1,5 @@
-//! The base images: taken from Docker Hub where it can be reached, else made here, kept as OCI image layouts between runs.
+//! The base images: taken from Docker Hub where it can be reached, else made here, kept as OCI
+//! image layouts between runs.
 //!
 //! Format: OCI image-spec 1.1, image layout with one manifest of one layer.
 
@@ -38,7 +39,8 @@ pub(crate) fn bases() -> Result<Vec<Base>> {
     ])
 }
 
-/// Puts a base image into the registry as `library/{name}:{tag}` and returns a sentence on where it is from.
+/// Puts a base image into the registry as `library/{name}:{tag}` and returns a sentence on where it
+/// is from.
 pub(crate) fn provide(base: &Base, registry: &str) -> Result<String> {
     let Base { name, tag, .. } = base;
     let layout = place::cache()?.join(format!("{name}-{tag}-{RECIPE}"));
@@ -95,7 +97,8 @@ fn obtain(base: &Base, layout: &Path) -> Result<()> {
     fs::rename(&fresh, layout).with_context(|| format!("cannot keep {}", layout.display()))
 }
 
-/// Debian from the machine's own package mirror, as small as the real image and without what apt leaves behind.
+/// Debian from the machine's own package mirror, as small as the real image and without what apt
+/// leaves behind.
 fn make_debian(tar: &Path) -> Result<String> {
     let mirror = mirrors("bookworm");
     let clean = "rm -rf \"$1\"/var/lib/apt/lists/* \"$1\"/var/cache/apt/*.bin \"$1\"/var/cache/apt/archives/*.deb \
@@ -222,7 +225,8 @@ fn debian_tag(dockerfile: &str) -> Option<&str> {
     )
 }
 
-/// The mirrors of the machine's own apt for a suite: itself, its updates, its security; else Debian's.
+/// The mirrors of the machine's own apt for a suite: itself, its updates, its security; else
+/// Debian's.
 fn mirror(sources: &str, suite: &str) -> Vec<String> {
     let mut own = Vec::new();
     let mut uri = "";

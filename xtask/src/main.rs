@@ -1,7 +1,7 @@
 //! The house's own tool: `cargo xtask demo`, `test`, `check`, `bench` and `engine`.
 //!
-//! It knows machines (packages, processes, bridges) and the command line of image-builder, not its libraries: what the
-//! demonstration shows is what a user would see.
+//! It knows machines (packages, processes, bridges) and the command line of image-builder, not its
+//! libraries: what the demonstration shows is what a user would see.
 
 mod bench;
 mod check;
@@ -44,9 +44,11 @@ enum Command {
     },
     /// Check, then run every test; the engine tests on two engines of their own.
     Test {
-        /// The engines that the engine tests run on, in this order: all tests on the first, the engine tests on the others.
+        /// The engines that the engine tests run on, in this order: all tests on the first, the
+        /// engine tests on the others.
         ///
-        /// On podman only those named `engine_*`; those named `docker_*` and `fault_*` are for Docker's engine.
+        /// On podman only those named `engine_*`; those named `docker_*` and `fault_*` are for
+        /// Docker's engine.
         #[arg(long, value_enum, value_delimiter = ',', default_values = ["debian", "podman"])]
         engine: Vec<suite::Engines>,
         /// Run only what needs no engine.
@@ -55,13 +57,15 @@ enum Command {
     },
     /// Run every test in its long form (an hour or so), and write the figures into RELIABILITY.md.
     Soak {
-        /// Run only the test targets of this name, such as `fault_push` or `fault_*`; the page is left alone.
+        /// Run only the test targets of this name, such as `fault_push` or `fault_*`; the page is
+        /// left alone.
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
     },
     /// Formatting, lints, the house's own rules, licences, documentation.
     Check {
-        /// Hold the dependencies against the database of security advisories too, which needs the internet.
+        /// Hold the dependencies against the database of security advisories too, which needs the
+        /// internet.
         #[arg(long)]
         advisories: bool,
     },

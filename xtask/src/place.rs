@@ -51,7 +51,8 @@ pub(crate) fn sockets(name: &str) -> PathBuf {
     PathBuf::from(format!("/tmp/ib-{}", mark(name)))
 }
 
-/// Makes [`sockets`], for us alone. Its name can be foreseen, so one that somebody else made is refused.
+/// Makes [`sockets`], for us alone. Its name can be foreseen, so one that somebody else made is
+/// refused.
 pub(crate) fn make_sockets(name: &str) -> Result<PathBuf> {
     let dir = sockets(name);
     if let Err(error) = fs::DirBuilder::new().mode(0o700).create(&dir)

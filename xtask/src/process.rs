@@ -1,7 +1,7 @@
 //! Other programs: run to the end, kept in the background, ended by their own id.
 //!
-//! An interruption ends the program in the foreground and makes every further step fail, so that what was set up is taken
-//! down on the usual way out.
+//! An interruption ends the program in the foreground and makes every further step fail, so that
+//! what was set up is taken down on the usual way out.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 const POLL: Duration = Duration::from_millis(20);
 
-/// A process that runs in the background: a number alone could have been given to another one since.
+/// A process that runs in the background: a number alone could have been given to another one
+/// since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Process {
     /// Its number.
@@ -76,7 +77,8 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command and returns what it wrote to its standard output. An error holds what it wrote to the other.
+/// Runs a command and returns what it wrote to its standard output. An error holds what it wrote to
+/// the other.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let shown = show(command);
     let output = finish(command, &shown, None)?;
@@ -108,7 +110,8 @@ pub(crate) fn ask(command: &mut Command, limit: Duration) -> Option<String> {
     child.wait().is_ok_and(|status| status.success()).then(|| fs::read_to_string(output.path()).ok())?
 }
 
-/// Whether a command ended well; its output is dropped, an interruption does not stop it. For taking down and for questions.
+/// Whether a command ended well; its output is dropped, an interruption does not stop it. For
+/// taking down and for questions.
 pub(crate) fn quiet(command: &mut Command) -> bool {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     command.status().is_ok_and(|status| status.success())
@@ -232,7 +235,8 @@ pub(crate) fn signal(target: &str, name: &str) {
     quiet(Command::new("sh").args(["-c", &format!("kill -{name} {target}")]));
 }
 
-/// When a process began: the 22nd field of its `stat`, counted behind the name, which can hold anything. A zombie is gone.
+/// When a process began: the 22nd field of its `stat`, counted behind the name, which can hold
+/// anything. A zombie is gone.
 fn began(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;

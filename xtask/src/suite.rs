@@ -1,4 +1,5 @@
-//! `cargo xtask test`: the checks, every test once, and the engine tests again on each further engine.
+//! `cargo xtask test`: the checks, every test once, and the engine tests again on each further
+//! engine.
 
 use std::io::IsTerminal;
 use std::process::Command;
@@ -85,7 +86,8 @@ fn on(kind: Kind, what: &str, selection: &[&str]) -> Result<()> {
         let mut command = tests(selection);
         command.envs(session.state().environment());
         if kind == Kind::Podman {
-            // Its builds and lists fail ("layer not known") while somebody else takes an image away: one test at a time.
+            // Its builds and lists fail ("layer not known") while somebody else takes an image
+            // away: one test at a time.
             command.env("RUST_TEST_THREADS", "1");
         }
         process::run(&mut command)

@@ -1,5 +1,5 @@
-//! A context is streamed: its size does not show in our memory. Alone in its file, and so in its process, since
-//! the peak is the process's.
+//! A context is streamed: its size does not show in our memory. Alone in its file, and so in its
+//! process, since the peak is the process's.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 

@@ -1,4 +1,5 @@
-//! Tests of images on a real engine: what passes is published, what fails has no name, and nothing is left behind.
+//! Tests of images on a real engine: what passes is published, what fails has no name, and nothing
+//! is left behind.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
@@ -365,7 +366,8 @@ fn began(process: u32) -> String {
     stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(19).unwrap().to_owned()
 }
 
-/// How runs of this process call the place where they are: the end of their marks, seen while a test runs.
+/// How runs of this process call the place where they are: the end of their marks, seen while a
+/// test runs.
 async fn place_of_a_run(lab: &Lab) -> String {
     let mut a = lab.science("place", external(), "RUN echo place > /a");
     a.tests = vec![shell("echo begun; sleep 5")];

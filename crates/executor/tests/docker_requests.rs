@@ -146,7 +146,8 @@ async fn an_engine_is_asked_for_what_is_needed_and_no_more() {
     assert_eq!(counts(&proxy), expect, "{}", proxy.show());
 }
 
-/// Six builds, two at a time, which are pushed: each has a long request or two and some ten short ones.
+/// Six builds, two at a time, which are pushed: each has a long request or two and some ten short
+/// ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runs_requests_share_a_few_connections() {
     for builder in [BuilderChoice::BuildKit, BuilderChoice::Classic] {

@@ -1,6 +1,8 @@
-//! A real engine pushes to a real registry with a password that standard base64 writes with `+` and `/`.
+//! A real engine pushes to a real registry with a password that standard base64 writes with `+` and
+//! `/`.
 //!
-//! Needs `IMAGE_BUILDER_TEST_HOST` and `IMAGE_BUILDER_TEST_REGISTRY`, which `cargo xtask test` sets.
+//! Needs `IMAGE_BUILDER_TEST_HOST` and `IMAGE_BUILDER_TEST_REGISTRY`, which `cargo xtask test`
+//! sets.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -125,7 +127,8 @@ async fn a_password_of_any_letters_opens_the_registry() {
     let name = ImageName::parse(&format!("{repository}:1")).expect("a reference");
     let shown = registry.resolve(&name).await.expect("an answer");
     if variable("IMAGE_BUILDER_TEST_ENGINE") == "podman" {
-        // It speaks plain HTTP only to registries that were named before it started, and this is none.
+        // It speaks plain HTTP only to registries that were named before it started, and this is
+        // none.
         assert!(right.is_err() && shown.is_none(), "{right:?} {shown:?}");
     } else {
         right.expect("pushed");

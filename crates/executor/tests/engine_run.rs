@@ -410,7 +410,8 @@ async fn contexts_arrive_as_planned_or_not_at_all() {
         let result = result.unwrap();
         assert!(result.success, "{result:#?}");
 
-        // Where files are sent each time, one that is another now is found; where the engine kept the planned one, that is taken.
+        // Where files are sent each time, one that is another now is found; where the engine kept
+        // the planned one, that is taken.
         let is_kept = builder == BuilderChoice::Auto && !is_podman();
         std::fs::write(lab.root.path().join("context/a.txt"), "changed").unwrap();
         let again = Options { no_cache: true, ..options.clone() };

@@ -40,7 +40,8 @@ impl Access {
     }
 }
 
-/// An open directory. Whatever happens to the paths that led to it, names are those in this directory.
+/// An open directory. Whatever happens to the paths that led to it, names are those in this
+/// directory.
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
@@ -208,8 +209,8 @@ impl Dir {
     /// When it is a link or no regular file; a pipe is not waited for.
     pub fn open_or_create(&self, name: impl AsRef<OsStr>, access: Access) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        // In a directory that everybody may write to, Linux refuses to open another user's file with the flag that
-        // creates one (`fs.protected_regular`).
+        // In a directory that everybody may write to, Linux refuses to open another user's file
+        // with the flag that creates one (`fs.protected_regular`).
         let fd = match openat(&self.fd, name.as_ref(), flags, Mode::empty()) {
             Err(Errno::NOENT) => openat(&self.fd, name.as_ref(), flags | OFlags::CREATE, access.file())?,
             opened => opened?,
@@ -271,7 +272,8 @@ impl Dir {
         Ok(fsync(openat(&self.fd, ".", flags, Mode::empty())?)?)
     }
 
-    /// Whether a name means a device, a pipe or whatever `/dev` and `/proc` give, outside of the source tree.
+    /// Whether a name means a device, a pipe or whatever `/dev` and `/proc` give, outside of the
+    /// source tree.
     pub(crate) fn is_device(&self, name: &OsStr) -> bool {
         if self.in_tree {
             return false;

@@ -48,7 +48,8 @@ struct Message {
     aux: Option<Value>,
 }
 
-/// The messages of an answer, as another reader of JSON sees them: one behind the other, line ends meaning nothing.
+/// The messages of an answer, as another reader of JSON sees them: one behind the other, line ends
+/// meaning nothing.
 fn messages(answer: &[u8]) -> Vec<Message> {
     let plain: Vec<u8> = answer.iter().copied().filter(|byte| *byte != b'\n').collect();
     let messages: Result<Vec<Message>, _> =
@@ -71,7 +72,8 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 mod tests {
     use super::*;
 
-    /// The words are those of bollard's codec, by which such an end is known: the engine is asked then whether it has the image.
+    /// The words are those of bollard's codec, by which such an end is known: the engine is asked
+    /// then whether it has the image.
     #[test]
     fn a_line_end_that_comes_by_itself_is_known_from_a_lost_engine() {
         let message = b"{\"aux\":{\"ID\":\"sha256:0f\"}}".to_vec();

@@ -1,5 +1,6 @@
-//! The writer of contexts (row 25): whatever the list of entries, an independent reader of the archive sees exactly
-//! the list, or the list is refused. Never `..`, never an absolute name, no device, no fifo.
+//! The writer of contexts (row 25): whatever the list of entries, an independent reader of the
+//! archive sees exactly the list, or the list is refused. Never `..`, never an absolute name, no
+//! device, no fifo.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;

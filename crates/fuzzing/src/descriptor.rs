@@ -1,5 +1,5 @@
-//! Descriptors of both kinds, and `image-builder.toml`: whatever the text, values that keep their rules or problems
-//! with a place.
+//! Descriptors of both kinds, and `image-builder.toml`: whatever the text, values that keep their
+//! rules or problems with a place.
 
 use planner::descriptor::{self, Compat};
 use planner::{Problem, config};

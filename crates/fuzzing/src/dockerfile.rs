@@ -1,5 +1,5 @@
-//! Dockerfiles of science layers: every reference lies where it is said to lie, and putting other names there gives a
-//! Dockerfile with as many references again.
+//! Dockerfiles of science layers: every reference lies where it is said to lie, and putting other
+//! names there gives a Dockerfile with as many references again.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The joiner of compat fragments: in the Dockerfile that a stack makes, every fragment has the instructions that it
-//! has alone, and nothing swallows what follows.
+//! The joiner of compat fragments: in the Dockerfile that a stack makes, every fragment has the
+//! instructions that it has alone, and nothing swallows what follows.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,8 @@ const BETWEEN: &str = "\n//- next\n";
 /// Most fragments that are parsed.
 const MOST: usize = 4;
 
-/// The text is up to four fragments; those that are read one by one become one stack, as they are planned.
+/// The text is up to four fragments; those that are read one by one become one stack, as they are
+/// planned.
 pub(crate) fn body(data: &[u8]) {
     let whole = file("Dockerfile", data).text;
     let mut fragments: Vec<(String, Fragment)> = Vec::new();

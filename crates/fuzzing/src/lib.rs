@@ -1,8 +1,9 @@
 //! Bad inputs, for tests only; nothing that ships depends on it.
 //!
-//! [`TARGETS`] are the bodies of the fuzz targets. Two drivers run them: libFuzzer (`fuzz/`, `cargo xtask fuzz`) and,
-//! for a bounded time on any toolchain, this crate's own test. [`mistakes`] is a grammar of what people and strangers
-//! get wrong in a source tree. A body returns when its input was treated rightly, and panics when it was not.
+//! [`TARGETS`] are the bodies of the fuzz targets. Two drivers run them: libFuzzer (`fuzz/`, `cargo
+//! xtask fuzz`) and, for a bounded time on any toolchain, this crate's own test. [`mistakes`] is a
+//! grammar of what people and strangers get wrong in a source tree. A body returns when its input
+//! was treated rightly, and panics when it was not.
 
 mod answer;
 mod context;
@@ -54,13 +55,14 @@ pub fn run(name: &str, data: &[u8]) {
     (target.body)(data);
 }
 
-/// A file of this text. Bytes that are no UTF-8 are replaced, as reading a source tree refuses them before anything
-/// else sees them.
+/// A file of this text. Bytes that are no UTF-8 are replaced, as reading a source tree refuses them
+/// before anything else sees them.
 fn file(path: &str, data: &[u8]) -> planner::tree::SourceFile {
     planner::tree::SourceFile { path: path.to_owned(), text: String::from_utf8_lossy(data).into_owned() }
 }
 
-/// Holds problems to what every problem promises: a place or a flag, a message, something to do about it.
+/// Holds problems to what every problem promises: a place or a flag, a message, something to do
+/// about it.
 fn check_problems(problems: &[planner::Problem]) {
     assert!(!problems.is_empty(), "refused without a problem");
     for problem in problems {

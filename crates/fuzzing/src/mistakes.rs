@@ -1,5 +1,6 @@
-//! A grammar of mistakes: source trees and flags that must be refused with exit 2, by systematic mutation of a tree
-//! that is right. Each is wrong in one place, so that accepting it is a wrong acceptance and no matter of taste.
+//! A grammar of mistakes: source trees and flags that must be refused with exit 2, by systematic
+//! mutation of a tree that is right. Each is wrong in one place, so that accepting it is a wrong
+//! acceptance and no matter of taste.
 
 mod descriptors;
 mod dockerfiles;
@@ -41,7 +42,8 @@ pub fn right() -> Mistake {
     Mistake { kind: "none", files, flags: Vec::new() }
 }
 
-/// The descriptor that is damaged: every text in it is a name, so that hardly a byte can change and stay right.
+/// The descriptor that is damaged: every text in it is a name, so that hardly a byte can change and
+/// stay right.
 const SKY: &str = r#"{"image":"sky","version":"1.0","target":"sky","compat":"common"}"#;
 
 impl Mistake {

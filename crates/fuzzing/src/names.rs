@@ -1,5 +1,6 @@
-//! Names: references, components, versions, build tags. Held against the grammars as the specifications write them,
-//! and against invariant 6: what differs in kind, name, version or commit never shares a reference.
+//! Names: references, components, versions, build tags. Held against the grammars as the
+//! specifications write them, and against invariant 6: what differs in kind, name, version or
+//! commit never shares a reference.
 
 use std::sync::LazyLock;
 
@@ -130,7 +131,8 @@ impl Parts {
     }
 }
 
-/// Two builds share a build tag only when they are the same build, and a build tag is never a moving tag.
+/// Two builds share a build tag only when they are the same build, and a build tag is never a
+/// moving tag.
 fn injective(bytes: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let (one, other) = (Parts::take(bytes)?, Parts::take(bytes)?);
     let (Some(ours), Some(theirs)) = (one.references(), other.references()) else { return Ok(()) };

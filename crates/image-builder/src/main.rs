@@ -1,8 +1,10 @@
-//! The command `image-builder`: maps arguments to library calls, and results to text and exit codes.
+//! The command `image-builder`: maps arguments to library calls, and results to text and exit
+//! codes.
 //!
-//! Reading order: [`cli::args`] is what can be typed, [`commands`] has one file for each subcommand, [`tree::open`] is
-//! what they share, [`report`] turns values into text, [`cli::exit`] maps an error to an exit code. The libraries
-//! never see the terminal or the environment; what they need from there is read in [`cli::env`] and handed in.
+//! Reading order: [`cli::args`] is what can be typed, [`commands`] has one file for each
+//! subcommand, [`tree::open`] is what they share, [`report`] turns values into text, [`cli::exit`]
+//! maps an error to an exit code. The libraries never see the terminal or the environment; what
+//! they need from there is read in [`cli::env`] and handed in.
 
 mod cli;
 mod commands;
@@ -21,7 +23,8 @@ use clap::Parser as _;
 
 use crate::cli::{escape, exit, output};
 
-/// Planning allocates many short strings on several threads, where mimalloc is faster than glibc's allocator.
+/// Planning allocates many short strings on several threads, where mimalloc is faster than glibc's
+/// allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -32,7 +35,8 @@ fn main() -> ExitCode {
             "defect in image-builder: {text}\n  help: please report it with what you typed\n"
         ));
     }));
-    // Huge pages would keep several times the memory in use. A kernel without them returns an error.
+    // Huge pages would keep several times the memory in use. A kernel without them returns an
+    // error.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let arguments = match commands::Arguments::try_parse() {
         Ok(arguments) => arguments,

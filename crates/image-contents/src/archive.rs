@@ -152,7 +152,8 @@ impl Parts {
         let (mut open, mut images) = (vec![("index.json".to_owned(), DEPTH)], Vec::new());
         let mut met = BTreeSet::new();
         while let Some((at, depth)) = open.pop() {
-            // An index may name images for other platforms, which are not there, and another index again and again.
+            // An index may name images for other platforms, which are not there, and another index
+            // again and again.
             let (Some(text), true) = (self.texts.get(&at), depth > 0 && met.insert(at.clone())) else {
                 continue;
             };

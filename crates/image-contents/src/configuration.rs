@@ -1,4 +1,5 @@
-//! An image's configuration (OCI image specification, "Image Configuration") → what it sets, as values that can be compared.
+//! An image's configuration (OCI image specification, "Image Configuration") → what it sets, as
+//! values that can be compared.
 
 use std::collections::BTreeMap;
 use std::fmt;

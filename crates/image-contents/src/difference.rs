@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::configuration::{Setting, Settings};
 use crate::packages::{Ecosystem, Package, Packages};
 
-/// A package that is not the same in both images. Published data: a part of `diff --format json` and of `result.json`.
+/// A package that is not the same in both images. Published data: a part of `diff --format json`
+/// and of `result.json`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Move {
     /// The package manager of the record.

@@ -1,8 +1,8 @@
 //! One layer → the records that it brings and the paths that it takes away, in one pass.
 //!
-//! Follows the OCI image specification, "Image Layer Filesystem Changeset": a file goes before the one below it, `.wh.NAME`
-//! takes NAME away, `.wh..wh..opq` all that lies in its directory. A layer is read without those below it, since an engine's
-//! archive has them in no order.
+//! Follows the OCI image specification, "Image Layer Filesystem Changeset": a file goes before the
+//! one below it, `.wh.NAME` takes NAME away, `.wh..wh..opq` all that lies in its directory. A layer
+//! is read without those below it, since an engine's archive has them in no order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -234,8 +234,8 @@ fn is_file(kind: EntryType) -> bool {
     kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse()
 }
 
-/// A path as it is compared: without `./`, without a leading or trailing `/`; `None` for one that leads out of the image,
-/// or is no UTF-8, as no record's is.
+/// A path as it is compared: without `./`, without a leading or trailing `/`; `None` for one that
+/// leads out of the image, or is no UTF-8, as no record's is.
 fn clean(path: &[u8]) -> Result<Option<String>, Beyond> {
     let Ok(path) = str::from_utf8(path) else { return Ok(None) };
     let mut clean = String::with_capacity(path.len());
@@ -263,7 +263,8 @@ fn hash(path: &str) -> u64 {
     hashes(path).last().unwrap_or_default()
 }
 
-/// Hashes of the root, of each directory above a path, and of the path, in one pass over it. The same in every run.
+/// Hashes of the root, of each directory above a path, and of the path, in one pass over it. The
+/// same in every run.
 pub(crate) fn hashes(path: &str) -> impl Iterator<Item = u64> + '_ {
     let mut hasher = DefaultHasher::new();
     let parts = path.split('/').filter(|part| !part.is_empty());

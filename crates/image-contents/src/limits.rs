@@ -1,8 +1,9 @@
-//! How much of a layer is read: every bound in one table, and the budget that all layers of a comparison share.
+//! How much of a layer is read: every bound in one table, and the budget that all layers of a
+//! comparison share.
 //!
-//! Layers are written by strangers. Each bound lies far above what package managers and builders write, and low enough that a
-//! layer made to exhaust costs little memory and a bounded number of unpacked bytes. `docs/layer-limits.md` has the same
-//! table for users; a test compares the two.
+//! Layers are written by strangers. Each bound lies far above what package managers and builders
+//! write, and low enough that a layer made to exhaust costs little memory and a bounded number of
+//! unpacked bytes. `docs/layer-limits.md` has the same table for users; a test compares the two.
 
 use std::fmt;
 use std::io;

@@ -13,7 +13,8 @@ use tar::{EntryType, Header};
 use crate::limits::Limit;
 
 const BLOCK: usize = 512;
-/// Where a GNU header says that more of a sparse file's map follows, and where such a block of the map does.
+/// Where a GNU header says that more of a sparse file's map follows, and where such a block of the
+/// map does.
 const IS_EXTENDED: usize = 482;
 const GOES_ON: usize = 504;
 
@@ -231,7 +232,8 @@ impl Told {
 }
 
 impl<'a> Pax<'a> {
-    /// Takes records `LENGTH KEY=VALUE\n` apart (POSIX pax, "pax Extended Header"). Of a key that comes twice the last counts.
+    /// Takes records `LENGTH KEY=VALUE\n` apart (POSIX pax, "pax Extended Header"). Of a key that
+    /// comes twice the last counts.
     fn read(mut bytes: &'a [u8]) -> io::Result<Self> {
         let wrong = || damaged("a pax header cannot be read");
         let mut pax = Self::default();
@@ -479,7 +481,8 @@ mod tests {
     }
 
     proptest! {
-        /// Where the `tar` crate reads a whole archive without anything that is treated differently on purpose, it finds the same.
+        /// Where the `tar` crate reads a whole archive without anything that is treated differently
+        /// on purpose, it finds the same.
         #[test]
         fn members_are_those_that_the_tar_crate_finds(bytes in near_a_tar()) {
             let mut archive = tar::Archive::new(&bytes[..]);
@@ -492,7 +495,8 @@ mod tests {
                 alike &= entry.read_to_end(&mut content).is_ok() && content.len() as u64 == entry.size();
                 alike &= kind.is_file() || kind.is_hard_link() && entry.size() == 0;
                 alike &= entry.header().as_gnu().is_some();
-                // A name ends at its first NUL here, as for docker; the crate takes off the last byte only.
+                // A name ends at its first NUL here, as for docker; the crate takes off the last
+                // byte only.
                 let link = entry.link_name_bytes();
                 alike &= !entry.path_bytes().contains(&0) && !link.is_some_and(|link| link.contains(&0));
                 theirs.push((entry.path_bytes().into_owned(), entry.link_name_bytes().map(std::borrow::Cow::into_owned), content));

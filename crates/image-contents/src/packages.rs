@@ -15,7 +15,8 @@ pub enum Ecosystem {
     Apk,
     /// Red Hat, Fedora, SUSE and what comes from them.
     Rpm,
-    /// Whatever wrote a `.dist-info` or `.egg-info`: pip, conda, Debian's packages of Python modules.
+    /// Whatever wrote a `.dist-info` or `.egg-info`: pip, conda, Debian's packages of Python
+    /// modules.
     Python,
     /// conda and what reads its environments.
     Conda,
@@ -52,7 +53,8 @@ pub struct Package {
     /// The directory that it is installed in, without a leading `/`, if an image can have several:
     /// `opt/venv/lib/python3.11/site-packages`. Empty for the system's own packages.
     pub place: String,
-    /// Its name as the package manager compares it; one of a foreign architecture as `name:architecture`.
+    /// Its name as the package manager compares it; one of a foreign architecture as
+    /// `name:architecture`.
     pub name: String,
 }
 
@@ -66,7 +68,8 @@ pub struct Unread {
     pub path: String,
     /// Why it was not read.
     pub why: String,
-    /// Whether that is a bound that no package manager comes near, so that somebody wrote the record to not be read.
+    /// Whether that is a bound that no package manager comes near, so that somebody wrote the
+    /// record to not be read.
     #[serde(default)]
     pub is_beyond: bool,
 }

@@ -75,7 +75,8 @@ impl Record {
         }
     }
 
-    /// The directory that the record's packages are installed in; empty where an image has only one.
+    /// The directory that the record's packages are installed in; empty where an image has only
+    /// one.
     pub(crate) fn place(self, path: &str) -> &str {
         let behind = |names: &[&str]| {
             let mut at = 0;

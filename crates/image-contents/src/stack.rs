@@ -18,7 +18,8 @@ enum Seen<'a> {
     Untouched,
 }
 
-/// A stack of layers, the lowest first, that can be asked about some paths. Layers are counted from 1.
+/// A stack of layers, the lowest first, that can be asked about some paths. Layers are counted from
+/// 1.
 struct Stack<'a> {
     layers: &'a [&'a Layer],
     /// The topmost layer that has a record.
@@ -312,7 +313,8 @@ mod tests {
         }
     }
 
-    /// Work grows with paths and with layers, not with one times the other, and not with the square of a path's length.
+    /// Work grows with paths and with layers, not with one times the other, and not with the square
+    /// of a path's length.
     #[test]
     fn case_quadratic_cpu_of_long_paths_below_many_layers() {
         let work = |directories: usize, count: usize, layers: usize| {

@@ -72,7 +72,8 @@ pub struct Build {
     /// Ids of the secrets that its instructions mount, sorted; their values are nowhere in a plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
-    /// The instructions of `dockerfile`, in order, and where each was written. Since format version 1.1.
+    /// The instructions of `dockerfile`, in order, and where each was written. Since format version
+    /// 1.1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<Origin>,
     /// The Dockerfile's text, before references are replaced by exact images.
@@ -91,8 +92,8 @@ pub struct BuildContext {
 /// A file or setting of an earlier layer of a compat stack that a later one replaces.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Shadowed {
-    /// A path in the context (`file:etc/start.sh`), an instruction (`CMD`), an `ENV` key (`ENV PATH`) or a
-    /// build argument (`arg:PORT`).
+    /// A path in the context (`file:etc/start.sh`), an instruction (`CMD`), an `ENV` key (`ENV
+    /// PATH`) or a build argument (`arg:PORT`).
     pub what: String,
     /// The layer whose part is lost.
     pub from: String,

@@ -47,7 +47,7 @@ pub enum EntryKind {
 pub enum Expect {
     /// The id of a git blob: SHA-1 over `blob {size}\0` and the contents, in hex.
     GitBlob(String),
-    /// SHA-256 over the contents, in hex: for files that git stores in another form than they have on disk
-    /// (Git LFS, line end conversion).
+    /// SHA-256 over the contents, in hex: for files that git stores in another form than they have
+    /// on disk (Git LFS, line end conversion).
     Sha256(String),
 }

@@ -1,7 +1,7 @@
 //! Digests of what registries and engines hold.
 //!
-//! The grammar is that of the OCI image specification, "Digests", with its two registered algorithms and no others: what
-//! cannot be computed cannot be verified.
+//! The grammar is that of the OCI image specification, "Digests", with its two registered
+//! algorithms and no others: what cannot be computed cannot be verified.
 
 use std::fmt;
 use std::str::FromStr;

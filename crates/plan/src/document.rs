@@ -13,8 +13,8 @@ pub const FORMAT_VERSION: &str = "1.3";
 
 /// A plan: what to build, in an order in which it could run, and why.
 ///
-/// The same source tree, the same comparison and the same flags give the same bytes: nothing in here comes
-/// from a clock, a host or a locale.
+/// The same source tree, the same comparison and the same flags give the same bytes: nothing in
+/// here comes from a clock, a host or a locale.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// [`FORMAT_VERSION`] of the writer.
@@ -67,8 +67,8 @@ pub enum ComparedWith {
     Include,
     /// `--since-published`: what the registry shows.
     Published,
-    /// `stale --plan`: what registries show of the images of other makers that published layers are made from. Since
-    /// format version 1.2.
+    /// `stale --plan`: what registries show of the images of other makers that published layers are
+    /// made from. Since format version 1.2.
     Bases,
 }
 

@@ -1,9 +1,10 @@
 //! The data that the planner and the executor share, and nothing else.
 //!
-//! Reading order: [`name`] and [`mod@reference`] are the words that images are called by, [`document`] and
-//! [`build`] are the plan, [`origin`] leads from its Dockerfiles back to files, [`reason`] says why a build is in
-//! it, [`context`] is what a build sends to the engine, [`label`] names the breadcrumbs that an image carries,
-//! [`trail`] reads them, and [`spec`] is what travels with it.
+//! Reading order: [`name`] and [`mod@reference`] are the words that images are called by,
+//! [`document`] and [`build`] are the plan, [`origin`] leads from its Dockerfiles back to files,
+//! [`reason`] says why a build is in it, [`context`] is what a build sends to the engine, [`label`]
+//! names the breadcrumbs that an image carries, [`trail`] reads them, and [`spec`] is what travels
+//! with it.
 //!
 //! Invariant: this crate imports no other crate of the workspace and does no input or output.
 

@@ -21,8 +21,8 @@ pub fn misleads(c: char) -> bool {
     )
 }
 
-/// A JSON text: what would mislead or be obeyed is written as `\u….` inside its strings, so that a JSON reader
-/// sees the same data.
+/// A JSON text: what would mislead or be obeyed is written as `\u….` inside its strings, so that a
+/// JSON reader sees the same data.
 #[must_use]
 pub fn escape_json(json: &str) -> Cow<'_, str> {
     if !json.contains("##") && !json.chars().any(misleads) && !json.contains('\x7f') {

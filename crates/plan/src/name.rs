@@ -71,8 +71,8 @@ pub(crate) fn is_component(text: &str) -> bool {
 
 /// The version of a product: `[0-9]+(\.[0-9A-Za-z_]+)*`.
 ///
-/// Versions compare by component, numbers as numbers: 2.9 < 2.10. A number comes before a word, and a
-/// shorter version before a longer one that begins with it.
+/// Versions compare by component, numbers as numbers: 2.9 < 2.10. A number comes before a word, and
+/// a shorter version before a longer one that begins with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Version(String);
@@ -138,8 +138,8 @@ fn component_key(component: &str) -> (u8, usize, &str) {
     }
 }
 
-/// A build tag taken apart: `{version}-{commit count}-{short hash}`, with `-dirty-{8 hex}` and `-r{N}`
-/// behind it where they apply.
+/// A build tag taken apart: `{version}-{commit count}-{short hash}`, with `-dirty-{8 hex}` and
+/// `-r{N}` behind it where they apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildTag {
     /// The product's version.
@@ -191,8 +191,8 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The build tag of a version at a revision. An unknown count shows as `?`, which no registry accepts:
-/// such a tag can be shown but not built.
+/// The build tag of a version at a revision. An unknown count shows as `?`, which no registry
+/// accepts: such a tag can be shown but not built.
 #[must_use]
 pub fn build_tag(version: &str, revision: &Revision, rebuild: Option<u64>) -> String {
     let mut tag = match revision.count {

@@ -49,8 +49,8 @@ pub enum Reason {
         /// The moving tag as a full reference.
         reference: String,
     },
-    /// Its moving tag shows an image whose labels name a build tag that shows another image, or nothing: somebody
-    /// else moved one of the two (`--since-published`). Since format version 1.3.
+    /// Its moving tag shows an image whose labels name a build tag that shows another image, or
+    /// nothing: somebody else moved one of the two (`--since-published`). Since format version 1.3.
     TagMoved {
         /// The moving tag as a full reference.
         reference: String,
@@ -78,8 +78,8 @@ pub enum Reason {
         /// Build tag that the layer has now.
         to: String,
     },
-    /// The tag of an image of another maker that it is made from shows another digest by now (`stale`). Since format
-    /// version 1.2.
+    /// The tag of an image of another maker that it is made from shows another digest by now
+    /// (`stale`). Since format version 1.2.
     BaseMoved {
         /// The full reference, `docker.io/library/debian:12`.
         image: String,

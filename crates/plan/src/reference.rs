@@ -1,8 +1,9 @@
 //! Image references as docker reads them.
 //!
-//! The grammar is that of the distribution project's `reference` package, with docker's defaults (`docker.io`,
-//! `library/`, `latest`). A plan reads thousands of references, and the crate `oci-spec`, which reads most of them
-//! as docker does, compiles a pattern that takes longer than a whole plan; the tests hold this reader against it.
+//! The grammar is that of the distribution project's `reference` package, with docker's defaults
+//! (`docker.io`, `library/`, `latest`). A plan reads thousands of references, and the crate
+//! `oci-spec`, which reads most of them as docker does, compiles a pattern that takes longer than a
+//! whole plan; the tests hold this reader against it.
 
 use std::fmt;
 

@@ -51,8 +51,9 @@ pub struct Spec {
     /// too.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub resolved: BTreeMap<String, String>,
-    /// A source tree: the layer with its context or the layers of the compat stack with theirs, descriptor and Dockerfile
-    /// of every layer below, and `image-builder.toml`. By path below the root.
+    /// A source tree: the layer with its context or the layers of the compat stack with theirs,
+    /// descriptor and Dockerfile of every layer below, and `image-builder.toml`. By path below the
+    /// root.
     pub files: BTreeMap<String, SpecFile>,
 }
 
@@ -99,7 +100,8 @@ impl Spec {
         self.files.values().all(|file| file.contents.is_some())
     }
 
-    /// The same without what the context holds: descriptors, Dockerfiles and the configuration stay.
+    /// The same without what the context holds: descriptors, Dockerfiles and the configuration
+    /// stay.
     #[must_use]
     pub fn definition(mut self) -> Self {
         for (path, file) in &mut self.files {

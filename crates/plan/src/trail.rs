@@ -21,17 +21,18 @@ const PARENTS: usize = 16 << 10;
 
 /// The value of a `.from` label: what an image was made from, its base and what it copies from.
 ///
-/// Published data. `{"layers":{"nist-basic:1.0":"1.0-41-0a1b2c3"},"images":{"docker.io/library/debian:12":"sha256:…"}}`;
-/// on a compat image also `"stack":["common","jupyter"]`; of a layer that was built in the same run also
-/// `"ids":{"nist-basic:1.0":"sha256:…"}`.
+/// Published data.
+/// `{"layers":{"nist-basic:1.0":"1.0-41-0a1b2c3"},"images":{"docker.io/library/debian:12":"sha256:…"}}`;
+/// on a compat image also `"stack":["common","jupyter"]`; of a layer that was built in the same run
+/// also `"ids":{"nist-basic:1.0":"sha256:…"}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuiltFrom {
     /// `target:version` of every science layer that it needs, with the build tag of the image that
     /// was used; null if that image has none.
     #[serde(default)]
     pub layers: BTreeMap<String, Option<String>>,
-    /// Every other image by its reference, with the digest that was taken; null for an image that was never in
-    /// a registry.
+    /// Every other image by its reference, with the digest that was taken; null for an image that
+    /// was never in a registry.
     #[serde(default)]
     pub images: BTreeMap<String, Option<String>>,
     /// The parent layer as `target:version` if no registry had it yet, with the engine's id of the
@@ -245,7 +246,8 @@ impl Provenance {
         (prefix == self.prefix).then(|| self.place(target)).flatten()
     }
 
-    /// Where the crumb of a science layer is, or without a target that of the compat build: crumbs are sorted, each comes once.
+    /// Where the crumb of a science layer is, or without a target that of the compat build: crumbs
+    /// are sorted, each comes once.
     fn place(&self, target: Option<&str>) -> Option<usize> {
         let order = |crumb: &BuildLabels| {
             #[cfg(test)]
@@ -255,7 +257,8 @@ impl Provenance {
         self.crumbs.binary_search_by(order).ok()
     }
 
-    /// Goes from the top down along what builds recorded. Where nothing is recorded, build times decide.
+    /// Goes from the top down along what builds recorded. Where nothing is recorded, build times
+    /// decide.
     fn walk(&mut self) {
         let mut open = Open::new(&self.crumbs);
         open.meet(self.top);

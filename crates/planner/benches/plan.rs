@@ -12,7 +12,8 @@ use planner::{Request, Selection, fixture};
 /// Fragments of a compat stack.
 const STACK: usize = 20;
 
-/// A base, and products of three layers each on it, all with a stack of two compat layers. `changed` is a line of the base.
+/// A base, and products of three layers each on it, all with a stack of two compat layers.
+/// `changed` is a line of the base.
 fn tree(layers: usize, changed: &str) -> String {
     let mut text = format!(
         "//- /compat/common/Dockerfile\nENV A=1\n//- /compat/common/sciserver-image.json\n{{}}\n\

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use sha1::{Digest as _, Sha1};
 
-/// SHA-1 over a blob object: git's default object format. Shown as 40 hex digits, which are read in either case.
+/// SHA-1 over a blob object: git's default object format. Shown as 40 hex digits, which are read in
+/// either case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobId([u8; 20]);
 

@@ -1,10 +1,12 @@
 //! Plans what to build from a source tree.
 //!
-//! [`git`] reads a directory and its git repository into [`tree::Inputs`]; everything else is pure: text and
-//! values in, values out. [`plan()`] is the one entry, [`published::plan()`] that for what a registry shows.
+//! [`git`] reads a directory and its git repository into [`tree::Inputs`]; everything else is pure:
+//! text and values in, values out. [`plan()`] is the one entry, [`published::plan()`] that for what
+//! a registry shows.
 //!
-//! Invariant: nothing but `git` opens a file, asks the time or the environment, or knows git. So a plan can be
-//! tested as data, is the same to the byte for the same inputs, and is safe on a stranger's pull request.
+//! Invariant: nothing but `git` opens a file, asks the time or the environment, or knows git. So a
+//! plan can be tested as data, is the same to the byte for the same inputs, and is safe on a
+//! stranger's pull request.
 
 mod blob_id;
 mod decide;
@@ -173,7 +175,8 @@ fn configuration(tree: &Tree, request: &Request, findings: &mut Findings) -> (Co
     (config, repo)
 }
 
-/// A tree, and what it is compared with. Of the latter nothing is refused: it cannot be mended any more.
+/// A tree, and what it is compared with. Of the latter nothing is refused: it cannot be mended any
+/// more.
 fn surveys(
     now: &Tree,
     base: Option<&Base>,

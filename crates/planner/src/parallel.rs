@@ -9,8 +9,9 @@ use rayon::prelude::*;
 /// More threads do not help: the work takes milliseconds.
 const MOST: usize = 8;
 
-/// Works through `items` in shares of `size`, of which each thread does one after the other. A `start` is what a thread may
-/// use to remember what it met; there may be several for one thread. A panic goes on here.
+/// Works through `items` in shares of `size`, of which each thread does one after the other. A
+/// `start` is what a thread may use to remember what it met; there may be several for one thread. A
+/// panic goes on here.
 pub(crate) fn each<Item: Sync, State, Answer: Send>(
     items: &[Item],
     size: usize,
@@ -29,8 +30,8 @@ pub(crate) fn each<Item: Sync, State, Answer: Send>(
     }
 }
 
-/// Does two things, of which none needs the other, at once; one after the other where they are not `worth` a thread. A panic
-/// goes on here.
+/// Does two things, of which none needs the other, at once; one after the other where they are not
+/// `worth` a thread. A panic goes on here.
 pub(crate) fn both<A: Send, B: Send>(
     worth: bool,
     first: impl FnOnce() -> A + Send,

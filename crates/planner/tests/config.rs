@@ -165,7 +165,8 @@ fn case_bare_host_repo() {
     }
 }
 
-/// A wrong value leaves the default, so that the rest of the tree is judged by something that is possible.
+/// A wrong value leaves the default, so that the rest of the tree is judged by something that is
+/// possible.
 #[test]
 fn a_wrong_value_leaves_the_default() {
     let (config, told) = read("repo = 'x'\nplatform = \"linux/arm64\"\n");

@@ -1,4 +1,5 @@
-//! Dockerfiles and the images that they need: snippets with their references, and the text with each replaced.
+//! Dockerfiles and the images that they need: snippets with their references, and the text with
+//! each replaced.
 
 use std::collections::BTreeMap;
 

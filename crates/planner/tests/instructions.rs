@@ -1,6 +1,6 @@
-//! Dockerfiles, right and wrong, as BuildKit of two releases and the classic builder take them: what every builder
-//! refuses is refused here, and nothing that they take. The table is that of `tests/docker_instructions.rs`, which holds it against
-//! engines.
+//! Dockerfiles, right and wrong, as BuildKit of two releases and the classic builder take them:
+//! what every builder refuses is refused here, and nothing that they take. The table is that of
+//! `tests/docker_instructions.rs`, which holds it against engines.
 
 use planner::config::Level;
 use planner::{Request, fixture};

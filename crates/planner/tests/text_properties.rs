@@ -87,8 +87,8 @@ fn fragment() -> impl Strategy<Value = String> {
     prop::collection::vec(line, 0..8).prop_map(|lines| lines.concat())
 }
 
-/// Dockerfiles that have nothing in them of what the second reader does not know: quoted flags, heredocs that
-/// are not first.
+/// Dockerfiles that have nothing in them of what the second reader does not know: quoted flags,
+/// heredocs that are not first.
 fn plain_line() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
         "FROM debian:12\n",

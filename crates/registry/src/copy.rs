@@ -141,7 +141,8 @@ impl Registry {
         }
     }
 
-    /// Mounts a blob of another repository. Where the registry does not do it, it begins an upload, which is returned.
+    /// Mounts a blob of another repository. Where the registry does not do it, it begins an upload,
+    /// which is returned.
     async fn mount(&self, to: &ImageName, digest: &str, other: &str) -> Result<Option<String>, Error> {
         let what = format!("blob {digest} of {}", to.name());
         let path = format!("{}{}&from={other}", crate::wire::MOUNT, parse(digest, &what)?);

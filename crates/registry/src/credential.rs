@@ -20,13 +20,14 @@ pub enum Credential {
         /// Password.
         password: String,
     },
-    /// An OAuth 2 refresh token, which is exchanged for an access token at the registry's token server.
+    /// An OAuth 2 refresh token, which is exchanged for an access token at the registry's token
+    /// server.
     IdentityToken(String),
 }
 
 impl Credential {
-    /// The value of the engine's `X-Registry-Auth` header for this registry: JSON in URL-safe base64 with
-    /// padding (Engine API, "Authentication"), the empty object when anonymous.
+    /// The value of the engine's `X-Registry-Auth` header for this registry: JSON in URL-safe
+    /// base64 with padding (Engine API, "Authentication"), the empty object when anonymous.
     #[must_use]
     pub fn x_registry_auth(&self, registry: &str) -> String {
         let address = server_address(registry);

@@ -1,6 +1,7 @@
 //! Hashes of what came, and the parts of addresses that are made of digests and tags.
 //!
-//! A registry's digests are parsed before anything is asked for with them, so that none leads to another path.
+//! A registry's digests are parsed before anything is asked for with them, so that none leads to
+//! another path.
 
 use bytes::Bytes;
 use plan::{Digest, ImageName, is_tag};

@@ -67,7 +67,8 @@ impl Error {
         matches!(self.kind, ErrorKind::RateLimited | ErrorKind::Server(_) | ErrorKind::Connection)
     }
 
-    /// Whether the server does not know the method of the request (RFC 9110, sections 15.5.6 and 15.6.2).
+    /// Whether the server does not know the method of the request (RFC 9110, sections 15.5.6 and
+    /// 15.6.2).
     pub(crate) fn is_unknown_method(&self) -> bool {
         matches!(self.kind, ErrorKind::Refused(405 | 501))
     }
@@ -91,8 +92,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// An error for a status that is no success. `host` is the registry, `what` what was asked for, `said` what
-/// the registry wrote, already made safe by [`said`].
+/// An error for a status that is no success. `host` is the registry, `what` what was asked for,
+/// `said` what the registry wrote, already made safe by [`said`].
 pub(crate) fn status_error(
     status: u16,
     host: &str,

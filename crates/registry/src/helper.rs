@@ -1,7 +1,8 @@
 //! Credential helpers: programs named `docker-credential-*` that keep logins for the docker client.
 //!
-//! The protocol is that of docker/docker-credential-helpers: `get`, the server's address on standard input,
-//! JSON on standard output; on failure a word on standard output and an exit code that is not zero.
+//! The protocol is that of docker/docker-credential-helpers: `get`, the server's address on
+//! standard input, JSON on standard output; on failure a word on standard output and an exit code
+//! that is not zero.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;

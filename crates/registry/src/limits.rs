@@ -18,15 +18,18 @@ pub(crate) const GREETING: usize = 64 << 10;
 pub(crate) const TAGS: usize = 64 << 20;
 /// All pages of a list of referrers together, in bytes.
 pub(crate) const REFERRERS: usize = 16 << 20;
-/// Pages of one list: a hundred thousand tags where a registry gives no more than a hundred at a time.
+/// Pages of one list: a hundred thousand tags where a registry gives no more than a hundred at a
+/// time.
 pub(crate) const PAGES: usize = 1000;
 /// Indexes in each other.
 pub(crate) const DEPTH: usize = 4;
 /// Redirects of one request.
 pub(crate) const REDIRECTS: usize = 10;
-/// The slowest stream of a blob, in bytes per second, over each [`WINDOW`] that is spent waiting for it.
+/// The slowest stream of a blob, in bytes per second, over each [`WINDOW`] that is spent waiting
+/// for it.
 pub(crate) const RATE: u64 = 16 << 10;
 /// How long the rate is averaged over.
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
-/// The answer to an upload may take this many time limits of a request once all is sent: a registry may verify it first.
+/// The answer to an upload may take this many time limits of a request once all is sent: a registry
+/// may verify it first.
 pub(crate) const UPLOAD_ANSWER: u32 = 10;

@@ -1,8 +1,9 @@
 //! The address of the next page of a list, from `Link` headers.
 //!
-//! Follows RFC 8288, sections 3 and B.2: several header lines are one list, and a comma, `;` or `>` within an
-//! address or a quoted parameter separates nothing. Of the address only the query counts; the page is asked for where the
-//! first one was, whatever host or path a registry or a proxy writes before it.
+//! Follows RFC 8288, sections 3 and B.2: several header lines are one list, and a comma, `;` or `>`
+//! within an address or a quoted parameter separates nothing. Of the address only the query counts;
+//! the page is asked for where the first one was, whatever host or path a registry or a proxy
+//! writes before it.
 
 use reqwest::header::{HeaderMap, LINK};
 
@@ -78,7 +79,8 @@ impl<'a> Cursor<'a> {
 
     fn read(&mut self) -> Option<Link<'a>> {
         let (target, rest) = self.0.strip_prefix('<')?.split_once('>')?;
-        // An address holds no `<` (RFC 3986): this is another link, and the end of the one before it is missing.
+        // An address holds no `<` (RFC 3986): this is another link, and the end of the one before
+        // it is missing.
         if target.contains('<') {
             return None;
         }
@@ -105,7 +107,8 @@ impl<'a> Cursor<'a> {
                     self.value()?
                 }
             };
-            // The first `rel` counts (section 3.3). A link with another context is none of this list (section 3.2).
+            // The first `rel` counts (section 3.3). A link with another context is none of this
+            // list (section 3.2).
             if name.eq_ignore_ascii_case("rel") {
                 relation.get_or_insert(value);
             } else if name.eq_ignore_ascii_case("anchor") {
@@ -130,7 +133,8 @@ impl<'a> Cursor<'a> {
         (!token.is_empty()).then_some(token)
     }
 
-    /// A token or a quoted string (RFC 9110, section 5.6.4). Some write other characters without quotes.
+    /// A token or a quoted string (RFC 9110, section 5.6.4). Some write other characters without
+    /// quotes.
     fn value(&mut self) -> Option<String> {
         let Some(quoted) = self.0.strip_prefix('"') else {
             let end = self.0.find([' ', '\t', ';', ',', '"']).unwrap_or(self.0.len());

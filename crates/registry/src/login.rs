@@ -13,7 +13,8 @@ use serde::Deserialize;
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
 
-/// Tokens that say nothing about their life have this long (distribution's "Token Response Fields").
+/// Tokens that say nothing about their life have this long (distribution's "Token Response
+/// Fields").
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);
 
 /// Time before its end at which a token is no longer used.

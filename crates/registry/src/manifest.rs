@@ -1,8 +1,9 @@
-//! Manifests, indexes and configurations as text: what of them is needed, and which image an index has for
-//! a platform.
+//! Manifests, indexes and configurations as text: what of them is needed, and which image an index
+//! has for a platform.
 //!
-//! Pure. Reads the OCI image specification's forms and docker's schema 2, which differ in media types
-//! only, and asks for nothing that is not used: a strange field elsewhere must not hide an image.
+//! Pure. Reads the OCI image specification's forms and docker's schema 2, which differ in media
+//! types only, and asks for nothing that is not used: a strange field elsewhere must not hide an
+//! image.
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -12,8 +13,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, ErrorKind, plain};
 
-/// Every manifest that we can read. Without docker's own types an old registry converts what it has, and
-/// shows another digest than the one that was pushed.
+/// Every manifest that we can read. Without docker's own types an old registry converts what it
+/// has, and shows another digest than the one that was pushed.
 pub(crate) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, \
      application/vnd.oci.image.manifest.v1+json, \
@@ -249,7 +250,8 @@ pub struct Stored {
     pub media_type: String,
     /// Its type as an artifact, if it has one.
     pub artifact_type: Option<String>,
-    /// Its configuration and layers. Layers that lie elsewhere, at addresses of their own, are not among them.
+    /// Its configuration and layers. Layers that lie elsewhere, at addresses of their own, are not
+    /// among them.
     pub blobs: Vec<Layer>,
     /// Digests of the manifests that it lists.
     pub manifests: Vec<String>,

@@ -50,7 +50,8 @@ mod tests {
 
     use super::*;
 
-    /// Pieces of this many bytes, one after each wait and before each pause of the reader; when it was given up.
+    /// Pieces of this many bytes, one after each wait and before each pause of the reader; when it
+    /// was given up.
     async fn stream(wait: Duration, bytes: usize, pause: Duration, all: u64) -> Result<(), Duration> {
         let (began, mut pace, mut came) = (Instant::now(), TransferRate::default(), 0);
         while came < all {

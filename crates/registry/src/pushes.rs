@@ -8,8 +8,9 @@ use crate::wire::Access;
 
 /// Repositories that the caller is about to push to.
 ///
-/// Look-ups there ask for a token with `pull,push`: of a repository that does not exist yet, Quay and others answer a
-/// token for reading with 401 or 403, and one for writing with 404. Elsewhere a token for reading is asked for.
+/// Look-ups there ask for a token with `pull,push`: of a repository that does not exist yet, Quay
+/// and others answer a token for reading with 401 or 403, and one for writing with 404. Elsewhere a
+/// token for reading is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Pushes {
     /// None: everything is only read.

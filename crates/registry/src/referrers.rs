@@ -1,8 +1,9 @@
 //! Artifacts that refer to an image: attaching one, listing them, reading one.
 //!
-//! Follows the OCI distribution specification, "Listing Referrers" and "Pushing Manifests with Subject". Where a registry
-//! has no such list, it is an index of ours under the tag `sha256-{hex}`, which has no lock: so it is read again a
-//! while after it was written, and written again when somebody else wrote in between.
+//! Follows the OCI distribution specification, "Listing Referrers" and "Pushing Manifests with
+//! Subject". Where a registry has no such list, it is an index of ours under the tag
+//! `sha256-{hex}`, which has no lock: so it is read again a while after it was written, and written
+//! again when somebody else wrote in between.
 
 use std::time::Duration;
 

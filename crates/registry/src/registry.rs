@@ -1,8 +1,8 @@
-//! The questions that are put to a registry: which digest, which labels, which tags; and the one change,
-//! a tag.
+//! The questions that are put to a registry: which digest, which labels, which tags; and the one
+//! change, a tag.
 //!
-//! Follows the OCI distribution specification. Only a 404 means that something is not there; every other
-//! failure is an error.
+//! Follows the OCI distribution specification. Only a 404 means that something is not there; every
+//! other failure is an error.
 
 use std::fmt;
 use std::path::PathBuf;

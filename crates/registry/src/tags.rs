@@ -1,7 +1,7 @@
 //! All tags of a repository, which registries give in pages.
 //!
-//! Follows the OCI distribution specification, "Listing Tags". A list is whole, or an error: [`link`](crate::link) reads
-//! where the next page is.
+//! Follows the OCI distribution specification, "Listing Tags". A list is whole, or an error:
+//! [`link`](crate::link) reads where the next page is.
 
 use std::collections::BTreeSet;
 
@@ -48,8 +48,8 @@ impl Registry {
             tags.extend(page);
             next = match (next_page(&answer.headers), last) {
                 (Next::Query(query), _) => Some(query),
-                // Some registries leave `Link` out on a full page, and some know no pages at all and give everything again:
-                // a page without it that brings nothing new is the end.
+                // Some registries leave `Link` out on a full page, and some know no pages at all
+                // and give everything again: a page without it that brings nothing new is the end.
                 (_, Some(last)) if length >= self.page && tags.len() > before => {
                     Some(format!("n={}&last={last}", self.page))
                 }

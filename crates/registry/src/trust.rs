@@ -78,15 +78,16 @@ impl Trust {
         Ok(Self { certificates, insecure: Vec::new() }.with_insecure(names))
     }
 
-    /// The same with these registries as the insecure ones: `host`, `host:port`, or ranges such as `10.0.0.0/8`.
+    /// The same with these registries as the insecure ones: `host`, `host:port`, or ranges such as
+    /// `10.0.0.0/8`.
     #[must_use]
     pub fn with_insecure(mut self, names: impl IntoIterator<Item = String>) -> Self {
         self.insecure = names.into_iter().map(|name| Insecure::parse(&name)).collect();
         self
     }
 
-    /// Whether a registry, `host` or `host:port`, is named as insecure. Asks for the addresses of its name where ranges are
-    /// named and the name itself is not, as dockerd does.
+    /// Whether a registry, `host` or `host:port`, is named as insecure. Asks for the addresses of
+    /// its name where ranges are named and the name itself is not, as dockerd does.
     pub(crate) async fn is_insecure(&self, registry: &str) -> bool {
         if self.insecure.contains(&Insecure::Name(registry.to_owned())) {
             return true;
@@ -196,7 +197,8 @@ fn daemon(text: &str) -> Result<Vec<String>, String> {
     Ok(daemon.insecure)
 }
 
-/// The registries of a `registries.conf` that are insecure as a whole; those of which only a part is, are left out.
+/// The registries of a `registries.conf` that are insecure as a whole; those of which only a part
+/// is, are left out.
 fn registries(text: &str) -> Result<Vec<String>, String> {
     #[derive(Deserialize)]
     struct File {

@@ -76,7 +76,8 @@ impl Answer {
 /// Registry, repository, access, and another repository that needs read access.
 type Scope = (String, String, Access, Option<String>);
 
-/// Begins the path of a request that mounts a blob, before the blob's digest and `&from={repository}`.
+/// Begins the path of a request that mounts a blob, before the blob's digest and
+/// `&from={repository}`.
 pub(crate) const MOUNT: &str = "blobs/uploads/?mount=";
 
 impl Request<'_> {
@@ -112,7 +113,8 @@ impl Wire {
         }
     }
 
-    /// Sends a request, logged in where the registry asks for it. `what` names its subject in errors.
+    /// Sends a request, logged in where the registry asks for it. `what` names its subject in
+    /// errors.
     pub(crate) async fn send(&self, request: &Request<'_>, what: &str) -> Result<Answer, Error> {
         let registry = &request.image.registry;
         let scope = request.scope();
@@ -156,8 +158,8 @@ impl Wire {
         Ok(Answer { status, headers, body })
     }
 
-    /// Sends a request the way its registry is reached, and finds that out where it is not certain. `limit` is that of the whole
-    /// answer.
+    /// Sends a request the way its registry is reached, and finds that out where it is not certain.
+    /// `limit` is that of the whole answer.
     async fn dispatch(
         &self,
         request: &Request<'_>,
@@ -208,7 +210,8 @@ impl Wire {
         let host = host(&request.image.registry);
         let repository = format!("/v2/{}/", request.image.repository);
         let url = format!("{}://{host}{repository}{}", way.scheme(), request.path);
-        // Parts of the path come from registries. They are parsed where they are read; this holds whatever was overlooked.
+        // Parts of the path come from registries. They are parsed where they are read; this holds
+        // whatever was overlooked.
         let url = Url::parse(&url).ok().filter(|url| url.path().starts_with(&repository));
         let url = url.ok_or_else(|| {
             let path = plain(&request.path, 200);

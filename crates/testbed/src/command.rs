@@ -22,8 +22,8 @@ pub struct Program {
     command: std::process::Command,
 }
 
-/// The same command with the system's default for SIGHUP, which it inherits ignored where the tests run under `nohup`.
-/// Standard input is empty; other streams are still to be set.
+/// The same command with the system's default for SIGHUP, which it inherits ignored where the tests
+/// run under `nohup`. Standard input is empty; other streams are still to be set.
 #[must_use]
 pub fn hearing_hangups(command: &std::process::Command) -> std::process::Command {
     let mut hearing = std::process::Command::new("/usr/bin/env");
@@ -37,8 +37,8 @@ pub fn hearing_hangups(command: &std::process::Command) -> std::process::Command
 }
 
 impl Program {
-    /// The binary, in a tree: its root is the working directory, its home is `HOME`. The engine is the one that
-    /// `IMAGE_BUILDER_TEST_HOST` names, and none where that is not set.
+    /// The binary, in a tree: its root is the working directory, its home is `HOME`. The engine is
+    /// the one that `IMAGE_BUILDER_TEST_HOST` names, and none where that is not set.
     #[must_use]
     pub fn new(binary: &str, tree: &Tree) -> Self {
         let mut command = std::process::Command::new(binary);
@@ -164,7 +164,8 @@ impl Running {
         }
     }
 
-    /// Something that sends signals from another thread, such as a proxy's hook, as long as this is not dropped.
+    /// Something that sends signals from another thread, such as a proxy's hook, as long as this is
+    /// not dropped.
     pub fn signaller(&self) -> impl Fn(Signal) + Send + Sync + 'static {
         let id = self.child.id();
         move |which| signal(id, which)

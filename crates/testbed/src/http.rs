@@ -1,4 +1,5 @@
-//! The smallest client: one request on one connection, bounded. HTTP/1.0, so that no answer comes in chunks.
+//! The smallest client: one request on one connection, bounded. HTTP/1.0, so that no answer comes
+//! in chunks.
 
 use std::io;
 use std::time::Duration;

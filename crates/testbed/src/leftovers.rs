@@ -25,7 +25,8 @@ impl Leftovers {
         Self::default()
     }
 
-    /// Containers on this engine; on one that others use too, only those with this label (its key, with any value).
+    /// Containers on this engine; on one that others use too, only those with this label (its key,
+    /// with any value).
     #[must_use]
     pub fn engine(mut self, host: &str, label: Option<&str>) -> Self {
         self.engine = Some((host.to_owned(), label.map(str::to_owned)));

@@ -1,4 +1,5 @@
-//! Processes in the background: their log in a file, their end by their own id, nothing that waits for ever.
+//! Processes in the background: their log in a file, their end by their own id, nothing that waits
+//! for ever.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,8 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts it with nothing of our environment but the path, and its output behind what the log holds already.
+    /// Starts it with nothing of our environment but the path, and its output behind what the log
+    /// holds already.
     pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).expect("the log can be written");
         let second = file.try_clone().expect("a descriptor can be copied");

@@ -1,4 +1,5 @@
-//! How much a test does: a little every time, and a lot in `cargo xtask soak`. And the seed that makes chance repeatable.
+//! How much a test does: a little every time, and a lot in `cargo xtask soak`. And the seed that
+//! makes chance repeatable.
 
 use std::env;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Source trees with a history, in a temporary directory with a home of their own. Knows the shape of a tree, not its rules.
+//! Source trees with a history, in a temporary directory with a home of their own. Knows the shape
+//! of a tree, not its rules.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -75,7 +76,8 @@ impl Tree {
         Self::of(&files)
     }
 
-    /// The history that a script makes in the directory that it is given, such as `examples/*/make.sh`.
+    /// The history that a script makes in the directory that it is given, such as
+    /// `examples/*/make.sh`.
     #[must_use]
     pub fn by_script(script: &Path) -> Self {
         let directory = TempDir::new().expect("a temporary directory");

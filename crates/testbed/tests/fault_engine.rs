@@ -1,4 +1,5 @@
-//! Private engines and small disks: they start, die and come again, and leave nothing. For root, with `dockerd`.
+//! Private engines and small disks: they start, die and come again, and leave nothing. For root,
+//! with `dockerd`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 

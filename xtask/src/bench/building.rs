@@ -1,4 +1,5 @@
-//! Builds against `docker build` in sequence, against the bound that no order gets below, and against `buildx bake`.
+//! Builds against `docker build` in sequence, against the bound that no order gets below, and
+//! against `buildx bake`.
 
 use std::cell::RefCell;
 use std::path::Path;

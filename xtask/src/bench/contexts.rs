@@ -1,4 +1,5 @@
-//! Contexts on their way to an engine: one large file, and many small ones, against the docker client.
+//! Contexts on their way to an engine: one large file, and many small ones, against the docker
+//! client.
 
 use std::cell::RefCell;
 use std::fs::{self, File};

@@ -53,7 +53,8 @@ mod tests {
     fn the_longest_of_ways_and_work_counts() {
         let result = json!({ "builds": [{ "seconds": 1.0 }, { "seconds": 2.0 }, { "seconds": 3.0 }] });
         let wide = |build| (build > 0).then_some(0);
-        // The critical path is 1 + 3; with two slots the work is 3, and 1 + 2.5 from where the base is done.
+        // The critical path is 1 + 3; with two slots the work is 3, and 1 + 2.5 from where the base
+        // is done.
         for (jobs, seconds) in [(1, 6.0), (2, 4.0), (3, 4.0)] {
             assert_eq!(bound(&result, jobs, wide).unwrap(), Duration::from_secs_f64(seconds), "{jobs}");
         }

@@ -1,7 +1,7 @@
 //! Sides of a comparison, run in turns: what each took, and the median of that.
 //!
-//! A machine is not the same from one minute to the next. So every side runs once before anything counts, then one after the
-//! other in each round, and a ratio is the median of the rounds' ratios.
+//! A machine is not the same from one minute to the next. So every side runs once before anything
+//! counts, then one after the other in each round, and a ratio is the median of the rounds' ratios.
 
 use std::fs;
 use std::process::{Command, Stdio};

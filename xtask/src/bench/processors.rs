@@ -1,4 +1,5 @@
-//! How much of the processors a command has others use: an engine's share of a build, by what Linux counts.
+//! How much of the processors a command has others use: an engine's share of a build, by what Linux
+//! counts.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -12,7 +13,8 @@ use crate::bench::measure::timed;
 /// Of one second, in which Linux counts (`USER_HZ`, proc(5)).
 const TICKS: f64 = 100.0;
 
-/// Processor time that all processes but the command itself had until `after` its start. Then waits for its end.
+/// Processor time that all processes but the command itself had until `after` its start. Then waits
+/// for its end.
 pub(crate) fn used_by_others(command: &mut Command, after: Duration) -> Result<Duration> {
     let before = busy()?;
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
@@ -40,7 +42,8 @@ fn busy() -> Result<u64> {
     text.lines().next().and_then(worked).context("/proc/stat begins otherwise than expected")
 }
 
-/// Of the line of all processors: what was neither idle nor waiting for a disk. Time of guests is within that of users.
+/// Of the line of all processors: what was neither idle nor waiting for a disk. Time of guests is
+/// within that of users.
 fn worked(line: &str) -> Option<u64> {
     let numbers = line.strip_prefix("cpu ")?.split_whitespace().map(|number| number.parse::<u64>().ok());
     let numbers: Vec<u64> = numbers.collect::<Option<_>>()?;

@@ -27,8 +27,8 @@ pub(crate) enum Shape {
     Chains,
     /// One base, and all others on it.
     Wide,
-    /// A base, one toolkit for fifty layers, and products of three layers on a toolkit; one layer in nine also copies from another
-    /// toolkit.
+    /// A base, one toolkit for fifty layers, and products of three layers on a toolkit; one layer
+    /// in nine also copies from another toolkit.
     Mix,
 }
 
@@ -112,8 +112,8 @@ impl SourceTree {
         Ok(())
     }
 
-    /// Takes a history in, and lays its files out as if that had been an hour ago: git reads a file again that is as young as its
-    /// index.
+    /// Takes a history in, and lays its files out as if that had been an hour ago: git reads a file
+    /// again that is as young as its index.
     fn import(&self, history: &str) -> Result<()> {
         let mut import = self.git();
         import.args(["fast-import", "--quiet", "--done"]).stdin(Stdio::piped());

@@ -1,4 +1,5 @@
-//! The started image and its page: HTTP/1.0 over the loopback address, as much as one page needs (RFC 1945).
+//! The started image and its page: HTTP/1.0 over the loopback address, as much as one page needs
+//! (RFC 1945).
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -27,7 +27,8 @@ impl Client {
         command
     }
 
-    /// Removes every container, which is right only on an engine of our own: podman leaves rules behind for one that runs.
+    /// Removes every container, which is right only on an engine of our own: podman leaves rules
+    /// behind for one that runs.
     pub(crate) fn remove_containers(&self) {
         let mut list = self.command();
         let Ok(ids) = process::read_within(list.args(["ps", "--all", "--quiet"]), Duration::from_secs(10))
@@ -63,7 +64,8 @@ pub(crate) fn given(kind: Kind) -> Result<Option<State>> {
     Ok(Some(state))
 }
 
-/// An engine and a registry that somebody else runs: named by the variables of the tests, or `DOCKER_HOST`.
+/// An engine and a registry that somebody else runs: named by the variables of the tests, or
+/// `DOCKER_HOST`.
 pub(crate) fn reachable(kind: Kind) -> Result<State> {
     let help = "private engines need root: run `cargo xtask` as root, or name a running engine and a registry that it may push to \
                 by DOCKER_HOST (or IMAGE_BUILDER_TEST_HOST) and IMAGE_BUILDER_TEST_REGISTRY";

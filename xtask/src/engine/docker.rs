@@ -1,4 +1,5 @@
-//! A Docker engine in its own mount and process namespaces: when its outermost process ends, no process and no mount is left.
+//! A Docker engine in its own mount and process namespaces: when its outermost process ends, no
+//! process and no mount is left.
 
 use std::path::Path;
 use std::process::Command;
@@ -48,7 +49,8 @@ pub(crate) fn start(state: &mut State, root: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-/// Into another root, with our directories at the same paths. All of its mounts go with the namespace.
+/// Into another root, with our directories at the same paths. All of its mounts go with the
+/// namespace.
 const ENTER: &str = r#"set -eu
 root=$1 data=$2 sockets=$3
 shift 3

@@ -1,6 +1,8 @@
-//! Private engines: one engine and one registry with their own directories, sockets and bridge, started and ended by us.
+//! Private engines: one engine and one registry with their own directories, sockets and bridge,
+//! started and ended by us.
 //!
-//! What is up is written to a state file before it is started, so that `down` finds everything also after a crash.
+//! What is up is written to a state file before it is started, so that `down` finds everything also
+//! after a crash.
 
 mod base;
 mod docker;
@@ -62,7 +64,8 @@ impl Session {
         Ok(Self { kind, state, keep: false })
     }
 
-    /// The engine and registry that the variables of the tests name, left as they are; `None` when they name none.
+    /// The engine and registry that the variables of the tests name, left as they are; `None` when
+    /// they name none.
     pub(crate) fn given(kind: Kind) -> Result<Option<Self>> {
         Ok(base::given(kind)?.map(|state| Self { kind, state, keep: true }))
     }
@@ -185,7 +188,8 @@ fn bring_up(kind: Kind, state: &mut State) -> Result<()> {
     Ok(())
 }
 
-/// Removes what an engine that is down holds: images and the registry's contents. Its root and its logs stay.
+/// Removes what an engine that is down holds: images and the registry's contents. Its root and its
+/// logs stay.
 fn forget(kind: Kind) -> Result<()> {
     for part in ["data", "registry"] {
         let dir = place::engine(kind.name()).join(part);
@@ -203,7 +207,8 @@ fn down(kind: Kind) -> Result<bool> {
     let mut left = Vec::new();
     if let Some(engine) = &state.engine {
         Client::new(&state).remove_containers();
-        // `unshare` passes no signal on: the engine below it is asked, and ends its containers; then both are gone.
+        // `unshare` passes no signal on: the engine below it is asked, and ends its containers;
+        // then both are gone.
         let below = engine.children();
         if !engine.end(below.first().unwrap_or(engine), Duration::from_secs(20)) {
             left.push(format!("process {}", engine.pid));

@@ -1,5 +1,5 @@
-//! A bridge of our own with our own way out: Docker's rules are shared between engines, and the later one to start flushes the
-//! earlier one's, so our engines run without them.
+//! A bridge of our own with our own way out: Docker's rules are shared between engines, and the
+//! later one to start flushes the earlier one's, so our engines run without them.
 
 use std::fs;
 use std::process::Command;
@@ -76,7 +76,8 @@ pub(crate) fn remove(network: &Network, name: &str) -> Vec<String> {
         }
     }
     let bridge = &network.bridge;
-    // An engine that is stopped while it starts a container leaves the ends of its cable on our bridge.
+    // An engine that is stopped while it starts a container leaves the ends of its cable on our
+    // bridge.
     for port in fs::read_dir(format!("/sys/class/net/{bridge}/brif")).into_iter().flatten().flatten() {
         process::quiet(Command::new("ip").args(["link", "delete"]).arg(port.file_name()));
     }
@@ -90,7 +91,8 @@ pub(crate) fn remove(network: &Network, name: &str) -> Vec<String> {
     left
 }
 
-/// Another engine of this checkout that is up still needs forwarding; then switching it off becomes its duty.
+/// Another engine of this checkout that is up still needs forwarding; then switching it off becomes
+/// its duty.
 fn hand_on_forwarding(name: &str) -> bool {
     for kind in Kind::ALL.into_iter().filter(|kind| kind.name() != name) {
         if let Ok(Some(mut other)) = State::read(kind.name())
@@ -136,7 +138,8 @@ fn podman_leftovers(rules: &[String], prefix: &str, podman_before: bool) -> Vec<
         changes.extend(added.map(|rule| [vec!["-D".to_owned()], words(rule)].concat()));
         return changes;
     }
-    // A comment's quotes are the shell's, so a rule with one is not deleted by its text: the chain that holds it is flushed.
+    // A comment's quotes are the shell's, so a rule with one is not deleted by its text: the chain
+    // that holds it is flushed.
     changes.extend(chains().map(|chain| words(&format!("-F {chain}"))));
     let mut places = std::collections::BTreeMap::new();
     let mut jumps = Vec::new();

@@ -1,4 +1,5 @@
-//! The local registry: Debian's docker-registry on a free port of the loopback address, without TLS.
+//! The local registry: Debian's docker-registry on a free port of the loopback address, without
+//! TLS.
 
 use std::net::TcpListener;
 use std::process::Command;

@@ -48,7 +48,8 @@ impl State {
         serde_json::from_str(&text).map(Some).with_context(|| format!("{} is broken", path.display()))
     }
 
-    /// Saves it; called after each thing that came up. Written beside and renamed, since a torn file would lose processes.
+    /// Saves it; called after each thing that came up. Written beside and renamed, since a torn
+    /// file would lose processes.
     pub(crate) fn save(&self) -> Result<()> {
         let path = path(&self.name);
         let fresh = path.with_extension("new");

@@ -1,7 +1,7 @@
 //! Modules of a crate import each other in one direction: no two of them in a circle.
 //!
-//! Reads `crate::` and `super::` paths out of the text, unit tests left out. A path names the module that is its longest known
-//! prefix; what a crate's root exports again is not followed.
+//! Reads `crate::` and `super::` paths out of the text, unit tests left out. A path names the
+//! module that is its longest known prefix; what a crate's root exports again is not followed.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! `RELIABILITY.md` names a test for each promise: the tests have to be there, and no fault and no invariant may be
-//! left out.
+//! `RELIABILITY.md` names a test for each promise: the tests have to be there, and no fault and no
+//! invariant may be left out.
 
 use std::collections::BTreeSet;
 

@@ -29,7 +29,8 @@ const WRITES: [(&str, &str); 7] = [
     ("fs::ren", "ame("),
 ];
 
-/// The crates whose files are written through the crate `files`, which follows no link of a source tree.
+/// The crates whose files are written through the crate `files`, which follows no link of a source
+/// tree.
 const WRITERS: [&str; 6] = ["image-builder", "executor", "registry", "planner", "image-contents", "plan"];
 
 /// (path, what it holds, why) where it does no harm.
@@ -54,8 +55,8 @@ pub(super) fn findings(files: &[File], workspace: &str) -> Vec<String> {
     findings
 }
 
-/// Where a crate writes a file by itself. Temporary files without a name (`tempfile::tempfile`, `spooled_tempfile`) and
-/// temporary directories in the system's own place lead nowhere.
+/// Where a crate writes a file by itself. Temporary files without a name (`tempfile::tempfile`,
+/// `spooled_tempfile`) and temporary directories in the system's own place lead nowhere.
 fn writes(file: &File) -> Vec<String> {
     let source = WRITERS.iter().any(|name| file.path.starts_with(&format!("crates/{name}/src/")));
     let is_test = file.path.ends_with("_tests.rs") || file.path.ends_with("/tests.rs");

@@ -60,7 +60,8 @@ impl<'a> DriftCheck<'a> {
         Self { plan, prepared, engine, reader, options, moved: Mutex::default() }
     }
 
-    /// Looks at a fresh image, before it has its tags; the error is drift that is forbidden, or cannot be ruled out.
+    /// Looks at a fresh image, before it has its tags; the error is drift that is forbidden, or
+    /// cannot be ruled out.
     pub(crate) async fn check(
         &self,
         position: usize,
@@ -210,7 +211,8 @@ impl<'a> DriftCheck<'a> {
     }
 }
 
-/// Whether something of the layer itself changed, or the base that it names moved and is followed: then its packages may.
+/// Whether something of the layer itself changed, or the base that it names moved and is followed:
+/// then its packages may.
 fn is_explained(reasons: &[Reason]) -> bool {
     reasons.iter().any(|reason| {
         matches!(

@@ -19,8 +19,8 @@ pub(crate) enum StepNumbering {
     Instructions,
 }
 
-/// The instruction at which a build failed, as far as that is certain. `step` is the last one that was begun or the one
-/// that the engine calls failed, `[stage 2/5] RUN make`.
+/// The instruction at which a build failed, as far as that is certain. `step` is the last one that
+/// was begun or the one that the engine calls failed, `[stage 2/5] RUN make`.
 pub(crate) fn place(
     build: &Build,
     numbers: StepNumbering,
@@ -48,8 +48,8 @@ fn shortened(instruction: &str) -> String {
     }
 }
 
-/// `dockerfile parse error line 3: …`, `… on line 3: …`: a line of what was sent. It is the plan's, unless a name that
-/// was replaced went over lines.
+/// `dockerfile parse error line 3: …`, `… on line 3: …`: a line of what was sent. It is the plan's,
+/// unless a name that was replaced went over lines.
 fn by_line<'a>(build: &'a Build, message: &str) -> Option<&'a Origin> {
     let (_, behind) = message.split_once("parse error ")?;
     let (number, _) = behind.trim_start_matches("on ").strip_prefix("line ")?.split_once(':')?;
@@ -77,7 +77,8 @@ enum Stage<'a> {
 }
 
 impl<'a> Step<'a> {
-    /// `[2/5] RUN x`, `[build 2/5] RUN x`, `[linux/arm64 build 2/5] RUN x`, podman's `[1/2 2/5] RUN x`.
+    /// `[2/5] RUN x`, `[build 2/5] RUN x`, `[linux/arm64 build 2/5] RUN x`, podman's `[1/2 2/5] RUN
+    /// x`.
     fn read(name: &'a str) -> Option<Self> {
         let fraction = |word: &str| {
             let (number, of) = word.split_once('/')?;
@@ -191,8 +192,8 @@ mod tests {
 
     use super::*;
 
-    /// A build whose Dockerfile has one instruction a line, but for continuations; bases that begin with `x/` are
-    /// images. A line `# file` says where the ones behind it come from.
+    /// A build whose Dockerfile has one instruction a line, but for continuations; bases that begin
+    /// with `x/` are images. A line `# file` says where the ones behind it come from.
     fn build(dockerfile: &str) -> Build {
         let mut origins: Vec<Origin> = Vec::new();
         let mut references = Vec::new();

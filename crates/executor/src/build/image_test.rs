@@ -18,7 +18,8 @@ use crate::engine::container::{ContainerExit, ContainerSpec, MEMORY};
 use crate::engine::{Engine, EngineError, EngineErrorKind};
 use crate::run::result::{Failure, TestResult, seconds};
 
-/// How long output may still come when its container has ended: what a process wrote before is on its way.
+/// How long output may still come when its container has ended: what a process wrote before is on
+/// its way.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Where and as what tests are run.

@@ -1,6 +1,7 @@
 //! Computes the labels that are known only when an image is built, and passes labels to the engine.
 //!
-//! The plan holds the others. The keys are in [`plan::label`], the value of `.from` in [`plan::trail`].
+//! The plan holds the others. The keys are in [`plan::label`], the value of `.from` in
+//! [`plan::trail`].
 
 use std::collections::BTreeMap;
 
@@ -8,8 +9,8 @@ use plan::label::{self, Field, oci};
 pub(crate) use plan::trail::BuiltFrom;
 use plan::{Build, Kind};
 
-/// Labels of one image take no more than this, keys and values together: more makes the engine's requests and
-/// every later reader slow, and belongs in a referring artifact.
+/// Labels of one image take no more than this, keys and values together: more makes the engine's
+/// requests and every later reader slow, and belongs in a referring artifact.
 pub(crate) const MAX_BYTES: usize = 16 * 1024;
 
 /// The time in labels: the clock's, or `SOURCE_DATE_EPOCH`.
@@ -79,8 +80,8 @@ pub(crate) fn complete(
         labels.insert(oci::BASE_NAME.to_owned(), name.to_owned());
     }
     labels.insert(oci::BASE_DIGEST.to_owned(), base.digest.unwrap_or_default().to_owned());
-    // The build spec is optional here, and its artifact has it as well. Without it the label is empty, since the one of a base
-    // would be inherited.
+    // The build spec is optional here, and its artifact has it as well. Without it the label is
+    // empty, since the one of a base would be inherited.
     if is_too_heavy(&labels)
         && let Some(spec) = labels.get_mut(&label::spec(prefix))
     {
@@ -101,9 +102,9 @@ pub(crate) fn bytes(labels: &BTreeMap<String, String>) -> usize {
 
 /// A Dockerfile that sets labels itself, and the labels that it could not take in.
 ///
-/// The classic builder makes a step of every label that comes in the request, so they go into one LABEL line at
-/// the end. A line end has no spelling in a LABEL line, and a file that ends in a continuation would swallow
-/// the line: such labels are left for the request.
+/// The classic builder makes a step of every label that comes in the request, so they go into one
+/// LABEL line at the end. A line end has no spelling in a LABEL line, and a file that ends in a
+/// continuation would swallow the line: such labels are left for the request.
 pub(crate) fn append_line(
     dockerfile: &str,
     labels: &BTreeMap<String, String>,

@@ -1,5 +1,5 @@
-//! Builds one image: sends Dockerfile, labels and context to the engine, reports steps and lines, returns
-//! the image's id.
+//! Builds one image: sends Dockerfile, labels and context to the engine, reports steps and lines,
+//! returns the image's id.
 
 pub(crate) mod base_image;
 pub mod context;
@@ -250,7 +250,8 @@ async fn fetch(
         if let (Some(local), true) = (local, platform.is_some())
             && !platform::serves(&local.platform, wanted)
         {
-            // Of an image for many platforms, an engine shows one. Whether there are more, its registry says.
+            // Of an image for many platforms, an engine shows one. Whether there are more, its
+            // registry says.
             let image = plan::ImageName::parse(name)
                 .map_err(|error| EngineError::new(EngineErrorKind::Failed, error.to_string()))?;
             let shown = engine.shown(&image, login, options.idle_timeout, options.build_timeout).await;
@@ -443,7 +444,8 @@ async fn listen(
             answer = answers.next() => {
                 let Some(answer) = answer else { return Ok(()) };
                 last_moved = Instant::now();
-                // Told first: what an engine says next may be a step that runs long after its context came.
+                // Told first: what an engine says next may be a step that runs long after its
+                // context came.
                 let now = sent.load(Ordering::Relaxed);
                 if now != last_sent {
                     last_sent = now;

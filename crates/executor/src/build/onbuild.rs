@@ -1,5 +1,5 @@
-//! Finds the `ONBUILD` triggers of base images. They run in this build and are in no file of the source
-//! tree, so they are shown, and rejected by default.
+//! Finds the `ONBUILD` triggers of base images. They run in this build and are in no file of the
+//! source tree, so they are shown, and rejected by default.
 
 use plan::Target;
 

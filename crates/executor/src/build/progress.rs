@@ -65,7 +65,8 @@ impl Progress {
             .collect()
     }
 
-    /// The step that failed, when the build did: the one that the engine calls so, or else the one that it was at.
+    /// The step that failed, when the build did: the one that the engine calls so, or else the one
+    /// that it was at.
     pub(crate) fn failing(&self) -> Option<&str> {
         let mut open = self.open_steps.values();
         let only = open.next().filter(|_| open.next().is_none());
@@ -116,8 +117,8 @@ impl Progress {
     }
 
     fn classic_line(&mut self, line: String) -> Option<ProgressEvent> {
-        // Docker: `Step 2/5 : RUN x`, ` ---> Using cache`; podman: `STEP 2/5: RUN x`, `--> Using cache 0a1b…`, and of
-        // several stages `[1/2] STEP 2/5: RUN x`.
+        // Docker: `Step 2/5 : RUN x`, ` ---> Using cache`; podman: `STEP 2/5: RUN x`, `--> Using
+        // cache 0a1b…`, and of several stages `[1/2] STEP 2/5: RUN x`.
         let stage = line
             .strip_prefix('[')
             .and_then(|rest| rest.split_once("] "))

@@ -1,5 +1,6 @@
-//! Removes what runs left on the engine: test containers and the names of unfinished images. Only resources
-//! with a run marker of this run, or of a run that has ended, are removed. Nothing is ever pruned.
+//! Removes what runs left on the engine: test containers and the names of unfinished images. Only
+//! resources with a run marker of this run, or of a run that has ended, are removed. Nothing is
+//! ever pruned.
 
 pub(crate) mod run_marker;
 
@@ -14,7 +15,8 @@ use crate::cleanup::run_marker::RunMarker;
 use crate::engine::container::age;
 use crate::engine::{Engine, EngineError, EngineErrorKind};
 
-/// The repository of names that an image has until its tests have passed. No registry can have it: see RFC 2606.
+/// The repository of names that an image has until its tests have passed. No registry can have it:
+/// see RFC 2606.
 const UNFINISHED: &str = "image-builder.invalid/unfinished";
 
 /// How long cleaning up may take, before a run begins and when it ends.
@@ -44,8 +46,8 @@ pub(crate) struct Removed {
     pub names: usize,
 }
 
-/// Something on the engine for the time being. Containers come first: they use the machine, and an image that they run on
-/// keeps its name.
+/// Something on the engine for the time being. Containers come first: they use the machine, and an
+/// image that they run on keeps its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Resource {
     /// A container, by its name.

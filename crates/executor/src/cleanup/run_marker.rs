@@ -77,7 +77,8 @@ fn began(process: u32) -> Option<u64> {
 }
 
 fn began_in(stat: &str) -> Option<u64> {
-    // The program's name is in brackets and can hold anything; the state is the third field, the start the 22nd.
+    // The program's name is in brackets and can hold anything; the state is the third field, the
+    // start the 22nd.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?;
     if matches!(state, "Z" | "X") { None } else { fields.nth(18)?.parse().ok() }

@@ -26,7 +26,8 @@ use crate::run::result::Failure;
 
 /// For requests that are answered at once.
 const QUICK: Duration = Duration::from_secs(60);
-/// bollard's limit runs until an answer begins, which is when a context was sent: our own idle limit watches.
+/// bollard's limit runs until an answer begins, which is when a context was sent: our own idle
+/// limit watches.
 const LONG: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Time-out of the first request to an engine.
@@ -208,7 +209,8 @@ impl From<bollard::errors::Error> for EngineError {
     }
 }
 
-/// Names and ranges of addresses that an engine takes for insecure; `None` where it does not say, as podman's service.
+/// Names and ranges of addresses that an engine takes for insecure; `None` where it does not say,
+/// as podman's service.
 pub(crate) fn insecure(told: RegistryServiceConfig) -> Option<Vec<String>> {
     // Docker's engine names its own hub at least.
     let indexes = told.index_configs.filter(|indexes| !indexes.is_empty())?;
@@ -296,7 +298,8 @@ impl Engine {
         })
     }
 
-    /// A configuration that trusts registries as this engine does, which pushes to them and pulls from them.
+    /// A configuration that trusts registries as this engine does, which pushes to them and pulls
+    /// from them.
     pub(crate) fn trusting(&self, config: &DockerConfig) -> DockerConfig {
         with_insecure(config, self.insecure.clone())
     }

@@ -1,5 +1,5 @@
-//! Compares platforms of images, `os/architecture[/variant]`: which one a stage asks for, and whether an
-//! image serves it.
+//! Compares platforms of images, `os/architecture[/variant]`: which one a stage asks for, and
+//! whether an image serves it.
 //!
 //! Pure. The names and variants that count as equal are those of containerd's package `platforms`.
 
@@ -13,8 +13,8 @@ pub(crate) fn show(parts: [Option<String>; 3]) -> String {
     parts.join("/")
 }
 
-/// Whether an image for the platform `has` runs where `wanted` is asked for. One that does not say for which platform it
-/// is counts as serving: it was made before images said so.
+/// Whether an image for the platform `has` runs where `wanted` is asked for. One that does not say
+/// for which platform it is counts as serving: it was made before images said so.
 pub(crate) fn serves(has: &str, wanted: &str) -> bool {
     if !has.contains('/') {
         return true;

@@ -63,7 +63,8 @@ pub async fn look(
     }))
 }
 
-/// A configuration that trusts registries as an engine does; as it is where the engine does not say, or not within `patience`.
+/// A configuration that trusts registries as an engine does; as it is where the engine does not
+/// say, or not within `patience`.
 pub async fn trusting(endpoint: &Endpoint, config: &DockerConfig, patience: Duration) -> DockerConfig {
     let Ok(docker) = endpoint::connect(endpoint, patience) else { return config.clone() };
     let told = match tokio::time::timeout(patience, docker.info()).await {

@@ -400,7 +400,8 @@ impl Reader {
     }
 }
 
-/// One comparison: what it may still read, and the layers that it knows. When it is over, also before its end, nothing reads on.
+/// One comparison: what it may still read, and the layers that it knows. When it is over, also
+/// before its end, nothing reads on.
 #[derive(Debug, Default)]
 struct ReadSession {
     budget: Budget,

@@ -1,6 +1,7 @@
 //! A bounded pipe from async code to a reader on another thread.
 //!
-//! Neither side runs ahead of the other, so that what streams by takes the same memory however long it is.
+//! Neither side runs ahead of the other, so that what streams by takes the same memory however long
+//! it is.
 
 use std::io::{self, Read};
 
@@ -10,7 +11,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 /// Most pieces in flight.
 const PIECES: usize = 8;
 
-/// The end that bytes are put into. The reader sees the end of the stream only after [`Input::end`]: one that is dropped broke off.
+/// The end that bytes are put into. The reader sees the end of the stream only after
+/// [`Input::end`]: one that is dropped broke off.
 pub(super) struct Input {
     sender: Sender<Option<Bytes>>,
 }

@@ -66,7 +66,8 @@ pub(crate) fn ancestors(plan: &Plan) -> Vec<BTreeSet<usize>> {
     all
 }
 
-/// Invariant 8: a moving tag follows its own verified build tag and those of all its planned ancestors.
+/// Invariant 8: a moving tag follows its own verified build tag and those of all its planned
+/// ancestors.
 pub(crate) fn push_order(steps: &[Step], plans: &[&Plan]) -> Result<(), String> {
     for (number, plan) in plans.iter().enumerate() {
         let ancestors = ancestors(plan);

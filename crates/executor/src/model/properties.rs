@@ -59,7 +59,8 @@ fn stands_on_what_is_shown(outside: &Outside, run: usize, plan: &Plan) -> Result
     Ok(())
 }
 
-/// Runs one after another on two machines, as a lock makes them on one, each with its faults, and any of them cut off.
+/// Runs one after another on two machines, as a lock makes them on one, each with its faults, and
+/// any of them cut off.
 fn one_after_another(story: &Story, rule: Rule) -> Result<(), String> {
     let tree = Tree::new(story);
     let mut outside = Outside::new(MACHINES, Policy::Open);

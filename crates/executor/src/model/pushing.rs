@@ -11,7 +11,8 @@ use crate::push::moving_tag::{current_parents, must_move, own_tag, read_shown};
 use crate::run::result::Failure;
 use crate::run::tag_order::{Push, Rank};
 
-/// How often a push is tried. Waits are no matter here: any order of steps may come between two attempts.
+/// How often a push is tried. Waits are no matter here: any order of steps may come between two
+/// attempts.
 const ATTEMPTS: u32 = 3;
 
 /// What follows a request.

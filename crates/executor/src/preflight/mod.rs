@@ -93,8 +93,8 @@ impl Resolved {
         Self { reused: BTreeMap::new(), found, logins, positions: positions.collect() }
     }
 
-    /// Settles which builds are there already, or refuses to go on. `shown` is what the registry has of the plan's
-    /// build tags.
+    /// Settles which builds are there already, or refuses to go on. `shown` is what the registry
+    /// has of the plan's build tags.
     pub(crate) fn judge(
         &mut self,
         plan: &Plan,

@@ -1,8 +1,8 @@
-//! Resolves the images that a plan uses and does not build: to a digest in a registry, or to a name that
-//! only the engine has.
+//! Resolves the images that a plan uses and does not build: to a digest in a registry, or to a name
+//! that only the engine has.
 //!
-//! With `--push` or `--pull` registries are asked first, so that an old local copy never gets under a new tag.
-//! Without them a local image is taken, and a registry that is absent is no error.
+//! With `--push` or `--pull` registries are asked first, so that an old local copy never gets under
+//! a new tag. Without them a local image is taken, and a registry that is absent is no error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -214,7 +214,8 @@ impl Resolver<'_> {
     }
 }
 
-/// An image that none of its platforms makes fit would be built on all the same, and the result labelled as what it is not.
+/// An image that none of its platforms makes fit would be built on all the same, and the result
+/// labelled as what it is not.
 fn must_serve(
     reference: &str,
     has: &[String],

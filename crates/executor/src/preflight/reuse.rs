@@ -18,8 +18,8 @@ pub(crate) enum BuildTagState {
     Conflict(String),
 }
 
-/// Judges an image by its labels. `parents` holds `target:version` of every layer that the build needs, with the
-/// build tag that it would be built on; an unknown one is not compared.
+/// Judges an image by its labels. `parents` holds `target:version` of every layer that the build
+/// needs, with the build tag that it would be built on; an unknown one is not compared.
 pub(crate) fn judge(
     build: &Build,
     prefix: &str,

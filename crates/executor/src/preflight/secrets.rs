@@ -1,4 +1,5 @@
-//! Checks build secrets: whether the builder supports them, and which of the mounted ones were not given.
+//! Checks build secrets: whether the builder supports them, and which of the mounted ones were not
+//! given.
 
 use std::collections::BTreeMap;
 

@@ -53,7 +53,8 @@ pub struct Unit {
     pub product: String,
     /// Below the repo, with the moving tag: `rel/nist-basic:2.0`.
     pub top: String,
-    /// The names that belong to it, and are moved with it: `sci/nist-basic-2:2.0` and so on, `top` too.
+    /// The names that belong to it, and are moved with it: `sci/nist-basic-2:2.0` and so on, `top`
+    /// too.
     pub own: BTreeSet<String>,
 }
 
@@ -149,7 +150,8 @@ pub enum MoveState {
     Kept,
     /// It shows the build now.
     Moved,
-    /// It was moved, and shows again what it did before, or a newer build, because of something else.
+    /// It was moved, and shows again what it did before, or a newer build, because of something
+    /// else.
     PutBack,
     /// It could not be moved.
     Failed,

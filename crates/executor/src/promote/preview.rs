@@ -20,8 +20,9 @@ use crate::run::result::Failure;
 /// Images that are asked for at a time.
 const AT_ONCE: usize = 16;
 
-/// A trail longer than this is none: an image has 127 layers at most, so no build has more parents below each other, and what
-/// it copies from adds few. A registry that names a further parent for each build would be asked for ever.
+/// A trail longer than this is none: an image has 127 layers at most, so no build has more parents
+/// below each other, and what it copies from adds few. A registry that names a further parent for
+/// each build would be asked for ever.
 const MOST_LEVELS: usize = 512;
 
 /// The builds of a whole repo, with room.

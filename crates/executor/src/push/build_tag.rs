@@ -44,7 +44,8 @@ impl PushFailure {
 }
 
 impl PushFailure {
-    /// Of something that cannot simply be sent again with a new login: then it is done again as a whole, with one.
+    /// Of something that cannot simply be sent again with a new login: then it is done again as a
+    /// whole, with one.
     pub(crate) fn of_upload(error: registry::Error) -> Self {
         let again = if error.kind == registry::ErrorKind::Unauthorized {
             RetryDecision::NewLogin

@@ -167,7 +167,8 @@ pub(crate) struct MovingTag<'a> {
 /// Observations of the registry that later attempts of the same push need.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
-    /// The build tags that were there before the first change of ours, once there may have been one.
+    /// The build tags that were there before the first change of ours, once there may have been
+    /// one.
     pub before: Mutex<Option<BTreeSet<String>>>,
     /// What the tag showed at the first read.
     pub earlier: OnceLock<Option<ImageSize>>,
@@ -234,7 +235,8 @@ impl MovingTag<'_> {
             let Some((text, tag)) = self.newest(came, &wanted).await? else {
                 return if wanted.digest == ours.digest { Ok(()) } else { Err(self.overtaken(&wanted)) };
             };
-            // Its run may have set the moving tag before us, and we may have set it back: set it right.
+            // Its run may have set the moving tag before us, and we may have set it back: set it
+            // right.
             if let Some(TagState { digest, current_parents, .. }) =
                 self.subject.look_build(self.registry, &text).await?
             {
@@ -344,7 +346,8 @@ pub(crate) fn own_tag(reference: &str) -> Result<BuildTag, PushFailure> {
     BuildTag::parse(tag).ok_or_else(|| PushFailure::new(Failure::Push, format!("{tag} is no build tag")))
 }
 
-/// Whether a moving tag must be set to show `wanted`, a digest with its build tag; the error says why it may not.
+/// Whether a moving tag must be set to show `wanted`, a digest with its build tag; the error says
+/// why it may not.
 pub(crate) fn must_move(
     moving: &str,
     wanted: (&str, Rank<'_>),
@@ -397,7 +400,8 @@ pub(crate) fn read_shown(
     };
     let tag = version.and_then(BuildTag::parse);
     let revision = labels.get(oci::REVISION).filter(|revision| !revision.is_empty());
-    // The revision is inherited from any base; only where the breadcrumb agrees it is this image's own.
+    // The revision is inherited from any base; only where the breadcrumb agrees it is this image's
+    // own.
     let commit = match (&tag, revision) {
         (Some(tag), Some(revision)) if revision.starts_with(&tag.hash) => Some(revision.clone()),
         (Some(tag), _) => Some(tag.hash.clone()),

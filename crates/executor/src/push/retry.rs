@@ -12,8 +12,9 @@ use registry::RetryDecision;
 
 use crate::engine::{EngineError, EngineErrorKind};
 
-/// A status as engines write it, in lower case: `HTTP status: 503 …`, `status code 503`, `StatusCode: 503`, `HTTP 503 response`,
-/// `status from PUT request to https://…: 503 …`. Digits elsewhere may belong to a digest.
+/// A status as engines write it, in lower case: `HTTP status: 503 …`, `status code 503`,
+/// `StatusCode: 503`, `HTTP 503 response`, `status from PUT request to https://…: 503 …`. Digits
+/// elsewhere may belong to a digest.
 static STATUS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
         r"(?-u:\b)(?:status(?: ?code)?(?: from (?:registry|[^ ]+ request to [^ ]+))?[: ]+|http )([1-5][0-9][0-9])(?-u:\b)",
@@ -23,7 +24,8 @@ static STATUS: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Words in lower case, and what follows from them. The first that is found counts.
 const WORDS: [(&str, RetryDecision); 19] = [
-    // Before "unauthorized": a login that is good and has not the right gets no better by a new one.
+    // Before "unauthorized": a login that is good and has not the right gets no better by a new
+    // one.
     ("denied", RetryDecision::Never),
     ("insufficient_scope", RetryDecision::Never),
     ("unauthorized", RetryDecision::NewLogin),

@@ -1,5 +1,5 @@
-//! Redacts the texts of events and results. Names, tags and digests come from the plan or a registry and
-//! stay as they are, because programs use them.
+//! Redacts the texts of events and results. Names, tags and digests come from the plan or a
+//! registry and stay as they are, because programs use them.
 
 use image_contents::Move;
 

@@ -1,6 +1,7 @@
 //! Redacts streams of lines, also where a secret is split across several of them.
 //!
-//! A line at whose end a secret may have begun is held back until what follows shows whether it did.
+//! A line at whose end a secret may have begun is held back until what follows shows whether it
+//! did.
 
 use super::{Forms, MARK};
 

@@ -1,8 +1,8 @@
 //! Removes credentials and build secrets from every text that leaves a run.
 //!
-//! Events, results and errors pass through [`Redactor`] as whole texts, what builds print through [`Lines`], since a
-//! secret may be cut over two of them. A secret is known in the forms of [`forms`]; one of fewer than four bytes is
-//! left alone, since it would be found everywhere.
+//! Events, results and errors pass through [`Redactor`] as whole texts, what builds print through
+//! [`Lines`], since a secret may be cut over two of them. A secret is known in the forms of
+//! [`forms`]; one of fewer than four bytes is left alone, since it would be found everywhere.
 
 mod apply;
 mod forms;

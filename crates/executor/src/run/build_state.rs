@@ -1,8 +1,9 @@
-//! The state of every build of a run: what may start next, and what the end of a build or push means for the
-//! results.
+//! The state of every build of a run: what may start next, and what the end of a build or push
+//! means for the results.
 //!
-//! Pure: it joins the schedule of builds and the order of pushes. It knows no engine, registry or clock; `event_loop`
-//! carries out what it names and reports how that ended. Times are seconds since the run began.
+//! Pure: it joins the schedule of builds and the order of pushes. It knows no engine, registry or
+//! clock; `event_loop` carries out what it names and reports how that ended. Times are seconds
+//! since the run began.
 
 use plan::{Build, Plan};
 
@@ -13,8 +14,8 @@ use crate::run::result::{BuildResult, Failure, Outcome};
 use crate::run::schedule::{Ended, Schedule, State};
 use crate::run::tag_order::{Publish, Push};
 
-/// Pushes at a time, at least: as many as builds where those are more, so that they keep up. How many layers it
-/// uploads at once, an engine decides for all pushes together.
+/// Pushes at a time, at least: as many as builds where those are more, so that they keep up. How
+/// many layers it uploads at once, an engine decides for all pushes together.
 const PUSHES: usize = 4;
 
 /// A run on its way.
@@ -137,7 +138,8 @@ impl<'a> RunState<'a> {
         }
     }
 
-    /// Nothing of a build and its descendants is pushed any more. `failure` is that of the push that caused it.
+    /// Nothing of a build and its descendants is pushed any more. `failure` is that of the push
+    /// that caused it.
     fn give_pushes_up(&mut self, build: usize, reason: &str, failure: Option<Failure>) {
         for descendant in self.publish.give_up(build) {
             let result = &mut self.results[descendant];

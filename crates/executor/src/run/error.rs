@@ -20,7 +20,8 @@ pub enum RunErrorKind {
     Refused,
     /// Engine, registry or disk.
     Environment,
-    /// Another run holds the lock, a build tag exists with other content, or a newer build is published.
+    /// Another run holds the lock, a build tag exists with other content, or a newer build is
+    /// published.
     Conflict,
     /// The run was cancelled before its first build.
     Interrupted,

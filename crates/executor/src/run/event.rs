@@ -1,4 +1,5 @@
-//! Everything that happens in a run, as one closed enum: the only interface between a run and what shows it.
+//! Everything that happens in a run, as one closed enum: the only interface between a run and what
+//! shows it.
 //!
 //! Published data: `--progress json` prints one event a line. Field names are fixed as in a plan.
 

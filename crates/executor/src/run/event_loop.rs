@@ -1,7 +1,7 @@
 //! The event loop of a run: connects the build states with engine, registry and events.
 //!
-//! Builds and pushes are futures that borrow what was settled before; dropping one ends it on the engine. The
-//! loop alone touches the course, which decides what starts next and what an end means.
+//! Builds and pushes are futures that borrow what was settled before; dropping one ends it on the
+//! engine. The loop alone touches the course, which decides what starts next and what an end means.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -128,7 +128,8 @@ pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, resul
         let failed = match done {
             Some(Finished::Build { build, made, tests, failed_at, log_tail, seconds }) => {
                 let failed = made.is_err();
-                // A name that stays for now is taken away at the end of the run, or by the next one.
+                // A name that stays for now is taken away at the end of the run, or by the next
+                // one.
                 if !matches!(&made, Err(failure) if failure.failure == Failure::Environment) {
                     work.push(Box::pin(take_name_away(ctx, build)));
                 }

@@ -73,7 +73,8 @@ pub async fn run(
         locks = lock::take(&options.root, &plan.repo, options.lock_wait, &speak) => locks?,
         () = cancel.cancelled() => return Err(RunError::interrupted()),
     };
-    // A write above the limit of this process (`ulimit -f`) would end it in the middle; with a handler it is an error.
+    // A write above the limit of this process (`ulimit -f`) would end it in the middle; with a
+    // handler it is an error.
     let _too_large = tokio::signal::unix::signal(SignalKind::from_raw(libc::SIGXFSZ)).map_err(disk)?;
     let record = RunDirectory::create(&options.root, started).map_err(disk)?;
     let mut result = blank(plan, options, &record.run, started);
@@ -106,8 +107,9 @@ pub async fn run(
                 engine_gone: AtomicBool::new(false),
             };
             let sweep = async {
-                // An engine with thousands of images takes its time to list them, and no build waits for that. podman's list
-                // fails while images go away, so there it was done before.
+                // An engine with thousands of images takes its time to list them, and no build
+                // waits for that. podman's list fails while images go away, so there it was done
+                // before.
                 if engine.flavour == Flavour::Docker {
                     tokio::select! {
                         biased;

@@ -30,7 +30,8 @@ pub struct Options {
     pub root: PathBuf,
     /// The engine.
     pub endpoint: Endpoint,
-    /// Credentials, proxies, and how registries are trusted; a Docker engine's own word on that goes before.
+    /// Credentials, proxies, and how registries are trusted; a Docker engine's own word on that
+    /// goes before.
     pub docker_config: DockerConfig,
     /// Unix time that replaces the current time in labels and contexts.
     pub source_date_epoch: Option<i64>,
@@ -40,11 +41,14 @@ pub struct Options {
     pub build_timeout: Duration,
     /// Transient failures of one push are retried for at most this long.
     pub push_timeout: Duration,
-    /// How long an engine that goes away during the run is waited for, before the next build or push.
+    /// How long an engine that goes away during the run is waited for, before the next build or
+    /// push.
     pub engine_wait: Duration,
-    /// How long another run in this source tree, or into this repo from this machine, is waited for.
+    /// How long another run in this source tree, or into this repo from this machine, is waited
+    /// for.
     pub lock_wait: Duration,
-    /// Take what an earlier run left on the engine: images of the same build tag, inputs and parents.
+    /// Take what an earlier run left on the engine: images of the same build tag, inputs and
+    /// parents.
     pub resume: bool,
     /// Leave the images' own tests out.
     pub skip_tests: bool,
@@ -54,7 +58,8 @@ pub struct Options {
     pub secrets: Vec<BuildSecret>,
     /// How package changes since the moving tags' images are handled.
     pub drift: Drift,
-    /// How long reading what a fresh image and the one that its moving tag shows hold may take, for [`Self::drift`].
+    /// How long reading what a fresh image and the one that its moving tag shows hold may take, for
+    /// [`Self::drift`].
     pub read_timeout: Duration,
 }
 

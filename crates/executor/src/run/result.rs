@@ -136,11 +136,12 @@ impl BuildResult {
 /// The instruction at which a build failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedAt {
-    /// The file below the source tree's root in which it is written, of a compat build that of the fragment. Absent
-    /// where it is generated.
+    /// The file below the source tree's root in which it is written, of a compat build that of the
+    /// fragment. Absent where it is generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// Its first line in that file, or in the plan's `dockerfile` when it is generated; counted from 1.
+    /// Its first line in that file, or in the plan's `dockerfile` when it is generated; counted
+    /// from 1.
     pub line: u32,
     /// As it is written, line ends included; the beginning of a long one.
     pub instruction: String,

@@ -174,7 +174,8 @@ fn plain_character(c: char) -> impl Iterator<Item = char> {
     escaped.chain((!escape).then_some(c))
 }
 
-/// `20261120-145310-042-0a1b2c`: sorts by time, to the millisecond, and differs between machines that share a directory.
+/// `20261120-145310-042-0a1b2c`: sorts by time, to the millisecond, and differs between machines
+/// that share a directory.
 fn name(now: SystemTime, process: u32, attempt: u32) -> String {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let time = humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since.min(LAST_TIME)).to_string();

@@ -1,10 +1,11 @@
 //! Decides which build may start, and what a failure means for its dependents.
 //!
-//! Pure: knows positions in a plan, nothing of engines, time or tasks. `run` asks [`Schedule::start`] for work
-//! and reports back how each piece ended.
+//! Pure: knows positions in a plan, nothing of engines, time or tasks. `run` asks
+//! [`Schedule::start`] for work and reports back how each piece ended.
 //!
-//! What has the longest way below it starts first (Graham's bound for such lists: at most 2 - 1/jobs times the best).
-//! How long builds take is not known before they ran, so a way is as long as it has builds.
+//! What has the longest way below it starts first (Graham's bound for such lists: at most 2 -
+//! 1/jobs times the best). How long builds take is not known before they ran, so a way is as long
+//! as it has builds.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -51,7 +52,8 @@ pub(crate) struct Schedule {
     children: Vec<Vec<usize>>,
     /// For each build how many builds the longest way has that begins with it.
     ways: Vec<usize>,
-    /// Waiting builds of which nothing is missing, those with the longest way first, then in the plan's order.
+    /// Waiting builds of which nothing is missing, those with the longest way first, then in the
+    /// plan's order.
     ready: BTreeSet<(Reverse<usize>, usize)>,
     running: usize,
     jobs: usize,
@@ -202,8 +204,8 @@ mod tests {
 
     use super::*;
 
-    /// Runs a schedule to its end: builds in `failing` fail, and of those that run the one at `pick` (modulo)
-    /// ends first. Returns the states and the order of starts.
+    /// Runs a schedule to its end: builds in `failing` fail, and of those that run the one at
+    /// `pick` (modulo) ends first. Returns the states and the order of starts.
     fn drive(
         needs: &[Vec<usize>],
         jobs: usize,
@@ -391,7 +393,8 @@ mod tests {
         ) {
             let (states, started) = drive(&needs, jobs, &failing, &picks);
             for (build, parents) in needs.iter().enumerate() {
-                // By definition, since parents come before: skipped if any parent failed or was skipped.
+                // By definition, since parents come before: skipped if any parent failed or was
+                // skipped.
                 let stopped = parents.iter().any(|parent| matches!(states[*parent], State::Failed | State::Skipped));
                 let expect = match (stopped, failing.contains(&build)) {
                     (true, _) => State::Skipped,

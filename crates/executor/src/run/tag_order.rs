@@ -1,8 +1,8 @@
 //! Decides in which order tags are pushed, and when a moving tag may be updated.
 //!
-//! Pure: `run` asks [`Publish::start`] for the next push and reports how it ended; `push` does it. The order is
-//! invariant 8 of the house: in every prefix of the pushes, a moving tag follows its own verified build tag and
-//! those of all its planned ancestors.
+//! Pure: `run` asks [`Publish::start`] for the next push and reports how it ended; `push` does it.
+//! The order is invariant 8 of the house: in every prefix of the pushes, a moving tag follows its
+//! own verified build tag and those of all its planned ancestors.
 
 use std::collections::BTreeSet;
 
@@ -120,7 +120,8 @@ impl Publish {
         Some(Push::MovingTag(build))
     }
 
-    /// A push is done and the registry shows it. One that was given up while it was on the way changes nothing.
+    /// A push is done and the registry shows it. One that was given up while it was on the way
+    /// changes nothing.
     pub(crate) fn verified(&mut self, push: Push) {
         if self.states[push.build()] == PushState::GivenUp {
             return;
@@ -131,8 +132,8 @@ impl Publish {
         }
     }
 
-    /// A push failed for good, or what should be pushed was not built. Returns the builds of which nothing is
-    /// pushed any more because of that (not this one), in the plan's order.
+    /// A push failed for good, or what should be pushed was not built. Returns the builds of which
+    /// nothing is pushed any more because of that (not this one), in the plan's order.
     pub(crate) fn give_up(&mut self, build: usize) -> Vec<usize> {
         let mut given_up = BTreeSet::new();
         let mut open = vec![build];
@@ -214,8 +215,8 @@ pub(crate) enum MoveDecision {
 
 /// Decides about a moving tag from what it shows.
 ///
-/// `shown` is the digest it has and the build tag that the image there carries as its own; `relation` is how the
-/// commit of that build relates to ours.
+/// `shown` is the digest it has and the build tag that the image there carries as its own;
+/// `relation` is how the commit of that build relates to ours.
 pub(crate) fn decide_move(
     ours: (&str, Rank<'_>),
     shown: Option<(&str, Option<Rank<'_>>)>,
@@ -299,7 +300,8 @@ mod tests {
         }
     }
 
-    /// The nightly trap: a rebuild on old science does not keep the build on the new one away, nor does it replace it.
+    /// The nightly trap: a rebuild on old science does not keep the build on the new one away, nor
+    /// does it replace it.
     #[test]
     fn of_one_commit_the_build_on_the_newer_science_stays() {
         let (first, eighth) = (tag("1.0-5-aaaaaaa"), tag("1.0-5-aaaaaaa-r8"));

@@ -1,4 +1,5 @@
-//! Descriptors: damaged JSON, wrong names and versions, fields that are none, values of another type.
+//! Descriptors: damaged JSON, wrong names and versions, fields that are none, values of another
+//! type.
 
 use planner::descriptor::SCIENCE_FIELDS;
 
@@ -103,7 +104,8 @@ fn names() -> impl Iterator<Item = Mistake> {
         .chain(args)
 }
 
-/// Fields that are none: each known one with a letter lost, doubled, exchanged, in capitals, with something strange.
+/// Fields that are none: each known one with a letter lost, doubled, exchanged, in capitals, with
+/// something strange.
 fn fields() -> impl Iterator<Item = Mistake> {
     let misspelt = SCIENCE_FIELDS.iter().flat_map(|field| {
         let lost = (0..field.len()).map(move |at| format!("{}{}", &field[..at], &field[at + 1..]));

@@ -1,4 +1,5 @@
-//! Dockerfiles and fragments: references that are none, FROM in wrong forms, what swallows what follows, frontends.
+//! Dockerfiles and fragments: references that are none, FROM in wrong forms, what swallows what
+//! follows, frontends.
 
 use super::{Mistake, STRANGE, inserted};
 use crate::names::is_reference;
@@ -32,7 +33,8 @@ pub(super) fn all() -> impl Iterator<Item = Mistake> {
     references().chain(forms()).chain(words()).chain(frontends()).chain(fragments())
 }
 
-/// References with something in them that the distribution grammar has not, in each place that takes one.
+/// References with something in them that the distribution grammar has not, in each place that
+/// takes one.
 fn references() -> impl Iterator<Item = Mistake> {
     const RIGHT: [&str; 7] = [
         "docker.io/library/debian:12",
@@ -166,7 +168,8 @@ fn forms() -> impl Iterator<Item = Mistake> {
         .map(|text| Mistake::with("dockerfile", SCIENCE, text))
 }
 
-/// Words that are no instruction: each known one with a letter lost, doubled, or something strange behind it.
+/// Words that are no instruction: each known one with a letter lost, doubled, or something strange
+/// behind it.
 fn words() -> impl Iterator<Item = Mistake> {
     let wrong = INSTRUCTIONS.iter().flat_map(|word| {
         let lost = (0..word.len()).map(move |at| format!("{}{}", &word[..at], &word[at + 1..]));

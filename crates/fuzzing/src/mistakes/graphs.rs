@@ -46,7 +46,8 @@ fn include_cycles() -> impl Iterator<Item = Mistake> {
     })
 }
 
-/// Two layers of one target, one product with two final layers, a lower version on a higher one, names alike.
+/// Two layers of one target, one product with two final layers, a lower version on a higher one,
+/// names alike.
 fn twins() -> impl Iterator<Item = Mistake> {
     let right = |kind| Mistake { kind, ..super::right() };
     let targets = (0..60).map(move |number| {

@@ -24,9 +24,9 @@ pub(crate) struct TreeArguments {
     pub(crate) root: Option<PathBuf>,
     /// What to compare: A, A..B or A...B [default: HEAD^]
     ///
-    /// `A` compares commit A with the working tree, `A..B` two commits, `A...B` commit B with where it left A.
-    /// An empty side is HEAD. Of a merge, HEAD^ is the first parent; in a repository's first commit everything
-    /// is new.
+    /// `A` compares commit A with the working tree, `A..B` two commits, `A...B` commit B with where
+    /// it left A. An empty side is HEAD. Of a merge, HEAD^ is the first parent; in a repository's
+    /// first commit everything is new.
     #[arg(long = "ref", value_name = "REVISION")]
     pub(crate) reference: Option<String>,
     /// Treat these layers as unchanged
@@ -40,14 +40,16 @@ pub(crate) struct TreeArguments {
     pub(crate) all: bool,
     /// Compare with what the registry shows under the tree's names, instead of with a commit
     ///
-    /// Planned is what is absent there (404), what was made from other inputs, and what stands on a parent that was
-    /// published again since; so a job that failed goes on where it stopped, and after a good one there is nothing to do.
-    /// Reads manifests and configurations, also with --dryrun; configurations are kept in the user's cache directory.
+    /// Planned is what is absent there (404), what was made from other inputs, and what stands on a
+    /// parent that was published again since; so a job that failed goes on where it stopped, and
+    /// after a good one there is nothing to do. Reads manifests and configurations, also with
+    /// --dryrun; configurations are kept in the user's cache directory.
     #[arg(long, conflicts_with_all = ["reference", "include", "all"])]
     pub(crate) since_published: bool,
     /// Take published images as they are that do not tell what they were made from
     ///
-    /// With --since-published. Without it such science images are told, and the exit code is 5; --rebuild N builds them.
+    /// With --since-published. Without it such science images are told, and the exit code is 5;
+    /// --rebuild N builds them.
     #[arg(long, requires = "since_published")]
     pub(crate) adopt: bool,
     /// Also see files that git neither tracks nor ignores
@@ -63,8 +65,9 @@ pub(crate) struct TreeArguments {
     pub(crate) repo: Option<String>,
     /// Give up a product of the base of the comparison
     ///
-    /// Without this, a product that is gone, that lost its compat, or whose new final layer does not stand on the
-    /// old one is refused. To give it up for good, add it to `retired` in image-builder.toml.
+    /// Without this, a product that is gone, that lost its compat, or whose new final layer does
+    /// not stand on the old one is refused. To give it up for good, add it to `retired` in
+    /// image-builder.toml.
     #[arg(long, value_name = "IMAGE:VERSION", num_args = 1..)]
     pub(crate) allow_orphan: Vec<String>,
     #[command(flatten)]
@@ -74,8 +77,8 @@ pub(crate) struct TreeArguments {
     pub(crate) build_number: Option<u64>,
     /// Build again from nothing: -rN on every build tag, no cache, fresh bases
     ///
-    /// A build tag never changes, so the same commit needs another one to be built again, for fresh packages for
-    /// instance. N is a number that your CI counts. Implies --no-cache and --pull.
+    /// A build tag never changes, so the same commit needs another one to be built again, for fresh
+    /// packages for instance. N is a number that your CI counts. Implies --no-cache and --pull.
     #[arg(long, value_name = "N")]
     pub(crate) rebuild: Option<u64>,
 }
@@ -154,8 +157,8 @@ pub(crate) struct RunArguments {
     pub(crate) push: bool,
     /// Build the plan of this file, as `--out` saved it, or refuse
     ///
-    /// The tree is planned again from what the file says it compared; unless the same plan comes out, the
-    /// difference is shown and nothing is built. `-` reads it from stdin.
+    /// The tree is planned again from what the file says it compared; unless the same plan comes
+    /// out, the difference is shown and nothing is built. `-` reads it from stdin.
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
     /// Builds at a time [default: 4, or the engine's CPUs if fewer]
@@ -193,14 +196,17 @@ pub(crate) struct RunArguments {
     pub(crate) build_timeout: humantime::Duration,
     /// How long a push is tried again, where that may help
     ///
-    /// After a status that passes (408, 429, 5xx), a lost connection, an answer that was cut off, or silence. The waits
-    /// grow, and are at least those that the registry asks for. An attempt that moves on is not cut short.
+    /// After a status that passes (408, 429, 5xx), a lost connection, an answer that was cut off,
+    /// or silence. The waits grow, and are at least those that the registry asks for. An attempt
+    /// that moves on is not cut short.
     #[arg(long, value_name = "TIME", default_value = "5m")]
     pub(crate) push_timeout: humantime::Duration,
-    /// How long an engine that goes away during the run is waited for, before the next build or push
+    /// How long an engine that goes away during the run is waited for, before the next build or
+    /// push
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub(crate) engine_wait: humantime::Duration,
-    /// Wait for another run of this source tree, or into this repo from this machine [default: refuse]
+    /// Wait for another run of this source tree, or into this repo from this machine [default:
+    /// refuse]
     ///
     /// Without a time, as long as it takes.
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_value = "0s",
@@ -208,7 +214,8 @@ pub(crate) struct RunArguments {
     pub(crate) wait: humantime::Duration,
     /// Take what an earlier run left on the engine instead of building it again
     ///
-    /// An image counts when it has the build tag and was made from the same inputs and the same parents.
+    /// An image counts when it has the build tag and was made from the same inputs and the same
+    /// parents.
     #[arg(long)]
     pub(crate) resume: bool,
     /// Leave out the tests that descriptors name
@@ -219,11 +226,12 @@ pub(crate) struct RunArguments {
     pub(crate) allow_onbuild: bool,
     /// A secret that builds may mount and no image keeps: id=NAME[,src=FILE|,env=VARIABLE]
     ///
-    /// For `RUN --mount=type=secret,id=NAME`, as docker has it; may be given several times. Without src and env, the
-    /// variable NAME is read, or else the file NAME. Needs BuildKit.
+    /// For `RUN --mount=type=secret,id=NAME`, as docker has it; may be given several times. Without
+    /// src and env, the variable NAME is read, or else the file NAME. Needs BuildKit.
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<Secret>,
-    /// What of its definition travels with an image, in a label and, when it is pushed, in an artifact beside it
+    /// What of its definition travels with an image, in a label and, when it is pushed, in an
+    /// artifact beside it
     #[arg(long, value_enum, default_value_t = SpecScope::Full)]
     pub(crate) spec: SpecScope,
     #[command(flatten)]

@@ -10,16 +10,20 @@ use executor::Drift;
 pub(crate) struct DriftArguments {
     /// Show the packages that moved since what each moving tag shows in the registry
     ///
-    /// Both images are read for that, from the engine and the registry. --push with --rebuild shows them without being asked.
+    /// Both images are read for that, from the engine and the registry. --push with --rebuild shows
+    /// them without being asked.
     #[arg(long)]
     show_drift: bool,
-    /// Fail a science image, before anything of it is published, whose packages moved although nothing of its layer changed
+    /// Fail a science image, before anything of it is published, whose packages moved although
+    /// nothing of its layer changed
     ///
-    /// Exit code 7. What moved in the layer that it stands on is judged there; an external base is a part of what stands on it.
-    /// Where the published image cannot be read, drift cannot be ruled out: the build fails with exit code 5.
+    /// Exit code 7. What moved in the layer that it stands on is judged there; an external base is
+    /// a part of what stands on it. Where the published image cannot be read, drift cannot be ruled
+    /// out: the build fails with exit code 5.
     #[arg(long)]
     forbid_drift: bool,
-    /// How long reading the packages of one image and of the published one may take, for --show-drift and --forbid-drift
+    /// How long reading the packages of one image and of the published one may take, for
+    /// --show-drift and --forbid-drift
     ///
     /// Beyond it, --show-drift goes on with a notice; --forbid-drift fails the build (exit code 5).
     #[arg(long, value_name = "TIME", default_value = "30m")]

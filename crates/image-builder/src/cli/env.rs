@@ -64,7 +64,8 @@ fn read_to_end(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Where the docker client keeps its configuration: `DOCKER_CONFIG`, else `.docker` in the home directory.
+/// Where the docker client keeps its configuration: `DOCKER_CONFIG`, else `.docker` in the home
+/// directory.
 pub(crate) fn docker_config_directory() -> Option<PathBuf> {
     let path = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     path("DOCKER_CONFIG").or_else(|| path("HOME").map(|home| home.join(".docker")))
@@ -97,8 +98,9 @@ pub(crate) fn endpoint(host: Option<&str>, config: &DockerConfig) -> anyhow::Res
     Ok(executor::engine::endpoint::resolve(&wanted, config)?)
 }
 
-/// Where what can be fetched again is kept: `image-builder` in `XDG_CACHE_HOME`, else in `.cache` of the home directory.
-/// See <https://specifications.freedesktop.org/basedir-spec/latest/>, which has relative paths ignored.
+/// Where what can be fetched again is kept: `image-builder` in `XDG_CACHE_HOME`, else in `.cache`
+/// of the home directory. See <https://specifications.freedesktop.org/basedir-spec/latest/>, which
+/// has relative paths ignored.
 fn cache_directory() -> Option<PathBuf> {
     Some(directory("XDG_CACHE_HOME", ".cache")?.join("image-builder"))
 }

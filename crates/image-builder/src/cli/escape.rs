@@ -1,7 +1,8 @@
 //! Escapes text from files, git, registry or engine so that it is safe to print.
 //!
-//! A terminal obeys control characters, a reader is misled by bidirectional marks, and a CI system obeys commands
-//! in a job's log. None of what others wrote may do that; it is shown escaped instead.
+//! A terminal obeys control characters, a reader is misled by bidirectional marks, and a CI system
+//! obeys commands in a job's log. None of what others wrote may do that; it is shown escaped
+//! instead.
 
 use std::borrow::Cow;
 
@@ -10,8 +11,8 @@ use plan::{is_marked_command, misleads};
 
 /// One piece of a line: what comes back has no line end, no control character and no CI command.
 ///
-/// Escapes are `\n`, `\t`, `\r`, `\x1b`, `\u{202e}`. A backslash stays as it is: texts are for reading, not for
-/// reading back.
+/// Escapes are `\n`, `\t`, `\r`, `\x1b`, `\u{202e}`. A backslash stays as it is: texts are for
+/// reading, not for reading back.
 #[must_use]
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if is_safe(text) {
@@ -37,7 +38,8 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A line that something printed: as [`escape`], without what a line end or a redrawn line leaves behind.
+/// A line that something printed: as [`escape`], without what a line end or a redrawn line leaves
+/// behind.
 #[must_use]
 pub(crate) fn escape_output(line: &str) -> Cow<'_, str> {
     escape(line.trim_end_matches(['\r', '\n']))

@@ -20,7 +20,8 @@ pub(crate) const BUILD: u8 = 3;
 pub(crate) const PUSH: u8 = 4;
 /// The environment: git, engine, registry, disk.
 pub(crate) const ENVIRONMENT: u8 = 5;
-/// Another run holds the lock, a build tag exists with other content, or a newer build is published.
+/// Another run holds the lock, a build tag exists with other content, or a newer build is
+/// published.
 pub(crate) const CONFLICT: u8 = 6;
 /// A check failed, for instance of `verify`.
 pub(crate) const DOES_NOT_HOLD: u8 = 7;

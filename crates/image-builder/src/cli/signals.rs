@@ -1,6 +1,7 @@
 //! Handles SIGINT, SIGTERM and SIGHUP: the first cancels the work, a second one exits at once.
 //!
-//! One thread listens from the first use until the process ends, so that a signal between two waits is not lost.
+//! One thread listens from the first use until the process ends, so that a signal between two waits
+//! is not lost.
 
 use std::io;
 use std::sync::Arc;
@@ -105,7 +106,8 @@ fn start() -> io::Result<Signals> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = if hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
-    // Handled, a write beyond the largest size of a file (`ulimit -f`) is an error like that of a full disk.
+    // Handled, a write beyond the largest size of a file (`ulimit -f`) is an error like that of a
+    // full disk.
     let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     drop(entered);
     let heard = signals.clone();

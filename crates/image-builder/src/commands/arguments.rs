@@ -66,9 +66,10 @@ const AFTER_HELP: &str = "`--help` says more, with examples and exit codes.";
 
 /// Plans and builds the layered images of a source tree.
 ///
-/// A source tree has `science/` and `compat/` in a git repository. What changed since a commit decides what is
-/// built: each changed science layer, every layer that stands on one, and the compat image of each product that
-/// this touches. Without a subcommand, the plan is printed and built.
+/// A source tree has `science/` and `compat/` in a git repository. What changed since a commit
+/// decides what is built: each changed science layer, every layer that stands on one, and the
+/// compat image of each product that this touches. Without a subcommand, the plan is printed and
+/// built.
 #[derive(Debug, Parser)]
 #[command(
     name = "image-builder",
@@ -109,11 +110,13 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Tell which products carry the compat stack of this tree, and since when the others do not
     Coverage(CoverageArguments),
-    /// Tell which published images are made from external ones that moved since; --plan follows them
+    /// Tell which published images are made from external ones that moved since; --plan follows
+    /// them
     Stale(StaleArguments),
     /// Tell what differs inside two images: packages, settings, layers; nothing is run or pulled
     Diff(DiffArguments),
-    /// Copy builds as they are from one repo to another, and move the tags there: test, look, promote
+    /// Copy builds as they are from one repo to another, and move the tags there: test, look,
+    /// promote
     Promote(Box<PromoteArguments>),
     /// Have the moving tags of a product show an earlier build again
     Rollback(RollbackArguments),

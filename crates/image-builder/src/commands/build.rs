@@ -1,6 +1,7 @@
 //! `image-builder build`, and `image-builder` alone: makes a plan, shows it, and carries it out.
 //!
-//! What is planned can be shown without an engine; from [`carry_out`] on, the executor has the word.
+//! What is planned can be shown without an engine; from [`carry_out`] on, the executor has the
+//! word.
 
 use std::path::Path;
 use std::thread;
@@ -92,7 +93,8 @@ fn plan_of_file(
     purpose: Purpose,
 ) -> anyhow::Result<(OpenedTree, Planned)> {
     let mut wanted = open::read(file)?;
-    // Another minor version says the same in the fields that this program knows, and an older one knew fewer.
+    // Another minor version says the same in the fields that this program knows, and an older one
+    // knew fewer.
     FORMAT_VERSION.clone_into(&mut wanted.format_version);
     let knows_origins = wanted.builds.iter().any(|build| !build.origins.is_empty());
     let against = match (&tree.reference, tree.since_published) {
@@ -286,7 +288,8 @@ async fn run_and_show(
     let ended =
         executor::run(&planned.plan, &planned.contexts, options, history, sender, signals.cancel.clone())
             .await;
-    // Before all else: what follows can be cut short by a second signal, and the run's files are not to be lost then.
+    // Before all else: what follows can be cut short by a second signal, and the run's files are
+    // not to be lost then.
     let reports = arguments.files.of(&planned.plan, arguments.run.push, Some(&opened.repository));
     let kept = match &ended {
         Ok(result) => reports.end(result),
@@ -340,7 +343,8 @@ async fn run_and_show(
     }
 }
 
-/// Attaches the build specs of what was pushed. The run is complete by then: a signal ends this only.
+/// Attaches the build specs of what was pushed. The run is complete by then: a signal ends this
+/// only.
 async fn attach_specs(
     arguments: &BuildArguments,
     opened: &OpenedTree,

@@ -31,13 +31,15 @@ pub(crate) struct CheckArguments {
     tree: OnDiskArguments,
     /// Also tell which products would be lost since a commit: A, A..B or A...B
     ///
-    /// As for a plan: `A` compares with the working tree, `A..B` checks commit B. Without this, no commit is needed.
+    /// As for a plan: `A` compares with the working tree, `A..B` checks commit B. Without this, no
+    /// commit is needed.
     #[arg(long = "ref", value_name = "REVISION", conflicts_with = "fix")]
     reference: Option<String>,
     /// Give up a product of the base of the comparison
     #[arg(long, value_name = "IMAGE:VERSION", num_args = 1.., requires = "reference")]
     allow_orphan: Vec<String>,
-    /// Refuse what breaks these guidelines, whatever image-builder.toml says; `warnings` for all that it warns of
+    /// Refuse what breaks these guidelines, whatever image-builder.toml says; `warnings` for all
+    /// that it warns of
     #[arg(long, value_name = "CODE", num_args = 1.., value_parser = guideline)]
     deny: Vec<String>,
     /// Write full registry names, and quotes around versions, where they are missing

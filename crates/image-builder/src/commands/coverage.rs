@@ -1,5 +1,5 @@
-//! `image-builder coverage`: reports which products carry the tree's present compat stack, and since when
-//! the others do not.
+//! `image-builder coverage`: reports which products carry the tree's present compat stack, and
+//! since when the others do not.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

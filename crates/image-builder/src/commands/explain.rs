@@ -1,5 +1,5 @@
-//! `image-builder explain`: explains why a layer or product is in the plan, or is not. Reads only; asks the
-//! registry with `--since-published`.
+//! `image-builder explain`: explains why a layer or product is in the plan, or is not. Reads only;
+//! asks the registry with `--since-published`.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! `image-builder graph`: draws the layers and their dependencies, and marks what a plan would build. Writes
-//! nothing but the file that `--out` names.
+//! `image-builder graph`: draws the layers and their dependencies, and marks what a plan would
+//! build. Writes nothing but the file that `--out` names.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,8 @@ pub(crate) struct GraphArguments {
     /// How the graph is drawn
     #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
     format: GraphFormat,
-    /// Mark what the plan touches; also on with --ref, --include, --ignore, --all and --since-published
+    /// Mark what the plan touches; also on with --ref, --include, --ignore, --all and
+    /// --since-published
     #[arg(long)]
     planned: bool,
     /// Only what these stand on, and what stands on them

@@ -1,5 +1,5 @@
-//! `image-builder inspect`: shows the provenance of an image, from the engine or a registry, without pulling
-//! it.
+//! `image-builder inspect`: shows the provenance of an image, from the engine or a registry,
+//! without pulling it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +31,8 @@ pub(crate) struct InspectArguments {
     reference: String,
     #[command(flatten)]
     look: LookArguments,
-    /// Print the build spec that travelled with the image: Dockerfile, descriptors of the chain, commit, exact bases
+    /// Print the build spec that travelled with the image: Dockerfile, descriptors of the chain,
+    /// commit, exact bases
     #[arg(long)]
     spec: bool,
     /// Tell every label, with who wrote it

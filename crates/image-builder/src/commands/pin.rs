@@ -1,5 +1,5 @@
-//! `image-builder pin`: asks registries for the digests of external images, and writes them into the
-//! Dockerfiles.
+//! `image-builder pin`: asks registries for the digests of external images, and writes them into
+//! the Dockerfiles.
 //!
 //! Nothing is written unless every digest that is needed is known. `--check` writes nothing at all.
 

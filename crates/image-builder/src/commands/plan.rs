@@ -1,4 +1,5 @@
-//! `image-builder plan`, and `--dryrun`: prints the plan. Writes nothing but the file that `--out` names.
+//! `image-builder plan`, and `--dryrun`: prints the plan. Writes nothing but the file that `--out`
+//! names.
 
 use std::path::Path;
 
@@ -19,8 +20,8 @@ pub(crate) fn run(tree: &TreeArguments, show: &ShowArguments) -> anyhow::Result<
     Ok(exit::DONE)
 }
 
-/// Shows a plan as the flags ask: the plan on stdout, its warnings on stderr, the document in `--out`.
-/// `repository` is the git repository's root.
+/// Shows a plan as the flags ask: the plan on stdout, its warnings on stderr, the document in
+/// `--out`. `repository` is the git repository's root.
 pub(crate) fn show(plan: &Plan, show: &ShowArguments, repository: &Path) -> anyhow::Result<()> {
     warn(plan);
     let text = match show.format {

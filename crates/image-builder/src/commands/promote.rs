@@ -64,7 +64,8 @@ pub(crate) struct PromoteArguments {
     allow_older: bool,
     /// How long a request is made again, where that may help
     ///
-    /// After a status that passes (408, 429, 5xx) or a lost connection. The waits grow, and are at least those that the registry asks for.
+    /// After a status that passes (408, 429, 5xx) or a lost connection. The waits grow, and are at
+    /// least those that the registry asks for.
     #[arg(long, value_name = "TIME", default_value = "5m")]
     push_timeout: humantime::Duration,
     #[command(flatten)]
@@ -85,7 +86,8 @@ pub(crate) struct NamesArguments {
     /// Default: the nearest one from the current directory upwards.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// The platform whose labels are read, of an image for several [default: that of image-builder.toml, or linux/amd64]
+    /// The platform whose labels are read, of an image for several [default: that of
+    /// image-builder.toml, or linux/amd64]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
 }

@@ -1,8 +1,9 @@
-//! `image-builder rebuild`: builds an image again from its provenance labels or build spec, and compares the
-//! result.
+//! `image-builder rebuild`: builds an image again from its provenance labels or build spec, and
+//! compares the result.
 //!
-//! The files come from git, at the commit that is recorded, or from the spec that travelled with the image; either way they
-//! are written out as a small source tree and planned from there. Nothing is pushed, and no tag of the repo is touched.
+//! The files come from git, at the commit that is recorded, or from the spec that travelled with
+//! the image; either way they are written out as a small source tree and planned from there.
+//! Nothing is pushed, and no tag of the repo is touched.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _};
@@ -43,7 +44,8 @@ pub(crate) struct RebuildArguments {
     /// An image: as docker names it, or sci/… or rel/… of the repo
     #[arg(value_name = "REF")]
     reference: String,
-    /// Take the files that travelled with the image, write them to this new directory, and build from there
+    /// Take the files that travelled with the image, write them to this new directory, and build
+    /// from there
     ///
     /// For who has no source tree. Look at what is there before you say yes.
     #[arg(long, value_name = "DIR")]

@@ -28,8 +28,8 @@ Exit codes: 0 done, also when the tags show it already · 2 usage, or it is not 
 
 /// `image-builder rollback`
 ///
-/// The science images of the product go with it. Build tags stay as they are. The next build moves the tags forward again, unless the
-/// product is under `hold` in image-builder.toml.
+/// The science images of the product go with it. Build tags stay as they are. The next build moves
+/// the tags forward again, unless the product is under `hold` in image-builder.toml.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct RollbackArguments {

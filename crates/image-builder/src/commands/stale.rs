@@ -1,5 +1,5 @@
-//! `image-builder stale`: reports published layers whose external base images moved, and with `--plan` plans
-//! their rebuild. Builds nothing.
+//! `image-builder stale`: reports published layers whose external base images moved, and with
+//! `--plan` plans their rebuild. Builds nothing.
 
 use std::path::PathBuf;
 
@@ -22,8 +22,8 @@ use crate::tree::open;
 pub(crate) struct StaleArguments {
     /// Print a plan that follows the moves: the layers and all that depends on them
     ///
-    /// It is shown as any other plan, and carried out by `build --plan FILE` as --out saved it. A commit that was built
-    /// before needs --rebuild N, for both.
+    /// It is shown as any other plan, and carried out by `build --plan FILE` as --out saved it. A
+    /// commit that was built before needs --rebuild N, for both.
     #[arg(long)]
     plan: bool,
     /// The source tree: a directory with science/ and compat/

@@ -224,7 +224,8 @@ impl SourceTree {
         Ok(side)
     }
 
-    /// The commits since that changed the directories of a build, wherever they lay then and lie now.
+    /// The commits since that changed the directories of a build, wherever they lay then and lie
+    /// now.
     fn touched(
         &self,
         commit: &str,

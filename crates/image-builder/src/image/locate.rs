@@ -29,7 +29,8 @@ pub(crate) struct LookArguments {
     /// Who is asked for the image
     #[arg(long, value_enum, default_value_t = From::Auto)]
     pub(crate) from: From,
-    /// The platform that is meant, of an image for several [default: that of image-builder.toml, or linux/amd64]
+    /// The platform that is meant, of an image for several [default: that of image-builder.toml, or
+    /// linux/amd64]
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
     /// Address of the engine, over DOCKER_HOST and docker contexts
@@ -131,7 +132,8 @@ impl ImageLocator {
         })
     }
 
-    /// The full name of what was typed: as docker reads it, but `sci/…` and `rel/…` belong to the repo.
+    /// The full name of what was typed: as docker reads it, but `sci/…` and `rel/…` belong to the
+    /// repo.
     pub(crate) fn name(&self, text: &str) -> anyhow::Result<ImageName> {
         let ours = text.starts_with("sci/") || text.starts_with("rel/");
         let full = if ours { format!("{}/{text}", self.repo) } else { text.to_owned() };

@@ -1,4 +1,5 @@
-//! Lists the repositories and tags that make up a product: what `promote` and `rollback` move together.
+//! Lists the repositories and tags that make up a product: what `promote` and `rollback` move
+//! together.
 //!
 //! Pure. Names are those that the tree gives; no registry is asked for a catalogue.
 
@@ -11,7 +12,8 @@ use planner::layer_graph::Node;
 use crate::cli::exit::CliError;
 use crate::report::text::format::short_list;
 
-/// Every image and version of a tree by its name: products, and those without a compat image, which end in a science image.
+/// Every image and version of a tree by its name: products, and those without a compat image, which
+/// end in a science image.
 pub(crate) fn units(graph: &LayerGraph) -> BTreeMap<String, Unit> {
     let mut units: BTreeMap<String, Unit> = BTreeMap::new();
     for layer in &graph.science {
@@ -71,7 +73,8 @@ pub(crate) fn standing_on(graph: &LayerGraph, product: &str) -> Vec<String> {
     others.into_iter().collect()
 }
 
-/// The line of `image-builder.toml` that keeps a product where it is, beside those that it keeps already.
+/// The line of `image-builder.toml` that keeps a product where it is, beside those that it keeps
+/// already.
 pub(crate) fn hold_line(hold: &[String], product: &str) -> String {
     let mut all: BTreeSet<&str> = hold.iter().map(String::as_str).collect();
     all.insert(product);

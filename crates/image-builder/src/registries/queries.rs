@@ -114,7 +114,8 @@ pub(crate) async fn digests(
     Ok((digests, failed))
 }
 
-/// The same, and of digests that each is asked about, those that are the same image for its platforms.
+/// The same, and of digests that each is asked about, those that are the same image for its
+/// platforms.
 pub(crate) async fn shown(
     registry: &Registry,
     questions: BTreeMap<ImageName, Question>,

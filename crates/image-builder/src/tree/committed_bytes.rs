@@ -1,4 +1,5 @@
-//! Writes committed bytes to temporary files where those on disk differ, so that the executor can read them.
+//! Writes committed bytes to temporary files where those on disk differ, so that the executor can
+//! read them.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,9 @@ use planner::git;
 use planner::tree::Tree;
 use tempfile::TempDir;
 
-/// Puts the bytes of such files into a temporary directory, and lets the contexts name them there. The
-/// directory is removed when it is dropped; `None` where every file is on disk as it is to be sent.
+/// Puts the bytes of such files into a temporary directory, and lets the contexts name them there.
+/// The directory is removed when it is dropped; `None` where every file is on disk as it is to be
+/// sent.
 pub(crate) fn stage(
     options: &git::Options,
     tree: &Tree,

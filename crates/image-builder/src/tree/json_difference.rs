@@ -1,6 +1,7 @@
 //! Lists the differences of two JSON documents as text.
 //!
-//! Lists whose items have an `id` are compared by it, so that one build more is one difference and not a hundred.
+//! Lists whose items have an `id` are compared by it, so that one build more is one difference and
+//! not a hundred.
 
 use std::collections::BTreeSet;
 

@@ -119,8 +119,8 @@ pub(crate) fn comparison(arguments: &TreeArguments) -> anyhow::Result<Comparison
     })
 }
 
-/// As [`request`], with the directories of `--include` and `--ignore` below the source tree's root: they can be absolute, or
-/// lie below the current directory.
+/// As [`request`], with the directories of `--include` and `--ignore` below the source tree's root:
+/// they can be absolute, or lie below the current directory.
 fn request_in(arguments: &TreeArguments, opened: &OpenedTree) -> Request {
     let mut request = request(arguments);
     let below_root = |directory: &mut String| {

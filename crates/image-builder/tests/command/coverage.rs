@@ -1,4 +1,5 @@
-//! `coverage`: which products carry the compat stack, with the commit since which the others do not.
+//! `coverage`: which products carry the compat stack, with the commit since which the others do
+//! not.
 
 use crate::shelved::Scene;
 use crate::support::Run;

@@ -1,5 +1,5 @@
-//! Every code that a source tree can give, each from a tree that gives it, as people see it. The texts are one page,
-//! `snapshots/command__diagnostics__every_code.snap`: read it as they would.
+//! Every code that a source tree can give, each from a tree that gives it, as people see it. The
+//! texts are one page, `snapshots/command__diagnostics__every_code.snap`: read it as they would.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Run, Tree};
 
-/// A layer that is right: `FROM sci/sky:1.0` is known, and so are the compat layers `common` and `jupyter`.
+/// A layer that is right: `FROM sci/sky:1.0` is known, and so are the compat layers `common` and
+/// `jupyter`.
 const TREE: &str = r#"
 //- /compat/common/Dockerfile
 USER root

@@ -1,4 +1,5 @@
-//! A registry as Quay and Artifactory are: a repository that does not exist yet answers 401 to a token without `push`.
+//! A registry as Quay and Artifactory are: a repository that does not exist yet answers 401 to a
+//! token without `push`.
 
 use parking_lot::Mutex;
 use std::io::Write as _;

@@ -70,7 +70,8 @@ fn an_image_without_a_trail_says_so_and_one_that_is_not_there_is_another_matter(
     tree.run(&["inspect", "Not/A Name"]).code(2);
 }
 
-/// Labels in numbers that would make work quadratic: sixteen megabytes of them are judged as fast as they are read.
+/// Labels in numbers that would make work quadratic: sixteen megabytes of them are judged as fast
+/// as they are read.
 #[test]
 fn case_quadratic_cpu_of_labels() {
     let registry = Registry::start();

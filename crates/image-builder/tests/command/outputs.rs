@@ -114,7 +114,8 @@ fn an_existing_file_keeps_its_mode() {
     }
 }
 
-/// `ulimit -f`: a file that may not grow is a full disk, and the signal that goes with it ends nothing.
+/// `ulimit -f`: a file that may not grow is a full disk, and the signal that goes with it ends
+/// nothing.
 #[test]
 fn a_limit_of_file_sizes_is_told_and_leaves_nothing() {
     let tree = Tree::sample();
@@ -149,7 +150,8 @@ fn a_plan_is_read_from_stdin() {
     }
 }
 
-/// Killed at any instant, a fix leaves no file in a layer, and the next one removes what waited outside.
+/// Killed at any instant, a fix leaves no file in a layer, and the next one removes what waited
+/// outside.
 #[test]
 fn case_tempfiles_left() {
     let mut tree = Tree::new();

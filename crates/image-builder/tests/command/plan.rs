@@ -211,7 +211,8 @@ fn schema_and_completions_need_no_source_tree() {
     }
 }
 
-/// As CI systems write it, with a variable for the workspace; the predecessor takes paths of the current directory too.
+/// As CI systems write it, with a variable for the workspace; the predecessor takes paths of the
+/// current directory too.
 #[test]
 fn case_absolute_include() {
     let mut tree = Tree::new();

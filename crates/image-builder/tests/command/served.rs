@@ -1,4 +1,5 @@
-//! A registry in memory: images made of labels, over plain HTTP, and a count of all bytes that it sent.
+//! A registry in memory: images made of labels, over plain HTTP, and a count of all bytes that it
+//! sent.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -38,7 +39,8 @@ impl Registry {
         self.server.address.to_string()
     }
 
-    /// Shows an image of two layers, 500 MB each, that are not there, under `repository:tag`. Returns its digest.
+    /// Shows an image of two layers, 500 MB each, that are not there, under `repository:tag`.
+    /// Returns its digest.
     pub(crate) fn image(&self, name: &str, labels: &[(&str, &str)]) -> String {
         let labels: BTreeMap<&str, &str> = labels.iter().copied().collect();
         let config = serde_json::json!({

@@ -110,7 +110,8 @@ impl Tree {
     }
 }
 
-/// Whether these arguments may come as far as to the lock of a repo, which is one for all tests of this machine.
+/// Whether these arguments may come as far as to the lock of a repo, which is one for all tests of
+/// this machine.
 fn builds(arguments: &[&str]) -> bool {
     let is_build = matches!(arguments.first(), None | Some(&"build")) || arguments.contains(&"--push");
     is_build && !arguments.iter().any(|text| text.starts_with("--wait"))

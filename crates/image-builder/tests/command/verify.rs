@@ -7,7 +7,8 @@ use plan::{Kind, Plan, Target};
 use crate::served::Registry;
 use crate::support::{Run, Tree};
 
-/// Publishes what a plan over everything would build now, `from` labels and all; returns its build tag of version 1.0.
+/// Publishes what a plan over everything would build now, `from` labels and all; returns its build
+/// tag of version 1.0.
 fn publish(tree: &Tree, registry: &Registry) -> String {
     let repo = format!("{}/x", registry.host());
     let plan = tree.run(&["plan", "--all", "--format", "json", "--repo", &repo]).code(0).stdout;

@@ -103,7 +103,8 @@ fn forget(tree: &Tree) {
     assert!(!cache.exists() || fs::remove_dir_all(&cache).is_ok());
 }
 
-/// The same images on a real registry: what a plan takes there, and the question about coverage, beside skopeo.
+/// The same images on a real registry: what a plan takes there, and the question about coverage,
+/// beside skopeo.
 fn on_a_real_one(
     registry: &PrivateRegistry,
     shelf: &testbed::registry::Shelf,
@@ -205,7 +206,8 @@ fn wait(child: &Child) -> (std::process::ExitStatus, Used) {
         let mut status = 0;
         // SAFETY: all zeros are a usage of nothing.
         let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-        // SAFETY: both places live as long as the call, and the child is ours and not yet waited for.
+        // SAFETY: both places live as long as the call, and the child is ours and not yet waited
+        // for.
         let waited = unsafe { libc::wait4(id, &raw mut status, libc::WNOHANG, &raw mut usage) };
         if waited == id {
             assert!(!ended, "it had to be ended after {PATIENCE:?}");

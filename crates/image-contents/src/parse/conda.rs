@@ -7,7 +7,8 @@ use serde::Deserialize;
 use super::{Keeper, Named, one};
 use crate::limits::{Beyond, Limit};
 
-/// The rest of such a file is long, a list of all that was installed, and is passed over as it comes.
+/// The rest of such a file is long, a list of all that was installed, and is passed over as it
+/// comes.
 #[derive(Deserialize)]
 struct Meta {
     name: Option<String>,

@@ -8,8 +8,9 @@ use crate::limits::Limit;
 /// Bytes of a line that are kept; the fields that name a package are far shorter.
 const LINE: u64 = 16 << 10;
 
-/// Reads stanza after stanza and hands the values of the `wanted` fields on, in their order, until `take` has enough. Of
-/// a value only its first line is read; a stanza without any wanted field is passed over.
+/// Reads stanza after stanza and hands the values of the `wanted` fields on, in their order, until
+/// `take` has enough. Of a value only its first line is read; a stanza without any wanted field is
+/// passed over.
 pub(super) fn stanzas(
     mut reader: impl BufRead,
     wanted: &[&str],

@@ -1,7 +1,8 @@
 //! Parses the records of package managers into packages.
 //!
-//! Records are parsed as they stream by, line by line, and only names and versions are kept. rpm's database needs random
-//! access: it is copied to a temporary file and parsed when its layer is complete.
+//! Records are parsed as they stream by, line by line, and only names and versions are kept. rpm's
+//! database needs random access: it is copied to a temporary file and parsed when its layer is
+//! complete.
 
 mod apk;
 mod architecture;

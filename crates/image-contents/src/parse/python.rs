@@ -1,4 +1,5 @@
-//! Python's core metadata: `METADATA` and `PKG-INFO` (packaging.python.org, "Core metadata specifications").
+//! Python's core metadata: `METADATA` and `PKG-INFO` (packaging.python.org, "Core metadata
+//! specifications").
 
 use std::io::{self, BufRead};
 use std::ops::ControlFlow;

@@ -1,9 +1,10 @@
-//! Reads rpm's package database in the SQLite format (rpm 4.16 and later): a table `Packages` with one package header a row,
-//! as rpm documents under "RPM database" and "Header format". The older formats, Berkeley DB and ndb, are not supported.
+//! Reads rpm's package database in the SQLite format (rpm 4.16 and later): a table `Packages` with
+//! one package header a row, as rpm documents under "RPM database" and "Header format". The older
+//! formats, Berkeley DB and ndb, are not supported.
 //!
-//! The files come from strangers. SQLite opens copies of them, read-only and in defensive mode, without views and triggers,
-//! with bounds for memory, statements and the bytes that are read of headers. The write-ahead log beside a database is
-//! read by SQLite as well.
+//! The files come from strangers. SQLite opens copies of them, read-only and in defensive mode,
+//! without views and triggers, with bounds for memory, statements and the bytes that are read of
+//! headers. The write-ahead log beside a database is read by SQLite as well.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -44,18 +45,20 @@ const ARCH: u32 = 1022;
 const INT32: u32 = 4;
 const STRING: u32 = 6;
 
-/// Copies of the database files of one layer. SQLite needs random access, which the stream of a layer does not give.
+/// Copies of the database files of one layer. SQLite needs random access, which the stream of a
+/// layer does not give.
 #[derive(Default)]
 pub(crate) struct Databases {
     /// The copy of each database or log, by its path in the layer. Dropped before its directory is.
     files: BTreeMap<String, NamedTempFile>,
-    /// A temporary directory for each directory of the layer, since SQLite looks for a log beside its database.
+    /// A temporary directory for each directory of the layer, since SQLite looks for a log beside
+    /// its database.
     directories: BTreeMap<String, TempDir>,
 }
 
 impl Databases {
-    /// Copies a database or its log; the inner error is a local one, such as a full disk, for which the layer is not to
-    /// blame.
+    /// Copies a database or its log; the inner error is a local one, such as a full disk, for which
+    /// the layer is not to blame.
     pub(crate) fn copy(&mut self, path: &str, mut reader: impl BufRead) -> io::Result<Result<(), String>> {
         self.forget(path);
         let file = match self.create(path) {
@@ -200,8 +203,8 @@ fn explain(error: &Error) -> String {
     }
 }
 
-/// Reads name, version and architecture from a package header: two counts, the entries, then the data that they point to.
-/// `left` is how many bytes of headers may still be passed over.
+/// Reads name, version and architecture from a package header: two counts, the entries, then the
+/// data that they point to. `left` is how many bytes of headers may still be passed over.
 fn header(blob: &Blob<'_>, left: &mut u64) -> Result<(Named, String), String> {
     let number = |bytes: &[u8], at: usize| {
         let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
@@ -272,7 +275,8 @@ mod tests {
 
     const PATH: &str = "var/lib/rpm/rpmdb.sqlite";
 
-    /// A database that rpm 4.18 wrote: twelve packages, one with a long description, one for another architecture.
+    /// A database that rpm 4.18 wrote: twelve packages, one with a long description, one for
+    /// another architecture.
     fn database() -> Vec<u8> {
         let mut bytes = Vec::new();
         let packed = &include_bytes!("fixtures/rpmdb.sqlite.gz")[..];
@@ -297,7 +301,8 @@ mod tests {
         Ok(databases.read(PATH, keeper)?)
     }
 
-    /// The files of a database after some statements, before SQLite moves its log into the database.
+    /// The files of a database after some statements, before SQLite moves its log into the
+    /// database.
     fn after(statements: &str) -> (Vec<u8>, Vec<u8>) {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("rpmdb.sqlite");

@@ -1,7 +1,8 @@
 //! Checks a tree against the guidelines: references, labels, overrides within compat stacks.
 //!
-//! Those that one descriptor breaks by itself are found where it is read. How heavy each is, the configuration says.
-//! They follow the container guidelines of the ESCAPE open-source repository: the full registry, an exact version.
+//! Those that one descriptor breaks by itself are found where it is read. How heavy each is, the
+//! configuration says. They follow the container guidelines of the ESCAPE open-source repository:
+//! the full registry, an exact version.
 
 use plan::label::{self, Field, oci};
 use plan::{ImageName, Span};
@@ -15,7 +16,8 @@ use crate::tree::image_reference::{Meaning, Need};
 use crate::tree::layers::CompatLayer;
 use crate::tree::model::TreeModel;
 
-/// Labels of the OCI image specification that the tool sets, and the descriptor's field that they come from.
+/// Labels of the OCI image specification that the tool sets, and the descriptor's field that they
+/// come from.
 const OCI_LABELS: [(&str, Option<&str>); 13] = [
     (oci::CREATED, None),
     (oci::REVISION, None),

@@ -1,5 +1,5 @@
-//! Finds products that would be lost: removed from the tree, left without a compat layer, or published again
-//! with less.
+//! Finds products that would be lost: removed from the tree, left without a compat layer, or
+//! published again with less.
 
 use std::collections::BTreeMap;
 

@@ -83,8 +83,9 @@ pub(crate) fn affected(
     affected
 }
 
-/// Adds to the layers that are built for their own sake what follows from them: all that depends on them, and products.
-/// Products that are held are not built, nor are their own layers: what a rollback set back stays there.
+/// Adds to the layers that are built for their own sake what follows from them: all that depends on
+/// them, and products. Products that are held are not built, nor are their own layers: what a
+/// rollback set back stays there.
 pub(crate) fn spread(
     now: &TreeModel,
     mut reasons: Vec<Vec<Reason>>,
@@ -161,7 +162,8 @@ fn what_changed(reason: Reason) -> Vec<String> {
     }
 }
 
-/// The science layers that a product's compat image needs: the final one, and those that fragments copy from.
+/// The science layers that a product's compat image needs: the final one, and those that fragments
+/// copy from.
 pub(crate) fn parents_of_product(now: &TreeModel, layer: usize, stack: &[usize]) -> Vec<usize> {
     let copied = stack.iter().flat_map(|compat| layers_in(&now.compat_needs[*compat]));
     let parents: BTreeSet<usize> = copied.chain([layer]).collect();

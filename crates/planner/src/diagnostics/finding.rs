@@ -48,7 +48,8 @@ impl Findings {
         self.problems.push(problem);
     }
 
-    /// Whether it is of interest what a builder would say. It is not at the base of a comparison, which is not built.
+    /// Whether it is of interest what a builder would say. It is not at the base of a comparison,
+    /// which is not built.
     pub(crate) fn wants_defects(&self) -> bool {
         self.interest != Interest::Nothing
     }

@@ -71,7 +71,8 @@ impl Problem {
         Self { line: Some(line_of(text, offset)), column: Some(column), ..self }
     }
 
-    /// The same at a range of bytes of the file's text. Of one that goes over a line end, the part in the first line.
+    /// The same at a range of bytes of the file's text. Of one that goes over a line end, the part
+    /// in the first line.
     #[must_use]
     pub fn span(self, text: &str, range: Range<usize>) -> Self {
         let meant = text.get(range.clone()).unwrap_or_default();
@@ -80,8 +81,8 @@ impl Problem {
         Self { width, ..self.at(text, range.start) }
     }
 
-    /// The same as [`Problem::span`] where the line is known, for texts with many such places. Far out in a very long
-    /// line the column is left out.
+    /// The same as [`Problem::span`] where the line is known, for texts with many such places. Far
+    /// out in a very long line the column is left out.
     #[must_use]
     pub(crate) fn span_in_line(self, text: &str, range: Range<usize>, line: u32) -> Self {
         let near = text.as_bytes()[..range.start.min(text.len())].iter().rev().take(LONG_LINE);

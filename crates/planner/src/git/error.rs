@@ -1,4 +1,5 @@
-//! Errors that prevent a source tree from being read. Problems *in* a tree are [`crate::Problem`]s instead.
+//! Errors that prevent a source tree from being read. Problems *in* a tree are [`crate::Problem`]s
+//! instead.
 
 use std::path::PathBuf;
 
@@ -99,7 +100,8 @@ pub enum SourceError {
         /// The missing commit, if its id is known.
         commit: Option<String>,
     },
-    /// A commit that was named by all its digits is not there: a force push, or it was never fetched.
+    /// A commit that was named by all its digits is not there: a force push, or it was never
+    /// fetched.
     #[error("the base of the comparison, commit {commit}, is not in this repository")]
     BaseGone {
         /// All digits.
@@ -232,8 +234,8 @@ impl SourceError {
     }
 }
 
-/// Forms of a repository that git reads and libgit2 does not: what its message says of them, and what
-/// brings the repository into a form that both read.
+/// Forms of a repository that git reads and libgit2 does not: what its message says of them, and
+/// what brings the repository into a form that both read.
 const FORMATS: [(&str, &str); 6] = [
     ("extension: 'sdir'", "libgit2 reads no sparse index: git sparse-checkout reapply --no-sparse-index"),
     ("extension: 'link'", "libgit2 reads no split index: git update-index --no-split-index"),

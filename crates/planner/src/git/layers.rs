@@ -285,8 +285,8 @@ impl Reader<'_> {
     }
 }
 
-/// The file that a link names, as long as that lies in the same layer: docker build follows such a link to a Dockerfile. Any
-/// other link stays what it is.
+/// The file that a link names, as long as that lies in the same layer: docker build follows such a
+/// link to a Dockerfile. Any other link stays what it is.
 fn behind_links<'list>(entries: &'list [Rc<Entry>], entry: &'list Rc<Entry>) -> &'list Rc<Entry> {
     let mut found = entry;
     for _ in 0..MOST_LINKS {

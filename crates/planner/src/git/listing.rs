@@ -1,4 +1,5 @@
-//! One side of a comparison as a flat list of files, with the ids that git gives to its directories.
+//! One side of a comparison as a flat list of files, with the ids that git gives to its
+//! directories.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -105,7 +106,8 @@ impl Listing {
         None
     }
 
-    /// Says that git has something at `path` that is no entry, so the ids of the directories above are unknown.
+    /// Says that git has something at `path` that is no entry, so the ids of the directories above
+    /// are unknown.
     pub(super) fn gap(&mut self, path: &str) {
         self.gaps.push(path.to_owned());
     }
@@ -117,7 +119,8 @@ impl Listing {
         self.problems.dedup();
     }
 
-    /// Sorts what was put in and works out the ids of the directories, so that another side can be held against it.
+    /// Sorts what was put in and works out the ids of the directories, so that another side can be
+    /// held against it.
     pub(super) fn complete(&mut self) {
         self.sort();
         self.directories = directories(&self.entries, &self.gaps);
@@ -188,7 +191,8 @@ struct Open<'list> {
     first: usize,
 }
 
-/// Every directory with the id of its tree object (git's format: mode, space, name, NUL, id; sorted as full paths are).
+/// Every directory with the id of its tree object (git's format: mode, space, name, NUL, id; sorted
+/// as full paths are).
 fn directories(entries: &[Rc<Entry>], gaps: &[String]) -> HashMap<String, Directory> {
     let unknown: HashSet<&str> =
         gaps.iter().flat_map(|gap| std::iter::successors(parent(gap), |path| parent(path))).collect();

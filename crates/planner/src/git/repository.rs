@@ -20,7 +20,8 @@ pub(super) const CONFIG: &str = "image-builder.toml";
 /// The file that makes a directory a layer.
 pub(super) const DESCRIPTOR: &str = "sciserver-image.json";
 
-/// The nearest directory upwards that has one of the two roots. A layer's own subdirectory of that name makes none.
+/// The nearest directory upwards that has one of the two roots. A layer's own subdirectory of that
+/// name makes none.
 pub(super) fn find_root(start: &Path) -> Result<PathBuf, SourceError> {
     let start = if start.as_os_str().is_empty() { Path::new(".") } else { start };
     let absolute = start
@@ -59,8 +60,9 @@ fn open_at(dir: &Path) -> Result<Repository, SourceError> {
     if at_home { Ok(repository) } else { Err(SourceError::OtherWorktree { root: dir.to_owned() }) }
 }
 
-/// The repository of the source tree and those of the submodules in it, by where they are mounted below the
-/// source tree's root. The first is mounted above that, so that paths in it begin with `prefix`.
+/// The repository of the source tree and those of the submodules in it, by where they are mounted
+/// below the source tree's root. The first is mounted above that, so that paths in it begin with
+/// `prefix`.
 pub(super) struct Stores {
     root: PathBuf,
     stores: Vec<Rc<Store>>,
@@ -107,7 +109,8 @@ impl Stores {
         Rc::clone(&self.stores[number])
     }
 
-    /// The repository of the submodule at `path` below the source tree's root; `None` when it is not initialised.
+    /// The repository of the submodule at `path` below the source tree's root; `None` when it is
+    /// not initialised.
     pub(super) fn submodule(&mut self, path: &str) -> Result<Option<Rc<Store>>, SourceError> {
         if let Some(known) = self.mounted.get(path) {
             return Ok(known.map(|number| self.get(number)));

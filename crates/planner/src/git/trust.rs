@@ -1,5 +1,6 @@
-//! Trusts repositories of other owners by `safe.directory`, in the forms that git accepts and libgit2 does
-//! not: `dir/*` (git 2.46), a `/` at the end, `GIT_CONFIG_GLOBAL` and `GIT_CONFIG_COUNT`.
+//! Trusts repositories of other owners by `safe.directory`, in the forms that git accepts and
+//! libgit2 does not: `dir/*` (git 2.46), a `/` at the end, `GIT_CONFIG_GLOBAL` and
+//! `GIT_CONFIG_COUNT`.
 //!
 //! Only the user's and the system's configuration are asked, never the repository's own.
 
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 use git2::{Config, ErrorCode, Repository, RepositoryOpenFlags};
 use parking_lot::Mutex;
 
-/// Held while a repository is opened: the switch for the check of owners is libgit2's, for all threads.
+/// Held while a repository is opened: the switch for the check of owners is libgit2's, for all
+/// threads.
 static OPENING: Mutex<()> = Mutex::new(());
 
 /// Opens the repository of a directory that has `.git` in it, if its owner is us or it is trusted.
@@ -63,8 +65,8 @@ fn values() -> Vec<String> {
     values
 }
 
-/// Whether values of `safe.directory` name a directory, as git's setup.c decides: an empty one takes back
-/// those before it.
+/// Whether values of `safe.directory` name a directory, as git's setup.c decides: an empty one
+/// takes back those before it.
 fn trusts(values: impl IntoIterator<Item = String>, dir: &Path, home: Option<&Path>) -> bool {
     values.into_iter().fold(false, |trusted, value| match value.as_str() {
         "" => false,

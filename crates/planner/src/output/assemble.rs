@@ -32,8 +32,8 @@ pub(crate) struct Naming<'a> {
     pub(crate) rebuild: Option<u64>,
 }
 
-/// Builds in order, and what each of them is sent. Files that would have to be sent and cannot be had are
-/// problems.
+/// Builds in order, and what each of them is sent. Files that would have to be sent and cannot be
+/// had are problems.
 pub(crate) fn builds(
     survey: &TreeModel,
     affected: &RebuildSet,
@@ -169,7 +169,8 @@ impl Assembly<'_> {
         (build, Context { entries })
     }
 
-    /// The Dockerfile of a compat build: the science image, the fragments of the stack, the image's own name.
+    /// The Dockerfile of a compat build: the science image, the fragments of the stack, the image's
+    /// own name.
     fn generated(
         &self,
         product: &ProductName,

@@ -1,7 +1,7 @@
 //! Lists the names that a tree publishes, each with its inputs digest and source directories.
 //!
-//! For comparing an image with a tree, also with one that a plan would refuse today: what cannot be understood is left
-//! out, and says nothing about the rest.
+//! For comparing an image with a tree, also with one that a plan would refuse today: what cannot be
+//! understood is left out, and says nothing about the rest.
 
 use std::collections::BTreeMap;
 

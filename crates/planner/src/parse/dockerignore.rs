@@ -16,13 +16,15 @@ use crate::tree::SourceFile;
 /// The largest file that is read, in bytes.
 const MAX_SIZE: usize = 1 << 20;
 
-/// How many patterns are taken. Each is held against each file of the context and each directory above that.
+/// How many patterns are taken. Each is held against each file of the context and each directory
+/// above that.
 const MAX_PATTERNS: usize = 2_000;
 
 /// The longest pattern, in bytes: as long as a path can be.
 const MAX_LENGTH: usize = 4_096;
 
-/// A pattern up to this long, in bytes, and without a class always makes an expression: none is too large for it.
+/// A pattern up to this long, in bytes, and without a class always makes an expression: none is too
+/// large for it.
 const SURE: usize = 128;
 
 /// Most problems of one file that are reported.
@@ -55,8 +57,8 @@ enum Matcher {
     Expression(Expression),
 }
 
-/// A regular expression that is made when something is held against it that begins and ends as the pattern does: a tree can hold
-/// thousands of them, and few are ever asked for more.
+/// A regular expression that is made when something is held against it that begins and ends as the
+/// pattern does: a tree can hold thousands of them, and few are ever asked for more.
 #[derive(Debug, Clone)]
 struct Expression {
     text: String,
@@ -154,14 +156,15 @@ pub fn parse(file: &SourceFile) -> Result<Ignore, Vec<Problem>> {
 }
 
 impl Ignore {
-    /// Whether a file is left out. The path is relative, with `/`. `Dockerfile` and `.dockerignore` never are.
+    /// Whether a file is left out. The path is relative, with `/`. `Dockerfile` and `.dockerignore`
+    /// never are.
     #[must_use]
     pub fn excludes(&self, path: &str) -> bool {
         !matches!(path, "Dockerfile" | ".dockerignore") && self.hides(path)
     }
 
-    /// Whether `COPY` does not see a file: where a pattern matches them, this is true of `Dockerfile` and
-    /// `.dockerignore` as well, which a builder reads all the same.
+    /// Whether `COPY` does not see a file: where a pattern matches them, this is true of
+    /// `Dockerfile` and `.dockerignore` as well, which a builder reads all the same.
     #[must_use]
     pub fn hides(&self, path: &str) -> bool {
         if self.patterns.is_empty() {

@@ -1,5 +1,5 @@
-//! Parses JSON with `#`, `//` and `/* */` comments and trailing commas. Nothing else is tolerated: duplicate
-//! keys and text after the end are errors.
+//! Parses JSON with `#`, `//` and `/* */` comments and trailing commas. Nothing else is tolerated:
+//! duplicate keys and text after the end are errors.
 
 use std::borrow::Cow;
 

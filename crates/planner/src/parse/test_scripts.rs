@@ -1,7 +1,7 @@
 //! Joins the tests that descriptors declare with the scripts that they name.
 //!
-//! A script is read whether or not `.dockerignore` keeps it out of the context: it is brought into the container of
-//! its test, and need not be in the image.
+//! A script is read whether or not `.dockerignore` keeps it out of the context: it is brought into
+//! the container of its test, and need not be in the image.
 
 use plan::{ImageTest, TestAction};
 

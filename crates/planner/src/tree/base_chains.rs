@@ -102,7 +102,8 @@ impl Chains {
         }
     }
 
-    /// The layer of the tree at the bottom of a layer's chain; the layer itself when its chain leads nowhere.
+    /// The layer of the tree at the bottom of a layer's chain; the layer itself when its chain
+    /// leads nowhere.
     pub(crate) fn bottom(&self, layer: usize) -> usize {
         let mut bottom = layer;
         while let Some(below) = self.below[bottom].filter(|_| self.visits[layer].is_some()) {

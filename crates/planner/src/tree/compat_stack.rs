@@ -8,8 +8,8 @@ use crate::Problem;
 use crate::tree::layers::CompatLayer;
 use crate::tree::{LayerFiles, TreeFile};
 
-/// The layers of a stack, an include before what includes it, each once at its first place. A layer that
-/// includes itself, directly or not, is an error found elsewhere; here it ends the search.
+/// The layers of a stack, an include before what includes it, each once at its first place. A layer
+/// that includes itself, directly or not, is an error found elsewhere; here it ends the search.
 pub(crate) fn order(top: usize, includes: &[Vec<usize>]) -> Vec<usize> {
     let mut stack = Vec::new();
     let mut met = std::collections::HashSet::from([top]);

@@ -58,7 +58,8 @@ impl Graph {
         reached
     }
 
-    /// The length of the longest way from each node down to one that needs nothing, counting marked nodes only.
+    /// The length of the longest way from each node down to one that needs nothing, counting marked
+    /// nodes only.
     ///
     /// Nodes on a cycle, and those that need one, have no such length: they get 0.
     pub(crate) fn levels(&self, marked: &[bool]) -> Vec<usize> {
@@ -79,8 +80,9 @@ impl Graph {
         level
     }
 
-    /// The cycles, each as the nodes on it in order of need, beginning with its smallest: enough of them that
-    /// each node that lies on a cycle is on one of these, as far as [`CYCLES_OF_A_KNOT`] goes.
+    /// The cycles, each as the nodes on it in order of need, beginning with its smallest: enough of
+    /// them that each node that lies on a cycle is on one of these, as far as [`CYCLES_OF_A_KNOT`]
+    /// goes.
     pub(crate) fn cycles(&self) -> Vec<Vec<usize>> {
         let mut cycles = Vec::new();
         for knot in self.knots() {

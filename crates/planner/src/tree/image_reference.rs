@@ -270,8 +270,8 @@ impl<'a> Catalog<'a> {
         Some(Meaning::Product { reference: full, name: name.to_owned(), image, version })
     }
 
-    /// An image of somebody else's. One that is named as a layer or a product of the tree is, whatever its tag, was
-    /// perhaps meant to be that.
+    /// An image of somebody else's. One that is named as a layer or a product of the tree is,
+    /// whatever its tag, was perhaps meant to be that.
     fn external(&self, text: &str, place: Place<'_>, findings: &mut Findings) -> Option<Meaning> {
         let image = valid(text, place, findings)?;
         let last = image.repository.rsplit('/').next().unwrap_or_default();
@@ -312,8 +312,8 @@ impl<'a> Catalog<'a> {
         Some(Meaning::External { reference: image.to_string(), is_like_ours })
     }
 
-    /// The layer that has this target, or one of the product of this name. None where that is the layer's own name:
-    /// it may well be built on the image that it is named after.
+    /// The layer that has this target, or one of the product of this name. None where that is the
+    /// layer's own name: it may well be built on the image that it is named after.
     fn meant(&self, name: &str, tag: Option<&str>, own: Option<usize>) -> Option<usize> {
         if let Some(layer) = self.targets.get(name).copied() {
             return (own != Some(layer)).then_some(layer);

@@ -1,7 +1,7 @@
 //! Parses one side of a comparison layer by layer: descriptors, Dockerfiles, ignore files.
 //!
-//! Does not know how layers relate; see [`crate::tree::model`]. A layer that both sides hold alike is understood
-//! once.
+//! Does not know how layers relate; see [`crate::tree::model`]. A layer that both sides hold alike
+//! is understood once.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -67,8 +67,8 @@ impl ScienceLayer {
         })
     }
 
-    /// The files that `COPY` sees: as [`ScienceLayer::context`], with the Dockerfile and without `.dockerignore`,
-    /// as its patterns say.
+    /// The files that `COPY` sees: as [`ScienceLayer::context`], with the Dockerfile and without
+    /// `.dockerignore`, as its patterns say.
     pub(crate) fn sent(&self) -> impl Iterator<Item = &TreeFile> {
         let ignore = self.ignore.as_deref();
         self.files.files.iter().filter(move |file| file.path != DESCRIPTOR && !is_hidden(ignore, file))
@@ -156,8 +156,8 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// Whether a layer that was left out may be the one that is meant by a name. Where that may be, nothing is
-    /// said about what seems to be missing: it would go away with the real problem.
+    /// Whether a layer that was left out may be the one that is meant by a name. Where that may be,
+    /// nothing is said about what seems to be missing: it would go away with the real problem.
     pub(crate) fn may_hide(&self, name: &str) -> bool {
         let quoted = format!("\"{name}\"");
         let means = |files: &Arc<LayerFiles>| {

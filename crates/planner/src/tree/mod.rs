@@ -51,8 +51,8 @@ pub enum Base {
 pub struct Tree {
     /// `image-builder.toml`.
     pub config: Option<Arc<SourceFile>>,
-    /// Every directory with a descriptor, sorted by path. A layer that both sides hold alike is the same
-    /// `Arc`, so that it needs to be understood only once.
+    /// Every directory with a descriptor, sorted by path. A layer that both sides hold alike is the
+    /// same `Arc`, so that it needs to be understood only once.
     pub layers: Vec<Arc<LayerFiles>>,
     /// Parts that could not be read, with the layer's path if a layer is concerned.
     pub problems: Vec<Problem>,
@@ -75,8 +75,8 @@ pub struct LayerFiles {
     pub dockerfile: Option<Arc<SourceFile>>,
     /// `Dockerfile.dockerignore`, else `.dockerignore`, if there is one.
     pub ignore_file: Option<Arc<SourceFile>>,
-    /// The scripts that the descriptor names as tests, by their path below the layer's directory: those that are
-    /// files, and could be read.
+    /// The scripts that the descriptor names as tests, by their path below the layer's directory:
+    /// those that are files, and could be read.
     pub scripts: BTreeMap<String, SourceFile>,
     /// Every file of the directory that counts (tracked, and what flags add), those above included,
     /// sorted by path.

@@ -138,7 +138,8 @@ impl TreeModel {
         compat_stack::order(top, &self.includes)
     }
 
-    /// Whether nothing sure can be said of an image and version, for reasons that are among the findings.
+    /// Whether nothing sure can be said of an image and version, for reasons that are among the
+    /// findings.
     pub(crate) fn in_doubt(&self, product: &ProductName) -> bool {
         self.doubtful.contains(product) || self.side.may_hide(product.image.as_str())
     }
@@ -247,7 +248,8 @@ impl TreeModel {
         }
     }
 
-    /// Compat layers that are on top of a stack: those that a science layer names, and those that no other includes.
+    /// Compat layers that are on top of a stack: those that a science layer names, and those that
+    /// no other includes.
     pub(crate) fn tops(&self) -> BTreeSet<usize> {
         let named =
             (0..self.side.science.len()).filter_map(|layer| self.compat_of_name(self.compat_name_of(layer)?));
@@ -256,8 +258,8 @@ impl TreeModel {
         named.chain(apart).collect()
     }
 
-    /// A cycle may lead through a product: a layer on a product needs its final layer, and all that the
-    /// fragments of its stack copy from.
+    /// A cycle may lead through a product: a layer on a product needs its final layer, and all that
+    /// the fragments of its stack copy from.
     fn find_cycles(&self, findings: &mut Findings) {
         let mut through: HashMap<(usize, usize), String> = HashMap::new();
         let mut parents: Vec<Vec<usize>> =

@@ -13,7 +13,8 @@ use crate::tree::Tree;
 use crate::tree::layers::{DESCRIPTOR, ScienceLayer};
 use crate::tree::model::TreeModel;
 
-/// The longest repository, with its registry, that the distribution project's `reference` package takes.
+/// The longest repository, with its registry, that the distribution project's `reference` package
+/// takes.
 const MAX_REPOSITORY: usize = 255;
 
 /// Refuses names that are too long, and those that differ in case or Unicode form only.

@@ -38,7 +38,8 @@ impl ExternalImage {
         Some(ImageName { digest: None, ..self.image.clone() })
     }
 
-    /// The reference with a digest, the tag still readable; where there was none, `latest`, which it meant.
+    /// The reference with a digest, the tag still readable; where there was none, `latest`, which
+    /// it meant.
     #[must_use]
     pub fn pinned(&self, digest: &str) -> String {
         let name = self.text.split_once('@').map_or(self.text.as_str(), |(name, _)| name);

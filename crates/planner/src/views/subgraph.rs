@@ -125,7 +125,8 @@ mod tests {
     use crate::views::name_lookup;
     use crate::{Request, fixture};
 
-    /// `base` ← `upper` ← `top`, `other` apart; `top` is a product on `jupyter`, which includes `common`.
+    /// `base` ← `upper` ← `top`, `other` apart; `top` is a product on `jupyter`, which includes
+    /// `common`.
     const TREE: &str = r#"
 //- /science/base/sciserver-image.json
 {"image": "base", "compat": null}

@@ -452,7 +452,8 @@ fn case_onbuild_from_stage() {
     assert_eq!(fixes, []);
 }
 
-/// The layer that a trigger names is one that the child depends on, and not the layer that holds the trigger.
+/// The layer that a trigger names is one that the child depends on, and not the layer that holds
+/// the trigger.
 #[test]
 fn what_a_trigger_names_the_child_needs() {
     let tree = |tools: &str| {

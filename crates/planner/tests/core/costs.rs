@@ -1,5 +1,5 @@
-//! Small files that ask for much: time, memory, or the same work again for each of their lines. Before there were
-//! bounds, each of these ran out of its time here, or out of 3 GB of memory.
+//! Small files that ask for much: time, memory, or the same work again for each of their lines.
+//! Before there were bounds, each of these ran out of its time here, or out of 3 GB of memory.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};

@@ -7,7 +7,8 @@ use planner::{Planned, Request, Selection, fixture, name_lookup};
 
 use crate::{plan, reason_text};
 
-/// `numerics` ← `sky` (two layers of one product, the upper copies from `tools`) ← `moon`, which has no compat.
+/// `numerics` ← `sky` (two layers of one product, the upper copies from `tools`) ← `moon`, which
+/// has no compat.
 const TREE: &str = r#"
 //- /compat/common/Dockerfile
 USER 1000

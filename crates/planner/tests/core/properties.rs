@@ -1,6 +1,7 @@
 //! Random trees against a model that does everything the long way: sets, and walks from each layer.
 //!
-//! The numbers are those of the invariants: 1 closed and minimal, 2 in order, 3 deterministic, 6 injective.
+//! The numbers are those of the invariants: 1 closed and minimal, 2 in order, 3 deterministic, 6
+//! injective.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -308,7 +308,8 @@ fn images_of_the_predecessor_are_compared_through_their_commit() {
     let fragment = TREE.replace("RUN web", "RUN else");
     let found = second(&mut world, &fragment, &Request::default());
     assert_eq!(found, "rel/leaf:1.0 on leaf\n    compat web: compat/web/Dockerfile\n");
-    // It wrote nothing of what it copied from: a parent that is younger than the image is not in it.
+    // It wrote nothing of what it copied from: a parent that is younger than the image is not in
+    // it.
     let labels = world.images.get_mut(&sci("tool")).expect("it was built");
     labels.insert(version("tool"), "1.0-9-0000009".to_owned());
     labels.insert(format!("{PREFIX}.science.tool.buildtime"), "1000.25".to_owned());
@@ -420,7 +421,8 @@ fn a_tree_that_is_wrong_asks_for_nothing() {
     assert!(told(&problems).contains("did you mean base?"));
 }
 
-/// A world in which a moving tag was moved to an image with the labels of the build `tag`, whose tag shows `digest`.
+/// A world in which a moving tag was moved to an image with the labels of the build `tag`, whose
+/// tag shows `digest`.
 fn moved(name: &str, tag: &str, digest: Option<&str>) -> World {
     let (mut world, _) = published(TREE);
     let (tag, digest) = (tag.to_owned(), digest.map(str::to_owned));

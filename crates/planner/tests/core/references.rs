@@ -5,7 +5,8 @@ use planner::{Request, fixture};
 
 use crate::{plan, refused};
 
-/// A layer `own` (1.0) with one reference, in a tree with `nist` (1.0), under the repo `r.example.org/ci`.
+/// A layer `own` (1.0) with one reference, in a tree with `nist` (1.0), under the repo
+/// `r.example.org/ci`.
 fn tree(reference: &str) -> String {
     format!(
         r#"

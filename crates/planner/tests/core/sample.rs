@@ -1,4 +1,5 @@
-//! The sample of the predecessor's documentation: two science layers, one on the other, of two versions.
+//! The sample of the predecessor's documentation: two science layers, one on the other, of two
+//! versions.
 
 use planner::{Request, fixture};
 

@@ -1,4 +1,5 @@
-//! A registry in memory, and builds that put there what the executor would: labels, inherited and own.
+//! A registry in memory, and builds that put there what the executor would: labels, inherited and
+//! own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -74,7 +75,8 @@ impl World {
         published::plan(inputs, request, &Published { images, commits })
     }
 
-    /// The same, asking for no labels that a product has from its science image. With how many were taken from there.
+    /// The same, asking for no labels that a product has from its science image. With how many were
+    /// taken from there.
     pub(super) fn plan_by_products(
         &self,
         inputs: &Inputs,

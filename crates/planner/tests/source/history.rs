@@ -1,5 +1,5 @@
-//! Git histories made for a test: in a temporary directory, with fixed authors and times, blind to the
-//! configuration of the machine.
+//! Git histories made for a test: in a temporary directory, with fixed authors and times, blind to
+//! the configuration of the machine.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -216,8 +216,8 @@ fn a_root_that_is_a_link_is_refused() {
     assert_eq!(paths(&opened.inputs.now), Vec::<&str>::new());
 }
 
-/// A script that a descriptor names as a test is text, wherever it lies: committed, changed, new, or in another
-/// commit.
+/// A script that a descriptor names as a test is text, wherever it lies: committed, changed, new,
+/// or in another commit.
 #[test]
 fn scripts_of_tests_are_read_with_their_layer() {
     let history = History::empty();

@@ -27,7 +27,8 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     wait_of(headers.get(RETRY_AFTER)?.to_str().ok()?.trim(), SystemTime::now())
 }
 
-/// The wait that a `Retry-After` asks for: seconds, or a date (RFC 9110, section 10.2.3), which may be past.
+/// The wait that a `Retry-After` asks for: seconds, or a date (RFC 9110, section 10.2.3), which may
+/// be past.
 fn wait_of(text: &str, now: SystemTime) -> Option<Duration> {
     match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),

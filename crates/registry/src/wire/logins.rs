@@ -21,7 +21,8 @@ use crate::login::{self, Authorization, Challenge};
 use crate::trust::is_loopback;
 
 impl Wire {
-    /// The login for a scope, from an earlier request or, once the registry's challenge is known, a new one.
+    /// The login for a scope, from an earlier request or, once the registry's challenge is known, a
+    /// new one.
     pub(super) async fn authorization(&self, scope: &Scope) -> Result<Option<Authorization>, Error> {
         let known = self.authorizations.lock().get(scope).cloned();
         if let Some(known) = known.filter(|known| known.until.is_none_or(|until| Instant::now() < until)) {
@@ -102,7 +103,8 @@ impl Wire {
             300..400 => Err(broken(&format!(
                 "at {server} redirects a request that carries credentials, {status}; that is not followed"
             ))),
-            // OAuth 2 says 400 for a refresh token that is not good any more (RFC 6749, section 5.2).
+            // OAuth 2 says 400 for a refresh token that is not good any more (RFC 6749, section
+            // 5.2).
             400 if ask.post => Err(self.refused(401, registry, &what, &body, credential, &headers)),
             _ => Err(self.refused(status, registry, &what, &body, credential, &headers)),
         }
@@ -133,8 +135,8 @@ impl Wire {
         Ok(credential)
     }
 
-    /// Drops a login that was refused; with the credential when it was really used, since a helper's
-    /// password can run out too.
+    /// Drops a login that was refused; with the credential when it was really used, since a
+    /// helper's password can run out too.
     pub(super) fn forget(&self, scope: &Scope, used: bool) {
         self.authorizations.lock().remove(scope);
         if used {

@@ -87,8 +87,8 @@ pub(super) struct Endpoints {
 impl Endpoints {
     /// Opens no connection and no file yet.
     pub(super) fn new(trust: Trust, timeout: Duration) -> Self {
-        // The HTTP client takes the process's provider and panics without one; a second one is refused,
-        // which leaves the first in place.
+        // The HTTP client takes the process's provider and panics without one; a second one is
+        // refused, which leaves the first in place.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self { trust, timeout, ways: Mutex::default(), clients: Mutex::default() }
     }
@@ -130,7 +130,8 @@ impl Endpoints {
         Ok(client)
     }
 
-    /// The client for a registry's token server, which shares the registry's certificates unless it has its own.
+    /// The client for a registry's token server, which shares the registry's certificates unless it
+    /// has its own.
     pub(super) fn client_of_tokens(
         &self,
         server: &str,
@@ -245,8 +246,9 @@ impl Endpoints {
     }
 }
 
-/// Whether a server ended a connection and nothing says why. One that misses a certificate of ours does so after the handshake
-/// of TLS 1.3, and its alert is lost where the request was about to be sent.
+/// Whether a server ended a connection and nothing says why. One that misses a certificate of ours
+/// does so after the handshake of TLS 1.3, and its alert is lost where the request was about to be
+/// sent.
 fn is_cut(why: &str) -> bool {
     let cuts = [
         "connection was not ready",

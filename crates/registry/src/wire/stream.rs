@@ -14,8 +14,9 @@ use crate::login;
 use crate::pace::{TooSlow, TransferRate};
 
 impl Wire {
-    /// Sends a request, logged in where the registry asks for it, and returns the answer with its body still to come. The time limit
-    /// is for its head, and later for each piece; the request's own limit of its length does not count.
+    /// Sends a request, logged in where the registry asks for it, and returns the answer with its
+    /// body still to come. The time limit is for its head, and later for each piece; the request's
+    /// own limit of its length does not count.
     pub(crate) async fn open(&self, request: &Request<'_>, what: &str) -> Result<Response, Error> {
         let registry = &request.image.registry;
         let scope = request.scope();

@@ -16,7 +16,8 @@ fn login(server: &Server) -> Registry {
     Registry::new(Options { config, ..Options::default() })
 }
 
-/// A registry as Quay is: a repository that does not exist answers `status` to a token without `push`.
+/// A registry as Quay is: a repository that does not exist answers `status` to a token without
+/// `push`.
 fn without_repositories(status: u16) -> Server {
     Server::start(move |address, _, asked| {
         let challenge = format!("Bearer realm=\"http://{address}/token\",service=\"s\"");

@@ -1,4 +1,5 @@
-//! A registry that speaks TLS and leads on to plain HTTP: nothing follows, with a secret or without.
+//! A registry that speaks TLS and leads on to plain HTTP: nothing follows, with a secret or
+//! without.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};

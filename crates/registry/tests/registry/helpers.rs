@@ -16,8 +16,8 @@ impl Helpers {
         let directory = tempfile::tempdir().expect("temporary directory");
         for (name, script) in scripts {
             let path = directory.path().join(format!("docker-credential-{name}"));
-            // By another process: a child of a parallel test could hold our own writing end open for a
-            // moment, and the kernel runs no file that is open for writing.
+            // By another process: a child of a parallel test could hold our own writing end open
+            // for a moment, and the kernel runs no file that is open for writing.
             let written = Command::new("sh")
                 .args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"])
                 .arg(&path)

@@ -1,4 +1,5 @@
-//! Registries that mean harm, or are broken in the same ways: each test is named after the case that it holds.
+//! Registries that mean harm, or are broken in the same ways: each test is named after the case
+//! that it holds.
 
 use std::io::Write as _;
 use std::net::TcpListener;

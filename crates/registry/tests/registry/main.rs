@@ -1,5 +1,5 @@
-//! The registry crate from outside: against a real registry, against answers that a real one gives only on
-//! bad days, and with credential helpers.
+//! The registry crate from outside: against a real registry, against answers that a real one gives
+//! only on bad days, and with credential helpers.
 
 mod answers;
 mod cases;

@@ -128,7 +128,8 @@ impl Process {
         digest
     }
 
-    /// Pushes an image of one layer with this configuration; its manifest's digest and the configuration's.
+    /// Pushes an image of one layer with this configuration; its manifest's digest and the
+    /// configuration's.
     pub(crate) async fn push_image(&self, rest: &str, media_type: &str, config: &str) -> (String, String) {
         let layer = "layer";
         let layer_digest = self.push_blob(rest, layer).await;
@@ -169,7 +170,8 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{hex}")
 }
 
-/// Makes a certificate for an address of this machine, as `IP:127.0.0.1`, and its key, `certificate.pem` and `key.pem`. Returns the certificate.
+/// Makes a certificate for an address of this machine, as `IP:127.0.0.1`, and its key,
+/// `certificate.pem` and `key.pem`. Returns the certificate.
 pub(crate) fn certificate(directory: &std::path::Path, address: &str) -> Vec<u8> {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])

@@ -69,8 +69,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers each request by `script`, which gets the server's address, how many were asked before, and
-    /// the request; `None` closes the connection without a word.
+    /// Answers each request by `script`, which gets the server's address, how many were asked
+    /// before, and the request; `None` closes the connection without a word.
     pub(crate) fn start(script: impl Fn(&str, usize, &Asked) -> Option<Reply> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");

@@ -25,8 +25,8 @@ pub use look::{Container, containers, images};
 /// How a private engine is made.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Bytes of the disk that images and containers lie on; a busybox takes 2 MB, the engine itself less than one. `None`: as
-    /// much as there is.
+    /// Bytes of the disk that images and containers lie on; a busybox takes 2 MB, the engine itself
+    /// less than one. `None`: as much as there is.
     pub disk: Option<u64>,
     /// The registry at `127.0.0.1:port` that it asks for `docker.io/…`.
     pub mirror: Option<String>,
@@ -126,7 +126,8 @@ impl PrivateEngine {
     /// its data stays.
     pub fn kill(&mut self) {
         if let Some(mut service) = self.service.take() {
-            // The first process of the namespace; with it the kernel ends all others before it is reaped.
+            // The first process of the namespace; with it the kernel ends all others before it is
+            // reaped.
             child(service.id()).inspect(|id| signal(*id, Signal::KILL));
             if !service.ends(Duration::from_secs(20)) {
                 service.kill();
@@ -135,7 +136,8 @@ impl PrivateEngine {
         self.tidy();
     }
 
-    /// Sends SIGKILL from another thread, such as a proxy's hook, and does not wait; [`PrivateEngine::kill`] must follow.
+    /// Sends SIGKILL from another thread, such as a proxy's hook, and does not wait;
+    /// [`PrivateEngine::kill`] must follow.
     pub fn killer(&self) -> impl Fn() + Send + Sync + 'static {
         let id = self.service.as_ref().and_then(|service| child(service.id()));
         move || {
@@ -143,7 +145,8 @@ impl PrivateEngine {
         }
     }
 
-    /// Asks it to end, as a machine that is shut down; what it runs is stopped, each within its `StopTimeout`. Its data stays.
+    /// Asks it to end, as a machine that is shut down; what it runs is stopped, each within its
+    /// `StopTimeout`. Its data stays.
     pub fn stop(&mut self) {
         if let Some(service) = &mut self.service {
             child(service.id()).inspect(|id| signal(*id, Signal::TERM));

@@ -114,7 +114,8 @@ pub(crate) fn next(shared: &Shared, connection: usize, client: &mut Wire) -> Opt
 }
 
 impl Exchange<'_> {
-    /// Reads the request's body and drops it, unless the client waits to be asked for it. `Some` when the client is gone.
+    /// Reads the request's body and drops it, unless the client waits to be asked for it. `Some`
+    /// when the client is gone.
     fn absorb(&self, client: &mut Wire) -> Option<Then> {
         if self.request.expects() {
             return None;

@@ -1,4 +1,5 @@
-//! HTTP/1.1 on the wire (RFC 9112): heads, and where a body ends. Bytes are passed on as they came, never written anew.
+//! HTTP/1.1 on the wire (RFC 9112): heads, and where a body ends. Bytes are passed on as they came,
+//! never written anew.
 
 use std::io;
 
@@ -134,7 +135,8 @@ impl Answer {
         }
     }
 
-    /// Whether what follows is no HTTP any more: 101, or docker's older way of taking a connection over.
+    /// Whether what follows is no HTTP any more: 101, or docker's older way of taking a connection
+    /// over.
     pub(crate) fn is_takeover(&self, method: &str) -> bool {
         let docker = header(&self.headers, "content-type")
             .is_some_and(|kind| kind.starts_with("application/vnd.docker.") && kind.ends_with("-stream"));
@@ -193,7 +195,8 @@ impl Body {
         matches!(self.left, Left::Nothing)
     }
 
-    /// The next part, `None` at the end. `fill` reads more, and says `false` at the connection's end.
+    /// The next part, `None` at the end. `fill` reads more, and says `false` at the connection's
+    /// end.
     pub(crate) fn next(
         &mut self,
         wire: &mut Wire,

@@ -62,11 +62,13 @@ pub enum Mode {
     Delay(Duration),
     /// Forwarded, both bodies no faster than this many bytes per second.
     Throttle(u64),
-    /// No answer, until the rule is cleared, the client goes, or the proxy ends; upstream is not asked.
+    /// No answer, until the rule is cleared, the client goes, or the proxy ends; upstream is not
+    /// asked.
     Silence,
     /// The response stalls after this many bytes of its body, like [`Mode::Silence`].
     Stall(u64),
-    /// 200 and this text again and again, with this pause, until the rule is cleared; upstream is not asked.
+    /// 200 and this text again and again, with this pause, until the rule is cleared; upstream is
+    /// not asked.
     Endless(String, Duration),
     /// Calls this, then passes on. The proxy goes on with other requests meanwhile.
     Hook(Hook),
@@ -150,7 +152,8 @@ impl Reply {
     }
 }
 
-/// The kinds of request that a push or a pull consists of (OCI distribution specification, "Endpoints").
+/// The kinds of request that a push or a pull consists of (OCI distribution specification,
+/// "Endpoints").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// `GET /v2/`: does it speak our language, and does it want a login.

@@ -47,7 +47,8 @@ pub struct Seen {
     pub headers: Headers,
     /// When the head was read, since the proxy started.
     pub began: Duration,
-    /// The fault's name, see `Mode::name`; `None` when no rule took it. `unreachable`: upstream could not be reached.
+    /// The fault's name, see `Mode::name`; `None` when no rule took it. `unreachable`: upstream
+    /// could not be reached.
     pub mode: Option<&'static str>,
     /// The status that the client received.
     pub status: Option<u16>,

@@ -52,7 +52,8 @@ impl fmt::Display for Upstream {
     }
 }
 
-/// One connection. Reading and writing work on a shared reference, so that two threads can have a direction each.
+/// One connection. Reading and writing work on a shared reference, so that two threads can have a
+/// direction each.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
@@ -97,8 +98,8 @@ impl Socket {
         };
     }
 
-    /// From now on closing means RST. A unix socket has no such thing: there the other side sees the end, or with bytes
-    /// unread `ECONNRESET`.
+    /// From now on closing means RST. A unix socket has no such thing: there the other side sees
+    /// the end, or with bytes unread `ECONNRESET`.
     pub(crate) fn reset_on_close(&self) {
         if let Self::Tcp(stream) = self {
             let _ = sockopt::set_socket_linger(stream, Some(Duration::ZERO));

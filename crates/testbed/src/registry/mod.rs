@@ -1,4 +1,5 @@
-//! A registry of one's own: Debian's `docker-registry` on a free port of 127.0.0.1, gone when dropped.
+//! A registry of one's own: Debian's `docker-registry` on a free port of 127.0.0.1, gone when
+//! dropped.
 
 mod secure;
 mod shelf;

@@ -1,4 +1,5 @@
-//! A registry in memory that only shows: manifests and configurations, put there by the test. It counts what it is asked.
+//! A registry in memory that only shows: manifests and configurations, put there by the test. It
+//! counts what it is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};

@@ -1,4 +1,5 @@
-//! A server of Bearer tokens (distribution's token authentication specification), whose tokens can end soon.
+//! A server of Bearer tokens (distribution's token authentication specification), whose tokens can
+//! end soon.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -86,7 +87,8 @@ impl TokenServer {
         self.state.lock().lifetime = seconds;
     }
 
-    /// From now on every question gets this status, such as 401 or 503; `None` is the usual way again.
+    /// From now on every question gets this status, such as 401 or 503; `None` is the usual way
+    /// again.
     pub fn refuse(&self, status: Option<u16>) {
         self.state.lock().refuse = status;
     }

@@ -205,7 +205,8 @@ impl Source {
             if sizes.len().is_multiple_of(NAMES_AT_ONCE) {
                 pieces.hand_on()?;
             }
-            // The engine makes files of names while it is given contents, so neither waits for all of the other.
+            // The engine makes files of names while it is given contents, so neither waits for all
+            // of the other.
             next = next.or_else(|| asked.try_recv().ok());
             if let Some(PeerMessage::File(id)) = next
                 && (id as usize) < sizes.len()

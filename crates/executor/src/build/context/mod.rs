@@ -71,11 +71,13 @@ pub struct ContextStream {
     pub end: tokio::task::JoinHandle<Result<(), ContextError>>,
 }
 
-/// The generated Dockerfile of a build whose context is one tar: the classic builder and podman read it from there.
+/// The generated Dockerfile of a build whose context is one tar: the classic builder and podman
+/// read it from there.
 ///
-/// These builders leave out of what `COPY` sees the Dockerfile that `.dockerignore` in the tar excludes. So the tar
-/// names the generated one in its `.dockerignore`, which excludes itself as well where the layer has none that
-/// `COPY` is to see. Where it has one, `COPY` sees that with one more line.
+/// These builders leave out of what `COPY` sees the Dockerfile that `.dockerignore` in the tar
+/// excludes. So the tar names the generated one in its `.dockerignore`, which excludes itself as
+/// well where the layer has none that `COPY` is to see. Where it has one, `COPY` sees that with one
+/// more line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
     /// Its text.
@@ -85,8 +87,8 @@ pub struct Generated {
 }
 
 impl Generated {
-    /// A Dockerfile beside a context. The path depends on the names in the context alone, so that equal contexts
-    /// make equal layers.
+    /// A Dockerfile beside a context. The path depends on the names in the context alone, so that
+    /// equal contexts make equal layers.
     #[must_use]
     pub fn new(text: String, context: &Context) -> Self {
         let is_taken = |path: &String| {
@@ -299,7 +301,8 @@ impl<W: Write> Archive<W> {
     fn link(&mut self, path: &str, target: &str) -> Result<(), ContextError> {
         let mut header = self.header(tar::EntryType::Symlink, 0o777, 0);
         if header.set_link_name_literal(target).is_err() {
-            // GNU tar's form for long targets. The crate would write it too, but clean the target up before.
+            // GNU tar's form for long targets. The crate would write it too, but clean the target
+            // up before.
             let mut long = self.header(tar::EntryType::GNULongLink, 0o644, target.len() as u64 + 1);
             long.set_path("././@LongLink").map_err(|_| path_error(path, "its target is too long"))?;
             long.set_cksum();

@@ -29,7 +29,8 @@ impl<'a> Pieces<'a> {
         Self { buffer: Vec::new(), give }
     }
 
-    /// Adds one without contents. It stays until the next one lacks the room, or until all are handed on.
+    /// Adds one without contents. It stays until the next one lacks the room, or until all are
+    /// handed on.
     pub(super) fn packet(&mut self, packet: &Packet) -> Result<(), ContextError> {
         let length = packet.encoded_len();
         self.open(length)?;

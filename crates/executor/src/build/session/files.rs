@@ -1,7 +1,7 @@
 //! Implements BuildKit's `FileSync` service with the packets of a context.
 //!
-//! What is generated for a service has each message as a value, and copies its contents once more. Here they go on as they were
-//! read; requests are read as everywhere.
+//! What is generated for a service has each message as a value, and copies its contents once more.
+//! Here they go on as they were read; requests are read as everywhere.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

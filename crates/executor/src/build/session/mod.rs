@@ -93,8 +93,9 @@ pub(crate) async fn open(
 /// Serves a connection until the engine ends it. The build itself reports failures.
 async fn serve(stream: impl Read + Write + Send + Unpin + 'static, routes: Routes) {
     let mut connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    // h2 ends a connection when small frames wait to be read that are worth more than half of its window, 256 bytes for each. An engine
-    // asks for thousands of files at once, by a frame each; how many can wait, the window of its one stream bounds.
+    // h2 ends a connection when small frames wait to be read that are worth more than half of its
+    // window, 256 bytes for each. An engine asks for thousands of files at once, by a frame each;
+    // how many can wait, the window of its one stream bounds.
     connection.initial_connection_window_size(LARGEST_WINDOW);
     let service = TowerToHyperService::new(routes);
     let _ = write_coalescer::run(stream, |stream| connection.serve_connection(stream, service)).await;
@@ -154,7 +155,8 @@ struct Logins(HashMap<String, DockerCredentials>);
 
 impl Logins {
     fn credentials(&self, host: &str) -> CredentialsResponse {
-        // BuildKit asks by the host that it connects to, the docker client keeps the login under another name.
+        // BuildKit asks by the host that it connects to, the docker client keeps the login under
+        // another name.
         let key = if host == "registry-1.docker.io" { crate::engine::login_key("docker.io") } else { host };
         let login = self.0.get(key).cloned().unwrap_or_default();
         match login.identitytoken {

@@ -37,7 +37,8 @@ pub struct EndpointRequest {
     pub docker_context: Option<String>,
     /// `DOCKER_TLS_VERIFY`: any value switches TLS on for an address of the tcp kind.
     pub tls_verify: Option<String>,
-    /// `DOCKER_CERT_PATH`: where `ca.pem`, `cert.pem` and `key.pem` lie, else the configuration directory.
+    /// `DOCKER_CERT_PATH`: where `ca.pem`, `cert.pem` and `key.pem` lie, else the configuration
+    /// directory.
     pub cert_path: Option<PathBuf>,
     /// The docker client's configuration directory, `DOCKER_CONFIG` or `~/.docker`.
     pub config_dir: Option<PathBuf>,
@@ -287,8 +288,8 @@ struct ContextEndpoint {
     skip_tls_verify: bool,
 }
 
-/// Reads a context from the store: `contexts/meta/{sha256 of the name}/meta.json`, its certificates below
-/// `contexts/tls/{the same}/docker`.
+/// Reads a context from the store: `contexts/meta/{sha256 of the name}/meta.json`, its certificates
+/// below `contexts/tls/{the same}/docker`.
 fn context(directory: Option<&Path>, name: &str, said_by: &str) -> Result<Endpoint, EndpointError> {
     let unknown = || {
         let known = directory.map(known_contexts).unwrap_or_default();

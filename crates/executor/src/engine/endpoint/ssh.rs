@@ -189,8 +189,8 @@ mod tests {
     /// An engine behind a program that replaces ssh.
     fn engine(directory: &tempfile::TempDir, script: &str) -> Docker {
         let path = directory.path().join("ssh");
-        // By another process: a child of a parallel test could hold our own writing end open for a moment,
-        // and the kernel runs no file that is open for writing.
+        // By another process: a child of a parallel test could hold our own writing end open for a
+        // moment, and the kernel runs no file that is open for writing.
         let written = std::process::Command::new("sh")
             .args(["-c", "printf '#!/bin/sh\n%s\n' \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"])
             .arg(&path)
@@ -202,7 +202,8 @@ mod tests {
         client(&way, Duration::from_secs(60), KEEP)
     }
 
-    /// Writes its process and its arguments down, and answers each head with the same. It does not end by itself.
+    /// Writes its process and its arguments down, and answers each head with the same. It does not
+    /// end by itself.
     fn script(log: &Path, answer: &str) -> String {
         format!(
             r#"echo "$$ $@" >> '{}'
@@ -262,7 +263,8 @@ mod tests {
                 assert_eq!(answer.expect("an answer"), "OK");
             }
         }
-        // A request that comes while a connection is on its way back opens one more, which then waits too.
+        // A request that comes while a connection is on its way back opens one more, which then
+        // waits too.
         let count = asked(&log).len();
         assert!((1..15).contains(&count), "{count} for 15 requests");
         drop(docker);

@@ -1,5 +1,5 @@
-//! A minimal engine for tests, on loopback or a socket, with or without TLS. It counts connections and
-//! requests.
+//! A minimal engine for tests, on loopback or a socket, with or without TLS. It counts connections
+//! and requests.
 
 use parking_lot::Mutex;
 use std::path::Path;
@@ -80,7 +80,8 @@ impl Listener {
 }
 
 impl TestEngine {
-    /// On a free port. `what` is asked by the number of the connection and of the request on it, from 1.
+    /// On a free port. `what` is asked by the number of the connection and of the request on it,
+    /// from 1.
     pub(super) async fn start(what: impl Fn(usize, usize) -> Action + Send + Sync + 'static) -> Self {
         let (listener, host) = port().await;
         Self::behind(Listener::Network(listener), host, Arc::new(what))
@@ -96,7 +97,8 @@ impl TestEngine {
         )
     }
 
-    /// One that answers every client with a certificate, by the files of `testbed::registry::certificates`.
+    /// One that answers every client with a certificate, by the files of
+    /// `testbed::registry::certificates`.
     pub(super) async fn certified(directory: &Path) -> Self {
         let certificates = |name: &str| -> Vec<CertificateDer<'static>> {
             let all = CertificateDer::pem_file_iter(directory.join(name)).expect("a file");

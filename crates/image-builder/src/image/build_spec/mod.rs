@@ -259,8 +259,8 @@ fn resolved(plan: &Plan, result: &RunResult, at: usize) -> BTreeMap<String, Stri
     resolved
 }
 
-/// Writes the files of a spec below a directory, which must be empty or not there yet. `repository` is the root of the git
-/// repository around, if there is one: no link in there is followed.
+/// Writes the files of a spec below a directory, which must be empty or not there yet. `repository`
+/// is the root of the git repository around, if there is one: no link in there is followed.
 pub(crate) fn write(spec: &Spec, directory: &Path, repository: Option<&Path>) -> anyhow::Result<()> {
     let shown = directory.display();
     if directory.read_dir().is_ok_and(|mut found| found.next().is_some()) {

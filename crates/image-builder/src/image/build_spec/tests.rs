@@ -64,7 +64,8 @@ fn a_label_holds_what_fits_and_is_always_there() {
     travel_label(&mut one, &inputs.now, &request, SpecScope::Full);
     travel_label(&mut two, &inputs.now, &request, SpecScope::Full);
     assert_eq!(one, two);
-    // A chain of texts that no compression makes small leaves the label empty, and the others alone.
+    // A chain of texts that no compression makes small leaves the label empty, and the others
+    // alone.
     let mut large = plan.clone();
     let digits: String = (0..40_000_u64).map(|n| char::from(33 + (n * n * 7919 % 90) as u8)).collect();
     large.builds[0].dockerfile = (0..8).map(|n: u64| blob(&[n as u8]) + &digits).collect();

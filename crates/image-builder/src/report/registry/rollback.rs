@@ -1,5 +1,5 @@
-//! Reports a rollback: its preview, the builds to choose from, and how to keep the next build from undoing
-//! it.
+//! Reports a rollback: its preview, the builds to choose from, and how to keep the next build from
+//! undoing it.
 
 use std::time::{Duration, UNIX_EPOCH};
 

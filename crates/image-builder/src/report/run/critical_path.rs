@@ -1,5 +1,5 @@
-//! Computes the slowest path of a run: the chain of builds that took the longest. More jobs cannot make a
-//! run shorter than that.
+//! Computes the slowest path of a run: the chain of builds that took the longest. More jobs cannot
+//! make a run shorter than that.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,8 @@ pub(crate) fn needs(plan: &Plan) -> Vec<Vec<usize>> {
     needs.collect()
 }
 
-/// The path, from below to above, and how long it took. `seconds` has the time of each build, 0 of one that did not run.
+/// The path, from below to above, and how long it took. `seconds` has the time of each build, 0 of
+/// one that did not run.
 pub(crate) fn slowest(needs: &[Vec<usize>], seconds: &[f64]) -> (Vec<usize>, f64) {
     let mut totals: Vec<(f64, Option<usize>)> = Vec::with_capacity(seconds.len());
     for (build, own) in seconds.iter().enumerate() {

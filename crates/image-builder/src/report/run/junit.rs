@@ -11,7 +11,8 @@ use crate::cli::escape::{escape, escape_output};
 use crate::report::run::failed;
 use crate::report::run::summary::outcome;
 
-/// The document. Control characters of what images and registries said are escaped, never interpreted.
+/// The document. Control characters of what images and registries said are escaped, never
+/// interpreted.
 pub(crate) fn text(result: &RunResult, plan: &Plan) -> String {
     let planned = |id: &BuildId| plan.builds.iter().find(|build| build.id == *id);
     let time = seconds(result.seconds);
@@ -28,7 +29,8 @@ pub(crate) fn text(result: &RunResult, plan: &Plan) -> String {
     report.to_string().expect("quick-junit writes to memory")
 }
 
-/// Durations of a result are finite in practice, and bounded here because a hostile clock could make them anything.
+/// Durations of a result are finite in practice, and bounded here because a hostile clock could
+/// make them anything.
 fn seconds(value: f64) -> Duration {
     Duration::from_secs_f64(value.clamp(0.0, 1e11))
 }

@@ -1,4 +1,5 @@
-//! Writes events as plain lines, one for each, prefixed by the build's id so that a log can be searched.
+//! Writes events as plain lines, one for each, prefixed by the build's id so that a log can be
+//! searched.
 
 use executor::{Event, Outcome};
 

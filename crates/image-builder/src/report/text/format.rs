@@ -53,7 +53,8 @@ pub(crate) fn short_digest(digest: &str) -> Cow<'_, str> {
     }
 }
 
-/// A moment, in Unix time, as RFC 3339 has it: whole seconds, UTC. Nothing before 1970 and after 9999.
+/// A moment, in Unix time, as RFC 3339 has it: whole seconds, UTC. Nothing before 1970 and after
+/// 9999.
 pub(crate) fn rfc3339(seconds: f64) -> Option<String> {
     const LAST: f64 = 253_402_300_799.0;
     let seconds = (0.0..=LAST).contains(&seconds).then_some(seconds as u64)?;

@@ -54,7 +54,8 @@ pub(crate) fn place(file: Option<&str>, line: Option<u32>, column: Option<u32>) 
     place
 }
 
-/// `file:line:column: error: message [code]`, as compilers write it, so that editors and CI find the place.
+/// `file:line:column: error: message [code]`, as compilers write it, so that editors and CI find
+/// the place.
 fn push(
     out: &mut String,
     place: &str,

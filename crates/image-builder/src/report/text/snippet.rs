@@ -16,8 +16,9 @@ const BEFORE: usize = 40;
 /// A line that is longer than this, in bytes, is not shown: no person wrote it.
 const LONGEST: usize = 10_000;
 
-/// A line, with `width` characters from `column` on marked; both count from 1. Without a column, all of the
-/// line is marked; without a width, the word at the column. `number` is the line's in its file.
+/// A line, with `width` characters from `column` on marked; both count from 1. Without a column,
+/// all of the line is marked; without a width, the word at the column. `number` is the line's in
+/// its file.
 pub(crate) fn excerpt(
     line: &str,
     number: u32,
@@ -63,7 +64,8 @@ pub(crate) fn excerpt(
     ))
 }
 
-/// The length of the word that a text begins with: up to white space, or to the quote that ends it. A comment is one.
+/// The length of the word that a text begins with: up to white space, or to the quote that ends it.
+/// A comment is one.
 fn word(text: &[char]) -> usize {
     let Some(first) = text.first() else { return 0 };
     if *first == '#' {

@@ -1,4 +1,5 @@
-//! Every mistake of the grammar is rejected, quickly, with text that no terminal and no CI system obeys.
+//! Every mistake of the grammar is rejected, quickly, with text that no terminal and no CI system
+//! obeys.
 
 use std::collections::BTreeMap;
 use std::panic;
@@ -39,7 +40,8 @@ struct Judged {
     panicked: bool,
 }
 
-/// Whether a terminal or a CI system would take a text for more than text. Written anew, not with `escape`.
+/// Whether a terminal or a CI system would take a text for more than text. Written anew, not with
+/// `escape`.
 fn is_obeyed(text: &str) -> bool {
     let hidden = |c: char| {
         let code = u32::from(c);

@@ -1,6 +1,8 @@
-//! Applies edits to files of the source tree, each file completely or not at all, and shows them as a diff.
+//! Applies edits to files of the source tree, each file completely or not at all, and shows them as
+//! a diff.
 //!
-//! What an edit leaves alone stays as it is to the byte: comments, line ends, a byte order mark, the file's mode.
+//! What an edit leaves alone stays as it is to the byte: comments, line ends, a byte order mark,
+//! the file's mode.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
@@ -62,8 +64,8 @@ pub(crate) fn change(file: &str, text: &str, edits: impl IntoIterator<Item = Edi
     }
 }
 
-/// Puts the texts that lie on disk in the place of those that git would have, for these files; says whether any differs.
-/// They do where git converts line ends, and edits are made on disk.
+/// Puts the texts that lie on disk in the place of those that git would have, for these files; says
+/// whether any differs. They do where git converts line ends, and edits are made on disk.
 pub(crate) fn take_from_disk(tree: &mut Tree, root: &Path, files: &BTreeSet<String>) -> anyhow::Result<bool> {
     let mut differ = false;
     for layer in &mut tree.layers {
@@ -162,7 +164,8 @@ fn staging(root: &Path, repository: &Path) -> anyhow::Result<(files::Dir, File)>
     Ok((staging, lock))
 }
 
-/// Where a change is to be written: the file itself, or the one that it leads to as a link, in the same source tree.
+/// Where a change is to be written: the file itself, or the one that it leads to as a link, in the
+/// same source tree.
 fn place(root: &Path, repository: &Path, change: &Change) -> anyhow::Result<PathBuf> {
     let path = root.join(&change.file);
     if read(&path)? != change.before {

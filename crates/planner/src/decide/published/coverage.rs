@@ -1,6 +1,7 @@
 //! Finds the products that carry the tree's present compat stack, and what differs in the others.
 //!
-//! Only the stack is of interest: a science layer below that changed or moved is `--since-published`'s business.
+//! Only the stack is of interest: a science layer below that changed or moved is
+//! `--since-published`'s business.
 
 use std::collections::{BTreeMap, BTreeSet};
 

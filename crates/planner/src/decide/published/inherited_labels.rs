@@ -63,7 +63,8 @@ pub fn below(product: &Image, science: &str, prefix: &str) -> Option<InheritedLa
         Some(digest) => digest.clone(),
         None => trail.id_of(LabelOwner::Compat, target, version)?,
     };
-    // The one label that a product writes about it as well: an instruction of a compat layer may have set another.
+    // The one label that a product writes about it as well: an instruction of a compat layer may
+    // have set another.
     let build_tag = trail.build_tag(LabelOwner::Science(target))?;
     if trail.recorded(LabelOwner::Compat, target, version) != Some(BuiltOn::Build(build_tag.to_owned())) {
         return None;

@@ -1,5 +1,5 @@
-//! Compares one published image with the tree: does it exist, are its inputs the same, are its parents the
-//! published ones.
+//! Compares one published image with the tree: does it exist, are its inputs the same, are its
+//! parents the published ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,8 +94,8 @@ impl<'a> Judge<'a> {
         ImageLabels { prefix: &self.side.config.label_prefix, labels: &image.labels }
     }
 
-    /// The commits of all images that are not known to be as they should. Where that is known by inherited labels only, the
-    /// image itself.
+    /// The commits of all images that are not known to be as they should. Where that is known by
+    /// inherited labels only, the image itself.
     pub(super) fn further(&self) -> NeededImages {
         let mut further = NeededImages::default();
         let mut ask = |reference: String, of: LabelOwner<'_>, inputs: &str| {
@@ -351,8 +351,8 @@ impl<'a> Judge<'a> {
             BuiltOn::Build(from) => moved(Some(from)),
             // The earlier image had no build tag, and this one has.
             BuiltOn::Nameless => moved(None),
-            // Labels do not travel through COPY, and the predecessor wrote none for it: a parent that was built
-            // after the image is not the one in it.
+            // Labels do not travel through COPY, and the predecessor wrote none for it: a parent
+            // that was built after the image is not the one in it.
             BuiltOn::Untold => {
                 let later = parent.build_time(LabelOwner::Science(target))? > trail.build_time(of)?;
                 if later { moved(None) } else { None }

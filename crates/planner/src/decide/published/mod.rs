@@ -47,9 +47,11 @@ use crate::decide::published::surveyed::Surveyed;
 /// The images that are published under the names of a tree, and what is known of their origin.
 #[derive(Debug, Clone, Default)]
 pub struct Published {
-    /// By full reference; `None` where the registry has nothing of that name. All that [`references`] names.
+    /// By full reference; `None` where the registry has nothing of that name. All that
+    /// [`references`] names.
     pub images: BTreeMap<String, Option<Image>>,
-    /// The trees of commits, by the digits that [`further`] names; `None` where the history does not have such a commit.
+    /// The trees of commits, by the digits that [`further`] names; `None` where the history does
+    /// not have such a commit.
     pub commits: BTreeMap<String, Option<Tree>>,
 }
 

@@ -67,8 +67,8 @@ impl<'a> ImageLabels<'a> {
         self.get(of, Field::Inputs)
     }
 
-    /// The commit of an image's own build: the one that its build tag names, by all its digits where another label
-    /// agrees.
+    /// The commit of an image's own build: the one that its build tag names, by all its digits
+    /// where another label agrees.
     pub(super) fn origin(&self, of: LabelOwner<'_>) -> Origin<'a> {
         let Some(tag) = self.build_tag(of) else { return Origin::Untold };
         let Some(parsed) = BuildTag::parse(tag) else { return Origin::Untold };

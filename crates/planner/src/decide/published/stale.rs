@@ -80,8 +80,8 @@ pub struct Question {
 pub struct Shown {
     /// `None` when there is no such tag.
     pub digest: Option<String>,
-    /// Digests that were asked about and hold the same image for each of the platforms in question, though they differ:
-    /// an index is another one as soon as any platform's image is.
+    /// Digests that were asked about and hold the same image for each of the platforms in question,
+    /// though they differ: an index is another one as soon as any platform's image is.
     pub same: BTreeSet<String>,
 }
 
@@ -91,7 +91,8 @@ pub type Bases = BTreeMap<String, Shown>;
 /// A science layer or product that is made from images of other makers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Layer {
-    /// A science layer's path; `rel/nist-basic:2.0` of a product whose compat stack names such images.
+    /// A science layer's path; `rel/nist-basic:2.0` of a product whose compat stack names such
+    /// images.
     pub layer: String,
     /// Its moving tag as a full reference.
     pub reference: String,
@@ -137,7 +138,8 @@ pub enum State {
         /// The digest that the layer was built on.
         from: String,
     },
-    /// The Dockerfile names it by digest, so that it cannot move; its tag, if one is named too, shows that digest.
+    /// The Dockerfile names it by digest, so that it cannot move; its tag, if one is named too,
+    /// shows that digest.
     Pinned {
         /// That digest.
         digest: String,
@@ -189,7 +191,8 @@ impl<'a> Stale<'a> {
         self.made.iter().map(|made| made.reference.clone()).collect()
     }
 
-    /// The tags that are asked about, each once, with the digests that published images were made from.
+    /// The tags that are asked about, each once, with the digests that published images were made
+    /// from.
     #[must_use]
     pub fn questions(&self, images: &BTreeMap<String, Option<Image>>) -> BTreeMap<ImageName, Question> {
         let mut questions: BTreeMap<ImageName, Question> = BTreeMap::new();

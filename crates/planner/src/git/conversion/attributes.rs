@@ -1,6 +1,6 @@
-//! Reads the attributes that the tree itself sets: those of its `.gitattributes` files only. libgit2 also
-//! reads those of the machine and the clone (`info/attributes`, `core.attributesFile`), which no commit
-//! holds.
+//! Reads the attributes that the tree itself sets: those of its `.gitattributes` files only.
+//! libgit2 also reads those of the machine and the clone (`info/attributes`,
+//! `core.attributesFile`), which no commit holds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -34,7 +34,8 @@ pub(in crate::git) struct RepositoryRules {
     has_attributes_of_machine: bool,
     /// Whether the file system knows what may be executed (`core.fileMode`).
     pub(in crate::git) has_modes: bool,
-    /// Whether it knows links (`core.symlinks`); where not, git writes their targets into small files.
+    /// Whether it knows links (`core.symlinks`); where not, git writes their targets into small
+    /// files.
     pub(in crate::git) has_links: bool,
     tree: RefCell<TreeAttributes>,
 }

@@ -1,4 +1,5 @@
-//! Lists a commit's files from its tree objects. Subtrees that the other side holds too are not opened.
+//! Lists a commit's files from its tree objects. Subtrees that the other side holds too are not
+//! opened.
 
 use std::rc::Rc;
 

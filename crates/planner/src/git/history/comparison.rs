@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::git::error::SourceError;
 
-/// The two sides of a comparison. The default compares the working tree with the first parent of HEAD.
+/// The two sides of a comparison. The default compares the working tree with the first parent of
+/// HEAD.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Comparison {
     pub(in crate::git) form: ComparisonForm,

@@ -1,8 +1,8 @@
 //! Walks the history by the commits' own parents, ignoring grafts and replace refs.
 //!
-//! libgit2 applies `info/grafts`, so commits are parsed here from their raw text (git's commit object: `tree`, then
-//! `parent` lines, then `author` and `committer`); replace refs mean nothing to libgit2. Where a shallow clone ends,
-//! a parent is named and not there.
+//! libgit2 applies `info/grafts`, so commits are parsed here from their raw text (git's commit
+//! object: `tree`, then `parent` lines, then `author` and `committer`); replace refs mean nothing
+//! to libgit2. Where a shallow clone ends, a parent is named and not there.
 
 pub(in crate::git) mod changed_commits;
 pub(in crate::git) mod commit;
@@ -42,7 +42,8 @@ pub(in crate::git) struct History<'repo> {
 pub(in crate::git) struct Commit {
     pub(in crate::git) tree: Oid,
     pub(in crate::git) parents: Vec<Oid>,
-    /// Seconds of the committer's line: for choosing among several merge bases, and for telling people.
+    /// Seconds of the committer's line: for choosing among several merge bases, and for telling
+    /// people.
     pub(in crate::git) time: i64,
 }
 
@@ -106,7 +107,8 @@ impl<'repo> History<'repo> {
     pub(in crate::git) fn merge_base(&mut self, left: Oid, right: Oid) -> Result<MergeBase, SourceError> {
         let (left, right) = (self.reachable(left)?, self.reachable(right)?);
         let common: HashSet<Oid> = left.commits.intersection(&right.commits).copied().collect();
-        // Every ancestor of a common commit is common, so the best ones are those that are no parent of one.
+        // Every ancestor of a common commit is common, so the best ones are those that are no
+        // parent of one.
         let mut best = common.clone();
         for id in &common {
             for parent in self.commit(*id)?.iter().flat_map(|commit| &commit.parents) {

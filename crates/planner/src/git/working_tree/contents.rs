@@ -88,8 +88,8 @@ fn is_the_blob(
     if blob_size(tracked, known)? != file.size {
         return Ok(false);
     }
-    // The index remembers the file, and it has as many bytes as the blob: only what keeps their number could
-    // have changed them.
+    // The index remembers the file, and it has as many bytes as the blob: only what keeps their
+    // number could have changed them.
     if rules.is_opaque(tracked, tree)? {
         return Ok(digests(stores, tracked)?.blob == known.id);
     }
@@ -229,8 +229,8 @@ fn not_pulled(path: &str) -> Problem {
         .help("fetch it: git lfs pull; or leave it out of the context with .dockerignore")
 }
 
-/// A file whose state git's index does not remember: `git status` would run the filter, and no tree may run a
-/// program here.
+/// A file whose state git's index does not remember: `git status` would run the filter, and no tree
+/// may run a program here.
 fn only_git_can_tell(path: &str, machine: &Conversion) -> Problem {
     let by = match &machine.filter {
         Some(filter) => format!("its filter {filter:?}"),

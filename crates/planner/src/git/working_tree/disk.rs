@@ -1,5 +1,5 @@
-//! Reads files from disk without following links, and detects changes between stat and read. Of git it knows
-//! only how a blob id is computed.
+//! Reads files from disk without following links, and detects changes between stat and read. Of git
+//! it knows only how a blob id is computed.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -28,7 +28,8 @@ pub(in crate::git) fn read(path: &Path, looked_at: &Metadata) -> Result<Vec<u8>,
     all_of(&mut open(path, looked_at)?, || path.to_owned(), looked_at.len())
 }
 
-/// Reads a file that has this many bytes. One more is asked for, so that a single call also sees the end.
+/// Reads a file that has this many bytes. One more is asked for, so that a single call also sees
+/// the end.
 pub(in crate::git) fn all_of(
     file: &mut File,
     path: impl Fn() -> PathBuf,

@@ -1,5 +1,5 @@
-//! Finds configuration, layers and Dockerfiles that are on disk and not in git: they are not planned, so
-//! they are reported.
+//! Finds configuration, layers and Dockerfiles that are on disk and not in git: they are not
+//! planned, so they are reported.
 //!
 //! Directories are listed, and no file is opened. Layers that git knows are not entered.
 

@@ -1,5 +1,6 @@
-//! Stats many paths of the working tree at once, without following links. Reads a file only where git's
-//! index does not identify its contents, or where its text is needed. Of git it knows only index entries.
+//! Stats many paths of the working tree at once, without following links. Reads a file only where
+//! git's index does not identify its contents, or where its text is needed. Of git it knows only
+//! index entries.
 
 use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -62,14 +63,16 @@ pub(in crate::git) struct FoundFile {
     pub(in crate::git) size: u64,
     /// Whether it is as the index remembers it.
     pub(in crate::git) is_remembered: bool,
-    /// The id that its bytes have as a blob; `None` when it was not read since it is as the index remembers it.
+    /// The id that its bytes have as a blob; `None` when it was not read since it is as the index
+    /// remembers it.
     pub(in crate::git) id: Option<Oid>,
     /// Its bytes, if they were requested and not too many.
     pub(in crate::git) bytes: Option<Vec<u8>>,
 }
 
-/// Looks at many paths, in as many threads as the machine runs at once. The answers are in the order of the
-/// questions, which should be sorted. Of texts that are one blob to the index and are as it remembers them, only the first is read.
+/// Looks at many paths, in as many threads as the machine runs at once. The answers are in the
+/// order of the questions, which should be sorted. Of texts that are one blob to the index and are
+/// as it remembers them, only the first is read.
 pub(in crate::git) fn look(root: &Path, questions: &[PathQuery<'_>]) -> Result<Vec<Found>, SourceError> {
     let opened =
         directory(root).map_err(|source| SourceError::Io { path: root.to_owned(), cause: source })?;

@@ -40,10 +40,12 @@ pub(in crate::git) fn differences<'list>(
     }
 }
 
-/// Eight hex digits over the differing paths, their modes and contents: the same wherever they are the same.
+/// Eight hex digits over the differing paths, their modes and contents: the same wherever they are
+/// the same.
 ///
-/// SHA-256 over, for each path, its length as eight bytes, big end first, the path, git's mode (or `deleted`) and,
-/// unless it is deleted, the id of its blob, both with a NUL behind. `None` when nothing differs.
+/// SHA-256 over, for each path, its length as eight bytes, big end first, the path, git's mode (or
+/// `deleted`) and, unless it is deleted, the id of its blob, both with a NUL behind. `None` when
+/// nothing differs.
 pub(in crate::git) fn digits(differences: &[Difference<'_>]) -> Option<String> {
     if differences.is_empty() {
         return None;

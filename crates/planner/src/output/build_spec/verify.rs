@@ -113,7 +113,8 @@ COPY start.sh /
 hello
 "#;
 
-    /// The specs of all builds, with the contents that a registry would hold, and what their images record.
+    /// The specs of all builds, with the contents that a registry would hold, and what their images
+    /// record.
     fn specs() -> Vec<(Spec, Build)> {
         let inputs = fixture::first(TREE);
         let request = Request { selection: Selection::All, ..Request::default() };

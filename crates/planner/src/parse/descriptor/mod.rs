@@ -1,6 +1,7 @@
 //! Parses descriptors, `sciserver-image.json`.
 //!
-//! Reads text and judges each field by itself. Whether a name exists elsewhere in the tree is not known here.
+//! Reads text and judges each field by itself. Whether a name exists elsewhere in the tree is not
+//! known here.
 
 mod image_tests;
 
@@ -126,11 +127,12 @@ impl CompatLayer {
     }
 }
 
-/// Reads a science layer's descriptor. `directory` is the last component of its path, the target by default.
+/// Reads a science layer's descriptor. `directory` is the last component of its path, the target by
+/// default.
 ///
-/// What has a problem can have a descriptor all the same: as long as it is known which layer of which product
-/// it is, so that the rest of the tree can be judged. The last list is of guidelines that it breaks, which the
-/// configuration makes as heavy as it likes.
+/// What has a problem can have a descriptor all the same: as long as it is known which layer of
+/// which product it is, so that the rest of the tree can be judged. The last list is of guidelines
+/// that it breaks, which the configuration makes as heavy as it likes.
 #[must_use]
 pub fn science(file: &SourceFile, directory: &str) -> (Option<Science>, Vec<Problem>, Vec<Problem>) {
     let prepared = match jsonc::prepare(file) {
@@ -411,7 +413,8 @@ impl<'a> Reader<'a> {
         args
     }
 
-    /// A build argument is no place for a secret: it is in git, in the plan and in the image's history.
+    /// A build argument is no place for a secret: it is in git, in the plan and in the image's
+    /// history.
     fn check_secret(&mut self, argument: &ObjectProp<'_>, name: &str, value: &str) {
         const WORDS: [&str; 8] =
             ["PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "APIKEY", "CREDENTIAL", "CREDENTIALS"];

@@ -9,8 +9,9 @@ use crate::parse::dockerfile::words;
 
 /// The variables that FROM lines see.
 ///
-/// Build arguments count for what an `ARG` declares; the platform's are declared from the start. Builders call
-/// the machine's own platform `BUILD…`; here that is the target's too, so that a plan is the same everywhere.
+/// Build arguments count for what an `ARG` declares; the platform's are declared from the start.
+/// Builders call the machine's own platform `BUILD…`; here that is the target's too, so that a plan
+/// is the same everywhere.
 pub(super) struct Global<'a> {
     given: &'a BTreeMap<String, String>,
     platform: &'a str,

@@ -232,7 +232,8 @@ impl<'v> Expansion<'_, '_, 'v> {
         patterns::replace(&value, &pattern, &replacement, every, self.left).map_err(ExpansionError::Syntax)
     }
 
-    /// The name of a variable: a word, a number, or one of the shell's special parameters; empty when there is none.
+    /// The name of a variable: a word, a number, or one of the shell's special parameters; empty
+    /// when there is none.
     fn name(&mut self) -> String {
         let mut name = String::new();
         let is_special = |c: &char| matches!(c, '@' | '*' | '#' | '?' | '-' | '$' | '!');

@@ -1,7 +1,9 @@
-//! Parses directives: `# escape=`, and the frontends that `# syntax=` and `BUILDKIT_SYNTAX` would run.
+//! Parses directives: `# escape=`, and the frontends that `# syntax=` and `BUILDKIT_SYNTAX` would
+//! run.
 //!
-//! A frontend is a program of somebody's that reads the Dockerfile in our place, so every form in which
-//! BuildKit would find one is found here (`frontend/dockerfile/parser/directives.go`), and a few that it would not.
+//! A frontend is a program of somebody's that reads the Dockerfile in our place, so every form in
+//! which BuildKit would find one is found here (`frontend/dockerfile/parser/directives.go`), and a
+//! few that it would not.
 
 use plan::ImageName;
 
@@ -98,7 +100,8 @@ pub(super) fn problems_of_fragment(file: &SourceFile) -> Vec<Problem> {
     found.into_iter().map(problem).collect()
 }
 
-/// Directives at the top of a text: comment lines of the form `key=value` up to the first other line.
+/// Directives at the top of a text: comment lines of the form `key=value` up to the first other
+/// line.
 fn directives(text: &str, start: usize) -> Vec<Directive<'_>> {
     let mut found = Vec::new();
     let mut at = start;
@@ -118,9 +121,10 @@ fn directives(text: &str, start: usize) -> Vec<Directive<'_>> {
 
 /// Every frontend that some builder could find in a text.
 ///
-/// BuildKit's releases differ: in old ones, that of Docker 20.10 among them, any `key=value` comment lets the search go
-/// on and the last `syntax` counts; later ones stop at an unknown key, skip `#!` lines, and know `//` and JSON as well.
-/// So the search goes on as long as that of any of them would, and takes every `syntax` on its way.
+/// BuildKit's releases differ: in old ones, that of Docker 20.10 among them, any `key=value`
+/// comment lets the search go on and the last `syntax` counts; later ones stop at an unknown key,
+/// skip `#!` lines, and know `//` and JSON as well. So the search goes on as long as that of any of
+/// them would, and takes every `syntax` on its way.
 fn frontends(text: &str) -> Vec<(String, usize)> {
     let start = start(text);
     let mut found: Vec<(String, usize)> = Vec::new();

@@ -1,5 +1,5 @@
-//! Parses the head of an instruction: its keyword and its flags, `--from=x`, with BuildKit's quotes and
-//! escapes.
+//! Parses the head of an instruction: its keyword and its flags, `--from=x`, with BuildKit's quotes
+//! and escapes.
 
 use crate::parse::dockerfile::words;
 
@@ -36,8 +36,9 @@ pub(super) struct Part<'a> {
 }
 
 impl Head {
-    /// Reads the instruction that begins at `start` of a line: a word, then words that begin with `--`, up to a `--` alone or to
-    /// a word that is none. Quotes group and `\` escapes, whatever the escape directive says.
+    /// Reads the instruction that begins at `start` of a line: a word, then words that begin with
+    /// `--`, up to a `--` alone or to a word that is none. Quotes group and `\` escapes, whatever
+    /// the escape directive says.
     pub(super) fn read(line: &str, start: usize) -> Self {
         let at = start + (line[start..].len() - line[start..].trim_start().len());
         let word = line[at..].split(words::is_blank).next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Splits a Dockerfile into logical lines as BuildKit does: continuations joined, comments and heredoc
-//! bodies left out.
+//! Splits a Dockerfile into logical lines as BuildKit does: continuations joined, comments and
+//! heredoc bodies left out.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -240,7 +240,8 @@ fn is_conflict_mark(text: &str, at: usize) -> bool {
     begins_line && (mark == b"<<<<<<<" || mark == b">>>>>>>") && bytes.get(at + 7) == Some(&b' ')
 }
 
-/// A path in a context as builders clean it: below the context, whatever dots are in it. The context itself is empty.
+/// A path in a context as builders clean it: below the context, whatever dots are in it. The
+/// context itself is empty.
 pub(super) fn clean(path: &str) -> String {
     let is_clean = |pair: &[u8]| pair[0] != b'/' || !matches!(pair[1], b'/' | b'.');
     if !path.starts_with(['/', '.']) && !path.ends_with('/') && path.as_bytes().windows(2).all(is_clean) {

@@ -36,7 +36,8 @@ const SUBSTITUTIONS: &str = "use $NAME, ${NAME}, ${NAME:-default}, ${NAME:+text}
 pub struct ImageReference {
     /// Its role.
     pub role: Role,
-    /// Bytes of the file's text that name it: replacing them by an image gives a valid Dockerfile again.
+    /// Bytes of the file's text that name it: replacing them by an image gives a valid Dockerfile
+    /// again.
     pub span: Span,
     /// The name, variables substituted; `scratch` for the empty image.
     pub text: String,

@@ -158,7 +158,8 @@ pub(super) fn of_dockerfile(
     }
 }
 
-/// The references of a fragment, which has no stages. A trigger in it runs where something is built on the product.
+/// The references of a fragment, which has no stages. A trigger in it runs where something is built
+/// on the product.
 pub(super) fn of_fragment(
     file: &SourceFile,
     lines: &Lines,

@@ -74,7 +74,8 @@ impl Scopes {
         }
     }
 
-    /// The variables of a stage above: those that are set for the image, since those of `ARG` end with the stage.
+    /// The variables of a stage above: those that are set for the image, since those of `ARG` end
+    /// with the stage.
     fn hand_on(&mut self, stage: usize) -> Scope {
         let below = match self.ended.get(stage) {
             Some(below) => below,

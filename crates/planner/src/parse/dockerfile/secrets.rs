@@ -1,7 +1,8 @@
 //! Lists the secrets that a Dockerfile mounts: the ids of `RUN --mount=type=secret`.
 //!
-//! As BuildKit reads them (Dockerfile reference, "RUN --mount=type=secret"): without an id, the last part of the
-//! target is one. An id with a variable is left out, since its name is known only in the build.
+//! As BuildKit reads them (Dockerfile reference, "RUN --mount=type=secret"): without an id, the
+//! last part of the target is one. An id with a variable is left out, since its name is known only
+//! in the build.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! Splits text into words as BuildKit's lexer does (`frontend/dockerfile/shell`): quotes, escapes, heredocs.
+//! Splits text into words as BuildKit's lexer does (`frontend/dockerfile/shell`): quotes, escapes,
+//! heredocs.
 
 use std::ops::Range;
 
@@ -69,8 +70,8 @@ pub(super) fn keys(arguments: &str, escape: char) -> Vec<(String, Range<usize>)>
     keys
 }
 
-/// The heredocs that begin in an instruction, in order: words of the form `<<name`, a number or nothing before
-/// it. A line with an open quote has none.
+/// The heredocs that begin in an instruction, in order: words of the form `<<name`, a number or
+/// nothing before it. A line with an open quote has none.
 pub(super) fn heredocs(line: &str) -> Vec<Heredoc> {
     let mut words: Vec<(usize, String)> = Vec::new();
     let mut word: Option<(usize, String)> = None;

@@ -47,7 +47,8 @@ pub(super) fn to_build(plan: &Plan, graph: &LayerGraph, id: &str) -> Vec<Chain> 
     chains
 }
 
-/// From a compat layer to each product that is built because it changed, or because one that it includes did.
+/// From a compat layer to each product that is built because it changed, or because one that it
+/// includes did.
 pub(super) fn from_compat(plan: &Plan, graph: &LayerGraph, path: &str) -> Vec<Chain> {
     let mut chains = Vec::new();
     for build in plan.builds.iter().filter(|build| build.kind == Kind::Compat) {
@@ -109,7 +110,8 @@ fn in_stack(graph: &LayerGraph, build: &Build, layer: &str, paths: &[String]) ->
     Chain { cause, steps }
 }
 
-/// The layers between one of a stack and its top, from below: the shortest way; nothing when the graph has none.
+/// The layers between one of a stack and its top, from below: the shortest way; nothing when the
+/// graph has none.
 fn by_includes<'a>(graph: &'a LayerGraph, top: &'a str, layer: &str) -> Vec<&'a str> {
     let includes: BTreeMap<&str, &[String]> =
         graph.compat.iter().map(|node| (node.name.as_str(), &node.includes[..])).collect();

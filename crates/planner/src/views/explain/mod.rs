@@ -78,7 +78,8 @@ pub enum Link {
     Final,
     /// It is a compat layer that includes the one before.
     Includes,
-    /// It is a product that has the one before on top of its compat stack, or in it when that is all that is known.
+    /// It is a product that has the one before on top of its compat stack, or in it when that is
+    /// all that is known.
     InStack,
 }
 

@@ -15,7 +15,8 @@ fn source(entries: Vec<Entry>) -> Arc<Source> {
     Arc::new(Source::new(sorted(entries), "FROM scratch\n".into(), CONSTANT_TIME))
 }
 
-/// Packets of one conversation: all names, then the contents of those that `ask` picks, until the end or an error.
+/// Packets of one conversation: all names, then the contents of those that `ask` picks, until the
+/// end or an error.
 async fn fetch(source: &Arc<Source>, wanted: Requested, ask: impl Fn(&Stat) -> bool) -> Fetched {
     let (requests, heard) = mpsc::unbounded_channel();
     let heard = stream::unfold(heard, |mut heard| async { heard.recv().await.map(|next| (Ok(next), heard)) });

@@ -1,7 +1,7 @@
 //! Reports what differs inside two images: as a versioned document and as text.
 //!
-//! The document is published data: field names are fixed, a new field is a minor change of [`FORMAT_VERSION`], and a
-//! reader ignores fields that it does not know.
+//! The document is published data: field names are fixed, a new field is a minor change of
+//! [`FORMAT_VERSION`], and a reader ignores fields that it does not know.
 
 mod text;
 
@@ -61,7 +61,8 @@ struct Side {
 struct Layer {
     /// Digest of its contents.
     content: String,
-    /// Bytes: in a registry as they are stored, packed; from an engine those of its tar, and `null` where it was not read.
+    /// Bytes: in a registry as they are stored, packed; from an engine those of its tar, and `null`
+    /// where it was not read.
     bytes: Option<u64>,
     /// The instruction that made it, as the builder wrote it.
     made_by: Option<String>,
@@ -70,11 +71,13 @@ struct Layer {
 /// A setting that is not the same.
 #[derive(Debug, Serialize)]
 struct SettingChange {
-    /// `environment`, `entrypoint`, `cmd`, `user`, `workdir`, `port`, `volume`, `stop-signal`, `healthcheck`, `shell`, `label`.
+    /// `environment`, `entrypoint`, `cmd`, `user`, `workdir`, `port`, `volume`, `stop-signal`,
+    /// `healthcheck`, `shell`, `label`.
     kind: &'static str,
     /// The key, for a setting with several values.
     name: Option<String>,
-    /// Its value in the first image; lists and the health check as JSON; empty for a port or volume.
+    /// Its value in the first image; lists and the health check as JSON; empty for a port or
+    /// volume.
     from: Option<String>,
     /// Its value in the second image.
     to: Option<String>,

@@ -1,7 +1,7 @@
 //! Reports an image's provenance: as a tree for people, and as a versioned document.
 //!
-//! The document is published data: field names are fixed, a new field is a minor change of [`FORMAT_VERSION`], and a
-//! reader ignores fields that it does not know.
+//! The document is published data: field names are fixed, a new field is a minor change of
+//! [`FORMAT_VERSION`], and a reader ignores fields that it does not know.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -54,7 +54,8 @@ pub(crate) struct TrailDocument {
     repo: Option<String>,
     /// The name that the build gave to it, when that is another than the one that was asked for.
     built_as: Option<String>,
-    /// Each build once: first the one that made the image, then from there down, then those of which these know nothing.
+    /// Each build once: first the one that made the image, then from there down, then those of
+    /// which these know nothing.
     builds: Vec<BuildDocument>,
     #[serde(skip)]
     tree: Vec<Line>,
@@ -82,7 +83,8 @@ struct BuildDocument {
     /// Its inputs: layers with build tags, images with digests; since 1.1 the id of a layer of the
     /// same run.
     from: Option<plan::trail::BuiltFrom>,
-    /// How it is known: `top`, `recorded`, `by-time`, or `foreign`, when its labels came with a foreign base.
+    /// How it is known: `top`, `recorded`, `by-time`, or `foreign`, when its labels came with a
+    /// foreign base.
     known: &'static str,
 }
 

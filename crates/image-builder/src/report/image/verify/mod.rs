@@ -1,4 +1,5 @@
-//! Reports whether an image's provenance holds, build by build: as text and as a versioned document.
+//! Reports whether an image's provenance holds, build by build: as text and as a versioned
+//! document.
 
 use plan::trail::BuildLabels;
 use planner::PublishedNames;

@@ -1,5 +1,5 @@
-//! Draws the live view on a terminal: running and waiting builds at the bottom, finished ones scroll by
-//! above.
+//! Draws the live view on a terminal: running and waiting builds at the bottom, finished ones
+//! scroll by above.
 //!
 //! Draws what [`Watch`] says, a few times a second.
 

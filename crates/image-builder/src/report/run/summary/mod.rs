@@ -1,4 +1,5 @@
-//! Shows the result of a run: a table of the builds, the published names, the failures, and one sentence.
+//! Shows the result of a run: a table of the builds, the published names, the failures, and one
+//! sentence.
 
 use std::collections::HashMap;
 
@@ -149,7 +150,8 @@ fn names(build: &BuildResult) -> Option<String> {
     Some(out)
 }
 
-/// Whether the registry had the build tag before, and the moving tag could not follow: then no image was made.
+/// Whether the registry had the build tag before, and the moving tag could not follow: then no
+/// image was made.
 fn is_kept(build: &BuildResult) -> bool {
     build.outcome == Outcome::PushFailed && build.image_id.is_none()
 }

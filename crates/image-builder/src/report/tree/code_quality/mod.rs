@@ -1,8 +1,8 @@
 //! Writes findings in the formats of code-quality views: SARIF and GitLab's.
 //!
-//! SARIF 2.1.0 is an OASIS standard (docs.oasis-open.org/sarif); GitHub shows it. GitLab's form is a list of issues
-//! ("Code Quality report format" in its documentation). Both name files below the repository's root, which may lie above
-//! the source tree's.
+//! SARIF 2.1.0 is an OASIS standard (docs.oasis-open.org/sarif); GitHub shows it. GitLab's form is
+//! a list of issues ("Code Quality report format" in its documentation). Both name files below the
+//! repository's root, which may lie above the source tree's.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,8 @@ use crate::report::tree::findings::pretty;
 /// be set.
 const NO_FILE: &str = "image-builder.toml";
 
-/// SARIF 2.1.0. `below` is where the source tree is in its repository: empty, or a path that ends in `/`.
+/// SARIF 2.1.0. `below` is where the source tree is in its repository: empty, or a path that ends
+/// in `/`.
 pub(crate) fn sarif(checked: &Checked, below: &str) -> String {
     let mut rules: Vec<&str> = checked.findings.iter().map(|finding| finding.problem.code).collect();
     rules.sort_unstable();

@@ -4,7 +4,8 @@ use planner::{Request, fixture};
 
 use super::*;
 
-/// A tree with a warning, a problem, a directory that wants escaping, and two findings that are alike.
+/// A tree with a warning, a problem, a directory that wants escaping, and two findings that are
+/// alike.
 const TREE: &str = r#"
 //- /science/a b/sciserver-image.json
 {"image": "a", "target": "a", "compat": null, "verison": "1.0"}
@@ -172,7 +173,8 @@ fn sarif_keeps_what_the_standard_asks_for() {
     let results = run["results"].as_array().unwrap();
     assert_eq!(results.len(), checked().findings.len());
     for result in results {
-        // 3.27.6: ruleIndex names the rule of ruleId; 3.27.10: one of four levels; 3.11: a message has a text.
+        // 3.27.6: ruleIndex names the rule of ruleId; 3.27.10: one of four levels; 3.11: a message
+        // has a text.
         let rule = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
         assert_eq!(rules[rule]["id"], result["ruleId"]);
         assert!(["none", "note", "warning", "error"].contains(&result["level"].as_str().unwrap()));

@@ -1,4 +1,5 @@
-//! Shared by all forms of the graph: which layers belong together, their order, and the words for edges.
+//! Shared by all forms of the graph: which layers belong together, their order, and the words for
+//! edges.
 
 use std::collections::{BTreeMap, BTreeSet};
 

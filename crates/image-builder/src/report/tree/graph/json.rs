@@ -1,7 +1,8 @@
 //! The layer graph as a JSON document.
 //!
-//! Published data: field names are fixed; a new field, or a new kind of node or role, is a minor change of
-//! [`FORMAT_VERSION`], anything else a major one. The fields are documented at [`LayerGraph`].
+//! Published data: field names are fixed; a new field, or a new kind of node or role, is a minor
+//! change of [`FORMAT_VERSION`], anything else a major one. The fields are documented at
+//! [`LayerGraph`].
 
 use planner::layer_graph::LayerGraph;
 use serde::Serialize;
@@ -20,8 +21,8 @@ struct Document<'a> {
     /// `science`, `compat`, `edges`, `externals` and `products`.
     #[serde(flatten)]
     graph: &'a LayerGraph,
-    /// Ids of the builds of the plan (paths of science layers, and `rel/image:version`), and paths of the compat layers
-    /// that changed; sorted. `null` when no plan was asked for.
+    /// Ids of the builds of the plan (paths of science layers, and `rel/image:version`), and paths
+    /// of the compat layers that changed; sorted. `null` when no plan was asked for.
     touched: Option<&'a ChangeCommit>,
 }
 

@@ -101,7 +101,8 @@ impl Chart<'_> {
     }
 }
 
-/// Text inside of quotes: what Mermaid, or the HTML that it makes, would read as more than text becomes an entity.
+/// Text inside of quotes: what Mermaid, or the HTML that it makes, would read as more than text
+/// becomes an entity.
 fn label(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in escape(text).chars() {

@@ -1,7 +1,7 @@
 //! The layer graph for people and programs: a list, DOT for graphviz, Mermaid, SVG, JSON.
 //!
-//! Each form has a file; what they share is here: which layers belong together, in which order, and what an edge is
-//! called.
+//! Each form has a file; what they share is here: which layers belong together, in which order, and
+//! what an edge is called.
 
 mod dot;
 mod grouping;

@@ -1,7 +1,8 @@
 //! Shows a plan as text.
 //!
-//! What it is compared with, the final images, how many builds; with `-v` each build and why; with `-vv` the files.
-//! Takes a [`Plan`] and returns text; two of its sentences are promised word for word (specification, section 8).
+//! What it is compared with, the final images, how many builds; with `-v` each build and why; with
+//! `-vv` the files. Takes a [`Plan`] and returns text; two of its sentences are promised word for
+//! word (specification, section 8).
 
 use std::collections::BTreeSet;
 

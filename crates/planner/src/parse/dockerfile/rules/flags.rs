@@ -1,4 +1,5 @@
-//! Checks the flags of instructions, as of Docker 29; a flag that older builders do not know is accepted.
+//! Checks the flags of instructions, as of Docker 29; a flag that older builders do not know is
+//! accepted.
 
 use crate::parse::dockerfile::head::{Flag, Head};
 use crate::parse::dockerfile::lines::Line;

@@ -1,8 +1,9 @@
-//! Lays out the inside of a group: its cards in a column, and the gutters through which edges enter and
-//! leave.
+//! Lays out the inside of a group: its cards in a column, and the gutters through which edges enter
+//! and leave.
 //!
-//! What comes from above runs down the left gutter and enters a card from the left; what goes down from a card that
-//! is not the lowest leaves it to the right. In both gutters the ways are ordered so that none crosses another.
+//! What comes from above runs down the left gutter and enters a card from the left; what goes down
+//! from a card that is not the lowest leaves it to the right. In both gutters the ways are ordered
+//! so that none crosses another.
 
 use crate::report::tree::graph::svg::chart::{Chart, Style};
 use crate::report::tree::graph::svg::letters::{self, NAME};

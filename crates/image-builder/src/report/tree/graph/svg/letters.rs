@@ -1,7 +1,7 @@
 //! Estimates the width of a text without knowing the viewer's fonts.
 //!
-//! The widths are those of DejaVu Sans, rounded up: it is the widest of the fonts that the picture asks for, so a text
-//! fits in the others too.
+//! The widths are those of DejaVu Sans, rounded up: it is the widest of the fonts that the picture
+//! asks for, so a text fits in the others too.
 
 /// Size of names, in pixels.
 pub(super) const NAME: f64 = 13.0;

@@ -171,7 +171,8 @@ fn lines(rows: &Rows, nets: &[Net], blocks: &[Block], items: &[Vec<Item>], upper
     lines
 }
 
-/// Where each item of a row would like to be, by its lines to a neighbouring row, and how much. Without lines: where it is.
+/// Where each item of a row would like to be, by its lines to a neighbouring row, and how much.
+/// Without lines: where it is.
 fn wanted(lines: &[Line], own: &[f64], other: &[f64], own_is_upper: bool) -> Vec<(f64, f64)> {
     let mut sums = vec![(0.0, 0.0); own.len()];
     for line in lines {
@@ -210,8 +211,8 @@ fn packed(row: &[Item], width: &impl Fn(&Item) -> f64) -> Vec<f64> {
     places.iter().map(|place| place - x / 2.0).collect()
 }
 
-/// Middles as near to the wanted ones as the order and the room allow: the least squares, by merging neighbours that
-/// want to be in each other's place.
+/// Middles as near to the wanted ones as the order and the room allow: the least squares, by
+/// merging neighbours that want to be in each other's place.
 fn spaced(row: &[Item], wanted: &[(f64, f64)], width: &impl Fn(&Item) -> f64) -> Vec<f64> {
     let room = packed(row, width);
     let mut merged: Vec<(f64, f64, usize)> = Vec::new();

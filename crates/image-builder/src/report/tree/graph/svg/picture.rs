@@ -178,7 +178,8 @@ impl Drawing<'_> {
         wires
     }
 
-    /// The lines of a net between two rows: down from each above, sideways at one height, down to the one below.
+    /// The lines of a net between two rows: down from each above, sideways at one height, down to
+    /// the one below.
     fn comb(&mut self, wire: &Wire, y: f64) {
         let (x, end) = wire.bottom;
         let mut path = String::new();

@@ -1,5 +1,5 @@
-//! Routes the lines between two rows: each net gets its own height where it runs sideways, so that no two
-//! overlap, in an order with few crossings.
+//! Routes the lines between two rows: each net gets its own height where it runs sideways, so that
+//! no two overlap, in an order with few crossings.
 
 /// A net between two rows: where it comes from above, and where it goes on below.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! Assigns groups to rows: below all that depend on them, external images at the bottom.
 //!
-//! A group that needs another one which needs it in turn (layers of one product with another's in between) is taken
-//! apart into single cards, so that every tie leads down.
+//! A group that needs another one which needs it in turn (layers of one product with another's in
+//! between) is taken apart into single cards, so that every tie leads down.
 
 use std::collections::VecDeque;
 
@@ -25,7 +25,8 @@ pub(super) struct Rows {
     pub(super) rows: Vec<Vec<usize>>,
 }
 
-/// Finds the rows. `width` is that of a piece; a row gets no wider than `widest` where it can be avoided.
+/// Finds the rows. `width` is that of a piece; a row gets no wider than `widest` where it can be
+/// avoided.
 pub(super) fn rows(chart: &Chart, width: impl Fn(&Piece) -> f64, widest: f64) -> Rows {
     let whole = chart.groups.iter().enumerate().map(|(group, g)| Piece { group, cards: g.cards.clone() });
     let mut pieces: Vec<Piece> = whole.collect();

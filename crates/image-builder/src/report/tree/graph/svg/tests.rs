@@ -6,7 +6,8 @@ use planner::layer_graph::{CompatNode, Edge, EdgeRole, Node, Product, ScienceNod
 use super::chart::Tie;
 use super::*;
 
-/// A tree of some layers in some images, by chance: chains, copies across, pinned builds, products on two stacks.
+/// A tree of some layers in some images, by chance: chains, copies across, pinned builds, products
+/// on two stacks.
 fn tree(seed: u64, layers: usize, images: usize) -> LayerGraph {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut graph = LayerGraph {
