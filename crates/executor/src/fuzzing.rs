@@ -51,7 +51,7 @@ pub struct Answer {
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub async fn hear(pieces: Vec<Vec<u8>>, end: End) -> Answer {
+pub async fn receive(pieces: Vec<Vec<u8>>, end: End) -> Answer {
     let transport = move |request: BollardRequest| {
         let pieces = pieces.clone();
         async move {

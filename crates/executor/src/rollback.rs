@@ -142,7 +142,7 @@ pub async fn survey(
     let (image, version) = wanted.top.rsplit_once(':').unwrap_or((&wanted.top, ""));
     let full = format!("{}/{}", wanted.repo, wanted.top);
     let subject = subject(wanted, image, &full, &full);
-    let Some((shown, _)) = subject.look(registry).await? else {
+    let Some((shown, _)) = subject.read(registry).await? else {
         return Err(RunError::environment(format!("{full} is not there")));
     };
     let tags = registry.tags(&parse(&full)?).await?;
@@ -171,7 +171,7 @@ pub async fn survey(
         tags: Vec::new(),
     };
     for (image, version, build_tag, digest) in builds {
-        let tag = look(registry, wanted, (&image, &version), (build_tag, digest)).await?;
+        let tag = read(registry, wanted, (&image, &version), (build_tag, digest)).await?;
         rollback.conflicts.extend(on_its_way(&tag, wanted, history));
         rollback.tags.push(tag);
     }
@@ -308,7 +308,7 @@ async fn chain(
     Ok(layers)
 }
 
-async fn look(
+async fn read(
     registry: &Registry,
     wanted: &RollbackRequest,
     (image, version): (&str, &str),
@@ -317,7 +317,7 @@ async fn look(
     let name = format!("{image}:{version}");
     let full = format!("{}/{name}", wanted.repo);
     let subject = subject(wanted, image, &full, &full);
-    let (shown, build_tags) = futures_util::try_join!(subject.look(registry), subject.build_tags(registry))?;
+    let (shown, build_tags) = futures_util::try_join!(subject.read(registry), subject.build_tags(registry))?;
     let shown = shown.map(|(shown, _)| shown);
     let is_there = shown.as_ref().is_some_and(|shown| shown.digest == digest);
     let seen = match &shown {
@@ -331,7 +331,7 @@ async fn look(
     };
     Ok(Tag {
         name,
-        shows: shown.map(TagState::told),
+        shows: shown.map(TagState::reported),
         build_tag,
         digest,
         state: if is_there { MoveState::Kept } else { MoveState::ToMove },
@@ -396,9 +396,9 @@ pub async fn carry_out(
             break;
         }
         let full = format!("{}/{}", wanted.repo, tag.name);
-        let told = |error: &str, attempts, wait| retry(&full, error, attempts, wait);
+        let reported = |error: &str, attempts, wait| retry(&full, error, attempts, wait);
         let done =
-            push_with_retries(wanted.push_timeout, |_| move_one(tag, &full, wanted, once, history), told)
+            push_with_retries(wanted.push_timeout, |_| move_one(tag, &full, wanted, once, history), reported)
                 .await;
         let tag = &mut rollback.tags[at];
         match done {

@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 
-use executor::fuzzing::{End, hear};
+use executor::fuzzing::{End, receive};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub(crate) fn body(data: &[u8]) {
     let size = [usize::MAX, 1, 7, 512][usize::from(first >> 1 & 3)]
         .clamp(answer.len() / 64 + 1, answer.len().max(1));
     let pieces = answer.chunks(size).map(<[u8]>::to_vec).collect();
-    let heard = block_on(hear(pieces, end));
+    let heard = block_on(receive(pieces, end));
 
     let told: usize = heard.texts.iter().map(String::len).sum();
     assert!(told <= answer.len() * 3 + 1024, "{told} bytes told of {} heard", answer.len());
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_line_end_that_comes_by_itself_is_known_from_a_lost_engine() {
         let message = b"{\"aux\":{\"ID\":\"sha256:0f\"}}".to_vec();
-        let heard = |pieces, end| block_on(hear(pieces, end)).image;
+        let heard = |pieces, end| block_on(receive(pieces, end)).image;
         let image = || Ok("sha256:0f".to_owned());
         assert_eq!(heard(vec![[&message[..], b"\r\n"].concat()], End::Whole), image());
         let rest = heard(vec![message.clone(), b"\r\n".to_vec()], End::Whole).unwrap_err();

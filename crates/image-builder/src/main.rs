@@ -31,7 +31,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     panic::set_hook(Box::new(|panic| {
         let text = escape::escape(&panic.to_string()).into_owned();
-        output::tell(&format!(
+        output::print_stderr(&format!(
             "defect in image-builder: {text}\n  help: please report it with what you typed\n"
         ));
     }));
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     let code = match panic::catch_unwind(AssertUnwindSafe(|| commands::run(arguments))) {
         Ok(Ok(code)) => code,
         Ok(Err(error)) => {
-            output::tell(&exit::text(&error, output::stderr_paint()));
+            output::print_stderr(&exit::text(&error, output::stderr_paint()));
             exit::of_error(&error)
         }
         Err(_) => exit::DEFECT,
@@ -66,7 +66,7 @@ fn unreadable(error: &clap::Error) -> ExitCode {
         error.exit();
     }
     for line in error.render().to_string().lines() {
-        output::tell(&format!("{}\n", escape::escape(line)));
+        output::print_stderr(&format!("{}\n", escape::escape(line)));
     }
     ExitCode::from(exit::USAGE)
 }

@@ -21,7 +21,7 @@ pub struct Error {
     /// The wait that the registry requests, in `Retry-After`.
     pub retry_after: Option<Duration>,
     /// Whether the connection was refused, which rarely changes soon.
-    pub(crate) nobody: bool,
+    pub(crate) is_refused: bool,
 }
 
 /// The sorts of failure.
@@ -52,7 +52,7 @@ pub enum ErrorKind {
 impl Error {
     /// An error without help.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), help: None, retry_after: None, nobody: false }
+        Self { kind, message: message.into(), help: None, retry_after: None, is_refused: false }
     }
 
     /// The same with a help line.
@@ -75,7 +75,7 @@ impl Error {
 
     /// How a caller should retry. A 401 was already retried with a new login.
     #[must_use]
-    pub fn again(&self) -> RetryDecision {
+    pub fn retry_decision(&self) -> RetryDecision {
         if self.is_transient() {
             RetryDecision::Later { asked: self.retry_after }
         } else {
@@ -220,7 +220,7 @@ mod tests {
             let error = status_error(status, "r.example", "x:1", "SAID", wait);
             assert_eq!((error.kind, error.is_transient()), (kind, transient), "{status}");
             let again = if transient { RetryDecision::Later { asked: wait } } else { RetryDecision::Never };
-            assert_eq!(error.again(), again, "{status}");
+            assert_eq!(error.retry_decision(), again, "{status}");
             assert!(error.message.contains("r.example") && error.message.contains("SAID"), "{error}");
         }
     }

@@ -272,7 +272,7 @@ impl Registry {
     ) -> Result<Answer, Error> {
         let request = Request { image, access: Access::Push, method, path, headers, body, limit: MANIFEST };
         let attempt = |_| self.wire.send(&request, what);
-        let done = retry(Backoff::within(self.retry_for), attempt, Error::again, |_, _, _| ()).await;
+        let done = retry(Backoff::within(self.retry_for), attempt, Error::retry_decision, |_, _, _| ()).await;
         done.map_err(|given_up| Error {
             message: format!("{}{given_up}", given_up.error.message),
             ..given_up.error

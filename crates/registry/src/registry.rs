@@ -319,7 +319,8 @@ impl Registry {
             tracing::debug!(%error, attempts, ?wait, "the registry is asked again");
         };
         // A registry that refuses connections is not retried: the caller may know another source.
-        let judge = |error: &Error| if error.nobody { RetryDecision::Never } else { error.again() };
+        let judge =
+            |error: &Error| if error.is_refused { RetryDecision::Never } else { error.retry_decision() };
         retry(Backoff::within(self.retry_for), |_| self.wire.send(request, what), judge, told).await.map_err(
             |given_up| Error { message: format!("{}{given_up}", given_up.error.message), ..given_up.error },
         )

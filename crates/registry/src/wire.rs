@@ -249,14 +249,14 @@ impl Wire {
             let name = cause.url().and_then(Url::host_str).unwrap_or(host);
             let message = format!("{what}: the name of the host {name} cannot be resolved: {why}");
             let help = format!("is {host} the right name; does this machine reach a name server");
-            return Error { nobody: cause.is_connect(), ..Error::new(kind, message).help(help) };
+            return Error { is_refused: cause.is_connect(), ..Error::new(kind, message).help(help) };
         }
         if cause.is_redirect() {
             return Error::new(kind, format!("{what}: {host} leads elsewhere: {why}"));
         }
         let help = self.reach.advice(host, &why);
         let error = Error::new(kind, format!("{what}: cannot talk to {host}: {why}")).help(help);
-        Error { nobody: cause.is_connect(), ..error }
+        Error { is_refused: cause.is_connect(), ..error }
     }
 
     fn unreadable(&self, cause: Unread, host: &str, what: &str) -> Error {

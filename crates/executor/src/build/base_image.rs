@@ -27,7 +27,7 @@ pub(crate) struct BaseImage {
 }
 
 /// Inspects all base images of a build that are on the engine.
-pub(crate) async fn look<'a>(
+pub(crate) async fn inspect<'a>(
     plan: &Plan,
     build: &'a Build,
     prepared: &Resolved,

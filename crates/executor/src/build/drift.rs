@@ -66,7 +66,7 @@ impl<'a> DriftCheck<'a> {
         &self,
         position: usize,
         image: &str,
-        tell: &mut (dyn FnMut(BuildUpdate) + Send),
+        report: &mut (dyn FnMut(BuildUpdate) + Send),
     ) -> Result<(), BuildFailure> {
         if self.options.drift == Drift::Ignore {
             return Ok(());
@@ -79,13 +79,13 @@ impl<'a> DriftCheck<'a> {
             let message = format!("what moved in it cannot be told (--forbid-drift): {message}");
             Err(BuildFailure { failure: Failure::Environment, message })
         };
-        let moved = match self.look_in_time(build, image).await {
+        let moved = match self.compare_in_time(build, image).await {
             Ok(Some(moved)) => moved,
             // Without a published image there is nothing to compare with.
             Ok(None) => return Ok(()),
             Err(message) if forbidden => return untold(&message),
             Err(message) => {
-                tell(BuildUpdate::Notice(format!(
+                report(BuildUpdate::Notice(format!(
                     "{}: what moved in it cannot be told: {message}",
                     build.id
                 )));
@@ -96,13 +96,13 @@ impl<'a> DriftCheck<'a> {
             return untold(&format!("/{path} is not read: {why}"));
         }
         for record in unread(&moved.unread) {
-            tell(BuildUpdate::Notice(format!(
+            report(BuildUpdate::Notice(format!(
                 "{}: whether packages moved cannot be told from {record}",
                 build.id
             )));
         }
         for one in &moved.all {
-            tell(BuildUpdate::Progress(ProgressEvent::Line(format!("moved: {}", words(one)))));
+            report(BuildUpdate::Progress(ProgressEvent::Line(format!("moved: {}", words(one)))));
         }
         let verdict = match moved.own.is_empty() || !forbidden {
             true => Ok(()),
@@ -119,11 +119,11 @@ impl<'a> DriftCheck<'a> {
         self.moved.lock().remove(&position).unwrap_or_default()
     }
 
-    /// [`Self::look`] with a time-out: the speed of the registry and the size of the layers are not
+    /// [`Self::compare`] with a time-out: the speed of the registry and the size of the layers are not
     /// ours.
-    async fn look_in_time(&self, build: &Build, image: &str) -> Result<Option<PackageChanges>, String> {
+    async fn compare_in_time(&self, build: &Build, image: &str) -> Result<Option<PackageChanges>, String> {
         let bound = self.options.read_timeout;
-        match tokio::time::timeout(bound, self.look(build, image)).await {
+        match tokio::time::timeout(bound, self.compare(build, image)).await {
             Ok(moved) => moved,
             Err(_) => Err(format!(
                 "the published image {} could not be read in {} (--read-timeout)",
@@ -133,13 +133,13 @@ impl<'a> DriftCheck<'a> {
         }
     }
 
-    async fn look(&self, build: &Build, image: &str) -> Result<Option<PackageChanges>, String> {
-        let told = |error: RunError| error.to_string();
-        let Some(old) = self.reader.published(build.moving_tag()).await.map_err(told)? else {
+    async fn compare(&self, build: &Build, image: &str) -> Result<Option<PackageChanges>, String> {
+        let reported = |error: RunError| error.to_string();
+        let Some(old) = self.reader.published(build.moving_tag()).await.map_err(reported)? else {
             return Ok(None);
         };
-        let new = self.reader.find(image, ImageSource::Engine).await.map_err(told)?;
-        let compared = self.reader.compare(&old, &new).await.map_err(told)?;
+        let new = self.reader.find(image, ImageSource::Engine).await.map_err(reported)?;
+        let compared = self.reader.compare(&old, &new).await.map_err(reported)?;
         let [before, after] = &compared.contents;
         let all = image_contents::moves(&before.packages, &after.packages);
         let records = || [before, after].into_iter().flat_map(|contents: &Contents| &contents.unread);
@@ -147,7 +147,7 @@ impl<'a> DriftCheck<'a> {
         let beyond = records().find(|unread| unread.is_beyond).cloned();
         let inherited = match all.is_empty() {
             true => BTreeSet::new(),
-            false => self.inherited(build, &old, &new).await.map_err(told)?.into_iter().collect(),
+            false => self.inherited(build, &old, &new).await.map_err(reported)?.into_iter().collect(),
         };
         let own = all.iter().filter(|one| !inherited.contains(one)).cloned().collect();
         Ok(Some(PackageChanges { all, own, unread, beyond }))

@@ -45,19 +45,19 @@ impl ImageTestRunner<'_> {
     pub(crate) async fn run(
         &self,
         image: &str,
-        tell: &mut (dyn FnMut(BuildUpdate) + Send),
+        report: &mut (dyn FnMut(BuildUpdate) + Send),
     ) -> Result<(), BuildFailure> {
         let mut failed = Vec::new();
         for (number, test) in self.build.tests.iter().enumerate() {
             let (title, began) = (test.title(), Instant::now());
-            tell(BuildUpdate::TestStarted(title.clone()));
-            let ended = self.one(image, number, test, tell).await;
+            report(BuildUpdate::TestStarted(title.clone()));
+            let ended = self.one(image, number, test, report).await;
             let error = match &ended {
                 Ok(TestFailure::Passed) => None,
                 Ok(TestFailure::Failed(why)) => Some(why.clone()),
                 Err(error) => Some(error.message.clone()),
             };
-            tell(BuildUpdate::TestFinished(TestResult {
+            report(BuildUpdate::TestFinished(TestResult {
                 test: title.clone(),
                 layer: test.layer.clone(),
                 passed: error.is_none(),
@@ -87,7 +87,7 @@ impl ImageTestRunner<'_> {
         image: &str,
         number: usize,
         test: &ImageTest,
-        tell: &mut (dyn FnMut(BuildUpdate) + Send),
+        report: &mut (dyn FnMut(BuildUpdate) + Send),
     ) -> Result<TestFailure, EngineError> {
         let number = format!("{}-{number}", self.position);
         let script = format!("image-builder-test-{number}");
@@ -107,11 +107,11 @@ impl ImageTestRunner<'_> {
         let noted = Resource::Container(wanted.name());
         self.own.note(noted.clone());
         let container = self.engine.create(&wanted).await?;
-        let ended = self.in_container(&container, &script, test, tell).await;
+        let ended = self.in_container(&container, &script, test, report).await;
         match self.own.remove(self.engine, &noted).await {
             // The test's outcome takes precedence; the container is removed again at the end of the
             // run.
-            Err(error) if error.kind == EngineErrorKind::Lost && ended.is_ok() => Err(error),
+            Err(error) if error.kind == EngineErrorKind::ConnectionLost && ended.is_ok() => Err(error),
             _ => ended,
         }
     }
@@ -121,7 +121,7 @@ impl ImageTestRunner<'_> {
         container: &str,
         script: &str,
         test: &ImageTest,
-        tell: &mut (dyn FnMut(BuildUpdate) + Send),
+        report: &mut (dyn FnMut(BuildUpdate) + Send),
     ) -> Result<TestFailure, EngineError> {
         if let TestAction::Script { text, .. } = &test.action {
             self.engine.put(container, script, text).await?;
@@ -129,11 +129,11 @@ impl ImageTestRunner<'_> {
         let output = self.engine.attach(container).await?;
         if let Err(error) = self.engine.start(container).await {
             return match error.kind {
-                EngineErrorKind::Lost
-                | EngineErrorKind::Silent
-                | EngineErrorKind::Full
+                EngineErrorKind::ConnectionLost
+                | EngineErrorKind::Timeout
+                | EngineErrorKind::NoSpace
                 | EngineErrorKind::Platform
-                | EngineErrorKind::Rest => Err(error),
+                | EngineErrorKind::Truncated => Err(error),
                 EngineErrorKind::NotFound | EngineErrorKind::Failed => {
                     Ok(TestFailure::Failed(format!("it cannot be started: {}", error.message)))
                 }
@@ -141,19 +141,19 @@ impl ImageTestRunner<'_> {
         }
         let limit = Duration::from_secs(test.timeout);
         let mut printed = OutputBuffer::default();
-        let mut told = |lines: Vec<String>| {
-            lines.into_iter().for_each(|line| tell(BuildUpdate::Progress(ProgressEvent::Line(line))));
+        let mut reported = |lines: Vec<String>| {
+            lines.into_iter().for_each(|line| report(BuildUpdate::Progress(ProgressEvent::Line(line))));
         };
         let ended =
-            tokio::time::timeout(limit, self.follow(container, output, &mut printed, &mut told)).await;
-        let endless = printed.is_endless();
-        told(printed.rest());
+            tokio::time::timeout(limit, self.follow(container, output, &mut printed, &mut reported)).await;
+        let time_limit = printed.is_endless();
+        reported(printed.rest());
         match ended {
             Err(_) => {
                 let limit = humantime::format_duration(limit);
                 Ok(TestFailure::Failed(format!("it did not end within {limit}, and was ended")))
             }
-            Ok(_) if endless => {
+            Ok(_) if time_limit => {
                 Ok(TestFailure::Failed("it printed more than 64 MiB, and was ended".to_owned()))
             }
             Ok(Ok(ended)) => Ok(verdict(ended)),
@@ -167,7 +167,7 @@ impl ImageTestRunner<'_> {
         container: &str,
         mut output: BoxStream<'static, Result<LogOutput, EngineError>>,
         printed: &mut OutputBuffer,
-        told: &mut (dyn FnMut(Vec<String>) + Send),
+        reported: &mut (dyn FnMut(Vec<String>) + Send),
     ) -> Result<ContainerExit, EngineError> {
         const NOT_YET: ContainerExit = ContainerExit { code: -1, out_of_memory: false };
         let mut wait = std::pin::pin!(self.engine.wait(container));
@@ -185,7 +185,7 @@ impl ImageTestRunner<'_> {
                             | LogOutput::StdIn { message }
                             | LogOutput::Console { message } => (OutputStream::Stdout, message),
                         };
-                        told(printed.take(from, bytes));
+                        reported(printed.take(from, bytes));
                         if printed.is_endless() {
                             return Ok(NOT_YET);
                         }
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn an_end_is_told_in_words() {
-        let told = |code, out_of_memory| match verdict(ContainerExit { code, out_of_memory }) {
+        let reported = |code, out_of_memory| match verdict(ContainerExit { code, out_of_memory }) {
             TestFailure::Passed => "passed".to_owned(),
             TestFailure::Failed(why) => why,
         };
@@ -268,7 +268,7 @@ mod tests {
             (162, false, "it exited with 162: signal 34"),
             (255, false, "it exited with 255"),
         ] {
-            assert_eq!(told(code, out_of_memory), expect);
+            assert_eq!(reported(code, out_of_memory), expect);
         }
     }
 }

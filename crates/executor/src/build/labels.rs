@@ -82,7 +82,7 @@ pub(crate) fn complete(
     labels.insert(oci::BASE_DIGEST.to_owned(), base.digest.unwrap_or_default().to_owned());
     // The build spec is optional here, and its artifact has it as well. Without it the label is
     // empty, since the one of a base would be inherited.
-    if is_too_heavy(&labels)
+    if exceed_limit(&labels)
         && let Some(spec) = labels.get_mut(&label::spec(prefix))
     {
         spec.clear();
@@ -91,7 +91,7 @@ pub(crate) fn complete(
 }
 
 /// Whether labels take more than they may, with room for a build time of other digits.
-pub(crate) fn is_too_heavy(labels: &BTreeMap<String, String>) -> bool {
+pub(crate) fn exceed_limit(labels: &BTreeMap<String, String>) -> bool {
     bytes(labels) + 16 > MAX_BYTES
 }
 

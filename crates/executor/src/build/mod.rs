@@ -95,18 +95,18 @@ pub(crate) struct BuildJob<'a> {
 pub(crate) async fn build(
     job: &BuildJob<'_>,
     name: &str,
-    tell: &mut (dyn FnMut(BuildUpdate) + Send),
+    report: &mut (dyn FnMut(BuildUpdate) + Send),
 ) -> Result<String, BuildFailure> {
     let limit = job.options.build_timeout;
     // The engine ends a build when its connection is closed.
-    let endless = |_| Err(engine_failure(EngineError::endless("the build", limit)));
-    tokio::time::timeout(limit, make(job, name, tell)).await.unwrap_or_else(endless)
+    let time_limit = |_| Err(engine_failure(EngineError::time_limit("the build", limit)));
+    tokio::time::timeout(limit, make(job, name, report)).await.unwrap_or_else(time_limit)
 }
 
 async fn make(
     job: &BuildJob<'_>,
     name: &str,
-    tell: &mut (dyn FnMut(BuildUpdate) + Send),
+    report: &mut (dyn FnMut(BuildUpdate) + Send),
 ) -> Result<String, BuildFailure> {
     let BuildJob { context, options, engine, .. } = job;
     if engine.flavour == Flavour::Podman
@@ -119,23 +119,24 @@ async fn make(
         return Err(BuildFailure { failure: Failure::Build, message });
     }
     let exact = exact(job);
-    fetch(job, &exact, tell).await.map_err(engine_failure)?;
+    fetch(job, &exact, report).await.map_err(engine_failure)?;
     for _ in 0..TRIES {
-        let all =
-            base_image::look(job.plan, job.build, job.prepared, job.engine).await.map_err(engine_failure)?;
+        let all = base_image::inspect(job.plan, job.build, job.prepared, job.engine)
+            .await
+            .map_err(engine_failure)?;
         if let Some(triggers) = onbuild::triggers(&all) {
             if !options.allow_onbuild {
                 let message = format!("{triggers} (--allow-onbuild builds on it all the same)");
                 return Err(BuildFailure { failure: Failure::Build, message });
             }
-            tell(BuildUpdate::Notice(format!("{}: {triggers}", job.build.id)));
+            report(BuildUpdate::Notice(format!("{}: {triggers}", job.build.id)));
         }
         let base = base_image::base(job.plan, job.build, job.prepared, &all);
         let request = BuildRequest::new(job, name, &exact, base.as_ref())?;
-        let image_id = request.send(job, Context::clone(context), tell).await?;
+        let image_id = request.send(job, Context::clone(context), report).await?;
         match base {
             Some(base) if !base.is_there(engine).await.map_err(engine_failure)? => {
-                tell(BuildUpdate::Notice(format!(
+                report(BuildUpdate::Notice(format!(
                     "{}: somebody else built {} on this engine meanwhile; it is built again, on that",
                     job.build.id, base.layer
                 )));
@@ -226,7 +227,7 @@ fn exact(job: &BuildJob<'_>) -> Vec<ExactImage> {
 async fn fetch(
     job: &BuildJob<'_>,
     exact: &[ExactImage],
-    tell: &mut (dyn FnMut(BuildUpdate) + Send),
+    report: &mut (dyn FnMut(BuildUpdate) + Send),
 ) -> Result<(), EngineError> {
     let BuildJob { options, prepared, engine, plan, .. } = *job;
     for ExactImage { name, host, role, platform, .. } in exact {
@@ -239,7 +240,10 @@ async fn fetch(
         let foreign = wanted != engine.platform;
         let mut local = engine.inspect(name).await?;
         if !local.as_ref().is_some_and(|local| !foreign || platform::serves(&local.platform, wanted)) {
-            tell(BuildUpdate::Progress(ProgressEvent::Step { name: format!("fetch {name}"), cached: false }));
+            report(BuildUpdate::Progress(ProgressEvent::Step {
+                name: format!("fetch {name}"),
+                cached: false,
+            }));
             let platform = foreign.then_some(wanted);
             if let Err(error) = engine.pull(name, login, platform, options.idle_timeout).await {
                 let is_lacking = is_for_others(&error.message);
@@ -329,7 +333,7 @@ impl BuildRequest {
         &self,
         job: &BuildJob<'_>,
         context: Context,
-        tell: &mut (dyn FnMut(BuildUpdate) + Send),
+        report: &mut (dyn FnMut(BuildUpdate) + Send),
     ) -> Result<String, BuildFailure> {
         let (engine, run) = (job.engine, job.options);
         let map = |pairs: &BTreeMap<String, String>| pairs.clone().into_iter().collect::<HashMap<_, _>>();
@@ -365,16 +369,16 @@ impl BuildRequest {
         };
         let answers = engine.long.build_image(options.build(), credentials, Some(body));
         let mut progress = Progress::default();
-        let ended = listen(answers, &sent, run.idle_timeout, &mut progress, tell).await;
+        let ended = listen(answers, &sent, run.idle_timeout, &mut progress, report).await;
         let ended = match ended {
-            Err(error) if error.kind == EngineErrorKind::Rest => {
+            Err(error) if error.kind == EngineErrorKind::Truncated => {
                 self.named(engine, &progress).await.ok_or(error)
             }
             ended => ended,
         };
-        tell(BuildUpdate::Sent(sent.load(Ordering::Relaxed)));
+        report(BuildUpdate::Sent(sent.load(Ordering::Relaxed)));
         for heard in progress.rest() {
-            tell(BuildUpdate::Progress(heard));
+            report(BuildUpdate::Progress(heard));
         }
         if let Err(error) = &ended {
             let numbers = match engine.builder {
@@ -382,7 +386,7 @@ impl BuildRequest {
                 Builder::Classic => StepNumbering::Instructions,
             };
             let place = failure_location::place(job.build, numbers, progress.failing(), &error.message);
-            place.into_iter().for_each(|place| tell(BuildUpdate::FailedAt(place)));
+            place.into_iter().for_each(|place| report(BuildUpdate::FailedAt(place)));
         }
         // The answers are dropped, and with them a body: the context has ended, or ends now.
         supply.end().await?;
@@ -432,7 +436,7 @@ async fn listen(
     sent: &AtomicU64,
     idle: Duration,
     progress: &mut Progress,
-    tell: &mut (dyn FnMut(BuildUpdate) + Send),
+    report: &mut (dyn FnMut(BuildUpdate) + Send),
 ) -> Result<(), EngineError> {
     let mut answers = std::pin::pin!(answers);
     let mut tick = tokio::time::interval(TICK.min(idle));
@@ -449,16 +453,16 @@ async fn listen(
                 let now = sent.load(Ordering::Relaxed);
                 if now != last_sent {
                     last_sent = now;
-                    tell(BuildUpdate::Sent(now));
+                    report(BuildUpdate::Sent(now));
                 }
                 let mut info = answer.map_err(|error| last.explain(error.into()))?;
                 if let Some(error) = info.error_detail.take() {
                     let message = error.message.unwrap_or_else(|| "the engine gave no reason".to_owned());
-                    return Err(last.explain(EngineError::told(EngineErrorKind::Failed, &message)));
+                    return Err(last.explain(EngineError::reported(EngineErrorKind::Failed, &message)));
                 }
-                for heard in progress.hear(info) {
-                    last.hear(&heard);
-                    tell(BuildUpdate::Progress(heard));
+                for heard in progress.parse(info) {
+                    last.parse(&heard);
+                    report(BuildUpdate::Progress(heard));
                 }
             }
             _ = tick.tick() => {
@@ -466,7 +470,7 @@ async fn listen(
                 if now != last_sent {
                     last_sent = now;
                     last_moved = Instant::now();
-                    tell(BuildUpdate::Sent(now));
+                    report(BuildUpdate::Sent(now));
                 } else if last_moved.elapsed() > idle {
                     return Err(EngineError::silent(idle));
                 }
@@ -487,7 +491,7 @@ impl LastLines {
     /// As many lines later a full disk is no reason any more.
     const COUNT: usize = 20;
 
-    fn hear(&mut self, heard: &ProgressEvent) {
+    fn parse(&mut self, heard: &ProgressEvent) {
         if let ProgressEvent::Line(line) = heard {
             self.since_full = if is_full(line) { Some(0) } else { self.since_full.map(|lines| lines + 1) };
         }
@@ -510,18 +514,19 @@ impl LastLines {
 #[cfg(feature = "fuzzing")]
 pub(crate) async fn answer(
     engine: &bollard::Docker,
-    told: &mut Vec<ProgressEvent>,
+    reported: &mut Vec<ProgressEvent>,
 ) -> Result<String, BuildFailure> {
     let options = BuildImageOptionsBuilder::default().t("x").build();
     let context = bollard::body_full(bytes::Bytes::new());
     let answers = engine.build_image(options, None, Some(context));
     let mut progress = Progress::default();
-    let mut tell = |one| {
+    let mut report = |one| {
         if let BuildUpdate::Progress(heard) = one {
-            told.push(heard);
+            reported.push(heard);
         }
     };
-    let ended = listen(answers, &AtomicU64::new(0), Duration::from_secs(60), &mut progress, &mut tell).await;
-    told.extend(progress.rest());
+    let ended =
+        listen(answers, &AtomicU64::new(0), Duration::from_secs(60), &mut progress, &mut report).await;
+    reported.extend(progress.rest());
     image(ended, &progress)
 }

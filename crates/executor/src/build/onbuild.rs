@@ -8,7 +8,7 @@ use crate::build::base_image::StageBase;
 /// Describes the ONBUILD triggers that a build would run, in one sentence. `all` are its base
 /// images.
 pub(crate) fn triggers(all: &[StageBase<'_>]) -> Option<String> {
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for StageBase { reference, image, .. } in all {
         let name = match &reference.target {
             Target::Build { id } => id.0.as_str(),
@@ -17,15 +17,15 @@ pub(crate) fn triggers(all: &[StageBase<'_>]) -> Option<String> {
             | Target::External { reference } => reference,
             Target::Scratch => continue,
         };
-        told.extend(sentence(name, &image.on_build).filter(|sentence| !told.contains(sentence)));
+        reported.extend(sentence(name, &image.on_build).filter(|sentence| !reported.contains(sentence)));
     }
-    (!told.is_empty()).then(|| told.join("; "))
+    (!reported.is_empty()).then(|| reported.join("; "))
 }
 
 fn sentence(name: &str, triggers: &[String]) -> Option<String> {
-    let told: Vec<String> = triggers.iter().map(|trigger| format!("`ONBUILD {trigger}`")).collect();
-    let told = told.join(", ");
+    let reported: Vec<String> = triggers.iter().map(|trigger| format!("`ONBUILD {trigger}`")).collect();
+    let reported = reported.join(", ");
     (!triggers.is_empty()).then(|| {
-        format!("{name}, which it stands on, holds instructions that would run in this build: {told}")
+        format!("{name}, which it stands on, holds instructions that would run in this build: {reported}")
     })
 }

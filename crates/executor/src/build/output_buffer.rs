@@ -25,7 +25,7 @@ pub(crate) enum OutputStream {
 pub(crate) struct OutputBuffer {
     open: [Vec<u8>; 2],
     bytes: u64,
-    told: usize,
+    reported: usize,
     left_out: u64,
     last: VecDeque<String>,
 }
@@ -63,8 +63,8 @@ impl OutputBuffer {
     }
 
     fn line(&mut self, line: String) -> Option<String> {
-        self.told += line.len() + 1;
-        if self.told <= TOLD {
+        self.reported += line.len() + 1;
+        if self.reported <= TOLD {
             return Some(line);
         }
         self.last.push_back(line);
@@ -97,14 +97,14 @@ mod tests {
     #[test]
     fn of_much_the_beginning_and_the_end_are_told() {
         let mut printed = OutputBuffer::default();
-        let mut told = 0;
+        let mut reported = 0;
         for line in 0..200_000 {
-            told += printed.take(OutputStream::Stdout, format!("line {line}\n").as_bytes()).len();
+            reported += printed.take(OutputStream::Stdout, format!("line {line}\n").as_bytes()).len();
         }
         assert!(!printed.is_endless());
         let rest = printed.rest();
         assert_eq!(rest.len(), LAST_LINES + 1);
-        assert_eq!(rest[0], format!("… {} lines are left out …", 200_000 - told - LAST_LINES));
+        assert_eq!(rest[0], format!("… {} lines are left out …", 200_000 - reported - LAST_LINES));
         assert_eq!(rest.last().map(String::as_str), Some("line 199999"));
     }
 
@@ -112,12 +112,12 @@ mod tests {
     fn a_line_without_an_end_takes_no_memory() {
         let mut printed = OutputBuffer::default();
         let piece = vec![b'x'; 1 << 20];
-        let mut told = 0;
+        let mut reported = 0;
         for _ in 0..65 {
-            told += printed.take(OutputStream::Stderr, &piece).iter().map(String::len).sum::<usize>();
+            reported += printed.take(OutputStream::Stderr, &piece).iter().map(String::len).sum::<usize>();
         }
         assert!(printed.is_endless());
-        assert!(told <= TOLD, "{told}");
+        assert!(reported <= TOLD, "{reported}");
         assert!(printed.rest().iter().map(String::len).sum::<usize>() <= (LAST_LINES + 2) * LONGEST_LINE);
     }
 }

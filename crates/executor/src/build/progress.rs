@@ -41,7 +41,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Takes one message in.
-    pub(crate) fn hear(&mut self, info: BuildInfo) -> Vec<ProgressEvent> {
+    pub(crate) fn parse(&mut self, info: BuildInfo) -> Vec<ProgressEvent> {
         let mut heard = Vec::new();
         match info.aux {
             Some(BuildInfoAux::BuildKit(status)) => self.hear_vertices(status, &mut heard),
@@ -184,7 +184,7 @@ mod tests {
             "lo\r\nSTEP 2/3: COPY a b\n",
             "--> Using cache 0a1b\nopen",
         ] {
-            heard.extend(progress.hear(classic(text)));
+            heard.extend(progress.parse(classic(text)));
         }
         heard.extend(progress.rest());
         assert_eq!(
@@ -201,7 +201,7 @@ mod tests {
             ]
         );
         assert_eq!(progress.failing(), Some("[2/3] COPY a b"));
-        let heard = progress.hear(classic("[1/2] STEP 2/5: RUN x\n[1/2] no step\n"));
+        let heard = progress.parse(classic("[1/2] STEP 2/5: RUN x\n[1/2] no step\n"));
         assert_eq!(heard, [step("[1/2 2/5] RUN x", false), line("[1/2] no step")]);
         assert_eq!(progress.failing(), Some("[1/2 2/5] RUN x"));
     }
@@ -232,7 +232,7 @@ mod tests {
             (vec![vertex(true, true, true)], vec![]),
         ] {
             let aux = BuildInfoAux::BuildKit(StatusResponse { vertexes, logs, ..StatusResponse::default() });
-            heard.extend(progress.hear(BuildInfo { aux: Some(aux), ..BuildInfo::default() }));
+            heard.extend(progress.parse(BuildInfo { aux: Some(aux), ..BuildInfo::default() }));
         }
         assert_eq!(
             heard,
@@ -252,16 +252,16 @@ mod tests {
             ..Vertex::default()
         };
         let mut progress = Progress::default();
-        let mut hear = |vertexes| {
+        let mut parse = |vertexes| {
             let aux = BuildInfoAux::BuildKit(StatusResponse { vertexes, ..StatusResponse::default() });
-            progress.hear(BuildInfo { aux: Some(aux), ..BuildInfo::default() });
+            progress.parse(BuildInfo { aux: Some(aux), ..BuildInfo::default() });
             progress.failing().map(str::to_owned)
         };
-        assert_eq!(hear(vec![]), None);
-        assert_eq!(hear(vec![vertex("1", None)]).as_deref(), Some("[1/2] RUN x"), "it is the only one");
-        assert_eq!(hear(vec![vertex("2", None)]), None);
+        assert_eq!(parse(vec![]), None);
+        assert_eq!(parse(vec![vertex("1", None)]).as_deref(), Some("[1/2] RUN x"), "it is the only one");
+        assert_eq!(parse(vec![vertex("2", None)]), None);
         let ended = vertex("1", Some("context canceled"));
-        assert_eq!(hear(vec![ended, vertex("2", Some("exit code: 1"))]).as_deref(), Some("[2/2] RUN x"));
+        assert_eq!(parse(vec![ended, vertex("2", Some("exit code: 1"))]).as_deref(), Some("[2/2] RUN x"));
     }
 
     #[test]
@@ -269,7 +269,7 @@ mod tests {
         let mut progress = Progress::default();
         assert_eq!(progress.image_id(), None);
         let aux = BuildInfoAux::Default(ImageId { id: Some("a".repeat(64)) });
-        progress.hear(BuildInfo { aux: Some(aux), ..BuildInfo::default() });
+        progress.parse(BuildInfo { aux: Some(aux), ..BuildInfo::default() });
         assert_eq!(progress.image_id(), Some(format!("sha256:{}", "a".repeat(64)).as_str()));
     }
 
@@ -284,7 +284,7 @@ mod tests {
             let status =
                 StatusResponse { vertexes: vec![vertex], logs: vec![log], ..StatusResponse::default() };
             let aux = Some(BuildInfoAux::BuildKit(status));
-            progress.hear(BuildInfo { aux, ..BuildInfo::default() });
+            progress.parse(BuildInfo { aux, ..BuildInfo::default() });
             let kept = [progress.started.len(), progress.cached.len(), progress.open_lines.len()];
             assert!(kept.into_iter().all(|kept| kept <= MOST_STEPS + 1), "{kept:?}");
         }
@@ -294,7 +294,7 @@ mod tests {
     fn a_line_without_end_is_cut() {
         let mut progress = Progress::default();
         for _ in 0..40 {
-            assert!(progress.hear(classic(&"x".repeat(1000))).len() <= 1);
+            assert!(progress.parse(classic(&"x".repeat(1000))).len() <= 1);
         }
         assert!(progress.open_lines[""].len() <= LONGEST_LINE);
     }

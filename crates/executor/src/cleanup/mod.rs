@@ -123,7 +123,7 @@ pub(crate) async fn own(engine: &Engine, own: &OwnedResources) {
                 while let Some((thing, removed)) = removals.next().await {
                     match removed {
                         // An engine that is gone is not waited for.
-                        Err(error) if error.kind == EngineErrorKind::Lost => return Err(error),
+                        Err(error) if error.kind == EngineErrorKind::ConnectionLost => return Err(error),
                         Ok(false) if matches!(thing, Resource::Name(_)) && looked.insert(thing.clone()) => {
                             own.note(thing.clone());
                         }

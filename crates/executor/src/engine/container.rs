@@ -145,7 +145,7 @@ impl Engine {
             Some(Err(error)) => return Err(error.into()),
             None => {
                 let message = "the engine's answer ended before the container did";
-                return Err(EngineError::new(EngineErrorKind::Lost, message));
+                return Err(EngineError::new(EngineErrorKind::ConnectionLost, message));
             }
         }
         let state = self.ask(self.quick.inspect_container(container, None)).await?.state.unwrap_or_default();
@@ -178,8 +178,8 @@ impl Engine {
 
     /// The engine's own time, in seconds since 1970.
     pub(crate) async fn time(&self) -> Result<Option<i64>, EngineError> {
-        let told = self.ask(self.quick.info()).await?.system_time;
-        let time = told.and_then(|text| chrono::DateTime::parse_from_rfc3339(&text).ok());
+        let reported = self.ask(self.quick.info()).await?.system_time;
+        let time = reported.and_then(|text| chrono::DateTime::parse_from_rfc3339(&text).ok());
         Ok(time.map(|time| time.timestamp()))
     }
 }

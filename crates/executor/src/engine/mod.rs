@@ -129,16 +129,16 @@ pub(crate) enum EngineErrorKind {
     /// It answered that this does not work.
     Failed,
     /// Nothing was heard for too long.
-    Silent,
+    Timeout,
     /// It could not be reached, or went away in the middle.
-    Lost,
+    ConnectionLost,
     /// It has no room left.
-    Full,
+    NoSpace,
     /// An image is for other platforms only.
     Platform,
     /// The response ended with bytes that are not a JSON message: a stray newline or a truncated
     /// message, which bollard cannot tell apart. The caller verifies the outcome.
-    Rest,
+    Truncated,
 }
 
 /// The codec's message for bytes left after the last message.
@@ -151,35 +151,35 @@ impl EngineError {
 
     pub(crate) fn silent(after: Duration) -> Self {
         let after = humantime::format_duration(after);
-        Self::new(EngineErrorKind::Silent, format!("nothing was heard from the engine for {after}"))
+        Self::new(EngineErrorKind::Timeout, format!("nothing was heard from the engine for {after}"))
     }
 
     /// An error that the engine reported.
-    pub(crate) fn told(kind: EngineErrorKind, message: &str) -> Self {
+    pub(crate) fn reported(kind: EngineErrorKind, message: &str) -> Self {
         if is_full(message) { Self::full(message.trim()) } else { Self::new(kind, message.trim()) }
     }
 
     pub(crate) fn full(message: &str) -> Self {
         let message =
             format!("the engine has no room left, `docker system df` tells what takes it: {message}");
-        Self::new(EngineErrorKind::Full, message)
+        Self::new(EngineErrorKind::NoSpace, message)
     }
 
     /// A time-out of the whole operation, although the engine responded.
-    pub(crate) fn endless(what: &str, after: Duration) -> Self {
+    pub(crate) fn time_limit(what: &str, after: Duration) -> Self {
         let after = humantime::format_duration(after);
-        Self::new(EngineErrorKind::Silent, format!("{what} is not over after {after}, and was stopped"))
+        Self::new(EngineErrorKind::Timeout, format!("{what} is not over after {after}, and was stopped"))
     }
 
     /// Converts it to the failure of a build or push, where `own` is used if the environment is not
     /// at fault.
     pub(crate) fn failure(&self, own: Failure) -> Failure {
         match self.kind {
-            EngineErrorKind::Lost
-            | EngineErrorKind::Full
+            EngineErrorKind::ConnectionLost
+            | EngineErrorKind::NoSpace
             | EngineErrorKind::Platform
-            | EngineErrorKind::Rest => Failure::Environment,
-            EngineErrorKind::NotFound | EngineErrorKind::Failed | EngineErrorKind::Silent => own,
+            | EngineErrorKind::Truncated => Failure::Environment,
+            EngineErrorKind::NotFound | EngineErrorKind::Failed | EngineErrorKind::Timeout => own,
         }
     }
 }
@@ -198,24 +198,26 @@ impl From<bollard::errors::Error> for EngineError {
                 format!("the engine answered with status {status_code} and no word why"),
             ),
             Error::DockerResponseServerError { message, .. } => (EngineErrorKind::Failed, message),
-            Error::IOError { err } if err.to_string() == BYTES_LEFT => {
-                (EngineErrorKind::Rest, "the engine's answer ended in the middle of a message".to_owned())
-            }
-            other => {
-                (EngineErrorKind::Lost, format!("the engine does not answer as it should: {}", chain(&other)))
-            }
+            Error::IOError { err } if err.to_string() == BYTES_LEFT => (
+                EngineErrorKind::Truncated,
+                "the engine's answer ended in the middle of a message".to_owned(),
+            ),
+            other => (
+                EngineErrorKind::ConnectionLost,
+                format!("the engine does not answer as it should: {}", chain(&other)),
+            ),
         };
-        Self::told(kind, &message)
+        Self::reported(kind, &message)
     }
 }
 
 /// Names and ranges of addresses that an engine takes for insecure; `None` where it does not say,
 /// as podman's service.
-pub(crate) fn insecure(told: RegistryServiceConfig) -> Option<Vec<String>> {
+pub(crate) fn insecure(reported: RegistryServiceConfig) -> Option<Vec<String>> {
     // Docker's engine names its own hub at least.
-    let indexes = told.index_configs.filter(|indexes| !indexes.is_empty())?;
+    let indexes = reported.index_configs.filter(|indexes| !indexes.is_empty())?;
     let named = indexes.into_iter().filter(|(_, index)| index.secure == Some(false)).map(|(name, _)| name);
-    let mut all: Vec<String> = named.chain(told.insecure_registry_cidrs.unwrap_or_default()).collect();
+    let mut all: Vec<String> = named.chain(reported.insecure_registry_cidrs.unwrap_or_default()).collect();
     all.sort();
     Some(all)
 }
@@ -324,7 +326,7 @@ impl Engine {
                 Err(_) => format!("no answer within {}", humantime::format_duration(ANSWER)),
             };
             if Instant::now() + pause > until {
-                return Err(EngineError::new(EngineErrorKind::Lost, error));
+                return Err(EngineError::new(EngineErrorKind::ConnectionLost, error));
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -375,8 +377,8 @@ impl Engine {
             Flavour::Podman => {
                 let name = image.to_string();
                 let pull = self.pull(&name, credential, None, idle);
-                let endless = |_| Err(EngineError::endless(&format!("the pull of {name}"), limit));
-                tokio::time::timeout(limit, pull).await.unwrap_or_else(endless)?;
+                let time_limit = |_| Err(EngineError::time_limit(&format!("the pull of {name}"), limit));
+                tokio::time::timeout(limit, pull).await.unwrap_or_else(time_limit)?;
                 let digest = self.inspect(&name).await?.and_then(|local| local.digest_in(image));
                 Ok(Shown { digest: digest.ok_or_else(missing)?, platforms: Vec::new() })
             }
@@ -459,7 +461,7 @@ pub(crate) async fn next<T>(
 ) -> Result<Option<T>, EngineError> {
     match tokio::time::timeout(idle, stream.next()).await {
         Ok(item) => match item.transpose().map_err(EngineError::from) {
-            Err(error) if error.kind == EngineErrorKind::Rest => Ok(None),
+            Err(error) if error.kind == EngineErrorKind::Truncated => Ok(None),
             item => item,
         },
         Err(_) => Err(EngineError::silent(idle)),
@@ -537,7 +539,7 @@ mod tests {
         assert_eq!(next(&mut stream, patience).await.unwrap(), Some("pushed"));
         assert_eq!(next(&mut stream, patience).await.unwrap(), None);
         let mut stream = futures_util::stream::iter([Err::<(), _>(lost())]);
-        assert_eq!(next(&mut stream, patience).await.unwrap_err().kind, EngineErrorKind::Lost);
+        assert_eq!(next(&mut stream, patience).await.unwrap_err().kind, EngineErrorKind::ConnectionLost);
     }
 
     #[test]
@@ -548,9 +550,10 @@ mod tests {
         let expect = "permission denied on /var/run/docker.sock, the socket of the engine";
         assert_eq!(said, (expect, Some(endpoint::NOT_PERMITTED)));
         assert_eq!(error.kind(), crate::RunErrorKind::Environment);
-        for (address, error) in
-            [("tcp://h:1", &denied), ("unix:///s", &EngineError::new(EngineErrorKind::Lost, "closed"))]
-        {
+        for (address, error) in [
+            ("tcp://h:1", &denied),
+            ("unix:///s", &EngineError::new(EngineErrorKind::ConnectionLost, "closed")),
+        ] {
             assert!(unusable(address, error).message().contains(" cannot be used: "));
         }
     }
@@ -573,7 +576,7 @@ mod tests {
     #[test]
     fn an_engine_tells_which_registries_are_insecure() {
         // As 20.10 answers.
-        let told = serde_json::json!({
+        let reported = serde_json::json!({
             "AllowNondistributableArtifactsCIDRs": [],
             "InsecureRegistryCIDRs": ["127.0.0.0/8", "10.0.0.0/8"],
             "IndexConfigs": {
@@ -582,9 +585,9 @@ mod tests {
             },
             "Mirrors": []
         });
-        let read = |told| insecure(serde_json::from_value(told).expect("an answer"));
+        let read = |reported| insecure(serde_json::from_value(reported).expect("an answer"));
         let expect = ["10.0.0.0/8", "127.0.0.0/8", "r.example:5000"].map(str::to_owned).to_vec();
-        assert_eq!(read(told), Some(expect));
+        assert_eq!(read(reported), Some(expect));
         // As podman 4.3 does.
         assert_eq!(read(serde_json::json!({"IndexConfigs": null, "InsecureRegistryCIDRs": null})), None);
     }

@@ -33,7 +33,7 @@ pub struct EngineImage {
 ///
 /// # Errors
 /// When the engine cannot be asked within `patience`.
-pub async fn look(
+pub async fn find(
     endpoint: &Endpoint,
     name: &str,
     patience: Duration,
@@ -67,9 +67,9 @@ pub async fn look(
 /// say, or not within `patience`.
 pub async fn trusting(endpoint: &Endpoint, config: &DockerConfig, patience: Duration) -> DockerConfig {
     let Ok(docker) = endpoint::connect(endpoint, patience) else { return config.clone() };
-    let told = match tokio::time::timeout(patience, docker.info()).await {
+    let reported = match tokio::time::timeout(patience, docker.info()).await {
         Ok(Ok(info)) => info.registry_config.and_then(engine::insecure),
         _ => None,
     };
-    engine::with_insecure(config, told)
+    engine::with_insecure(config, reported)
 }

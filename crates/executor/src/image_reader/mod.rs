@@ -337,7 +337,7 @@ impl Reader {
             Ok(layer)
         };
         let judge = |error: &ReadFailure<registry::Error>| match error {
-            ReadFailure::Stream(error) => error.again(),
+            ReadFailure::Stream(error) => error.retry_decision(),
             ReadFailure::Content(_) => RetryDecision::Never,
         };
         let given_up = retry(Backoff::within(AGAIN), attempt, judge, |_, _, _| ()).await;

@@ -260,9 +260,9 @@ impl<'a> Run<'a> {
         let made = if failed && self.rule != Rule::FailureIsIgnored {
             Err(BuildFailure { failure: Failure::Build, message: "RUN false".to_owned() })
         } else {
-            let standing = self.standing(build, outside);
-            let resumed = standing.is_some();
-            let image = standing.unwrap_or_else(|| self.make(build, outside));
+            let reusable = self.reusable(build, outside);
+            let resumed = reusable.is_some();
+            let image = reusable.unwrap_or_else(|| self.make(build, outside));
             outside.engines[self.engine].insert(planned.build_tag().to_owned(), image.digest);
             Ok(BuiltImage { image_id: image.id, size: None, resumed, compared: None })
         };
@@ -284,8 +284,8 @@ impl<'a> Run<'a> {
         Some(digest.expect("a build starts when what it stands on is there"))
     }
 
-    /// An image that an earlier run left, as `resume::standing` accepts it.
-    fn standing(&self, build: usize, outside: &Outside) -> Option<Image> {
+    /// An image that an earlier run left, as `resume::reusable` accepts it.
+    fn reusable(&self, build: usize, outside: &Outside) -> Option<Image> {
         let planned = &self.plan.builds[build];
         let stands = |need: &plan::BuildId| {
             let parent = self.course.results.iter().find(|result| result.id == *need);
@@ -296,7 +296,7 @@ impl<'a> Run<'a> {
         }
         let image = &outside.images[outside.engines[self.engine].get(planned.build_tag())?];
         let from = self.prepared().from(self.plan, planned);
-        let told = reuse::from(planned, PREFIX, &image.labels);
+        let reported = reuse::from(planned, PREFIX, &image.labels);
         let judged = reuse::judge(planned, PREFIX, &image.labels, &from.layers);
         let on_it = |reference: &Reference| match &reference.target {
             Target::Build { .. } => {
@@ -306,7 +306,7 @@ impl<'a> Run<'a> {
             _ => true,
         };
         let on_all = self.rule == Rule::ResumesByName || planned.references.iter().all(on_it);
-        (judged == BuildTagState::Reuse && told == from && on_all).then(|| image.clone())
+        (judged == BuildTagState::Reuse && reported == from && on_all).then(|| image.clone())
     }
 
     fn make(&self, build: usize, outside: &mut Outside) -> Image {

@@ -78,7 +78,7 @@ pub(crate) async fn prepare(
     let found = complete(plan, &answers, there)?;
     let mut prepared = Resolved::new(plan, found, logins);
     prepared.judge(plan, &shown)?;
-    prepared.weigh(plan)?;
+    prepared.check_label_size(plan)?;
     Ok(prepared)
 }
 
@@ -123,7 +123,7 @@ impl Resolved {
     }
 
     /// Labels that are too heavy are refused before anything is built.
-    fn weigh(&self, plan: &Plan) -> Result<(), RunError> {
+    fn check_label_size(&self, plan: &Plan) -> Result<(), RunError> {
         for build in &plan.builds {
             let digest = format!("sha256:{}", "0".repeat(64));
             let moment = Timestamp::from_clock(std::time::SystemTime::UNIX_EPOCH);
@@ -133,7 +133,7 @@ impl Resolved {
                 from.note_id(layer, digest.clone());
             }
             let all = labels::complete(build, &plan.label_prefix, &from, base, moment);
-            if labels::is_too_heavy(&all) {
+            if labels::exceed_limit(&all) {
                 let (bytes, most) = (labels::bytes(&all), labels::MAX_BYTES);
                 return Err(RunError::refused(format!(
                     "the labels of {} take {bytes} bytes, {most} is the most",

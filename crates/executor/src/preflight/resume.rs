@@ -12,7 +12,7 @@ use crate::preflight::reuse::{self, BuildTagState};
 
 /// Finds a build on the engine; `None` if it has to be built. Everything that it needs exists
 /// already.
-pub(crate) async fn standing(
+pub(crate) async fn reusable(
     plan: &Plan,
     build: &Build,
     prepared: &Resolved,
@@ -20,10 +20,10 @@ pub(crate) async fn standing(
 ) -> Result<Option<LocalImage>, EngineError> {
     let Some(image) = engine.inspect(build.build_tag()).await? else { return Ok(None) };
     let from = prepared.from(plan, build);
-    let mut told = reuse::from(build, &plan.label_prefix, &image.labels);
-    let ids = std::mem::take(&mut told.ids);
+    let mut reported = reuse::from(build, &plan.label_prefix, &image.labels);
+    let ids = std::mem::take(&mut reported.ids);
     if reuse::judge(build, &plan.label_prefix, &image.labels, &from.layers) != BuildTagState::Reuse
-        || told != from
+        || reported != from
     {
         return Ok(None);
     }
@@ -36,14 +36,14 @@ pub(crate) async fn standing(
         };
         // Images built before parent ids were recorded can only be compared by layers.
         let is_it = |parent: &LocalImage| ids.values().all(|id| *id == parent.id);
-        if !parent.is_some_and(|parent| stands_on(&image.layers, &parent.layers) && is_it(&parent)) {
+        if !parent.is_some_and(|parent| is_based_on(&image.layers, &parent.layers) && is_it(&parent)) {
             return Ok(None);
         }
     }
     Ok(Some(image))
 }
 
-fn stands_on(image: &[String], parent: &[String]) -> bool {
+fn is_based_on(image: &[String], parent: &[String]) -> bool {
     !parent.is_empty() && image.starts_with(parent)
 }
 
@@ -61,7 +61,7 @@ mod tests {
             ("a", "a b", false),
             ("a", "", false),
         ] {
-            assert_eq!(stands_on(&layers(image), &layers(parent)), expect, "{image} on {parent}");
+            assert_eq!(is_based_on(&layers(image), &layers(parent)), expect, "{image} on {parent}");
         }
     }
 }

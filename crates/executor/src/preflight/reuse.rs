@@ -110,7 +110,7 @@ mod tests {
         {
             let labels = complete(spec, description);
             assert_eq!(labels[&label::spec("x")].len(), left, "{spec} {description}");
-            assert_eq!(labels::is_too_heavy(&labels), heavy, "{spec} {description}");
+            assert_eq!(labels::exceed_limit(&labels), heavy, "{spec} {description}");
         }
     }
 

@@ -29,7 +29,7 @@ const MANIFESTS: usize = 1000;
 pub(super) struct Copier<'a> {
     route: &'a Route,
     registry: Registry,
-    speak: &'a (dyn Fn(Event) + Send + Sync),
+    emit: &'a (dyn Fn(Event) + Send + Sync),
     /// Bytes that came through here.
     streamed: &'a AtomicU64,
     /// Where in the target's registry a blob is, by its digest.
@@ -43,14 +43,14 @@ impl<'a> Copier<'a> {
     pub(super) fn new(
         registry: &Registry,
         route: &'a Route,
-        speak: &'a (dyn Fn(Event) + Send + Sync),
+        emit: &'a (dyn Fn(Event) + Send + Sync),
         streamed: &'a AtomicU64,
     ) -> Self {
         Self {
             route,
             // Each attempt is one of ours.
             registry: registry.without_retries(),
-            speak,
+            emit,
             streamed,
             places: Mutex::default(),
             turns: Mutex::default(),
@@ -61,7 +61,7 @@ impl<'a> Copier<'a> {
     /// Copies one build, until the target shows it under its build tag.
     pub(super) async fn copy(&self, item: &Item) -> Result<(), PushFailure> {
         let began = Instant::now();
-        (self.speak)(Event::CopyStarted { image: item.image.clone(), build_tag: item.build_tag.clone() });
+        (self.emit)(Event::CopyStarted { image: item.image.clone(), build_tag: item.build_tag.clone() });
         let place = |repo: &str| name(&format!("{repo}/{}", item.image));
         let (from, to) = (place(&self.route.from)?, place(&self.route.to)?);
         let manifests = self.manifests(&from, &item.digest).await?;
@@ -80,7 +80,7 @@ impl<'a> Copier<'a> {
         }
         let tagged = ImageName { tag: Some(item.build_tag.clone()), ..to };
         self.with_retries(&tagged.to_string(), async || self.tag(&tagged, top).await).await?;
-        (self.speak)(Event::Copied {
+        (self.emit)(Event::Copied {
             image: item.image.clone(),
             build_tag: item.build_tag.clone(),
             digest: item.digest.clone(),
@@ -142,7 +142,7 @@ impl<'a> Copier<'a> {
                 }
             };
             let (image, digest) = (item.image.clone(), blob.digest.clone());
-            (self.speak)(Event::Blob { image, digest, bytes: blob.size, how });
+            (self.emit)(Event::Blob { image, digest, bytes: blob.size, how });
         }
         Ok(())
     }
@@ -161,11 +161,11 @@ impl<'a> Copier<'a> {
         let brought = self
             .with_retries(&what, async || {
                 let came = AtomicU64::new(0);
-                let told = |bytes| {
+                let reported = |bytes| {
                     came.fetch_add(bytes, Ordering::Relaxed);
                     self.streamed.fetch_add(bytes, Ordering::Relaxed);
                 };
-                let brought = self.registry.bring(blob, from, to, near.as_deref(), told).await;
+                let brought = self.registry.bring(blob, from, to, near.as_deref(), reported).await;
                 brought.map_err(|error| {
                     // It comes again.
                     self.streamed.fetch_sub(came.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -206,7 +206,7 @@ impl<'a> Copier<'a> {
                 .await?;
             if let Some(why) = refused {
                 let message = format!("what refers to {target} could not be copied: {why}");
-                (self.speak)(Event::Note { message });
+                (self.emit)(Event::Note { message });
             }
         }
         Ok(())
@@ -239,11 +239,11 @@ impl<'a> Copier<'a> {
         what: &str,
         attempt: impl AsyncFn() -> Result<T, PushFailure>,
     ) -> Result<T, PushFailure> {
-        let told = |error: &str, attempts, wait: Duration| {
+        let reported = |error: &str, attempts, wait: Duration| {
             let (what, error, wait) = (what.to_owned(), error.to_owned(), wait.as_secs_f64());
-            (self.speak)(Event::Retry { what, error, attempts, wait });
+            (self.emit)(Event::Retry { what, error, attempts, wait });
         };
-        push_with_retries(self.route.push_timeout, |_| attempt(), told).await
+        push_with_retries(self.route.push_timeout, |_| attempt(), reported).await
     }
 }
 

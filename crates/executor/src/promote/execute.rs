@@ -44,11 +44,11 @@ pub async fn carry_out(
     route: &Route,
     registry: &Registry,
     history: History<'_>,
-    (speak, streamed): (&(dyn Fn(Event) + Send + Sync), &AtomicU64),
+    (emit, streamed): (&(dyn Fn(Event) + Send + Sync), &AtomicU64),
     cancel: &CancellationToken,
 ) -> Ended {
     let mut ended = Ended { failures: Vec::new(), interrupted: false };
-    let copier = Copier::new(registry, route, speak, streamed);
+    let copier = Copier::new(registry, route, emit, streamed);
     let failed = copy(&promotion.images, &copier, cancel, &mut ended).await;
     for (at, result) in failed {
         let item = &mut promotion.images[at];
@@ -56,7 +56,7 @@ pub async fn carry_out(
             Ok(()) => item.state = Copying::Copied,
             Err(failure) => {
                 let what = format!("{}/{}:{}", route.to, item.image, item.build_tag);
-                speak(Event::Failed { what, error: failure.message.clone() });
+                emit(Event::Failed { what, error: failure.message.clone() });
                 item.state = Copying::Failed;
                 item.error = Some(failure.message);
                 ended.failures.push(failure.failure);
@@ -74,7 +74,7 @@ pub async fn carry_out(
         }
         return ended;
     }
-    let moved = move_tags(promotion, route, registry, history, speak, cancel, &mut ended).await;
+    let moved = move_tags(promotion, route, registry, history, emit, cancel, &mut ended).await;
     for (at, moved) in moved {
         let item = &mut promotion.images[at];
         let Some(moving) = &mut item.moving else { continue };
@@ -133,7 +133,7 @@ async fn move_tags(
     route: &Route,
     registry: &Registry,
     history: History<'_>,
-    speak: &(dyn Fn(Event) + Send + Sync),
+    emit: &(dyn Fn(Event) + Send + Sync),
     cancel: &CancellationToken,
     ended: &mut Ended,
 ) -> Vec<Moved> {
@@ -162,11 +162,11 @@ async fn move_tags(
             registry: once,
             observed: Observed::default(),
         };
-        let told = |error: &str, attempts, wait: Duration| {
+        let reported = |error: &str, attempts, wait: Duration| {
             let (what, error, wait) = (moving.clone(), error.to_owned(), wait.as_secs_f64());
-            speak(Event::Retry { what, error, attempts, wait });
+            emit(Event::Retry { what, error, attempts, wait });
         };
-        (place, push_with_retries(route.push_timeout, |_| moving_tag.push(), told).await)
+        (place, push_with_retries(route.push_timeout, |_| moving_tag.push(), reported).await)
     };
     let mut results: Vec<Moved> = named.iter().map(|(at, _)| (*at, None)).collect();
     let mut running = FuturesUnordered::new();
@@ -191,12 +191,12 @@ async fn move_tags(
                 publish.verified(Push::MovingTag(place));
                 if items[*at].moving.as_ref().is_some_and(|moving| moving.state == MoveState::ToMove) {
                     let (tag, build_tag) = (moving.clone(), items[*at].build_tag.clone());
-                    speak(Event::Moved { tag, build_tag, digest: digest.clone() });
+                    emit(Event::Moved { tag, build_tag, digest: digest.clone() });
                 }
             }
             Err(failure) => {
                 publish.give_up(place);
-                speak(Event::Failed { what: moving.clone(), error: failure.message.clone() });
+                emit(Event::Failed { what: moving.clone(), error: failure.message.clone() });
             }
         }
         results[place].1 = Some(result);

@@ -361,7 +361,7 @@ async fn judge(
         match judged {
             Ok((moves, shown)) => {
                 if let Some(moving) = &mut promotion.images[at].moving {
-                    moving.shows = shown.map(TagState::told);
+                    moving.shows = shown.map(TagState::reported);
                     moving.state = if moves { MoveState::ToMove } else { MoveState::Kept };
                 }
             }
@@ -381,16 +381,16 @@ async fn behind(registry: &Registry, route: &Route, promotion: &Promotion) -> Re
         let Some(moving) = &item.moving else { return Ok::<_, RunError>(None) };
         let full = name(&route.from, &item.image, &moving.tag)?;
         let shown = registry.resolve(&full).await?;
-        let told = || {
+        let reported = || {
             format!(
                 "{full} shows another build by now than {}, which the product stands on and which is promoted",
                 item.build_tag
             )
         };
-        Ok(shown.filter(|shown| *shown != item.digest).map(|_| told()))
+        Ok(shown.filter(|shown| *shown != item.digest).map(|_| reported()))
     });
-    let told: Vec<Option<String>> = asked.buffered(AT_ONCE).try_collect().await?;
-    Ok(told.into_iter().flatten().collect())
+    let reported: Vec<Option<String>> = asked.buffered(AT_ONCE).try_collect().await?;
+    Ok(reported.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl PushFailure {
         let again = if error.kind == registry::ErrorKind::Unauthorized {
             RetryDecision::NewLogin
         } else {
-            error.again()
+            error.retry_decision()
         };
         Self { again, ..Self::from(error) }
     }
@@ -58,24 +58,24 @@ impl PushFailure {
 
 impl From<registry::Error> for PushFailure {
     fn from(error: registry::Error) -> Self {
-        Self { again: error.again(), ..Self::new(Failure::Push, error.message) }
+        Self { again: error.retry_decision(), ..Self::new(Failure::Push, error.message) }
     }
 }
 
 /// Attempts a push until it succeeds, as long as a retry may help, and no longer than `bound`
-/// except for the attempt in progress. `told` is called for each failure that is retried, with the
+/// except for the attempt in progress. `reported` is called for each failure that is retried, with the
 /// number of attempts and the wait.
 pub(crate) async fn push_with_retries<T, F>(
     bound: Duration,
     attempt: impl FnMut(Attempt) -> F,
-    mut told: impl FnMut(&str, u32, Duration),
+    mut reported: impl FnMut(&str, u32, Duration),
 ) -> Result<T, PushFailure>
 where
     F: Future<Output = Result<T, PushFailure>>,
 {
     let judge = |failure: &PushFailure| failure.again;
-    let told = |failure: &PushFailure, attempts, wait| told(&failure.message, attempts, wait);
-    registry::retry(Backoff::within(bound), attempt, judge, told).await.map_err(|given_up| {
+    let reported = |failure: &PushFailure, attempts, wait| reported(&failure.message, attempts, wait);
+    registry::retry(Backoff::within(bound), attempt, judge, reported).await.map_err(|given_up| {
         let message = format!("{}{given_up}", given_up.error.message);
         PushFailure { message, ..given_up.error }
     })
@@ -128,9 +128,9 @@ impl BuildTagPush<'_> {
         };
         self.redactor.learn(credential.secrets());
         let pushing = self.engine.push(self.build_tag, credential, self.idle);
-        let endless = |_| Err(EngineError::endless("the push", self.limit));
-        match tokio::time::timeout(self.limit, pushing).await.unwrap_or_else(endless) {
-            Ok(told) => self.verify(&name, told.as_deref()).await,
+        let time_limit = |_| Err(EngineError::time_limit("the push", self.limit));
+        match tokio::time::timeout(self.limit, pushing).await.unwrap_or_else(time_limit) {
+            Ok(reported) => self.verify(&name, reported.as_deref()).await,
             Err(error) => {
                 let again = match retry::judge(&error) {
                     // The engine keeps the registry's `Retry-After` to itself.
@@ -145,13 +145,13 @@ impl BuildTagPush<'_> {
     }
 
     /// Reads the pushed image back from the registry: the response to the push alone is not proof.
-    async fn verify(&self, name: &ImageName, told: Option<&str>) -> Result<String, PushFailure> {
+    async fn verify(&self, name: &ImageName, reported: Option<&str>) -> Result<String, PushFailure> {
         let shown = self.registry.image(name, self.platform).await?;
         let Some(shown) = shown else {
             let text = format!("the registry confirmed {name} and does not have it");
             return Err(PushFailure::new(Failure::Push, text));
         };
-        if is_ours(&shown, self.image_id) || told == Some(shown.digest.as_str()) {
+        if is_ours(&shown, self.image_id) || reported == Some(shown.digest.as_str()) {
             return Ok(self.shown(shown));
         }
         let digest = shown.digest;
@@ -186,21 +186,26 @@ mod tests {
         for (again, end) in
             [(RetryDecision::Never, "503".to_owned()), (RETRY_LATER, format!("503, after {} attempts", 8))]
         {
-            let (mut told, mut attempts) = (Vec::new(), 0);
+            let (mut reported, mut attempts) = (Vec::new(), 0);
             let result = push_with_retries(
                 bound,
                 |attempt| {
                     attempts = attempt.number;
                     std::future::ready(fails(again))
                 },
-                |message, attempts, wait| told.push((message.to_owned(), attempts, wait)),
+                |message, attempts, wait| reported.push((message.to_owned(), attempts, wait)),
             )
             .await;
             let failure = result.expect_err("it never works");
             let end = end.replace('8', &attempts.to_string());
             assert_eq!((failure.failure, failure.message), (Failure::Push, end));
-            assert_eq!(told.len() + 1, attempts as usize);
-            assert!(told.iter().zip(1..).all(|(told, number)| (told.0.as_str(), told.1) == ("503", number)));
+            assert_eq!(reported.len() + 1, attempts as usize);
+            assert!(
+                reported
+                    .iter()
+                    .zip(1..)
+                    .all(|(reported, number)| (reported.0.as_str(), reported.1) == ("503", number))
+            );
         }
     }
 

@@ -41,7 +41,7 @@ pub(crate) struct TagState {
 
 impl TagState {
     /// The build tag, or the digest of an image without one.
-    pub(crate) fn told(self) -> String {
+    pub(crate) fn reported(self) -> String {
         self.tag.map_or(self.digest, |tag| tag.to_string())
     }
 }
@@ -80,7 +80,7 @@ impl<'a> MovingTagTarget<'a> {
     }
 
     /// Reads what the moving tag shows now, with the image.
-    pub(crate) async fn look(
+    pub(crate) async fn read(
         &self,
         registry: &Registry,
     ) -> Result<Option<(TagState, registry::Image)>, PushFailure> {
@@ -114,7 +114,7 @@ impl<'a> MovingTagTarget<'a> {
     }
 
     /// Reads what one of its build tags shows.
-    async fn look_build(
+    async fn read_build(
         &self,
         registry: &Registry,
         build_tag: &str,
@@ -178,7 +178,7 @@ impl MovingTag<'_> {
     /// One attempt. Looks first, so that nothing is done twice and nothing is set back.
     pub(crate) async fn push(&self) -> Result<String, PushFailure> {
         let wanted = self.wanted()?;
-        let shown = self.look().await?;
+        let shown = self.read().await?;
         let known = self.observed.before.lock().clone();
         let before = match (self.must_move(&wanted, shown.as_ref())?, known) {
             (false, None) => return Ok(wanted.digest),
@@ -199,7 +199,7 @@ impl MovingTag<'_> {
     /// What a push would do now, without doing it: whether the tag would be set, and what it shows.
     pub(crate) async fn judge(&self) -> Result<(bool, Option<TagState>), PushFailure> {
         let wanted = self.wanted()?;
-        let shown = self.look().await?;
+        let shown = self.read().await?;
         let moves = self.must_move(&wanted, shown.as_ref())?;
         if moves {
             self.nothing_newer(&self.build_tags().await?, &wanted, shown.as_ref()).await?;
@@ -220,7 +220,7 @@ impl MovingTag<'_> {
         for _ in 0..ROUNDS {
             let digest = self.subject.resolve(self.registry).await?;
             if digest.as_ref() != Some(&wanted.digest) {
-                let Some(shown) = self.look().await? else {
+                let Some(shown) = self.read().await? else {
                     let text = format!("the registry confirmed {moving} and does not have it");
                     return Err(PushFailure::new(Failure::Push, text));
                 };
@@ -238,7 +238,7 @@ impl MovingTag<'_> {
             // Its run may have set the moving tag before us, and we may have set it back: set it
             // right.
             if let Some(TagState { digest, current_parents, .. }) =
-                self.subject.look_build(self.registry, &text).await?
+                self.subject.read_build(self.registry, &text).await?
             {
                 wanted = WantedBuild { digest, tag, name: text, current_parents };
                 self.set(&wanted).await?;
@@ -253,8 +253,8 @@ impl MovingTag<'_> {
         self.subject.set(self.registry, &wanted.digest).await
     }
 
-    async fn look(&self) -> Result<Option<TagState>, PushFailure> {
-        let shown = self.subject.look(self.registry).await?;
+    async fn read(&self) -> Result<Option<TagState>, PushFailure> {
+        let shown = self.subject.read(self.registry).await?;
         self.observed.earlier.get_or_init(|| shown.as_ref().map(|(_, image)| ImageSize::stored(image)));
         Ok(shown.map(|(shown, _)| shown))
     }
@@ -316,7 +316,7 @@ impl MovingTag<'_> {
     ) -> Result<bool, PushFailure> {
         if tag.version == than.tag.version && tag.hash == than.tag.hash && *tag != than.tag {
             // Names say less than the inputs of the two builds.
-            let image = self.subject.look_build(self.registry, text).await?;
+            let image = self.subject.read_build(self.registry, text).await?;
             return Ok(image.is_some_and(|image| {
                 Rank { tag, current_parents: image.current_parents }.replaces(&than.rank())
             }));
@@ -368,7 +368,7 @@ pub(crate) fn must_move(
             format!(
                 "{moving} shows {}, a later build of the same commit, and is not set back; a higher --rebuild than its own \
                  makes a newer one",
-                shown.cloned().map(TagState::told).unwrap_or_default()
+                shown.cloned().map(TagState::reported).unwrap_or_default()
             ),
         )),
         MoveDecision::Newer => Err(PushFailure::new(

@@ -53,11 +53,13 @@ const RETRY_LATER: RetryDecision = RetryDecision::Later { asked: None };
 pub(crate) fn judge(error: &EngineError) -> RetryDecision {
     match error.kind {
         // It hangs at one request; another attempt makes new ones.
-        EngineErrorKind::Silent => RETRY_LATER,
+        EngineErrorKind::Timeout => RETRY_LATER,
         // It may be starting anew, and each attempt waits for it first.
-        EngineErrorKind::Lost | EngineErrorKind::Rest => RETRY_LATER,
+        EngineErrorKind::ConnectionLost | EngineErrorKind::Truncated => RETRY_LATER,
         EngineErrorKind::Failed => judge_words(&error.message),
-        EngineErrorKind::NotFound | EngineErrorKind::Full | EngineErrorKind::Platform => RetryDecision::Never,
+        EngineErrorKind::NotFound | EngineErrorKind::NoSpace | EngineErrorKind::Platform => {
+            RetryDecision::Never
+        }
     }
 }
 
@@ -66,7 +68,7 @@ pub(crate) fn judge(error: &EngineError) -> RetryDecision {
 pub(crate) fn judge_question(error: &EngineError) -> RetryDecision {
     match judge(error) {
         // The engine failed, not the registry.
-        RetryDecision::Later { .. } if error.kind == EngineErrorKind::Lost => RetryDecision::Never,
+        RetryDecision::Later { .. } if error.kind == EngineErrorKind::ConnectionLost => RetryDecision::Never,
         RetryDecision::Later { .. } if error.message.contains("connection refused") => RetryDecision::Never,
         RetryDecision::Later { .. } if error.message.contains("no such host") => RetryDecision::Never,
         RetryDecision::NewLogin => RetryDecision::Never,
@@ -190,9 +192,9 @@ mod tests {
     #[test]
     fn what_the_engine_itself_suffers_is_not_the_pushs_affair() {
         for (kind, expect) in [
-            (EngineErrorKind::Silent, RETRY_LATER),
-            (EngineErrorKind::Lost, RETRY_LATER),
-            (EngineErrorKind::Full, RetryDecision::Never),
+            (EngineErrorKind::Timeout, RETRY_LATER),
+            (EngineErrorKind::ConnectionLost, RETRY_LATER),
+            (EngineErrorKind::NoSpace, RetryDecision::Never),
             (EngineErrorKind::NotFound, RetryDecision::Never),
         ] {
             assert_eq!(judge(&EngineError::new(kind, "EOF")), expect);

@@ -46,7 +46,7 @@ pub(crate) struct RunContext<'a> {
     pub prepared: &'a Resolved,
     pub record: &'a RunDirectory,
     pub history: &'a (dyn Fn(&str) -> Relation + Send + Sync),
-    pub speak: &'a (dyn Fn(Event) + Send + Sync),
+    pub emit: &'a (dyn Fn(Event) + Send + Sync),
     pub redactor: &'a Redactor,
     pub clock: Instant,
     pub jobs: usize,
@@ -101,7 +101,7 @@ pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, resul
     let mut course = RunState::new(ctx.plan, ctx.needs, ctx.jobs, ctx.options.push, results);
     let at = || result::seconds(ctx.clock.elapsed());
     for (position, digest) in &ctx.prepared.reused {
-        (ctx.speak)(course.reuse(*position, digest, at()));
+        (ctx.emit)(course.reuse(*position, digest, at()));
     }
     let mut work: Tasks<'_> = FuturesUnordered::new();
     let mut scales = SizeRecords::default();
@@ -137,7 +137,7 @@ pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, resul
                 course.results[build].moved = ctx.watch.take(build);
                 course.results[build].failed_at = failed_at.filter(|_| failed);
                 course.results[build].from = made_from(ctx, build);
-                course.built(build, made, log_tail, seconds, at()).into_iter().for_each(ctx.speak);
+                course.built(build, made, log_tail, seconds, at()).into_iter().for_each(ctx.emit);
                 failed
             }
             Some(Finished::Push { push, pushed, seen, seconds }) => {
@@ -145,7 +145,7 @@ pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, resul
                 if let Some(compared) = scales.take(push.build(), seen) {
                     course.results[push.build()].compared = Some(compared);
                 }
-                (ctx.speak)(course.pushed(push, pushed, seconds));
+                (ctx.emit)(course.pushed(push, pushed, seconds));
                 failed
             }
             Some(Finished::Aside) => false,
@@ -154,7 +154,7 @@ pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, resul
         if failed && (ctx.options.fail_fast || cancel.is_cancelled()) {
             // The engine ends work whose connection is closed.
             work.clear();
-            course.stop(at()).into_iter().for_each(ctx.speak);
+            course.stop(at()).into_iter().for_each(ctx.emit);
             break;
         }
     }
@@ -171,7 +171,7 @@ fn made_from(ctx: &RunContext<'_>, build: usize) -> Vec<String> {
 async fn do_build(ctx: &RunContext<'_>, position: usize, resume: bool) -> Finished {
     let began = Instant::now();
     let planned = &ctx.plan.builds[position];
-    (ctx.speak)(Event::BuildStarted {
+    (ctx.emit)(Event::BuildStarted {
         id: planned.id.clone(),
         kind: planned.kind,
         log: ctx.record.log_path(position, &planned.id),
@@ -186,20 +186,20 @@ async fn do_build(ctx: &RunContext<'_>, position: usize, resume: bool) -> Finish
         Err(error) => (Err(no_log(error)), Vec::new()),
         Ok(mut log) => {
             let mut log_error = None;
-            let mut tell = |told| {
-                match &told {
+            let mut report = |reported| {
+                match &reported {
                     BuildUpdate::TestFinished(test) => tests.push(test.clone()),
                     BuildUpdate::FailedAt(place) => failed_at = Some(place.clone()),
                     _ => {}
                 }
-                if let Err(error) = tell(ctx, &planned.id, &mut log, told) {
+                if let Err(error) = report(ctx, &planned.id, &mut log, reported) {
                     log_error.get_or_insert(error);
                 }
             };
-            let made = make(ctx, position, resume, &mut tell).await;
+            let made = make(ctx, position, resume, &mut report).await;
             if let Err(failure) = &made {
                 ctx.redactor.learn(ctx.registry.secrets());
-                tell(BuildUpdate::Failed(failure.message.clone()));
+                report(BuildUpdate::Failed(failure.message.clone()));
             }
             let rest = log.flush().map(|lines| show(ctx, &planned.id, lines));
             let log_error = log_error.or(rest.err());
@@ -220,27 +220,27 @@ async fn make(
     ctx: &RunContext<'_>,
     position: usize,
     resume: bool,
-    tell: &mut (dyn FnMut(BuildUpdate) + Send),
+    report: &mut (dyn FnMut(BuildUpdate) + Send),
 ) -> Result<BuiltImage, BuildFailure> {
     ctx.engine_is_up().await?;
     let (plan, options, prepared, engine) = (ctx.plan, ctx.options, ctx.prepared, ctx.engine);
     let build = &plan.builds[position];
     if resume
         && let Some(local) =
-            resume::standing(plan, build, prepared, engine).await.map_err(build::engine_failure)?
+            resume::reusable(plan, build, prepared, engine).await.map_err(build::engine_failure)?
     {
         // The earlier run may have skipped the tests, or they may have changed.
-        test(ctx, position, build.build_tag(), tell).await?;
-        ctx.watch.check(position, build.build_tag(), tell).await?;
+        test(ctx, position, build.build_tag(), report).await?;
+        ctx.watch.check(position, build.build_tag(), report).await?;
         let made = build::publish_locally(build, &local.id, engine, options.push).await?;
         return Ok(BuiltImage { resumed: true, ..made });
     }
     let unfinished = cleanup::unfinished(&ctx.own.mark, position);
     ctx.own.note(Resource::Name(unfinished.clone()));
     let job = BuildJob { plan, build, context: &ctx.contexts[&build.id], options, prepared, engine };
-    let image_id = build::build(&job, &unfinished, tell).await?;
-    test(ctx, position, &unfinished, tell).await?;
-    ctx.watch.check(position, &unfinished, tell).await?;
+    let image_id = build::build(&job, &unfinished, report).await?;
+    test(ctx, position, &unfinished, report).await?;
+    ctx.watch.check(position, &unfinished, report).await?;
     build::publish_locally(build, &image_id, engine, options.push).await
 }
 
@@ -259,7 +259,7 @@ async fn test(
     ctx: &RunContext<'_>,
     position: usize,
     image: &str,
-    tell: &mut (dyn FnMut(BuildUpdate) + Send),
+    report: &mut (dyn FnMut(BuildUpdate) + Send),
 ) -> Result<(), BuildFailure> {
     if ctx.options.skip_tests {
         return Ok(());
@@ -272,18 +272,18 @@ async fn test(
         position,
         proxies: proxies.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
     };
-    trial.run(image, tell).await
+    trial.run(image, report).await
 }
 
-fn tell(ctx: &RunContext<'_>, id: &BuildId, log: &mut Log, told: BuildUpdate) -> std::io::Result<()> {
+fn report(ctx: &RunContext<'_>, id: &BuildId, log: &mut Log, reported: BuildUpdate) -> std::io::Result<()> {
     // The builder's output continues after a line of ours, on a new line.
     let own = |log: &mut Log, line: &str| {
         show(ctx, id, log.flush()?);
         log.line(line, &ctx.redactor.forms())?;
         log.flush().map(drop)
     };
-    match told {
-        BuildUpdate::Sent(bytes) => (ctx.speak)(Event::ContextSent { id: id.clone(), bytes }),
+    match reported {
+        BuildUpdate::Sent(bytes) => (ctx.emit)(Event::ContextSent { id: id.clone(), bytes }),
         BuildUpdate::Progress(ProgressEvent::Line(line)) => {
             show(ctx, id, log.line(&line, &ctx.redactor.forms())?);
         }
@@ -294,15 +294,15 @@ fn tell(ctx: &RunContext<'_>, id: &BuildId, log: &mut Log, told: BuildUpdate) ->
         BuildUpdate::Progress(ProgressEvent::Step { name, cached }) => {
             let mark = if cached { " (cached)" } else { "" };
             own(log, &format!("=> {name}{mark}"))?;
-            (ctx.speak)(Event::Step { id: id.clone(), name, cached });
+            (ctx.emit)(Event::Step { id: id.clone(), name, cached });
         }
         BuildUpdate::Notice(message) => {
             own(log, &message)?;
-            (ctx.speak)(Event::Notice { message });
+            (ctx.emit)(Event::Notice { message });
         }
         BuildUpdate::TestStarted(test) => {
             own(log, &format!("=> test {test}"))?;
-            (ctx.speak)(Event::TestStarted { id: id.clone(), test });
+            (ctx.emit)(Event::TestStarted { id: id.clone(), test });
         }
         BuildUpdate::TestFinished(TestResult { test, passed, error, seconds, .. }) => {
             own(
@@ -312,7 +312,7 @@ fn tell(ctx: &RunContext<'_>, id: &BuildId, log: &mut Log, told: BuildUpdate) ->
                     Some(error) => format!("=> failed after {seconds} s: {error}"),
                 },
             )?;
-            (ctx.speak)(Event::TestFinished { id: id.clone(), test, passed, error, seconds });
+            (ctx.emit)(Event::TestFinished { id: id.clone(), test, passed, error, seconds });
         }
         BuildUpdate::FailedAt(FailedAt { file, line, .. }) => {
             let file = file.as_deref().unwrap_or("the generated Dockerfile");
@@ -323,7 +323,7 @@ fn tell(ctx: &RunContext<'_>, id: &BuildId, log: &mut Log, told: BuildUpdate) ->
 }
 
 fn show(ctx: &RunContext<'_>, id: &BuildId, lines: Vec<String>) {
-    lines.into_iter().for_each(|line| (ctx.speak)(Event::Output { id: id.clone(), line }));
+    lines.into_iter().for_each(|line| (ctx.emit)(Event::Output { id: id.clone(), line }));
 }
 
 async fn do_push(
@@ -335,12 +335,12 @@ async fn do_push(
     let began = Instant::now();
     let planned = &ctx.plan.builds[push.build()];
     let tag = tag_of(planned, push);
-    (ctx.speak)(Event::PushStarted { id: planned.id.clone(), tag: tag.to_owned() });
-    let told = |error: &str, attempts, wait: Duration| {
+    (ctx.emit)(Event::PushStarted { id: planned.id.clone(), tag: tag.to_owned() });
+    let reported = |error: &str, attempts, wait: Duration| {
         // Tokens are new from time to time.
         ctx.redactor.learn(ctx.registry.secrets());
         let (id, tag) = (planned.id.clone(), tag.to_owned());
-        (ctx.speak)(Event::PushRetried {
+        (ctx.emit)(Event::PushRetried {
             id,
             tag,
             attempts,
@@ -373,7 +373,7 @@ async fn do_push(
                 ctx.engine_is_up().await.map_err(|gone| PushFailure::new(gone.failure, gone.message))?;
                 build_tag.push(attempt).await
             };
-            let pushed = build_tag::push_with_retries(bound, attempt, told).await;
+            let pushed = build_tag::push_with_retries(bound, attempt, reported).await;
             (pushed, build_tag.stored.into_inner().map_or(RemoteSize::Nothing, RemoteSize::New))
         }
         Push::MovingTag(_) => {
@@ -389,7 +389,7 @@ async fn do_push(
                 registry,
                 observed: Observed::default(),
             };
-            let pushed = build_tag::push_with_retries(bound, |_| moving.push(), told).await;
+            let pushed = build_tag::push_with_retries(bound, |_| moving.push(), reported).await;
             (pushed, moving.observed.earlier.into_inner().map_or(RemoteSize::Nothing, RemoteSize::Earlier))
         }
     };

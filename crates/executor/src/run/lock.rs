@@ -97,7 +97,7 @@ pub(crate) async fn take(
     tree: &Path,
     repo: &str,
     wait: Duration,
-    speak: &(dyn Fn(Event) + Send + Sync),
+    emit: &(dyn Fn(Event) + Send + Sync),
 ) -> Result<Locks, RunError> {
     let holder = Holder::of(tree, repo);
     let home = run_dir::home(tree).map_err(|error| run_dir::unwritable(tree, &error))?;
@@ -114,7 +114,7 @@ pub(crate) async fn take(
     for (place, what) in
         [(of_tree, format!("the source tree {}", tree.display())), (of_repo, format!("the repo {repo}"))]
     {
-        let (place, mut told) = (Arc::new(place), false);
+        let (place, mut reported) = (Arc::new(place), false);
         loop {
             let found = match try_take(&place, &holder) {
                 Ok(LockState::Taken(lock)) => {
@@ -129,9 +129,9 @@ pub(crate) async fn take(
                 return Err(RunError::conflict(format!("another run holds {what}{by}"))
                     .with_help("--wait waits for it; --wait=10m no longer than that"));
             }
-            if !told {
-                speak(Event::Notice { message: format!("waiting for {what}{by}") });
-                told = true;
+            if !reported {
+                emit(Event::Notice { message: format!("waiting for {what}{by}") });
+                reported = true;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -266,8 +266,8 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         let (repo, notices) = (repo("waits"), Mutex::new(Vec::new()));
         let first = take(tree.path(), &repo, Duration::ZERO, &|_| {}).await.unwrap();
-        let speak = heard(&notices);
-        let second = take(tree.path(), &repo, Duration::from_secs(60), &speak);
+        let emit = heard(&notices);
+        let second = take(tree.path(), &repo, Duration::from_secs(60), &emit);
         let freed = async {
             while notices.lock().is_empty() {
                 tokio::time::sleep(Duration::from_millis(10)).await;

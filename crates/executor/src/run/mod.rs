@@ -64,13 +64,13 @@ pub async fn run(
     let (started, clock) = (SystemTime::now(), Instant::now());
     let disk = |error: std::io::Error| run_dir::unwritable(&options.root, &error);
     let redactor = Redactor::new(options);
-    let speak = |event| {
+    let emit = |event| {
         // Events may have no receiver.
         let _ = events.send(redactor.event(event));
     };
     let _locks = tokio::select! {
         biased;
-        locks = lock::take(&options.root, &plan.repo, options.lock_wait, &speak) => locks?,
+        locks = lock::take(&options.root, &plan.repo, options.lock_wait, &emit) => locks?,
         () = cancel.cancelled() => return Err(RunError::interrupted()),
     };
     // A write above the limit of this process (`ulimit -f`) would end it in the middle; with a
@@ -83,7 +83,7 @@ pub async fn run(
     let outcome = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(RunError::interrupted()),
-        prepared = set_up(plan, options, &record, &redactor, &speak) => prepared,
+        prepared = set_up(plan, options, &record, &redactor, &emit) => prepared,
     };
     let error = match outcome {
         Ok(Some((engine, registry, prepared, jobs))) => {
@@ -98,7 +98,7 @@ pub async fn run(
                 prepared: &prepared,
                 record: &record,
                 history: &history,
-                speak: &speak,
+                emit: &emit,
                 redactor: &redactor,
                 clock,
                 jobs,
@@ -114,7 +114,7 @@ pub async fn run(
                     tokio::select! {
                         biased;
                         () = cancel.cancelled() => {}
-                        swept = cleanup::earlier(&engine) => tell_swept(swept, &speak),
+                        swept = cleanup::earlier(&engine) => tell_swept(swept, &emit),
                     }
                 }
             };
@@ -130,7 +130,7 @@ pub async fn run(
     result.seconds = seconds(clock.elapsed());
     let result = redactor.result(result);
     record.write(&result).map_err(disk)?;
-    speak(Event::RunFinished { result: result.clone(), path: record.result_path() });
+    emit(Event::RunFinished { result: result.clone(), path: record.result_path() });
     match error {
         Some(error) => Err(error.with_result(result)),
         None => Ok(result),
@@ -143,7 +143,7 @@ async fn set_up(
     options: &Options,
     record: &RunDirectory,
     redactor: &Redactor,
-    speak: &(dyn Fn(Event) + Send + Sync),
+    emit: &(dyn Fn(Event) + Send + Sync),
 ) -> Result<Option<(Engine, Registry, crate::preflight::Resolved, usize)>, RunError> {
     if plan.builds.is_empty() {
         return Ok(None);
@@ -165,7 +165,7 @@ async fn set_up(
         .jobs
         .unwrap_or_else(|| engine.processors.map_or(DEFAULT_JOBS, |count| count.min(DEFAULT_JOBS)))
         .max(1);
-    speak(Event::RunStarted {
+    emit(Event::RunStarted {
         run: record.run.clone(),
         builds: plan.builds.iter().map(|build| build.id.clone()).collect(),
         jobs,
@@ -173,34 +173,34 @@ async fn set_up(
         builder: engine.builder.as_str().to_owned(),
     });
     if engine.flavour == Flavour::Podman {
-        tell_swept(cleanup::earlier(&engine).await, speak);
+        tell_swept(cleanup::earlier(&engine).await, emit);
     }
     let prepared = prepare(plan, options, &engine, &registry, redactor).await;
     let untested = plan.builds.iter().filter(|build| !build.tests.is_empty()).count();
     if options.skip_tests && untested > 0 {
-        speak(Event::Notice {
+        emit(Event::Notice {
             message: format!("--skip-tests: {untested} images have tests that are not run"),
         });
     }
     let prepared = prepared?;
     for message in secrets::missing(plan, &options.secrets, &prepared) {
-        speak(Event::Notice { message });
+        emit(Event::Notice { message });
     }
     for (target, found) in &prepared.found {
         if let plan::Target::Layer { reference, .. }
         | plan::Target::Pinned { reference }
         | plan::Target::External { reference } = target
         {
-            speak(Event::Resolved { reference: reference.clone(), exact: found.exact.clone() });
+            emit(Event::Resolved { reference: reference.clone(), exact: found.exact.clone() });
         }
     }
     Ok(Some((engine, registry, prepared, jobs)))
 }
 
-fn tell_swept(swept: Removed, speak: &(dyn Fn(Event) + Send + Sync)) {
+fn tell_swept(swept: Removed, emit: &(dyn Fn(Event) + Send + Sync)) {
     if swept != Removed::default() {
         let Removed { containers, names } = swept;
-        speak(Event::Notice {
+        emit(Event::Notice {
             message: format!(
                 "took away what runs that did not end left on the engine: {containers} containers of tests, \
                  {names} names of unfinished images"
@@ -215,6 +215,6 @@ fn blank(plan: &Plan, options: &Options, run: &str, started: SystemTime) -> RunR
         run: run.to_owned(),
         push: options.push,
         started: seconds(started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
-        ..RunResult::unbegun(plan)
+        ..RunResult::not_started(plan)
     }
 }

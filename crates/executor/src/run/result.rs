@@ -38,7 +38,7 @@ pub struct RunResult {
 impl RunResult {
     /// Of a run of this plan that has not begun: no success, and no build is done.
     #[must_use]
-    pub fn unbegun(plan: &Plan) -> Self {
+    pub fn not_started(plan: &Plan) -> Self {
         Self {
             format_version: FORMAT_VERSION.to_owned(),
             run: String::new(),

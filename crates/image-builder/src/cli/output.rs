@@ -17,7 +17,7 @@ use crate::report::text::format::Paint;
 ///
 /// # Errors
 /// What else can happen to a file that stdout leads to, a full disk for instance.
-pub(crate) fn data(text: &str) -> io::Result<()> {
+pub(crate) fn print_stdout(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe || is_hung_up(&error) => Ok(()),
@@ -46,7 +46,7 @@ pub(crate) fn json(document: &impl Serialize) -> anyhow::Result<String> {
 }
 
 /// Prints to stderr. Errors are ignored: there is no other place to report them.
-pub(crate) fn tell(text: &str) {
+pub(crate) fn print_stderr(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 

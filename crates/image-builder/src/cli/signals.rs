@@ -123,7 +123,9 @@ fn start() -> io::Result<Signals> {
                 std::process::exit(code.into());
             }
             heard.cancel.cancel();
-            output::tell("\nstopping; what runs is being ended, a second signal ends this program at once\n");
+            output::print_stderr(
+                "\nstopping; what runs is being ended, a second signal ends this program at once\n",
+            );
         }
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(listen))?;

@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
     }
     let purpose = Purpose::of(&arguments.run);
     let (opened, planned) = match &arguments.run.plan {
-        None => open::planned(&arguments.tree, open::against(&arguments.tree)?, purpose)?,
+        None => open::planned(&arguments.tree, open::baseline(&arguments.tree)?, purpose)?,
         Some(file) => plan_of_file(&arguments.tree, file, purpose)?,
     };
     show(&planned.plan, arguments, &opened)?;
@@ -56,7 +56,9 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
         if arguments.run.push
             && let Err(stop) = refuse_dirty_push(arguments, &opened, &planned.plan)
         {
-            output::tell(&problems::note(&format!("without --dryrun this is refused, exit code 2: {stop}")));
+            output::print_stderr(&problems::note(&format!(
+                "without --dryrun this is refused, exit code 2: {stop}"
+            )));
         }
         return Ok(exit::DONE);
     }
@@ -82,7 +84,7 @@ fn show(plan: &Plan, arguments: &BuildArguments, opened: &OpenedTree) -> anyhow:
         return planned_text::show(plan, &arguments.show, &opened.repository);
     }
     planned_text::warn(plan);
-    output::tell(&report::tree::plan::text(plan, arguments.show.verbose, output::stderr_paint()));
+    output::print_stderr(&report::tree::plan::text(plan, arguments.show.verbose, output::stderr_paint()));
     planned_text::save(plan, &arguments.show, &opened.repository)
 }
 
@@ -97,11 +99,11 @@ fn plan_of_file(
     // knew fewer.
     FORMAT_VERSION.clone_into(&mut wanted.format_version);
     let knows_origins = wanted.builds.iter().any(|build| !build.origins.is_empty());
-    let against = match (&tree.reference, tree.since_published) {
+    let baseline = match (&tree.reference, tree.since_published) {
         (None, false) => against_of(&wanted)?,
-        _ => open::against(tree)?,
+        _ => open::baseline(tree)?,
     };
-    let (opened, planned) = open::planned(tree, against, purpose)?;
+    let (opened, planned) = open::planned(tree, baseline, purpose)?;
     if !knows_origins {
         for (build, own) in wanted.builds.iter_mut().zip(&planned.plan.builds) {
             build.origins.clone_from(&own.origins);
@@ -327,7 +329,7 @@ async fn run_and_show(
             };
             let error = anyhow::Error::new(error);
             let code = interrupted.unwrap_or_else(|| exit::of_error(&error));
-            output::tell(&exit::text(&error, output::stderr_paint()));
+            output::print_stderr(&exit::text(&error, output::stderr_paint()));
             code
         }
     };
@@ -335,7 +337,7 @@ async fn run_and_show(
         if code == exit::DONE {
             return Err(error);
         }
-        output::tell(&exit::text(&error, output::stderr_paint()));
+        output::print_stderr(&exit::text(&error, output::stderr_paint()));
     }
     match shown.written {
         Err(error) if code == exit::DONE => Err(error).context("cannot write to stdout"),
@@ -372,7 +374,7 @@ async fn attach_specs(
         () = attach => {}
         () = signals.cancel.cancelled() => {
             let pushed = if result.success { "all that was planned is built and pushed; " } else { "" };
-            output::tell(&problems::note(&format!(
+            output::print_stderr(&problems::note(&format!(
                 "{pushed}attaching build specs was interrupted, and the next run attaches those that are missing"
             )));
         }
@@ -425,8 +427,8 @@ fn summarise(progress: Progress, result: &RunResult, plan: &Plan, file: Option<&
     };
     if wanted {
         let paint: Paint = output::stderr_paint();
-        output::tell(&package_changes::text(result, paint));
-        output::tell(&format!("\n{}", summary::text(result, plan, file, paint)));
+        output::print_stderr(&package_changes::text(result, paint));
+        output::print_stderr(&format!("\n{}", summary::text(result, plan, file, paint)));
     }
 }
 

@@ -140,12 +140,12 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<u8> {
     if arguments.fix {
         let changes = fixes(&mut judged, &mut checked, arguments)?;
         if arguments.dryrun {
-            output::data(&rewrite::diff(&changes, output::stdout_paint()))
+            output::print_stdout(&rewrite::diff(&changes, output::stdout_paint()))
                 .context("cannot write to stdout")?;
             return Ok(exit::DONE);
         }
         rewrite::write(&judged.root, &judged.repository, &changes)?;
-        output::tell(&rewrite::list(&changes));
+        output::print_stderr(&rewrite::list(&changes));
         if !changes.is_empty() {
             judged = read(arguments)?;
             checked = judged.check(arguments);
@@ -209,7 +209,7 @@ fn tell(arguments: &CheckArguments, judged: &Judged, checked: &Checked) -> anyho
         output::save(path, Some(&judged.repository), &text)?;
     }
     let shown = if arguments.out.is_some() { CheckFormat::Text } else { arguments.format };
-    output::data(&text(shown, output::stdout_paint())).context("cannot write to stdout")
+    output::print_stdout(&text(shown, output::stdout_paint())).context("cannot write to stdout")
 }
 
 /// Where a source tree lies in its repository: empty, or a path that ends in `/`.

@@ -13,6 +13,6 @@ pub(crate) fn run(arguments: &CompletionsArguments) -> anyhow::Result<u8> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "image-builder", &mut script);
     let script = String::from_utf8(script).context("a completion script is text")?;
-    output::data(&script).context("cannot write to stdout")?;
+    output::print_stdout(&script).context("cannot write to stdout")?;
     Ok(exit::DONE)
 }

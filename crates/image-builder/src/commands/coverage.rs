@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &CoverageArguments) -> anyhow::Result<u8> {
         Format::Text => report::text(&told, output::stdout_paint()),
         Format::Json => output::json(&report::document(&told))?,
     };
-    output::data(&text).context("cannot write to stdout")?;
+    output::print_stdout(&text).context("cannot write to stdout")?;
     let fails = arguments.strict && !report::holds(&told);
     Ok(if fails { exit::DOES_NOT_HOLD } else { exit::DONE })
 }

@@ -67,8 +67,8 @@ pub(crate) fn run(arguments: &DiffArguments) -> anyhow::Result<u8> {
         DiffFormat::Text => report::text(&document, output::stdout_paint()),
         DiffFormat::Json => output::json(&document)?,
     };
-    output::data(&text).context("cannot write to stdout")?;
-    output::tell(&report::read(&document));
+    output::print_stdout(&text).context("cannot write to stdout")?;
+    output::print_stderr(&report::read(&document));
     Ok(if arguments.check && !document.holds() { exit::DOES_NOT_HOLD } else { exit::DONE })
 }
 

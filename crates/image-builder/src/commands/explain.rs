@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<u8> {
         }
         None => {
             let (_, planned) =
-                open::planned(&arguments.tree, open::against(&arguments.tree)?, Purpose::Look)?;
+                open::planned(&arguments.tree, open::baseline(&arguments.tree)?, Purpose::Look)?;
             let settled = published::settled(&planned);
             let graph = planned.graph();
             (planned.plan, graph, Knowledge::Tree, settled)
@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<u8> {
         }
         ExplainFormat::Json => output::json(&explanations)?,
     };
-    output::data(&text).context("cannot write to stdout")?;
+    output::print_stdout(&text).context("cannot write to stdout")?;
     settled?;
     Ok(exit::DONE)
 }

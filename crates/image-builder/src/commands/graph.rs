@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
         || !tree.ignore.is_empty();
     let mut settled = Ok(());
     let (graph, touched, repository) = if asks_for_plan {
-        let (opened, planned) = open::planned(tree, open::against(tree)?, Purpose::Look)?;
+        let (opened, planned) = open::planned(tree, open::baseline(tree)?, Purpose::Look)?;
         let graph = planned.graph();
         let touched = drawing::touched(&planned.plan, &graph);
         settled = published::settled(&planned);
@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
     };
     match &arguments.out {
         Some(file) => output::save(file, Some(&repository), &text)?,
-        None => output::data(&text).context("cannot write to stdout")?,
+        None => output::print_stdout(&text).context("cannot write to stdout")?,
     }
     settled?;
     Ok(exit::DONE)

@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &InspectArguments) -> anyhow::Result<u8> {
         InspectFormat::Text => report::text(&inspection, arguments.verbose, output::stdout_paint()),
         InspectFormat::Json => output::json(&inspection)?,
     };
-    output::data(&text).context("cannot write to stdout")?;
+    output::print_stdout(&text).context("cannot write to stdout")?;
     Ok(if inspection.trail.is_some() { exit::DONE } else { exit::DOES_NOT_HOLD })
 }
 
@@ -84,7 +84,7 @@ fn spec(arguments: &InspectArguments, looker: &ImageLocator) -> anyhow::Result<u
         InspectFormat::Text => report_spec::text(&found, output::stdout_paint()),
         InspectFormat::Json => output::json(&found.spec)?,
     };
-    output::data(&text).context("cannot write to stdout")?;
+    output::print_stdout(&text).context("cannot write to stdout")?;
     Ok(exit::DONE)
 }
 

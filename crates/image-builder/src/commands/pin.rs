@@ -49,25 +49,27 @@ pub(crate) fn run(arguments: &PinArguments) -> anyhow::Result<u8> {
     let states: Vec<(&ExternalImage, State)> =
         images.iter().map(|image| (image, report::state(image, &digests))).collect();
     if arguments.check {
-        output::data(&report::checked(&states, output::stdout_paint())).context("cannot write to stdout")?;
+        output::print_stdout(&report::checked(&states, output::stdout_paint()))
+            .context("cannot write to stdout")?;
         let holds = states.iter().all(|(_, state)| state.holds());
         return Ok(if holds { exit::DONE } else { exit::DOES_NOT_HOLD });
     }
     let missing = report::missing(&states, output::stderr_paint());
     if !missing.is_empty() {
-        output::tell(&missing);
+        output::print_stderr(&missing);
         return Ok(exit::DOES_NOT_HOLD);
     }
     let changes = changes(&tree, &states);
     if arguments.dryrun {
-        output::data(&rewrite::diff(&changes, output::stdout_paint())).context("cannot write to stdout")?;
+        output::print_stdout(&rewrite::diff(&changes, output::stdout_paint()))
+            .context("cannot write to stdout")?;
     } else {
         rewrite::write(&root, &repository, &changes)?;
-        output::data(&rewrite::list(&changes)).context("cannot write to stdout")?;
+        output::print_stdout(&rewrite::list(&changes)).context("cannot write to stdout")?;
     }
     let left = report::left(&states, output::stderr_paint());
-    output::tell(&left);
-    output::tell(&report::written(&states, arguments.dryrun));
+    output::print_stderr(&left);
+    output::print_stderr(&report::written(&states, arguments.dryrun));
     Ok(if left.is_empty() { exit::DONE } else { exit::DOES_NOT_HOLD })
 }
 

@@ -14,7 +14,7 @@ use crate::tree::open;
 
 /// Plans and shows.
 pub(crate) fn run(tree: &TreeArguments, show: &ShowArguments) -> anyhow::Result<u8> {
-    let (opened, planned) = open::planned(tree, open::against(tree)?, Purpose::Look)?;
+    let (opened, planned) = open::planned(tree, open::baseline(tree)?, Purpose::Look)?;
     self::show(&planned.plan, show, &opened.repository)?;
     published::settled(&planned)?;
     Ok(exit::DONE)
@@ -28,7 +28,7 @@ pub(crate) fn show(plan: &Plan, show: &ShowArguments, repository: &Path) -> anyh
         Format::Json => document(plan),
         Format::Text => report::tree::plan::text(plan, show.verbose, output::stdout_paint()),
     };
-    output::data(&text).context("cannot write to stdout")?;
+    output::print_stdout(&text).context("cannot write to stdout")?;
     save(plan, show, repository)
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn warn(plan: &Plan) {
             ),
         });
     }
-    output::tell(&report::text::problems::warnings(&warnings, output::stderr_paint()));
+    output::print_stderr(&report::text::problems::warnings(&warnings, output::stderr_paint()));
 }
 
 /// Writes the document to where `--out` says, if it does.

@@ -173,7 +173,7 @@ fn wanted(arguments: &PromoteArguments, names: &Names) -> Result<Vec<Unit>, CliE
         let held: Vec<&String> = names.units.keys().filter(|product| is_held(product)).collect();
         if !held.is_empty() {
             let text = format!("left out, as image-builder.toml has it under `hold`: {}", list(&held));
-            output::tell(&problems::note(&text));
+            output::print_stderr(&problems::note(&text));
         }
         return Ok(names.units.values().filter(|unit| !is_held(&unit.product)).cloned().collect());
     }
@@ -236,7 +236,7 @@ async fn promote(
         && (code != exit::DONE || arguments.progress != Progress::Quiet)
     {
         let seconds = began.elapsed().as_secs_f64();
-        output::tell(&report::closing(&promotion, seconds, output::stderr_paint()));
+        output::print_stderr(&report::closing(&promotion, seconds, output::stderr_paint()));
     }
     if code == exit::DONE {
         written.context("cannot write to stdout")?;
@@ -247,15 +247,16 @@ async fn promote(
 /// Prints the preview to stdout, unless data is printed there.
 fn show(arguments: &PromoteArguments, promotion: &Promotion) -> anyhow::Result<()> {
     if arguments.format == Format::Json || arguments.progress == Progress::Json {
-        output::tell(&report::outlook(promotion, output::stderr_paint()));
+        output::print_stderr(&report::outlook(promotion, output::stderr_paint()));
         return Ok(());
     }
-    output::data(&report::outlook(promotion, output::stdout_paint())).context("cannot write to stdout")
+    output::print_stdout(&report::outlook(promotion, output::stdout_paint()))
+        .context("cannot write to stdout")
 }
 
 fn tell_json(arguments: &PromoteArguments, promotion: &Promotion) -> anyhow::Result<()> {
     if arguments.format == Format::Json {
-        output::data(&output::json(promotion)?).context("cannot write to stdout")?;
+        output::print_stdout(&output::json(promotion)?).context("cannot write to stdout")?;
     }
     Ok(())
 }
@@ -263,7 +264,7 @@ fn tell_json(arguments: &PromoteArguments, promotion: &Promotion) -> anyhow::Res
 /// All obstacles as one error.
 fn in_the_way(promotion: &Promotion) -> Option<CliError> {
     for text in promotion.missing.iter().chain(&promotion.conflicts) {
-        output::tell(&format!("  {}\n", problems::message(text)));
+        output::print_stderr(&format!("  {}\n", problems::message(text)));
     }
     if !promotion.missing.is_empty() {
         let message = format!("not all that is to be promoted is in {}; nothing was done", promotion.from);
@@ -355,14 +356,14 @@ impl ProgressReporter {
         match self.progress {
             Progress::Json => {
                 let json = serde_json::to_string(event).expect("an event holds only strings and numbers");
-                return output::data(&format!("{}\n", escape::escape_json(&json)));
+                return output::print_stdout(&format!("{}\n", escape::escape_json(&json)));
             }
             Progress::Quiet if !report::is_failure(event) => {}
             _ => {
                 let text = report::lines(event, output::stderr_paint());
                 match &self.live {
-                    Some(live) => live.suspend(|| output::tell(&text)),
-                    None => output::tell(&text),
+                    Some(live) => live.suspend(|| output::print_stderr(&text)),
+                    None => output::print_stderr(&text),
                 }
             }
         }

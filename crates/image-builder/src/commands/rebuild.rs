@@ -87,7 +87,8 @@ struct Ready {
 async fn rebuild(arguments: &RebuildArguments, signals: Signals) -> anyhow::Result<u8> {
     let ready = signals.unless_stopped(prepare(arguments)).await?;
     let rebuild = &ready.rebuild;
-    output::data(&report::about_to_run(rebuild, output::stdout_paint())).context("cannot write to stdout")?;
+    output::print_stdout(&report::about_to_run(rebuild, output::stdout_paint()))
+        .context("cannot write to stdout")?;
     if arguments.dryrun {
         return Ok(exit::DONE);
     }
@@ -163,7 +164,7 @@ async fn build_and_compare(
         return Err(CliError::environment(format!("the engine built {made} and does not have it")).into());
     };
     let compared = report::compared(rebuild, &made, output::stdout_paint());
-    output::data(&compared).context("cannot write to stdout")?;
+    output::print_stdout(&compared).context("cannot write to stdout")?;
     let Some(difference) = report::difference(&rebuild.seen, &made) else {
         return Ok(Ended { code: exit::DONE, result });
     };
@@ -350,7 +351,7 @@ async fn agreed() -> anyhow::Result<bool> {
             .help("look at it with --dryrun, then say --yes")
             .into());
     }
-    output::tell("build it? [y/N] ");
+    output::print_stderr("build it? [y/N] ");
     let ask = || {
         let mut answer = String::new();
         std::io::stdin().lock().read_line(&mut answer).map(|_| answer)

@@ -105,11 +105,11 @@ async fn roll_back(
     };
     if arguments.format == Format::Text {
         let text = report::outlook(&rollback, output::stdout_paint());
-        output::data(&text).context("cannot write to stdout")?;
+        output::print_stdout(&text).context("cannot write to stdout")?;
     }
     if !rollback.conflicts.is_empty() {
         for text in &rollback.conflicts {
-            output::tell(&format!("  {}\n", problems::message(text)));
+            output::print_stderr(&format!("  {}\n", problems::message(text)));
         }
         tell_json(arguments, &rollback)?;
         let line = products::hold_line(&names.config.hold, &wanted.product);
@@ -123,7 +123,7 @@ async fn roll_back(
     let needed = rollback.tags.iter().any(|tag| tag.state == MoveState::ToMove);
     if arguments.dryrun || !needed {
         if !needed {
-            output::tell("nothing to do: these tags show that build already\n");
+            output::print_stderr("nothing to do: these tags show that build already\n");
         }
         tell_json(arguments, &rollback)?;
         keep(names, wanted, &rollback);
@@ -132,11 +132,11 @@ async fn roll_back(
     let retry = |what: &str, error: &str, attempts: u32, wait: Duration| {
         let seconds = crate::report::text::format::duration(wait.as_secs_f64());
         let text = format!("{what}: attempt {attempts} failed, the next one in {seconds}: {error}");
-        output::tell(&format!("{}\n", escape::escape(&text)));
+        output::print_stderr(&format!("{}\n", escape::escape(&text)));
     };
     let ended =
         rollback::carry_out(&mut rollback, wanted, &registry, &history, &retry, &signals.cancel).await;
-    output::tell(&report::ended(&rollback, output::stderr_paint()));
+    output::print_stderr(&report::ended(&rollback, output::stderr_paint()));
     tell_json(arguments, &rollback)?;
     let failures: Vec<_> = ended.failure.into_iter().collect();
     let interrupted = ended.interrupted.then(|| signals.code().unwrap_or(exit::INTERRUPTED));
@@ -152,8 +152,8 @@ fn keep(names: &Names, wanted: &RollbackRequest, rollback: &Rollback) {
     let line = (!wanted.held).then(|| products::hold_line(&names.config.hold, &wanted.product));
     let science = |name: &str| name.starts_with("sci/");
     let touched = rollback.tags.iter().any(|tag| tag.state != MoveState::Kept && science(&tag.name));
-    let others = if touched { products::standing_on(&names.graph, &wanted.product) } else { Vec::new() };
-    output::tell(&format!(
+    let others = if touched { products::based_on(&names.graph, &wanted.product) } else { Vec::new() };
+    output::print_stderr(&format!(
         "\n{}",
         report::hold(&wanted.product, line.as_deref(), &others, output::stderr_paint())
     ));
@@ -163,16 +163,17 @@ fn unclear(arguments: &RollbackArguments, why: &str, found: &[Candidate]) -> any
     if arguments.format == Format::Json {
         let json =
             serde_json::json!({"format_version": rollback::FORMAT_VERSION, "unclear": why, "builds": found});
-        output::data(&output::json(&json)?).context("cannot write to stdout")?;
+        output::print_stdout(&output::json(&json)?).context("cannot write to stdout")?;
     } else {
-        output::data(&report::candidates(found, output::stdout_paint())).context("cannot write to stdout")?;
+        output::print_stdout(&report::candidates(found, output::stdout_paint()))
+            .context("cannot write to stdout")?;
     }
     Err(CliError::usage(why).help("choose one: --to BUILD_TAG").into())
 }
 
 fn tell_json(arguments: &RollbackArguments, rollback: &Rollback) -> anyhow::Result<()> {
     if arguments.format == Format::Json {
-        output::data(&output::json(rollback)?).context("cannot write to stdout")?;
+        output::print_stdout(&output::json(rollback)?).context("cannot write to stdout")?;
     }
     Ok(())
 }

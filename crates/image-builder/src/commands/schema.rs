@@ -12,6 +12,6 @@ pub(crate) fn run(arguments: &SchemaArguments) -> anyhow::Result<u8> {
         SchemaKind::Compat => planner::schema::compat(),
     };
     let text = serde_json::to_string_pretty(&schema).context("a schema is JSON")?;
-    output::data(&format!("{text}\n")).context("cannot write to stdout")?;
+    output::print_stdout(&format!("{text}\n")).context("cannot write to stdout")?;
     Ok(exit::DONE)
 }

@@ -86,11 +86,11 @@ pub(crate) fn run(arguments: &StaleArguments) -> anyhow::Result<u8> {
         Format::Text => report::text(&told, arguments.show.verbose > 0, output::stdout_paint()),
         Format::Json => output::json(&report::document(&told))?,
     };
-    output::data(&text).context("cannot write to stdout")?;
+    output::print_stdout(&text).context("cannot write to stdout")?;
     // Other failures are printed; each of these is an error of its own.
     let mut code = exit::DONE;
     for error in failed.into_values() {
-        output::tell(&exit::text(&anyhow::Error::new(error), output::stderr_paint()));
+        output::print_stderr(&exit::text(&anyhow::Error::new(error), output::stderr_paint()));
         code = exit::ENVIRONMENT;
     }
     Ok(code)

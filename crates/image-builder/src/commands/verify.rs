@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> anyhow::Result<u8> {
         VerifyFormat::Text => report::text(&verified, output::stdout_paint()),
         VerifyFormat::Json => output::json(&report::document(&verified))?,
     };
-    output::data(&text).context("cannot write to stdout")?;
+    output::print_stdout(&text).context("cannot write to stdout")?;
     let holds = verified.iter().all(Verified::holds);
     Ok(if holds { exit::DONE } else { exit::DOES_NOT_HOLD })
 }

@@ -178,7 +178,7 @@ impl ImageLocator {
     /// Asks the engine.
     pub(crate) async fn on_engine(&self, name: &ImageName) -> anyhow::Result<Option<ImageInfo>> {
         let endpoint = env::endpoint(self.host.as_deref(), &self.docker_config)?;
-        let Some(found) = lookup::look(&endpoint, &name.to_string(), ENGINE).await? else { return Ok(None) };
+        let Some(found) = lookup::find(&endpoint, &name.to_string(), ENGINE).await? else { return Ok(None) };
         let digests = found.repo_digests.iter().filter_map(|text| ImageName::parse(text).ok());
         let digest = digests.filter(|known| known.name() == name.name()).find_map(|known| known.digest);
         Ok(Some(ImageInfo {

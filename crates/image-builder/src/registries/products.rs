@@ -48,7 +48,7 @@ pub(crate) fn unit(units: &BTreeMap<String, Unit>, product: &str) -> Result<Unit
 }
 
 /// The products that are based on the layers of another one, sorted.
-pub(crate) fn standing_on(graph: &LayerGraph, product: &str) -> Vec<String> {
+pub(crate) fn based_on(graph: &LayerGraph, product: &str) -> Vec<String> {
     let of = |layer: &planner::layer_graph::ScienceNode| format!("{}:{}", layer.image, layer.version);
     let mut reached: BTreeSet<&str> =
         graph.science.iter().filter(|layer| of(layer) == product).map(|layer| layer.path.as_str()).collect();
@@ -140,9 +140,9 @@ CMD ["true"]
 
     #[test]
     fn who_stands_on_a_product_is_told() {
-        assert_eq!(standing_on(&tree(), "sky:2.0"), ["spectra:1.0"]);
-        assert_eq!(standing_on(&tree(), "base:1.0"), ["sky:2.0", "spectra:1.0"]);
-        assert!(standing_on(&tree(), "spectra:1.0").is_empty());
+        assert_eq!(based_on(&tree(), "sky:2.0"), ["spectra:1.0"]);
+        assert_eq!(based_on(&tree(), "base:1.0"), ["sky:2.0", "spectra:1.0"]);
+        assert!(based_on(&tree(), "spectra:1.0").is_empty());
     }
 
     #[test]

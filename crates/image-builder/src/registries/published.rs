@@ -69,7 +69,7 @@ pub(crate) fn settled(planned: &Planned) -> Result<(), CliError> {
         return Ok(());
     }
     for image in undecided {
-        output::tell(&format!(
+        output::print_stderr(&format!(
             "  {}: {}\n",
             problems::message(&image.reference),
             problems::message(&image.why)

@@ -217,7 +217,7 @@ impl QueryProgress {
             self.bar.set_position(self.done as u64);
         } else if self.told.elapsed() >= LINE {
             self.told = Instant::now();
-            output::tell(&format!("asked registries for {} of {} images\n", self.done, self.all));
+            output::print_stderr(&format!("asked registries for {} of {} images\n", self.done, self.all));
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) enum Baseline {
 }
 
 /// The comparison by the flags.
-pub(crate) fn against(arguments: &TreeArguments) -> anyhow::Result<Baseline> {
+pub(crate) fn baseline(arguments: &TreeArguments) -> anyhow::Result<Baseline> {
     if arguments.since_published {
         return Ok(Baseline::Published);
     }
@@ -34,10 +34,10 @@ pub(crate) fn against(arguments: &TreeArguments) -> anyhow::Result<Baseline> {
 /// Reads the source tree and plans it.
 pub(crate) fn planned(
     arguments: &TreeArguments,
-    against: Baseline,
+    baseline: Baseline,
     purpose: Purpose,
 ) -> anyhow::Result<(OpenedTree, Planned)> {
-    match against {
+    match baseline {
         Baseline::History(comparison) => {
             let only_look = matches!(purpose, Purpose::Look | Purpose::LookAtPush);
             let options = git::Options { only_look, ..options(arguments, comparison)? };

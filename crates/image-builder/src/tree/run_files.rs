@@ -54,12 +54,12 @@ impl Reports<'_> {
     /// Says what kept the run from beginning, or from telling its end.
     pub(crate) fn fail(&self, why: &str) -> anyhow::Result<()> {
         let error = Some(why.to_owned());
-        self.end(&RunResult { push: self.push, error, ..RunResult::unbegun(self.plan) })
+        self.end(&RunResult { push: self.push, error, ..RunResult::not_started(self.plan) })
     }
 
     /// Says that there was nothing to do.
     pub(crate) fn nothing(&self) -> anyhow::Result<()> {
-        self.end(&RunResult { push: self.push, success: true, ..RunResult::unbegun(self.plan) })
+        self.end(&RunResult { push: self.push, success: true, ..RunResult::not_started(self.plan) })
     }
 
     /// Writes what became of the run.

@@ -87,7 +87,7 @@ fn given_up_by(name: &str) -> String {
 /// The product would be published again without what its old final layer had in it.
 fn downgrade(now: &TreeModel, is_final: usize, product: &ProductName, old_target: &str) -> Option<Problem> {
     let kept = now.layer_of_target(old_target);
-    if now.chains.unknown[is_final] || stands_on(now, is_final, product, old_target, kept) {
+    if now.chains.unknown[is_final] || is_based_on(now, is_final, product, old_target, kept) {
         return None;
     }
     let layer = &now.side.science[is_final];
@@ -103,14 +103,14 @@ fn downgrade(now: &TreeModel, is_final: usize, product: &ProductName, old_target
 }
 
 /// Whether a layer is `other`, or is based on it or on a published build of it.
-fn stands_on(
+fn is_based_on(
     now: &TreeModel,
     layer: usize,
     product: &ProductName,
     target: &str,
     kept: Option<usize>,
 ) -> bool {
-    if kept.is_some_and(|kept| now.chains.stands_on(layer, kept)) {
+    if kept.is_some_and(|kept| now.chains.is_based_on(layer, kept)) {
         return true;
     }
     let same = |version: Option<&str>| version.is_none_or(|version| version == product.version.as_str());

@@ -20,7 +20,7 @@ pub(crate) struct LayerBase {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Link<'a> {
     /// Its base.
-    pub(crate) stand: Option<LayerBase>,
+    pub(crate) layer_base: Option<LayerBase>,
     /// Whether that could not be found out.
     pub(crate) unknown: bool,
     /// The same number for the same image.
@@ -95,7 +95,7 @@ impl Chains {
     }
 
     /// Whether `layer` is `other` or descends from it.
-    pub(crate) fn stands_on(&self, layer: usize, other: usize) -> bool {
+    pub(crate) fn is_based_on(&self, layer: usize, other: usize) -> bool {
         match (self.visits[layer], self.visits[other]) {
             (Some((entered, _)), Some((first, last))) => first <= entered && entered <= last,
             _ => layer == other,
@@ -161,7 +161,8 @@ fn without_pinned_cycles(links: &[Link<'_>]) -> Vec<Option<usize>> {
         InWalk(usize),
         Done,
     }
-    let mut below: Vec<Option<usize>> = links.iter().map(|link| link.stand.map(|stand| stand.on)).collect();
+    let mut below: Vec<Option<usize>> =
+        links.iter().map(|link| link.layer_base.map(|layer_base| layer_base.on)).collect();
     let mut seen = vec![Seen::No; links.len()];
     for start in 0..links.len() {
         let mut walk = Vec::new();
@@ -173,7 +174,7 @@ fn without_pinned_cycles(links: &[Link<'_>]) -> Vec<Option<usize>> {
         }
         if let Some(Seen::InWalk(first)) = next.map(|node| seen[node]) {
             for node in &walk[first..] {
-                if links[*node].stand.is_some_and(|stand| stand.pinned) {
+                if links[*node].layer_base.is_some_and(|layer_base| layer_base.pinned) {
                     below[*node] = None;
                 }
             }
@@ -197,7 +198,7 @@ mod tests {
             .iter()
             .zip(&versions)
             .map(|((image, _, on), version)| Link {
-                stand: on.map(|on| LayerBase { on: on.unsigned_abs() as usize, pinned: on < 0 }),
+                layer_base: on.map(|on| LayerBase { on: on.unsigned_abs() as usize, pinned: on < 0 }),
                 unknown: false,
                 image: *image,
                 version,
@@ -213,7 +214,7 @@ mod tests {
         // 0 ← 1 (another image) ← 2, all in between included.
         let (chains, finals) = chains(&[(0, "1.0", None), (1, "1.0", Some(0)), (0, "1.0", Some(1))]);
         assert_eq!(finals, [1, 2]);
-        assert!(chains.stands_on(2, 0) && chains.stands_on(2, 2) && !chains.stands_on(0, 2));
+        assert!(chains.is_based_on(2, 0) && chains.is_based_on(2, 2) && !chains.is_based_on(0, 2));
     }
 
     #[test]
@@ -248,6 +249,6 @@ mod tests {
             (0..n).map(|node| (0, "1.0", (node > 0).then(|| node - 1))).collect();
         let (result, finals) = chains(&layers);
         assert_eq!(finals, [n as usize - 1]);
-        assert!(result.stands_on(n as usize - 1, 0));
+        assert!(result.is_based_on(n as usize - 1, 0));
     }
 }

@@ -419,7 +419,7 @@ fn chains(side: &Side, needs: &[Vec<Need>], unknown: &[bool]) -> Chains {
         .map(|(index, layer)| {
             let next = images.len();
             Link {
-                stand: base(&needs[index]).and_then(|need| stand(side, need)),
+                layer_base: base(&needs[index]).and_then(|need| layer_base(side, need)),
                 unknown: unknown[index],
                 image: *images.entry(layer.descriptor.image.as_str()).or_insert(next),
                 version: &layer.descriptor.version,
@@ -430,7 +430,7 @@ fn chains(side: &Side, needs: &[Vec<Need>], unknown: &[bool]) -> Chains {
 }
 
 /// A build of the version that a layer has now is that layer's product, though no dependency.
-fn stand(side: &Side, base: &Need) -> Option<LayerBase> {
+fn layer_base(side: &Side, base: &Need) -> Option<LayerBase> {
     match &base.meaning {
         Meaning::Layer(on) => Some(LayerBase { on: *on, pinned: false }),
         Meaning::Pinned { layer: Some(on), version, .. } => {

@@ -169,7 +169,7 @@ impl Source {
         let (sender, pieces) = mpsc::channel(PIECES_UNDERWAY);
         let (asks, asked) = mpsc::unbounded_channel();
         // Requests are read as they arrive: a peer that is not read from stops reading too.
-        tokio::spawn(hear(requests, asks));
+        tokio::spawn(receive(requests, asks));
         tokio::task::spawn_blocking(move || {
             let give = |piece| sender.blocking_send(Ok(piece)).map_err(|_| ContextError::Closed);
             if let Err(error) = self.give(&wanted, asked, Pieces::new(&give)) {
@@ -274,16 +274,16 @@ impl Source {
             wanted
         };
         let mut names: Vec<Name<'_>> = Vec::new();
-        let (mut checked, mut told): (Option<&str>, Option<&str>) = (None, None);
+        let (mut checked, mut reported): (Option<&str>, Option<&str>) = (None, None);
         for entry in &self.context.entries {
             check_path(entry, checked)?;
             checked = Some(&entry.path);
             if wanted.has(&entry.path) {
-                for directory in directories(&self.context, told, entry) {
+                for directory in directories(&self.context, reported, entry) {
                     names.push(Name::Directory(directory?));
                 }
                 names.push(Name::Entry(entry));
-                told = Some(&entry.path);
+                reported = Some(&entry.path);
             }
         }
         names.sort_by(|one, other| one.path().split('/').cmp(other.path().split('/')));
@@ -328,12 +328,12 @@ impl Source {
 /// size. The caller holds the last pieces back until that check has passed.
 fn read(
     entry: &Entry,
-    told: i64,
+    reported: i64,
     mut take: impl FnMut(&mut Hashing<'_>, usize) -> Result<io::Result<()>, ContextError>,
 ) -> Result<(), ContextError> {
     let EntryKind::File { expect, .. } = &entry.kind else { return Ok(()) };
     let (file, size) = open(entry)?;
-    if i64::try_from(size) != Ok(told) {
+    if i64::try_from(size) != Ok(reported) {
         return Err(ContextError::Changed { path: entry.path.clone() });
     }
     let mut contents = Hashing::new(&file, expect, size);
@@ -362,7 +362,7 @@ enum PeerMessage {
     End,
 }
 
-async fn hear(
+async fn receive(
     mut requests: impl Stream<Item = Result<Packet, Status>> + Unpin,
     asks: mpsc::UnboundedSender<PeerMessage>,
 ) {

@@ -53,13 +53,13 @@ impl Files {
         if request.uri().path() != DIFF_COPY {
             return Err(Status::unimplemented("a session gives its files by DiffCopy"));
         }
-        let told = |key: &str| -> Vec<String> {
+        let reported = |key: &str| -> Vec<String> {
             let values = request.headers().get_all(key).iter();
             // A value that is not text is treated as a pattern, that is, as all paths.
             values.map(|value| value.to_str().unwrap_or("*").to_owned()).collect()
         };
-        let directory = told("dir-name").pop().unwrap_or_default();
-        let paths = [told("followpaths"), told("include-patterns")].concat();
+        let directory = reported("dir-name").pop().unwrap_or_default();
+        let paths = [reported("followpaths"), reported("include-patterns")].concat();
         let wanted = Requested::new(&directory, &paths)
             .ok_or_else(|| Status::not_found(format!("this build has no directory {directory:?}")))?;
         let asks = Streaming::<Packet>::new_request(ProstDecoder::default(), request.into_body(), None, None);

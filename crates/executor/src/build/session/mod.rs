@@ -75,7 +75,10 @@ pub(crate) async fn open(
 ) -> Result<Session, EngineError> {
     let id = fresh_id();
     let lost = |why: &dyn std::fmt::Display| {
-        EngineError::new(EngineErrorKind::Lost, format!("the engine opens no session for a build: {why}"))
+        EngineError::new(
+            EngineErrorKind::ConnectionLost,
+            format!("the engine opens no session for a build: {why}"),
+        )
     };
     let upgraded = tokio::time::timeout(OPENING, upgrade(way, &id, &source.key()))
         .await

@@ -51,7 +51,9 @@ pub(crate) fn transport(
     move |request| {
         let client = client.clone();
         let empty = || bollard::body_full(Bytes::new());
-        Box::pin(async move { ask(&client, request, empty, keep.most).await.map_err(|cause| told(&cause)) })
+        Box::pin(
+            async move { ask(&client, request, empty, keep.most).await.map_err(|cause| reported(&cause)) },
+        )
     }
 }
 
@@ -103,7 +105,7 @@ fn was_used(error: &legacy::Error) -> bool {
 }
 
 /// The client's own words are "client error (SendRequest)"; what happened is behind them.
-fn told(error: &legacy::Error) -> Error {
+fn reported(error: &legacy::Error) -> Error {
     Error::IOError { err: io::Error::other(root(error)) }
 }
 

@@ -211,7 +211,7 @@ pub(crate) async fn attach(
         failed.extend(done.ok().and_then(Result::err));
     }
     if let Some(first) = failed.first() {
-        output::tell(&crate::report::text::problems::note(&format!(
+        output::print_stderr(&crate::report::text::problems::note(&format!(
             "the build spec of {} could not be attached, the next run tries again: {first}",
             count(failed.len(), "image")
         )));

@@ -127,9 +127,9 @@ mod tests {
 
     #[test]
     fn the_line_to_write_is_told_and_who_is_touched() {
-        let told = hold("sky:2.0", Some("hold = [\"sky:2.0\"]"), &["spectra:1.0".to_owned()], Paint::Plain);
-        assert!(told.contains("\n\n    hold = [\"sky:2.0\"]\n\n"), "{told}");
-        assert!(told.contains("spectra:1.0 stands on these layers"), "{told}");
+        let report = hold("sky:2.0", Some("hold = [\"sky:2.0\"]"), &["spectra:1.0".to_owned()], Paint::Plain);
+        assert!(report.contains("\n\n    hold = [\"sky:2.0\"]\n\n"), "{report}");
+        assert!(report.contains("spectra:1.0 stands on these layers"), "{report}");
         let held = hold("sky:2.0", None, &[], Paint::Plain);
         assert_eq!(held, "sky:2.0 is under `hold` in image-builder.toml: no build moves these tags\n");
     }

@@ -72,7 +72,7 @@ struct Watched {
 struct Steps(BTreeMap<String, bool>);
 
 impl Steps {
-    fn hear(&mut self, name: &str, cached: bool) {
+    fn update(&mut self, name: &str, cached: bool) {
         if is_instruction(name) {
             *self.0.entry(name.to_owned()).or_default() |= cached;
         }
@@ -147,7 +147,7 @@ impl Watch {
                 });
             }
             Event::Step { id, name, cached } => {
-                self.change(id, |build| build.steps.hear(name, *cached));
+                self.change(id, |build| build.steps.update(name, *cached));
                 let doing = Doing {
                     is_instruction: is_instruction(name),
                     ..Doing::new(escape_output(name).into_owned())

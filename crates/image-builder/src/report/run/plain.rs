@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn a_run_reads_as_a_log() {
-        let told: String = run().iter().map(|event| lines(event, Detail::NONE, Paint::Plain)).collect();
-        insta::assert_snapshot!(told, @r"
+        let report: String = run().iter().map(|event| lines(event, Detail::NONE, Paint::Plain)).collect();
+        insta::assert_snapshot!(report, @r"
         run 20261120T120000Z-1: 1 build, 2 at a time, on Docker 26.1.5 with buildkit
         science/nist: build started, log: l
         science/nist: [2/5] RUN true (cached)
@@ -201,11 +201,11 @@ mod tests {
 
     #[test]
     fn more_is_told_when_asked_for() {
-        let told: String = run()[1..6]
+        let report: String = run()[1..6]
             .iter()
             .map(|event| lines(event, Detail { steps: true, output: true }, Paint::Plain))
             .collect();
-        insta::assert_snapshot!(told, @r"
+        insta::assert_snapshot!(report, @r"
         resolved debian:12 to debian:12@sha256:0
         science/nist: build started, log: l
         science/nist: [2/5] RUN true (cached)

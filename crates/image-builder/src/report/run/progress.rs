@@ -50,7 +50,7 @@ impl ProgressReporter {
                 Self::Terminal(Box::new(Terminal::new(plan, detail, paint)))
             }
             Progress::Tty => {
-                output::tell(&live::no_terminal(plan.builds.len()));
+                output::print_stderr(&live::no_terminal(plan.builds.len()));
                 plain(paint)
             }
             Progress::Auto | Progress::Plain => plain(paint),
@@ -69,12 +69,12 @@ impl ProgressReporter {
             Self::Plain { detail, paint, silence, began } => {
                 let text = plain::lines(event, *detail, *paint);
                 silence.event(event, !text.is_empty(), began.elapsed().as_secs_f64());
-                output::tell(&text);
+                output::print_stderr(&text);
             }
-            Self::Json => return output::data(&json::line(event)),
+            Self::Json => return output::print_stdout(&json::line(event)),
             Self::Quiet { paint } => {
                 if is_failure(event) {
-                    output::tell(&plain::lines(event, Detail::NONE, *paint));
+                    output::print_stderr(&plain::lines(event, Detail::NONE, *paint));
                 }
             }
         }
@@ -86,7 +86,7 @@ impl ProgressReporter {
     /// Some time passed in which nothing happened.
     pub(crate) fn tick(&mut self) {
         if let Self::Plain { silence, began, .. } = self {
-            output::tell(&silence.lines(began.elapsed().as_secs_f64()));
+            output::print_stderr(&silence.lines(began.elapsed().as_secs_f64()));
         }
     }
 }

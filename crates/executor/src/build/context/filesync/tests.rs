@@ -266,7 +266,7 @@ async fn what_no_name_stands_for_and_what_was_given_is_not_given() {
 fn an_engine_tells_what_it_will_look_at() {
     let paths =
         |paths: &[&str]| Some(Requested::Paths(paths.iter().map(|path| (*path).to_owned()).collect()));
-    for (directory, told, expect) in [
+    for (directory, reported, expect) in [
         ("dockerfile", &["Dockerfile", "Dockerfile.dockerignore"][..], Some(Requested::Dockerfile)),
         ("context", &[], Some(Requested::All)),
         ("context", &["/src/a", "b"], paths(&["src/a", "b"])),
@@ -276,8 +276,8 @@ fn an_engine_tells_what_it_will_look_at() {
         ("context", &[".dockerignore"], paths(&[])),
         ("/etc", &["passwd"], None),
     ] {
-        let told: Vec<String> = told.iter().map(|path| (*path).to_owned()).collect();
-        assert_eq!(Requested::new(directory, &told), expect, "{directory} {told:?}");
+        let reported: Vec<String> = reported.iter().map(|path| (*path).to_owned()).collect();
+        assert_eq!(Requested::new(directory, &reported), expect, "{directory} {reported:?}");
     }
 }
 
@@ -285,19 +285,19 @@ fn an_engine_tells_what_it_will_look_at() {
 async fn an_engine_is_told_of_what_it_will_look_at() {
     let root = tempfile::tempdir().unwrap();
     let files = || ["a/b", "a/c", "ab", "z/y/x"].map(|path| file(root.path(), path, b"1", false)).to_vec();
-    let told = async |entries, paths: &[&str]| {
+    let reported = async |entries, paths: &[&str]| {
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         let fetched = fetch(&source(entries), Requested::Paths(paths), |_| true).await;
         fetched.paths().join(" ")
     };
-    assert_eq!(told(files(), &["a"]).await, "a a/b a/c");
-    assert_eq!(told(files(), &["z/y/x", "ab"]).await, "ab z z/y z/y/x");
+    assert_eq!(reported(files(), &["a"]).await, "a a/b a/c");
+    assert_eq!(reported(files(), &["z/y/x", "ab"]).await, "ab z z/y z/y/x");
     // The generated one is in its own directory only.
-    assert_eq!(told(files(), &["Dockerfile"]).await, "");
-    assert_eq!(told(files(), &[]).await, "");
+    assert_eq!(reported(files(), &["Dockerfile"]).await, "");
+    assert_eq!(reported(files(), &[]).await, "");
     // A path can lead through a link.
     let linked = [files(), vec![link(root.path(), "l", "z")]].concat();
-    assert_eq!(told(linked, &["l/y"]).await, "a a/b a/c ab l z z/y z/y/x");
+    assert_eq!(reported(linked, &["l/y"]).await, "a a/b a/c ab l z z/y z/y/x");
     let fetched = fetch(&source(files()), Requested::Dockerfile, |_| true).await;
     assert_eq!(fetched.paths(), ["Dockerfile"]);
     assert_eq!(fetched.contents("Dockerfile"), Some(&b"FROM scratch\n"[..]));

@@ -82,9 +82,9 @@ fn a_trail_reads_as_a_tree() {
     1 label inherited from the foreign base docker.io/library/debian:12: maintainer
     1 label set by a Dockerfile of a layer: made.by.a.layer
     ");
-    let told = text(&inspection(seen(product()), &bases), true, Paint::Plain);
-    let (_, told) = told.split_once("\nlabels\n").unwrap();
-    insta::assert_snapshot!(told, @r#"
+    let report = text(&inspection(seen(product()), &bases), true, Paint::Plain);
+    let (_, report) = report.split_once("\nlabels\n").unwrap();
+    insta::assert_snapshot!(report, @r#"
     made.by.a.layer=1
       set by a Dockerfile of a layer
     maintainer=de\x1b[1mbian
@@ -122,8 +122,8 @@ fn a_trail_reads_as_a_tree() {
 
 #[test]
 fn what_cannot_be_asked_is_not_guessed() {
-    let told = text(&inspection(seen(product()), &BTreeMap::new()), false, Paint::Plain);
-    insta::assert_snapshot!(told.lines().last().unwrap(), @"2 labels set by a Dockerfile, or inherited from a foreign base that was not asked: made.by.a.layer and maintainer");
+    let report = text(&inspection(seen(product()), &BTreeMap::new()), false, Paint::Plain);
+    insta::assert_snapshot!(report.lines().last().unwrap(), @"2 labels set by a Dockerfile, or inherited from a foreign base that was not asked: made.by.a.layer and maintainer");
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl Verdict {
             claims.push(tree(crumb, facts, since));
         }
         match &crumb.from {
-            Some(_) => claims.extend(parents.iter().map(|parent| stands_on(parent, since))),
+            Some(_) => claims.extend(parents.iter().map(|parent| is_based_on(parent, since))),
             None => claims.push(Claim {
                 about: "parent",
                 result: Outcome::Untold,
@@ -235,7 +235,7 @@ fn name_commit(touched: &ChangeCommit) -> String {
 }
 
 /// Whether its base is what is published.
-fn stands_on(parent: &Parent, since: Outcome) -> Claim {
+fn is_based_on(parent: &Parent, since: Outcome) -> Claim {
     let claim = |result, text: String| Claim { about: "parent", result, text };
     let layer = &parent.layer;
     let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);

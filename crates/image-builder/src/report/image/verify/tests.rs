@@ -32,7 +32,7 @@ fn parent(recorded: Option<&str>, published: Published) -> Parent {
     Parent { layer: "base:1.0".into(), recorded: recorded.map(str::to_owned), published }
 }
 
-fn told(verdict: Verdict) -> String {
+fn report(verdict: Verdict) -> String {
     text(&[Verified { reference: "r.example/x/sci/nist:1.0".into(), builds: vec![verdict] }], Paint::Plain)
 }
 
@@ -47,7 +47,7 @@ fn what_holds_is_said_claim_by_claim() {
         false,
     );
     assert!(verdict.holds());
-    insta::assert_snapshot!(told(verdict), @r"
+    insta::assert_snapshot!(report(verdict), @r"
     r.example/x/sci/nist:1.0
       sci/nist 1.0-4-bbbbbbb
         holds  commit bbbbbbb is in the history of HEAD (81e972c)
@@ -72,7 +72,7 @@ fn what_changed_since_fails_and_names_its_commits_or_is_a_note() {
         parent(None, Published::Absent),
     ];
     let crumb = crumb("1.0-4-bbbbbbb", Some("v1:sha256:1"), Some(BuiltFrom::default()));
-    insta::assert_snapshot!(told(Verdict::of(&crumb, &facts, &parents, false)), @r#"
+    insta::assert_snapshot!(report(Verdict::of(&crumb, &facts, &parents, false)), @r#"
     r.example/x/sci/nist:1.0
       sci/nist 1.0-4-bbbbbbb
         holds  commit bbbbbbb is in the history of HEAD (81e972c)
@@ -86,10 +86,10 @@ fn what_changed_since_fails_and_names_its_commits_or_is_a_note() {
     "#);
     let lenient = Verdict::of(&crumb, &facts, &parents, true);
     assert!(lenient.holds());
-    assert!(told(lenient).contains("note   changed since by ccccccc"));
+    assert!(report(lenient).contains("note   changed since by ccccccc"));
     facts.touched.clear();
     facts.now = None;
-    assert!(told(Verdict::of(&crumb, &facts, &[], false)).contains("fails  gone from the tree since"));
+    assert!(report(Verdict::of(&crumb, &facts, &[], false)).contains("fails  gone from the tree since"));
 }
 
 #[test]
@@ -123,10 +123,10 @@ fn what_the_commit_does_not_give_fails_with_or_without_provenance() {
         let facts = facts(relation, then, Some(same));
         let verdict = Verdict::of(&crumb(version, recorded, Some(BuiltFrom::default())), &facts, &[], true);
         assert!(!verdict.holds(), "{version} {relation:?}");
-        let told = told(verdict);
-        let line = told.lines().find(|line| line.contains(expect)).unwrap_or_else(|| panic!("{told}"));
-        assert!(line.starts_with("    fails  "), "{told}");
-        assert!(told.ends_with("  does not hold: 1 of 1 build\n"), "{told}");
+        let report = report(verdict);
+        let line = report.lines().find(|line| line.contains(expect)).unwrap_or_else(|| panic!("{report}"));
+        assert!(line.starts_with("    fails  "), "{report}");
+        assert!(report.ends_with("  does not hold: 1 of 1 build\n"), "{report}");
     }
 }
 
@@ -135,7 +135,7 @@ fn an_image_of_the_predecessor_holds_by_its_commit() {
     let facts = facts(Relation::Same, Some("v1:sha256:1"), Some("v1:sha256:1"));
     let verdict = Verdict::of(&crumb("1.0-4-bbbbbbb", None, None), &facts, &[], false);
     assert!(verdict.holds());
-    insta::assert_snapshot!(told(verdict), @r"
+    insta::assert_snapshot!(report(verdict), @r"
     r.example/x/sci/nist:1.0
       sci/nist 1.0-4-bbbbbbb
         holds  commit bbbbbbb is HEAD

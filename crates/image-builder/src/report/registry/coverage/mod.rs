@@ -41,12 +41,12 @@ pub(crate) struct Row<'a> {
 }
 
 /// Whether every product carries it that is not under `hold`.
-pub(crate) fn holds(told: &CoverageReport<'_>) -> bool {
-    told.rows.iter().all(|row| row.product.held || row.product.state == State::Carries)
+pub(crate) fn holds(report: &CoverageReport<'_>) -> bool {
+    report.rows.iter().all(|row| row.product.held || row.product.state == State::Carries)
 }
 
 /// The document of `--format json`.
-pub(crate) fn document<'a>(told: &'a CoverageReport<'a>) -> impl Serialize + 'a {
+pub(crate) fn document<'a>(report: &'a CoverageReport<'a>) -> impl Serialize + 'a {
     #[derive(Serialize)]
     struct Document<'a> {
         format_version: &'static str,
@@ -78,52 +78,52 @@ pub(crate) fn document<'a>(told: &'a CoverageReport<'a>) -> impl Serialize + 'a 
     let product = |row: &Row<'a>| Product { product: row.product, since: row.since.map(since) };
     Document {
         format_version: FORMAT_VERSION,
-        repo: told.repo,
-        revision: told.revision,
-        compat: told.compat,
-        total: told.rows.len(),
-        carries: carries(told),
-        holds: holds(told),
-        products: told.rows.iter().map(product).collect(),
+        repo: report.repo,
+        revision: report.revision,
+        compat: report.compat,
+        total: report.rows.len(),
+        carries: carries(report),
+        holds: holds(report),
+        products: report.rows.iter().map(product).collect(),
     }
 }
 
-fn carries(told: &CoverageReport<'_>) -> usize {
-    told.rows.iter().filter(|row| row.product.state == State::Carries).count()
+fn carries(report: &CoverageReport<'_>) -> usize {
+    report.rows.iter().filter(|row| row.product.state == State::Carries).count()
 }
 
 /// The text for stdout.
-pub(crate) fn text(told: &CoverageReport<'_>, paint: Paint) -> String {
-    let mut rows: Vec<&Row<'_>> = told.rows.iter().collect();
+pub(crate) fn text(report: &CoverageReport<'_>, paint: Paint) -> String {
+    let mut rows: Vec<&Row<'_>> = report.rows.iter().collect();
     rows.sort_by_key(|row| row.product.state != State::Carries);
     let cells: Vec<_> = rows.iter().map(|row| cells(row.product)).collect();
     let mut out = String::new();
     for (row, line) in rows.iter().zip(columns::table(&cells, &[], paint).lines()) {
         out.push_str(&format!("{line}\n"));
-        for note in notes(row, told) {
+        for note in notes(row, report) {
             out.push_str(&format!("{INDENT}{}\n", paint.dim(&fit(&note, WIDTH - INDENT.len()))));
         }
     }
     if !rows.is_empty() {
         out.push('\n');
     }
-    out.push_str(&total(told));
+    out.push_str(&total(report));
     out
 }
 
 /// `37 of 40 products carry jupyter as of 1a2b3c4`
-fn total(told: &CoverageReport<'_>) -> String {
-    let what = match told.compat {
+fn total(report: &CoverageReport<'_>) -> String {
+    let what = match report.compat {
         Some(compat) => escape(compat).into_owned(),
         None => "their compat stack".to_owned(),
     };
-    let (all, carrying) = (told.rows.len(), carries(told));
-    match (all, told.compat) {
+    let (all, carrying) = (report.rows.len(), carries(report));
+    match (all, report.compat) {
         (0, None) => "the source tree makes no product\n".to_owned(),
         (0, Some(_)) => format!("no product has {what} in its compat stack\n"),
         _ => {
             let verb = if carrying == 1 { "carries" } else { "carry" };
-            let as_of = as_of(told.revision);
+            let as_of = as_of(report.revision);
             format!("{carrying} of {} {verb} {what} as of {as_of}\n", count(all, "product"))
         }
     }
@@ -156,7 +156,7 @@ fn cells(product: &Covered) -> Vec<(String, Colour)> {
 }
 
 /// Notes on a product besides its row.
-fn notes(row: &Row<'_>, told: &CoverageReport<'_>) -> Vec<String> {
+fn notes(row: &Row<'_>, report: &CoverageReport<'_>) -> Vec<String> {
     let product = row.product;
     let mut notes = Vec::new();
     match &product.state {
@@ -174,7 +174,7 @@ fn notes(row: &Row<'_>, told: &CoverageReport<'_>) -> Vec<String> {
                     let left = WIDTH.saturating_sub(INDENT.len() + by.chars().count() + 3);
                     notes.push(format!("{by} \"{}\"", fit(&escape(&touched.summary), left)));
                 }
-                None if told.revision.dirty.is_some() && !paths.is_empty() => {
+                None if report.revision.dirty.is_some() && !paths.is_empty() => {
                     notes.push(format!("{what}, in no commit yet"));
                 }
                 None if !layers.is_empty() => notes.push(what),

@@ -78,8 +78,8 @@ fn check(products: &[Covered], dirty: bool, compat: Option<&str>, paint: Paint) 
         .iter()
         .map(|product| Row { product, since: (product.product == "astronomy:1.0").then_some(&touched) })
         .collect();
-    let told = CoverageReport { repo: "r.example.org/images", revision: &revision(dirty), compat, rows };
-    text(&told, paint)
+    let report = CoverageReport { repo: "r.example.org/images", revision: &revision(dirty), compat, rows };
+    text(&report, paint)
 }
 
 #[test]
@@ -144,8 +144,8 @@ fn what_is_held_fails_nobody() {
         [(vec![], true), (vec![&held, &carries], true), (vec![&carries, &absent], false)]
     {
         let rows = products.iter().map(|product| Row { product, since: None }).collect();
-        let told = CoverageReport { repo: "r", revision: &revision(false), compat: None, rows };
-        assert_eq!(holds(&told), expect);
+        let report = CoverageReport { repo: "r", revision: &revision(false), compat: None, rows };
+        assert_eq!(holds(&report), expect);
     }
 }
 
@@ -155,13 +155,13 @@ fn the_document_has_its_documented_form() {
     let touched =
         ChangeCommit { commit: "81e972c".to_owned(), summary: "Close".to_owned(), time: 1_763_700_000 };
     let rows = vec![Row { product: &products[0], since: Some(&touched) }];
-    let told = CoverageReport {
+    let report = CoverageReport {
         repo: "r.example.org/images",
         revision: &revision(false),
         compat: Some("jupyter"),
         rows,
     };
-    insta::assert_snapshot!(serde_json::to_string_pretty(&document(&told)).expect("JSON"), @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&document(&report)).expect("JSON"), @r#"
     {
       "format_version": "1.0",
       "repo": "r.example.org/images",

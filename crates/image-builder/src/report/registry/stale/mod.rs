@@ -26,7 +26,7 @@ pub(crate) struct StaleReport<'a> {
 }
 
 /// The document of `--format json`.
-pub(crate) fn document<'a>(told: &'a StaleReport<'a>) -> impl Serialize + 'a {
+pub(crate) fn document<'a>(report: &'a StaleReport<'a>) -> impl Serialize + 'a {
     #[derive(Serialize)]
     struct Document<'a> {
         format_version: &'static str,
@@ -44,18 +44,18 @@ pub(crate) fn document<'a>(told: &'a StaleReport<'a>) -> impl Serialize + 'a {
     }
     Document {
         format_version: FORMAT_VERSION,
-        repo: told.repo,
-        revision: told.revision,
-        total: told.layers.len(),
-        stale: told.layers.iter().filter(|layer| layer.is_stale()).count(),
-        layers: told.layers.iter().map(|layer| One { layer, stale: layer.is_stale() }).collect(),
+        repo: report.repo,
+        revision: report.revision,
+        total: report.layers.len(),
+        stale: report.layers.iter().filter(|layer| layer.is_stale()).count(),
+        layers: report.layers.iter().map(|layer| One { layer, stale: layer.is_stale() }).collect(),
     }
 }
 
 /// The text for stdout.
-pub(crate) fn text(told: &StaleReport<'_>, verbose: bool, paint: Paint) -> String {
+pub(crate) fn text(report: &StaleReport<'_>, verbose: bool, paint: Paint) -> String {
     let mut out = String::new();
-    for layer in told.layers {
+    for layer in report.layers {
         let bases: Vec<&Base> =
             layer.bases.iter().filter(|base| verbose || is_worth_a_word(&base.state)).collect();
         if bases.is_empty() {
@@ -71,7 +71,7 @@ pub(crate) fn text(told: &StaleReport<'_>, verbose: bool, paint: Paint) -> Strin
         }
         out.push('\n');
     }
-    out.push_str(&total(told));
+    out.push_str(&total(report));
     out
 }
 
@@ -125,28 +125,28 @@ fn push_base(out: &mut String, base: &Base, paint: Paint) {
     }
 }
 
-fn total(told: &StaleReport<'_>) -> String {
-    let as_of = as_of(told.revision);
-    let stale: Vec<&Layer> = told.layers.iter().filter(|layer| layer.is_stale()).collect();
-    let all = told.layers.len();
+fn total(report: &StaleReport<'_>) -> String {
+    let as_of = as_of(report.revision);
+    let stale: Vec<&Layer> = report.layers.iter().filter(|layer| layer.is_stale()).collect();
+    let all = report.layers.len();
     if all == 0 {
         return format!("no layer names an image of another maker, as of {as_of}\n");
     }
     if stale.is_empty() {
         let unsure = |base: &Base| matches!(base.state, State::Untold | State::Unanswered);
         let known =
-            if told.layers.iter().flat_map(|layer| &layer.bases).any(unsure) { " known to be" } else { "" };
+            if report.layers.iter().flat_map(|layer| &layer.bases).any(unsure) { " known to be" } else { "" };
         let have = if all == 1 { "has" } else { "have" };
         return format!(
             "nothing is{known} stale: {} {have} a base of another maker, as of {as_of}\n",
-            all_of(told)
+            all_of(report)
         );
     }
     let verb = if stale.len() == 1 { "is" } else { "are" };
     let mut out = format!(
         "{} of {} with a base of another maker {verb} stale, as of {as_of}\n",
         stale.len(),
-        all_of(told)
+        all_of(report)
     );
     let touched: BTreeSet<&str> = stale
         .iter()
@@ -163,9 +163,9 @@ fn total(told: &StaleReport<'_>) -> String {
 }
 
 /// `2 science layers and 1 product`
-fn all_of(told: &StaleReport<'_>) -> String {
-    let products = told.layers.iter().filter(|layer| layer.layer.starts_with("rel/")).count();
-    let layers = told.layers.len() - products;
+fn all_of(report: &StaleReport<'_>) -> String {
+    let products = report.layers.iter().filter(|layer| layer.layer.starts_with("rel/")).count();
+    let layers = report.layers.len() - products;
     match (layers, products) {
         (layers, 0) => count(layers, "science layer"),
         (0, products) => count(products, "product"),

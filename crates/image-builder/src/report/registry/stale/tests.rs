@@ -155,8 +155,8 @@ fn where_nothing_moved_one_line_is_enough() {
 #[test]
 fn the_document_has_its_documented_form() {
     let layers = &layers()[..1];
-    let told = StaleReport { repo: "r.example.org/images", revision: &revision(), layers };
-    insta::assert_snapshot!(serde_json::to_string_pretty(&document(&told)).expect("JSON"), @r#"
+    let report = StaleReport { repo: "r.example.org/images", revision: &revision(), layers };
+    insta::assert_snapshot!(serde_json::to_string_pretty(&document(&report)).expect("JSON"), @r#"
     {
       "format_version": "1.1",
       "repo": "r.example.org/images",

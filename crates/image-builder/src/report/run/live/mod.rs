@@ -75,8 +75,8 @@ impl Terminal {
         watch.event(event, (self.now)());
         let above = match event {
             Event::BuildFinished { id, outcome: Outcome::Built, .. } => {
-                let told = plain::lines(event, self.detail, self.paint);
-                format!("{}{}\n", told.trim_end(), watch.cached(id))
+                let report = plain::lines(event, self.detail, self.paint);
+                format!("{}{}\n", report.trim_end(), watch.cached(id))
             }
             // The live lines show these.
             Event::BuildStarted { .. }

@@ -62,11 +62,11 @@ fn reuse_of_everything_is_said() {
     let builds = [planned("science/a", &[]), planned("science/b", &[])];
     let all = result(true, builds.iter().map(|build| ended(build, Outcome::Reused)).collect());
     let plan = sample::plan(builds.to_vec());
-    let told = text(&all, &plan, None, Paint::Plain);
-    assert!(told.ends_with("reused: all 2 builds were already in the registry\n"), "{told}");
+    let report = text(&all, &plan, None, Paint::Plain);
+    assert!(report.ends_with("reused: all 2 builds were already in the registry\n"), "{report}");
     let some = result(true, vec![ended(&builds[0], Outcome::Reused), ended(&builds[1], Outcome::Built)]);
-    let told = text(&some, &plan, None, Paint::Plain);
-    assert!(told.ends_with("done in 1 min 20 s: of 2 builds, 1 built, 1 reused\n"), "{told}");
+    let report = text(&some, &plan, None, Paint::Plain);
+    assert!(report.ends_with("done in 1 min 20 s: of 2 builds, 1 built, 1 reused\n"), "{report}");
 }
 
 #[test]
@@ -74,8 +74,8 @@ fn a_run_that_did_not_begin_has_no_table() {
     let build = planned("science/a", &[]);
     let mut stopped = result(false, vec![ended(&build, Outcome::Cancelled)]);
     stopped.error = Some("no engine".to_owned());
-    let told = text(&stopped, &sample::plan(vec![build]), None, Paint::Plain);
-    assert_eq!(told, "not done in 1 min 20 s: of 1 build, 1 cancelled\n");
+    let report = text(&stopped, &sample::plan(vec![build]), None, Paint::Plain);
+    assert_eq!(report, "not done in 1 min 20 s: of 1 build, 1 cancelled\n");
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn files(paths: &[&str]) -> Reason {
     Reason::FileChanged { paths: paths.iter().map(|path| (*path).to_owned()).collect() }
 }
 
-fn told(explanation: Explanation, verbose: bool) -> String {
+fn report(explanation: Explanation, verbose: bool) -> String {
     text(&plan(), &[explanation], verbose, Paint::Plain)
 }
 
@@ -76,7 +76,7 @@ fn a_chain_goes_from_the_cause_to_what_was_asked_for() {
             ),
         ],
     };
-    insta::assert_snapshot!(told(explanation("rel/d:1.0", vec![chain.clone()], Vec::new()), false), @"
+    insta::assert_snapshot!(report(explanation("rel/d:1.0", vec![chain.clone()], Vec::new()), false), @"
     plan for commit f90dbd6, compared with 1a2b3c4
 
     rel/d:1.0 is built => sci/x:1.0
@@ -86,7 +86,7 @@ fn a_chain_goes_from_the_cause_to_what_was_asked_for() {
               └─ science/d needs it
                  └─ rel/d:1.0 builds a stage on it (compat/e/Dockerfile)
     ");
-    assert!(told(explanation("x", vec![chain], Vec::new()), true).contains("science/a/3 and science/a/4"));
+    assert!(report(explanation("x", vec![chain], Vec::new()), true).contains("science/a/3 and science/a/4"));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn every_obstacle_is_a_sentence() {
         Obstacle::InNoStack { included_by: vec!["compat/other".to_owned()] },
         Obstacle::NotInFile,
     ];
-    insta::assert_snapshot!(told(explanation("science/x", Vec::new(), obstacles), false), @"
+    insta::assert_snapshot!(report(explanation("science/x", Vec::new(), obstacles), false), @"
     plan for commit f90dbd6, compared with 1a2b3c4
 
     science/x is not built
@@ -141,21 +141,21 @@ fn every_obstacle_is_a_sentence() {
 #[test]
 fn what_unchanged_means_depends_on_what_was_compared() {
     let mut plan = plan();
-    let mut told = |compared_with| {
+    let mut report = |compared_with| {
         plan.compared_with = compared_with;
         let explanation = explanation("science/x", Vec::new(), vec![Obstacle::Unchanged]);
         text(&plan, &[explanation], false, Paint::Plain).lines().last().map(str::to_owned)
     };
-    assert_eq!(told(ComparedWith::Include).as_deref(), Some("  it is not among the layers of --include"));
-    assert_eq!(told(ComparedWith::Published).as_deref(), Some("  it is published as it is here"));
-    assert_eq!(told(ComparedWith::All).as_deref(), Some("  a flag treats it as unchanged"));
+    assert_eq!(report(ComparedWith::Include).as_deref(), Some("  it is not among the layers of --include"));
+    assert_eq!(report(ComparedWith::Published).as_deref(), Some("  it is published as it is here"));
+    assert_eq!(report(ComparedWith::All).as_deref(), Some("  a flag treats it as unchanged"));
 }
 
 #[test]
 fn long_chains_and_many_of_them_stay_readable() {
     let steps = (0..60).map(|n| step(&format!("science/l{n}"), Link::Includes)).collect();
     let long = Chain { cause: Reason::NewLayer, steps };
-    let text = told(explanation("science/l59", vec![long; 11], Vec::new()), false);
+    let text = report(explanation("science/l59", vec![long; 11], Vec::new()), false);
     let widest = text.lines().map(|line| line.chars().count()).max();
     assert!(widest < Some(100), "{widest:?}");
     assert!(text.contains("  and 3 other reasons (-v tells all)\n"), "{text}");
@@ -169,7 +169,7 @@ fn names_from_outside_are_escaped() {
         steps: vec![step(hostile, Link::Cause), step(hostile, Link::Includes)],
     };
     let quiet = Obstacle::Quiet { changed: vec![hostile.to_owned()], why: hostile.to_owned() };
-    let text = told(explanation(hostile, vec![chain], vec![quiet]), true);
+    let text = report(explanation(hostile, vec![chain], vec![quiet]), true);
     assert!(!text.contains(['\x1b', '\u{202e}']), "{text}");
     assert!(!text.lines().any(|line| line.trim_start().starts_with("::")), "{text}");
 }

@@ -88,8 +88,8 @@ fn the_list_goes_from_the_bottom_up() {
 #[test]
 fn what_the_plan_builds_is_marked() {
     let touched = ChangeCommit::from(["science/a-top".to_owned(), "rel/nist:1.0".to_owned()]);
-    let told = text(&sample(), Some(&touched), Paint::Plain);
-    let marked: Vec<&str> = told.lines().filter(|line| line.starts_with('*')).collect();
+    let report = text(&sample(), Some(&touched), Paint::Plain);
+    let marked: Vec<&str> = report.lines().filter(|line| line.starts_with('*')).collect();
     assert_eq!(
         marked,
         [
@@ -222,7 +222,7 @@ fn a_long_chain_needs_no_deep_stack() {
         edges: (1..20_000).map(|n| on(&path(n), &path(n - 1))).collect(),
         ..LayerGraph::default()
     };
-    let told = text(&graph, None, Paint::Plain);
-    let layers: Vec<&str> = told.lines().filter(|line| line.contains("  sci/")).collect();
+    let report = text(&graph, None, Paint::Plain);
+    let layers: Vec<&str> = report.lines().filter(|line| line.contains("  sci/")).collect();
     assert!(layers[0].contains(&path(0)) && layers[19_999].contains(&path(19_999)));
 }

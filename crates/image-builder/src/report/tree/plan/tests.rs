@@ -221,16 +221,16 @@ fn an_empty_plan_says_so_and_why() {
       this says nothing of what is published: --since-published builds what the registry lacks, --all builds everything
     ");
     empty.unbuilt = sample().unbuilt;
-    let told = text(&empty, 0, Paint::Plain);
+    let report = text(&empty, 0, Paint::Plain);
     assert!(
-        told.contains(
+        report.contains(
             "nothing to build: what changed since 1a2b3c4 in 1 layer changes no image (-v tells what)\n"
         ),
-        "{told}"
+        "{report}"
     );
     empty.compared_with = ComparedWith::Empty;
-    let told = text(&empty, 1, Paint::Plain);
-    assert!(told.ends_with("nothing to build: the source tree has no layers\n"), "{told}");
+    let report = text(&empty, 1, Paint::Plain);
+    assert!(report.ends_with("nothing to build: the source tree has no layers\n"), "{report}");
 }
 
 #[test]
@@ -241,9 +241,11 @@ fn names_from_outside_are_escaped() {
     }];
     hostile.unbuilt[0].changed = vec!["##vso[task.complete]".to_owned()];
     for verbose in 0..3 {
-        let told = text(&hostile, verbose, Paint::Plain);
-        assert!(!told.contains(['\x1b', '\u{202e}', '\r']), "{told}");
-        assert!(!told.contains("##vso[") && !told.lines().any(|line| line.trim_start().starts_with("::")));
+        let report = text(&hostile, verbose, Paint::Plain);
+        assert!(!report.contains(['\x1b', '\u{202e}', '\r']), "{report}");
+        assert!(
+            !report.contains("##vso[") && !report.lines().any(|line| line.trim_start().starts_with("::"))
+        );
     }
 }
 
