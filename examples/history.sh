@@ -1,8 +1,8 @@
-# Sourced by each example's make.sh: makes a git history that is the same to the byte on every machine, so that the
-# tags in expected.txt are too.
+# Sourced by each example's make.sh: creates a git history that is identical on every machine, so
+# that the tags in expected.txt are too.
 #
-#   begin DIR     a new repository in DIR with the example's tree/ in it
-#   commit TEXT   commits everything in it
+#   begin DIR     creates a repository in DIR with the example's tree/
+#   commit TEXT   commits all changes
 #
 # shellcheck shell=sh
 set -eu

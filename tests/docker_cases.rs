@@ -1,5 +1,6 @@
-//! Faults that were found by real trees and hostile input, on a real engine and registry: what
-//! `COPY` sees, bases for other platforms, nights that came to a stop, and limits that hold.
+//! Regression tests for faults that real trees and hostile input revealed, on a real engine and
+//! registry: the files that `COPY` receives, base images for other platforms, nightly runs that got
+//! stuck, and limits that must hold.
 
 #[path = "support/scene.rs"]
 #[expect(dead_code, reason = "tests of faults use more of it")]
@@ -23,8 +24,8 @@ fn run(tree: &Tree, arguments: &[&str]) -> Outcome {
     program(tree, arguments).run(BOUND)
 }
 
-/// The files that `COPY . /ctx/` has to see of a layer with this `.dockerignore`: with BuildKit's
-/// client and docker's classic one.
+/// `.dockerignore` of a layer, and the files that `COPY . /ctx/` must receive, with BuildKit's
+/// client and with docker's classic one.
 const SEEN: [(&str, &str); 5] = [
     ("", "Dockerfile data sub/Dockerfile"),
     ("*.md\n", ".dockerignore Dockerfile data sub/Dockerfile"),
@@ -33,7 +34,7 @@ const SEEN: [(&str, &str); 5] = [
     ("*\n!data", "data"),
 ];
 
-/// The layer below, and a layer that copies its whole context, with checks of what came.
+/// Creates a base layer and a layer that copies its whole context and checks the result.
 fn copying(ignore: &str, expect: &str, ignore_grows: bool) -> Tree {
     let tree = Tree::of(&format!(
         "//- /science/base/Dockerfile\nFROM {BASE}\nRUN echo {}\n\
@@ -45,7 +46,8 @@ fn copying(ignore: &str, expect: &str, ignore_grows: bool) -> Tree {
         unique()
     ));
     let list = "cd /ctx && find . -type f -o -type l | sed s:^./:: | LC_ALL=C sort | tr '\\n' ' '";
-    // The name as in the tree: in the build it has a digest or a build tag.
+    // The Dockerfile must contain the name as in the tree; the build itself uses a digest or a
+    // build tag.
     let own = "! test -e /ctx/Dockerfile || test \"$(head -n 1 /ctx/Dockerfile)\" = 'FROM sci/base:1.0'";
     let size = ignore.len();
     let ignored = if ignore_grows {
@@ -72,7 +74,8 @@ fn copying(ignore: &str, expect: &str, ignore_grows: bool) -> Tree {
 fn case_dockerfile_in_context() {
     for builder in ["buildkit", "classic"] {
         for (ignore, expect) in SEEN {
-            // The tar for the classic builder has to name the generated Dockerfile there.
+            // The tar for the classic builder must list the generated Dockerfile in
+            // `.dockerignore`.
             let tree = copying(ignore, expect, builder == "classic");
             let repo = format!("local.test/context-{}", unique());
             let _ = run(&tree, &["--all", "--repo", &repo, "--builder", builder, "--wait=1m"]).expect_code(0);
@@ -80,8 +83,9 @@ fn case_dockerfile_in_context() {
     }
 }
 
-/// Equal files make equal layers, whatever the tag of the parent, the repo and the commit. They are
-/// copied to the root: a directory that COPY makes has the time of the build on older engines.
+/// Equal files make equal image layers, whatever the tag of the parent, the repo and the commit.
+/// They are copied to the root directory, because on older engines a directory that COPY creates
+/// gets the time of the build.
 #[test]
 fn case_dockerfile_in_context_equal_files_make_equal_layers() {
     let (registry, path) = (shared_registry(), format!("equal-{}", unique()));
@@ -112,7 +116,8 @@ fn case_dockerfile_in_context_equal_files_make_equal_layers() {
     assert_eq!(layers[0], layers[1]);
 }
 
-/// The only image below is for amd64: nothing is built, and nothing labelled as what it is not.
+/// The base image exists for amd64 only: nothing is built, so no image gets a label for a platform
+/// that it does not have.
 #[test]
 fn case_platform_a_base_without_the_wanted_platform_is_refused() {
     let (registry, path) = (shared_registry(), format!("platform-{}", unique()));
@@ -145,7 +150,7 @@ fn case_platform_a_base_without_the_wanted_platform_is_refused() {
             }
         }
     }
-    // A stage that asks for another platform than that of the plan gets it.
+    // A stage that requests another platform than the plan's gets it.
     view.put_image(&path, "arm", &config("arm64"));
     let tree = Tree::of(&format!(
         "//- /science/base/Dockerfile\nFROM --platform=linux/arm64 {registry}/{path}:arm AS other\nFROM {BASE}\n\
@@ -154,8 +159,8 @@ fn case_platform_a_base_without_the_wanted_platform_is_refused() {
     let _ = run(&tree, &["--all", "--pull", "--wait=1m", "--repo", "local.test/x"]).expect_code(0);
 }
 
-/// A science push failed; then a compat image of the same commit was built again, with a higher
-/// number, on the old science. The nights after that put it right by themselves.
+/// A push of a science image failed; then a compat image of the same commit was rebuilt, with a
+/// higher number, on the old science image. Later nightly runs must correct this without help.
 #[test]
 fn case_the_nightly_trap_opens_by_itself() {
     let mut scene = Scene::new("nightly-trap", 1);
@@ -187,13 +192,13 @@ fn case_the_nightly_trap_opens_by_itself() {
     scene.check();
     let quiet = night(&scene).expect_code(0);
     assert!(quiet.said().contains("nothing to build"), "{}", quiet.said());
-    // The rebuild on the old science is not put back.
+    // Repeating the rebuild on the old science image must not replace the product.
     let outcome = run(&scene.tree, &again);
     assert_eq!(shown(&scene), (compat, science), "{}", outcome.said());
 }
 
-/// A base that is pulled for ever, though the engine speaks: the build's limit holds for what it
-/// waits for as well.
+/// The pull of a base image never ends although the engine keeps sending: the time limit of a build
+/// includes its pulls.
 #[test]
 fn case_build_timeout_holds_for_pulls() {
     let (registry, path) = (shared_registry(), format!("pull-{}", unique()));
@@ -215,7 +220,7 @@ fn case_build_timeout_holds_for_pulls() {
     assert_eq!(proxy.taken(rule), 1, "{}", proxy.show());
 }
 
-/// A log that grows above the limit of the process fails its build; nothing torn is left.
+/// A log that exceeds the process's file size limit fails its build, and no torn file remains.
 #[test]
 fn case_tempfiles_left_by_a_limit_on_file_sizes() {
     let tree = Tree::of(&format!(
@@ -239,11 +244,11 @@ fn case_tempfiles_left_by_a_limit_on_file_sizes() {
     assert_eq!(tree.last_outcomes(), ["science/base failed"]);
 }
 
-/// A plan that every engine rejects is refused before the engine is asked, as a usage error.
+/// A repo that every engine rejects is a usage error, before any request to the engine.
 #[test]
 fn case_a_repo_in_upper_case_is_refused() {
     let tree = Tree::standard(1);
     let outcome = run(&tree, &["--all", "--repo", "UPPER/x"]).expect_code(2);
     let told = outcome.said();
-    assert!(told.contains("--repo \"UPPER/x\" is no repo") && told.contains("lower case"), "{told}");
+    assert!(told.contains("--repo \"UPPER/x\" is not a repo") && told.contains("lower case"), "{told}");
 }

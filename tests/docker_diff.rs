@@ -1,4 +1,4 @@
-//! `diff` of large images, on a real engine and a real registry: little memory is used.
+//! `diff` of large images on a real engine and a real registry uses little memory.
 
 use std::fs;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::diff_support::{BOUND, Repo, layer};
 
 mod diff_support;
 
-/// The peak of a running process's resident memory, in bytes; zero when it is over.
+/// Returns the peak resident memory of a running process in bytes, or zero if it has ended.
 fn peak(id: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
@@ -21,7 +21,8 @@ fn peak(id: u32) -> u64 {
 
 #[test]
 fn two_large_images_are_compared_in_little_memory() {
-    // About 45 MB are used for any size: holding one layer of either would exceed the limit.
+    // About 45 MB are used for images of any size: keeping one layer of either in memory would
+    // exceed the limit.
     let (megabytes, limit) = quick_or_long((40, 64 << 20), (500, 100 << 20));
     let dockerfile = |version: u32| {
         format!(

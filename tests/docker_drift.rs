@@ -1,5 +1,5 @@
-//! `--forbid-drift` and `--show-drift`, on a real engine and a real registry: what may move, and
-//! what may not.
+//! `--forbid-drift` and `--show-drift` on a real engine and a real registry: which packages may
+//! change, and which may not.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl Scene {
             .expect_code(code)
     }
 
-    /// Every tag of both layers with the digest that it shows.
+    /// Returns every tag of both layers with its digest.
     fn shown(&self) -> Vec<(String, Option<String>)> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
@@ -55,7 +55,7 @@ impl Scene {
             for layer in ["base", "leaf"] {
                 let name = ImageName::parse(&format!("{}/sci/{layer}", self.repo)).expect("a name");
                 let tags = registry.tags(&name).await.expect("the registry answers");
-                // Artifacts beside images, such as specs, are named by digests.
+                // Tags that begin with `sha256-` list artifacts of images, such as build specs.
                 for tag in tags.into_iter().filter(|tag| !tag.starts_with("sha256-")) {
                     let image = ImageName { tag: Some(tag), ..name.clone() };
                     let digest = registry.resolve(&image).await.expect("the registry answers");
@@ -68,8 +68,7 @@ impl Scene {
 }
 
 impl Scene {
-    /// Adds a layer to the image that the moving tag of `base` shows, as any client with push
-    /// access can.
+    /// Adds a layer to the image of the moving tag of `base`, as any client with push access can.
     fn tamper(&self, layer: &[u8]) {
         let (registry, repository) = self.repo.split_once('/').expect("a host and a path");
         let (view, repository) = (View::new(registry), format!("{repository}/sci/base"));
@@ -91,7 +90,7 @@ impl Scene {
     }
 }
 
-/// A header of a tar, with what follows it.
+/// Returns a tar header followed by this content.
 fn member(name: &str, kind: u8, size: usize, content: &[u8]) -> Vec<u8> {
     let mut header = [0; 512];
     header[..name.len()].copy_from_slice(name.as_bytes());
@@ -106,8 +105,8 @@ fn member(name: &str, kind: u8, size: usize, content: &[u8]) -> Vec<u8> {
     member
 }
 
-/// Any client with push access can write a published image. It stops no nightly run, and lets no
-/// forbidden drift pass.
+/// Any client with push access can write a published image. Such an image must not stop a nightly
+/// run, nor let forbidden drift pass.
 #[test]
 fn case_bombs_in_layers_of_a_published_image() {
     let scene = Scene::new();
@@ -128,7 +127,7 @@ fn case_bombs_in_layers_of_a_published_image() {
         let before = scene.shown();
         let refused = scene.run(&["--all", "--rebuild", &number.to_string(), "--forbid-drift"], 5);
         assert!(
-            refused.stderr.contains("what moved in it cannot be told (--forbid-drift)"),
+            refused.stderr.contains("cannot compare packages, required by --forbid-drift"),
             "{}",
             refused.said()
         );
@@ -141,20 +140,20 @@ fn case_bombs_in_layers_of_a_published_image() {
     }
 }
 
-/// The leaf's inherited changes are reported once.
-const FROM_BELOW: &str = "packages moved in science/leaf: the same as in science/base";
+/// Message for the leaf: its inherited changes are reported once.
+const FROM_BELOW: &str = "packages changed in science/leaf: the same as in science/base";
 
 #[test]
 fn packages_move_only_with_their_layer() {
     let mut scene = Scene::new();
-    // Nothing was published before, so nothing can have moved.
+    // Nothing was published before, so there is no drift.
     scene.run(&["--all", "--forbid-drift"], 0);
     let before = scene.shown();
     assert_eq!(before.len(), 4, "{before:?}");
 
     let refused = scene.run(&["--all", "--rebuild", "1", "--forbid-drift"], 7);
     assert!(refused.stderr.contains("dpkg numpy 1."), "{}", refused.said());
-    assert!(refused.stderr.contains("packages moved in science/base: 1 changed"), "{}", refused.said());
+    assert!(refused.stderr.contains("packages changed in science/base: 1 changed"), "{}", refused.said());
     assert_eq!(scene.shown(), before, "nothing is published");
     let result = scene.tree.last_result();
     assert_eq!(result["builds"][0]["failure"], "drift", "{result:#}");
@@ -166,7 +165,7 @@ fn packages_move_only_with_their_layer() {
 
     // A published rebuild reports package changes, including inherited ones.
     let shown = scene.run(&["--all", "--rebuild", "2"], 0);
-    assert!(shown.stderr.contains("packages moved in science/base: 1 changed"), "{}", shown.said());
+    assert!(shown.stderr.contains("packages changed in science/base: 1 changed"), "{}", shown.said());
     assert!(shown.stderr.contains(FROM_BELOW), "{}", shown.said());
     let moved = &scene.tree.last_result()["builds"][1]["moved"];
     assert_eq!((&moved[0]["ecosystem"], &moved[0]["name"]), (&"dpkg".into(), &"numpy".into()), "{moved}");

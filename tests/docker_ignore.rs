@@ -1,9 +1,9 @@
 //! `.dockerignore`, end to end: image-builder puts the same files into an image as `docker buildx
-//! build` does.
+//! build`.
 //!
-//! `docker_ignore.tsv` was taken from buildx 0.13.1 with the engine of Docker 26.1.5. The rules
-//! themselves have a longer table beside `planner::dockerignore`; here one image is built for each
-//! line.
+//! `docker_ignore.tsv` was recorded with buildx 0.13.1 and the engine of Docker 26.1.5. The rules
+//! themselves are tested with a longer table beside `planner::dockerignore`; here one image is
+//! built for each line.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -18,7 +18,7 @@ use testbed::tree::Tree;
 
 const TABLE: &str = include_str!("docker_ignore.tsv");
 
-/// In every context, beside `Dockerfile` and `.dockerignore`.
+/// Files in every context, besides `Dockerfile` and `.dockerignore`.
 const FILES: [&str; 35] = [
     "!bang",
     "#hash",
@@ -66,7 +66,7 @@ const BOUND: Duration = Duration::from_secs(180);
 
 struct Row {
     patterns: String,
-    /// The files of [`all`] that are in the image.
+    /// The files of [`all`] that must be in the image.
     sent: BTreeSet<String>,
 }
 
@@ -98,7 +98,7 @@ fn unescaped(text: &str) -> String {
     text.replace("\\\\", "\0").replace("\\n", "\n").replace("\\r", "\r").replace('\0', "\\")
 }
 
-/// A layer for each row: `case-1` and so on.
+/// Returns a tree with a layer for each row: `case-1` and so on.
 fn tree(rows: &[Row]) -> Tree {
     let mut tree = Tree::new();
     for (number, row) in (1..).zip(rows) {
@@ -150,7 +150,7 @@ fn case_dockerignore_wildcard_exceptions() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
 }
 
-/// The paths below `/ctx` of all that is no directory in an image.
+/// Returns the paths below `/ctx` in an image, without directories.
 fn files(engine: &Upstream, image: &str) -> BTreeSet<String> {
     let saved =
         http::ask(engine, "GET", &format!("/images/{image}/get"), &[], b"").expect("the engine answers");
@@ -173,7 +173,7 @@ fn files(engine: &Upstream, image: &str) -> BTreeSet<String> {
     files
 }
 
-/// A file of a tar.
+/// Returns the contents of a file in a tar.
 fn member(tar: &[u8], wanted: &str) -> Vec<u8> {
     let mut archive = tar::Archive::new(tar);
     for entry in archive.entries().expect("a tar") {

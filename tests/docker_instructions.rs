@@ -1,5 +1,5 @@
-//! Dockerfiles, right and wrong: what the engine's BuildKit accepts and rejects, and that `check`
-//! and `plan` agree with it.
+//! Valid and invalid Dockerfiles: which of them the engine's BuildKit accepts, and that `check` and
+//! `plan` agree with it.
 //!
 //! `docker_instructions.tsv` was recorded from BuildKit of Docker 26.1.5 and of 20.10 and from the
 //! classic builder of 20.10. [`Check`] explains the words of its second column.
@@ -17,33 +17,33 @@ use testbed::tree::Tree;
 
 const TABLE: &str = include_str!("docker_instructions.tsv");
 
-/// In every context, each with its own path as contents.
+/// Files in every context; each contains its own path.
 const FILES: [&str; 4] = ["a", "b", "dir/f", "dir/sub/g"];
 
 const BOUND: Duration = Duration::from_secs(120);
 
-/// Builds at once.
+/// Number of concurrent builds.
 const JOBS: usize = 8;
 
 /// The expected result of `check` and `plan` for a Dockerfile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Check {
-    /// Nothing in it is an error; a warning is fine.
+    /// Accepted without an error; warnings are permitted.
     Accepted,
-    /// It is an error: every builder refuses it, or it must not reach one.
+    /// An error: every builder rejects it, or it must not reach a builder.
     Refused,
-    /// Builders read it differently: an error or a warning.
+    /// An error or a warning, because builders interpret it differently.
     Differs,
-    /// Builders later than those of the table accept it: no error.
+    /// No error: builders newer than those of the table accept it.
     Newer,
-    /// Not specified: the result depends on its base, or shows when a command runs.
+    /// Not specified: the result depends on the base image, or is known only when a command runs.
     Any,
 }
 
 struct Row {
     id: &'static str,
     check: Check,
-    /// By the name of the engine: whether it builds. `None`: it is not asked.
+    /// By name of the engine: whether the engine builds it, or `None` if it is not tested there.
     builds: BTreeMap<&'static str, Option<bool>>,
     dockerfile: String,
 }
@@ -92,7 +92,7 @@ fn unescaped(text: &str) -> String {
     plain
 }
 
-/// A layer for each row, named after it.
+/// Returns a tree with a layer for each row, named after the row.
 fn tree(rows: &[Row]) -> Tree {
     let mut tree = Tree::new();
     for row in rows {
@@ -112,12 +112,12 @@ fn image_builder(tree: &Tree) -> Program {
     Program::new(env!("CARGO_BIN_EXE_image-builder"), tree)
 }
 
-/// The name of the layer that a path lies in.
+/// Returns the name of the layer that contains a path.
 fn layer(path: &str) -> Option<&str> {
     path.strip_prefix("science/")?.split('/').next()
 }
 
-/// Findings that are not about how a Dockerfile reads.
+/// Findings that do not concern the syntax of a Dockerfile.
 const ABOUT_BASES: [&str; 3] = ["from-unpinned", "from-unversioned", "from-unqualified"];
 
 #[test]
@@ -197,9 +197,9 @@ fn the_engine_accepts_and_refuses_what_the_table_says() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), asked.len(), wrong.join("\n"));
 }
 
-/// Gives a context to the engine's BuildKit as the docker client gives one from its standard input:
-/// one request waits for the build, another brings the files. Returns the image's id, or what the
-/// engine says instead.
+/// Sends a context to the engine's BuildKit as the docker client does with a context from its
+/// standard input: one request waits for the build, another uploads the files. Returns the image
+/// id, or the engine's error.
 fn build(engine: &Upstream, dockerfile: &str) -> Result<String, String> {
     let id = format!("instructions-{}", unique());
     let context = context(dockerfile);

@@ -1,6 +1,6 @@
-//! Runs TASKS.md: every command of the page, in order, in one tree, on a real engine and a real
-//! registry. The output is compared with the page, except for values that differ between runs:
-//! digests, commits, times and sizes.
+//! Runs every command of TASKS.md, in order, in one tree, on a real engine and a real registry. The
+//! output is compared with the page, except for values that differ between runs: digests, commits,
+//! times and sizes.
 //!
 //! `UPDATE_PAGE=1 cargo test -p image-builder --test docker_page` writes the output into the page.
 
@@ -15,10 +15,10 @@ use testbed::registry::View;
 use testbed::tree::Tree;
 
 const BOUND: Duration = Duration::from_secs(120);
-/// As what the page knows the repo, and the directory above the tree.
+/// Names on the page for the repo and for the directory above the tree.
 const REPO: &str = "localhost:5000/images";
 const HOME: &str = "/home/me";
-/// How a block of commands begins and ends.
+/// First and last line of a block of commands.
 const BEGIN: &str = "```console";
 const END: &str = "```";
 
@@ -30,13 +30,13 @@ fn workspace() -> PathBuf {
 /// A part of the page.
 #[derive(Debug, PartialEq)]
 enum Part {
-    /// Everything that is no command.
+    /// Lines that are not a command.
     Text(String),
-    /// A command, and what it printed.
+    /// A command and its output.
     Command(String, String),
 }
 
-/// The page in parts; together they are its lines.
+/// Splits the page into parts that together contain all of its lines.
 fn parts(page: &str) -> Vec<Part> {
     let (mut parts, mut inside) = (Vec::new(), false);
     for line in page.lines() {
@@ -65,7 +65,7 @@ fn show(parts: &[Part]) -> String {
     parts.iter().map(show).collect()
 }
 
-/// Replaces values that differ between runs and engines by constant ones.
+/// Replaces values that differ between runs and engines by fixed ones.
 struct Mask(Vec<(Regex, &'static str)>);
 
 impl Mask {
@@ -82,7 +82,7 @@ impl Mask {
                 (r"(?-u:\b)[0-9a-f]{7}(?-u:\b)", "COMMIT"),
                 (r"[0-9]+(\.[0-9]+)? (ms|s|min)(?-u:\b)( [0-9]+ s)?", "DURATION"),
                 (r"([+-]?[0-9]+(\.[0-9]+)? (B|kB|MB|GB)(?-u:\b)|same size)", "SIZE"),
-                // Columns are as wide as their contents.
+                // Columns are padded to the width of their contents.
                 ("  +", "  "),
                 (" +(?m:$)", ""),
                 (" +\\|", " |"),
@@ -98,7 +98,7 @@ impl Mask {
     }
 }
 
-/// The tree of the page, and a private repo, removed with it.
+/// The tree of the page, and a private repo that is removed on drop.
 struct Scene {
     tree: Tree,
     registry: String,
@@ -121,11 +121,11 @@ impl Scene {
         Self { tree, registry, path }
     }
 
-    /// The output of a command, with the page's names.
+    /// Returns the output of a command, with the names of the page.
     fn run(&self, command: &str) -> String {
         let command = command.replace(REPO, &self.repo());
         if command.starts_with("image-builder --push") {
-            // Labels have times in seconds, and the page shows that those of two runs differ.
+            // Labels contain times in seconds, and the page shows that those of two runs differ.
             std::thread::sleep(Duration::from_millis(1100));
         }
         let bin = Path::new(env!("CARGO_BIN_EXE_image-builder")).parent().expect("a directory");
@@ -165,7 +165,7 @@ impl Drop for Scene {
     }
 }
 
-/// Every file below a directory.
+/// Returns every file below a directory.
 fn files(below: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(below).unwrap_or_else(|error| panic!("{}: {error}", below.display())) {

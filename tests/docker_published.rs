@@ -1,5 +1,5 @@
-//! `--since-published` on a real engine and registry: nights, each of which goes on where the one
-//! before stopped.
+//! `--since-published` on a real engine and registry: nightly runs, each of which continues where
+//! the previous one stopped.
 
 #[path = "support/scene.rs"]
 #[expect(dead_code, reason = "tests of faults use more of it")]
@@ -14,7 +14,8 @@ use testbed::process::unique;
 use testbed::proxy::Proxy;
 use testbed::tree::BASE;
 
-/// Docker's proxy settings are no inputs, so the same commit fails with these and is built without.
+/// Docker's proxy settings are not part of the inputs, so the same commit fails with these settings
+/// and is built without them.
 const FAILING_NIGHT: &str = r#"{"proxies": {"default": {"noProxy": "failing-night"}}}"#;
 
 fn program(scene: &Scene, arguments: &[&str]) -> Program {
@@ -24,7 +25,7 @@ fn program(scene: &Scene, arguments: &[&str]) -> Program {
         .args(arguments)
 }
 
-/// Ids of the builds that a night would make.
+/// Returns the ids of the builds that a nightly run would make.
 fn plan(scene: &Scene) -> Vec<String> {
     let outcome = program(scene, &["--dryrun", "--format", "json"]).run(BOUND).expect_code(0);
     let plan: Value = serde_json::from_str(&outcome.stdout).expect("a plan is JSON");
@@ -39,8 +40,8 @@ fn a_compat_image_that_failed_is_all_that_the_next_night_builds() {
     let _ = program(&scene, &[]).run(BOUND).expect_code(0);
     assert_eq!(plan(&scene), Vec::<String>::new(), "after a good night");
 
-    // A step that no earlier run of this test left in the engine's cache, in one product's compat
-    // alone.
+    // A step in the compat layer of one product only, which no earlier run of this test left in the
+    // engine's cache.
     let step = format!("RUN echo {} && test \"$no_proxy\" != failing-night", unique());
     scene.tree.write_all(&format!(
         "//- /compat/night/Dockerfile\n{step}\nCMD [\"/bin/sh\"]\n//- /compat/night/sciserver-image.json\n{{}}\n\
@@ -68,12 +69,12 @@ fn a_compat_image_that_failed_is_all_that_the_next_night_builds() {
     assert_eq!(plan(&scene), Vec::<String>::new(), "after a good night");
 }
 
-/// The layers that a random night may change or let fail, with their images.
+/// The layers that a random nightly run may change or make fail.
 const NAMES: [&str; 6] = ["base", "one", "two", "three", "batch", "web"];
 
-/// Rewrites the Dockerfile of a layer. Its step runs again, and fails if the proxy settings name
-/// the layer; so does the step of its descendants and of layers that copy from it, since its output
-/// is new as well.
+/// Rewrites the Dockerfile of a layer with a step that is not cached and that fails if the proxy
+/// settings name the layer. The steps of its descendants and of layers that copy from it run again
+/// too, because its output is new.
 fn renew(scene: &Scene, name: &str) {
     let (fails, new) = (format!("case \",$no_proxy,\" in *,{name},*) exit 1;; esac"), unique());
     let step = format!("RUN echo {new} > /renewed && {fails}\n");
@@ -87,8 +88,8 @@ fn renew(scene: &Scene, name: &str) {
     scene.tree.write(&format!("{path}/Dockerfile"), format!("{head}{step}"));
 }
 
-/// Many random nights: layers change, builds fail; each next plan is what is missing, and empty
-/// after a good night.
+/// Many random nightly runs: layers change and builds fail. Each next plan consists of the missing
+/// builds, and is empty after a run without failures.
 #[test]
 fn every_night_goes_on_where_the_one_before_stopped() {
     let mut scene = Scene::new("nights-by-chance", 0);
@@ -148,14 +149,14 @@ fn every_night_goes_on_where_the_one_before_stopped() {
     assert_eq!(plan(&scene), Vec::<String>::new(), "after a good night");
 }
 
-/// The id in a line of [`done`].
+/// Returns the id in a line of [`done`].
 fn id(line: &str) -> String {
     line.split_once(' ').map_or(line, |(id, _)| id).to_owned()
 }
 
-/// What `--since-published` trusts: a product has the labels of the image whose id or digest it
-/// records. It is an id if one run built both, and a digest if the science image was published
-/// before.
+/// `--since-published` relies on this: a product has the labels of the science image whose id or
+/// digest it records. It records an id if one run built both, and a digest if the science image was
+/// published before.
 #[test]
 fn a_product_of_an_engine_inherits_the_labels_of_the_image_that_it_names() {
     let mut scene = Scene::new("inherits", 1);
@@ -193,15 +194,15 @@ fn a_product_of_an_engine_inherits_the_labels_of_the_image_that_it_names() {
     scene.nothing_is_left();
 }
 
-/// The digest of the configuration of what a tag shows.
+/// Returns the digest of the configuration of the image at a tag.
 fn config_digest(scene: &Scene, name: &str) -> Value {
     let manifest = scene.view.manifest(name, "1.0").expect("it was pushed");
     let manifest: Value = serde_json::from_slice(&manifest.body).expect("a manifest is JSON");
     manifest["config"]["digest"].clone()
 }
 
-/// How often each of these is asked for by a night that has nothing to do, and nothing in its
-/// cache.
+/// Counts the requests for each of these names in a nightly run that has nothing to build and an
+/// empty cache.
 fn asked_for_nothing(scene: &mut Scene, names: [&str; 2]) -> [usize; 2] {
     let proxy = Proxy::tcp(&scene.registry);
     let registry = std::mem::replace(&mut scene.registry, proxy.address().to_owned());

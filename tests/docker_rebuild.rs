@@ -1,5 +1,5 @@
-//! The build spec of an image, end to end: built and pushed, inspected, and built again, in its
-//! tree and without one.
+//! Build specs end to end: an image is built and pushed, inspected, and rebuilt, in its tree and
+//! without one.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,8 @@ use testbed::tree::{BASE, Tree};
 
 const BOUND: Duration = Duration::from_secs(120);
 
-/// Two layers and an interface that only copy, so that the same files make the same layers.
+/// Returns two science layers and a compat layer that only copy files, so that equal files make
+/// equal image layers.
 fn tree() -> Tree {
     let nonce = unique();
     Tree::of(&format!(
@@ -28,7 +29,8 @@ fn tree() -> Tree {
     ))
 }
 
-/// The command in a tree, which is another one than where the image comes from where that is meant.
+/// Runs the command in a tree, which may be a different tree than the one that the image was built
+/// from.
 fn run(tree: &Tree, arguments: &[&str]) -> Outcome {
     Program::new(env!("CARGO_BIN_EXE_image-builder"), tree).args(arguments).run(BOUND)
 }
@@ -59,7 +61,7 @@ impl Published {
         format!("{}/{name}", self.repo())
     }
 
-    /// The artifacts of an image.
+    /// Returns the artifacts attached to an image.
     fn artifacts(&self, name: &str) -> Vec<String> {
         let (view, repository) = (View::new(&self.registry), format!("{}/{name}", self.path));
         let digest = view.digest(&repository, "1.0").expect("it was pushed");
@@ -92,7 +94,7 @@ fn an_image_is_made_again_without_its_tree_and_comes_out_the_same() {
         let dockerfile = fs::read_to_string(empty.root().join(&directory).join("science/base/Dockerfile"));
         assert!(dockerfile.expect("the chain travels").starts_with(&format!("FROM {BASE}")));
     }
-    // Built once more from nothing, files that are copied make the same layers.
+    // Rebuilt without any cache, copied files make the same image layers.
     let reference = published.reference("sci/base:1.0");
     let fresh =
         run(&empty, &["rebuild", &reference, "--from-spec", "fresh", "--yes", "--no-cache"]).expect_code(0);
@@ -121,7 +123,7 @@ fn a_spec_is_attached_once_and_again_when_it_is_missing() {
     let again = published.build().expect_code(0);
     assert!(again.said().contains("reused"), "{}", again.said());
     assert_eq!(published.artifacts("rel/sky"), first);
-    // Somebody takes the list away, as a run that was cut off would have left it.
+    // The list of artifacts is deleted, as if a run had been interrupted before it wrote the list.
     let (view, repository) = (View::new(&published.registry), format!("{}/rel/sky", published.path));
     let digest = view.digest(&repository, "1.0").expect("it was pushed");
     let list = view.digest(&repository, &digest.replace(':', "-")).expect("a list");
@@ -134,7 +136,7 @@ fn a_spec_is_attached_once_and_again_when_it_is_missing() {
 #[test]
 fn what_is_too_large_for_a_label_travels_in_the_artifact_and_nothing_where_that_is_asked() {
     let published = Published::new();
-    // 40 kB that no compression makes small.
+    // 40 kB that do not compress.
     let noise: Vec<u8> =
         (0..40_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 ^ (n % 251) as u8).collect();
     let reference = published.reference("sci/base:1.0");

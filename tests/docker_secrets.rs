@@ -1,6 +1,6 @@
-//! Secrets through the command, on a real engine and real registries: read where they are mounted,
-//! and neither stored nor shown. Every test searches everything that remains: the output, all files
-//! of the run, every pushed blob.
+//! Secrets, through the command, on a real engine and real registries: builds can read them where
+//! they are mounted, and they are neither stored nor shown. Every test searches everything that
+//! remains: the output, all files of the run, every pushed blob.
 
 mod secrets_support;
 
@@ -18,7 +18,7 @@ use testbed::tree::{BASE, Tree};
 
 const BOUND: Duration = Duration::from_secs(180);
 
-/// Characters for which every encoding differs.
+/// Characters that each encoding changes in a different way.
 const KEY: &str = "k3y~>>>??\"/+&ü'end";
 const PROXY_PASSWORD: &str = "pr0xy+pass/word";
 
@@ -31,8 +31,8 @@ fn fresh_repo(registry: &str) -> String {
 }
 
 /// Prints the secret `key` in every form that busybox can produce, whole and wrapped over lines.
-/// The last line goes to stderr and may come before others; its leading space keeps it from being
-/// treated as base64 beside a secret.
+/// The last line goes to stderr and may come before others; its leading space prevents that it is
+/// treated as base64 next to a secret.
 const PRINT: &str = "\
 cat /run/secrets/key; echo; fold -w 5 /run/secrets/key; echo; \
 base64 /run/secrets/key; base64 /run/secrets/key | tr '+/' '-_'; \
@@ -40,7 +40,7 @@ base64 /run/secrets/key; base64 /run/secrets/key | tr '+/' '-_'; \
 echo \"{\\\"auth\\\":\\\"$(printf 'user:%s' \"$(cat /run/secrets/key)\" | base64)\\\"}\"; \
 od -An -v -tx1 /run/secrets/key | tr -d ' \\n'; echo; echo \" TOKEN=$(cat /run/secrets/key);\" >&2";
 
-/// A tree of one layer with this instruction.
+/// Returns a tree of one layer with these instructions.
 fn tree(instructions: &str) -> Tree {
     Tree::of(&format!(
         "//- /science/keeper/Dockerfile\nFROM {BASE}\nARG NONCE\n{instructions}\n\
@@ -54,7 +54,7 @@ fn program(tree: &Tree, arguments: &[&str]) -> Program {
     Program::new(env!("CARGO_BIN_EXE_image-builder"), tree).args(["--all"]).args(arguments)
 }
 
-/// Asserts that neither what was said nor any file of the runs holds one of these.
+/// Asserts that neither the output nor any file of the runs contains one of these secrets.
 #[track_caller]
 fn silent(canaries: &[&Canary], tree: &Tree, outcome: &Outcome) {
     let runs = files(&tree.root().join(".image-builder"));
@@ -129,7 +129,7 @@ fn variables_and_names_give_secrets_and_several_are_kept_apart() {
             .env("OTHER", "two-secret")
             .run(BOUND)
             .expect_code(0);
-    // BuildKit says nothing of the third, so we do.
+    // BuildKit does not report the third, so we do.
     assert!(outcome.stderr.contains("the secret c was not given"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("--secret id=c,src=FILE"), "{}", outcome.stderr);
     assert!(!outcome.stderr.contains("the secret b "), "{}", outcome.stderr);
@@ -162,12 +162,13 @@ fn where_secrets_cannot_be_carried_or_read_nothing_is_built() {
         assert!(!outcome.stderr.contains("build started"), "{}", outcome.stderr);
         silent(&[&Canary::new(KEY)], &tree, &outcome);
     }
-    // A dry run opens no secret, also none that is not there.
+    // A dry run opens no secret, so a missing file is no error.
     let dry = ["--repo", &repo, "--dryrun", "--secret", "id=key,src=/no/such/file"];
     program(&tree, &dry).run(BOUND).expect_code(0);
 }
 
-/// Docker's configuration with all that holds a credential, and a helper that is found on `PATH`.
+/// Writes a docker configuration with every kind of credential, and a credential helper that is
+/// found on `PATH`.
 fn configure(tree: &Tree, registry: &str, password: &str) -> String {
     let auths: serde_json::Value =
         serde_json::from_str(&docker_config("elsewhere.example", "other", "elsewhere/pass+word"))
@@ -181,11 +182,11 @@ fn configure(tree: &Tree, registry: &str, password: &str) -> String {
     helper(tree, &format!("echo '{{\"ServerURL\":\"x\",\"Username\":\"{USER}\",\"Secret\":\"{password}\"}}'"))
 }
 
-/// Writes `docker-credential-canary`, and returns a `PATH` on which it is found.
+/// Writes `docker-credential-canary` and returns a `PATH` that contains it.
 fn helper(tree: &Tree, script: &str) -> String {
     let file = tree.home().join("docker-credential-canary");
-    // By another process: a child of a parallel test could hold our own writing end open for a
-    // moment, and the kernel runs no file that is open for writing.
+    // Another process writes the file: a child of a parallel test could inherit our open file
+    // descriptor for a moment, and the kernel does not execute a file that is open for writing.
     let written = Command::new("sh")
         .args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"])
         .arg(&file)
@@ -227,7 +228,7 @@ fn no_run_shows_a_credential_whatever_comes_of_it() {
                 [&["--push", "--repo", &repo, "--secret", &given, "--push-timeout", "1s"], mode].concat();
             let outcome = program(&tree, &arguments).env("PATH", path).run(BOUND).expect_code(code);
             assert!(code != 4 || outcome.said().contains("go away"), "{}", outcome.said());
-            // The tree's own values are in git: only the values given to this run are secret.
+            // The values in the tree are in git: only the values passed to this run are secret.
             let encoded = PROXY_PASSWORD.replace('+', "%2B").replace('/', "%2F");
             let mut canaries = vec![
                 Canary::new(KEY),
@@ -262,7 +263,7 @@ fn a_helper_that_fails_ends_the_run_before_its_first_build() {
         ),
     ];
     let host = variable("IMAGE_BUILDER_TEST_REGISTRY");
-    // All at once: two of them take as long as a helper may take.
+    // Concurrently, because two of the cases take as long as the time-out of a helper.
     std::thread::scope(|scope| {
         for (what, script, said) in &cases {
             let host = &host;
@@ -289,7 +290,7 @@ fn a_helper_that_fails_ends_the_run_before_its_first_build() {
     });
 }
 
-/// Whether a process ended; one that its new parent did not reap yet has.
+/// Whether a process ended; a zombie counts as ended.
 fn gone(pid: &str) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/stat"));
     status.map_or(true, |text| text.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['Z', 'X'])))

@@ -1,5 +1,5 @@
-//! Images of other makers that move in their registry, on a real engine: it is noticed, followed by
-//! a plan, and then there is nothing to follow.
+//! External images whose tags move in their registry, on a real engine: `stale` reports the move, a
+//! plan rebuilds once, and then nothing is stale.
 
 #[path = "support/scene.rs"]
 #[expect(dead_code, reason = "tests of faults use more of it")]
@@ -10,7 +10,7 @@ use serde_json::Value;
 use testbed::command::{Outcome, Program};
 use testbed::process::unique;
 
-/// The command in a scene's tree, into its repo.
+/// Runs the command in a scene's tree, for its repo.
 fn run(scene: &Scene, arguments: &[&str]) -> Outcome {
     let repo = format!("{}/{}", scene.registry, scene.path);
     Program::new(env!("CARGO_BIN_EXE_image-builder"), &scene.tree)
@@ -22,7 +22,7 @@ fn run(scene: &Scene, arguments: &[&str]) -> Outcome {
 
 #[test]
 fn a_base_that_moved_is_followed_once() {
-    // Somebody else's images: `…/sci/base:1.0`.
+    // An external image: `…/sci/base:1.0` of another repo.
     let mut other = Scene::new("stale-base", 0);
     let _ = run(&other, &["--all", "--push"]);
     let base = format!("{}/{}/sci/base:1.0", other.registry, other.path);

@@ -1,4 +1,5 @@
-//! The bytes of a commit are in its image, on a clone whose settings put other bytes on disk.
+//! An image contains the bytes of its commit, even if the settings of the clone put other bytes on
+//! disk.
 
 use std::fs;
 use std::process::Command;

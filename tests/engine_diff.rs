@@ -1,5 +1,5 @@
-//! `diff`, on a real engine and a real registry: both give the same result, and only relevant
-//! layers are read.
+//! `diff` on a real engine and a real registry: both give the same result, and only relevant layers
+//! are read.
 
 use serde_json::{Value, json};
 use testbed::tree::Tree;
@@ -23,8 +23,8 @@ RUN mkdir -p /var/lib/dpkg /opt/v/lib/python3/site-packages/numpy-1.26.4.dist-in
  && echo '{\"name\": \"astropy\", \"version\": \"6.0.0\", \"build\": \"py311_0\"}' > /opt/conda/conda-meta/astropy.json \\
  && echo '{\"name\": \"old\", \"version\": \"1\"}' > /opt/old/conda-meta/old.json
 ENV PLACE=first";
-    // A directory that is made anew is opaque, a file and a directory that are gone leave a mark
-    // each.
+    // A recreated directory is opaque in its layer; a removed file and a removed directory are
+    // recorded as a whiteout each.
     let second = format!(
         "{first}
 RUN printf 'Package: libc6\\nVersion: 2.36-10\\n\\nPackage: curl\\nVersion: 7.88\\n' > /var/lib/dpkg/status \\
@@ -76,7 +76,7 @@ STOPSIGNAL SIGINT"
         assert!(made_by.contains("Version: 2.36-10"), "{from}: {made_by}");
     }
 
-    // A layer without package records is read alone, and shared layers not at all.
+    // Only the layer without package records is read, and no shared layers.
     let script = diff(&tree, "registry", &names[1], &names[2]);
     assert_eq!((&script["packages"], &script["read"]["registry_layers"]), (&json!([]), &json!(1)));
     assert_eq!(script["read"]["engine_bytes"], json!(0));

@@ -1,5 +1,5 @@
-//! Tests of images through the command: a scientist's descriptor in, an exit code and a registry
-//! out; also when the command is killed, or its engine goes away, in the midst of a test.
+//! Image tests through the command, from the descriptor to the exit code and the registry; also
+//! when the command is killed, or the engine goes away, during a test.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -18,7 +18,8 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run this by `cargo xtask test`"))
 }
 
-/// A product whose science layer has these tests, and whose compat layer asks for a script.
+/// Returns a tree of products; the science layer `sky` has these tests, and the compat layer has a
+/// test script.
 fn tree(tests: &str) -> Tree {
     Tree::of(&format!(
         "//- /science/sky/Dockerfile\nFROM docker.io/library/busybox:1.35\nRUN echo {} > /stars\n\
@@ -56,8 +57,8 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// Containers with our label whose mark holds the number of this process, and names of images that
-/// do.
+/// Returns containers with our label, and unfinished images, whose run marker contains this process
+/// id.
 fn left_by(process: u32) -> Vec<String> {
     let docker = |arguments: &[&str]| {
         let host = variable("IMAGE_BUILDER_TEST_HOST");
@@ -68,7 +69,7 @@ fn left_by(process: u32) -> Vec<String> {
             if output.status.success() {
                 return String::from_utf8_lossy(&output.stdout).into_owned();
             }
-            // podman's list fails as a whole when another test takes an image away meanwhile.
+            // podman's list fails as a whole if another test removes an image meanwhile.
             attempts += 1;
             assert!(attempts < 20, "{}", String::from_utf8_lossy(&output.stderr));
             std::thread::sleep(Duration::from_millis(250));
@@ -105,7 +106,8 @@ fn a_failing_test_keeps_its_image_and_what_stands_on_it_from_everybody() {
     );
     assert_eq!(published(&path), names(&["sci/sea", "rel/sea"]));
 
-    // Another test is no reason to build; what was never built is, as long as it is asked for.
+    // Changed tests are no reason to rebuild. A layer that was never built is still built, because
+    // its build is requested.
     tree.change("science/sky/sciserver-image.json", descriptor(r#"[{"run": ["test", "-s", "/stars"]}]"#));
     let outcome = build(&tree, &path, &[]).run(BOUND).expect_code(0);
     says(&outcome, &["test -s /stars"]);
@@ -169,7 +171,7 @@ fn row_28_an_engine_that_goes_away_in_a_test_is_the_environments_fault() {
     says(&outcome, &["could not be run"]);
     assert!(!published(&path).contains("sci/sky"));
 
-    // Anybody's next run tidies.
+    // The next run of any user removes the leftovers.
     let next = self::tree(r#"[{"run": ["true"]}]"#);
     let _ = build(&next, &format!("next-{}", unique()), &[]).run(BOUND).expect_code(0);
     assert_eq!(left_by(process), Vec::<String>::new());

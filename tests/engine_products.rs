@@ -1,5 +1,5 @@
-//! The main job, end to end: histories from `examples/` built by the command on a real engine and
-//! pushed to a real registry, which is then asked what it holds.
+//! The main purpose, end to end: the command builds histories from `examples/` on a real engine and
+//! pushes them to a real registry, whose contents are then checked.
 
 mod support;
 
@@ -12,7 +12,7 @@ use plan::ImageName;
 use registry::Registry;
 use support::Repository;
 
-/// An unused repository path in the test registry.
+/// Returns an unused repository path in the test registry.
 fn fresh_repo(name: &str) -> String {
     let registry = std::env::var("IMAGE_BUILDER_TEST_REGISTRY")
         .expect("IMAGE_BUILDER_TEST_REGISTRY names the registry: run this by `cargo xtask test`");
@@ -41,7 +41,7 @@ fn git(repository: &Repository, arguments: &[&str]) {
     assert!(output.status.success(), "git {arguments:?}: {}", text(&output));
 }
 
-/// What the registry shows for a reference: digest and labels.
+/// Digest and labels of a tag in the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Shown {
     digest: String,
@@ -74,7 +74,7 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// `{count}-{short}` of HEAD: what follows the version in a build tag.
+/// Returns `{count}-{short}` of HEAD, the part of a build tag after the version.
 fn build(repository: &Repository) -> String {
     let plan = repository.image_builder(&["plan", "--all", "--format", "json"]);
     let plan = plan::Plan::from_json(&String::from_utf8_lossy(&plan.stdout)).expect("a plan is printed");
@@ -163,7 +163,7 @@ fn the_same_commit_again_reuses_everything_and_a_rebuild_makes_new_tags() {
 fn a_build_tag_with_other_content_stops_the_run_before_any_work() {
     let repository = Repository::example("change-in-place");
     let (repo, other) = (fresh_repo("conflict"), Repository::example("predecessor-sample"));
-    // Another image under the very tag that the build would take.
+    // Another image under the build tag that the build would push.
     let elsewhere = fresh_repo("elsewhere");
     succeeds(&other.image_builder(&["--repo", &elsewhere, "--push"]));
     let foreign = digest(&format!("{elsewhere}/sci/nist-basic:1.0"));
@@ -178,7 +178,7 @@ fn a_build_tag_with_other_content_stops_the_run_before_any_work() {
     assert_eq!(shown(&format!("{repo}/sci/sky:1.0")), None, "nothing else was pushed");
 }
 
-/// Copies an image inside the registry with skopeo, a program that knows nothing of ours.
+/// Copies an image inside the registry with skopeo, a program independent of ours.
 fn copy(from: &str, to: &str) {
     let output = std::process::Command::new("skopeo")
         .args(["copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false"])
@@ -235,7 +235,7 @@ fn missing_parents_are_named_before_anything_is_built() {
     assert!(told.contains(&format!("{repo}/sci/sky:1.0")) && told.contains("--base-repo"), "{told}");
     assert_eq!(shown(&format!("{repo}/sci/sky-2026-02:1.0")), None);
 
-    // The flag that it names helps.
+    // The flag that the error names solves it.
     let base = fresh_repo("base");
     succeeds(&repository.image_builder(&["--repo", &base, "--push", "--include", "science/sky"]));
     succeeds(&repository.image_builder(&["--repo", &repo, "--base-repo", &base, "--push"]));

@@ -1,5 +1,6 @@
-//! What people and CI systems see of a run on a real engine: the failed line in its own file, sizes
-//! compared with the earlier image, files for merge requests, and a terminal.
+//! The output of a run on a real engine, for people and for CI systems: the failed line in its
+//! source file, image sizes compared with the earlier image, files for merge requests, and the
+//! terminal.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +17,7 @@ fn registry() -> String {
     std::env::var("IMAGE_BUILDER_TEST_REGISTRY").expect("this is run by `cargo xtask test`")
 }
 
-/// A product of one science layer, with a compat layer that includes another.
+/// Returns a tree with a product of one science layer, with a compat layer that includes another.
 fn tree(science: &str, common: &str, web: &str) -> Tree {
     Tree::of(&format!(
         "//- /science/sky/Dockerfile\n# what it stands on\nFROM {BASE}\n{science}\n\
@@ -134,8 +135,8 @@ fn an_image_is_shown_beside_what_its_moving_tag_showed() {
         tree.change("compat/web/Dockerfile", "RUN echo web > /web && head -c 100000 /dev/urandom > /more\n");
         let second = run(&tree, &repo, arguments).run(BOUND).expect_code(0);
         says(&second, &["all kept", " kept\n", "change and layers: beside what the moving tag showed"]);
-        // podman counts the configuration too, and a build's time in it is sometimes a digit
-        // longer.
+        // podman includes the configuration in the size, and the build time in it is sometimes one
+        // digit longer.
         if std::env::var("IMAGE_BUILDER_TEST_ENGINE").is_ok_and(|engine| engine != "podman") {
             says(&second, &["same size"]);
         }
@@ -162,7 +163,7 @@ fn files_of_a_run_that_was_cut_off_say_so() {
     let (page, junit) = (tree.root().join("summary.md"), tree.root().join("junit.xml"));
     let mut running = run(&tree, &repo, &files).spawn();
     assert!(wait_until(BOUND, || running.said().contains("| begun")), "{}", running.said());
-    // A reader during the run, or after a kill, sees this.
+    // The files as they are during the run, or after a kill.
     let killed = "the run was cut off: it is still running, or was killed";
     assert!(read(&page).contains(killed) && read(&junit).contains(killed));
     running.signal(Signal::TERM);
@@ -175,7 +176,7 @@ fn files_of_a_run_that_was_cut_off_say_so() {
     let left = std::fs::read_dir(tree.root()).expect("a tree").flatten();
     assert!(left.into_iter().all(|file| !file.file_name().to_string_lossy().starts_with(".image-builder-")));
 
-    // A run that does not begin says why.
+    // A run that does not start gives the reason.
     let outcome = run(&tree, &repo, &["--summary", "summary.md", "--host", "unix:///nowhere.sock"])
         .run(BOUND)
         .expect_code(5);

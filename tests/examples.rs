@@ -1,7 +1,7 @@
-//! Every example gives the plan that it says.
+//! Every example results in its expected plan.
 //!
-//! `UPDATE_EXAMPLES=1 cargo test --test examples` writes what came out to `expected.txt`, to be
-//! read and committed.
+//! `UPDATE_EXAMPLES=1 cargo test --test examples` writes the output to `expected.txt`, for review
+//! and commit.
 
 mod support;
 
@@ -20,7 +20,7 @@ fn check(name: &str) {
     assert_eq!(transcript, expected, "{} says otherwise", file.display());
 }
 
-/// What a user sees: the command line, both streams, and the exit code unless it is 0.
+/// Returns the user's view: the command line, both streams, and the exit code unless it is 0.
 fn transcript(repository: &Repository, arguments: &[&str]) -> String {
     let output = repository.image_builder(arguments);
     let mut text = format!("$ image-builder {}\n", arguments.join(" "));

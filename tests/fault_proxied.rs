@@ -1,5 +1,5 @@
-//! The command between two proxies that do nothing wrong: as without them, and every request of a
-//! push in its order.
+//! The command behind two proxies without faults behaves as without proxies; and all requests of a
+//! push are in the right order.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn a_push_between_two_proxies_is_as_without_them() {
         let written: Vec<_> =
             trace.iter().filter_map(|seen| Some((seen.from, seen.written_tag()?))).collect();
         assert_eq!(written.len(), 10, "{}", registry.show());
-        // Invariant 8, as far as one image goes: its moving tag follows its build tag.
+        // Invariant 8, as far as it concerns a single image: its moving tag follows its build tag.
         for (name, digest) in held.iter().filter(|(name, _)| name.ends_with(":1.0")) {
             let at = |wanted: &dyn Fn(&str) -> bool| {
                 written.iter().position(|(_, (repository, tag))| {
@@ -54,7 +54,7 @@ fn a_push_between_two_proxies_is_as_without_them() {
             let (build, moving) = (at(&|tag| tag != "1.0"), at(&|tag| tag == "1.0"));
             assert!(build.is_some() && build < moving, "{name} {digest}\n{}", registry.show());
         }
-        // The engine pushes build tags and nothing else; moving tags are ours.
+        // The engine pushes build tags only; the command sets the moving tags.
         for (from, (_, tag)) in written {
             assert_eq!(
                 from,

@@ -1,10 +1,10 @@
-//! The model's stories on real parts: the command, the engine and a registry behind a proxy that
-//! does wrong on cue.
+//! Replays the model's stories with real parts: the command, the engine and a registry behind a
+//! proxy that injects faults.
 //!
-//! A story is drawn as in `executor/src/model`, cut to a size that builds in seconds. Its builds
-//! fail in a real `RUN`, its requests at the proxy, and its kills hit the process at a request. The
-//! same checks as in the model read the proxy's trace, `result.json` and the registry. A story is
-//! named by its seed; those that failed once are in [`KEPT`].
+//! A story is generated as in `executor/src/model`, cut to a size that builds in seconds. Its build
+//! failures happen in a real `RUN`, its request failures at the proxy, and its kills hit the
+//! process at a request. The checks of the model are applied to the proxy's trace, `result.json`
+//! and the registry. A story is identified by its seed; seeds that failed once are in [`KEPT`].
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,14 +36,14 @@ use story::{Cut, How, RunSeed, Story, What};
 
 /// Seeds of stories that failed once.
 const KEPT: &[u64] = &[];
-/// Layers of a story that are built, each with a compat image at most.
+/// Maximum number of layers of a story; each has at most one compat image.
 const LAYERS: usize = 3;
-/// Runs that are disturbed before the clean one.
+/// Maximum number of disturbed runs before the undisturbed one.
 const RUNS: usize = 2;
-/// How long one run may take.
+/// Time-out of one run.
 const BOUND: Duration = Duration::from_secs(240);
 
-/// A story's surroundings.
+/// The environment of a story.
 struct Stage {
     tree: Tree,
     plan: Plan,
@@ -52,11 +52,11 @@ struct Stage {
     registry: View,
 }
 
-/// The observations of one run.
+/// The observed result of one run.
 struct Ended {
-    /// `None` where it was killed.
+    /// `None` if the run was killed.
     code: Option<i32>,
-    /// `None` where it did not come to write one.
+    /// `None` if the run ended before it wrote one.
     result: Option<RunResult>,
     said: String,
 }
@@ -88,7 +88,7 @@ fn stories_of_the_model_hold_on_real_parts() {
     assert!(figures["faults"] > 0, "no story met a fault: {figures:?}");
 }
 
-/// Plays one story and judges it; returns its figures.
+/// Plays one story and checks it. Returns its figures.
 fn replay(seed: u64) -> Result<BTreeMap<&'static str, usize>, String> {
     let story = draw(seed);
     let stage = Stage::new(&story, seed);
@@ -130,7 +130,7 @@ fn replay(seed: u64) -> Result<BTreeMap<&'static str, usize>, String> {
     {
         return Err(format!("4: a run after a good one did something:\n{}", again.said));
     }
-    // The same requests in the other order must not please the check.
+    // Reversed, the same requests must fail the check.
     let backwards: Vec<Step> = steps.iter().rev().cloned().collect();
     if checks::push_order(&backwards, &vec![&stage.plan; number + 2]).is_ok() {
         return Err("8: the check takes a trace that runs backwards".to_owned());
@@ -156,7 +156,7 @@ fn draw(seed: u64) -> Story {
     story::story(1..4).new_tree(&mut runner).expect("every story is taken").current()
 }
 
-/// How a build would have ended if nothing had failed.
+/// Returns the result that a build would have if nothing had failed.
 fn calm((result, build): (&BuildResult, &Build)) -> BuildResult {
     BuildResult { outcome: Outcome::Built, pushed: build.tags.clone(), ..result.clone() }
 }
@@ -174,7 +174,8 @@ impl Stage {
         Self { tree, plan, proxy, repo, registry: View::new(&shared) }
     }
 
-    /// Sets a run's faults up: rules of the proxy, and what the `RUN` instructions fail at.
+    /// Sets up the faults of a run: rules of the proxy, and the builds whose `RUN` instructions
+    /// fail.
     fn disturb(&self, seed: &RunSeed) -> Vec<proxy::RuleId> {
         let (mut rules, mut failing) = (Vec::new(), String::new());
         for fault in &seed.faults {
@@ -198,13 +199,14 @@ impl Stage {
                 }
             }
         }
-        // Proxy settings are passed to builds and are no inputs: the same commit fails or does not.
+        // Docker passes proxy settings to builds, and they are not part of the inputs: the same
+        // commit can fail or succeed.
         let config = serde_json::json!({"proxies": {"default": {"noProxy": failing}}});
         self.tree.write_docker_config(&config.to_string());
         rules
     }
 
-    /// Runs the command to its end, or until it is cut off, and adds what it did to the steps.
+    /// Runs the command until it ends or is cut off, and appends its acts to the steps.
     fn run(&self, seed: &RunSeed, number: usize, steps: &mut Vec<Step>) -> Ended {
         self.proxy.forget();
         let runs = self.tree.root().join(".image-builder/runs");
@@ -224,7 +226,7 @@ impl Stage {
         let program = Program::new(env!("CARGO_BIN_EXE_image-builder"), &self.tree).args(arguments).spawn();
         let _ = running.set(Box::new(program.signaller()));
         let outcome = program.wait(BOUND);
-        // An engine ends abandoned requests; until then they belong to this run.
+        // An engine ends abandoned requests after a while; until then they belong to this run.
         let mut before = usize::MAX;
         wait_until(Duration::from_secs(10), || {
             let trace = self.proxy.trace();
@@ -249,7 +251,7 @@ impl Stage {
         Ended { code: outcome.code, said: format!("{}{}", outcome.said(), self.proxy.show()), result }
     }
 
-    /// The act of a request, as far as the checks need it.
+    /// Converts a request to an act, as far as the checks need it.
     fn act(&self, seen: &Seen) -> Option<Act> {
         let (repository, tag) = seen.path.strip_prefix("/v2/")?.split_once("/manifests/")?;
         let tag =
@@ -265,7 +267,7 @@ impl Stage {
         }
     }
 
-    /// Checks the observations of a run against the invariants.
+    /// Checks the result of a run against the invariants.
     fn judge(&self, number: usize, ended: &Ended, steps: &[Step]) -> Result<(), String> {
         let with_trace = |found: String| format!("{found}\n{}", ended.said);
         checks::push_order(steps, &vec![&self.plan; number + 1]).map_err(with_trace)?;
@@ -288,7 +290,7 @@ impl Stage {
         Ok(())
     }
 
-    /// What the plan's tags show now.
+    /// Returns the current digests of the plan's tags.
     fn left(&self) -> BTreeMap<String, String> {
         let tags = self.plan.builds.iter().flat_map(|build| build.tags.iter().map(move |tag| (build, tag)));
         tags.filter_map(|(build, tag)| {
@@ -299,13 +301,13 @@ impl Stage {
     }
 }
 
-/// The repository of a build in its registry.
+/// Returns the repository of a build in its registry.
 fn repository(build: &Build) -> String {
     ImageName::parse(build.build_tag()).expect("a plan's tags are references").repository
 }
 
-/// A story's source tree. The files that a layer copies are unique, so that no engine has them from
-/// another story.
+/// Returns a story's source tree. The files that a layer copies are unique, so that no engine has
+/// them in its cache from another story.
 fn files(story: &Story, seed: u64) -> String {
     let mut files =
         "//- /compat/batch/Dockerfile\nCMD [\"/bin/sh\"]\n//- /compat/batch/sciserver-image.json\n{}\n"

@@ -1,4 +1,4 @@
-//! Shared by the tests of `diff`: images of a private repo, removed with it, and the command.
+//! Shared by the tests of `diff`: a private repo whose images are removed with it, and the command.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use testbed::tree::{BASE, Tree};
 
 pub(crate) const BOUND: Duration = Duration::from_secs(300);
 
-/// A repo of our own, whose images leave the engine with it.
+/// A private repo. Its images are removed from the engine on drop.
 pub(crate) struct Repo {
     pub(crate) name: String,
     images: Vec<String>,
@@ -21,7 +21,7 @@ impl Repo {
         Self { name: format!("{registry}/{name}-{}", testbed::process::unique()), images: Vec::new() }
     }
 
-    /// Builds what the tree holds now, and pushes it; returns the build tag of `sci/a`.
+    /// Builds and pushes the current tree. Returns the build tag of `sci/a`.
     pub(crate) fn build(&mut self, tree: &Tree, flags: &[&str]) -> String {
         let planned = program(tree, &["plan", "--all", "--format", "json", "--repo", &self.name]);
         let plan: Value = serde_json::from_str(&planned.expect_code(0).stdout).expect("a plan is JSON");
@@ -47,7 +47,7 @@ pub(crate) fn program(tree: &Tree, arguments: &[&str]) -> Outcome {
     Program::new(env!("CARGO_BIN_EXE_image-builder"), tree).args(arguments).run(BOUND)
 }
 
-/// One layer `a` with this Dockerfile below its base.
+/// Returns the files of one layer `a` with these instructions after its FROM.
 pub(crate) fn layer(dockerfile: &str) -> String {
     format!(
         "//- /science/a/Dockerfile\nFROM {BASE}\n{dockerfile}\n\

@@ -1,4 +1,4 @@
-//! What is copied, how, and in which order.
+//! What `promote` copies, how, and in which order.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use testbed::registry::{Auth, PASSWORD, PrivateRegistry, TokenServer, USER, dock
 
 use crate::stock::{INDEX, MANIFEST, Stock, path, tags};
 
-/// The manifest as a program shows it that has nothing to do with ours.
+/// Returns a manifest as skopeo reads it, a program independent of ours.
 fn skopeo(address: &str, image: &str) -> Vec<u8> {
     let output = Command::new("skopeo")
         .args(["inspect", "--raw", "--tls-verify=false", &format!("docker://{address}/{image}")])
@@ -26,8 +26,8 @@ fn both_registries_show_the_same_and_a_rerun_changes_nothing() {
     let (a, b) = (PrivateRegistry::start(Auth::None), PrivateRegistry::start(Auth::None));
     let pushed = stock.publish(a.view(), "test", &["--all"]);
     assert_eq!(pushed.len(), 14, "{pushed:?}");
-    // The spec of one, an artifact that refers to it, listed under a tag as the registry has no
-    // list.
+    // The build spec of one image: an artifact that refers to it, under a tag, because the registry
+    // does not list referrers.
     let sky = &pushed["rel/sky:1.0"];
     let spec = a.view().put_blob("test/rel/sky", b"{\"spec\": 1}");
     let empty = a.view().put_blob("test/rel/sky", b"{}");
@@ -42,7 +42,7 @@ fn both_registries_show_the_same_and_a_rerun_changes_nothing() {
     let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests":
         [{"mediaType": oci, "digest": digest, "size": artifact.len(), "artifactType": "application/vnd.test"}]});
     a.view().put_manifest("test/rel/sky", &sky.replace(':', "-"), INDEX, list.to_string().as_bytes());
-    // `sea` is an index for two platforms.
+    // `sea` is an image index.
     let one = &pushed["rel/sea:1.0"];
     let other = a.view().manifest("test/rel/sea", "1.0").expect("there").body;
     let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [
@@ -72,7 +72,7 @@ fn both_registries_show_the_same_and_a_rerun_changes_nothing() {
         assert_eq!(shown, copied, "{name}");
     }
     assert_eq!(b.view().referrers("images/rel/sky", sky), [digest]);
-    // Moving tags are set after all build tags, and each after those of its parents.
+    // Moving tags are set after all build tags, and each one after those of its parents.
     let order: Vec<String> = proxy
         .trace()
         .iter()
@@ -96,7 +96,7 @@ fn both_registries_show_the_same_and_a_rerun_changes_nothing() {
     ] {
         assert!(at(first) < at(second), "{order:?}");
     }
-    // A blob that was copied once is mounted into the other repositories: each blob was streamed
+    // After its first copy a blob is mounted into the other repositories, so each blob is streamed
     // once.
     let uploads: Vec<_> = proxy
         .trace()
@@ -137,7 +137,7 @@ fn within_one_registry_no_blob_is_sent() {
         .iter()
         .filter(|seen| matches!(seen.method.as_str(), "PUT" | "PATCH") && seen.path.contains("/blobs/"));
     assert_eq!(sent.count(), 0, "{}", proxy.show());
-    // Configurations are read for their labels; no layer is.
+    // Configurations are read for their labels, layers are not read at all.
     let read: BTreeSet<&str> = trace
         .iter()
         .filter(|seen| seen.method == "GET" && seen.path.contains("/blobs/"))
@@ -161,7 +161,7 @@ fn registries_with_passwords_and_tokens_are_logged_in_to() {
     stock.tree.write_docker_config(&json!({"auths": auths}).to_string());
     let outcome = stock.promote(&from, &to, &[]).expect_code(0);
     assert_eq!(tags(b.view(), "images"), pushed, "{}", outcome.said());
-    // A token that allows reading where a blob is mounted from.
+    // The token must also permit reading the repository that a blob is mounted from.
     let again = format!("{}/again", b.address());
     let outcome = stock.promote(&to, &again, &[]).expect_code(0);
     assert_eq!(tags(b.view(), "again"), pushed, "{}", outcome.said());
@@ -195,7 +195,7 @@ fn other_ancestors_come_with_their_build_tags_only() {
 
 #[test]
 fn what_only_the_target_has_needs_no_copy() {
-    // A test repo on production's parents: `--base-repo`.
+    // A test repo whose images are based on production's (`--base-repo`).
     let mut stock = Stock::new();
     let registry = PrivateRegistry::start(Auth::None);
     stock.publish(registry.view(), "images", &["--all"]);
@@ -241,7 +241,7 @@ fn what_is_missing_moves_nothing() {
         }
         assert_eq!(registry.view().all_tags(""), before);
     }
-    // Without the missing products there is still a chain with gaps.
+    // With `--present` the missing products are left out, but the base chain still has a gap.
     let outcome = stock.promote(&from, &to, &["--present"]).expect_code(5);
     assert!(outcome.stderr.contains(&format!("/test/sci/base:{base}")), "{}", outcome.said());
     assert_eq!(registry.view().all_tags(""), before);
@@ -300,7 +300,7 @@ fn what_is_held_stays_and_what_nobody_knows_is_refused() {
     let outcome = stock.promote(&from, &from, &[]).expect_code(2);
     assert!(outcome.stderr.contains("the same repo"), "{}", outcome.said());
     let outcome = stock.promote("nowhere", &to, &[]).expect_code(2);
-    assert!(outcome.stderr.contains("--from \"nowhere\" is no repo"), "{}", outcome.said());
+    assert!(outcome.stderr.contains("--from \"nowhere\" is not a repo"), "{}", outcome.said());
     assert!(tags(registry.view(), "images").is_empty());
     let outcome = stock.promote(&from, &to, &[]).expect_code(0);
     assert!(outcome.stderr.contains("left out"), "{}", outcome.said());

@@ -1,4 +1,5 @@
-//! Failures on the way: they are retried, or the next promote continues where this one stopped.
+//! Failures during a promotion: they are retried, or the next promotion continues where this one
+//! stopped.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -12,7 +13,7 @@ use crate::stock::{BOUND, Stock, path, tags};
 
 type Signaller = Box<dyn Fn(Signal) + Send + Sync>;
 
-/// Two registries; one of them has all builds.
+/// Two registries; the first has all builds.
 struct Place {
     stock: Stock,
     a: PrivateRegistry,
@@ -26,7 +27,7 @@ impl Place {
         Self { stock, a, b }
     }
 
-    /// A private repo on each side, with a proxy in front of each.
+    /// Creates a private repo and a proxy in front of each registry.
     fn way(&self) -> Way<'_> {
         let path = path("images");
         Way { from: Proxy::tcp(self.a.address()), to: Proxy::tcp(self.b.address()), path, place: self }
@@ -54,7 +55,7 @@ impl Way<'_> {
         tags(self.place.b.view(), &self.path)
     }
 
-    /// All is on the other side, and a moving tag shows what its build tag does.
+    /// Asserts that the target has all tags of the source, with the same digests.
     fn expect_all(&self) {
         assert_eq!(self.shown(), tags(self.place.a.view(), "test"), "{}", self.to.show());
     }
@@ -123,7 +124,7 @@ fn interrupted_it_leaves_moving_tags_alone_and_a_rerun_finishes() {
     for (rule, moved) in [
         (("PUT", "/v2/*/blobs/uploads/*", 3), false),
         (("PUT", "/v2/images-*/manifests/*", 4), false),
-        // The second moving tag: operations in progress are finished, and no other starts.
+        // At the second moving tag: operations in progress finish, and no other starts.
         (("PUT", "/v2/images-*/manifests/?.0", 2), true),
     ] {
         let way = place.way();
@@ -152,7 +153,7 @@ fn interrupted_it_leaves_moving_tags_alone_and_a_rerun_finishes() {
         way.to.forget();
         way.promote(&[]).expect_code(0);
         way.expect_all();
-        // Existing blobs are not sent again.
+        // Tags that exist are not written again.
         let trace = way.to.trace();
         let written = trace.iter().filter_map(|seen| seen.written_tag());
         let again: Vec<_> = written

@@ -1,5 +1,5 @@
-//! `promote` and `rollback` against real registries, with images that were pushed without an
-//! engine, except for [`races`].
+//! `promote` and `rollback` against real registries. The images are pushed without an engine,
+//! except in [`races`].
 
 mod copies;
 mod faults;

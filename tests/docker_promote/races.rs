@@ -1,5 +1,4 @@
-//! A build by the program itself and a rollback of the same product, one in the middle of the
-//! other.
+//! A build and a rollback of the same product by the command, one in the middle of the other.
 
 use parking_lot::Mutex;
 use std::sync::mpsc;
@@ -10,7 +9,7 @@ use testbed::proxy::{From, Hits, Mode, Proxy, Rule};
 
 use crate::scene::{BOUND, Scene};
 
-/// Two builds of the product `leaf-1`, the second with another compat layer.
+/// Creates two builds of the product `leaf-1`, the second with another compat layer.
 fn scene() -> Scene {
     let mut scene = Scene::new("race", 1);
     let _ = scene.program().run(BOUND).expect_code(0);
@@ -19,7 +18,7 @@ fn scene() -> Scene {
     scene
 }
 
-/// A commit with another compat layer.
+/// Commits a change of the compat layer.
 fn renew(scene: &mut Scene) {
     scene.tree.change("compat/batch/Dockerfile", format!("RUN echo {}\nCMD [\"/bin/sh\"]\n", unique()));
 }
@@ -28,14 +27,14 @@ fn rel(scene: &Scene) -> String {
     format!("{}/rel/leaf-1", scene.path)
 }
 
-/// The command with the scene's repo, reached by this address.
+/// Returns the command for the scene's repo at this registry address.
 fn program(scene: &Scene, arguments: &[&str], address: &str) -> Program {
     let repo = format!("{address}/{}", scene.path);
     Program::new(env!("CARGO_BIN_EXE_image-builder"), &scene.tree).args(arguments).args(["--repo", &repo])
 }
 
-/// Runs a program to its end when a request comes that way, before that request goes on; then says
-/// how it ended.
+/// When a request matches the rule, runs a program to its end before the request continues, and
+/// then sends the program's outcome.
 fn in_the_middle(
     proxy: &Proxy,
     program: Program,
@@ -52,7 +51,7 @@ fn in_the_middle(
     outcome
 }
 
-/// The moving tag shows the build of HEAD, of which there is one.
+/// Asserts that the moving tag shows the only build of HEAD.
 #[track_caller]
 fn shows_the_build(scene: &mut Scene, said: &str) {
     let short = scene.tree.head()[..7].to_owned();
@@ -65,7 +64,7 @@ fn shows_the_build(scene: &mut Scene, said: &str) {
 
 #[test]
 fn a_build_in_the_middle_of_a_rollback_keeps_its_tag() {
-    // The change, and the read of it, which is the second of its kind after the change's own.
+    // The build runs during the rollback's write of the tag, and during its read afterwards.
     let mut scene = scene();
     for method in ["PUT", "HEAD"] {
         renew(&mut scene);
@@ -82,7 +81,8 @@ fn a_build_in_the_middle_of_a_rollback_keeps_its_tag() {
     }
 }
 
-/// How often a rollback reads a tag before it changes it, counted in one that is taken back.
+/// Counts the reads of a tag by a rollback before it changes the tag. Undoes this rollback
+/// afterwards.
 fn looks_before_the_change(scene: &Scene, path: &str) -> u64 {
     let proxy = Proxy::tcp(&scene.registry);
     let before = scene.view.manifest(&rel(scene), "1.0").expect("it is there");
@@ -101,7 +101,7 @@ fn a_rollback_in_the_middle_of_a_build_waits_for_it() {
     let mut scene = scene();
     renew(&mut scene);
     let proxy = Proxy::tcp(&scene.registry);
-    // Its build tag exists, and the moving tag is being set.
+    // The build tag exists, and the build is setting the moving tag.
     let path = format!("/v2/{}/manifests/1.0", rel(&scene));
     let rollback = program(&scene, &["rollback", "leaf-1:1.0"], &scene.registry);
     let rolled = in_the_middle(&proxy, rollback, |hook| Rule::new("PUT", &path, Hits::Nth(1), hook));

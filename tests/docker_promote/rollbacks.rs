@@ -1,4 +1,4 @@
-//! Back to an earlier build, and what happens when a build comes in between.
+//! Rollbacks to an earlier build, also when a build happens at the same time.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use testbed::registry::{Auth, PrivateRegistry, View};
 
 use crate::stock::{BOUND, MANIFEST, Stock, tags};
 
-/// Three commits of all that there is, published one after the other.
+/// Three commits whose builds were all published one after the other.
 struct Scene {
     stock: Stock,
     registry: PrivateRegistry,
     proxy: Proxy,
-    /// Build tags, the oldest first.
+    /// Build tags, oldest first.
     builds: Vec<String>,
 }
 
@@ -45,7 +45,8 @@ impl Scene {
         tags(self.registry.view(), "x")
     }
 
-    /// The product's own moving tags show these builds: lower science layer, upper one, product.
+    /// Asserts which builds the product's moving tags show: lower science layer, upper science
+    /// layer, product.
     #[track_caller]
     fn expect(&self, builds: [&str; 3], outcome: &Outcome) {
         let shown = self.shown();
@@ -83,13 +84,13 @@ fn the_build_before_is_shown_and_hold_is_told() {
         .collect();
     assert_eq!(changed, ["rel/sky:1.0", "sci/sky-more:1.0", "sci/sky:1.0"], "nothing else moved");
 
-    // Once more without a word could be a mistake, or a build could be setting the tag.
+    // A second rollback without `--to` could be a mistake, or a build could be setting the tag.
     let again = scene.rollback(&[]).expect_code(6);
     assert!(again.stderr.contains(&format!("{three} is in the registry")), "{}", again.said());
     assert!(again.stderr.contains("write `hold = [\"sky:1.0\"]`"), "{}", again.said());
     scene.expect([two; 3], &again);
 
-    // Held, no build moves the tags: the next night plans nothing of the product.
+    // With `hold` no build moves the tags: the next nightly run plans no build of the product.
     let repo = format!("{}/x", scene.registry.address());
     let night = ["plan", "--since-published", "--format", "json", "--repo", &repo];
     let planned = |scene: &Scene| {
@@ -120,7 +121,7 @@ fn the_build_before_is_shown_and_hold_is_told() {
 fn where_it_is_not_clear_builds_are_told_to_choose_from() {
     let scene = Scene::new();
     let before = scene.shown();
-    // A build of another history with as many commits.
+    // A build of another history with the same number of commits.
     let other = scene.registry.view().manifest("x/rel/sky", &scene.builds[0]).expect("there").body;
     scene.registry.view().put_manifest("x/rel/sky", "1.0-2-abcdef0", MANIFEST, &other);
     let outcome = scene.rollback(&[]).expect_code(2);
@@ -137,12 +138,12 @@ fn where_it_is_not_clear_builds_are_told_to_choose_from() {
         (&["--to", "2.0-1-aaaaaaa"][..], 2, "no build tag of sky:1.0"),
         (&["--to", "nonsense"], 2, "no build tag of sky:1.0"),
         (&["--to", "1.0-9-aaaaaaa"], 5, "rel/sky:1.0-9-aaaaaaa is not there"),
-        (&["--to", "1.0-2-abcdef0"], 5, "does not tell by its labels that it is this build"),
+        (&["--to", "1.0-2-abcdef0"], 5, "does not record in its labels that it is this build"),
     ] {
         let outcome = scene.rollback(arguments).expect_code(code);
         assert!(outcome.stderr.contains(words), "{}", outcome.said());
     }
-    // A build whose parent is gone.
+    // A build whose parent is missing.
     scene.registry.lose_tag("x/sci/sky", &scene.builds[0]);
     let outcome = scene.rollback(&["--to", &scene.builds[0]]).expect_code(5);
     assert!(outcome.stderr.contains(&format!("x/sci/sky:{}", scene.builds[0])), "{}", outcome.said());
@@ -155,10 +156,10 @@ fn where_it_is_not_clear_builds_are_told_to_choose_from() {
     assert_eq!(after, before);
 }
 
-/// The pushes of a build: its build tag, then its moving tag.
+/// Does what a build pushes: its build tag, then its moving tag.
 fn build(view: &View, name: &str, build_tag: &str) {
     let mut body = view.manifest(&format!("x/{name}"), "1.0").expect("there").body;
-    // Another image, made of the same parts.
+    // A different image, made of the same blobs.
     body.push(b'\n');
     view.put_manifest(&format!("x/{name}"), build_tag, MANIFEST, &body);
     view.put_manifest(&format!("x/{name}"), "1.0", MANIFEST, &body);
@@ -189,15 +190,15 @@ fn a_build_between_the_look_and_the_change_keeps_its_tag() {
 
 #[test]
 fn a_build_between_the_change_and_the_second_look_keeps_its_tag() {
-    // After the change: the list of tags, then what the tag shows.
+    // During the reads after the change: the list of tags, then the tag itself.
     for (method, path) in [("GET", "tags/list"), ("HEAD", "manifests/1.0")] {
         for (name, nth) in [("sci/sky", 0), ("rel/sky", 2)] {
             let scene = Scene::new();
             let three = scene.builds[2].clone();
             let view = scene.registry.view().clone();
             let hook = Mode::hook(move |_| build(&view, name, NEWER));
-            // Before the change the tag is read twice, at the start and right before it, and listed
-            // twice.
+            // Requests before the change are counted, because the tag is read twice, at the start
+            // and right before the change, and listed twice.
             let path = format!("/v2/x/{name}/{path}");
             let changed = Rule::new("PUT", &format!("/v2/x/{name}/manifests/1.0"), Hits::Every, Mode::Pass);
             let changed = scene.proxy.rule(changed);
@@ -214,8 +215,8 @@ fn a_build_between_the_change_and_the_second_look_keeps_its_tag() {
     }
 }
 
-/// How often a rollback makes a request before its first change of a tag, seen in one that is
-/// undone.
+/// Counts a rollback's requests of this kind before its first change of a tag. Undoes this rollback
+/// afterwards.
 fn looks_before_the_change(scene: &Scene, method: &str, path: &str) -> u64 {
     let (_, three) = (scene.rollback(&[]).expect_code(0), scene.builds[2].clone());
     let trace = scene.proxy.trace();
@@ -225,7 +226,7 @@ fn looks_before_the_change(scene: &Scene, method: &str, path: &str) -> u64 {
     let until =
         trace.iter().position(|seen| seen.method == "PUT" && seen.path == put).expect("it was changed");
     let count = trace[..until].iter().filter(|seen| seen.method == method && seen.path == path).count();
-    // As before, by somebody else.
+    // Restores the tags.
     for name in ["sci/sky", "sci/sky-more", "rel/sky"] {
         let view = scene.registry.view();
         let body = view.manifest(&format!("x/{name}"), &three).expect("there").body;

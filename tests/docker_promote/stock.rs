@@ -1,5 +1,5 @@
-//! Published builds: what a plan would push, with the labels that its images would have and layers
-//! of a few bytes, in real registries.
+//! Publishes builds in real registries: the images that a plan would push, with their labels and
+//! with layers of a few bytes.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,14 +12,14 @@ use testbed::process::unique;
 use testbed::registry::{Shelf, View};
 use testbed::tree::Tree;
 
-/// Longer than any run here takes, on a machine with other work.
+/// Time-out, longer than any of these runs takes on a busy machine.
 pub(crate) const BOUND: Duration = Duration::from_secs(120);
 
 pub(crate) const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A layer of two products: `tools` without a compat image, `sky` 1.0 of two layers that copies
-/// from it, and `sea` on `sky`.
+/// A tree with `tools` without a compat layer, `sky` 1.0 of two layers that copies from `tools`,
+/// and `sea` based on `sky`.
 const TREE: &str = r#"
 //- /science/base/Dockerfile
 FROM docker.io/library/busybox:1.35
@@ -54,14 +54,14 @@ CMD ["/bin/sh"]
 {}
 "#;
 
-/// A source tree, and what would be built from it.
+/// A source tree, and the builds that it would produce.
 pub(crate) struct Stock {
     pub(crate) tree: Tree,
     shelf: Shelf,
-    /// Layers that a repository has, by what they are of, with their digests. Paths are used in one
-    /// registry only.
+    /// Digests of the layers in each repository, by repository and content. Each path is used in
+    /// one registry only.
     pushed: RefCell<BTreeMap<(String, String), String>>,
-    /// Bytes of each layer.
+    /// Size of each layer in bytes.
     weight: usize,
 }
 
@@ -70,18 +70,18 @@ impl Stock {
         Self { tree: Tree::of(TREE), shelf: Shelf::start(), pushed: RefCell::default(), weight: 100 }
     }
 
-    /// With layers of this many bytes: other images of the same builds.
+    /// Uses layers of this size: different images of the same builds.
     pub(crate) fn of_weight(weight: usize) -> Self {
         Self { weight, ..Self::new() }
     }
 
-    /// The build tag of a version at HEAD, the `number`-th commit.
+    /// Returns the build tag of a version at HEAD, the `number`-th commit.
     pub(crate) fn build_tag(&self, version: &str, number: u32) -> String {
         format!("{version}-{number}-{}", &self.tree.head()[..7])
     }
 
-    /// Publishes what a plan with these flags builds, below a path of a registry. Returns what was
-    /// pushed, `sky:1.0` or `base:1.0-1-0123456` below `sci/` and so on.
+    /// Publishes the builds of a plan with these flags below a path of a registry. Returns the
+    /// pushed tags, such as `sci/base:1.0` and `sci/base:1.0-1-0123456`, with their digests.
     pub(crate) fn publish(&self, view: &View, path: &str, flags: &[&str]) -> BTreeMap<String, String> {
         let repo = format!("{}/x", self.shelf.address());
         let planned = self.program(&["plan", "--format", "json", "--repo", &repo]).args(flags);
@@ -110,7 +110,7 @@ impl Stock {
             let below = below.unwrap_or_else(|| vec![self.layer(view, &repository, "busybox")]);
             let mut all = Vec::new();
             for layer in below {
-                // As an engine does: a parent's layers are pushed to each repository.
+                // Like an engine: the layers of a parent are pushed to each repository.
                 all.push(self.layer(view, &repository, layer["of"].as_str().expect("a text")));
             }
             all.push(self.layer(view, &repository, &format!("{id} {build_tag}")));
@@ -139,14 +139,14 @@ impl Stock {
         Program::new(env!("CARGO_BIN_EXE_image-builder"), &self.tree).args(arguments)
     }
 
-    /// `promote` from one repo to another.
+    /// Runs `promote` from one repo to another.
     pub(crate) fn promote(&self, from: &str, to: &str, arguments: &[&str]) -> Outcome {
         let outcome = self.program(&["promote", "--from", from, "--to", to]).args(arguments).run(BOUND);
         self.nothing_is_left();
         outcome
     }
 
-    /// Nothing lies about but the cache.
+    /// Asserts that no files remain, except for the cache.
     pub(crate) fn nothing_is_left(&self) {
         let left: Vec<_> = fs::read_dir(self.tree.temporary()).expect("it is ours").flatten().collect();
         assert!(left.is_empty(), "{left:?}");
@@ -160,7 +160,7 @@ impl Stock {
     }
 }
 
-/// Pushes the configuration, and returns the manifest, which has blanks that a serialiser would not
+/// Pushes the configuration and returns the manifest, with spaces that a serialiser would not
 /// write.
 fn push(
     view: &View,
@@ -185,12 +185,12 @@ fn push(
     (MANIFEST, manifest.into_bytes())
 }
 
-/// An unused path.
+/// Returns an unused path.
 pub(crate) fn path(name: &str) -> String {
     format!("{name}-{}", unique())
 }
 
-/// All tags below a path of a registry, without the path.
+/// Returns all tags below a path of a registry with their digests, without the path.
 pub(crate) fn tags(view: &View, path: &str) -> BTreeMap<String, String> {
     let all = view.all_tags(&format!("{path}/")).into_iter();
     all.map(|(name, digest)| (name[path.len() + 1..].to_owned(), digest)).collect()

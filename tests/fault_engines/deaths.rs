@@ -1,4 +1,4 @@
-//! The engine is killed while it works, or its answer is cut: row 28.
+//! The engine is killed while it works, or its response is cut off: row 28.
 
 use testbed::engine::containers;
 use testbed::process::wait_until;
@@ -8,12 +8,13 @@ use testbed::scale;
 use crate::scene::{BOUND, Scene};
 use crate::stage::{BUILDERS, Stage};
 
-/// Arguments of a run that waits for no engine.
+/// Arguments of a run that does not wait for the engine.
 fn impatient(builder: &str) -> [&str; 4] {
     ["--engine-wait", "0s", "--builder", builder]
 }
 
-/// After the engine is back, one clean run ends well and nothing of the broken one runs.
+/// After the engine's restart, one run succeeds, and no container of the broken run is still
+/// running.
 fn comes_again(stage: &mut Stage, scene: &mut Scene, builder: &str, what: &str) {
     stage.proxy.clear_all();
     stage.engine.restart();
@@ -41,7 +42,7 @@ fn row_28_an_engine_that_is_killed_in_a_build_or_push_ends_the_run_and_a_later_o
             ("POST", "*/images/*/push", 1),
             ("POST", "*/images/*/push", 3),
         ];
-        // The builders differ in what a build is, and hardly in the rest.
+        // The builders differ in their build requests and hardly in the rest.
         let some = if builder == "classic" { scale::quick_or_long(2, 8) } else { 8 };
         for (method, path, nth) in instants.into_iter().take(some) {
             let what = format!("{builder}: {method} {path} {nth}");

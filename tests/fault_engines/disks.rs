@@ -9,7 +9,7 @@ use testbed::tree::Tree;
 use crate::scene::{BOUND, Scene};
 use crate::stage::{BUILDERS, Stage, layers, post, program};
 
-/// A small disk, with somebody else's image on it.
+/// Starts an engine with a small disk that contains an image of another user.
 fn small() -> Stage {
     let stage = Stage::with(Options { disk: Some(32 << 20), ..Options::default() });
     post(&stage.engine, "/images/create?fromImage=docker.io/library/busybox&tag=1.35");
@@ -17,7 +17,7 @@ fn small() -> Stage {
     stage
 }
 
-/// Images of others are still there: nothing was pruned.
+/// Asserts that the other user's images still exist: nothing was pruned.
 fn nothing_was_pruned(stage: &Stage) {
     let names = images(&stage.engine.host());
     assert!(names.iter().any(|name| name == "somebody.else:1"), "{names:?}");
@@ -39,7 +39,7 @@ fn row_30_a_command_that_fills_the_engines_disk() {
     for builder in BUILDERS {
         let stage = small();
         is_told(&stage, &layers(1, "RUN dd if=/dev/zero of=/big bs=1M count=100"), builder);
-        // Files that were written for it are removed with it.
+        // Files that a failed build wrote are removed with it.
         let good = layers(1, "RUN true");
         let _ = program(&good, stage.host()).args(["--builder", builder]).run(BOUND).expect_code(0);
     }

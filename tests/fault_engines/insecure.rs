@@ -1,4 +1,5 @@
-//! Registries of which only the engine knows that they are insecure: its word counts in a run.
+//! Registries that only the engine's configuration marks as insecure: a run uses that
+//! configuration.
 
 use testbed::command::Program;
 use testbed::engine::Options;
@@ -12,7 +13,7 @@ use crate::stage::Stage;
 fn what_the_engine_takes_for_insecure_is_pushed_to_and_looked_at() {
     let registry = PrivateRegistry::start(Auth::None);
     let secure = Secure::start(&registry, Clients::All);
-    // Does not look like a loopback address, but reaches this machine.
+    // Not a loopback address, but it reaches this machine.
     let plain = registry.address().replace("127.0.0.1", "0.0.0.0");
     let stage = Stage::with(Options { insecure: vec![plain.clone(), secure.far()], ..Options::default() });
     let tree = Tree::standard(1);
@@ -30,7 +31,7 @@ fn what_the_engine_takes_for_insecure_is_pushed_to_and_looked_at() {
             assert_eq!(view.referrers(&repository, &digest).len(), 1, "its spec is attached: {repository}");
         }
     }
-    // A registry that it does not know as insecure: nothing is pushed without certainty.
+    // A registry that the engine does not know as insecure: nothing is pushed.
     let unknown = Secure::start(&registry, Clients::All);
     let outcome = build(&unknown.far(), "unknown").expect_code(5);
     assert!(outcome.stderr.contains(&format!("certs.d/{}/ca.crt", unknown.far())), "{}", outcome.stderr);

@@ -1,5 +1,5 @@
-//! The engine is killed at random instants of runs that build and push everything: row 28, as a
-//! campaign.
+//! The engine is killed at random moments of runs that build and push everything: row 28,
+//! repeatedly.
 
 use std::thread;
 
@@ -30,12 +30,12 @@ fn row_28_an_engine_killed_at_random_instants_nothing_is_wrong_and_one_run_conve
     );
 }
 
-/// Exit codes of the runs whose engine was killed. `chance`: from 0 to 1.
+/// Returns the exit codes of the runs whose engine was killed. `chance` returns values from 0 to 1.
 fn campaign(mut chance: impl FnMut() -> f64, rounds: u64, kills: u64) -> Vec<i32> {
     let mut engine = PrivateEngine::start(Options::default());
     let mut scene = Scene::new("engine-killed", 2);
     scene.host = Some(engine.host());
-    // The first run also fetches the base, so the second shows how long they take.
+    // The first run also pulls the base image, so the second one gives the usual duration.
     scene.converge();
     scene.commit();
     let usual = scene.converge().took;
@@ -48,19 +48,19 @@ fn campaign(mut chance: impl FnMut() -> f64, rounds: u64, kills: u64) -> Vec<i32
             if hit == kills {
                 break;
             }
-            // A finished run must have something to do again.
+            // After a complete run, a new commit gives the next run work to do.
             if done {
                 scene.commit();
             }
             let mut running = scene.program().args(["--engine-wait", "0s", "--builder", builder]).spawn();
             thread::sleep(usual.mul_f64(chance()));
-            // Only an engine that dies under a run counts.
+            // A kill counts only if the run was still in progress.
             let counts = running.lives();
             engine.kill();
             let outcome = running.wait(BOUND);
             scene.check();
-            // It finished in time, or reports that the engine is gone: never a build or push
-            // failure.
+            // Either the run finished in time, or it reports that the engine is gone; never a build
+            // or push failure.
             let code = outcome.code.expect("it ends by itself");
             assert!(matches!(code, 0 | 5), "{code}: {}", outcome.said());
             done = code == 0;

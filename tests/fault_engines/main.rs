@@ -1,5 +1,5 @@
-//! Faults of engines during runs: they stall, never finish, die, restart, have no space, or keep
-//! old images. Private engines only, so it needs root and `dockerd`.
+//! Faults of engines during runs: they stall, never finish, die, restart, run out of disk space, or
+//! keep old images. All engines are private, so root and `dockerd` are required.
 
 mod deaths;
 mod disks;

@@ -1,4 +1,4 @@
-//! An engine keeps an old copy of a parent that another engine has published anew: row 34.
+//! An engine keeps an old copy of a parent that another engine has since published: row 34.
 
 use serde_json::Value;
 use testbed::command::Program;
@@ -41,7 +41,7 @@ impl Two {
         self.view.digest(&format!("{}/{name}", self.path), "1.0").expect("it was published")
     }
 
-    /// Digests of the layers that a tag shows.
+    /// Returns the digests of the layers of a tag.
     fn layers(&self, name: &str) -> Vec<String> {
         let manifest = self.view.manifest(&format!("{}/{name}", self.path), "1.0").expect("it was published");
         let manifest = manifest.json();
@@ -50,7 +50,7 @@ impl Two {
     }
 }
 
-/// The build tag of the base that a leaf records.
+/// Returns the build tag of the base layer that a leaf records.
 fn parent(labels: &std::collections::BTreeMap<String, String>) -> String {
     let from = labels.get("org.sciserver.science.leaf-1.from").expect("it is written");
     let from: Value = serde_json::from_str(from).expect("it is JSON");
@@ -64,7 +64,7 @@ fn row_34_a_push_stands_on_the_registrys_parent_and_not_on_the_engines_old_copy(
     two.publish(&tree);
     let old = two.digest("sci/base");
     let old_layers = two.layers("sci/base");
-    // The other engine has the moving tag as it is now.
+    // The stale engine pulls the moving tag before the newer build.
     post(&two.stale, &format!("/images/create?fromImage={}/sci/base&tag=1.0", two.repo));
     tree.change("science/base/data", "a newer base");
     two.publish(&tree);
@@ -73,7 +73,7 @@ fn row_34_a_push_stands_on_the_registrys_parent_and_not_on_the_engines_old_copy(
     let new_tag = format!("1.0-2-{}", &tree.head()[..7]);
     tree.change("science/leaf-1/data", "a newer leaf");
 
-    // Without --push the existing copy is used, and the image records its base.
+    // Without --push the local copy is used, and the image records it as its base image.
     let leaf = ["--include", "science/leaf-1"];
     let _ = two.program(&two.stale, &tree, &leaf).run(BOUND).expect_code(0);
     let local = format!("{}/sci/leaf-1:1.0", two.repo);
@@ -81,7 +81,7 @@ fn row_34_a_push_stands_on_the_registrys_parent_and_not_on_the_engines_old_copy(
     assert_eq!(labels[BASE_DIGEST], old);
     assert_ne!(parent(&labels), new_tag);
 
-    // The same commit pushed: neither the old parent nor the image based on it is pushed.
+    // With --push of the same commit, neither the old parent nor an image based on it is pushed.
     for arguments in [&["--push", "--resume"][..], &["--push"]] {
         let program = two.program(&two.stale, &tree, &leaf).args(arguments);
         let _ = program.run(BOUND).expect_code(0);
@@ -94,7 +94,7 @@ fn row_34_a_push_stands_on_the_registrys_parent_and_not_on_the_engines_old_copy(
         tree.change("science/leaf-1/data", "another leaf");
     }
 
-    // --pull asks the registry without pushing.
+    // --pull queries the registry without a push.
     let _ = two.program(&two.stale, &tree, &leaf).args(["--pull"]).run(BOUND).expect_code(0);
     assert_eq!(labels_on(&two.stale, &local)[BASE_DIGEST], new);
     assert_eq!(two.digest("sci/base"), new, "nobody set it back");
@@ -130,7 +130,8 @@ fn row_34_a_push_stands_on_the_external_base_of_today() {
     assert_eq!(labels[BASE_DIGEST], new);
 }
 
-/// A push needs a login, even if it is not checked.
+/// Sends a push request with a login, which the engine requires even though the registry does not
+/// check it.
 fn post_push(engine: &PrivateEngine, target: &str) -> String {
     let headers = [("X-Registry-Auth", "e30=")];
     let answer = testbed::http::ask(&engine.upstream(), "POST", target, &headers, b"");

@@ -1,4 +1,4 @@
-//! The engine goes away and comes again while nothing, or only a push, needs it: row 29.
+//! The engine goes away and comes back while it is not needed, or needed only for a push: row 29.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use testbed::proxy::{Hits, Mode, Rule};
 use crate::scene::{BOUND, Scene};
 use crate::stage::{Stage, layers, program};
 
-/// Dies at the n-th such request, stays away for a while and comes again; the run must end well.
+/// Kills the engine at the n-th matching request and restarts it after a while; the run must
+/// succeed.
 fn goes_on(method: &str, path: &str, nth: u64) {
     let mut stage = Stage::new();
     let mut scene = Scene::new("restarts", 1);
@@ -33,7 +34,7 @@ fn row_29_an_engine_that_restarts_between_two_builds_is_waited_for() {
 
 #[test]
 fn row_29_an_engine_that_restarts_in_a_push_is_waited_for() {
-    // The last one: no build runs beside it, which would fail.
+    // At the last push, because a concurrent build would fail.
     goes_on("POST", "*/images/*/push", 3);
 }
 
@@ -41,7 +42,7 @@ fn row_29_an_engine_that_restarts_in_a_push_is_waited_for() {
 fn row_29_a_push_whose_answer_is_cut_is_looked_at_and_made_again() {
     let stage = Stage::new();
     let mut scene = Scene::new("cut-push", 1);
-    // In the middle, and after the engine's last message.
+    // In the middle of the response, and after the engine's last message.
     for bytes in [50, 1_000_000] {
         scene.commit();
         let cut = Mode::Truncate(bytes);

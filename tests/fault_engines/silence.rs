@@ -1,4 +1,4 @@
-//! The engine says nothing any more, or never ends: row 27, and the containers of row 26.
+//! The engine stops responding, or its response never ends: row 27, and the containers of row 26.
 
 use std::time::Duration;
 
@@ -58,7 +58,8 @@ fn row_26_a_run_that_fails_leaves_no_container() {
     }
 }
 
-/// An answer that does not begin, one that stops in the middle, and one that goes on for ever.
+/// Three faults: a response that does not begin, one that stops in the middle, and one that never
+/// ends.
 fn hangs() -> [Mode; 3] {
     let pause = Duration::from_millis(200);
     [Mode::Silence, Mode::Stall(20), Mode::Endless("{\"stream\":\"x\"}\r\n".to_owned(), pause)]
@@ -72,7 +73,7 @@ fn row_27_an_engine_that_hangs_at_a_build_or_push_is_given_up() {
         let limits = ["--idle-timeout", "2s", "--build-timeout", "8s", "--push-timeout", "6s"];
         scene.program().host(stage.host()).args(limits)
     };
-    // A push that got through before the engine fell silent is found in the registry by the next
+    // A push that completed before the engine fell silent is found in the registry by the next
     // attempt.
     for (path, codes) in [("*/build", [3, 3, 3]), ("*/images/*/push", [4, 0, 4])] {
         for (mode, code) in hangs().into_iter().zip(codes) {
@@ -97,10 +98,10 @@ fn row_27_an_engine_that_hangs_at_a_plain_request_is_given_up() {
     let stage = Stage::new();
     let mut scene = Scene::new("asks", 1);
     for (method, path, code) in [
-        // Before the first build nothing was tried that could fail.
+        // Before the first build, nothing has been attempted that can fail with 3 or 4.
         ("GET", "*/version", 5),
         ("GET", "*/info", 5),
-        // Possible leftovers of earlier runs do not prevent a run.
+        // A failed search for leftovers of earlier runs does not prevent a run.
         ("GET", "*/images/json", 0),
         ("GET", "*/distribution/*", 5),
         ("GET", "*_ping", 5),
@@ -109,7 +110,7 @@ fn row_27_an_engine_that_hangs_at_a_plain_request_is_given_up() {
     ] {
         for mode in [Mode::Silence, Mode::Stall(0)] {
             if method == "POST" && mode.name() == "stall" {
-                // The answer has no body.
+                // The response has no body.
                 continue;
             }
             let what = format!("{method} {path} {}", mode.name());

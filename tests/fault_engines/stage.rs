@@ -1,4 +1,4 @@
-//! A private engine behind a proxy, and small trees for it.
+//! A private engine behind a proxy, and small trees to build on it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -33,35 +33,35 @@ impl Stage {
         Self { proxy, engine, _directory: directory }
     }
 
-    /// Where the command finds the engine.
+    /// Address of the engine for the command.
     pub(crate) fn host(&self) -> &str {
         self.proxy.address()
     }
 
-    /// The engine dies as soon as it is asked this.
+    /// Kills the engine as soon as it receives such a request.
     pub(crate) fn dies_at(&self, method: &str, path: &str, hits: Hits) -> RuleId {
         let killer = self.engine.killer();
         self.proxy.rule(Rule::new(method, path, hits, Mode::hook(move |_| killer())))
     }
 
-    /// Waits until the engine died.
+    /// Waits until the engine has ended.
     pub(crate) fn wait_for_death(&mut self) {
         let engine = &mut self.engine;
         assert!(wait_until(BOUND, || !engine.lives()), "the engine lives:\n{}", self.proxy.show());
     }
 
-    /// How often this was asked.
+    /// Counts such requests.
     pub(crate) fn count(&self, wanted: impl Fn(&Seen) -> bool) -> usize {
         self.proxy.trace().iter().filter(|seen| wanted(seen)).count()
     }
 
-    /// How many builds began.
+    /// Counts the builds that started.
     pub(crate) fn builds(&self) -> usize {
         self.count(|seen| seen.method == "POST" && seen.path.ends_with("/build"))
     }
 }
 
-/// Independent layers, each with these instructions after its `FROM`, that are no products.
+/// Returns independent layers without products, each with these instructions after its `FROM`.
 pub(crate) fn layers(count: usize, instructions: &str) -> Tree {
     let mut files = String::new();
     for number in 1..=count {
@@ -76,13 +76,13 @@ pub(crate) fn layers(count: usize, instructions: &str) -> Tree {
     Tree::of(&files)
 }
 
-/// Builds all of a tree on a host, for a repo on a closed port.
+/// Returns the command that builds all layers of a tree on a host, for a repo on a closed port.
 pub(crate) fn program(tree: &Tree, host: &str) -> Program {
     let repo = format!("127.0.0.1:1/{}", unique());
     Program::new(env!("CARGO_BIN_EXE_image-builder"), tree).args(["--all", "--repo", &repo]).host(host)
 }
 
-/// Sends a request to an engine; its answer must be good.
+/// Sends a request to an engine, which must succeed.
 #[track_caller]
 pub(crate) fn post(engine: &PrivateEngine, target: &str) -> String {
     let answer = http::ask(&engine.upstream(), "POST", target, &[], b"").expect("the engine answers");
@@ -90,7 +90,7 @@ pub(crate) fn post(engine: &PrivateEngine, target: &str) -> String {
     answer.text()
 }
 
-/// The labels of an image on an engine.
+/// Returns the labels of an image on an engine.
 #[track_caller]
 pub(crate) fn labels_on(engine: &PrivateEngine, image: &str) -> BTreeMap<String, String> {
     let target = format!("/images/{image}/json");
@@ -101,18 +101,18 @@ pub(crate) fn labels_on(engine: &PrivateEngine, image: &str) -> BTreeMap<String,
     labels.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect()
 }
 
-/// Whether a process runs whose command line has this in it.
+/// Whether a process runs whose command line contains this text.
 pub(crate) fn runs(mark: &str) -> bool {
     let processes = std::fs::read_dir("/proc").expect("it is mounted").flatten();
     let mut commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
     commands.any(|command| String::from_utf8_lossy(&command).contains(mark))
 }
 
-/// Asserts that nothing of a build runs any more.
+/// Asserts that no process of a build still runs.
 #[track_caller]
 pub(crate) fn expect_gone(mark: &str) {
     assert!(wait_until(Duration::from_secs(15), || !runs(mark)), "{mark} still runs");
 }
 
-/// Both builders, by the words of `--builder`.
+/// The values of `--builder` for both builders.
 pub(crate) const BUILDERS: [&str; 2] = ["buildkit", "classic"];

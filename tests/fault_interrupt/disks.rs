@@ -1,4 +1,4 @@
-//! Our own disk is full or read-only: row 31.
+//! The disk of the command is full or read-only: row 31.
 
 use std::fs;
 
@@ -28,7 +28,7 @@ fn row_31_on_a_read_only_disk_nothing_begins() {
     let outcome = program(&tree).run(BOUND).expect_code(5);
     assert!(outcome.stderr.contains("cannot be recorded in"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("the source tree must be writable"), "{}", outcome.stderr);
-    // A plan needs no disk.
+    // A plan writes nothing to disk.
     let _ = program(&tree).args(["--dryrun"]).run(BOUND).expect_code(0);
     drop(mount);
     let _ = program(&tree).run(BOUND).expect_code(0);
@@ -39,7 +39,7 @@ fn row_31_a_disk_that_fills_up_stops_the_build_and_no_result_is_torn() {
     let tree = tree("yes '0123456789 0123456789 0123456789' | head -n 20000");
     let small = mounts::tmpfs(128 * 1024);
     fs::create_dir(tree.root().join(".image-builder")).expect("a directory");
-    // The directory of runs lies on the small disk.
+    // The directory of runs is on the small disk.
     let mount = mounts::bind(small.path(), &tree.root().join(".image-builder"));
     let outcome = program(&tree).run(BOUND).expect_code(5);
     assert!(outcome.stderr.contains("No space left on device"), "{}", outcome.stderr);

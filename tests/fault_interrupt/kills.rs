@@ -41,7 +41,7 @@ fn row_33_killed_at_random_instants_nothing_is_wrong_and_one_run_converges() {
     scale::record("kills-at-random-instants", &figures);
 }
 
-/// Kills a run at its n-th request that goes through a proxy, for some or all n.
+/// Kills a run at its n-th request through a proxy, for some or all n.
 fn at_each_request(name: &str, proxy: &Proxy, mut scene: Scene, host: Option<&str>) {
     let program = |scene: &Scene| match host {
         Some(host) => scene.program().host(host),

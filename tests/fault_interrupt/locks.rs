@@ -1,4 +1,4 @@
-//! Two runs on one machine: the first half of row 39, and the lock of row 33.
+//! Two runs on one machine: row 39, first half, and the lock of row 33.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn row_39_a_second_run_in_a_tree_or_into_a_repo_is_refused_and_told_by_whom() {
         assert!(refused.stderr.contains(&format!("process {} builds", running.id())), "{}", refused.stderr);
         assert!(refused.stderr.contains("--wait"), "{}", refused.stderr);
     }
-    // A plan touches nothing, so it needs no lock.
+    // A plan changes nothing, so it needs no lock.
     let _ = program(&mine, &repo).args(["--dryrun"]).run(BOUND).expect_code(0);
     let _ = running.wait(BOUND).expect_code(0);
 }

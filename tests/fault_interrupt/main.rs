@@ -1,6 +1,6 @@
-//! Runs that are cut off: by signals, by SIGKILL at random instants and at each request, by full
-//! and read-only disks, by another run. After each of them nothing wrong is published, and one
-//! clean run brings everything into order.
+//! Interrupted runs: by signals, by SIGKILL at random moments and at each request, by full and
+//! read-only disks, by another run. After each of them nothing wrong is published, and one
+//! undisturbed run completes everything.
 
 mod disks;
 mod kills;

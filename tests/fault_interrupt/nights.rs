@@ -1,12 +1,13 @@
-//! A science image is pushed and its compat image fails: row 41, as far as a single repeated
-//! command goes.
+//! A science image is pushed and its compat image fails: row 41, as far as repeating a single
+//! command can test it.
 
 use testbed::process::unique;
 use testbed::tree::BASE;
 
 use crate::scene::{BOUND, Scene};
 
-/// Docker's proxy settings are no inputs, so the same commit fails with these and is built without.
+/// Docker's proxy settings are not part of the inputs, so the same commit fails with these settings
+/// and is built without them.
 const FAILING_NIGHT: &str = r#"{"proxies": {"default": {"noProxy": "failing-night"}}}"#;
 
 #[test]

@@ -13,7 +13,7 @@ use testbed::tree::{BASE, Tree};
 
 use crate::scene::{BOUND, Scene};
 
-/// As the list of faults promises.
+/// The time limit that the list of faults promises.
 const SOON: Duration = Duration::from_secs(10);
 
 #[test]
@@ -37,8 +37,8 @@ fn row_32_signalled_at_random_instants_it_stops_soon_and_one_run_converges() {
                         let sent = Instant::now();
                         let outcome = running.wait(BOUND);
                         assert!(sent.elapsed() < SOON, "{:?}\n{}", sent.elapsed(), outcome.said());
-                        // Before there is anything to stop, the system ends it; a shell shows the
-                        // same number then.
+                        // If the signal comes before there is anything to stop, the default action
+                        // ends the process; a shell shows the same exit code then.
                         let at_once = outcome.signal == Some(code - 128);
                         let stopped = outcome.code == Some(code) || outcome.code == Some(0);
                         assert!(at_once || stopped, "{outcome:?}");
@@ -79,8 +79,8 @@ fn row_32_a_running_build_is_ended_and_told() {
     }
 }
 
-/// A reader that takes nothing fills the pipe, and what we say then waits for it. A first signal
-/// ends that soon, a second one at once.
+/// A reader that reads nothing fills the pipe, so our output blocks. A first signal must end the
+/// run soon nevertheless, a second one at once.
 #[test]
 fn row_32_nobody_who_reads_holds_up_the_end_and_a_second_signal_ends_it_at_once() {
     for signals in [1, 2] {
@@ -103,7 +103,7 @@ fn row_32_nobody_who_reads_holds_up_the_end_and_a_second_signal_ends_it_at_once(
         let mut stdout = child.stdout.take().expect("it is piped");
         let mut first = [0; 4096];
         stdout.read_exact(&mut first).expect("it speaks");
-        // The pipe is full once the build's lines came, some time after its first ones.
+        // The pipe is full once the build's lines arrive, some time after its first ones.
         let log = || {
             let runs =
                 std::fs::read_dir(tree.root().join(".image-builder/runs")).into_iter().flatten().flatten();

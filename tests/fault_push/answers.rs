@@ -1,5 +1,5 @@
-//! Registries that stay down, refuse, lie, ask to wait, or end a login in the middle: rows 35 to
-//! 38.
+//! Registries that stay down, refuse, lie, request a wait, or let a login expire during a push:
+//! rows 35 to 38.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ fn error(status: u16, code: &str) -> Mode {
     Mode::Status(Reply::new(status).body(body))
 }
 
-/// Asserts that no tag exists, and that the one failed request was repeated this often.
+/// Asserts that no tag exists.
 fn expect_nothing(scene: &Scene) {
     for name in NAMES {
         assert_eq!(scene.view.tags(&format!("{}/{name}", scene.path)), [""; 0], "{name}");
@@ -32,7 +32,7 @@ fn row_35_a_registry_that_stays_down_ends_in_4_with_status_and_attempts() {
     assert!((3..=8).contains(&attempts), "{attempts}\n{}", scene.proxy.show());
     assert!(said.contains("503") && said.contains(&format!("after {attempts} attempts")), "{said}");
     expect_nothing(&scene);
-    // And the next run finishes it.
+    // The next run completes it.
     scene.proxy.clear_all();
     let _ = scene.program(&[]).run(BOUND).expect_code(0);
     scene.expect_all(1);
@@ -54,7 +54,8 @@ fn row_35_a_look_before_the_builds_ends_in_5_with_status_and_attempts() {
 fn row_35_what_the_registry_asks_to_wait_is_waited() {
     let scene = Scene::new("wait");
     let busy = Mode::Status(Reply::new(429).header("Retry-After", "3"));
-    // By us, and by the engine, which does not pass the wait on: it is read from the registry.
+    // Both for our own requests and for the engine's. The engine does not pass the requested wait
+    // on, so it is read from the registry.
     let ours = scene.proxy.rule(Rule::on(Kind::ManifestPut, Hits::Nth(1), busy.clone()).from(From::Us));
     let base = format!("/v2/{}/sci/base/manifests/1.0-*", scene.path);
     scene.proxy.rule(Rule::new("PUT", &base, Hits::Nth(1), busy.clone()).from(From::Engine));
@@ -99,7 +100,7 @@ fn row_36_a_401_gets_one_new_login_and_no_second() {
         let scene = Scene::new("login");
         let fault = error(401, "UNAUTHORIZED");
         let fault = match (from, fault) {
-            // Without a challenge there is no login that could be made.
+            // Without a challenge there is no way to log in.
             (From::Us, _) => {
                 Mode::Status(Reply::new(401).header("WWW-Authenticate", "Basic realm=\"on cue\""))
             }
@@ -121,7 +122,7 @@ fn row_36_a_token_that_expires_during_a_push_is_asked_for_again() {
     let scene = Scene::at(registry.address(), registry.view().clone(), "expiring");
     scene.tree.write_docker_config(&docker_config(scene.proxy.address(), USER, PASSWORD));
     tokens.set_lifetime(Duration::from_secs(4));
-    // Longer than a token lives: the engine's next request comes with one that ran out.
+    // The delay exceeds the lifetime of a token, so the engine's next request uses an expired one.
     let late = Mode::Delay(Duration::from_secs(7));
     let rule = scene.proxy.rule(Rule::on(Kind::UploadData, Hits::Nth(1), late).from(From::Engine));
     let outcome = scene.program(&[]).run(BOUND).expect_code(0);
@@ -160,7 +161,7 @@ fn row_38_a_build_tag_that_somebody_set_during_the_run_is_not_overwritten() {
     );
     scene.tree.change("science/base/data", "2");
     let tag = scene.build_tag(2);
-    // The first read is that before the builds, the second that before the push.
+    // The first read is before the builds, the second before the push.
     let path = format!("/v2/{repository}/manifests/{tag}");
     let (view, body) = (Arc::new(scene.view.clone()), other.body.clone());
     let taken = tag.clone();
@@ -171,7 +172,7 @@ fn row_38_a_build_tag_that_somebody_set_during_the_run_is_not_overwritten() {
     assert!(outcome.said().contains("pushed by somebody else"), "{}", outcome.said());
     assert_eq!(scene.shown(&tag)["sci/base"], digest);
     scene.proxy.clear_all();
-    // And so it stays: the next run says so before any work.
+    // The foreign image stays: the next run fails before any work.
     let _ = scene.program(&[]).run(BOUND).expect_code(6);
     assert_eq!(scene.shown(&tag)["sci/base"], digest);
 }

@@ -1,4 +1,4 @@
-//! Every fault, at every kind of registry request, the first, second and third time.
+//! Every fault, at every kind of registry request, at the first, second and third occurrence.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use testbed::scale;
 
 use crate::scene::{BOUND, Scene};
 
-/// Of a push as a whole: what the engine asks, and what we ask ourselves.
+/// All requests of a push: the engine's, and our own.
 const REQUESTS: [(Kind, From); 8] = [
     (Kind::BlobHead, From::Engine),
     (Kind::UploadStart, From::Engine),
@@ -36,20 +36,20 @@ fn faults() -> [Mode; 8] {
     ]
 }
 
-/// How a run came through.
+/// How a fault was survived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Through {
-    /// With everything published.
+    /// The same run published everything.
     Survived,
-    /// Ended in 4 with nothing half done, and the next run finished it.
+    /// The run ended with exit code 4 and nothing half done, and the next run completed it.
     NextRun,
 }
 
-/// One fault in one run. Returns what came out wrong.
+/// Tests one fault in one run. Returns a description of what went wrong.
 ///
-/// An engine that waits for a registry's response about a layer goes on waiting after its client
-/// disconnected, and a new push of that layer joins it (Docker Engine 20.10). So silence towards
-/// the engine may end in 4.
+/// An engine that waits for a registry's response about a layer keeps waiting after its client
+/// disconnected, and a new push of that layer joins the wait (Docker Engine 20.10). So silence
+/// towards the engine may end with exit code 4.
 fn cell(kind: Kind, from: From, fault: &Mode, hit: u64) -> Result<Through, String> {
     let silence = matches!(fault, Mode::Silence) && from == From::Engine;
     let at_most = if silence { "25s" } else { "90s" };
@@ -79,14 +79,14 @@ fn cell(kind: Kind, from: From, fault: &Mode, hit: u64) -> Result<Through, Strin
 
 #[test]
 fn row_35_every_fault_at_every_kind_of_request_is_survived() {
-    // Fills the engine's cache, so that the cells are quick and their builds are not silent for
-    // long.
+    // Fills the engine's cache, so that each cell is quick and its builds are not silent for long.
     Scene::new("matrix").program(&[]).run(BOUND).expect_code(0);
     let mut cells = Vec::new();
     for (row, (kind, from)) in REQUESTS.into_iter().enumerate() {
         for (column, fault) in faults().into_iter().enumerate() {
             for hit in 1..=3 {
-                // The quick part: each request and each fault in several pairs, at changing hits.
+                // The quick variant tests each request and each fault in several pairs, at varying
+                // occurrences.
                 let sample = (row + column) % 2 == 0 && hit == 1 + (row / 2 + column) as u64 % 3;
                 if scale::quick_or_long(sample, true) {
                     cells.push((kind, from, fault.clone(), hit));

@@ -1,5 +1,5 @@
-//! Two concurrent runs, as from two machines: each has its own tree and address of the registry, so
-//! they share no lock of this machine. Row 39.
+//! Two concurrent runs, as on two machines: each has its own tree and its own address of the
+//! registry, so they share no lock. Row 39.
 
 use parking_lot::Mutex;
 use std::thread;
@@ -11,7 +11,7 @@ use testbed::{process, scale};
 
 use crate::scene::{BOUND, NAMES, Scene, shared_registry};
 
-/// An older commit and a newer one, for the same repo. Each clone knows its own history only.
+/// Returns an older and a newer commit for the same repo. Each clone knows only its own history.
 fn two(name: &str) -> (Scene, Scene) {
     let (registry, path) = (shared_registry(), format!("{name}-{}", process::unique()));
     let older = Scene::at(&registry, View::new(&registry), &path);
@@ -20,7 +20,7 @@ fn two(name: &str) -> (Scene, Scene) {
     (older, newer)
 }
 
-/// All moving tags show the newer build.
+/// Asserts that all moving tags show the newer build.
 fn expect_newer(older: &Scene, newer: &Scene) {
     let builds = newer.shown(&newer.build_tag(2));
     assert!(builds.values().all(Option::is_some), "{builds:?}");
@@ -75,7 +75,7 @@ fn row_39_an_older_commit_never_moves_a_tag_that_a_newer_one_set() {
 #[test]
 fn row_39_an_older_run_that_looked_first_and_set_last_sets_it_right() {
     let (older, newer) = two("late");
-    // While the older run's change is on its way, the newer run comes and goes.
+    // While the older run's change is in progress, the newer run starts and completes.
     let other = Mutex::new(Some(newer.program(&[])));
     let hook = Mode::hook(move |_| {
         let program = other.lock().take().expect("called once");

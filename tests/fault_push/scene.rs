@@ -10,7 +10,7 @@ use testbed::registry::View;
 use testbed::tree::Tree;
 use testbed::{engine, http, process};
 
-/// Longer than any run here takes, on a machine with other work.
+/// Time-out, longer than any of these runs takes on a busy machine.
 pub(crate) const BOUND: Duration = Duration::from_secs(180);
 
 /// The images of [`Tree::standard`] with one product.
@@ -20,7 +20,7 @@ pub(crate) struct Scene {
     pub(crate) tree: Tree,
     pub(crate) proxy: Proxy,
     pub(crate) view: View,
-    /// Below the registry.
+    /// Path of the repo below the registry.
     pub(crate) path: String,
 }
 
@@ -34,7 +34,7 @@ impl Scene {
         Self::at(&registry, View::new(&registry), &format!("{name}-{}", process::unique()))
     }
 
-    /// With the registry of one's choice; two scenes of one path are two machines.
+    /// Uses this registry and path. Two scenes with one path act as two machines.
     pub(crate) fn at(registry: &str, view: View, path: &str) -> Self {
         Self { tree: Tree::standard(1), proxy: Proxy::tcp(registry), view, path: path.to_owned() }
     }
@@ -43,24 +43,25 @@ impl Scene {
         format!("{}/{}", self.proxy.address(), self.path)
     }
 
-    /// Builds and pushes everything.
+    /// Returns the command that builds and pushes everything.
     pub(crate) fn program(&self, arguments: &[&str]) -> Program {
         Program::new(env!("CARGO_BIN_EXE_image-builder"), &self.tree)
             .args(["--all", "--push", "--repo", &self.repo()])
             .args(arguments)
     }
 
-    /// The build tag of the tree's commit, the `number`-th.
+    /// Returns the build tag of the tree's commit, the `number`-th.
     pub(crate) fn build_tag(&self, number: u32) -> String {
         format!("1.0-{number}-{}", &self.tree.head()[..7])
     }
 
-    /// Repository below the path → the digest that a tag shows.
+    /// Returns the digest of a tag for each repository below the path.
     pub(crate) fn shown(&self, tag: &str) -> BTreeMap<&'static str, Option<String>> {
         NAMES.map(|name| (name, self.view.digest(&format!("{}/{name}", self.path), tag))).into()
     }
 
-    /// Exactly the planned tags are there, and a moving tag shows what its build tag does.
+    /// Asserts that exactly the planned tags exist, and that each moving tag shows the image of its
+    /// build tag.
     pub(crate) fn expect_all(&self, number: u32) {
         let build_tag = self.build_tag(number);
         let builds = self.shown(&build_tag);
@@ -77,8 +78,8 @@ impl Scene {
         }
     }
 
-    /// Asserts that in every prefix of what the registry accepted, a build tag keeps its digest,
-    /// and a moving tag follows the build tags of the same image and of its ancestors.
+    /// Asserts for every prefix of the requests that the registry accepted: a build tag keeps its
+    /// digest, and a moving tag follows the build tags of the same image and of its ancestors.
     pub(crate) fn expect_order(&self) {
         let trace = self.proxy.trace();
         let mut builds: BTreeMap<(String, String), String> = BTreeMap::new();
@@ -101,13 +102,14 @@ impl Scene {
         }
     }
 
-    /// Requests of the trace that are so.
+    /// Returns the matching requests of the trace.
     pub(crate) fn seen(&self, wanted: impl Fn(&Seen) -> bool) -> Vec<Seen> {
         self.proxy.trace().into_iter().filter(wanted).collect()
     }
 }
 
-/// One cleaning at a time: the engine answers with a conflict when two take the same image away.
+/// Serialises the cleanup: the engine answers with a conflict when two clients remove the same
+/// image.
 static CLEANING: Mutex<()> = Mutex::new(());
 
 impl Drop for Scene {
@@ -118,7 +120,7 @@ impl Drop for Scene {
         let _one = CLEANING.lock();
         let host = std::env::var("IMAGE_BUILDER_TEST_HOST").expect("run by cargo xtask test");
         for name in engine::images(&host).iter().filter(|name| name.starts_with(&self.repo())) {
-            // It may be gone already, with a name that it shared.
+            // The image may have been removed with another name of the same image.
             let _ =
                 http::ask(&Upstream::parse(&host), "DELETE", &format!("/images/{name}?force=true"), &[], b"");
         }

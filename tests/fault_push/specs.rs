@@ -1,4 +1,4 @@
-//! Signals while build specs are attached, after everything was pushed: row 55.
+//! Signals while build specs are being attached, after everything was pushed: row 55.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -9,12 +9,13 @@ use testbed::proxy::{From, Hits, Mode, Rule};
 
 use crate::scene::{BOUND, Scene};
 
-/// From the first signal to the end.
+/// Time limit from the first signal to the end.
 const SOON: Duration = Duration::from_secs(3);
 
 #[test]
 fn row_55_a_signal_ends_the_attaching_of_specs_and_loses_nothing() {
-    // A second signal may find that it is over, and of two at once either may be the first.
+    // A second signal may come after the end of the run, and of two simultaneous signals either may
+    // arrive first.
     for (signals, codes) in [
         (&[Signal::INT][..], &[0][..]),
         (&[Signal::TERM], &[0]),
@@ -23,7 +24,7 @@ fn row_55_a_signal_ends_the_attaching_of_specs_and_loses_nothing() {
         (&[Signal::INT, Signal::TERM], &[0, 130, 143]),
     ] {
         let scene = Scene::new("attaching");
-        // The registry takes images, and never answers to the artifact.
+        // The registry accepts images, and never responds to the artifact.
         let artifact = Rule::new("PUT", "/v2/*/manifests/sha256:*", Hits::Every, Mode::Silence);
         let rule = scene.proxy.rule(artifact.from(From::Us));
         let (summary, junit) = (scene.tree.home().join("summary.md"), scene.tree.home().join("junit.xml"));

@@ -1,5 +1,5 @@
-//! Searches for a secret in everything that a run leaves: its forms, the files, the blobs of a
-//! registry.
+//! Searches for a secret, in all of its forms, in everything that a run leaves: files and the blobs
+//! of a registry.
 //!
 //! Has its own implementation of every encoding, so that it does not share a fault with the tested
 //! code.
@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use testbed::registry::View;
 
-/// A secret in all forms in which it must not be found.
+/// A secret in all forms that must not be found.
 pub(crate) struct Canary {
     forms: Vec<Vec<u8>>,
 }
@@ -41,7 +41,7 @@ impl Canary {
         canary
     }
 
-    /// Only its base64 forms, at each of the three places that it can have among other bytes.
+    /// Only the base64 forms, at each of the three possible offsets among other bytes.
     pub(crate) fn base64_of(secret: &str) -> Self {
         let mut canary = Self { forms: Vec::new() };
         let secret = secret.trim_end();
@@ -66,7 +66,7 @@ impl Canary {
         &self.forms
     }
 
-    /// Line ends do not hide it.
+    /// Asserts that `bytes` contains no form of the secret, even across line ends.
     #[track_caller]
     pub(crate) fn assert_not_in(&self, name: &str, bytes: &[u8]) {
         let joined: Vec<u8> = bytes.iter().copied().filter(|byte| !b"\r\n".contains(byte)).collect();
@@ -83,7 +83,7 @@ impl Canary {
     }
 }
 
-/// Every file below a directory, by its path.
+/// Returns every file below a directory, with its path.
 pub(crate) fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut open = vec![directory.to_owned()];
@@ -102,8 +102,7 @@ pub(crate) fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// Every manifest, configuration and layer of the repositories below a path; layers without their
-/// compression.
+/// Returns every manifest, configuration and uncompressed layer of the repositories below a path.
 pub(crate) fn blobs(view: &View, path: &str) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for tag in view.all_tags(path).into_keys() {
@@ -136,7 +135,7 @@ fn uncompressed(bytes: Vec<u8>) -> Vec<u8> {
     output.stdout
 }
 
-/// In hex digits.
+/// Returns the SHA-256 digest in hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     let mut program = Command::new("sha256sum")
         .stdin(Stdio::piped())

@@ -1,4 +1,4 @@
-//! Shared by the end-to-end tests: histories from `examples/`, and the command in a hermetic
+//! Shared by the end-to-end tests: histories from `examples/`, and the command in an isolated
 //! environment.
 
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Output;
 use testbed::command::Program;
 use testbed::tree::Tree;
 
-/// The workspace's root.
+/// Root of the workspace.
 pub(crate) fn workspace() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).expect("the package lies two levels below the workspace's root").to_path_buf()
@@ -19,17 +19,17 @@ pub(crate) struct Repository {
 }
 
 impl Repository {
-    /// The history that `examples/{name}/make.sh` makes.
+    /// Creates the history of `examples/{name}/make.sh`.
     pub(crate) fn example(name: &str) -> Self {
         Self { tree: Tree::by_script(&workspace().join("examples").join(name).join("make.sh")) }
     }
 
-    /// The source tree's root.
+    /// Root of the source tree.
     pub(crate) fn root(&self) -> PathBuf {
         self.tree.root()
     }
 
-    /// The command in this source tree, with nothing of the caller's environment.
+    /// Runs the command in this source tree, without the caller's environment.
     pub(crate) fn image_builder(&self, arguments: &[&str]) -> Output {
         Program::new(env!("CARGO_BIN_EXE_image-builder"), &self.tree).args(arguments).output()
     }

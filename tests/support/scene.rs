@@ -1,5 +1,4 @@
-//! A tree, a private repo in the shared registry, and the invariants that hold there at every
-//! instant.
+//! A tree, a private repo in the shared registry, and the invariants that must always hold there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,19 +10,19 @@ use testbed::process;
 use testbed::registry::View;
 use testbed::tree::Tree;
 
-/// Longer than any run here takes, on a machine with other work.
+/// Time-out, longer than any of these runs takes on a busy machine.
 pub(crate) const BOUND: Duration = Duration::from_secs(180);
 
 pub(crate) struct Scene {
     pub(crate) tree: Tree,
     pub(crate) view: View,
-    /// Below the registry.
+    /// Path of the repo below the registry.
     pub(crate) path: String,
-    /// The target of `--repo`: the registry itself, or a proxy in front of it.
+    /// The registry for `--repo`: the registry itself, or a proxy in front of it.
     pub(crate) registry: String,
-    /// The engine, if it is not the shared one.
+    /// Address of the engine, if it is not the shared one.
     pub(crate) host: Option<String>,
-    /// Digests of all build tags that were ever seen.
+    /// Digests of all build tags that were seen so far.
     seen: BTreeMap<String, String>,
     products: usize,
 }
@@ -46,7 +45,7 @@ impl Scene {
         }
     }
 
-    /// Builds and pushes everything.
+    /// Returns the command that builds and pushes everything.
     pub(crate) fn program(&self) -> Program {
         let repo = format!("{}/{}", self.registry, self.path);
         let program = Program::new(env!("CARGO_BIN_EXE_image-builder"), &self.tree)
@@ -57,13 +56,13 @@ impl Scene {
         }
     }
 
-    /// A commit in which every image is another one.
+    /// Creates a commit that changes every image.
     pub(crate) fn commit(&mut self) {
         self.tree.change("science/base/data", process::unique());
     }
 
-    /// Checks the invariants: no build tag ever changes; a moving tag shows a build tag's image;
-    /// the recorded base of an image exists.
+    /// Checks the invariants: no build tag ever changes; a moving tag shows the image of a build
+    /// tag; the recorded base image of an image exists.
     pub(crate) fn check(&mut self) {
         let shown = self.view.all_tags(&format!("{}/", self.path));
         for (name, digest) in &self.seen {
@@ -88,7 +87,7 @@ impl Scene {
         self.check_results();
     }
 
-    /// Results are whole or not there.
+    /// Asserts that each `result.json` is complete or missing.
     fn check_results(&self) {
         let runs = fs::read_dir(self.tree.root().join(".image-builder/runs"));
         for run in runs.into_iter().flatten().flatten() {
@@ -129,7 +128,7 @@ impl Scene {
     }
 }
 
-/// `(target, build tag)` of the layers that a `.from` label names.
+/// Returns `(target, build tag)` of the layers in a `.from` label.
 fn layers(from: &str) -> Vec<(String, String)> {
     let from: Value = serde_json::from_str(from).expect("a from label is JSON");
     let layers = from["layers"].as_object().into_iter().flatten();

@@ -1,4 +1,4 @@
-//! Rows 7 and 8: uncommitted files, and a tree that changes while it is read.
+//! Rows 7 and 8: uncommitted files, and a tree that changes while it is being read.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,8 +46,8 @@ fn row_07_uncommitted_changes_are_not_pushed() {
                 assert!(run.stderr.contains(word), "{path}: no {word:?} in {}", run.stderr);
             }
         }
-        // To another repo, when that is said: it goes on, as far as to the engine that is not
-        // there.
+        // To another repo with `--allow-dirty`: the run continues until it needs the engine, which
+        // is missing.
         let other = ["build", "--push", "--allow-dirty", "--repo", "localhost:1/x"];
         let run = run(&tree, &other).code(5);
         assert!(run.stdout.contains("-dirty-"), "{}", run.stdout);
@@ -58,8 +58,8 @@ fn row_07_uncommitted_changes_are_not_pushed() {
 fn row_07_uncommitted_changes_never_go_to_the_repo_of_the_tree() {
     let tree = Tree::sample();
     tree.write("science/nist-basic/packages.txt", "edited\n");
-    // Every way to name it: by default, by flag, in another case, by an alias, and by a
-    // configuration that was edited so that it seems to be another's.
+    // Every way to name the tree's own repo: by default, by flag, in another case, by an alias, and
+    // with an uncommitted configuration that names another repo.
     tree.write("image-builder.toml", "repo = \"localhost:1/mine\"\n");
     git_says(&tree, &["add", "image-builder.toml"]);
     for repo in [
@@ -71,7 +71,7 @@ fn row_07_uncommitted_changes_never_go_to_the_repo_of_the_tree() {
     ] {
         let run = run(&tree, &["build", "--push", "--allow-dirty", "--repo", repo]).code(2);
         assert!(
-            run.stderr.contains("the tree's own repo") || run.stderr.contains("is no repo"),
+            run.stderr.contains("the tree's own repo") || run.stderr.contains("is not a repo"),
             "{}",
             run.stderr
         );
@@ -80,14 +80,14 @@ fn row_07_uncommitted_changes_never_go_to_the_repo_of_the_tree() {
     assert!(run.stderr.contains("the tree's own repo"), "{}", run.stderr);
 }
 
-/// Two commits that differ in every file, checked out in turn by git while the program plans. A
-/// plan that says that it is of a commit is that commit's to the byte; one that saw anything else
-/// says `dirty`, or is not there.
+/// git alternates between two commits that differ in every file while the program plans. A plan
+/// that names a commit is exactly that commit's plan; a plan from any other state says `dirty`, or
+/// fails.
 #[test]
 fn row_08_a_plan_is_of_one_commit_while_the_tree_changes() {
     let mut tree = Tree::sample();
     let base = git_says(&tree, &["rev-parse", "HEAD^"]);
-    // Equal lengths, so that sizes reveal nothing.
+    // Equal lengths, so that file sizes do not show a change.
     let fill = |tree: &Tree, digit: usize| {
         for layer in 0..40 {
             tree.write(
@@ -162,7 +162,7 @@ fn row_08_a_plan_is_of_one_commit_while_the_tree_changes() {
     assert_eq!(run.stdout, expected[&git_says(&tree, &["rev-parse", "HEAD"])]);
 }
 
-/// Two commits compared by name do not care what lies on disk.
+/// A comparison of two named commits does not depend on the files on disk.
 #[test]
 fn row_08_two_commits_are_compared_whatever_moves_on_disk() {
     let mut tree = Tree::sample();

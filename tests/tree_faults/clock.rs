@@ -23,7 +23,7 @@ fn tree() -> Tree {
     tree
 }
 
-/// Where Debian keeps libfaketime.
+/// Returns the path of libfaketime, as Debian installs it.
 fn libfaketime() -> Option<PathBuf> {
     let found = fs::read_dir("/usr/lib")
         .ok()?
@@ -67,8 +67,7 @@ fn row_42_ten_years_more_or_less_give_the_same_plan() {
             );
         }
     }
-    // Years from now on the files' own times lie in the past, and before they were written in the
-    // future.
+    // Ten years later the file times are in the past, and ten years earlier in the future.
     for offset in ["+3652d", "-3652d"] {
         for (arguments, expected) in PLANS.iter().zip(&expected) {
             let mut command = tree.command(arguments);
@@ -114,7 +113,7 @@ fn row_42_another_time_zone_or_locale_gives_the_same_plan() {
     }
 }
 
-/// The files' own times and the tree's location are no part of it either.
+/// The plan does not depend on file times and on the tree's location either.
 #[test]
 fn row_42_other_file_times_and_places_give_the_same_plan() {
     let tree = tree();
@@ -133,7 +132,7 @@ fn row_42_other_file_times_and_places_give_the_same_plan() {
         assert_eq!(found.stdout, *expected, "{arguments:?}");
     }
     fs::rename(&moved, tree.root()).unwrap();
-    // One processor less, if there are two.
+    // With one processor only.
     if crate::fixture::has("taskset") {
         for (arguments, expected) in PLANS.iter().zip(&expected) {
             let found = finish(&tree, &mut under(&tree, &["taskset", "1"], arguments)).code(0);

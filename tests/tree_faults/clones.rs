@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::fixture::{finish, git, git_says};
 use crate::support::{Run, Tree};
 
-/// A clone of a tree, as a CI job makes it.
+/// A clone of a tree, as a CI job creates it.
 struct Clone<'tree> {
     of: &'tree Tree,
     directory: PathBuf,
@@ -57,11 +57,11 @@ fn row_04_a_shallow_clone_gets_no_wrong_tag() {
             assert!(run.stderr.contains(word), "{push:?}: {}", run.stderr);
         }
     }
-    // With a number it goes on, as far as to the engine that is not there.
+    // With a build number the run continues until it needs the engine, which is missing.
     let numbered = clone.run(&["build", "--build-number", "7"]).code(5);
     assert!(numbered.stdout.contains(&format!("-7-{short}")), "{}", numbered.stdout);
     assert!(!numbered.stderr.contains("--build-number"), "{}", numbered.stderr);
-    // The remedy that was named.
+    // The fix that the error suggests.
     clone.git(&["fetch", "--quiet", "--unshallow"]);
     let whole = clone.run(&["plan"]).code(0);
     assert!(whole.stdout.contains(&format!("-3-{short}")), "{}", whole.stdout);
@@ -94,7 +94,7 @@ fn row_06_a_base_that_a_force_push_took_away_is_named() {
     tree.write("science/nist-basic-2/more", "pushed over it\n");
     tree.commit();
     assert_ne!(tree.head(), gone);
-    // As CI does: a clone of the current branch, and its previous commit.
+    // As in CI: a clone of the current branch, and the previous commit, which the clone lacks.
     let clone = Clone::new(&tree, &[]);
     assert!(!git(&tree, &clone.directory, &["cat-file", "-e", &gone]).status.success(), "the fault is there");
     for reference in [gone.clone(), format!("{gone}..HEAD"), format!("{gone}...HEAD"), format!("{gone}..")] {

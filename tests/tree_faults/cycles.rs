@@ -1,4 +1,4 @@
-//! Row 16: what needs itself.
+//! Row 16: cycles of dependencies.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ fn of(image: &str) -> String {
     format!("{{\"image\": \"{image}\", \"compat\": null}}")
 }
 
-/// Refused with the whole cycle, in under a second. A machine may have a bad second, so the best of
-/// three counts.
+/// Asserts that the error names the whole cycle and comes within a second. The best of three runs
+/// counts, because the machine may be busy for a moment.
 #[track_caller]
 fn whole(tree: &Tree, cycle: &str) {
     let best = (0..3)

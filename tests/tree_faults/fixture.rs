@@ -1,5 +1,5 @@
-//! Shared by the rows: git itself as the attacker's tool, runs with a time-out, and what holds of
-//! every run.
+//! Shared by the tests of all rows: git itself as the attacker's tool, runs with a time-out, and
+//! checks that apply to every run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,24 +12,24 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::{Run, Tree};
 
-/// No run of these tests may last longer.
+/// Time-out of every run of these tests.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// A science layer in packed text.
+/// Returns a science layer as packed text.
 pub(crate) fn layer(name: &str, dockerfile: &str, descriptor: &str) -> String {
     format!(
         "//- /science/{name}/sciserver-image.json\n{descriptor}\n//- /science/{name}/Dockerfile\n{dockerfile}\n"
     )
 }
 
-/// A compat layer in packed text.
+/// Returns a compat layer as packed text.
 pub(crate) fn compat(name: &str, fragment: &str, descriptor: &str) -> String {
     format!(
         "//- /compat/{name}/sciserver-image.json\n{descriptor}\n//- /compat/{name}/Dockerfile\n{fragment}\n"
     )
 }
 
-/// A tree of one commit, in which everything is new.
+/// Creates a tree of one commit, in which everything is new.
 pub(crate) fn tree(files: &str) -> Tree {
     let mut tree = Tree::new();
     tree.write_all(files);
@@ -37,7 +37,7 @@ pub(crate) fn tree(files: &str) -> Tree {
     tree
 }
 
-/// The sample with these files added, committed.
+/// Creates the sample with these additional files, committed.
 pub(crate) fn sample_with(files: &str) -> Tree {
     let mut tree = Tree::sample();
     tree.write_all(files);
@@ -45,12 +45,12 @@ pub(crate) fn sample_with(files: &str) -> Tree {
     tree
 }
 
-/// git itself, which the program never runs.
+/// Runs git itself, which the program never does.
 pub(crate) fn git(tree: &Tree, directory: &Path, arguments: &[&str]) -> Output {
     git_at_home(&tree.home(), directory, arguments)
 }
 
-/// The same from a thread, which cannot have the tree.
+/// Like [`git`], for a thread, which cannot use the tree.
 pub(crate) fn git_at_home(home: &Path, directory: &Path, arguments: &[&str]) -> Output {
     Command::new("git")
         .args(arguments)
@@ -66,7 +66,7 @@ pub(crate) fn git_at_home(home: &Path, directory: &Path, arguments: &[&str]) -> 
         .expect("git runs")
 }
 
-/// The output of git in this tree, which must succeed.
+/// Returns the output of git in this tree; git must succeed.
 #[track_caller]
 pub(crate) fn git_says(tree: &Tree, arguments: &[&str]) -> String {
     let output = git(tree, &tree.root(), arguments);
@@ -74,7 +74,7 @@ pub(crate) fn git_says(tree: &Tree, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Runs a command to its end, or fails when it does not come to one.
+/// Runs a command to its end; fails after the time-out.
 #[track_caller]
 pub(crate) fn bounded(command: &mut Command) -> Output {
     let mut child =
@@ -93,7 +93,7 @@ fn read_along(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<
     })
 }
 
-/// Waits for a child's end, within the bound.
+/// Waits for a child to end; fails after the time-out.
 #[track_caller]
 pub(crate) fn wait(child: &mut Child) -> std::process::ExitStatus {
     let start = Instant::now();
@@ -110,13 +110,13 @@ pub(crate) fn wait(child: &mut Child) -> std::process::ExitStatus {
     }
 }
 
-/// Runs the program with a bound, and holds it to what holds of every run.
+/// Runs the program with a time-out and applies the checks of every run.
 #[track_caller]
 pub(crate) fn run(tree: &Tree, arguments: &[&str]) -> Run {
     finish(tree, &mut tree.command(arguments))
 }
 
-/// The same for a command that was prepared.
+/// Like [`run`], for a prepared command.
 #[track_caller]
 pub(crate) fn finish(tree: &Tree, command: &mut Command) -> Run {
     let run = tree.outcome(&bounded(command));
@@ -124,7 +124,7 @@ pub(crate) fn finish(tree: &Tree, command: &mut Command) -> Run {
     run
 }
 
-/// No panic, no raw control byte, no CI command: whatever happened.
+/// Asserts that there is no panic, no raw control character and no CI command in the output.
 #[track_caller]
 pub(crate) fn sane(run: &Run) {
     assert!(!run.stderr.contains("defect") && !run.stderr.contains("panicked"), "{}", run.stderr);
@@ -133,7 +133,7 @@ pub(crate) fn sane(run: &Run) {
     }
 }
 
-/// Runs the program, which must refuse with this code and these words, and without data.
+/// Runs the program, which must fail with this code and these words, and print no data.
 #[track_caller]
 pub(crate) fn refused(tree: &Tree, arguments: &[&str], code: i32, words: &[&str]) -> Run {
     let run = run(tree, arguments).code(code);
@@ -144,7 +144,7 @@ pub(crate) fn refused(tree: &Tree, arguments: &[&str], code: i32, words: &[&str]
     run
 }
 
-/// The program under another one, which gets these arguments first.
+/// Returns the program started by another program, which gets these arguments first.
 pub(crate) fn under(tree: &Tree, wrapper: &[&str], arguments: &[&str]) -> Command {
     let plain = tree.command(arguments);
     let mut command = Command::new(wrapper[0]);
@@ -157,7 +157,7 @@ pub(crate) fn under(tree: &Tree, wrapper: &[&str], arguments: &[&str]) -> Comman
     command
 }
 
-/// Everything below a directory, with metadata that would show a change.
+/// Returns all files below a directory, with metadata that would reveal a change.
 pub(crate) fn listing(directory: &Path) -> BTreeMap<PathBuf, (u64, u32, SystemTime)> {
     let mut found = BTreeMap::new();
     let mut open = vec![directory.to_path_buf()];
@@ -175,7 +175,7 @@ pub(crate) fn listing(directory: &Path) -> BTreeMap<PathBuf, (u64, u32, SystemTi
     found
 }
 
-/// Whether the user is root; otherwise prints what is left out.
+/// Whether the user is root; otherwise prints what is skipped.
 pub(crate) fn is_root(what: &str) -> bool {
     let root = fs::metadata("/proc/self").expect("a process has an entry in /proc").uid() == 0;
     if !root {
@@ -184,7 +184,7 @@ pub(crate) fn is_root(what: &str) -> bool {
     root
 }
 
-/// Whether a program exists; otherwise prints what is left out.
+/// Whether a program exists; otherwise prints what is skipped.
 pub(crate) fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());

@@ -1,4 +1,4 @@
-//! Rows 18 and 19: a program of a stranger's in place of the builder, and fragments that would
+//! Rows 18 and 19: a foreign program in place of the builder (a frontend), and fragments that would
 //! swallow the next one.
 
 use crate::fixture::{compat, finish, git_says, layer, refused, run, sample_with};
@@ -6,7 +6,8 @@ use crate::support::Tree;
 
 const OWN: &str = "{\"image\": \"x\", \"compat\": null}";
 
-/// Every form in which some BuildKit finds a frontend, and a few in which none does.
+/// Every form in which some version of BuildKit recognises a frontend, and a few that none
+/// recognises.
 const FORMS: [&str; 24] = [
     "# syntax=evil.example/f:1\nFROM scratch",
     "#syntax=evil.example/f:1\nFROM scratch",
@@ -93,7 +94,7 @@ fn row_18_flags_and_environment_allow_one_and_the_tree_cannot() {
         allowed(other).code(2);
         refused(&tree, &["plan", &format!("--allow-frontend={other}")], 2, &["[frontend]"]);
     }
-    // Whatever the tree or its repository say.
+    // No setting in the tree or in its repository may permit it.
     for files in [
         "//- /image-builder.toml\nallow_frontend = [\"evil.example/f:1\"]\n",
         "//- /image-builder.toml\n[check]\nfrontend = \"allow\"\n",
@@ -137,7 +138,7 @@ fn row_18_no_argument_steers_the_builder() {
     refused(&sample_with(&fragment), &["plan"], 2, &["[buildkit-argument]"]);
 }
 
-/// A fragment, and the code of its refusal.
+/// Fragments, and the code of the error.
 const FRAGMENTS: [(&str, &str); 22] = [
     ("RUN x \\", "fragment-open"),
     ("RUN x \\\n", "fragment-open"),
@@ -166,13 +167,13 @@ const FRAGMENTS: [(&str, &str); 22] = [
 #[test]
 fn row_19_a_fragment_that_would_swallow_the_next_is_refused_by_name() {
     for (fragment, code) in FRAGMENTS {
-        // `common` comes before `jupyter` in the sample's stack.
+        // `common` comes before `jupyter` in the sample's compat stack.
         let mut tree = Tree::sample();
         tree.write("compat/common/Dockerfile", fragment);
         tree.commit();
         if code == "reference" {
-            // A stage of another fragment is none: the name is that of an image, which the plan
-            // shows.
+            // A stage of another fragment does not count as a stage here: the name refers to an
+            // image, which the plan shows.
             let plan = run(&tree, &["plan", "--format", "json"]).code(0).stdout;
             assert!(plan.contains("docker.io/library/later:latest"), "{plan}");
             continue;
@@ -185,7 +186,7 @@ fn row_19_a_fragment_that_would_swallow_the_next_is_refused_by_name() {
     }
 }
 
-/// A line that looks as if it continued, and does not, is kept, and so is the next.
+/// A line that only looks as if it continued is kept, and so is the next line.
 #[test]
 fn row_19_fragments_stay_apart_in_what_is_built() {
     for fragment in [

@@ -1,5 +1,5 @@
-//! Rows 2 and 3: a checkout whose git configuration wants programs run, and one that is somebody
-//! else's.
+//! Rows 2 and 3: a checkout whose git configuration names programs to run, and one that belongs to
+//! another user.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::fixture::{finish, git, git_says, is_root, listing, run};
 use crate::support::Tree;
 
-/// Every hook that git knows.
+/// Every hook of git.
 const HOOKS: [&str; 28] = [
     "applypatch-msg",
     "pre-applypatch",
@@ -40,7 +40,7 @@ const HOOKS: [&str; 28] = [
     "post-index-change",
 ];
 
-/// Every setting that makes git run something while it reads.
+/// Every setting that makes git run a program while it reads.
 const PROGRAMS: [&str; 20] = [
     "core.fsmonitor",
     "core.pager",
@@ -64,7 +64,7 @@ const PROGRAMS: [&str; 20] = [
     "sequence.editor",
 ];
 
-/// Puts a program into a tree that leaves a file behind whenever it runs.
+/// Puts a program into a tree that creates a file whenever it runs.
 fn canary(tree: &Tree) -> (String, PathBuf) {
     let (program, mark) = (tree.home().join("program"), tree.home().join("canary"));
     fs::write(&program, format!("#!/bin/sh\n: > {}\n/bin/cat\n", mark.display()))
@@ -73,7 +73,7 @@ fn canary(tree: &Tree) -> (String, PathBuf) {
     (program.display().to_string(), mark)
 }
 
-/// Everything that plans, and the build as far as it goes without an engine.
+/// Runs everything that plans, and a build until it needs the engine.
 #[track_caller]
 fn run_everything(tree: &Tree, mark: &std::path::Path) {
     for (arguments, code) in [
@@ -113,7 +113,7 @@ fn row_02_no_program_of_a_hostile_configuration_runs() {
     }
     tree.write("science/nist-basic/notes", "edited\n");
     tree.write("science/nist-basic/new", "untracked\n");
-    // The counter-test: git itself runs it.
+    // Counter-test: git itself runs the program.
     git(&tree, &tree.root(), &["status"]);
     assert!(mark.exists(), "the fault is there");
     fs::remove_file(&mark).unwrap();
@@ -140,7 +140,7 @@ fn row_02_an_embedded_bare_repository_is_files() {
         fs::write(evil.join(kept), "").unwrap();
     }
     tree.commit();
-    // The counter-test: running git in there executes it.
+    // Counter-test: git in that directory runs the program.
     git(&tree, &evil, &["status"]);
     assert!(mark.exists(), "the fault is there");
     fs::remove_file(&mark).unwrap();
@@ -150,7 +150,8 @@ fn row_02_an_embedded_bare_repository_is_files() {
     let plan = run(&tree, &["plan", "-vv"]).code(0).stdout;
     assert!(plan.contains("science/nist-basic/evil/config"), "{plan}");
     run_everything(&tree, &mark);
-    // Started from within, it is still the outer repository that counts, to the byte.
+    // Even when started inside the embedded repository, the program plans the outer repository,
+    // with identical output.
     for start in ["science/nist-basic/evil", "science/nist-basic/evil/refs/heads"] {
         let started =
             finish(&tree, tree.command(&["plan", "-vv"]).current_dir(tree.root().join(start))).code(0);
@@ -186,15 +187,15 @@ fn row_03_a_checkout_of_another_user_is_not_trusted() {
     let own = fs::read_to_string(&config).unwrap();
     fs::write(&config, format!("{own}[safe]\n\tdirectory = *\n")).unwrap();
     refuse();
-    // Another directory's trust is not this one's.
+    // Trust of another directory does not apply.
     let global = tree.home().join(".gitconfig");
     fs::write(&global, "[safe]\n\tdirectory = /somewhere/else\n").unwrap();
     refuse();
-    // The remedy that was named.
+    // The fix that the error suggests.
     fs::remove_file(&global).unwrap();
     git_says(&tree, &["config", "--global", "--add", "safe.directory", &tree.root().display().to_string()]);
     assert_eq!(run(&tree, &["plan"]).code(0).stdout, plan);
-    // As git 2.46 reads it, and as CI systems write it.
+    // The form that git supports since 2.46, and that CI systems write.
     let root = tree.root();
     let above = root.parent().expect("it lies in a directory").display();
     fs::write(&global, format!("[safe]\n\tdirectory = {above}/*\n")).unwrap();

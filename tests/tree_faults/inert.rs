@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::fixture::{bounded, finish, has, is_root, layer, listing, sample_with, under};
 use crate::support::Tree;
 
-/// Commands that plan, with every flag that affects a build.
+/// Commands that only plan, with every flag that affects a build.
 const DRY: [&[&str]; 5] = [
     &["--dryrun", "-vv"],
     &["--dry-run", "--push", "--all", "--rebuild", "3", "--pull", "--no-cache", "--format", "json"],
@@ -17,7 +17,7 @@ const DRY: [&[&str]; 5] = [
     &["graph", "--planned"],
 ];
 
-/// A tree that would like to be noticed: it names hosts, credentials and programs wherever it can.
+/// Returns a hostile tree: it names hosts, credentials and programs in every possible place.
 fn hostile() -> Tree {
     let mut tree = sample_with(
         &(layer(
@@ -58,8 +58,8 @@ fn row_22_a_dry_run_needs_no_network() {
     }
 }
 
-/// Everything that could be written to is read-only: the tree, the home, the directory for
-/// temporary files.
+/// Everything that could be written to is read-only: the tree, the home directory, the directory
+/// for temporary files.
 #[test]
 fn row_22_a_dry_run_writes_nothing() {
     if !is_root("a read-only mount") || !has("unshare") {
@@ -67,7 +67,7 @@ fn row_22_a_dry_run_writes_nothing() {
     }
     let tree = hostile();
     let all = tree.home().parent().unwrap().display().to_string();
-    // In a private mount namespace, which removes the mount with it.
+    // In a private mount namespace, so that the mount vanishes with it.
     let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" || exit 99\n\
                   cd \"$0/tree\" || exit 98\n\
                   if touch \"$0/tree/written\" 2> /dev/null; then exit 97; fi\n\
@@ -84,7 +84,7 @@ fn row_22_a_dry_run_writes_nothing() {
     }
 }
 
-/// The system calls, one a line; `None` if tracing is not permitted.
+/// Returns the system calls, one per line, or `None` if tracing is not permitted.
 fn calls(tree: &Tree, arguments: &[&str], code: i32) -> Option<String> {
     let log = tempfile::NamedTempFile::new().expect("the log of the test");
     let path = log.path().display().to_string();
@@ -109,8 +109,8 @@ fn calls(tree: &Tree, arguments: &[&str], code: i32) -> Option<String> {
     Some(text)
 }
 
-/// The name of a call, without the process's number and without the ends of calls that another one
-/// interrupted.
+/// Returns name and arguments of a call, without the process id. Skips the ends of calls that
+/// another one interrupted.
 fn call(line: &str) -> Option<(&str, &str)> {
     let rest = line.split_once(' ')?.1.trim_start();
     let (name, arguments) = rest.split_once('(')?;
@@ -179,19 +179,19 @@ fn row_22_a_dry_run_opens_no_socket_reads_no_credential_and_runs_nothing() {
                 assert!(rest.starts_with("1,") || rest.starts_with("2,"), "{arguments:?}: {line}");
             }
             for secret in [".docker/", ".netrc\"", "credentials", "/run/docker", "/var/run/docker", ".ssh"] {
-                // The tree's own .netrc is a file like another.
+                // The tree's own .netrc may be read like any other file of the tree.
                 assert!(!rest.contains(secret) || rest.contains("science/evil"), "{arguments:?}: {line}");
             }
         }
         assert_eq!(programs, 1, "{arguments:?}: it ran something");
     }
-    // The counter-test: a build does read the configuration, and what it does is seen here.
+    // Counter-test: a build does read docker's configuration, and the trace shows it.
     let Some(calls) = calls(&tree, &["build", "--all"], 5) else { return };
     assert!(calls.contains(".docker/config.json"), "{calls}");
 }
 
-/// The programs that git, docker or a credential helper would be: none is run, though they lie
-/// first on the path.
+/// No program named like git, docker or a credential helper is run, although they are first on the
+/// path.
 #[test]
 fn row_22_a_dry_run_finds_no_program_on_the_path() {
     use std::os::unix::fs::PermissionsExt as _;

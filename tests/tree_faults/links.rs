@@ -1,5 +1,5 @@
-//! Rows 9 and 10: what leads out of the source tree, by links on disk and in git, and by names in
-//! descriptors.
+//! Rows 9 and 10: paths that lead out of the source tree, by links on disk and in git, and by names
+//! in descriptors.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ use crate::support::{SAMPLE, Tree};
 
 const CANARY: &str = "the contents of a stranger's file";
 
-/// A directory beside the tree with private files, also in the form of a layer.
+/// Creates a directory beside the tree with private files, also in the form of a layer.
 fn outside() -> TempDir {
     let outside = TempDir::new().expect("a fresh tree takes it");
     fs::create_dir(outside.path().join("layer")).expect("a fresh tree takes it");
@@ -54,7 +54,7 @@ fn row_09_links_out_of_the_tree_are_refused_and_never_followed() {
                 tree.remove(link);
             }
             let relative = PathBuf::from("../".repeat(40)).join(target.strip_prefix("/").unwrap());
-            // One of the two ways to write it for each way to bring it in.
+            // Absolute if committed, otherwise relative: one of the two forms for each case.
             symlink(if committed { target } else { &relative }, tree.root().join(link)).unwrap();
             if committed {
                 tree.commit();
@@ -75,8 +75,8 @@ fn row_09_links_out_of_the_tree_are_refused_and_never_followed() {
                 for text in [&run.stdout, &run.stderr] {
                     assert!(!text.contains(CANARY) && !text.contains("stranger"), "{link}: {text}");
                 }
-                // A link that git does not track, and a range of commits in which it is not, are no
-                // part of the plan.
+                // A link that git does not track, or that is missing in the range of commits, is
+                // not part of the plan.
                 let seen = committed || (arguments.contains(&"--untracked") && !arguments.contains(&"--ref"));
                 if seen {
                     let run = run.code(2);
@@ -92,7 +92,7 @@ fn row_09_links_out_of_the_tree_are_refused_and_never_followed() {
     }
 }
 
-/// Opening a pipe for reading waits for a writer.
+/// Opening a pipe for reading blocks until there is a writer.
 #[test]
 fn row_09_a_pipe_in_place_of_a_file_is_not_waited_for() {
     for path in [
@@ -129,7 +129,7 @@ fn row_09_flags_lead_no_file_into_a_context_from_outside() {
     ] {
         refused(&tree, &["plan", "--with-ignored", path], 2, &["--with-ignored", "\n  help: "]);
     }
-    // A link itself may be sent; what it leads to is not.
+    // A link itself may be sent, its target is not.
     let plan = run(&tree, &["plan", "-vv", "--format", "json", "--untracked"]).code(0).stdout;
     assert!(!plan.contains("secret") && !plan.contains("stranger"), "{plan}");
 }
@@ -178,6 +178,6 @@ fn row_10_includes_lead_nowhere_else() {
         let tree = sample_with(&compat("x", "", &format!("{{\"includes\": [\"common\", \"{name}\"]}}")));
         refused(&tree, &["plan"], 2, &["compat/x/sciserver-image.json:1"]);
     }
-    // The sample includes rightly: it is the names above that are refused.
+    // The sample's includes are valid: the errors above are caused by the names.
     run(&tree(SAMPLE), &["plan"]).code(0);
 }

@@ -1,9 +1,8 @@
-//! The faults and attacks that need no engine, each produced for real and met by the real binary: a
-//! hostile tree, a broken clone or a hostile machine; the exit code is right and nothing is
-//! changed.
+//! Faults and attacks that need no engine, each reproduced for the real binary: a hostile tree, a
+//! broken clone or a hostile machine. The exit code must be right, and nothing may be changed.
 //!
-//! A test is named after its row of the list of faults: `row_05_…`. Details are covered by library
-//! tests; here it is the program that a nightly job runs.
+//! A test is named after its row of the list of faults: `row_05_…`. Tests of the libraries cover
+//! the details; these tests run the program as a nightly job does.
 
 mod changing;
 mod clock;

@@ -1,5 +1,5 @@
 //! Rows 11, 12 and 13: names that registries or file systems cannot store, names that differ only
-//! in case, and paths that are not UTF-8.
+//! in case, and paths that are not valid UTF-8.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use crate::fixture::{compat, finish, layer, refused, run, sample_with, tree};
 use crate::support::{SAMPLE, Tree};
 
-/// JSON texts that are no name of an image, with what the refusal shows of them.
+/// JSON texts that are not valid image names.
 const NO_NAMES: [&str; 24] = [
     "...",
     ".",
@@ -97,7 +97,7 @@ fn row_11_tags_and_repositories_that_are_too_long_are_refused() {
     let descriptor = format!("{{\"image\": \"x\", \"version\": \"{version}\", \"compat\": null}}");
     let tree = sample_with(&layer("x", "FROM scratch", &descriptor));
     refused(&tree, &["plan"], 2, &["science/x/sciserver-image.json:1", "registries take 128"]);
-    // Just short enough, until a flag makes it longer.
+    // Just short enough, until a flag makes the tag longer.
     let fits = format!("1.{}", "0".repeat(128 - 2 - "-3-0123456".len()));
     let tree = sample_with(&layer("x", "FROM scratch", &descriptor.replace(&version, &fits)));
     run(&tree, &["plan"]).code(0);
@@ -125,7 +125,7 @@ fn row_11_bad_names_in_flags_and_configuration_are_refused() {
         "user:secret@r.example.org/a",
     ] {
         refused(&tree, &["plan", &format!("--repo={repo}")], 2, &["repo"]);
-        // The same from the environment, and from the tree.
+        // The same value from the environment; below, from the tree.
         let run = finish(&tree, tree.command(&["plan"]).env("IMAGE_BUILDER_REPO", repo)).code(2);
         assert!(run.stderr.contains("repo"), "{}", run.stderr);
     }
@@ -226,7 +226,7 @@ fn row_12_duplicates_are_refused_with_both_names() {
     }
 }
 
-/// Writes a file whose path is bytes.
+/// Writes a file whose path is given as bytes.
 fn write_bytes(tree: &Tree, path: &[u8], text: &str) {
     let path = tree.root().join(OsStr::from_bytes(path));
     fs::create_dir_all(path.parent().expect("a fresh tree takes it")).expect("a fresh tree takes it");
@@ -235,7 +235,8 @@ fn write_bytes(tree: &Tree, path: &[u8], text: &str) {
 
 #[test]
 fn row_13_paths_that_are_no_text_are_refused_escaped() {
-    // For a directory git's trees have its name, and the working tree that of a file in it.
+    // For a directory, git's trees contain its own name, and the working tree the path of a file in
+    // it.
     for (path, shown) in [
         (&b"science/nist-basic/caf\xe9"[..], "science/nist-basic/caf\\xe9"),
         (b"science/nist-basic/two\nlines", "science/nist-basic/two\\nlines"),
@@ -249,7 +250,7 @@ fn row_13_paths_that_are_no_text_are_refused_escaped() {
     ] {
         let mut tree = Tree::sample();
         write_bytes(&tree, path, "{\"image\": \"x\"}");
-        // On disk and not in git, it is seen when that is asked for.
+        // On disk but not in git, the path is found with `--untracked`.
         refused(&tree, &["plan", "-vv", "--untracked"], 2, &["[bad-path]", "rename it"]);
         tree.commit();
         for arguments in [
@@ -283,7 +284,7 @@ fn row_13_links_to_what_is_no_text_are_refused() {
     refused(&tree, &["plan", "--ref", "HEAD^..HEAD"], 2, &["science/nist-basic/link", "not UTF-8"]);
 }
 
-/// The tree itself may lie anywhere, and flags may name anything.
+/// The tree itself may be in any directory, and flags may contain any bytes.
 #[test]
 fn row_13_a_tree_at_a_path_that_is_no_text_is_planned() {
     let tree = tree(SAMPLE);
@@ -297,7 +298,7 @@ fn row_13_a_tree_at_a_path_that_is_no_text_is_planned() {
         }
         let named = finish(&tree, tree.command(&["plan", "--root"]).arg(&moved).current_dir("/")).code(0);
         assert!(named.stdout.contains("final plan includes 2 science"), "{}", named.stdout);
-        // Errors there do not contain the raw bytes, which `finish` searches for.
+        // These errors must not contain the raw bytes, which `finish` searches for.
         finish(&tree, tree.command(&["plan", "--root"]).arg(moved.join("nowhere\x1b")).current_dir("/"))
             .code(2);
         finish(&tree, tree.command(&["plan", "--out"]).arg(moved.join("no/such\x1b")).current_dir(&moved))

@@ -1,4 +1,5 @@
-//! Row 44: a product of the base that is gone, or would be published again without what it had.
+//! Row 44: a product of the comparison's base that is missing now, or would be published again
+//! without its earlier contents.
 
 use crate::fixture::{compat, layer, refused, run};
 use crate::support::Tree;
@@ -7,7 +8,8 @@ fn of(image: &str, version: &str, compat: &str) -> String {
     format!("{{\"image\": \"{image}\", \"version\": \"{version}\", \"compat\": {compat}}}")
 }
 
-/// `sky:1.0` from two layers, one on the other, and the compat that it has.
+/// Creates a tree with the product `sky:1.0` of two layers, one based on the other, and a compat
+/// layer.
 fn product() -> Tree {
     let mut tree = Tree::new();
     tree.write_all(
@@ -19,13 +21,13 @@ fn product() -> Tree {
     tree
 }
 
-/// Refused in every way to ask for it, until the product is given up: by a flag, or in the tree.
+/// Asserts that every way to plan the tree fails, until a flag or the tree gives the product up.
 #[track_caller]
 fn lost(change: impl Fn(&Tree), code: &str, place: &str) {
     let mut tree = product();
     change(&tree);
     let words = ["sky:1.0", &format!("[{code}]"), place, "--allow-orphan sky:1.0", "retired"];
-    // Before it is committed, and after.
+    // Both before and after the commit.
     refused(&tree, &["plan", "--untracked", "--ref", "HEAD"], 2, &words);
     tree.commit();
     for arguments in [
@@ -86,7 +88,7 @@ fn row_44_a_product_that_lost_its_compat() {
                 |tree: &Tree| tree.write_all(&layer("more", "FROM sci/sky:1.0", &of("sky", "1.0", "null")));
             lost(change, "orphan", "science/more/sciserver-image.json:1");
         } else {
-            // The counter-test: what does not take it away is no loss.
+            // Counter-test: a change that keeps the product is no loss.
             let mut tree = product();
             tree.write_all(&layer("more", "FROM sci/sky:1.0", &of("sky", "1.0", without)));
             tree.commit();
@@ -106,13 +108,14 @@ fn row_44_a_top_layer_that_is_gone_takes_what_it_had_along() {
 
 #[test]
 fn row_44_a_top_layer_that_stands_elsewhere_now() {
-    // Another layer takes the place, on the same base but without the old one's contents.
+    // Another layer defines the product, on the same base layer but without the old layer's
+    // contents.
     let change = |tree: &Tree| {
         tree.remove("science/more");
         tree.write_all(&layer("other", "FROM sci/sky:1.0", &of("sky", "1.0", "\"common\"")));
     };
     lost(change, "silent-downgrade", "science/other/Dockerfile:1");
-    // The old one still exists as a layer of another product, and the product beside it.
+    // The old layer now defines another product, and the old product is defined without that layer.
     let beside = |tree: &Tree| {
         tree.write_all(&layer("more", "FROM sci/sky:1.0", &of("night", "1.0", "\"common\"")));
     };

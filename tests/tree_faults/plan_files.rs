@@ -1,4 +1,5 @@
-//! Values of `--plan FILE` that are no plan: the file chooses nothing, and is refused.
+//! Values of `--plan FILE` that are not a plan are rejected, and the contents of the file have no
+//! effect.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,7 +15,7 @@ fn a_plan_file_that_is_none_is_refused() {
     run(&tree, &["plan", "--out", path]).code(0);
     let text = fs::read(&file).unwrap();
     let good = String::from_utf8(text.clone()).unwrap();
-    // The counter-test: as it was saved it is taken.
+    // Counter-test: the saved file itself is accepted.
     run(&tree, &["build", "--dryrun", "--plan", path]).code(0);
     let version = format!("\"{}\"", plan::FORMAT_VERSION);
     let mut latin = text.clone();

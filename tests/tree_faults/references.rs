@@ -1,4 +1,4 @@
-//! Row 17: every form in which a Dockerfile names an image, and the edge that the plan has for it.
+//! Row 17: every form in which a Dockerfile names an image, and the resulting edge in the plan.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::fixture::{layer, refused, run, tree};
 
-/// `nist` (1.0) and what a table's Dockerfiles are put beside.
+/// The layer `nist` (1.0) and the other files of the tree that contains the table's Dockerfiles.
 const BESIDE: &str = r#"
 //- /image-builder.toml
 repo = "r.example.org/ci"
@@ -26,7 +26,8 @@ USER root
 
 const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
-/// A Dockerfile, the references that it must have as `role kind what`, and what it must wait for.
+/// Dockerfiles, each with its expected references as `role kind target`, and the layers that it
+/// depends on.
 fn table() -> Vec<(&'static str, String, Vec<&'static str>)> {
     let nist = "build science/nist";
     let debian = "external docker.io/library/debian:12";
@@ -86,9 +87,9 @@ fn table() -> Vec<(&'static str, String, Vec<&'static str>)> {
             &["base DEBIAN", "copy NIST"],
             edge,
         ),
-        // Texts that do not, although they look similar.
+        // Texts that look similar but are not references to the layer.
         of("FROM debian:12\nRUN echo FROM sci/nist:1.0", &["base DEBIAN"], &[]),
-        // A trigger runs in builds based on this.
+        // A trigger runs in builds that use this image as their base image.
         of("FROM debian:12\nONBUILD COPY --from=sci/nist:1.0 / /", &["base DEBIAN"], &[]),
         of("FROM debian:12\nRUN x \\\nFROM sci/nist:1.0", &["base DEBIAN"], &[]),
         of(
@@ -119,13 +120,14 @@ fn table() -> Vec<(&'static str, String, Vec<&'static str>)> {
         ),
         of("FROM sci/given-up:3", &["base layer r.example.org/ci/sci/given-up:3"], &[]),
         of("FROM sci/nist:0.9", &["base layer r.example.org/ci/sci/nist:0.9"], &[]),
-        // Pinned: no dependency.
+        // Pinned references are not dependencies.
         of("FROM sci/nist:1.0-7-0a1b2c3", &["base pinned r.example.org/ci/sci/nist:1.0-7-0a1b2c3"], &[]),
         of("FROM sci/nist@DIGEST", &["base pinned r.example.org/ci/sci/nist@DIGEST"], &[]),
         of("FROM sci/nist:1.0@DIGEST", &["base pinned r.example.org/ci/sci/nist:1.0@DIGEST"], &[]),
         of("FROM debian@DIGEST", &["base external docker.io/library/debian@DIGEST"], &[]),
         of("FROM SCI/nist:1.0", &["base external SCI/nist:1.0"], &[]),
-        // A product, which the configuration here lets through with a warning, is another's image.
+        // This configuration permits references to products with a warning; they count as external
+        // images.
         of("FROM rel/nist:1.0", &["base external r.example.org/ci/rel/nist:1.0"], &[]),
         of("FROM old.example.org/rel/nist:1.0", &["base external old.example.org/rel/nist:1.0"], &[]),
     ]
@@ -160,7 +162,7 @@ fn row_17_every_form_gives_the_right_edge() {
         let mut found = Vec::new();
         for reference in build["references"].as_array().unwrap() {
             found.push(shown(reference));
-            // The range to replace exists.
+            // The span must be a valid range of the text.
             let span = &reference["span"];
             let (start, end) = (span["start"].as_u64().unwrap(), span["end"].as_u64().unwrap());
             assert!(
@@ -181,7 +183,7 @@ fn row_17_every_form_gives_the_right_edge() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// `base build science/nist`
+/// Formats a reference, such as `base build science/nist`.
 fn shown(reference: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let what = text(&reference["id"]) + &text(&reference["reference"]);

@@ -1,4 +1,4 @@
-//! Rows 1 and 5: values of revisions, and settings that change how git itself reads one.
+//! Rows 1 and 5: values of revisions, and settings that change how git itself resolves a revision.
 
 use std::fs;
 
@@ -32,7 +32,8 @@ fn row_01_a_revision_that_begins_with_a_dash_is_no_option() {
     }
 }
 
-/// The history of every plan here: its bytes must not depend on this machine's configuration.
+/// Creates the history that all plans here use. A plan's bytes must not depend on this machine's
+/// configuration.
 fn three() -> (Tree, String) {
     let mut tree = Tree::sample();
     tree.write("science/nist-basic-2/more", "more\n");

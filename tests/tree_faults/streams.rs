@@ -1,4 +1,4 @@
-//! Row 43: streams that are closed, full or gone.
+//! Row 43: streams that are closed, full or disconnected.
 
 use std::fs::OpenOptions;
 use std::io::{Read as _, pipe};
@@ -19,7 +19,7 @@ const COMMANDS: [(&[&str], i32); 7] = [
     (&["--no-such-flag"], 2),
 ];
 
-/// Closed before the program begins, as `command >&-` in a shell does it.
+/// Streams that are closed before the program starts, as by `command >&-` in a shell.
 #[test]
 fn row_43_streams_that_were_never_open_are_no_panic() {
     let tree = Tree::sample();
@@ -31,7 +31,8 @@ fn row_43_streams_that_were_never_open_are_no_panic() {
             run.code(code);
         }
     }
-    // An opened file does not get the number of a closed stream, and so not its output.
+    // A file that the program opens must not get the number of a closed stream, and so receive its
+    // output.
     let out = tree.home().join("plan.json");
     let arguments = ["plan", "-vv", "--out", out.to_str().unwrap()];
     let script = "exec \"$0\" \"$@\" >&- 2>&-";
@@ -68,11 +69,11 @@ fn row_43_a_full_disk_behind_a_stream_is_told() {
         let output = tree.command(arguments).stdout(full()).output().unwrap();
         let run = tree.outcome(&output);
         sane(&run);
-        // A command without data loses none.
+        // A command that prints no data loses none.
         let expected = if code == 0 { 5 } else { code };
         assert_eq!(run.code, Some(expected), "{arguments:?}: {}", run.stderr);
         assert!(run.stderr.contains("error"), "{arguments:?}: {}", run.stderr);
-        // Nothing can be printed, and the exit code still shows it.
+        // Nothing can be printed, but the exit code still reports the failure.
         let both = tree.command(arguments).stdout(full()).stderr(full()).output().unwrap();
         assert_eq!(both.status.code(), Some(expected), "{arguments:?}");
         let told = tree.command(arguments).stderr(full()).output().unwrap();
@@ -82,10 +83,11 @@ fn row_43_a_full_disk_behind_a_stream_is_told() {
     assert!(run.stderr.contains("cannot write /dev/full"), "{}", run.stderr);
 }
 
-/// No controlling terminal, and nothing that a child inherits: it would hold its own terminal open.
+/// Not a controlling terminal, and not inherited by a child, which would keep its own terminal
+/// open.
 const FLAGS: OpenptFlags = OpenptFlags::RDWR.union(OpenptFlags::NOCTTY).union(OpenptFlags::CLOEXEC);
 
-/// The program on a pseudo terminal, which goes away while it runs or before it writes.
+/// Runs the program on a pseudo terminal that is closed while the program runs or before it writes.
 fn on_a_terminal_that_goes(tree: &Tree, arguments: &[&str], after: usize) -> Child {
     let mut master = std::fs::File::from({
         let master = openpt(FLAGS).expect("a pseudo terminal");
@@ -103,7 +105,7 @@ fn on_a_terminal_that_goes(tree: &Tree, arguments: &[&str], after: usize) -> Chi
     let child = command.spawn().expect("the binary runs");
     drop(command);
     let mut seen = vec![0; after];
-    // Data that was not written before the end is an error here, which does not matter.
+    // Reading fails if the program ends before it wrote enough, which does not matter here.
     let _ = master.read_exact(&mut seen);
     child
 }
@@ -111,7 +113,7 @@ fn on_a_terminal_that_goes(tree: &Tree, arguments: &[&str], after: usize) -> Chi
 #[test]
 fn row_43_a_terminal_that_went_away_is_no_panic() {
     let tree = Tree::sample();
-    // Long enough that the terminal's buffer does not take it all.
+    // Long enough to exceed the terminal's buffer.
     for layer in 0..300 {
         tree.write(&format!("science/nist-basic/a-file-with-a-long-name-{layer}"), "x");
     }
@@ -123,12 +125,12 @@ fn row_43_a_terminal_that_went_away_is_no_panic() {
             assert_eq!(wait(&mut child).code(), Some(code), "{arguments:?}, gone after {after} bytes");
         }
     }
-    // A build ends as it would have ended, as far as it goes without an engine.
+    // A build ends with the same code as with a terminal; it stops where it needs the engine.
     let mut child = on_a_terminal_that_goes(&tree, &["build", "--progress", "tty"], 0);
     assert_eq!(wait(&mut child).code(), Some(5));
 }
 
-/// The code of a run is the same whether somebody listens.
+/// The exit code does not depend on whether the output is read.
 #[test]
 fn row_43_a_refusal_that_nobody_hears_is_still_one() {
     let tree = Tree::sample();

@@ -1,5 +1,5 @@
-//! Row 21: what strangers write reaches terminals and CI systems escaped, in every format, at every
-//! verbosity.
+//! Row 21: text from other people reaches terminals and CI systems escaped, in every format, at
+//! every verbosity.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -26,8 +26,8 @@ const HOSTILE: [&str; 12] = [
     "##teamcity[message text='x']",
 ];
 
-/// Characters that no output of ours may hold raw; a terminal's own colours and line ends are taken
-/// out before.
+/// Characters that our output must not contain raw. A terminal's own colours and line ends are
+/// removed before.
 fn bad(c: char) -> bool {
     (c.is_control() && c != '\n')
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -47,10 +47,11 @@ fn harmless(text: &str, what: &str) {
     }
 }
 
-/// No controlling terminal, and nothing that a child inherits: it would hold its own terminal open.
+/// Not a controlling terminal, and not inherited by a child, which would keep its own terminal
+/// open.
 const FLAGS: OpenptFlags = OpenptFlags::RDWR.union(OpenptFlags::NOCTTY).union(OpenptFlags::CLOEXEC);
 
-/// Runs on a pseudo terminal; what appeared there, and the exit code.
+/// Runs the program on a pseudo terminal. Returns the exit code and the output.
 fn on_a_terminal(tree: &Tree, arguments: &[&str]) -> (Option<i32>, String) {
     let master = openpt(FLAGS).expect("a pseudo terminal");
     grantpt(&master).expect("it is ours");
@@ -59,7 +60,7 @@ fn on_a_terminal(tree: &Tree, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = tree.command(arguments);
     command.env("TERM", "xterm").stdin(terminal()).stdout(terminal()).stderr(terminal());
     let mut child = command.spawn().expect("the binary runs");
-    // Only the child holds the other end now, so its end is the end of what can be read.
+    // Only the child holds the other end now, so reading ends when the child ends.
     drop(command);
     let mut shown = Vec::new();
     let mut piece = [0; 4096];
@@ -70,7 +71,7 @@ fn on_a_terminal(tree: &Tree, arguments: &[&str]) -> (Option<i32>, String) {
     (wait(&mut child).code(), String::from_utf8(shown).expect("the command speaks UTF-8"))
 }
 
-/// Takes out what we colour with, and the terminal's own line ends.
+/// Removes our own colours and the terminal's line ends.
 fn without_colours(text: &str) -> String {
     let mut plain = text.replace("\r\n", "\n");
     for colour in ["0", "1", "2", "4", "22", "31", "32", "33", "34", "35", "36", "39", "1;31", "1;32", "1;33"]
@@ -108,7 +109,8 @@ fn json(text: &str) -> String {
 
 #[test]
 fn row_21_hostile_texts_of_a_plan_are_shown_escaped() {
-    // On a terminal we do colour: otherwise the terminal's half of this would test nothing.
+    // On a terminal the output is coloured; otherwise the terminal half of this test would test
+    // nothing.
     let (_, shown) = on_a_terminal(&Tree::sample(), &["plan", "-v"]);
     assert!(shown.contains("\u{1b}["), "{shown:?}");
     for hostile in HOSTILE {
@@ -137,7 +139,7 @@ fn row_21_hostile_texts_of_a_plan_are_shown_escaped() {
 
 #[test]
 fn row_21_hostile_names_of_files_are_shown_escaped() {
-    // Those without control characters are valid in a path of the tree.
+    // Hostile texts without control characters are valid in paths of the tree.
     for hostile in
         ["\u{202e}txet\u{2066}", "\u{200b}\u{feff}", "::error::x", "##[error]x", "##vso[task.setvariable]b"]
     {
@@ -199,7 +201,7 @@ fn row_21_hostile_flags_are_shown_escaped() {
             let flag = format!("{flag}={hostile}");
             check(&tree, 2, &[&["plan", &flag]]);
         }
-        // Read by the parser of the command line, which speaks before anything of ours does.
+        // These values are rejected by the command-line parser, before our own code runs.
         check(
             &tree,
             2,

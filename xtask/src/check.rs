@@ -1,4 +1,4 @@
-//! `cargo xtask check`: all that can be said about the code without running it.
+//! `cargo xtask check`: runs all checks of the code that do not execute it.
 
 use std::env;
 use std::fs;
@@ -11,17 +11,17 @@ use anyhow::{Context, Result, bail};
 
 use crate::{place, process, tidy};
 
-/// Whether the database of security advisories is asked: it lies outside the package registries, on
-/// the internet.
+/// Whether the database of security advisories is queried. It is on the internet, not in the
+/// package registries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Advisories {
-    /// It is fetched and asked.
+    /// Fetch and query the database.
     Ask,
-    /// It is left alone.
+    /// Skip the query.
     Leave,
 }
 
-/// Runs every check, cheap ones first, and prints how long each took.
+/// Runs every check, cheap ones first, and prints the time of each.
 pub(crate) fn run(advisories: Advisories) -> Result<()> {
     step("formatting", || process::run(cargo().args(["fmt", "--all", "--check"])))?;
     step("rules of the house", rules)?;
@@ -36,7 +36,7 @@ pub(crate) fn run(advisories: Advisories) -> Result<()> {
     step("licences and sources", || licences(advisories))
 }
 
-/// Runs one step under a heading.
+/// Runs one step and prints a heading and its time.
 pub(crate) fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     println!("== {name}");
     let start = Instant::now();
@@ -45,8 +45,8 @@ pub(crate) fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> 
     Ok(())
 }
 
-/// `cargo` of the toolchain that runs us, in the workspace. On a terminal it shows its progress,
-/// elsewhere it is quiet.
+/// Returns `cargo` of the toolchain that runs xtask, in the workspace. It shows its progress on a
+/// terminal and is quiet elsewhere.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(place::workspace());
@@ -89,7 +89,7 @@ fn licences(advisories: Advisories) -> Result<()> {
     }
 }
 
-/// A tool of cargo's from the path, or built once and kept.
+/// Returns a cargo tool from `PATH`, or builds it once and keeps it.
 pub(crate) fn tool(name: &str) -> Result<Option<PathBuf>> {
     let path = env::var_os("PATH").unwrap_or_default();
     if let Some(found) = env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file()) {
@@ -99,7 +99,7 @@ pub(crate) fn tool(name: &str) -> Result<Option<PathBuf>> {
     let tool = tools.join("bin").join(name);
     if !tool.is_file() {
         println!("   building {name} once");
-        // Without optimisation: it is built more often than it is waited for.
+        // Debug build: compiling the tool takes longer than running it.
         let scratch = tempfile::tempdir_in(place::cache()?)?;
         let mut install = cargo();
         install.env("CARGO_TARGET_DIR", scratch.path()).env_remove("RUSTFLAGS");

@@ -1,4 +1,5 @@
-//! `cargo xtask fuzz`: libFuzzer on the targets of `fuzz/`, each for its share of the time.
+//! `cargo xtask fuzz`: runs libFuzzer on the targets of `fuzz/`, each for an equal share of the
+//! time.
 
 use std::env;
 use std::fs;
@@ -9,11 +10,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::{check, place, process};
 
-/// Optimised, with assertions and checks for overflow, which are cargo-fuzz's own choice; in many
-/// units, to be built sooner.
+/// Optimised, with assertions and overflow checks (cargo-fuzz's defaults), and with many codegen
+/// units, to compile faster.
 const PROFILE: [&str; 2] = ["--codegen-units", "16"];
 
-/// Runs the named targets, or all; fails with the path of every finding.
+/// Runs the named targets, or all targets. Fails with the path of every finding.
 pub(crate) fn run(asked: &[String], minutes: u64) -> Result<()> {
     let directory = place::workspace().join("fuzz");
     let known = targets(&directory)?;
@@ -34,7 +35,8 @@ pub(crate) fn run(asked: &[String], minutes: u64) -> Result<()> {
             "the targets were not built: libFuzzer needs a C++ compiler, and there is no c++ here".to_owned()
         }
     })?;
-    // A target that ends by a finding removes nothing.
+    // A target that ends with a finding does not remove its temporary files, so they go into a
+    // directory that we remove.
     let scratch = tempfile::tempdir()?;
     let seconds = (minutes * 60 / targets.len() as u64).max(1);
     let mut findings = Vec::new();
@@ -79,8 +81,8 @@ pub(crate) fn run(asked: &[String], minutes: u64) -> Result<()> {
     }
 }
 
-/// cargo-fuzz needs flags of nightly: nightly is used if installed, otherwise the pinned toolchain
-/// with nightly flags enabled.
+/// Returns cargo-fuzz with a toolchain that accepts its nightly flags: nightly if installed,
+/// otherwise the pinned toolchain with nightly flags enabled.
 fn command(fuzzer: &Path) -> Command {
     let mut command = Command::new(fuzzer);
     let nightly = process::quiet(Command::new("rustc").args(["+nightly", "--version"]));
@@ -94,7 +96,7 @@ fn command(fuzzer: &Path) -> Command {
     command
 }
 
-/// The targets that `fuzz/` has.
+/// Returns the names of the targets in `fuzz/`.
 fn targets(directory: &Path) -> Result<Vec<String>> {
     let files = files(&directory.join("fuzz_targets"))?;
     Ok(files.iter().filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect())

@@ -1,5 +1,5 @@
-//! The base images: taken from Docker Hub where it can be reached, else made here, kept as OCI
-//! image layouts between runs.
+//! Provides the base images: pulled from Docker Hub if it can be reached, otherwise made here. They
+//! are kept as OCI image layouts between runs.
 //!
 //! Format: OCI image-spec 1.1, image layout with one manifest of one layer.
 
@@ -15,20 +15,21 @@ use sha2::{Digest, Sha256};
 
 use crate::{place, process};
 
-/// Increased when the contents change, so that no older image is reused.
+/// Increased when the contents change, so that older images are not reused.
 const RECIPE: u32 = 2;
 const OURS: &str = "org.opencontainers.image.description";
 
-/// An image that a new registry has to hold.
+/// An image that a new registry must contain.
 pub(crate) struct Base {
-    /// Below `docker.io/library/`.
+    /// Name below `docker.io/library/`.
     pub(crate) name: &'static str,
-    /// Its tag.
+    /// Tag of the image.
     pub(crate) tag: String,
     make: fn(&Path) -> Result<String>,
 }
 
-/// The base images of the shipped layers and the tests. Debian's tag is the one in `science/base`.
+/// Returns the base images of the shipped layers and the tests. Debian's tag is read from
+/// `science/base`.
 pub(crate) fn bases() -> Result<Vec<Base>> {
     let path = place::workspace().join("science/base/Dockerfile");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -39,8 +40,8 @@ pub(crate) fn bases() -> Result<Vec<Base>> {
     ])
 }
 
-/// Puts a base image into the registry as `library/{name}:{tag}` and returns a sentence on where it
-/// is from.
+/// Copies a base image into the registry as `library/{name}:{tag}` and returns a sentence that says
+/// where it comes from.
 pub(crate) fn provide(base: &Base, registry: &str) -> Result<String> {
     let Base { name, tag, .. } = base;
     let layout = place::cache()?.join(format!("{name}-{tag}-{RECIPE}"));
@@ -60,7 +61,7 @@ pub(crate) fn provide(base: &Base, registry: &str) -> Result<String> {
     Ok(format!("docker.io/library/{name}:{tag}: {}", origin.trim()))
 }
 
-/// Fills a layout beside its place first, so that a partial one is never used.
+/// Fills a temporary layout and then moves it into place, so that a partial layout is never used.
 fn obtain(base: &Base, layout: &Path) -> Result<()> {
     let scratch = tempfile::Builder::new().prefix("image-").tempdir_in(place::cache()?)?;
     let fresh = scratch.path().join("layout");
@@ -97,13 +98,13 @@ fn obtain(base: &Base, layout: &Path) -> Result<()> {
     fs::rename(&fresh, layout).with_context(|| format!("cannot keep {}", layout.display()))
 }
 
-/// Debian from the machine's own package mirror, as small as the real image and without what apt
-/// leaves behind.
+/// Makes a Debian image from the machine's own package mirror, as small as the official image and
+/// without apt's leftovers.
 fn make_debian(tar: &Path) -> Result<String> {
     let mirror = mirrors("bookworm");
     let clean = "rm -rf \"$1\"/var/lib/apt/lists/* \"$1\"/var/cache/apt/*.bin \"$1\"/var/cache/apt/archives/*.deb \
                  \"$1\"/var/log/*.log \"$1\"/var/log/apt \"$1\"/var/cache/debconf/*-old \"$1\"/var/cache/ldconfig/*";
-    // As in every Debian image: no services started, no caches kept, no translations fetched.
+    // As in the official Debian images: start no services, keep no caches, fetch no translations.
     let settings = "printf '#!/bin/sh\\nexit 101\\n' > \"$1\"/usr/sbin/policy-rc.d; chmod 755 \"$1\"/usr/sbin/policy-rc.d; \
          printf 'DPkg::Post-Invoke { \"rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true\"; };\\n\
          Dir::Cache::pkgcache \"\";\\nDir::Cache::srcpkgcache \"\";\\nAcquire::Languages \"none\";\\n' \
@@ -124,7 +125,7 @@ fn make_debian(tar: &Path) -> Result<String> {
     ))
 }
 
-/// One static binary and its names.
+/// Makes an image of one static binary and links to it.
 fn make_busybox(tar: &Path) -> Result<String> {
     let script = r#"set -eu
         root=$(mktemp -d) && trap 'rm -rf "$root"' EXIT
@@ -164,7 +165,7 @@ fn write_layout(tar: &Path, layout: &Path, tag: &str, description: &str) -> Resu
             "Cmd": [if tar_has_bash(tar) { "bash" } else { "sh" }],
             "Labels": { OURS: description },
         },
-        // podman counts these, and refuses an image with more layers than steps.
+        // podman counts the entries and rejects an image with more layers than entries.
         "history": [{ "created": "1970-01-01T00:00:00Z", "created_by": description }],
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{plain}")] },
     });
@@ -193,7 +194,7 @@ fn write_blob(blobs: &Path, value: &serde_json::Value) -> Result<(String, usize)
     Ok((format!("sha256:{digest}"), text.len()))
 }
 
-/// The lines of apt's sources for a suite, from the machine's own mirrors where it has any.
+/// Returns the lines of apt's sources for a suite, from the machine's own mirrors if it has any.
 pub(crate) fn mirrors(suite: &str) -> Vec<String> {
     let read = |name: &str| fs::read_to_string(format!("/etc/apt/{name}")).unwrap_or_default();
     mirror(&format!("{}\n{}", read("sources.list"), read("sources.list.d/debian.sources")), suite)
@@ -225,8 +226,8 @@ fn debian_tag(dockerfile: &str) -> Option<&str> {
     )
 }
 
-/// The mirrors of the machine's own apt for a suite: itself, its updates, its security; else
-/// Debian's.
+/// Returns the mirrors in the machine's own apt sources for a suite, its updates and its security
+/// updates; otherwise those of Debian.
 fn mirror(sources: &str, suite: &str) -> Vec<String> {
     let mut own = Vec::new();
     let mut uri = "";
@@ -244,7 +245,7 @@ fn mirror(sources: &str, suite: &str) -> Vec<String> {
         }
     }
     own.retain(|(uri, name)| uri.contains("debian") && !name.ends_with("backports"));
-    // A mirror of one release is one of the next: only the name differs.
+    // A mirror of one release also has the next one: only the suite name differs.
     for (_, name) in &mut own {
         *name = name.split_once('-').map_or(suite.to_owned(), |(_, rest)| format!("{suite}-{rest}"));
     }

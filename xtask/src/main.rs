@@ -1,7 +1,8 @@
-//! The house's own tool: `cargo xtask demo`, `test`, `check`, `bench` and `engine`.
+//! Developer tool of this repository: `cargo xtask demo`, `test`, `check`, `bench`, `engine` and
+//! more.
 //!
-//! It knows machines (packages, processes, bridges) and the command line of image-builder, not its
-//! libraries: what the demonstration shows is what a user would see.
+//! It uses packages, processes, bridges and the command line of image-builder, but not its
+//! libraries: the demonstration shows what a user would see.
 
 mod bench;
 mod check;

@@ -1,4 +1,4 @@
-//! Locations of files: the workspace, an engine's data, the short directory of its sockets, caches.
+//! Paths: the workspace, an engine's data, the short directory of its sockets, caches.
 
 use std::env;
 use std::fs;
@@ -22,8 +22,8 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
-/// Data that later runs use: base images, roots, tools. Outside of `target/`, so that it survives
-/// `cargo clean`.
+/// Directory for data that later runs reuse: base images, roots, tools. It is outside of `target/`,
+/// so that it survives `cargo clean`.
 pub(crate) fn cache() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME") {
         Some(dir) if !dir.is_empty() => PathBuf::from(dir),
@@ -34,25 +34,26 @@ pub(crate) fn cache() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// The data of one engine: its images, its registry's contents, its logs, its state file.
+/// Directory of one engine: images, registry contents, logs, state file.
 pub(crate) fn engine(name: &str) -> PathBuf {
     target().join("engine").join(name)
 }
 
-/// Eight hexadecimal digits for this engine of this checkout, for names that have to be unique on
-/// the machine.
+/// Returns eight hexadecimal digits that identify this engine of this checkout, for names that must
+/// be unique on the machine.
 pub(crate) fn mark(name: &str) -> String {
     let digest = Sha256::digest(engine(name).as_os_str().as_encoded_bytes());
     hex::encode(&digest[..4])
 }
 
-/// The directory of an engine's sockets: a unix socket's path has to be shorter than 108 bytes.
+/// Directory of an engine's sockets. It is short because the path of a unix socket must be shorter
+/// than 108 bytes.
 pub(crate) fn sockets(name: &str) -> PathBuf {
     PathBuf::from(format!("/tmp/ib-{}", mark(name)))
 }
 
-/// Makes [`sockets`], for us alone. Its name can be foreseen, so one that somebody else made is
-/// refused.
+/// Creates [`sockets`], accessible for the current user only. The name is predictable, so a
+/// directory that another user created is rejected.
 pub(crate) fn make_sockets(name: &str) -> Result<PathBuf> {
     let dir = sockets(name);
     if let Err(error) = fs::DirBuilder::new().mode(0o700).create(&dir)
@@ -68,7 +69,7 @@ pub(crate) fn make_sockets(name: &str) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// The number of the user that we run as.
+/// Returns the id of the current user.
 pub(crate) fn user() -> Result<u32> {
     Ok(fs::metadata("/proc/self").context("no /proc here; private engines need Linux")?.uid())
 }

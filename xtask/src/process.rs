@@ -1,7 +1,7 @@
-//! Other programs: run to the end, kept in the background, ended by their own id.
+//! Runs other programs to the end or in the background, and ends them by their process id.
 //!
 //! An interruption ends the program in the foreground and makes every further step fail, so that
-//! what was set up is taken down on the usual way out.
+//! cleanup happens on the normal way out.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -18,17 +18,16 @@ use serde::{Deserialize, Serialize};
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 const POLL: Duration = Duration::from_millis(20);
 
-/// A process that runs in the background: a number alone could have been given to another one
-/// since.
+/// A process in the background. The start time is recorded because a process id can be reused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Process {
-    /// Its number.
+    /// Process id.
     pub(crate) pid: u32,
-    /// When it began, in clock ticks since the machine started.
+    /// Start time, in clock ticks since the machine started.
     pub(crate) began: u64,
 }
 
-/// From now on SIGINT and SIGTERM are remembered instead of ending us; see [`interrupted`].
+/// Records SIGINT and SIGTERM instead of ending the process; see [`interrupted`].
 pub(crate) fn watch_signals() {
     use tokio::signal::unix::{SignalKind, signal};
     thread::spawn(|| {
@@ -48,12 +47,12 @@ pub(crate) fn watch_signals() {
     });
 }
 
-/// Whether a signal asked us to end.
+/// Whether SIGINT or SIGTERM was received.
 pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// Runs a command whose output the person sees. An error names it.
+/// Runs a command and shows its output to the user. Errors contain the command.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = show(command);
     let mut child = spawn(command.stdin(Stdio::null()), &shown)?;
@@ -77,8 +76,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command and returns what it wrote to its standard output. An error holds what it wrote to
-/// the other.
+/// Runs a command and returns its standard output. An error contains the end of its standard error.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let shown = show(command);
     let output = finish(command, &shown, None)?;
@@ -88,7 +86,7 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Like [`read`], and gives the command no longer than `limit`.
+/// Like [`read`], with a time-out.
 pub(crate) fn read_within(command: &mut Command, limit: Duration) -> Result<String> {
     let shown = show(command);
     let output = finish(command, &shown, Some(limit))?;
@@ -98,8 +96,8 @@ pub(crate) fn read_within(command: &mut Command, limit: Duration) -> Result<Stri
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The output of a command, if it succeeded in time. Not stopped by an interruption: for taking
-/// down.
+/// Returns the output of a command if it succeeded in time. An interruption does not stop it, so
+/// cleanup can use it.
 pub(crate) fn ask(command: &mut Command, limit: Duration) -> Option<String> {
     let output = tempfile::NamedTempFile::new().ok()?;
     command.stdin(Stdio::null()).stdout(output.reopen().ok()?).stderr(Stdio::null()).process_group(0);
@@ -110,8 +108,8 @@ pub(crate) fn ask(command: &mut Command, limit: Duration) -> Option<String> {
     child.wait().is_ok_and(|status| status.success()).then(|| fs::read_to_string(output.path()).ok())?
 }
 
-/// Whether a command ended well; its output is dropped, an interruption does not stop it. For
-/// taking down and for questions.
+/// Whether a command succeeded. Its output is dropped, and an interruption does not stop it. For
+/// cleanup and for queries.
 pub(crate) fn quiet(command: &mut Command) -> bool {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     command.status().is_ok_and(|status| status.success())
@@ -132,26 +130,27 @@ pub(crate) fn background(command: &Command, log: &Path) -> Result<Process> {
     let mut child = detached.spawn().with_context(|| format!("cannot start {}", show(command)))?;
     let pid = child.id();
     let began = began(pid).with_context(|| format!("{} ended at once: {}", show(command), tail(log)))?;
-    // While this process lives, it has to reap the child, which otherwise stays as a zombie that
-    // looks alive.
+    // While this process lives, it must reap the child, which otherwise stays as a zombie that
+    // appears alive.
     thread::spawn(move || child.wait());
     Ok(Process { pid, began })
 }
 
 impl Process {
-    /// Whether it still runs.
+    /// Whether the process still runs.
     pub(crate) fn lives(&self) -> bool {
         began(self.pid) == Some(self.began)
     }
 
-    /// The processes that it started itself.
+    /// Returns the direct children of the process.
     pub(crate) fn children(&self) -> Vec<Process> {
         let listed = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid)).unwrap_or_default();
         let numbers = listed.split_whitespace().filter_map(|number| number.parse().ok());
         numbers.filter_map(|pid| Some(Process { pid, began: began(pid)? })).collect()
     }
 
-    /// Asks it to end, and after `patience` makes it. Returns whether it is gone.
+    /// Sends SIGTERM to `asked`, and SIGKILL to this process after `patience`. Returns whether this
+    /// process ended.
     pub(crate) fn end(&self, asked: &Process, patience: Duration) -> bool {
         if asked.lives() {
             signal(&asked.pid.to_string(), "TERM");
@@ -166,7 +165,8 @@ impl Process {
     }
 }
 
-/// Whether `done` became true in time; an interruption does not shorten it.
+/// Waits until `done` returns true, and returns whether it did in time. An interruption does not
+/// shorten the wait.
 pub(crate) fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     loop {
@@ -180,13 +180,13 @@ pub(crate) fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> boo
     }
 }
 
-/// The last lines of a log, for an error.
+/// Returns the last lines of a log, for an error.
 pub(crate) fn tail(log: &Path) -> String {
     let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     format!("\n--- the end of {}\n{}\n---", log.display(), tail_of(&text, 15))
 }
 
-/// Writes a file and its directories.
+/// Writes a file and creates its parent directories.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
@@ -222,7 +222,7 @@ fn spawn(command: &mut Command, shown: &str) -> Result<Child> {
     command.process_group(0).spawn().with_context(|| format!("cannot run {shown}"))
 }
 
-/// Gives a child that was asked to end its time, then ends its whole group.
+/// Waits for a child that received SIGTERM, then kills its process group.
 fn bail_after(child: &mut Child) {
     if !wait_until(Duration::from_secs(10), || matches!(child.try_wait(), Ok(Some(_)) | Err(_))) {
         signal(&format!("-{}", child.id()), "KILL");
@@ -230,13 +230,13 @@ fn bail_after(child: &mut Child) {
     }
 }
 
-/// Sends a signal, by its name, to a process or (`-` in front) a group.
+/// Sends a signal, by name, to a process or to a process group (`-` in front).
 pub(crate) fn signal(target: &str, name: &str) {
     quiet(Command::new("sh").args(["-c", &format!("kill -{name} {target}")]));
 }
 
-/// When a process began: the 22nd field of its `stat`, counted behind the name, which can hold
-/// anything. A zombie is gone.
+/// Returns the start time of a process: field 22 of its `stat`, counted after the process name,
+/// which can contain any character. Zombies count as ended.
 fn began(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;

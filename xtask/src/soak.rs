@@ -1,7 +1,7 @@
-//! `cargo xtask soak`: every test in its long form, and the figures of the run written into
+//! `cargo xtask soak`: runs every test in its long form and writes the figures of the run into
 //! `RELIABILITY.md`.
 //!
-//! Tests that count something (survived faults, kills, inputs) each leave a JSON file, which is
+//! Tests that count something (survived faults, kills, inputs) each write a JSON file, which is
 //! copied without calculations.
 
 use std::collections::BTreeMap;
@@ -16,11 +16,11 @@ use crate::check::step;
 use crate::engine::{Kind, Session};
 use crate::{place, process, suite};
 
-/// Where the page says that figures go.
+/// Markers around the figures on the page.
 const BEGIN: &str = "<!-- figures: written by cargo xtask soak -->";
 const END: &str = "<!-- end of figures -->";
 
-/// Runs them on the first engine. The page is written only when everything held.
+/// Runs the tests on the first engine. The page is written only if all tests passed.
 pub(crate) fn run(only: Option<&str>) -> Result<()> {
     if place::user()? != 0 {
         bail!("the long run kills engines of its own, which only root can start");
@@ -56,7 +56,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Every file of figures, by its name.
+/// Reads all files of figures, by name.
 fn read(directory: &Path) -> Result<BTreeMap<String, Value>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(directory)? {
@@ -65,7 +65,7 @@ fn read(directory: &Path) -> Result<BTreeMap<String, Value>> {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let text = fs::read_to_string(&path)?;
             let value =
-                serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+                serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
             found.insert(name, value);
         }
     }
@@ -101,7 +101,7 @@ fn words(value: &Value) -> String {
     }
 }
 
-/// A count with its digits in groups of three.
+/// Formats a count with its digits in groups of three.
 fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the checks, every test once, and the engine tests again on each further
+//! `cargo xtask test`: runs the checks, every test once, and the engine tests again on each further
 //! engine.
 
 use std::io::IsTerminal;
@@ -25,7 +25,7 @@ pub(crate) enum Engines {
     All,
 }
 
-/// The engines that were asked for, each once, in order.
+/// Returns the requested engines, each once, in order.
 pub(crate) fn expand(asked: &[Engines]) -> Vec<Kind> {
     let mut kinds = Vec::new();
     for engines in asked {
@@ -44,7 +44,7 @@ pub(crate) fn expand(asked: &[Engines]) -> Vec<Kind> {
     kinds
 }
 
-/// Runs the tests. Without an engine, its variables are not set.
+/// Runs the tests. For tests without an engine, the variables that name one are unset.
 pub(crate) fn run(engines: &[Kind]) -> Result<()> {
     let start = Instant::now();
     check::run(Advisories::Leave)?;
@@ -86,8 +86,8 @@ fn on(kind: Kind, what: &str, selection: &[&str]) -> Result<()> {
         let mut command = tests(selection);
         command.envs(session.state().environment());
         if kind == Kind::Podman {
-            // Its builds and lists fail ("layer not known") while somebody else takes an image
-            // away: one test at a time.
+            // podman's builds and lists fail ("layer not known") while another test removes an
+            // image: run one test at a time.
             command.env("RUST_TEST_THREADS", "1");
         }
         process::run(&mut command)
@@ -97,7 +97,7 @@ fn on(kind: Kind, what: &str, selection: &[&str]) -> Result<()> {
 pub(crate) fn tests(selection: &[&str]) -> Command {
     let mut command = cargo();
     command.args(["test", "--locked", "--no-fail-fast", "--workspace"]).args(selection);
-    // Where cargo itself is quiet, so are the tests, and they take no second word for it.
+    // Where cargo is quiet, it already passes `--quiet` to the tests, which do not accept it twice.
     if std::io::stderr().is_terminal() {
         command.args(["--", "--quiet"]);
     }
@@ -111,19 +111,20 @@ fn without_engine(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Tests on an engine that is given to them: of any kind (`engine_`), or Docker's (`docker_`).
+/// Whether tests need an engine: a given one of any kind (`engine_`), a given Docker engine
+/// (`docker_`), or private engines.
 fn needs_engine(name: &str) -> bool {
     name.starts_with("engine_") || name.starts_with("docker_") || needs_root(name)
 }
 
 /// Whether a test can run on an engine. Features that podman's service lacks (secrets, ONBUILD,
-/// ending abandoned builds) are tested on Docker.
+/// ending abandoned builds) are tested on Docker only.
 fn fits(name: &str, kind: Kind, is_root: bool) -> bool {
     let for_docker = name.starts_with("docker_") || needs_root(name);
     (kind != Kind::Podman || !for_docker) && (is_root || !needs_root(name))
 }
 
-/// Tests that start, kill and fill engines and registries of their own.
+/// Whether tests start, kill and fill private engines and registries.
 fn needs_root(name: &str) -> bool {
     name.starts_with("fault_")
 }
@@ -132,7 +133,7 @@ fn selection(names: &[String]) -> Vec<&str> {
     names.iter().flat_map(|name| ["--test", name.as_str()]).collect()
 }
 
-/// The test targets of the workspace that are wanted by their name, as cargo knows them.
+/// Returns the test targets of the workspace whose names are wanted, from `cargo metadata`.
 fn targets(wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
     let text = process::read(cargo().args(["metadata", "--format-version=1", "--no-deps", "--locked"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&text)?;

@@ -206,7 +206,7 @@ fn before(
     builds: &[(String, BuildTag)],
     history: History<'_>,
 ) -> Result<String, String> {
-    let Some(shown) = shown else { return Err("what is shown tells no build tag".to_owned()) };
+    let Some(shown) = shown else { return Err("the current image does not record its build tag".to_owned()) };
     let order = |tag: &BuildTag| (tag.count, tag.rebuild);
     let earlier: Vec<&(String, BuildTag)> =
         builds.iter().filter(|(_, tag)| tag != shown && order(tag) <= order(shown)).collect();
@@ -219,7 +219,7 @@ fn before(
         .map(|(text, _)| text.as_str())
         .collect();
     if rivals.len() > 1 || order(last) == order(shown) {
-        return Err(format!("it is not clear which build came before {shown}"));
+        return Err(format!("it is unclear which build came before {shown}"));
     }
     match history(commit.unwrap_or(&shown.hash), &last.hash) {
         Relation::Same | Relation::Ancestor | Relation::Unknown => Ok(text.clone()),
@@ -277,7 +277,7 @@ async fn chain(
     });
     let Some(trail) = trail else {
         return Err(RunError::environment(format!(
-            "{full} does not tell by its labels that it is this build"
+            "{full} does not record in its labels that it is this build"
         )));
     };
     let (mut own, mut missing) = (BTreeMap::new(), Vec::new());
@@ -298,7 +298,7 @@ async fn chain(
         }
     }
     if !missing.is_empty() {
-        let message = format!("{full} stands on builds that are not there");
+        let message = format!("{full} is based on builds that are missing");
         return Err(RunError::environment(message).with_list(missing));
     }
     // The provenance in labels is ordered from the top down.
@@ -440,13 +440,12 @@ async fn move_one(
     // An earlier attempt may have succeeded although its response was lost.
     if shown.as_ref() != Some(&tag.digest) {
         if shown != tag.seen.digest {
-            let text =
-                format!("{full} was set by somebody else during this rollback, and keeps what it shows");
+            let text = format!("{full} was set by another client during this rollback, and is left there");
             return conflict(text);
         }
         if let Some(newer) = tag.newcomer(&subject.build_tags(registry).await?, history) {
             return conflict(format!(
-                "{full} is not set: {newer} came during this rollback, and its run sets the tag"
+                "{full} is not set: {newer} was pushed during this rollback, and its run sets the tag"
             ));
         }
         subject.set(registry, &tag.digest).await?;
@@ -461,11 +460,11 @@ async fn move_one(
                 subject.set(registry, &digest).await?;
             }
             conflict(format!(
-                "{full} shows {newer}, a newer build that came during this rollback, and is not set back"
+                "{full} shows {newer}, a newer build pushed during this rollback, and is left there"
             ))
         }
         (Some(_), _) => {
-            conflict(format!("{full} was set by a build during this rollback, and keeps what it shows"))
+            conflict(format!("{full} was set by a build during this rollback, and is left there"))
         }
         (None, _) => {
             let text = format!("the registry confirmed {full} and does not have it");
@@ -521,8 +520,8 @@ mod tests {
             ("1.0-7-ccccccc", &all, Relation::Unknown, Ok("1.0-5-bbbbbbb")),
             ("1.0-7-ccccccc", &all, Relation::Diverged, Err("not in the history")),
             ("1.0-4-aaaaaaa", &all, Relation::Ancestor, Err("no build before")),
-            ("1.0-7-ccccccc", &rivals, Relation::Ancestor, Err("not clear")),
-            ("1.0-5-eeeeeee", &rivals, Relation::Ancestor, Err("not clear")),
+            ("1.0-7-ccccccc", &rivals, Relation::Ancestor, Err("unclear")),
+            ("1.0-5-eeeeeee", &rivals, Relation::Ancestor, Err("unclear")),
         ] {
             let shown = BuildTag::parse(shown).expect("a build tag");
             let found = before(Some(&shown), None, &builds(all), &|_, _| relation);

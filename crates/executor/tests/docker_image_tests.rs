@@ -246,7 +246,7 @@ async fn a_test_that_takes_all_memory_is_told_as_that() {
     a.tests = vec![ImageTest { timeout: 240, ..shell(eat) }];
     let result = lab.run(&lab.plan(vec![a]), &lab.options()).await.unwrap();
     let error = result.builds[0].tests[0].error.clone().unwrap_or_default();
-    assert_eq!(error, "its memory was used up (4 GiB), and a process of it was killed", "{result:#?}");
+    assert_eq!(error, "it exceeded its memory limit (4 GiB) and was killed", "{result:#?}");
     assert_eq!(left(&lab, &result.run).await, Vec::<String>::new());
 }
 

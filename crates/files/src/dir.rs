@@ -15,12 +15,12 @@ use rustix::io::Errno;
 
 use crate::walk::{open_dir, refused};
 
-/// The readers of a new file.
+/// The permissions of a new file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Whom the umask lets.
+    /// All users, less the umask.
     Shared,
-    /// Its owner only.
+    /// The owner only.
     Private,
 }
 
@@ -40,23 +40,23 @@ impl Access {
     }
 }
 
-/// An open directory. Whatever happens to the paths that led to it, names are those in this
-/// directory.
+/// An open directory. Names are resolved in this directory, even after the path that led to it was
+/// changed.
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
-    /// For people.
+    /// The path that it was opened by, for messages.
     path: PathBuf,
     /// Whether it is the source tree or lies in it.
     in_tree: bool,
 }
 
-/// A file that is whole and has a temporary name: [`Staged::commit`] gives it its own.
+/// A complete file with a temporary name. [`Staged::commit`] renames it to its final name.
 #[derive(Debug)]
 pub struct Staged<'dir> {
-    /// Where it is to be.
+    /// The directory of the final name.
     dir: &'dir Dir,
-    /// Where it is.
+    /// The directory of the temporary name.
     staging: &'dir Dir,
     temporary: String,
     access: Access,
@@ -67,26 +67,26 @@ impl Dir {
     /// Opens a directory; no link of the source tree at `tree` is followed.
     ///
     /// # Errors
-    /// When it is not there, or a link of the tree is in the way.
+    /// If it does not exist, or a link of the tree is in the way.
     pub fn open(path: &Path, tree: Option<&Path>) -> io::Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let (fd, in_tree) = open_dir(path, tree)?;
         Ok(Self { fd, path: path.to_owned(), in_tree })
     }
 
-    /// Opens the directory of a file, and gives the file's name in it.
+    /// Opens the directory of a file; returns it and the file's name in it.
     ///
     /// # Errors
-    /// As [`Dir::open`], and where the path ends in no name.
+    /// As [`Dir::open`], and if the path does not end in a name.
     pub fn parent_of(path: &Path, tree: Option<&Path>) -> io::Result<(Self, OsString)> {
         let name = path.file_name().ok_or_else(|| refused(path.as_os_str(), "names no file"))?;
         Ok((Self::open(path.parent().unwrap_or(Path::new("")), tree)?, name.to_owned()))
     }
 
-    /// Opens the directory below a name, making it where it is missing. A link of that name is not followed.
+    /// Opens a subdirectory, creating it if it is missing. A link of that name is not followed.
     ///
     /// # Errors
-    /// When it is no directory, or cannot be made.
+    /// If it is not a directory, or cannot be created.
     pub fn make(&self, name: impl AsRef<OsStr>, access: Access) -> io::Result<Self> {
         match mkdirat(&self.fd, name.as_ref(), access.dir()) {
             Ok(()) | Err(Errno::EXIST) => self.enter(name),
@@ -94,19 +94,19 @@ impl Dir {
         }
     }
 
-    /// Makes a directory that must not be there yet.
+    /// Creates a subdirectory that must not exist yet.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`] when something of that name is there.
+    /// [`io::ErrorKind::AlreadyExists`] if anything of that name exists.
     pub fn make_new(&self, name: impl AsRef<OsStr>, access: Access) -> io::Result<Self> {
         mkdirat(&self.fd, name.as_ref(), access.dir())?;
         self.enter(name)
     }
 
-    /// Opens the directory below a name. A link of that name is not followed.
+    /// Opens a subdirectory. A link of that name is not followed.
     ///
     /// # Errors
-    /// When it is not there, or no directory.
+    /// If it does not exist, or is not a directory.
     pub fn enter(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
         let name = name.as_ref();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -124,22 +124,23 @@ impl Dir {
         Ok(Self { fd, path: self.path.join(name), in_tree: self.in_tree })
     }
 
-    /// The path that it was opened by, for people.
+    /// The path that it was opened by, for messages.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes a file beside its place and renames it there. What is there is replaced, a link included;
-    /// a regular file keeps its mode.
+    /// Writes a file under a temporary name and renames it. An existing file or link is replaced;
+    /// the mode of an existing file is kept.
     ///
     /// # Errors
-    /// When it cannot be written, or a directory, pipe or device has that name.
+    /// If it cannot be written, or a directory, pipe or device has that name.
     pub fn replace(&self, name: impl AsRef<OsStr>, contents: &[u8], access: Access) -> io::Result<()> {
         self.stage(name.as_ref(), contents, access)?.commit(name.as_ref())
     }
 
-    /// The first half of [`Dir::replace`]: writes the file and leaves its place alone. Dropped, it is gone.
+    /// The first half of [`Dir::replace`]: writes the file under a temporary name. Dropping the
+    /// result removes the file.
     ///
     /// # Errors
     /// As [`Dir::replace`].
@@ -147,7 +148,8 @@ impl Dir {
         self.stage_in(self, name.as_ref(), contents, access)
     }
 
-    /// As [`Dir::stage`], but the file waits in another directory, so that a killed process leaves nothing in this one.
+    /// As [`Dir::stage`], but the temporary name is in another directory, so that a killed process
+    /// leaves nothing in this one.
     ///
     /// # Errors
     /// As [`Dir::replace`].
@@ -162,13 +164,13 @@ impl Dir {
             Ok(found) => match FileType::from_raw_mode(found.st_mode) {
                 FileType::RegularFile => Some(found),
                 FileType::Symlink => None,
-                _ => return Err(refused(name.as_ref(), "is no regular file")),
+                _ => return Err(refused(name.as_ref(), "is not a regular file")),
             },
             Err(Errno::NOENT) => None,
             Err(error) => return Err(error.into()),
         };
         let (mut file, temporary) = staging.temporary(access)?;
-        // From here on it is taken away again unless it is committed.
+        // From here on, an error removes the file.
         let staged = Staged { dir: self, staging, temporary, access, is_there: true };
         if let Some(there) = there {
             // Only a privileged user can restore another owner, and only such a user needs to.
@@ -193,24 +195,24 @@ impl Dir {
         }
     }
 
-    /// Creates a file that must not be there yet, for writing.
+    /// Creates a file that must not exist yet, for writing.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`] when anything of that name is there, a link included.
+    /// [`io::ErrorKind::AlreadyExists`] if anything of that name exists, including a link.
     pub fn create_new(&self, name: impl AsRef<OsStr>, access: Access) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(openat(&self.fd, name.as_ref(), flags, access.file())?.into())
     }
 
-    /// Opens a file for reading and writing, creating it where it is missing and leaving its contents:
-    /// for locks.
+    /// Opens a file for reading and writing, for locks. A missing file is created; the contents of
+    /// an existing file are kept.
     ///
     /// # Errors
-    /// When it is a link or no regular file; a pipe is not waited for.
+    /// If it is a link or not a regular file. Does not wait for a pipe.
     pub fn open_or_create(&self, name: impl AsRef<OsStr>, access: Access) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        // In a directory that everybody may write to, Linux refuses to open another user's file
-        // with the flag that creates one (`fs.protected_regular`).
+        // In a world-writable directory, Linux rejects opening another user's file with `O_CREAT`
+        // (`fs.protected_regular`).
         let fd = match openat(&self.fd, name.as_ref(), flags, Mode::empty()) {
             Err(Errno::NOENT) => openat(&self.fd, name.as_ref(), flags | OFlags::CREATE, access.file())?,
             opened => opened?,
@@ -218,27 +220,28 @@ impl Dir {
         regular(fd)
     }
 
-    /// Reads a file, at most `limit` bytes of it.
+    /// Reads a file of at most `limit` bytes.
     ///
     /// # Errors
-    /// When it is not there, is a link or no regular file (a pipe is not waited for), or is longer.
+    /// If it does not exist, is a link or not a regular file, or is longer. Does not wait for a
+    /// pipe.
     pub fn read(&self, name: impl AsRef<OsStr>, limit: u64) -> io::Result<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         read_regular(openat(&self.fd, name.as_ref(), flags, Mode::empty())?, limit)
     }
 
-    /// Creates a link that must not be there yet.
+    /// Creates a symbolic link that must not exist yet.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`] when anything of that name is there.
+    /// [`io::ErrorKind::AlreadyExists`] if anything of that name exists.
     pub fn link(&self, name: impl AsRef<OsStr>, target: impl AsRef<OsStr>) -> io::Result<()> {
         Ok(symlinkat(target.as_ref(), &self.fd, name.as_ref())?)
     }
 
-    /// The names of what is in this directory, in no order.
+    /// Returns the names of the entries of this directory, in no order.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         // A path descriptor (`O_PATH`) cannot be read.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -257,23 +260,23 @@ impl Dir {
     /// Removes a file or link.
     ///
     /// # Errors
-    /// When it is not there, or a directory.
+    /// If it does not exist, or is a directory.
     pub fn remove(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
         Ok(unlinkat(&self.fd, name.as_ref(), AtFlags::empty())?)
     }
 
-    /// Makes sure that names which were set stay set when the machine stops.
+    /// Syncs the directory, so that renames in it survive a crash of the machine.
     ///
     /// # Errors
-    /// When the disk does not take it.
+    /// If the sync fails.
     pub fn sync(&self) -> io::Result<()> {
         // A path descriptor (`O_PATH`) cannot be synced.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(fsync(openat(&self.fd, ".", flags, Mode::empty())?)?)
     }
 
-    /// Whether a name means a device, a pipe or whatever `/dev` and `/proc` give, outside of the
-    /// source tree.
+    /// Whether a name is a device, a pipe or any entry of `/dev` or `/proc`, outside of the source
+    /// tree.
     pub(crate) fn is_device(&self, name: &OsStr) -> bool {
         if self.in_tree {
             return false;
@@ -296,15 +299,15 @@ impl Dir {
 }
 
 impl Staged<'_> {
-    /// Gives the file its name at once, in the place of what has it.
+    /// Renames the file to its final name atomically, replacing an existing file.
     ///
     /// # Errors
-    /// When it cannot be renamed.
+    /// If it cannot be renamed.
     pub fn commit(mut self, name: impl AsRef<OsStr>) -> io::Result<()> {
         match renameat(&self.staging.fd, &self.temporary, &self.dir.fd, name.as_ref()) {
             Ok(()) => self.is_there = false,
-            // Another file system, or the same one mounted twice: then the file is staged beside
-            // its place.
+            // Another file system, or the same one mounted twice: the file is copied into the
+            // target directory first.
             Err(Errno::XDEV) => {
                 let contents = self.staging.read(&self.temporary, u64::MAX)?;
                 self.dir.replace(name.as_ref(), &contents, self.access)?;
@@ -323,11 +326,11 @@ impl Drop for Staged<'_> {
     }
 }
 
-/// The file of a descriptor that was opened without blocking, if it is a regular file.
+/// Returns the file of a descriptor that was opened without blocking, if it is a regular file.
 fn regular(fd: OwnedFd) -> io::Result<File> {
     match FileType::from_raw_mode(fstat(&fd)?.st_mode) {
         FileType::RegularFile => Ok(fd.into()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Path → open directory, without following a link of the source tree.
+//! Opens the directory of a path without following a link of the source tree.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -9,13 +9,13 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, open, openat, readlinkat, statat};
 
-/// As many links as Linux follows in one path.
+/// Maximum number of links in one path, as in Linux.
 const MOST_LINKS: usize = 40;
 
-/// Device and inode: which directory it is, whatever path led there.
+/// Device and inode, which identify a directory independent of its path.
 type Identity = (u64, u64);
 
-/// A directory on the way, and whether it is the source tree or lies in it.
+/// A directory of the path, and whether it is the source tree or lies in it.
 struct Step {
     fd: OwnedFd,
     in_tree: bool,
@@ -46,7 +46,7 @@ pub(crate) fn open_dir(path: &Path, tree: Option<&Path>) -> io::Result<(OwnedFd,
             if links > MOST_LINKS {
                 return Err(rustix::io::Errno::LOOP.into());
             }
-            // The kernel's own links (`/proc/self/fd/3`) name what no path may lead to.
+            // Links of the kernel (`/proc/self/fd/3`) may have a target that no path leads to.
             let target = readlinkat(&here.fd, &name, Vec::new())?.into_bytes();
             let target = PathBuf::from(OsString::from_vec(target));
             if target.is_absolute() {
@@ -76,7 +76,7 @@ fn root(tree: Option<Identity>) -> io::Result<Step> {
     Ok(Step { fd, in_tree })
 }
 
-/// The names of a path, `..` included.
+/// The components of a path, including `..`.
 fn components(path: &Path) -> VecDeque<OsString> {
     path.components()
         .filter_map(|component| match component {

@@ -1,4 +1,4 @@
-//! Links of a source tree redirect no write out of it.
+//! Links of a source tree do not redirect writes out of the tree.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use files::{Access, Dir};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-/// A source tree, and beside it a file and a directory of somebody else.
+/// A source tree, and beside it another user's directory with a file.
 struct Scene {
     _directory: tempfile::TempDir,
     tree: PathBuf,
@@ -85,7 +85,7 @@ fn links_of_the_user_outside_of_the_tree_are_followed_until_they_lead_into_it() 
     symlink(&scene.victim, &home).unwrap();
     files::save(&home.join("mine"), Some(&scene.tree), b"ours").unwrap();
     assert_eq!(fs::read_to_string(scene.victim.join("mine")).unwrap(), "ours");
-    // In through a side door: the tree's links are still its own.
+    // A path into the tree through a link outside of it: links of the tree are still not followed.
     let door = scene.victim.parent().unwrap().join("door");
     symlink(scene.tree.join("ci"), &door).unwrap();
     symlink(&scene.victim, scene.tree.join("ci/out")).unwrap();

@@ -13,11 +13,12 @@ use tokio::runtime::Runtime;
 /// which triples it at most.
 const LONGEST_TEXT: usize = 16 * 1024 * 3;
 
-/// The first byte says how the answer ends and how it is cut into pieces; the rest is the answer.
+/// The first byte encodes how the answer ends and how it is cut into pieces; the rest is the
+/// answer.
 pub(crate) fn body(data: &[u8]) {
     let Some((first, answer)) = data.split_first() else { return };
     let end = if first & 1 == 0 { End::Whole } else { End::Cut };
-    // A reader of JSON begins anew with each piece: small pieces are for small answers.
+    // The JSON parser restarts with each piece, so small pieces are for small answers only.
     let size = [usize::MAX, 1, 7, 512][usize::from(first >> 1 & 3)]
         .clamp(answer.len() / 64 + 1, answer.len().max(1));
     let pieces = answer.chunks(size).map(<[u8]>::to_vec).collect();
@@ -48,13 +49,13 @@ struct Message {
     aux: Option<Value>,
 }
 
-/// The messages of an answer, as another reader of JSON sees them: one behind the other, line ends
-/// meaning nothing.
+/// The messages of an answer, as an independent JSON parser reads them: concatenated, without
+/// regard to line ends.
 fn messages(answer: &[u8]) -> Vec<Message> {
     let plain: Vec<u8> = answer.iter().copied().filter(|byte| *byte != b'\n').collect();
     let messages: Result<Vec<Message>, _> =
         serde_json::Deserializer::from_slice(&plain).into_iter().collect();
-    messages.unwrap_or_else(|error| panic!("an image of what is no JSON: {error}"))
+    messages.unwrap_or_else(|error| panic!("an image of what is not JSON: {error}"))
 }
 
 /// One runtime for each thread that runs inputs.
@@ -72,8 +73,8 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 mod tests {
     use super::*;
 
-    /// The words are those of bollard's codec, by which such an end is known: the engine is asked
-    /// then whether it has the image.
+    /// Such an end is recognised by the error text of bollard's codec. The engine is queried for
+    /// the image then.
     #[test]
     fn a_line_end_that_comes_by_itself_is_known_from_a_lost_engine() {
         let message = b"{\"aux\":{\"ID\":\"sha256:0f\"}}".to_vec();

@@ -1,6 +1,6 @@
-//! The writer of contexts (row 25): whatever the list of entries, an independent reader of the
-//! archive sees exactly the list, or the list is refused. Never `..`, never an absolute name, no
-//! device, no fifo.
+//! The writer of contexts (row 25): for any list of entries, an independent reader of the archive
+//! reads exactly the list, or the list is rejected. The archive never contains `..`, an absolute
+//! name, a device or a fifo.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -16,10 +16,11 @@ use sha1::{Digest, Sha1};
 
 const DOCKERFILE: &str = "FROM scratch\n";
 
-/// Targets of entries: created once in a thread, then only read, and removed with the thread.
+/// The files that entries refer to: created once per thread, then only read, and removed with the
+/// thread.
 struct Sources {
     _directory: tempfile::TempDir,
-    /// Files with what they hold.
+    /// Files with their contents.
     files: Vec<(PathBuf, Vec<u8>)>,
     /// Entries that must never be sent as a file: missing, directory, fifo, link, device.
     others: Vec<PathBuf>,
@@ -28,7 +29,7 @@ struct Sources {
 
 fn sources() -> Rc<Sources> {
     thread_local! {
-        // No static: nothing would ever remove the directory.
+        // Not a static for all threads: nothing would ever remove the directory.
         static SOURCES: Rc<Sources> = Rc::new(Sources::make());
     }
     SOURCES.with(Rc::clone)
@@ -68,7 +69,7 @@ fn make_fifo(path: &CString) {
     assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0, "a fifo");
 }
 
-/// The bytes are a list of entries.
+/// The bytes encode a list of entries.
 pub(crate) fn body(data: &[u8]) {
     let mut bytes = Unstructured::new(data);
     let Ok(context) = entries(&mut bytes, &sources()) else { return };
@@ -136,7 +137,7 @@ fn path(bytes: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     let long = "l".repeat(60);
     let mut parts = Vec::new();
     for _ in 0..bytes.int_in_range(1..=4)? {
-        // The last ones are bad and therefore rare.
+        // The last parts are invalid and therefore rare.
         let most = if bytes.ratio(1, 16)? { PARTS.len() } else { 12 };
         parts.push(match bytes.int_in_range(0..=most)? {
             0 => long.clone(),
@@ -147,7 +148,7 @@ fn path(bytes: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     Ok(parts.join("/"))
 }
 
-/// The link on disk leads to `small`; other targets are what a changed one would have.
+/// The link on disk has the target `small`; other targets simulate a link that was changed.
 fn target(bytes: &mut Unstructured<'_>) -> arbitrary::Result<String> {
     Ok(if bytes.ratio(15, 16)? { "small".to_owned() } else { bytes.arbitrary::<&str>()?.to_owned() })
 }

@@ -1,12 +1,12 @@
-//! Descriptors of both kinds, and `image-builder.toml`: whatever the text, values that keep their
-//! rules or problems with a place.
+//! Descriptors of both kinds, and `image-builder.toml`: any text gives valid values, or problems
+//! with a place.
 
 use planner::descriptor::{self, Compat};
 use planner::{Problem, config};
 
 use crate::{file, names};
 
-/// The text is read as each of the three files.
+/// Parses the text as each of the three files.
 pub(crate) fn body(data: &[u8]) {
     let text = file("science/dir/sciserver-image.json", data);
     let (science, problems, guidelines) = descriptor::science(&text, "dir");
@@ -55,7 +55,7 @@ pub(crate) fn body(data: &[u8]) {
     assert!(config.source.iter().all(|source| !source.contains(char::is_control)), "{:?}", config.source);
 }
 
-/// A layer's name leads to a directory below `compat/` and nowhere else.
+/// Asserts that a layer's name is a path of a directory below `compat/`.
 fn check_layer_name(name: &str) {
     assert!(!name.starts_with('/') && !name.contains(char::is_control) && !name.contains('\\'), "{name:?}");
     assert!(name.split('/').all(|part| !matches!(part, "" | "." | "..")), "{name:?}");
@@ -68,7 +68,7 @@ fn check_args(args: &std::collections::BTreeMap<String, String>) {
     }
 }
 
-/// Every problem lies in the file.
+/// Asserts that the lines of all problems are in the file.
 fn check(problems: &[Problem], text: &str) {
     if problems.is_empty() {
         return;

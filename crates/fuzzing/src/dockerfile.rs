@@ -1,5 +1,5 @@
-//! Dockerfiles of science layers: every reference lies where it is said to lie, and putting other
-//! names there gives a Dockerfile with as many references again.
+//! Dockerfiles of science layers: every reference is at its span, and replacing the names there
+//! gives a Dockerfile with as many references.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ fn parse(file: &SourceFile, args: &BTreeMap<String, String>) -> Result<Dockerfil
     dockerfile::parse(file, args, "linux/amd64", &[])
 }
 
-/// Holds what was read to what it promises.
+/// Asserts the invariants of a parsed Dockerfile.
 fn check(file: &SourceFile, read: &Dockerfile, args: &BTreeMap<String, String>) {
     let text = &file.text;
     let mut end = 0;

@@ -1,10 +1,10 @@
-//! `.dockerignore`: what holds for every list of patterns, whatever they match.
+//! `.dockerignore`: properties of every list of patterns.
 
 use planner::dockerignore;
 
 use crate::file;
 
-/// Paths that are asked for, whatever the input.
+/// Paths that are matched with every input.
 const PATHS: [&str; 6] = ["a", "a/b", "a/b/c.txt", "dir/.hidden", "é/ü", "x y"];
 
 /// The text is an ignore file up to a line `//- paths`; the lines after it are paths to match.
@@ -22,7 +22,7 @@ pub(crate) fn body(data: &[u8]) {
     };
     let commented = read(&format!("# first\n\n{}", patterns.strip_prefix('\u{feff}').unwrap_or(patterns)));
     let commented = commented.expect("a comment and an empty line change nothing");
-    // A file that is full already takes no pattern more.
+    // A file of the maximum size cannot take another pattern.
     let all = match read(&format!("{patterns}\n**\n")) {
         Ok(all) => Some(all),
         Err(problems) => {

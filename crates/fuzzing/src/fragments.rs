@@ -1,5 +1,5 @@
-//! The joiner of compat fragments: in the Dockerfile that a stack makes, every fragment has the
-//! instructions that it has alone, and nothing swallows what follows.
+//! The joiner of compat fragments: in the Dockerfile of a stack, every fragment has the same
+//! instructions as alone, and none absorbs the instructions after it.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::file;
 /// The separator of fragments in one input.
 const BETWEEN: &str = "\n//- next\n";
 
-/// Most fragments that are parsed.
+/// Maximum number of fragments that are parsed.
 const MOST: usize = 4;
 
-/// The text is up to four fragments; those that are read one by one become one stack, as they are
-/// planned.
+/// The text is up to four fragments; each is parsed separately, then the valid ones are planned as
+/// one stack.
 pub(crate) fn body(data: &[u8]) {
     let whole = file("Dockerfile", data).text;
     let mut fragments: Vec<(String, Fragment)> = Vec::new();
@@ -32,7 +32,7 @@ pub(crate) fn body(data: &[u8]) {
     }
     let planned = match planner::plan(&fixture_of(&fragments), &Request::default()) {
         Ok(planned) => planned,
-        // Alone it is a fragment; what it refers to is not in this tree.
+        // Each fragment is valid alone, but its references are not in this tree.
         Err(problems) => return crate::check_problems(&problems),
     };
     let compat =
@@ -68,7 +68,7 @@ pub(crate) fn body(data: &[u8]) {
     }
 }
 
-/// One science layer with a stack of these, the first at the bottom.
+/// One science layer with a stack of these fragments, the first at the bottom.
 fn fixture_of(fragments: &[(String, Fragment)]) -> planner::tree::Inputs {
     let mut files = BTreeMap::new();
     let mut add = |path: String, text: String| files.insert(path, (Mode::File, text));

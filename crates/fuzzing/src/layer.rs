@@ -1,14 +1,14 @@
-//! A layer: whatever its headers declare, it is read to its end or refused, with the same result
+//! A layer: whatever its headers declare, it is read to its end or rejected, with the same result
 //! for pieces of any size, and within its memory limit.
 
 use std::io::{self, Read};
 
 use image_contents::{Beyond, Budget, Contents, Limit, contents, read_layer};
 
-/// So few bytes are kept once, so that this bound is met.
+/// A memory limit that is low enough to be reached, in bytes.
 const LITTLE: u64 = 700;
 
-/// The first byte says how large the pieces are; the rest is the layer.
+/// The first byte encodes the size of the pieces; the rest is the layer.
 pub(crate) fn body(data: &[u8]) {
     let Some((first, data)) = data.split_first() else { return };
     let pieces = Pieces { data, most: usize::from(*first) + 1 };
@@ -38,7 +38,7 @@ pub(crate) fn body(data: &[u8]) {
     }
 }
 
-/// Gives few bytes at a time.
+/// Reads at most `most` bytes at a time.
 struct Pieces<'a> {
     data: &'a [u8],
     most: usize,

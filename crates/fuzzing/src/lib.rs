@@ -1,9 +1,9 @@
-//! Bad inputs, for tests only; nothing that ships depends on it.
+//! Invalid inputs, for tests only; no published crate depends on this one.
 //!
-//! [`TARGETS`] are the bodies of the fuzz targets. Two drivers run them: libFuzzer (`fuzz/`, `cargo
-//! xtask fuzz`) and, for a bounded time on any toolchain, this crate's own test. [`mistakes`] is a
-//! grammar of what people and strangers get wrong in a source tree. A body returns when its input
-//! was treated rightly, and panics when it was not.
+//! [`TARGETS`] are the bodies of the fuzz targets. Two drivers run them: libFuzzer (`fuzz/`,
+//! `cargo xtask fuzz`) and, for a bounded time on any toolchain, this crate's test. [`mistakes`] is
+//! a grammar of mistakes and attacks in a source tree. A body returns if its input was handled
+//! correctly, and panics if not.
 
 mod answer;
 mod context;
@@ -49,20 +49,20 @@ pub const TARGETS: [Target; 13] = [
 /// Runs the body of one target.
 ///
 /// # Panics
-/// When the input was not treated rightly, which is a finding, and when there is no such target.
+/// If the input was not handled correctly, which is a finding, or if there is no such target.
 pub fn run(name: &str, data: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("the target is in the list");
     (target.body)(data);
 }
 
-/// A file of this text. Bytes that are no UTF-8 are replaced, as reading a source tree refuses them
-/// before anything else sees them.
+/// A source file of this text. Invalid UTF-8 is replaced, since reading a source tree rejects it
+/// before anything is parsed.
 fn file(path: &str, data: &[u8]) -> planner::tree::SourceFile {
     planner::tree::SourceFile { path: path.to_owned(), text: String::from_utf8_lossy(data).into_owned() }
 }
 
-/// Holds problems to what every problem promises: a place or a flag, a message, something to do
-/// about it.
+/// Asserts that every problem has a message, a help text, and lines and columns that are counted
+/// from 1.
 fn check_problems(problems: &[planner::Problem]) {
     assert!(!problems.is_empty(), "refused without a problem");
     for problem in problems {

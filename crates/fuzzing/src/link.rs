@@ -1,20 +1,20 @@
-//! `Link` headers of registries: a next page is one that the header names, it is valid in an
-//! address, and it does not matter over how many lines a list is spread.
+//! `Link` headers of registries: a next page is always named by the header and valid in a URL, and
+//! the number of lines that a list is split into does not matter.
 
 use registry::{Next, next};
 
-/// Whether a link that is put behind a line is seen.
+/// Whether a link that is appended to a line is read.
 fn is_whole(line: &str) -> bool {
     let probed = next([format!("{line}, <?probe>; rel=\"next\"").as_str()]);
     match next([line]) {
         Next::None => probed == Next::Query("probe".to_owned()),
-        // Two next pages that differ cannot be read.
+        // A header with two different next pages is unreadable.
         Next::Query(_) => probed == Next::Unreadable,
         Next::Unreadable => false,
     }
 }
 
-/// Each line of the input is one of the header.
+/// Each line of the input is a line of the header.
 pub(crate) fn body(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let lines: Vec<&str> = text.lines().collect();

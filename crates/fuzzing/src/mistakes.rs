@@ -1,6 +1,6 @@
-//! A grammar of mistakes: source trees and flags that must be refused with exit 2, by systematic
-//! mutation of a tree that is right. Each is wrong in one place, so that accepting it is a wrong
-//! acceptance and no matter of taste.
+//! A grammar of mistakes: source trees and flags that must be rejected with exit code 2, by
+//! systematic mutation of a valid tree. Each is invalid in one place, so accepting it is definitely
+//! a bug.
 
 mod descriptors;
 mod dockerfiles;
@@ -13,7 +13,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use planner::tree::{Inputs, Mode};
 use planner::{Request, Selection, fixture};
 
-/// A source tree by path, with what was asked for.
+/// A source tree by path, and the flags of the command.
 #[derive(Debug, Clone)]
 pub struct Mistake {
     /// The kind of mistake, for figures and messages.
@@ -24,7 +24,7 @@ pub struct Mistake {
     pub flags: Vec<(&'static str, String)>,
 }
 
-/// The tree that is right: two layers, one on the other, and a stack of two.
+/// The valid tree: two science layers, one based on the other, and a stack of two compat layers.
 #[must_use]
 pub fn right() -> Mistake {
     let files = [
@@ -42,12 +42,12 @@ pub fn right() -> Mistake {
     Mistake { kind: "none", files, flags: Vec::new() }
 }
 
-/// The descriptor that is damaged: every text in it is a name, so that hardly a byte can change and
-/// stay right.
+/// The descriptor that is mutated: every text in it is a name, so nearly every change makes it
+/// invalid.
 const SKY: &str = r#"{"image":"sky","version":"1.0","target":"sky","compat":"common"}"#;
 
 impl Mistake {
-    /// The right tree with one file replaced, or one more.
+    /// The valid tree with one file replaced or added.
     fn with(kind: &'static str, path: &str, text: impl Into<String>) -> Self {
         let mut mistake = right();
         mistake.kind = kind;
@@ -55,13 +55,13 @@ impl Mistake {
         mistake
     }
 
-    /// One file more.
+    /// Adds a file.
     fn and(mut self, path: &str, text: impl Into<String>) -> Self {
         self.files.insert(path.to_owned(), text.into());
         self
     }
 
-    /// The right tree and a flag.
+    /// The valid tree with a flag.
     fn flag(flag: &'static str, value: &str) -> Self {
         Self { kind: "flag", flags: vec![(flag, value.to_owned())], ..right() }
     }
@@ -73,7 +73,7 @@ impl Mistake {
         Inputs { now: fixture::of_files(&files.collect()), ..fixture::first("") }
     }
 
-    /// The flags as the planner's core is given them.
+    /// The flags as the planner's core receives them.
     #[must_use]
     pub fn request(&self) -> Request {
         let mut request = Request::default();
@@ -98,7 +98,7 @@ impl Mistake {
     }
 }
 
-/// All of them, each once.
+/// All mistakes, each once.
 #[must_use]
 pub fn all() -> Vec<Mistake> {
     let mut met = HashSet::from([right().hash()]);
@@ -154,13 +154,13 @@ const STRANGE: [&str; 44] = [
     "(",
 ];
 
-/// A text with another put in at each of its places.
+/// A text with another one inserted at each position.
 fn inserted<'a>(text: &'a str, what: &'a str) -> impl Iterator<Item = String> + 'a {
     let places = text.char_indices().map(|(at, _)| at).chain([text.len()]);
     places.map(move |at| format!("{}{what}{}", &text[..at], &text[at..]))
 }
 
-/// A text as JSON has it.
+/// A text as a JSON string.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

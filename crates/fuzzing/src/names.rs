@@ -1,6 +1,6 @@
-//! Names: references, components, versions, build tags. Held against the grammars as the
-//! specifications write them, and against invariant 6: what differs in kind, name, version or
-//! commit never shares a reference.
+//! Names: references, components, versions, build tags. Checked against the grammars of the
+//! specifications, and against invariant 6: builds that differ in kind, name, version or commit
+//! never share a reference.
 
 use std::sync::LazyLock;
 
@@ -32,7 +32,7 @@ pub(crate) fn is_component(text: &str) -> bool {
     text.len() <= MAX_TAG && COMPONENT.is_match(text)
 }
 
-/// Whether a text is a version as the descriptor's documentation has it.
+/// Whether a text is a version as the descriptor's documentation defines it.
 pub(crate) fn is_version(text: &str) -> bool {
     text.len() <= MAX_TAG && VERSION.is_match(text)
 }
@@ -54,7 +54,7 @@ pub(crate) fn body(data: &[u8]) {
             assert!(is_version(tag.version.as_str()) && (7..=40).contains(&tag.hash.len()), "{line:?}");
         }
     }
-    // The second reading of the bytes must not depend on the first one having made sense.
+    // The bytes are read a second time, independent of the result of the first reading.
     let _ = injective(&mut Unstructured::new(data));
 }
 
@@ -107,7 +107,7 @@ impl Parts {
         })
     }
 
-    /// Build tag and moving tag as full references; `None` when the rules refuse the names.
+    /// Build tag and moving tag as full references; `None` if the names are invalid.
     fn references(&self) -> Option<[String; 2]> {
         let name = Name::parse(&self.name).ok()?;
         let version = Version::parse(&self.version).ok()?;

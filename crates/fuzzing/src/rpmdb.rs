@@ -1,5 +1,5 @@
-//! The reader of rpm's databases: whatever a layer has in place of one, it is read to its end, and
-//! either gives packages that have names and versions or says why it gives none.
+//! The reader of rpm's databases: any file in place of a database is read to its end, and gives
+//! either packages with names and versions or an error text.
 
 use image_contents::{Budget, Contents, contents, read_layer};
 

@@ -36,7 +36,7 @@ pub(crate) fn body(data: &[u8]) {
 mod tests {
     use super::*;
 
-    /// Genuine seeds are accepted, so that the body has something to forge.
+    /// Genuine seeds are accepted, so that mutations of them are forgeries of a valid spec.
     #[test]
     fn genuine_seeds_are_verified_and_forged_ones_are_not() {
         for (seed, genuine) in [

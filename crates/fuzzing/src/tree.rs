@@ -1,5 +1,5 @@
-//! Whole source trees (invariants 5 and 6): any text as a tree gives a plan or problems, twice the
-//! same, and the plan satisfies its invariants.
+//! Whole source trees (invariants 5 and 6): any text as a tree gives a plan or problems, the same
+//! ones each time, and the plan satisfies its invariants.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::names;
 /// The separator of the tree and the base that it is compared with.
 const BASE: &str = "\n//- base\n";
 
-/// The text is a tree in the form of `planner::fixture`, and may hold a second one.
+/// The text is a tree in the form of `planner::fixture`, and may contain a second one.
 pub(crate) fn body(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (now, base) = match text.split_once(BASE) {

@@ -13,13 +13,13 @@ use proptest::sample::Index;
 use proptest::test_runner::{Config, TestError, TestRunner};
 use testbed::scale;
 
-/// How many inputs each target gets, beside its seeds.
+/// Number of inputs of each target, in addition to its seeds.
 const INPUTS: u32 = 600;
 
-/// Larger inputs are for the fuzzer.
+/// Maximum size of an input in bytes; the fuzzer tries larger ones.
 const LARGEST: usize = 16 * 1024;
 
-/// Words that matter more than random bytes.
+/// Words that reach more code than random bytes.
 const WORDS: [&str; 40] = [
     "\n",
     "\r\n",
@@ -63,14 +63,14 @@ const WORDS: [&str; 40] = [
     "errorDetail",
 ];
 
-/// One change of an input. Places are shares of its length.
+/// One change of an input. Positions are relative to its length.
 #[derive(Debug, Clone)]
 enum Edit {
     Insert(Index, Vec<u8>),
     Delete(Index, usize),
     Repeat(Index, usize, usize),
     Set(Index, u8),
-    /// The rest is that of another seed.
+    /// Replaces the rest by that of another seed.
     Splice(Index, Index, Index),
 }
 
@@ -131,7 +131,7 @@ fn seeds(target: &Target) -> Vec<(PathBuf, Vec<u8>)> {
     paths.into_iter().map(|path| (path.clone(), std::fs::read(path).expect("a seed"))).collect()
 }
 
-/// Runs one target; returns how many different inputs it bore.
+/// Runs one target; returns the number of distinct inputs.
 fn drive(target: &Target, inputs: u32) -> usize {
     let seeds = seeds(target);
     assert!(seeds.len() >= 5, "{}: a target needs seeds", target.name);

@@ -1,8 +1,8 @@
 //! Parses an engine's image archive (`docker save`) into configurations, and layers by the digests
 //! of their contents.
 //!
-//! One pass over a tar that may have its parts in any order: `manifest.json` often comes last, and
-//! layers in any order. So each layer is parsed as it streams by and assigned afterwards. Without
+//! The tar is read in one pass. Its parts may be in any order, and `manifest.json` is often the
+//! last, so each layer is parsed as it streams by and assigned to its images afterwards. Without
 //! `manifest.json`, the image layout of the OCI image specification is followed from `index.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,12 +17,12 @@ use crate::layer::{Layer, read_layer};
 use crate::limits::Budget;
 use crate::members::Members;
 
-/// The largest text of an archive that is kept, and how much of such texts in all, in bytes.
+/// Maximum size of a text of an archive that is kept, and of all these texts together, in bytes.
 const MAX_TEXT: u64 = 16 << 20;
 const MAX_TEXTS: usize = 64 << 20;
-/// Most nested indexes, and most links in a chain, that are followed.
+/// Maximum depth of nested indexes and maximum length of a chain of links that are followed.
 const DEPTH: usize = 4;
-/// The most files and links of an archive: it has a few for each layer.
+/// Maximum number of files and links in an archive, which has a few for each layer.
 const MAX_PARTS: usize = 64 << 10;
 
 /// The contents of an archive.
@@ -52,7 +52,7 @@ struct Parts {
 /// Reads an archive to its end.
 ///
 /// # Errors
-/// When the stream breaks, is no archive of images, or one of its layers goes beyond a bound.
+/// If the stream breaks or is not an archive of images, or if a layer exceeds a limit.
 pub fn read_archive(reader: impl Read, budget: &Budget) -> io::Result<Archive> {
     let mut parts = Parts::default();
     let mut kept = 0;
@@ -90,7 +90,7 @@ pub fn read_archive(reader: impl Read, budget: &Budget) -> io::Result<Archive> {
             Form::Json | Form::Other => {}
         }
     }
-    // The sender must not be cut off before its last byte.
+    // The stream is read to its end, since the sender must not be cut off.
     io::copy(&mut members.into_rest(), &mut io::sink())?;
     parts.settle()
 }
@@ -123,7 +123,7 @@ impl Parts {
         Ok(found)
     }
 
-    /// Configuration and layers of each image, as `docker save` names them.
+    /// Returns the names of configuration and layers of each image from `manifest.json`.
     fn by_manifest(&self, text: &[u8]) -> io::Result<Vec<(String, Vec<String>)>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -136,7 +136,7 @@ impl Parts {
         Ok(images.into_iter().map(|image| (image.config, image.layers.unwrap_or_default())).collect())
     }
 
-    /// The same from an image layout.
+    /// Returns the names of configuration and layers of each image from an OCI image layout.
     fn by_index(&self) -> io::Result<Vec<(String, Vec<String>)>> {
         #[derive(Deserialize)]
         struct Manifest {
@@ -152,8 +152,8 @@ impl Parts {
         let (mut open, mut images) = (vec![("index.json".to_owned(), DEPTH)], Vec::new());
         let mut met = BTreeSet::new();
         while let Some((at, depth)) = open.pop() {
-            // An index may name images for other platforms, which are not there, and another index
-            // again and again.
+            // An index may list images for other platforms, which the archive lacks, and may list
+            // another index repeatedly.
             let (Some(text), true) = (self.texts.get(&at), depth > 0 && met.insert(at.clone())) else {
                 continue;
             };
@@ -191,7 +191,7 @@ impl Parts {
     }
 }
 
-/// A link's target, seen from a directory of the archive.
+/// Joins a link's target to the directory of the link.
 fn join(from: &str, target: &str) -> String {
     let mut parts: Vec<&str> = from.split('/').filter(|part| !part.is_empty()).collect();
     for part in target.split('/') {

@@ -1,4 +1,5 @@
-//! A blob as a registry or an engine keeps it → the bytes of its tar.
+//! Decompresses the blob of a layer, as a registry or an engine stores it, into the bytes of its
+//! tar.
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
@@ -16,9 +17,9 @@ pub(crate) enum Form {
     Gzip,
     /// Zstandard, RFC 8878, also with a skippable frame at its beginning.
     Zstd,
-    /// A tar, or one without any entry.
+    /// A tar, also one without entries.
     Tar,
-    /// An object or list.
+    /// JSON: an object or a list.
     Json,
     /// Something else.
     Other,
@@ -27,7 +28,7 @@ pub(crate) enum Form {
 /// A stream whose beginning was inspected.
 pub(crate) type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
 
-/// Looks at the beginning of a stream.
+/// Detects the format of a stream by its beginning.
 pub(crate) fn peek<R: Read>(mut reader: R) -> io::Result<(Form, Peeked<R>)> {
     let mut head = Vec::with_capacity(HEAD);
     reader.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
@@ -49,7 +50,7 @@ fn form(head: &[u8]) -> Form {
     }
 }
 
-/// The bytes of a layer's tar, whichever way they are packed.
+/// Returns the bytes of a layer's tar, whatever its compression.
 pub(crate) fn unpacked<'a>(reader: impl Read + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
     let (form, reader) = peek(reader)?;
     let reader = BufReader::with_capacity(64 << 10, reader);
@@ -70,7 +71,8 @@ pub(crate) fn unpacked<'a>(reader: impl Read + 'a) -> io::Result<Box<dyn BufRead
     })
 }
 
-/// Says of a frame with too large a window which bound that is; zstd says it in words alone.
+/// Maps zstd's error for a frame with too large a window to [`Limit::Window`]. zstd reports it only
+/// as text.
 struct Windowed<R>(R);
 
 impl<R: Read> Read for Windowed<R> {

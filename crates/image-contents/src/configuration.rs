@@ -1,5 +1,5 @@
-//! An image's configuration (OCI image specification, "Image Configuration") → what it sets, as
-//! values that can be compared.
+//! Parses an image's configuration (OCI image specification, "Image Configuration") into settings
+//! that can be compared.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,42 +14,42 @@ use crate::limits::Limit;
 pub struct Configuration {
     /// `os/architecture[/variant]`.
     pub platform: String,
-    /// When the image was made, RFC 3339.
+    /// When the image was created, RFC 3339.
     pub created: Option<String>,
     /// Digests of the layers' contents, the lowest first.
     pub layers: Vec<String>,
     /// The command that created each layer, as the builder wrote it; as long as `layers`, or empty
     /// if unknown.
     pub made_by: Vec<String>,
-    /// All that a container of the image begins with.
+    /// The settings that a container of the image starts with.
     pub settings: Settings,
 }
 
 /// Settings with their values.
 pub type Settings = BTreeMap<Setting, String>;
 
-/// One thing that a configuration sets.
+/// One setting of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Setting {
-    /// A variable.
+    /// An environment variable.
     Environment(String),
-    /// The command.
+    /// The entry point.
     Entrypoint,
-    /// With which arguments, or instead of an entry point.
+    /// The arguments of the entry point, or the command if there is none.
     Command,
-    /// As whom.
+    /// The user.
     User,
-    /// Where.
+    /// The working directory.
     WorkingDirectory,
     /// A port, `8888/tcp`.
     Port(String),
-    /// A directory that is kept apart.
+    /// The path of a volume.
     Volume(String),
-    /// How it is ended.
+    /// The signal that stops a container.
     StopSignal,
-    /// How its health is asked for.
+    /// The health check.
     Healthcheck,
-    /// The shell for shell forms.
+    /// The shell of instructions in shell form.
     Shell,
     /// A label.
     Label(String),
@@ -138,7 +138,7 @@ impl Configuration {
     /// Reads a configuration.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A description of the first error.
     pub fn from_json(bytes: &[u8]) -> Result<Self, String> {
         let raw: Raw = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         let layers = raw.rootfs.unwrap_or_default().diff_ids.unwrap_or_default();
@@ -177,7 +177,7 @@ fn settings(raw: RawSettings) -> Settings {
         (Setting::Entrypoint, words(raw.entrypoint)),
         (Setting::Command, words(raw.cmd)),
         (Setting::User, text(raw.user)),
-        // Nothing and the root are the same directory.
+        // An empty working directory is the same as the root.
         (Setting::WorkingDirectory, text(raw.working_dir).filter(|directory| directory != "/")),
         (Setting::StopSignal, text(raw.stop_signal)),
         (

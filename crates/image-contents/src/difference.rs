@@ -1,4 +1,4 @@
-//! Two images → what differs between them.
+//! Compares the packages and settings of two images.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::configuration::{Setting, Settings};
 use crate::packages::{Ecosystem, Package, Packages};
 
-/// A package that is not the same in both images. Published data: a part of `diff --format json`
-/// and of `result.json`.
+/// A package that differs between two images. Published data: a part of `diff --format json` and of
+/// `result.json`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Move {
     /// The package manager of the record.
@@ -24,7 +24,7 @@ pub struct Move {
     pub to: Vec<String>,
 }
 
-/// Something that is not set alike in both images.
+/// A setting that differs between two images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
     /// The setting.
@@ -35,7 +35,7 @@ pub struct Changed {
     pub to: Option<String>,
 }
 
-/// Every package that differs, sorted by ecosystem, place and name.
+/// Returns every package that differs, sorted by ecosystem, place and name.
 #[must_use]
 pub fn moves(a: &Packages, b: &Packages) -> Vec<Move> {
     let keys: BTreeSet<&Package> = a.keys().chain(b.keys()).collect();
@@ -54,7 +54,7 @@ pub fn moves(a: &Packages, b: &Packages) -> Vec<Move> {
         .collect()
 }
 
-/// Every setting that differs, in the order of [`Setting`].
+/// Returns every setting that differs, in the order of [`Setting`].
 #[must_use]
 pub fn setting_changes(a: &Settings, b: &Settings) -> Vec<Changed> {
     let keys: BTreeSet<&Setting> = a.keys().chain(b.keys()).collect();

@@ -1,8 +1,9 @@
-//! One layer → the records that it brings and the paths that it takes away, in one pass.
+//! Reads one layer in one pass: the package records that it adds and the paths that it removes.
 //!
-//! Follows the OCI image specification, "Image Layer Filesystem Changeset": a file goes before the
-//! one below it, `.wh.NAME` takes NAME away, `.wh..wh..opq` all that lies in its directory. A layer
-//! is read without those below it, since an engine's archive has them in no order.
+//! Follows the OCI image specification, "Image Layer Filesystem Changeset": a file replaces the one
+//! in a lower layer, `.wh.NAME` removes NAME, and `.wh..wh..opq` removes everything in its
+//! directory. A layer is read without the lower ones, since an engine's archive has layers in no
+//! order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -26,7 +27,7 @@ const REMOVAL: u64 = 40;
 const RECORD: u64 = 160;
 const ABOVE: u64 = 24;
 
-/// Why a log is not read: layers are read one by one.
+/// Why a log is not read: each layer is read separately.
 pub(crate) const LOG_ALONE: &str = "it is the write-ahead log of a database in another layer";
 
 /// The effect of a layer on the records of packages.
@@ -37,7 +38,7 @@ pub struct Layer {
     /// Hashes of the paths that hide everything of the lower layers at and below them, sorted:
     /// whiteouts, and everything that is no directory.
     pub(crate) covers: Vec<u64>,
-    /// The same without the paths themselves.
+    /// Hashes of opaque directories, sorted: they hide everything of the lower layers below them.
     pub(crate) opaque: Vec<u64>,
     /// Hashes of those paths that may replace a directory of records: whiteouts and links.
     pub(crate) removals: BTreeSet<u64>,
@@ -54,11 +55,11 @@ pub(crate) enum Found {
     Packages(Vec<Named>),
     /// The write-ahead log of the database beside it, whose packages include what the log adds.
     Log,
-    /// A second name of another file of the layer.
+    /// A hard link to another file of the layer.
     Link(String),
-    /// A record without packages, and why.
+    /// A record that was not read, and why.
     Unread(String),
-    /// A record beyond a limit.
+    /// A record that exceeds a limit.
     Beyond(Beyond),
 }
 
@@ -128,7 +129,8 @@ impl Layer {
         Ok(())
     }
 
-    /// Reads a record. One beyond its own limit is skipped; reading its layer goes on.
+    /// Reads a record. A record that exceeds its own limit is skipped; the rest of the layer is
+    /// read.
     fn record(
         &mut self,
         record: Record,
@@ -147,7 +149,7 @@ impl Layer {
         self.settle(read, &keeper, budget)
     }
 
-    /// Reads the databases that were copied, now that their logs are there too.
+    /// Reads the copied databases at the end of the layer, when their logs are complete too.
     fn databases(&mut self, databases: &Databases, budget: &Budget) -> io::Result<()> {
         for path in databases.paths() {
             let found = match path.strip_suffix("-wal") {
@@ -165,7 +167,7 @@ impl Layer {
         Ok(())
     }
 
-    /// Counts what was read of a record, or gives back what it took of the budget.
+    /// Counts the memory of a record's packages, or returns it to the budget if there are none.
     fn settle(
         &mut self,
         read: io::Result<Result<Vec<Named>, String>>,
@@ -191,10 +193,11 @@ impl Layer {
     }
 }
 
-/// Reads a layer, packed or not, to its end.
+/// Reads a layer, compressed or not, to its end.
 ///
 /// # Errors
-/// When the stream breaks, is no layer, or goes beyond a bound that is not one of a single record: [`Beyond`] is its source.
+/// If the stream breaks, is not a layer, or exceeds a limit that is not one of a single record. In
+/// the last case, the error contains [`Beyond`].
 pub fn read_layer(reader: impl Read, budget: &Budget) -> io::Result<Layer> {
     let mut layer = Layer::default();
     match fill(&mut layer, reader, budget) {
@@ -217,7 +220,7 @@ fn fill(layer: &mut Layer, mut reader: impl Read, budget: &Budget) -> io::Result
             layer.entry(path, &member, members.content(), budget, &mut databases)?;
         }
         layer.databases(&databases, budget)?;
-        // Behind the tar's end there may be padding, which belongs to the blob as well.
+        // The tar may be followed by padding, which belongs to the blob as well.
         io::copy(&mut members.into_rest(), &mut io::sink())?;
     }
     io::copy(&mut reader, &mut io::sink())?;
@@ -234,8 +237,8 @@ fn is_file(kind: EntryType) -> bool {
     kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse()
 }
 
-/// A path as it is compared: without `./`, without a leading or trailing `/`; `None` for one that
-/// leads out of the image, or is no UTF-8, as no record's is.
+/// Normalizes a path: without `./`, without a leading or trailing `/`. Returns `None` for a path
+/// that leads out of the image, or that is not UTF-8, since paths of records are.
 fn clean(path: &[u8]) -> Result<Option<String>, Beyond> {
     let Ok(path) = str::from_utf8(path) else { return Ok(None) };
     let mut clean = String::with_capacity(path.len());
@@ -253,12 +256,12 @@ fn clean(path: &[u8]) -> Result<Option<String>, Beyond> {
     Ok((!clean.is_empty()).then_some(clean))
 }
 
-/// How many directories lie above a path.
+/// Number of directories above a path.
 fn depth(path: &str) -> u64 {
     path.bytes().filter(|byte| *byte == b'/').count() as u64
 }
 
-/// Short, since a layer can have hundreds of thousands of paths.
+/// Hash of a path. Hashes are short, and a layer can have hundreds of thousands of paths.
 fn hash(path: &str) -> u64 {
     hashes(path).last().unwrap_or_default()
 }
@@ -276,7 +279,7 @@ pub(crate) fn hashes(path: &str) -> impl Iterator<Item = u64> + '_ {
     }))
 }
 
-/// A record, up to a bound.
+/// Reads a record, up to a limit.
 struct Bounded<R> {
     reader: R,
     read: u64,
@@ -324,7 +327,7 @@ pub(crate) mod tests {
     use crate::stack::hides;
 
     thread_local! {
-        /// How many parts of paths were hashed.
+        /// Number of hashed components of paths.
         pub(crate) static HASHED: Cell<u64> = const { Cell::new(0) };
     }
 
@@ -382,7 +385,7 @@ pub(crate) mod tests {
         let records: Vec<String> =
             layer.records.iter().map(|(path, found)| format!("{path}: {found:?}")).collect();
         insta::assert_snapshot!(records.join("\n").replace(&long, "LONG"), @r#"
-        opt/conda/conda-meta/x.json: Unread("it is no JSON as conda writes it, line 1")
+        opt/conda/conda-meta/x.json: Unread("it is not JSON as conda writes it, line 1")
         opt/lib/python3/site-packages/a-1.dist-info/METADATA: Packages([Named { name: "a", version: "1" }])
         opt/lib/python3/site-packages/b-1.dist-info/METADATA: Link("opt/lib/python3/site-packages/a-1.dist-info/METADATA")
         opt/lib/python3/site-packages/c-1.egg-info: Unread("it is no file")
@@ -426,7 +429,7 @@ pub(crate) mod tests {
         assert_eq!(beyond(read(0, &budget)), Some(Beyond(Limit::Unpacked)));
     }
 
-    /// Of files, removals and links not much is kept, but there may be many.
+    /// Files, removals and links take little memory each, but there may be many.
     #[test]
     fn files_of_every_kind_are_counted() {
         for entry in [
@@ -443,7 +446,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A layer that was not read whole leaves the budget as it was.
+    /// A layer that could not be read returns its memory to the budget.
     #[test]
     fn what_is_not_kept_is_given_back() {
         let whole = tar(&[Entry::File("var/lib/dpkg/status", &"Package: a\nVersion: 1\n\n".repeat(100))]);
@@ -463,7 +466,7 @@ pub(crate) mod tests {
             assert_eq!(clean(path.as_bytes()).unwrap().as_deref(), expect, "{path}");
         }
         assert_eq!(clean(b"\xff"), Ok(None));
-        // As many directories as there may be, and a file.
+        // The maximum number of directories, and a file.
         assert!(clean(&b"a/".repeat(257)).unwrap().is_some());
         assert_eq!(clean(&b"a/".repeat(258)), Err(Beyond(Limit::Depth)));
     }

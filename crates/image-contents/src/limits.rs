@@ -1,9 +1,10 @@
-//! How much of a layer is read: every bound in one table, and the budget that all layers of a
-//! comparison share.
+//! Limits for reading layers, all in one table, and the budget that all layers of a comparison
+//! share.
 //!
-//! Layers are written by strangers. Each bound lies far above what package managers and builders
-//! write, and low enough that a layer made to exhaust costs little memory and a bounded number of
-//! unpacked bytes. `docs/layer-limits.md` has the same table for users; a test compares the two.
+//! Layers are untrusted. Each limit is far above the values that package managers and builders
+//! write, and low enough that a layer made to exhaust the reader costs little memory and a bounded
+//! number of unpacked bytes. `docs/layer-limits.md` has the same table for users; a test compares
+//! the two.
 
 use std::fmt;
 use std::io;
@@ -35,7 +36,7 @@ pub enum Limit {
     Depth,
     /// The window of a zstd frame.
     Window,
-    /// A record of a package manager that is a text.
+    /// A text record of a package manager.
     Record,
     /// A database of rpm.
     Database,
@@ -49,7 +50,7 @@ pub enum Limit {
     JsonDepth,
     /// Packages of an image.
     Packages,
-    /// Records that are named because they were not read.
+    /// Unread records that are listed by name.
     Unread,
 }
 
@@ -60,13 +61,13 @@ pub enum Then {
     Image,
     /// The layer is not read: the comparison fails.
     Layer,
-    /// The record is not read: the comparison names it and goes on.
+    /// The record is not read: the comparison lists it and continues.
     Record,
-    /// The rest is counted.
+    /// The rest is only counted.
     Rest,
 }
 
-/// In what something is counted.
+/// The unit of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Bytes,
@@ -171,7 +172,7 @@ impl Limit {
         self.row().then
     }
 
-    /// Why it is bounded, and not lower.
+    /// Why there is a limit, and why it is not lower.
     #[must_use]
     pub const fn why(self) -> &'static str {
         self.row().why
@@ -182,7 +183,7 @@ impl Limit {
         self.most() as usize
     }
 
-    /// An error if there is more.
+    /// Returns an error if `found` exceeds the limit.
     pub(crate) fn check(self, found: u64) -> Result<(), Beyond> {
         if found > self.most() { Err(Beyond(self)) } else { Ok(()) }
     }
@@ -204,7 +205,7 @@ impl Limit {
     }
 }
 
-/// More than is read.
+/// The error of an exceeded limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Beyond(pub Limit);
 
@@ -223,7 +224,7 @@ impl From<Beyond> for io::Error {
 }
 
 impl Beyond {
-    /// The bound that an error is about, if it is about one.
+    /// Returns the exceeded limit that an error contains, if any.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
@@ -248,7 +249,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// One of less memory than [`Limit::Kept`].
+    /// A budget with this much memory, at most [`Limit::Kept`].
     #[must_use]
     pub fn keeping(bytes: u64) -> Self {
         Self(Arc::new(Left {
@@ -258,7 +259,7 @@ impl Budget {
         }))
     }
 
-    /// Ends the reading of all layers that share this budget: their next byte is an error.
+    /// Stops reading all layers that share this budget: their next read fails.
     pub fn stop(&self) {
         self.0.stopped.store(true, Ordering::Relaxed);
     }

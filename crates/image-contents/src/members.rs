@@ -13,8 +13,8 @@ use tar::{EntryType, Header};
 use crate::limits::Limit;
 
 const BLOCK: usize = 512;
-/// Where a GNU header says that more of a sparse file's map follows, and where such a block of the
-/// map does.
+/// Offset of the flag for further blocks of a sparse file's map, in a GNU header and in such a
+/// block.
 const IS_EXTENDED: usize = 482;
 const GOES_ON: usize = 504;
 
@@ -29,14 +29,14 @@ pub(crate) struct Member {
     pub link: Option<Vec<u8>>,
     /// Bytes of content that follow.
     pub size: u64,
-    /// Whether these are only the parts of the file that are no holes.
+    /// Whether the content is only the parts of a sparse file that are not holes.
     pub is_sparse: bool,
 }
 
-/// A tar that is read.
+/// Reads the members of a tar one by one.
 pub(crate) struct Members<R> {
     reader: R,
-    /// Of the present member's content, and of what fills up its last block.
+    /// Bytes left of the current member's content, and of the padding of its last block.
     left: u64,
     padding: u64,
     count: u64,
@@ -64,7 +64,7 @@ impl<R: Read> Members<R> {
         Self { reader, left: 0, padding: 0, count: 0 }
     }
 
-    /// The next member; what was not read of the one before is passed over. `None` at the end.
+    /// Returns the next member, skipping the unread content of the previous one; `None` at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<Member>> {
         let mut told = Told::default();
         loop {
@@ -82,7 +82,7 @@ impl<R: Read> Members<R> {
                 EntryType::GNULongName => &mut told.name,
                 EntryType::GNULongLink => &mut told.link,
                 EntryType::XHeader => &mut told.pax,
-                // Defaults for all that follows, none of which is used here.
+                // Defaults for all members that follow, none of which is used here.
                 EntryType::XGlobalHeader => {
                     Limit::Extension.check(size)?;
                     self.expect(size);
@@ -101,7 +101,7 @@ impl<R: Read> Members<R> {
         }
     }
 
-    /// The content of the present member.
+    /// The content of the current member.
     pub(crate) fn content(&mut self) -> Content<'_, R> {
         Content(self)
     }
@@ -190,7 +190,7 @@ impl<R: Read> Members<R> {
         Ok(read)
     }
 
-    /// The next header; `None` where there is none any more.
+    /// Reads the next header; `None` at the end.
     fn header(&mut self) -> io::Result<Option<Header>> {
         let mut header = Header::new_old();
         let bytes = header.as_mut_bytes();
@@ -207,7 +207,7 @@ impl<R: Read> Members<R> {
         if bytes.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
-        // The sum itself counts as blanks.
+        // The checksum field itself counts as blanks.
         let sum = bytes[..148].iter().chain(&bytes[156..]).map(|byte| u32::from(*byte)).sum::<u32>() + 8 * 32;
         match header.cksum() {
             Ok(told) if told == sum => Ok(Some(header)),
@@ -232,8 +232,8 @@ impl Told {
 }
 
 impl<'a> Pax<'a> {
-    /// Takes records `LENGTH KEY=VALUE\n` apart (POSIX pax, "pax Extended Header"). Of a key that
-    /// comes twice the last counts.
+    /// Parses records `LENGTH KEY=VALUE\n` (POSIX pax, "pax Extended Header"). The last value of a
+    /// key wins.
     fn read(mut bytes: &'a [u8]) -> io::Result<Self> {
         let wrong = || damaged("a pax header cannot be read");
         let mut pax = Self::default();
@@ -265,7 +265,7 @@ impl<'a> Pax<'a> {
     }
 }
 
-/// A long name without what ends it.
+/// A long name without its terminating NUL.
 fn text(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
@@ -320,7 +320,7 @@ mod tests {
         [&header(name, EntryType::Regular, size).as_bytes()[..], &block(content)].concat()
     }
 
-    /// Path, link, size and what can be read of each.
+    /// Path, link, size and readable content of each member.
     fn all(bytes: &[u8]) -> io::Result<Vec<String>> {
         let (mut members, mut found) = (Members::new(bytes), Vec::new());
         while let Some(member) = members.next()? {
@@ -481,8 +481,8 @@ mod tests {
     }
 
     proptest! {
-        /// Where the `tar` crate reads a whole archive without anything that is treated differently
-        /// on purpose, it finds the same.
+        /// The members equal those of the `tar` crate if it reads the whole archive, and if the
+        /// archive contains nothing that is treated differently on purpose.
         #[test]
         fn members_are_those_that_the_tar_crate_finds(bytes in near_a_tar()) {
             let mut archive = tar::Archive::new(&bytes[..]);
@@ -495,8 +495,8 @@ mod tests {
                 alike &= entry.read_to_end(&mut content).is_ok() && content.len() as u64 == entry.size();
                 alike &= kind.is_file() || kind.is_hard_link() && entry.size() == 0;
                 alike &= entry.header().as_gnu().is_some();
-                // A name ends at its first NUL here, as for docker; the crate takes off the last
-                // byte only.
+                // A name ends at its first NUL here, as in docker; the crate removes the last byte
+                // only.
                 let link = entry.link_name_bytes();
                 alike &= !entry.path_bytes().contains(&0) && !link.is_some_and(|link| link.contains(&0));
                 theirs.push((entry.path_bytes().into_owned(), entry.link_name_bytes().map(std::borrow::Cow::into_owned), content));

@@ -9,23 +9,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ecosystem {
-    /// Debian and what comes from it.
+    /// Debian and its derivatives.
     Dpkg,
     /// Alpine.
     Apk,
-    /// Red Hat, Fedora, SUSE and what comes from them.
+    /// Red Hat, Fedora, SUSE and their derivatives.
     Rpm,
-    /// Whatever wrote a `.dist-info` or `.egg-info`: pip, conda, Debian's packages of Python
-    /// modules.
+    /// Every tool that writes a `.dist-info` or `.egg-info`: pip, conda, Debian's packages of
+    /// Python modules.
     Python,
-    /// conda and what reads its environments.
+    /// conda and compatible tools.
     Conda,
     /// R's libraries.
     R,
 }
 
 impl Ecosystem {
-    /// As in published data and texts.
+    /// The name in published data and messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -58,23 +58,23 @@ pub struct Package {
     pub name: String,
 }
 
-/// Every package with its versions: one, but for what a broken installation left behind.
+/// Every package with its versions: one, except after a broken installation.
 pub type Packages = BTreeMap<Package, BTreeSet<String>>;
 
 /// A record that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Unread {
-    /// Where it lies, without a leading `/`.
+    /// Its path, without a leading `/`.
     pub path: String,
     /// Why it was not read.
     pub why: String,
-    /// Whether that is a bound that no package manager comes near, so that somebody wrote the
-    /// record to not be read.
+    /// Whether it exceeds a limit that no package manager comes near, so that the record was
+    /// written in order not to be read.
     #[serde(default)]
     pub is_beyond: bool,
 }
 
-/// All that was found in a stack of layers.
+/// The packages and unread records of a stack of layers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
     /// Installed packages.

@@ -9,13 +9,13 @@ pub(crate) enum Record {
     Dpkg,
     /// `lib/apk/db/installed`.
     Apk,
-    /// `rpmdb.sqlite`, rpm's database since 4.16.
+    /// `rpmdb.sqlite`, rpm's database since rpm 4.16.
     Rpm,
-    /// The write-ahead log beside it.
+    /// The write-ahead log of that database.
     RpmLog,
-    /// A rollback journal beside it.
+    /// A rollback journal of that database.
     RpmJournal,
-    /// A database in one of rpm's other forms.
+    /// A database in one of rpm's other formats.
     RpmOther(&'static str),
     /// `METADATA` of a `.dist-info`, `PKG-INFO` of an `.egg-info`.
     Python,
@@ -99,7 +99,7 @@ impl Record {
     }
 }
 
-/// Whether a path lies in conda's cache of unpacked packages, which are not installed by that.
+/// Whether a path lies in conda's cache of unpacked packages, which need not be installed.
 pub(crate) fn is_cached(path: &str) -> bool {
     path.split('/').any(|part| part == "pkgs")
 }

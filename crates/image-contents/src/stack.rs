@@ -1,4 +1,4 @@
-//! Layers on top of each other → what the image holds.
+//! Combines the layers of an image into the packages that it contains.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,14 @@ use crate::record::{Record, is_cached};
 enum Seen<'a> {
     /// The topmost layer that has it.
     There(&'a Layer, &'a Found),
-    /// Taken away.
+    /// Removed by one of the layers.
     Gone,
-    /// Left to the layers below.
+    /// Neither present nor removed.
     Untouched,
 }
 
-/// A stack of layers, the lowest first, that can be asked about some paths. Layers are counted from
-/// 1.
+/// A stack of layers, the lowest first, that answers queries about a set of paths. Layers are
+/// counted from 1.
 struct Stack<'a> {
     layers: &'a [&'a Layer],
     /// The topmost layer that has a record.
@@ -32,14 +32,14 @@ struct Stack<'a> {
 struct Hidden {
     /// Hashes of the paths and directories, sorted.
     asked: Vec<u64>,
-    /// For each of these the topmost layer that hides it and what lies below it.
+    /// For each of these the topmost layer that hides it and everything below it.
     covered: Vec<usize>,
-    /// The same of what lies below it alone.
+    /// For each of these the topmost layer that hides everything below it, but not itself.
     opaque: Vec<usize>,
 }
 
 impl<'a> Stack<'a> {
-    /// `paths` in addition to those of its own records.
+    /// Prepares queries about `paths` and about the paths of the layers' records.
     fn new(layers: &'a [&'a Layer], paths: impl Iterator<Item = &'a str>) -> Self {
         let mut records = BTreeMap::new();
         for (number, layer) in layers.iter().enumerate() {
@@ -71,7 +71,7 @@ impl Hidden {
         let (mut covered, mut opaque) = (vec![0; asked.len()], vec![0; asked.len()]);
         for (number, layer) in layers.iter().enumerate() {
             for (set, tops) in [(&layer.covers, &mut covered), (&layer.opaque, &mut opaque)] {
-                // The shorter list is gone through.
+                // Iterates over the shorter list.
                 if set.len() < asked.len() {
                     for at in set.iter().filter_map(|hash| asked.binary_search(hash).ok()) {
                         tops[at] = number + 1;
@@ -87,7 +87,7 @@ impl Hidden {
         Self { asked, covered, opaque }
     }
 
-    /// The topmost layer that hides a path, one that was asked for; zero where none does.
+    /// Returns the topmost layer that hides one of the prepared paths; zero if there is none.
     fn by(&self, path: &str) -> usize {
         let (mut top, mut above) = (0, 0);
         for at in hashes(path).map(|hash| self.asked.binary_search(&hash)) {
@@ -100,7 +100,7 @@ impl Hidden {
     }
 }
 
-/// The contents of a stack of layers, the lowest first.
+/// Returns the contents of a stack of layers, the lowest first.
 #[must_use]
 pub fn contents(layers: &[&Layer]) -> Contents {
     let mut contents = Contents::default();
@@ -110,7 +110,7 @@ pub fn contents(layers: &[&Layer]) -> Contents {
         let Seen::There(layer, found) = stack.look(path) else { continue };
         let (Some(record), false) = (Record::of(path), is_cached(path)) else { continue };
         let found = match found {
-            // The other name may be one of conda's cache.
+            // The target of the link may be in conda's cache.
             Found::Link(target) => match layer.records.get(target) {
                 Some(Found::Link(_)) | None => {
                     &Found::Unread(format!("it is a link to {target}, which tells nothing"))
@@ -158,9 +158,9 @@ pub fn contents(layers: &[&Layer]) -> Contents {
     contents
 }
 
-/// Whether two stacks on the same base determine all differences between their images, whatever
-/// that base holds: then the base need not be read, and [`contents`] of the two stacks alone differ
-/// as those of the images do.
+/// Whether two stacks on the same base determine all differences between their images, independent
+/// of the contents of the base. Then the base need not be read: the [`contents`] of the two stacks
+/// differ exactly as those of the images.
 #[must_use]
 pub fn is_decided(a: &[&Layer], b: &[&Layer]) -> bool {
     let removals =
@@ -176,7 +176,7 @@ pub fn is_decided(a: &[&Layer], b: &[&Layer]) -> bool {
     of_a.records.keys().chain(of_b.records.keys()).all(|path| both(path))
 }
 
-/// How many of their lowest layers two images share, by the digests of the layers' contents.
+/// Number of lowest layers that two images share, by the digests of the layers' contents.
 #[must_use]
 pub fn shared(a: &[String], b: &[String]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
@@ -313,8 +313,8 @@ mod tests {
         }
     }
 
-    /// Work grows with paths and with layers, not with one times the other, and not with the square
-    /// of a path's length.
+    /// The work grows with the sum of paths and layers, not with their product, and not with the
+    /// square of a path's length.
     #[test]
     fn case_quadratic_cpu_of_long_paths_below_many_layers() {
         let work = |directories: usize, count: usize, layers: usize| {

@@ -15,7 +15,7 @@ use tar::{EntryType, Header};
 const MIB: usize = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// The system's allocator, which counts for each thread what it holds now and held at most.
+/// The system's allocator, which counts the current and the peak memory of each thread.
 struct Counting;
 
 #[global_allocator]
@@ -51,7 +51,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// The most memory that some work holds, beside what its thread held before.
+/// Runs `work`; returns its result and peak memory, without the memory that the thread held before.
 fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = NOW.get();
     MOST.set(before);
@@ -59,7 +59,7 @@ fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (done, usize::try_from(MOST.get() - before).unwrap())
 }
 
-/// The same bytes again and again, up to a length.
+/// The same bytes, repeated up to a length.
 struct Again {
     text: Vec<u8>,
     at: usize,
@@ -67,7 +67,7 @@ struct Again {
 }
 
 fn again(text: &[u8], length: u64) -> Again {
-    // Long, so that it is copied fast.
+    // Long, so that copying is fast.
     let text = text.repeat((64 << 10) / text.len() + 1);
     Again { text, at: 0, left: length }
 }
@@ -83,7 +83,7 @@ impl Read for Again {
     }
 }
 
-/// Records that are made one by one.
+/// Records that are generated one by one.
 struct Made<F> {
     make: F,
     number: u64,
@@ -157,15 +157,15 @@ fn end() -> Again {
     again(b"\0", 1024)
 }
 
-/// A record that is read, behind the bomb.
+/// A valid record after the bomb.
 fn survivor() -> impl Read {
     small("l/site-packages/a-1.dist-info/METADATA", "Name: a\nVersion: 1\n").chain(end())
 }
 
-/// How a layer came out.
+/// The result of reading a layer.
 struct Outcome {
     read: io::Result<Layer>,
-    /// Bytes that were taken of the stream.
+    /// Bytes that were read from the stream.
     taken: u64,
     peak: usize,
 }
@@ -174,7 +174,7 @@ fn outcome(stream: impl Read) -> Outcome {
     with(&Budget::default(), stream)
 }
 
-/// A sixteenth of the memory, which is used up sooner.
+/// A sixteenth of the memory limit, which is reached sooner.
 const LESS: u64 = Limit::Kept.most() / 16;
 
 fn with(budget: &Budget, stream: impl Read) -> Outcome {
@@ -224,7 +224,7 @@ impl Outcome {
 
 const STATUS: &str = "var/lib/dpkg/status";
 
-/// 512 bytes that unfold to 2^60.
+/// 512 bytes that expand to 2^60.
 #[test]
 fn case_bombs_in_layers_sparse() {
     let mut sparse = header(STATUS, EntryType::GNUSparse, 0);
@@ -236,7 +236,7 @@ fn case_bombs_in_layers_sparse() {
     let why = "it is stored as a sparse file, which is not read";
     outcome(Cursor::new(sparse.as_bytes().to_vec()).chain(survivor())).unread(STATUS, why, false, MIB);
 
-    // The form of pax: the map of the holes is a part of the content.
+    // The pax format: the map of the holes is a part of the content.
     let real = (1_u64 << 60).to_string();
     let pax = pax(&[("GNU.sparse.major", "1"), ("GNU.sparse.name", STATUS), ("GNU.sparse.realsize", &real)]);
     let parts = pax.chain(small("GNUSparseFile.1/status", "1\n0\n")).chain(survivor());
@@ -259,7 +259,7 @@ fn case_bombs_in_layers_pax() {
             head("pax", kind, 4 * GIB).chain(Cursor::new(record.into_bytes())).chain(again(b"a", 4 * GIB));
         outcome(bomb.chain(survivor())).refused(Limit::Extension, MIB, MIB as u64);
     }
-    // Thousands of small records, up to the bound: nothing is kept of them.
+    // Thousands of small records, up to the limit: none of them is kept.
     let size = 12 * 87_381;
     let many =
         head("pax", EntryType::XHeader, size).chain(again(b"12 abc=defg\n", size)).chain(padding(size));
@@ -275,7 +275,7 @@ fn case_bombs_in_layers_dpkg() {
     outcome(bomb).unread(STATUS, "a record of more than 131,072 packages", true, 24 * MIB);
 }
 
-/// The same, compressed: bytes behind the limit are skipped as they are unpacked.
+/// The same, compressed: bytes beyond the limit are skipped as they are decompressed.
 #[test]
 fn case_bombs_in_layers_dpkg_packed() {
     let size = GIB / 4;
@@ -322,7 +322,7 @@ fn case_bombs_in_layers_conda_string() {
     );
 }
 
-/// A record that is no end: lines that are passed over.
+/// A record of 4 GiB, nearly all of it in a line that is skipped.
 #[test]
 fn case_bombs_in_layers_record() {
     let size = 4 * GIB;
@@ -366,7 +366,7 @@ fn case_bombs_in_layers_paths() {
     outcome(Cursor::new(deep).chain(survivor())).refused(Limit::Depth, MIB, MIB as u64);
 }
 
-/// Records without end, each small, with the longest paths.
+/// Very many small records with the longest paths.
 #[test]
 fn case_bombs_in_layers_records() {
     let directory = "d".repeat(250);
@@ -377,7 +377,7 @@ fn case_bombs_in_layers_records() {
     with(&Budget::keeping(LESS), bomb).refused(Limit::Kept, 12 * MIB, 64 * MIB as u64);
 }
 
-/// Hard links say again and again what one record says.
+/// Hard links that repeat the packages of one record.
 #[test]
 fn case_bombs_in_layers_links_to_a_record() {
     let stanza = |number: u64| format!("Package:p{number:07}\nVersion:1\n\n").into_bytes();
@@ -402,7 +402,7 @@ fn case_bombs_in_layers_links_to_a_record() {
     assert!(peak < 80 * MIB, "{peak}");
 }
 
-/// Records that are not read are named, up to a number.
+/// Unread records are listed by name up to a maximum number.
 #[test]
 fn many_unread_records_are_counted() {
     let links = made(5000, |number| {

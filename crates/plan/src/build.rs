@@ -1,4 +1,4 @@
-//! One step of a plan, with all that must be known to carry it out.
+//! One build of a plan, with everything needed to carry it out.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub enum Kind {
     Compat,
 }
 
-/// One step of a plan.
+/// One build of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     /// Unique in the plan.
@@ -63,13 +63,13 @@ pub struct Build {
     /// Compat only: names of the layers of the stack, an include before what includes it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compat_stack: Vec<String>,
-    /// Compat only: what a later layer of the stack replaces.
+    /// Compat only: files and settings that a later layer of the stack replaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadowed: Vec<Shadowed>,
-    /// Tests that must succeed in the image before anything of it is published.
+    /// Tests that must succeed in the image before it is published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<ImageTest>,
-    /// Ids of the secrets that its instructions mount, sorted; their values are nowhere in a plan.
+    /// Ids of the secrets that its instructions mount, sorted. A plan never contains their values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
     /// The instructions of `dockerfile`, in order, and where each was written. Since format version
@@ -95,7 +95,7 @@ pub struct Shadowed {
     /// A path in the context (`file:etc/start.sh`), an instruction (`CMD`), an `ENV` key (`ENV
     /// PATH`) or a build argument (`arg:PORT`).
     pub what: String,
-    /// The layer whose part is lost.
+    /// The layer whose file or setting is replaced.
     pub from: String,
     /// The layer that replaces it.
     pub by: String,
@@ -116,9 +116,9 @@ pub struct Reference {
 /// A half-open range of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Span {
-    /// First byte.
+    /// Offset of the first byte.
     pub start: usize,
-    /// Behind the last byte.
+    /// Offset after the last byte.
     pub end: usize,
 }
 
@@ -160,7 +160,7 @@ pub enum Target {
         /// The layer's target.
         target: String,
     },
-    /// A science image by build tag or digest: no dependency, kept as provenance.
+    /// A science image by build tag or digest: not a dependency, but recorded as provenance.
     Pinned {
         /// The full reference.
         reference: String,
@@ -175,16 +175,16 @@ pub enum Target {
 }
 
 impl Build {
-    /// The tag that never changes, as a full reference.
+    /// Returns the tag that never changes, as a full reference.
     ///
     /// # Panics
-    /// When the plan was made without tags, which the planner never does.
+    /// If the build has no tags; the planner always sets two.
     #[must_use]
     pub fn build_tag(&self) -> &str {
         &self.tags[0]
     }
 
-    /// The tag that follows the latest build, as a full reference.
+    /// Returns the tag that points to the latest build, as a full reference.
     ///
     /// # Panics
     /// As [`Build::build_tag`].

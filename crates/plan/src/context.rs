@@ -1,9 +1,9 @@
 //! The files that a build sends to the engine besides its Dockerfile.
 //!
-//! A context is a list: what git tracks in the layer's directories (and what flags add), less what
-//! `.dockerignore` excludes. The planner makes it; the executor streams it and compares each file
-//! with what the planner saw. It is not part of the plan document, since it has paths of this
-//! machine.
+//! A context is a list: the files that git tracks in the layer's directories, and those that flags
+//! add, except those that `.dockerignore` excludes. The planner creates it; the executor streams it
+//! and compares each file with the contents that the planner recorded. It is not part of the plan
+//! document, since it contains paths of this machine.
 
 use std::path::PathBuf;
 
@@ -17,9 +17,9 @@ pub struct Context {
 /// One file or link of a context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Where it goes: relative, with `/`, no `.` or `..` in it.
+    /// Path in the context: relative, with `/`, without `.` or `..`.
     pub path: String,
-    /// Where it is on this machine, absolute. Never followed when it is a link.
+    /// Absolute path on this machine. A link is never followed.
     pub source: PathBuf,
     /// Its kind.
     pub kind: EntryKind,
@@ -28,11 +28,11 @@ pub struct Entry {
 /// The kind of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryKind {
-    /// A file, with mode 0755 or 0644 as git knows it.
+    /// A file, with mode 0755 or 0644 as in git.
     File {
         /// Whether it may be executed.
         executable: bool,
-        /// What its contents must be when it is sent.
+        /// The contents that it must have when it is sent.
         expect: Expect,
     },
     /// A symbolic link with its target, which is sent unchanged.

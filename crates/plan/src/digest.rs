@@ -1,7 +1,7 @@
-//! Digests of what registries and engines hold.
+//! Digests of blobs, manifests and images.
 //!
 //! The grammar is that of the OCI image specification, "Digests", with its two registered
-//! algorithms and no others: what cannot be computed cannot be verified.
+//! algorithms only: digests of other algorithms could not be verified.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,7 +29,7 @@ impl Digest {
         if is_digest(text) { Ok(Self(text.to_owned())) } else { Err(DigestError) }
     }
 
-    /// As it is written.
+    /// The digest as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

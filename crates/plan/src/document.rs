@@ -27,13 +27,13 @@ pub struct Plan {
     pub repo: String,
     /// The platform of every build, as `os/arch[/variant]`.
     pub platform: String,
-    /// First part of the keys of the breadcrumb labels, `org.sciserver` unless configured.
+    /// First part of the keys of the provenance labels, `org.sciserver` unless configured.
     pub label_prefix: String,
     /// Parents first, then by level and name.
     pub builds: Vec<Build>,
-    /// Changes that plan nothing.
+    /// Changed layers that need no build.
     pub unbuilt: Vec<Unbuilt>,
-    /// Warnings, which stop nothing.
+    /// Warnings; they do not prevent a build.
     pub warnings: Vec<Warning>,
 }
 
@@ -47,7 +47,7 @@ pub struct Revision {
     pub count: Option<u64>,
     /// The first seven digits of `commit`, whatever git is configured to show.
     pub short: String,
-    /// Eight hex digits over the contents when there is something that is not in `commit`.
+    /// Eight hex digits of a digest over the contents, if some of them are not in `commit`.
     pub dirty: Option<String>,
     /// Whether the clone lacks a part of its history.
     pub shallow: bool,
@@ -65,10 +65,10 @@ pub enum ComparedWith {
     All,
     /// `--include`: exactly the named layers count as changed.
     Include,
-    /// `--since-published`: what the registry shows.
+    /// `--since-published`: the images in the registry.
     Published,
-    /// `stale --plan`: what registries show of the images of other makers that published layers are
-    /// made from. Since format version 1.2.
+    /// `stale --plan`: the current digests of the external images that published layers were built
+    /// from. Since format version 1.2.
     Bases,
 }
 
@@ -104,18 +104,18 @@ impl std::fmt::Display for ComparedWith {
     }
 }
 
-/// A layer in which something changed that plans nothing.
+/// A changed layer that needs no build.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Unbuilt {
     /// The layer's path, `science/nist`.
     pub layer: String,
     /// The changes: paths below the layer, or fields of its descriptor.
     pub changed: Vec<String>,
-    /// Why that builds nothing, as a sentence.
+    /// Why no build is needed, as a sentence.
     pub why: String,
 }
 
-/// A warning, which stops nothing.
+/// A warning; it does not prevent a build.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Warning {
     /// File below the source tree's root, if any.
@@ -139,13 +139,13 @@ pub enum PlanFormatError {
         /// The version in the document.
         found: String,
     },
-    /// It is no JSON, or a field is missing or of another type.
+    /// It is not JSON, or a field is missing or of another type.
     #[error("not a plan: {0}")]
     Json(#[from] serde_json::Error),
 }
 
 impl Plan {
-    /// The document as it is printed and saved: indented JSON with a line end.
+    /// Returns the document as it is printed and saved: indented JSON with a trailing newline.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut text =
@@ -157,7 +157,7 @@ impl Plan {
     /// Reads a document that [`Plan::to_json`] of this or another version wrote.
     ///
     /// # Errors
-    /// [`PlanFormatError`]; the version is judged before the other fields.
+    /// [`PlanFormatError`]; the version is checked before the other fields.
     pub fn from_json(text: &str) -> Result<Self, PlanFormatError> {
         #[derive(Deserialize)]
         struct Head {

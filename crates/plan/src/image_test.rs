@@ -1,21 +1,21 @@
-//! Tests that must succeed in a new image before anything of it is published.
+//! Tests that must succeed in a new image before it is published.
 
 use serde::{Deserialize, Serialize};
 
-/// One test of an image: a command or script that runs in a container of it.
+/// One test of an image: a command or script that runs in a container of that image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageTest {
-    /// The path of the layer whose descriptor asks for it, `science/nist` or `compat/jupyter`.
+    /// The path of the layer whose descriptor defines the test, `science/nist` or `compat/jupyter`.
     pub layer: String,
     /// The command.
     #[serde(flatten)]
     pub action: TestAction,
-    /// Seconds after which it has failed.
+    /// Seconds after which the test fails.
     pub timeout: u64,
-    /// Whether its container has a network; without one it has only its own loopback.
+    /// Whether the container has a network; otherwise it has only the loopback interface.
     #[serde(default)]
     pub network: bool,
-    /// As whom it runs; as the image says when absent.
+    /// The user that runs the test; the image's user if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
 }
@@ -24,7 +24,7 @@ pub struct ImageTest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TestAction {
-    /// A program with its arguments, as they are: no shell.
+    /// A program with its arguments, run without a shell.
     Run(Vec<String>),
     /// A script of the layer.
     Script {
@@ -53,7 +53,7 @@ impl ImageTest {
     }
 }
 
-/// A word as a shell would take it back.
+/// Quotes a word for a shell, if necessary.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -22,14 +22,14 @@ pub fn compat(prefix: &str, field: Field) -> String {
     format!("{prefix}.compat.{}", field.as_str())
 }
 
-/// `{prefix}.spec`: the build spec that travels with the image, see [`crate::spec`]; each build
-/// writes its own, so that none is inherited.
+/// `{prefix}.spec`: the build spec that is attached to the image, see [`crate::spec`]. Each build
+/// overwrites it, so that it is never inherited.
 #[must_use]
 pub fn spec(prefix: &str) -> String {
     format!("{prefix}.spec")
 }
 
-/// The last part of a breadcrumb's key.
+/// The last part of a provenance label's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     /// Build tag; for compat `{image}:{build tag}`.
@@ -58,8 +58,8 @@ impl Field {
     }
 }
 
-/// Keys of the OCI image specification that every image of ours sets, empty when unknown, so that a
-/// base image's own values never leak through.
+/// Keys of the OCI image specification that every build sets, empty when unknown, so that values of
+/// a base image are never inherited.
 pub mod oci {
     /// When it was built, RFC 3339. Known at build time.
     pub const CREATED: &str = "org.opencontainers.image.created";

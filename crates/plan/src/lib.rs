@@ -1,10 +1,10 @@
 //! The data that the planner and the executor share, and nothing else.
 //!
-//! Reading order: [`name`] and [`mod@reference`] are the words that images are called by,
-//! [`document`] and [`build`] are the plan, [`origin`] leads from its Dockerfiles back to files,
-//! [`reason`] says why a build is in it, [`context`] is what a build sends to the engine, [`label`]
-//! names the breadcrumbs that an image carries, [`trail`] reads them, and [`spec`] is what travels
-//! with it.
+//! Reading order: [`name`] and [`mod@reference`] parse the names of images, [`document`] and
+//! [`build`] are the plan, [`origin`] maps its Dockerfiles to source files, [`reason`] lists why a
+//! build is in a plan, [`context`] lists the files that a build sends to the engine, [`label`]
+//! defines the keys of provenance labels, [`trail`] reads provenance from labels, and [`spec`] is
+//! the build spec that is attached to an image.
 //!
 //! Invariant: this crate imports no other crate of the workspace and does no input or output.
 

@@ -1,4 +1,5 @@
-//! Characters that a text of others is not to bring to a terminal or a log as they are.
+//! Detects and escapes characters and commands of untrusted text that must not reach a terminal or
+//! a log.
 
 use std::borrow::Cow;
 
@@ -21,8 +22,8 @@ pub fn misleads(c: char) -> bool {
     )
 }
 
-/// A JSON text: what would mislead or be obeyed is written as `\u….` inside its strings, so that a
-/// JSON reader sees the same data.
+/// Escapes misleading characters and Azure Pipelines commands of a JSON text as `\u….` in its
+/// strings. A JSON parser reads the same data.
 #[must_use]
 pub fn escape_json(json: &str) -> Cow<'_, str> {
     if !json.contains("##") && !json.chars().any(misleads) && !json.contains('\x7f') {
@@ -30,7 +31,7 @@ pub fn escape_json(json: &str) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(json.len() + 16);
     for (at, c) in json.char_indices() {
-        // Outside of strings JSON has neither these characters nor a `#`.
+        // Outside of strings, JSON contains neither these characters nor a `#`.
         if c == '\x7f' || misleads(c) || (c == '#' && is_marked_command(&json[at..])) {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
@@ -43,7 +44,7 @@ pub fn escape_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether this begins with a command as Azure Pipelines reads it: `##word[`.
+/// Whether a text begins with a command of Azure Pipelines: `##word[`.
 #[must_use]
 pub fn is_marked_command(text: &str) -> bool {
     text.strip_prefix("##").is_some_and(|rest| {

@@ -10,9 +10,9 @@ use crate::Revision;
 /// The longest tag that the distribution specification allows, in characters.
 pub const MAX_TAG: usize = 128;
 
-/// Why a text is not the name that it should be.
+/// Why a text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is no {what}: {rule}")]
+#[error("{found:?} is not a valid {what}: {rule}")]
 pub struct NameError {
     /// The expected form.
     pub what: &'static str,
@@ -128,7 +128,8 @@ impl Ord for Version {
     }
 }
 
-/// Numbers of any length without parsing them: fewer digits is less, once leading zeros are gone.
+/// Compares numbers of any length without parsing them: without leading zeros, fewer digits is
+/// less.
 fn component_key(component: &str) -> (u8, usize, &str) {
     if component.bytes().all(|c| c.is_ascii_digit()) {
         let digits = component.trim_start_matches('0');
@@ -138,8 +139,8 @@ fn component_key(component: &str) -> (u8, usize, &str) {
     }
 }
 
-/// A build tag taken apart: `{version}-{commit count}-{short hash}`, with `-dirty-{8 hex}` and
-/// `-r{N}` behind it where they apply.
+/// A parsed build tag: `{version}-{commit count}-{short hash}`, followed by `-dirty-{8 hex}` and
+/// `-r{N}` where they apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildTag {
     /// The product's version.
@@ -148,7 +149,7 @@ pub struct BuildTag {
     pub count: u64,
     /// 7 to 40 lower case hex digits of that commit.
     pub hash: String,
-    /// Digest over contents that were in no commit.
+    /// Digest over contents that are not in the commit.
     pub dirty: Option<String>,
     /// The number given to `--rebuild`.
     pub rebuild: Option<u64>,

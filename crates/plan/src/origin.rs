@@ -33,13 +33,13 @@ pub struct Written {
 }
 
 impl Build {
-    /// The instruction that a line of `dockerfile` belongs to; of lines between two, none.
+    /// Returns the instruction that a line of `dockerfile` belongs to; `None` between instructions.
     #[must_use]
     pub fn origin_at(&self, line: u32) -> Option<&Origin> {
         self.origins.iter().find(|origin| (origin.first..=origin.last).contains(&line))
     }
 
-    /// An instruction with all of its lines in `dockerfile`.
+    /// Returns the text of an instruction, with all of its lines in `dockerfile`.
     #[must_use]
     pub fn instruction(&self, origin: &Origin) -> String {
         let (skip, last) = (origin.first.saturating_sub(1) as usize, origin.last as usize);

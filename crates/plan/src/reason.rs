@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::BuildId;
 
-/// One reason. A build carries all that hold, sorted.
+/// One reason. A build lists all that apply, sorted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Reason {
@@ -13,7 +13,7 @@ pub enum Reason {
         /// The flag as it would be typed, `--all` or `--include science/nist`.
         flag: String,
     },
-    /// The layer's target is not in what the tree was compared with.
+    /// The layer's target does not exist in the state that the tree was compared with.
     NewLayer,
     /// Files of the layer changed.
     FileChanged {
@@ -25,7 +25,7 @@ pub enum Reason {
         /// Their names, sorted.
         fields: Vec<String>,
     },
-    /// A base image, or an image that it copies from, is built.
+    /// The plan builds its base image, or an image that it copies from.
     ParentRebuilt {
         /// The build.
         via: BuildId,
@@ -44,19 +44,19 @@ pub enum Reason {
         /// Target of the layer that is final now.
         to: String,
     },
-    /// Nothing has its name in the registry (`--since-published`, as the two below).
+    /// The registry has no image of its name (`--since-published`, as the next three).
     NotPublished {
         /// The moving tag as a full reference.
         reference: String,
     },
-    /// Its moving tag shows an image whose labels name a build tag that shows another image, or
-    /// nothing: somebody else moved one of the two (`--since-published`). Since format version 1.3.
+    /// Its moving tag points to an image whose labels name a build tag that points to another
+    /// image, or that does not exist: somebody else moved one of the two. Since format version 1.3.
     TagMoved {
         /// The moving tag as a full reference.
         reference: String,
         /// The build tag that the labels name.
         build_tag: String,
-        /// Digest that the build tag shows; `None` where there is no such tag.
+        /// Digest that the build tag points to; `None` if there is no such tag.
         shows: Option<String>,
     },
     /// The published image was made from other inputs.
@@ -78,14 +78,14 @@ pub enum Reason {
         /// Build tag that the layer has now.
         to: String,
     },
-    /// The tag of an image of another maker that it is made from shows another digest by now
-    /// (`stale`). Since format version 1.2.
+    /// The tag of an external image that it was built from now points to another digest (`stale`).
+    /// Since format version 1.2.
     BaseMoved {
         /// The full reference, `docker.io/library/debian:12`.
         image: String,
         /// Digest that the published image was made from.
         from: String,
-        /// Digest that the tag shows.
+        /// Digest that the tag points to.
         to: String,
     },
 }

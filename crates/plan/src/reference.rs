@@ -1,16 +1,16 @@
 //! Image references as docker reads them.
 //!
 //! The grammar is that of the distribution project's `reference` package, with docker's defaults
-//! (`docker.io`, `library/`, `latest`). A plan reads thousands of references, and the crate
-//! `oci-spec`, which reads most of them as docker does, compiles a pattern that takes longer than a
-//! whole plan; the tests hold this reader against it.
+//! (`docker.io`, `library/`, `latest`). The crate `oci-spec` parses most references as docker does,
+//! but it compiles a regular expression, which takes longer than a whole plan with its thousands of
+//! references. The tests compare this parser with it.
 
 use std::fmt;
 
 use crate::digest::is_digest;
 use crate::name::{MAX_TAG, is_component};
 
-/// The longest repository that docker takes, in characters.
+/// The longest repository that docker accepts, in characters.
 const MAX_REPOSITORY: usize = 255;
 
 /// A parsed image reference, with the defaults filled in.
@@ -30,13 +30,13 @@ pub struct ImageName {
     pub has_tag: bool,
 }
 
-/// Why a text is no image reference.
+/// Why a text is not an image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no image reference: {why}")]
+#[error("{text:?} is not an image reference: {why}")]
 pub struct ImageNameError {
     /// The text.
     pub text: String,
-    /// What is wrong with it.
+    /// The reason.
     pub why: String,
 }
 
@@ -44,7 +44,7 @@ impl ImageName {
     /// Reads a reference.
     ///
     /// # Errors
-    /// [`ImageNameError`] for what docker would refuse too.
+    /// [`ImageNameError`] if docker would reject the text too.
     pub fn parse(text: &str) -> Result<Self, ImageNameError> {
         let error = |why: &str| ImageNameError { text: text.to_owned(), why: why.to_owned() };
         if text.is_empty() {
@@ -60,7 +60,7 @@ impl ImageName {
             _ => (None, text),
         };
         if let Some(host) = host.filter(|host| !is_host(host)) {
-            return Err(error(&format!("{host:?} is no registry host")));
+            return Err(error(&format!("{host:?} is not a registry host")));
         }
         let (rest, digest) = match rest.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest)),
@@ -107,7 +107,7 @@ impl ImageName {
         format!("{}/{}", self.registry, self.repository)
     }
 
-    /// The same repository by digest.
+    /// Returns a reference to this repository by digest.
     #[must_use]
     pub fn with_digest(&self, digest: &str) -> String {
         format!("{}@{digest}", self.name())
@@ -119,7 +119,7 @@ fn is_host(host: &str) -> bool {
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|c| c.is_ascii_digit());
     if let Some(rest) = host.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else { return false };
-        // The grammar has no dots in there, though an address may be written with them.
+        // The grammar allows no dots in the brackets, although an IPv6 address may contain some.
         return !address.contains('.')
             && address.parse::<std::net::Ipv6Addr>().is_ok()
             && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
@@ -136,7 +136,7 @@ fn is_host(host: &str) -> bool {
     name.split('.').all(is_label) && port.is_none_or(is_port)
 }
 
-/// `sha256:` and 64 hex digits, as both registries and engines name what they hold.
+/// Whether a text is `sha256:` and 64 hex digits, the form of image ids and manifest digests.
 pub(crate) fn is_sha256(digest: &str) -> bool {
     digest.starts_with("sha256:") && is_digest(digest)
 }
@@ -177,7 +177,8 @@ mod tests {
         fn agrees_with_another_reader(
             text in "((localhost|[a-z]{1,3}(\\.[a-zA-Z0-9-]{1,3}){1,2})(:[0-9]{1,4})?/)?[a-z0-9._/-]{1,8}(:[A-Za-z0-9_.-]{1,4})?(@sha256:[0-9a-f]{64})?"
         ) {
-            // It takes '_' in a host name, and a '-' at a label's end; the grammar does not.
+            // oci-spec accepts '_' in a host name, and '-' at the end of a label; the grammar does
+            // not.
             let host = text.split_once('/').map_or("", |(host, _)| host);
             prop_assume!(is_host(host) || !host.contains(['.', ':']));
             let other = text.parse::<oci_spec::distribution::Reference>();

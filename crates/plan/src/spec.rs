@@ -5,7 +5,7 @@
 //! Published data, in the label [`crate::label::spec`] (gzip, then base64) and as the one layer of
 //! an OCI artifact of type [`ARTIFACT_TYPE`] that refers to the image. Field names are fixed; a new
 //! field is a minor change of [`FORMAT_VERSION`]. Nothing in it comes from a clock or a host, and
-//! it is no input.
+//! it is not an input of the build.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ pub const FORMAT_VERSION: &str = "1.0";
 /// Type of the artifact, and media type of its layer.
 pub const ARTIFACT_TYPE: &str = "application/vnd.image-builder.spec.v1+json";
 
-/// Where the source tree's configuration is among the files.
+/// Path of the source tree's configuration among the files.
 pub const CONFIG: &str = "image-builder.toml";
 
-/// All that is needed to make an image again.
+/// Everything needed to build an image again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     /// [`FORMAT_VERSION`] of the writer.
@@ -62,10 +62,10 @@ pub struct Spec {
 pub struct SpecFile {
     /// As git writes it: `100644`, `100755`, or `120000` for a link.
     pub mode: String,
-    /// The id of the contents as git knows them; empty where git was not asked.
+    /// Git's id of the contents; empty if git was not queried.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
-    /// The contents; `None` when they did not travel.
+    /// The contents; `None` if they are not included.
     #[serde(flatten)]
     pub contents: Option<Contents>,
 }
@@ -74,7 +74,7 @@ pub struct SpecFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Contents {
-    /// UTF-8; of a link its target.
+    /// UTF-8; for a link, its target.
     Text(String),
     /// Anything else, in base64.
     Base64(String),
@@ -94,14 +94,14 @@ impl Contents {
 }
 
 impl Spec {
-    /// Whether the contents of every file travelled.
+    /// Whether the contents of every file are included.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.files.values().all(|file| file.contents.is_some())
     }
 
-    /// The same without what the context holds: descriptors, Dockerfiles and the configuration
-    /// stay.
+    /// Drops the contents of all files except descriptors, Dockerfiles, ignore files and the
+    /// configuration.
     #[must_use]
     pub fn definition(mut self) -> Self {
         for (path, file) in &mut self.files {
@@ -121,7 +121,7 @@ impl Spec {
     /// Reads a document.
     ///
     /// # Errors
-    /// [`PlanFormatError`]; the version is judged before the other fields.
+    /// [`PlanFormatError`]; the version is checked before the other fields.
     pub fn from_json(text: &[u8]) -> Result<Self, PlanFormatError> {
         #[derive(Deserialize)]
         struct Head {

@@ -14,24 +14,25 @@ use crate::label::{Field, oci};
 use crate::reference::is_sha256;
 use crate::{BuildTag, ImageName, Kind, Name};
 
-/// Most builds in the labels of an image, and most inputs of these. An engine mounts 127 layers;
-/// labels with more builds are malicious.
+/// Maximum number of builds in the labels of an image, and of all inputs of these builds. An engine
+/// mounts at most 127 layers, so labels beyond these limits are malicious.
 const CRUMBS: usize = 1024;
 const PARENTS: usize = 16 << 10;
 
-/// The value of a `.from` label: what an image was made from, its base and what it copies from.
+/// The value of a `.from` label: the images that an image was built from, which are its base image
+/// and the images that it copies from.
 ///
-/// Published data.
-/// `{"layers":{"nist-basic:1.0":"1.0-41-0a1b2c3"},"images":{"docker.io/library/debian:12":"sha256:…"}}`;
-/// on a compat image also `"stack":["common","jupyter"]`; of a layer that was built in the same run
-/// also `"ids":{"nist-basic:1.0":"sha256:…"}`.
+/// Published data. `{"layers":{"nist-basic:1.0":"1.0-41-0a1b2c3"},
+/// "images":{"docker.io/library/debian:12":"sha256:…"}}`; for a compat image, also
+/// `"stack":["common","jupyter"]`; for a parent layer that was built in the same run, also
+/// `"ids":{"nist-basic:1.0":"sha256:…"}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuiltFrom {
     /// `target:version` of every science layer that it needs, with the build tag of the image that
     /// was used; null if that image has none.
     #[serde(default)]
     pub layers: BTreeMap<String, Option<String>>,
-    /// Every other image by its reference, with the digest that was taken; null for an image that
+    /// Every other image by its reference, with the digest that was used; null for an image that
     /// was never in a registry.
     #[serde(default)]
     pub images: BTreeMap<String, Option<String>>,
@@ -55,7 +56,7 @@ impl BuiltFrom {
     }
 }
 
-/// Reads ids as far as they are valid: an invalid one does not invalidate the label.
+/// Deserializes the valid ids. An invalid id does not invalidate the label.
 fn well_formed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     let serde_json::Value::Object(ids) = serde_json::Value::deserialize(deserializer)? else {
         return Ok(BTreeMap::new());
@@ -71,7 +72,7 @@ pub struct BuildLabels {
     pub kind: Kind,
     /// The target of the science layer, or the name of the product.
     pub name: String,
-    /// The build tag, as in the label; of a compat image without `{image}:`.
+    /// The build tag as in the label; for a compat image, without `{image}:`.
     pub version: Option<String>,
     /// When it was built: Unix time in seconds.
     pub build_time: Option<f64>,
@@ -82,7 +83,7 @@ pub struct BuildLabels {
 }
 
 impl BuildLabels {
-    /// The build tag taken apart.
+    /// Parses the build tag.
     #[must_use]
     pub fn build_tag(&self) -> Option<BuildTag> {
         BuildTag::parse(self.version.as_deref()?)
@@ -104,7 +105,7 @@ impl BuildLabels {
     }
 }
 
-/// How a step of the trail is known.
+/// How a step of the provenance is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KnownBy {
@@ -112,14 +113,14 @@ pub enum KnownBy {
     Top,
     /// A descendant's labels record it.
     Recorded,
-    /// It is the next older one: images of the previous tool do not record their base.
+    /// It is the next older build: images of the previous tool do not record their base image.
     ByTime,
 }
 
-/// One step of the trail, from the top down.
+/// One step of the provenance, from the top down.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProvenanceStep {
-    /// How many steps lie between it and the top.
+    /// Distance from the top, which has depth 0.
     pub depth: usize,
     /// The step itself.
     pub what: StepKind,
@@ -128,9 +129,9 @@ pub struct ProvenanceStep {
 /// The kind of a provenance step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepKind {
-    /// A build, by its place among [`Provenance::crumbs`].
+    /// A build, by its index in [`Provenance::crumbs`].
     Build {
-        /// Its place.
+        /// The index.
         crumb: usize,
         /// How that is known.
         known: KnownBy,
@@ -139,14 +140,14 @@ pub enum StepKind {
     Copied {
         /// `target:version`.
         layer: String,
-        /// The build tag that was taken.
+        /// The build tag that was used.
         build_tag: Option<String>,
     },
     /// Any other image.
     Image {
         /// Its reference.
         reference: String,
-        /// The digest that was taken.
+        /// The digest that was used.
         digest: Option<String>,
     },
 }
@@ -158,31 +159,32 @@ pub struct Provenance {
     pub prefix: String,
     /// `{repo}`, if the image records the repo that it was built for.
     pub repo: Option<String>,
-    /// All builds that left labels: the compat build first, then science layers by name.
+    /// All builds that wrote labels: the compat build first, then science layers by name.
     pub crumbs: Vec<BuildLabels>,
-    /// The place of the build that made the image.
+    /// Index of the build that made the image.
     pub top: usize,
     /// From the top down, each build once.
     pub steps: Vec<ProvenanceStep>,
-    /// Builds of which this image's own builds know nothing: their labels came with a foreign base.
+    /// Indexes of builds that no build of this image records: their labels were inherited from a
+    /// foreign base image.
     pub foreign: Vec<usize>,
 }
 
 /// The author of a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
-    /// The build of this crumb.
+    /// The build with this index in [`Provenance::crumbs`].
     Build(usize),
-    /// A build of which this image's own builds know nothing.
+    /// A build that no build of this image records, by its index in [`Provenance::crumbs`].
     Foreign(usize),
-    /// An instruction of a Dockerfile, of a layer or of a base.
+    /// An instruction of a Dockerfile, of a layer or of a base image.
     Dockerfile,
 }
 
 impl Provenance {
-    /// Reads the provenance; `None` if there is none, or one of more builds than an image can have.
-    /// `prefix` is tried first; without it, or if no label has it, the prefix of most labels is
-    /// used.
+    /// Reads the provenance; `None` if there is none, or if it has more builds or inputs than an
+    /// image can have. `prefix` is tried first; without it, or if no label has it, the prefix of
+    /// most builds is used.
     #[must_use]
     pub fn read(labels: &BTreeMap<String, String>, prefix: Option<&str>) -> Option<Self> {
         let known = prefixes(labels);
@@ -218,7 +220,7 @@ impl Provenance {
         &self.crumbs[self.top]
     }
 
-    /// The builds on the way, from the top down, with how each is known.
+    /// The builds among the steps, from the top down, and how each is known.
     pub fn builds(&self) -> impl Iterator<Item = (&BuildLabels, KnownBy)> {
         self.steps.iter().filter_map(|step| match &step.what {
             StepKind::Build { crumb, known } => Some((&self.crumbs[*crumb], *known)),
@@ -246,8 +248,8 @@ impl Provenance {
         (prefix == self.prefix).then(|| self.place(target)).flatten()
     }
 
-    /// Where the crumb of a science layer is, or without a target that of the compat build: crumbs
-    /// are sorted, each comes once.
+    /// Returns the index of the labels of a science layer, or without a target, of the compat
+    /// build. Crumbs are sorted and unique.
     fn place(&self, target: Option<&str>) -> Option<usize> {
         let order = |crumb: &BuildLabels| {
             #[cfg(test)]
@@ -257,7 +259,7 @@ impl Provenance {
         self.crumbs.binary_search_by(order).ok()
     }
 
-    /// Goes from the top down along what builds recorded. Where nothing is recorded, build times
+    /// Follows the recorded inputs from the top down. Where no inputs are recorded, build times
     /// decide.
     fn walk(&mut self) {
         let mut open = Open::new(&self.crumbs);
@@ -297,7 +299,7 @@ impl Provenance {
             });
         }
         for (reference, digest) in &from.images {
-            // A layer of our own that is named by one of its builds.
+            // A layer of this repo that is pinned to one of its builds.
             let pinned = ImageName::parse(reference).ok().and_then(|image| {
                 let repo = self.repo.as_deref()?;
                 let name = image.name();
@@ -319,7 +321,7 @@ impl Provenance {
 struct Open<'a> {
     crumbs: &'a [BuildLabels],
     met: BTreeSet<usize>,
-    /// The youngest first; of those of one time the first.
+    /// Sorted by age, the youngest first, then by index.
     silent: BTreeSet<(Reverse<u64>, usize)>,
 }
 
@@ -331,13 +333,14 @@ impl<'a> Open<'a> {
         Self { crumbs, met: BTreeSet::new(), silent }
     }
 
-    /// Whether a crumb is met for the first time.
+    /// Marks a build as visited; returns whether it was not visited before.
     fn meet(&mut self, crumb: usize) -> bool {
         self.silent.remove(&(age(&self.crumbs[crumb]), crumb));
         self.met.insert(crumb)
     }
 
-    /// The youngest build that is older than another and records no more than it.
+    /// Returns the youngest unvisited build that records no inputs and is not younger than `than`;
+    /// if `than` has no time, the youngest of all of these.
     fn older(&self, than: usize) -> Option<usize> {
         #[cfg(test)]
         tests::work();
@@ -350,12 +353,12 @@ impl<'a> Open<'a> {
 /// A build's time as a number with the same order, the youngest first; a build without a time is
 /// the oldest.
 fn age(crumb: &BuildLabels) -> Reverse<u64> {
-    // There is a zero below zero, which is the same time.
+    // Adding 0.0 turns -0.0, which is the same time, into 0.0.
     let bits = (crumb.build_time.unwrap_or(f64::NEG_INFINITY) + 0.0).to_bits();
     Reverse(if bits >> 63 == 1 { !bits } else { bits | 1 << 63 })
 }
 
-/// What `org.opencontainers.image.ref.name` says of the build that wrote it last.
+/// The parts of `org.opencontainers.image.ref.name`, which the last build of the image wrote.
 struct Own {
     repo: String,
     kind: Kind,
@@ -374,7 +377,7 @@ fn own_reference(labels: &BTreeMap<String, String>) -> Option<Own> {
     Some(Own { repo: repo.to_owned(), kind, name: last.to_owned() })
 }
 
-/// Without a word from the image: the compat build, else the youngest.
+/// The top build of an image that does not name it: the compat build, else the youngest.
 fn top_by_time(crumbs: &[BuildLabels]) -> Option<usize> {
     let time = |crumb: &BuildLabels| crumb.build_time.unwrap_or(f64::NEG_INFINITY);
     let compat = crumbs.iter().position(|crumb| crumb.kind == Kind::Compat);
@@ -384,7 +387,7 @@ fn top_by_time(crumbs: &[BuildLabels]) -> Option<usize> {
     })
 }
 
-/// Prefix, target (of a science layer) and field of a breadcrumb's key.
+/// Splits the key of a provenance label into prefix, target (of a science layer) and field.
 fn take_apart(key: &str) -> Option<(&str, Option<&str>, Field)> {
     let (rest, field) = key.rsplit_once('.')?;
     let field = Field::ALL.into_iter().find(|known| known.as_str() == field)?;

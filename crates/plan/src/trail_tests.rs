@@ -1,4 +1,4 @@
-//! Trails of images that we, the predecessor and strangers made.
+//! Provenance of images that were made by this tool, by the previous tool and by others.
 
 use std::cell::Cell;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 thread_local! {
-    /// How many labels were visited.
+    /// Number of visited labels.
     static WORK: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -210,7 +210,7 @@ fn an_id_is_an_id_or_absent() {
     assert_eq!(serde_json::from_str::<BuiltFrom>(&text).unwrap(), from);
 }
 
-/// A reader of before this field.
+/// A reader from before the field `ids`.
 #[test]
 fn whoever_does_not_know_ids_reads_the_rest() {
     #[derive(Deserialize)]
@@ -224,8 +224,8 @@ fn whoever_does_not_know_ids_reads_the_rest() {
     assert_eq!(before.layers, from.layers);
 }
 
-/// An image of `count` builds: each is based on the next by its time; `deep` of them record all
-/// others as ancestors.
+/// Labels of an image of `count` builds: each is based on the next by its time; `deep` of them
+/// record all others as ancestors.
 fn builds(count: usize, deep: usize) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     let all: BTreeMap<String, Option<String>> = (0..count).map(|n| (format!("l{n}:1.0"), None)).collect();
@@ -244,7 +244,7 @@ fn builds(count: usize, deep: usize) -> BTreeMap<String, String> {
     labels
 }
 
-/// The work grows with the labels and hardly more: a search among n costs log n.
+/// The work is O(n log n) in the number of labels.
 #[test]
 fn case_quadratic_cpu_of_trails() {
     let cost = |count: usize, deep: usize| {
@@ -271,13 +271,13 @@ fn case_quadratic_cpu_of_more_builds_than_an_image_has() {
     assert_eq!(Provenance::read(&builds(1025, 0), None), None);
     assert!(Provenance::read(&builds(1024, 16), None).is_some());
     assert_eq!(Provenance::read(&builds(1024, 17), None), None);
-    // One of another prefix hides nothing.
+    // Labels of another prefix do not hide these.
     let mut labels = builds(2000, 0);
     labels.extend(product());
     assert_eq!(Provenance::read(&labels, Some("org.sciserver")), Provenance::read(&product(), None));
 }
 
-/// The same walk, which visits all labels at every step.
+/// The same walk by brute force: it visits all labels at every step.
 fn by_looking_at_all(trail: &Provenance) -> (Vec<ProvenanceStep>, Vec<usize>) {
     let crumbs = &trail.crumbs;
     let named = |target: &str, tag: Option<&str>| {
@@ -362,7 +362,7 @@ proptest! {
         }
     }
 
-    /// No label stops the reader, and what is understood is written and read as the same.
+    /// Every label is accepted, and its valid parts survive a round trip.
     #[test]
     fn what_was_read_is_written_and_read_the_same(
         ids in "(\\{(\"[a-z:]{0,3}\":(null|[1-9][0-9]{0,2}|\"sha256:[a-f0-9]{64}\"|\"[a-f0-9:]{0,9}\")){0,1}\\}|null|\"x\"|\\[1\\])",

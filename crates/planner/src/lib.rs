@@ -163,12 +163,13 @@ fn configuration(tree: &Tree, request: &Request, findings: &mut Findings) -> (Co
     let repo = request.repo.clone().unwrap_or_else(|| config.repo.clone());
     if let Some(Err(rule)) = request.repo.as_deref().map(config::check_repo) {
         findings.refuse(
-            Problem::in_flags("repo", format!("--repo {repo:?} is no repo")).help(format!("give {rule}")),
+            Problem::in_flags("repo", format!("--repo {repo:?} is not a repo")).help(format!("give {rule}")),
         );
     }
     for product in &request.allow_orphan {
         if let Err(rule) = config::check_product(product) {
-            let problem = Problem::in_flags("product", format!("--allow-orphan {product:?} is no product"));
+            let problem =
+                Problem::in_flags("product", format!("--allow-orphan {product:?} is not a product"));
             findings.refuse(problem.help(format!("give {rule}")));
         }
     }
@@ -205,14 +206,11 @@ fn surveys(
             Problem::in_flags(
                 "base-unreadable",
                 format!(
-                    "parts of {commit}, the base, cannot be understood and count as absent: {}",
+                    "parts of {commit}, the base, cannot be parsed and count as absent: {}",
                     files.join(", ")
                 ),
             )
-            .help(format!(
-                "look there with `git show {commit}:PATH`; the first problem is: {}",
-                first.message
-            )),
+            .help(format!("see `git show {commit}:PATH`; the first problem is: {}", first.message)),
         );
     }
     surveys

@@ -67,62 +67,62 @@ fn what_is_wrong_is_told() {
         ("repo = 1", "1:8: repo: not a string [config-value] | put it into quotes"),
         (
             "repo = \"x\"",
-            "1:8: repo: \"x\" will not do [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
+            "1:8: repo: \"x\" is not valid [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
         ),
         (
             "repo = \"X.org\"",
-            "1:8: repo: \"X.org\" will not do [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
+            "1:8: repo: \"X.org\" is not valid [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
         ),
         (
             "repo = \"x.org/A\"",
-            "1:8: repo: \"x.org/A\" will not do [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
+            "1:8: repo: \"x.org/A\" is not valid [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
         ),
         (
             "repo = \"x.org/a:1\"",
-            "1:8: repo: \"x.org/a:1\" will not do [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
+            "1:8: repo: \"x.org/a:1\" is not valid [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
         ),
-        ("aliases = \"x\"", "1:11: aliases is no list of strings [config-value] | use […]"),
+        ("aliases = \"x\"", "1:11: aliases is not a list of strings [config-value] | use […]"),
         (
             "aliases = [\"x.org\", 1, \"x\"]",
-            "1:21: aliases: not a string [config-value] | put it into quotes\n1:24: aliases: \"x\" will not do [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
+            "1:21: aliases: not a string [config-value] | put it into quotes\n1:24: aliases: \"x\" is not valid [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
         ),
         (
             "base_repo = \"\"",
-            "1:13: base_repo: \"\" will not do [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
+            "1:13: base_repo: \"\" is not valid [config-value] | a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
         ),
         (
             "platform = \"linux\"",
-            "1:12: platform: \"linux\" will not do [config-value] | os/arch or os/arch/variant, as in linux/amd64",
+            "1:12: platform: \"linux\" is not valid [config-value] | os/arch or os/arch/variant, as in linux/amd64",
         ),
         (
             "platform = \"linux/AMD64\"",
-            "1:12: platform: \"linux/AMD64\" will not do [config-value] | os/arch or os/arch/variant, as in linux/amd64",
+            "1:12: platform: \"linux/AMD64\" is not valid [config-value] | os/arch or os/arch/variant, as in linux/amd64",
         ),
         (
             "label_prefix = \"Org.x\"",
-            "1:16: label_prefix: \"Org.x\" will not do [config-value] | a domain in reverse, as in org.example",
+            "1:16: label_prefix: \"Org.x\" is not valid [config-value] | a domain in reverse, as in org.example",
         ),
         (
             "image_variable = \"1X\"",
-            "1:18: image_variable: \"1X\" will not do [config-value] | letters, digits and '_', no digit first",
+            "1:18: image_variable: \"1X\" is not valid [config-value] | letters, digits and '_', no digit first",
         ),
         (
             "published = [\"A\"]",
-            "1:14: published: \"A\" will not do [config-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
+            "1:14: published: \"A\" is not valid [config-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
         ),
         (
             "retired = [\"a\"]\nhold = [\"a:v1\"]",
-            "1:12: retired: \"a\" will not do [config-value] | a product, as in nist-basic:2.0\n2:9: hold: \"a:v1\" will not do [config-value] | a product, as in nist-basic:2.0",
+            "1:12: retired: \"a\" is not valid [config-value] | a product, as in nist-basic:2.0\n2:9: hold: \"a:v1\" is not valid [config-value] | a product, as in nist-basic:2.0",
         ),
         (
             "source = \"git@example.org:x\"",
-            "1:10: source: the address will not do [config-value] | a public address, https://…, without user name, password or token",
+            "1:10: source: the address is not valid [config-value] | a public address, https://…, without user name, password or token",
         ),
         (
             "source = \"https://user:secret@example.org/x\"",
-            "1:10: source: the address will not do [config-value] | a public address, https://…, without user name, password or token",
+            "1:10: source: the address is not valid [config-value] | a public address, https://…, without user name, password or token",
         ),
-        ("check = 1", "1:9: check is no table [config-value] | write `[check]`"),
+        ("check = 1", "1:9: check is not a table [config-value] | write `[check]`"),
         (
             "[check]\nfrom-real = \"warn\"\nfrom-rel = \"off\"",
             "2:1: unknown guideline \"from-real\" [config-key] | did you mean \"from-rel\"?\n3:12: check: from-rel has an unknown level [config-value] | use \"allow\", \"warn\" or \"deny\"",

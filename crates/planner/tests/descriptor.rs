@@ -148,27 +148,27 @@ fn what_is_wrong_with_a_science_layer_is_told() {
         ),
         (
             "{\"image\": \"A\"}",
-            "d:1:11: image: \"A\" is no image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
+            "d:1:11: image: \"A\" is not a valid image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
         ),
         (
             "{\"image\": \"a/b\"}",
-            "d:1:11: image: \"a/b\" is no image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
+            "d:1:11: image: \"a/b\" is not a valid image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
         ),
         (
             "{\"image\": \"a\\nb\"}",
-            "d:1:11: image: \"a\\nb\" is no image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
+            "d:1:11: image: \"a\\nb\" is not a valid image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
         ),
         (
             "{\"image\": \"a\\u0000\"}",
-            "d:1:11: image: \"a\\0\" is no image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
+            "d:1:11: image: \"a\\0\" is not a valid image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
         ),
         (
             "{\"image\": \"...\"}",
-            "d:1:11: image: \"...\" is no image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
+            "d:1:11: image: \"...\" is not a valid image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
         ),
         (
             "{\"image\": \"-x\"}",
-            "d:1:11: image: \"-x\" is no image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
+            "d:1:11: image: \"-x\" is not a valid image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
         ),
         (
             "{\"image\": \"a\",\n  \"version\": 2.0}",
@@ -180,11 +180,11 @@ fn what_is_wrong_with_a_science_layer_is_told() {
         ),
         (
             "{\"image\": \"a\", \"args\": {\"DB_PASSWORD\": \"x\", \"TOKENS\": \"y\", \"pip_api_key\": \"\"}}",
-            "guideline 1: args: DB_PASSWORD looks like a secret, and everybody who has the image can read it [arg-secret] | mount it: RUN --mount=type=secret,id=NAME in the Dockerfile, --secret id=NAME on the command line",
+            "guideline 1: args: DB_PASSWORD looks like a secret, and everyone with the image can read it [arg-secret] | mount it: RUN --mount=type=secret,id=NAME in the Dockerfile, --secret id=NAME on the command line",
         ),
         (
             "{\"image\": \"a\",\n \"args\": {\"my_api_key\": \"x\"}}",
-            "guideline 2: args: my_api_key looks like a secret, and everybody who has the image can read it [arg-secret] | mount it: RUN --mount=type=secret,id=NAME in the Dockerfile, --secret id=NAME on the command line",
+            "guideline 2: args: my_api_key looks like a secret, and everyone with the image can read it [arg-secret] | mount it: RUN --mount=type=secret,id=NAME in the Dockerfile, --secret id=NAME on the command line",
         ),
         (
             "{\"image\": \"a\", \"version\": 2.10}",
@@ -200,11 +200,11 @@ fn what_is_wrong_with_a_science_layer_is_told() {
         ),
         (
             "{\"image\": \"a\", \"version\": \"v1\"}",
-            "d:1:27: version: \"v1\" is no version [descriptor-value] | a number, then any number of parts of letters, digits and '_' with a '.' before each, at most 128 characters",
+            "d:1:27: version: \"v1\" is not a version [descriptor-value] | a number, then any number of parts of letters, digits and '_' with a '.' before each, at most 128 characters",
         ),
         (
             "{\"image\": \"a\", \"version\": \"1-2\"}",
-            "d:1:27: version: \"1-2\" is no version [descriptor-value] | a number, then any number of parts of letters, digits and '_' with a '.' before each, at most 128 characters",
+            "d:1:27: version: \"1-2\" is not a version [descriptor-value] | a number, then any number of parts of letters, digits and '_' with a '.' before each, at most 128 characters",
         ),
         (
             "{\"image\": \"a\", \"version\": true}",
@@ -216,7 +216,7 @@ fn what_is_wrong_with_a_science_layer_is_told() {
         ),
         (
             "{\"image\": \"a\", \"target\": \"T\"}",
-            "d:1:26: target: \"T\" is no image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
+            "d:1:26: target: \"T\" is not a valid image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters",
         ),
         (
             "{\"image\": \"a\", \"target\": null}",
@@ -224,15 +224,15 @@ fn what_is_wrong_with_a_science_layer_is_told() {
         ),
         (
             "{\"image\": \"a\", \"compat\": \"/x\"}",
-            "d:1:26: compat: \"/x\" is no name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'",
+            "d:1:26: compat: \"/x\" is not a name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'",
         ),
         (
             "{\"image\": \"a\", \"compat\": \"a/../b\"}",
-            "d:1:26: compat: \"a/../b\" is no name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'",
+            "d:1:26: compat: \"a/../b\" is not a name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'",
         ),
         (
             "{\"image\": \"a\", \"compat\": \"\"}",
-            "d:1:26: compat: \"\" is no name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'",
+            "d:1:26: compat: \"\" is not a name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'",
         ),
         (
             "{\"image\": \"a\", \"compat\": []}",
@@ -240,7 +240,7 @@ fn what_is_wrong_with_a_science_layer_is_told() {
         ),
         (
             "{\"image\": \"a\", \"compat\": \"C:\\\\x\"}",
-            "d:1:26: compat: \"C:\\\\x\" is no name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'",
+            "d:1:26: compat: \"C:\\\\x\" is not a name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'",
         ),
         (
             "{\"image\": \"a\", \"args\": []}",
@@ -248,11 +248,11 @@ fn what_is_wrong_with_a_science_layer_is_told() {
         ),
         (
             "{\"image\": \"a\", \"args\": {\"A\": 1}}",
-            "d:1:30: args: the value of \"A\" is no string [descriptor-value] | put it into quotes",
+            "d:1:30: args: the value of \"A\" is not a string [descriptor-value] | put it into quotes",
         ),
         (
             "{\"image\": \"a\", \"args\": {\"A B\": \"1\"}}",
-            "d:1:32: args: \"A B\" is no name of a build argument [descriptor-value] | letters, digits and '_', no digit first",
+            "d:1:32: args: \"A B\" is not a name of a build argument [descriptor-value] | letters, digits and '_', no digit first",
         ),
         (
             "{\"image\": \"a\", \"args\": {\"buildkit_syntax\": \"1\"}}",
@@ -314,11 +314,11 @@ fn what_is_wrong_with_a_compat_layer_is_told() {
         ("{\"includes\": [\"a\", \"a\"]}", "d:1:20: \"a\" is included twice [descriptor-value] | remove one"),
         (
             "{\"includes\": [\"/etc\"]}",
-            "d:1:15: includes: \"/etc\" is no name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'",
+            "d:1:15: includes: \"/etc\" is not a name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'",
         ),
         (
             "{\"includes\": [\"a/..\", \".\", \"a//b\"]}",
-            "d:1:15: includes: \"a/..\" is no name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'\nd:1:23: includes: \".\" is no name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'\nd:1:28: includes: \"a//b\" is no name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'",
+            "d:1:15: includes: \"a/..\" is not a name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'\nd:1:23: includes: \".\" is not a name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'\nd:1:28: includes: \"a//b\" is not a name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'",
         ),
         (
             "{\"include\": [\"a\"]}",
@@ -345,15 +345,15 @@ fn what_is_wrong_with_a_compat_layer_is_told() {
 #[test]
 fn all_that_is_wrong_is_told_at_once() {
     let text = "{\n  \"imgae\": \"a\",\n  \"image\": \"A\",\n  \"version\": 2.10,\n  \"compat\": \"../x\",\n  \"args\": {\n    \"BUILDKIT_SYNTAX\": \"x\",\n    \"n\": 1\n  },\n  \"url\": 3\n}\n";
-    insta::assert_snapshot!(science(text), @r###"
+    insta::assert_snapshot!(science(text), @r#"
     d:2:3: unknown field "imgae" [descriptor-field] | did you mean "image"? fields of your own begin with "x-"
-    d:3:12: image: "A" is no image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters
+    d:3:12: image: "A" is not a valid image name [descriptor-value] | lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters
     d:4:14: the version 2.10 is a number that JSON readers shorten [descriptor-value] | put it into quotes: "2.10"
-    d:5:13: compat: "../x" is no name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'
+    d:5:13: compat: "../x" is not a name of a compat layer [descriptor-value] | name a directory below compat/, without a leading '/' and without '..'
     d:7:5: args: "BUILDKIT_SYNTAX" steers the builder itself [buildkit-argument] | remove it
-    d:8:10: args: the value of "n" is no string [descriptor-value] | put it into quotes
+    d:8:10: args: the value of "n" is not a string [descriptor-value] | put it into quotes
     d:10:10: url is not a string [descriptor-value] | make it a string, or remove it
-    "###);
+    "#);
 }
 
 /// A descriptor that the rest of the tree depends on is kept in spite of other problems.

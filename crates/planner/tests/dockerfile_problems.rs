@@ -32,7 +32,7 @@ const REFUSED: &[(&str, &[&str])] = &[
             "d:1:1: RUN before the first FROM [no-from] | a Dockerfile begins with FROM; only ARG may stand before it",
         ],
     ),
-    ("FORM debian:12\n", &["d:1:1: \"FORM\" is no instruction [instruction] | did you mean FROM?"]),
+    ("FORM debian:12\n", &["d:1:1: \"FORM\" is not an instruction [instruction] | did you mean FROM?"]),
     (
         "FROM debian:${V}\n",
         &[
@@ -54,7 +54,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     (
         "ARG A=$B\nFROM debian:$A\n",
         &[
-            "d:2:6: FROM: A has no value, since it stands on B, which has none [unknown-reference] | declare it before the first FROM with a default: `ARG B=…`",
+            "d:2:6: FROM: A has no value, since it refers to B, which has none [unknown-reference] | declare it before the first FROM with a default: `ARG B=…`",
         ],
     ),
     (
@@ -84,7 +84,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     (
         "FROM ${E:-}\n",
         &[
-            "d:1:6: \"\" is no image reference: it is empty [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
+            "d:1:6: \"\" is not an image reference: it is empty [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
         ],
     ),
     (
@@ -114,25 +114,25 @@ const REFUSED: &[(&str, &[&str])] = &[
     (
         "FROM a AS 1x\n",
         &[
-            "d:1:11: \"1x\" is no name for a stage [stage-name] | a letter first, then letters, digits, '-', '_' and '.'",
+            "d:1:11: \"1x\" is not a name for a stage [stage-name] | a letter first, then letters, digits, '-', '_' and '.'",
         ],
     ),
     (
         "FROM Debian\n",
         &[
-            "d:1:6: \"Debian\" is no image reference: a repository is lower case words with '/' between them [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
+            "d:1:6: \"Debian\" is not an image reference: a repository is lower case words with '/' between them [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
         ],
     ),
     (
         "FROM debian:12:13\n",
         &[
-            "d:1:6: \"debian:12:13\" is no image reference: a tag is letters, digits, '_', '.' and '-', at most 128, not '.' or '-' first [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
+            "d:1:6: \"debian:12:13\" is not an image reference: a tag is letters, digits, '_', '.' and '-', at most 128, not '.' or '-' first [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
         ],
     ),
     (
         "FROM debian\nCOPY --from=$X a b\n",
         &[
-            "d:2:13: COPY --from with a variable [variable] | docker puts no variable in here: define a stage with `FROM … AS name`, and name that",
+            "d:2:13: COPY --from with a variable [variable] | docker does not expand variables here: define a stage with `FROM … AS name`, and name that",
         ],
     ),
     (
@@ -150,13 +150,13 @@ const REFUSED: &[(&str, &[&str])] = &[
     (
         "FROM debian AS me\nCOPY --from=me a b\n",
         &[
-            "d:2:13: COPY --from: the stage \"me\" is not above this one [stage] | move the stage up: some builders would take the stage here, others an image",
+            "d:2:13: COPY --from: the stage \"me\" is not above this one [stage] | move the stage up: some builders would use the stage here, others an image",
         ],
     ),
     (
         "FROM debian AS a\nCOPY --from=b x y\nFROM debian AS b\n",
         &[
-            "d:2:13: COPY --from: the stage \"b\" is not above this one [stage] | move the stage up: some builders would take the stage here, others an image",
+            "d:2:13: COPY --from: the stage \"b\" is not above this one [stage] | move the stage up: some builders would use the stage here, others an image",
         ],
     ),
     (
@@ -168,12 +168,12 @@ const REFUSED: &[(&str, &[&str])] = &[
     (
         "FROM debian\nRUN --mount=from=${X},target=/x y\n",
         &[
-            "d:2:18: RUN --mount from with a variable [variable] | docker puts no variable in here: define a stage with `FROM … AS name`, and name that",
+            "d:2:18: RUN --mount from with a variable [variable] | docker does not expand variables here: define a stage with `FROM … AS name`, and name that",
         ],
     ),
     (
         "FROM debian AS x\nFROM debian\nRUN --mount=from=0,target=/x y\n",
-        &["d:3:18: a mount takes no stage number (0) [stage] | give the stage a name, and name it"],
+        &["d:3:18: a mount does not accept a stage number (0) [stage] | give the stage a name, and name it"],
     ),
     (
         "FROM debian\nRUN --mount='\"from=sci/x:1\",target=/x' y\n",
@@ -241,21 +241,21 @@ const REFUSED: &[(&str, &[&str])] = &[
         "// syntax=evil/frontend\nFROM debian\n",
         &[
             "d:1:1: the frontend \"evil/frontend\" is not allowed: it would run in place of the builder's own [frontend] | remove the line, use docker/dockerfile:1, or pass `--allow-frontend evil/frontend` if you trust it",
-            "d:1:1: \"//\" is no instruction [instruction] | a line begins with an instruction, or goes on with one that ends in a continuation",
+            "d:1:1: \"//\" is not an instruction [instruction] | a line begins with an instruction, or continues one",
         ],
     ),
     (
         "{\"Syntax\": \"evil/frontend\"}",
         &[
             "d:1:1: the frontend \"evil/frontend\" is not allowed: it would run in place of the builder's own [frontend] | remove the line, use docker/dockerfile:1, or pass `--allow-frontend evil/frontend` if you trust it",
-            "d:1:1: \"{\\\"Syntax\\\":\" is no instruction [instruction] | a line begins with an instruction, or goes on with one that ends in a continuation",
+            "d:1:1: \"{\\\"Syntax\\\":\" is not an instruction [instruction] | a line begins with an instruction, or continues one",
         ],
     ),
     (
         "#!/x\n//syntax=evil/frontend\nFROM debian\n",
         &[
             "d:2:1: the frontend \"evil/frontend\" is not allowed: it would run in place of the builder's own [frontend] | remove the line, use docker/dockerfile:1, or pass `--allow-frontend evil/frontend` if you trust it",
-            "d:2:1: \"//syntax=evil/frontend\" is no instruction [instruction] | a line begins with an instruction, or goes on with one that ends in a continuation",
+            "d:2:1: \"//syntax=evil/frontend\" is not an instruction [instruction] | a line begins with an instruction, or continues one",
         ],
     ),
     (
@@ -302,7 +302,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ),
     (
         "# escape=x\nFROM debian\n",
-        &["d:1:1: \"x\" is no escape character [directive] | use a backslash or a backtick"],
+        &["d:1:1: \"x\" is not an escape character [directive] | use a backslash or a backtick"],
     ),
     (
         "# escape=`\n# escape=`\nFROM debian\n",
@@ -312,9 +312,9 @@ const REFUSED: &[(&str, &[&str])] = &[
         "FROM ${A}\nFROM Debian\nXYZ\nCOPY --from=$X a b\n",
         &[
             "d:1:6: FROM: A has no value [unknown-reference] | declare it before the first FROM with a default: `ARG A=…`",
-            "d:2:6: \"Debian\" is no image reference: a repository is lower case words with '/' between them [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
-            "d:3:1: \"XYZ\" is no instruction [instruction] | a line begins with an instruction, or goes on with one that ends in a continuation",
-            "d:4:13: COPY --from with a variable [variable] | docker puts no variable in here: define a stage with `FROM … AS name`, and name that",
+            "d:2:6: \"Debian\" is not an image reference: a repository is lower case words with '/' between them [reference] | a reference has the form registry/path/name:tag, in lower case up to the tag",
+            "d:3:1: \"XYZ\" is not an instruction [instruction] | a line begins with an instruction, or continues one",
+            "d:4:13: COPY --from with a variable [variable] | docker does not expand variables here: define a stage with `FROM … AS name`, and name that",
         ],
     ),
 ];
@@ -371,7 +371,7 @@ const REFUSED_FRAGMENTS: &[(&str, &[&str])] = &[
         "RUN cat << EOF\nx\n",
         &[
             "d:1:9: the heredoc \"EOF\" has no end [heredoc-open] | end it with a line that holds \"EOF\" and nothing else; if it is a shift and no heredoc, put it into quotes",
-            "d:2:1: \"x\" is no instruction [instruction] | a line begins with an instruction, or goes on with one that ends in a continuation",
+            "d:2:1: \"x\" is not an instruction [instruction] | a line begins with an instruction, or continues one",
         ],
     ),
     (
@@ -402,7 +402,7 @@ const REFUSED_FRAGMENTS: &[(&str, &[&str])] = &[
         "//syntax=a\nRUN x\n",
         &[
             "d:1:1: a compat fragment has a parser directive (`syntax`) [fragment-directive] | remove the line: fragments are joined into one Dockerfile, which has no directives",
-            "d:1:1: \"//syntax=a\" is no instruction [instruction] | a line begins with an instruction, or goes on with one that ends in a continuation",
+            "d:1:1: \"//syntax=a\" is not an instruction [instruction] | a line begins with an instruction, or continues one",
         ],
     ),
     (
@@ -424,7 +424,7 @@ const REFUSED_FRAGMENTS: &[(&str, &[&str])] = &[
     (
         "RNU x\nFROM a\nRUN \\",
         &[
-            "d:1:1: \"RNU\" is no instruction [instruction] | did you mean RUN?",
+            "d:1:1: \"RNU\" is not an instruction [instruction] | did you mean RUN?",
             "d:2:1: a compat fragment has a FROM [fragment-from] | remove it: the fragment is put on top of a science image",
             "d:3:5: the fragment ends in a continuation ('\\') [fragment-open] | remove it: the next fragment would become a part of this instruction",
         ],

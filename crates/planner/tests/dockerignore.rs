@@ -138,7 +138,7 @@ fn every_bad_pattern_is_told_with_its_line() {
     science/a/.dockerignore:3: the pattern "[" cannot be read [ignore-pattern]
       help: close the '[', or escape it: '\['
     science/a/.dockerignore:5: the pattern "!" cannot be read [ignore-pattern]
-      help: put a pattern behind the '!'
+      help: add a pattern after the '!'
     "#);
 }
 

@@ -117,6 +117,6 @@ impl Registry {
 }
 
 fn too_long(what: &str, registry: &str, size: u64) -> Error {
-    let message = format!("{what}: {registry} gives more than the {size} bytes that its manifest says");
+    let message = format!("{what}: {registry} sends more than the {size} bytes that its manifest declares");
     Error::new(ErrorKind::Protocol, message)
 }

@@ -117,7 +117,7 @@ impl Registry {
                 left = left.checked_sub(length).ok_or_else(|| wrong_length(&what, from))?;
                 if pass_on(&sender, piece, limit, &mut pace).await.is_err() {
                     let message =
-                        format!("{what}: {} takes nothing, or too little, for {limit:?}", to.registry);
+                        format!("{what}: {} accepted no data, or too little, for {limit:?}", to.registry);
                     return Err(Error::new(ErrorKind::Connection, message));
                 }
                 told(length);
@@ -171,7 +171,7 @@ fn no_place(what: &str, to: &ImageName) -> Error {
 }
 
 fn wrong_length(what: &str, from: &ImageName) -> Error {
-    let message = format!("{what}: {} gave another length than its manifest tells", from.registry);
+    let message = format!("{what}: {} has another length than its manifest declares", from.registry);
     Error::new(ErrorKind::Protocol, message)
 }
 

@@ -108,7 +108,7 @@ pub(crate) fn status_error(
         401 => error(ErrorKind::Unauthorized, "wants a login that it accepts, 401")
             .help(format!("docker login {host}")),
         403 => error(ErrorKind::Denied, "refuses, 403")
-            .help(format!("ask for the right on {host}, or docker login {host} as somebody who has it")),
+            .help(format!("request access on {host}, or docker login {host} as a user with access")),
         404 => error(ErrorKind::NotFound, "does not have it, 404"),
         429 => error(ErrorKind::RateLimited, "asks to wait, 429"),
         // An unsupported request stays unsupported.

@@ -161,8 +161,10 @@ pub(crate) fn read_manifest(body: &[u8], what: &str) -> Result<Manifest, Error> 
     let raw: Raw = serde_json::from_slice(body)
         .map_err(|cause| error(format!("the manifest cannot be read: {}", plain(&cause.to_string(), 200))))?;
     match raw {
-        Raw { schema_version: 1, .. } => Err(error("an image in docker's old schema 1".to_owned())
-            .help("push it again with a docker of today")),
+        Raw { schema_version: 1, .. } => {
+            Err(error("an image in docker's old schema 1".to_owned())
+                .help("push it again with a current docker"))
+        }
         Raw { manifests: Some(entries), .. } => Ok(Manifest::Index(entries)),
         Raw { config: Some(config), layers: Some(layers), .. } => Ok(Manifest::Image { config, layers }),
         _ => Err(error("the manifest is neither an image nor an index".to_owned())),

@@ -232,7 +232,7 @@ impl Registry {
                 ErrorKind::Protocol,
                 format!("{to}: {} took {digest} and shows {shown}", to.registry),
             )
-            .help("somebody else may have moved the tag at the same moment")),
+            .help("another client may have moved the tag at the same time")),
             None => Err(Error::new(
                 ErrorKind::Protocol,
                 format!("{to}: {} took {digest} and does not have it", to.registry),

@@ -1,5 +1,5 @@
-//! Builds against `docker build` in sequence, against the bound that no order gets below, and
-//! against `buildx bake`.
+//! Compares builds with `docker build` in sequence, with lower bounds for any build order, and with
+//! `buildx bake`.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -20,15 +20,15 @@ use crate::bench::trees::{SourceTree, name};
 use crate::process;
 
 const BASE: &str = "docker.io/library/busybox:1.35";
-/// Leaves of the wide graph, and how long each waits.
+/// Number of leaves of the wide graph, and how long the build of each leaf sleeps.
 const LEAVES: usize = 16;
 const WAIT: Duration = Duration::from_secs(2);
-/// When a leaf that is alone certainly waits, and does so for a while yet.
+/// Time after which a leaf that is built alone is certainly asleep, and stays asleep for a while.
 const WAITS_BY_THEN: Duration = Duration::from_millis(1500);
-/// Layers of the chain.
+/// Number of layers of the chain.
 const CHAIN: usize = 10;
 
-/// A wide graph and a chain.
+/// Measures a wide graph and a chain.
 pub(crate) fn section(bench: &Bench, docker: &Docker) -> Result<Section> {
     let mut rows = wide(bench, docker)?;
     rows.push(chain(bench, docker)?);
@@ -54,7 +54,7 @@ pub(crate) fn section(bench: &Bench, docker: &Docker) -> Result<Section> {
     })
 }
 
-/// The wide graph beside `docker buildx bake`.
+/// Compares the wide graph with `docker buildx bake`.
 pub(crate) fn baked(bench: &Bench, docker: &Docker) -> Result<Section> {
     let graph = Graph { layers: LEAVES + 1, chain: false };
     let (tree, directory) = (graph.tree()?, graph.directories(docker)?);
@@ -86,7 +86,8 @@ fn what() -> String {
     )
 }
 
-/// The same graph for both sides: layer 0, and the others on it or on each other.
+/// The graph that both sides build: all other layers use layer 0 as their base image, or each layer
+/// uses the previous one.
 struct Graph {
     layers: usize,
     chain: bool,
@@ -129,7 +130,7 @@ impl Graph {
         self.dockerfile(layer, |on| format!("sci/{}:1.0", name(on)), salt)
     }
 
-    /// A directory for each layer, for `docker build`.
+    /// Creates a directory for each layer, for `docker build`.
     fn directories(&self, docker: &Docker) -> Result<TempDir> {
         let directory = tempfile::Builder::new().prefix("image-builder-bench-").tempdir()?;
         for layer in 0..self.layers {
@@ -144,13 +145,13 @@ impl Graph {
     }
 }
 
-/// A value that no cache has seen.
+/// Returns a value that differs in each call, so that no cache has it.
 fn salt() -> Result<String> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     Ok(format!("{}-{}", std::process::id(), now.as_nanos()))
 }
 
-/// Ours: everything, since the base is another one.
+/// Times our build of all layers. Everything is rebuilt, because the base layer changes first.
 fn ours(bench: &Bench, docker: &Docker, graph: &Graph, tree: &SourceTree, jobs: usize) -> Result<Duration> {
     tree.change(&format!("science/{}/Dockerfile", name(0)), &graph.science(0, &salt()?))?;
     let mut command = bench.command();
@@ -159,7 +160,7 @@ fn ours(bench: &Bench, docker: &Docker, graph: &Graph, tree: &SourceTree, jobs: 
     timed(command.args(["--jobs", &jobs.to_string()]))
 }
 
-/// `docker build` of one layer after the other.
+/// Times `docker build` of one layer after the other.
 fn in_sequence(docker: &Docker, graph: &Graph, directory: &Path) -> Result<Duration> {
     graph.write(docker, directory, 0, &salt()?)?;
     let mut all = Duration::ZERO;
@@ -211,7 +212,7 @@ fn wide(bench: &Bench, docker: &Docker) -> Result<Vec<Row>> {
         let bound = base.median_ms + first + (LEAVES.div_ceil(jobs) - 1) as f64 * further;
         Measured { side: name.to_owned(), median_ms: bound, rounds_ms: vec![bound; base.rounds_ms.len()] }
     };
-    // The first round is not counted.
+    // The warm-up round is left out.
     let of_run = |bounds: &RefCell<Vec<f64>>| {
         let rounds_ms = bounds.borrow()[1..].to_vec();
         Measured { side: "bound of its own builds".to_owned(), median_ms: median(&rounds_ms), rounds_ms }
@@ -236,15 +237,15 @@ fn wide(bench: &Bench, docker: &Docker) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// `docker build` of one layer, which no cache has.
+/// Times `docker build` of one layer that no cache has.
 fn alone(docker: &Docker, graph: &Graph, directory: &Path, layer: usize) -> Result<Duration> {
     graph.write(docker, directory, 0, &salt()?)?;
     let base = timed(&mut docker.build(&directory.join(name(0)), &name(0)))?;
     if layer == 0 { Ok(base) } else { timed(&mut docker.build(&directory.join(name(layer)), &name(layer))) }
 }
 
-/// The base, and then the leaves with this many concurrent `docker build`: what a shell does with
-/// xargs.
+/// Times `docker build` of the base, then of the leaves with this many builds at a time, as with
+/// xargs in a shell.
 fn at_once(docker: &Docker, graph: &Graph, directory: &Path, jobs: usize) -> Result<Duration> {
     let base = alone(docker, graph, directory, 0)?;
     let names: String = (1..graph.layers).map(|layer| format!("{}\n", name(layer))).collect();
@@ -253,7 +254,8 @@ fn at_once(docker: &Docker, graph: &Graph, directory: &Path, jobs: usize) -> Res
     Ok(base + timed(&mut docker.build_at_once(directory, &list, jobs))?)
 }
 
-/// The same graph as targets of `bake`, each leaf with the base as a named context.
+/// Times `bake` of the same graph: each layer is a target, and each leaf has the base as a named
+/// context.
 fn bake(docker: &Docker, graph: &Graph, directory: &Path) -> Result<Duration> {
     graph.write(docker, directory, 0, &salt()?)?;
     let targets = (0..graph.layers).map(|layer| {

@@ -1,5 +1,5 @@
-//! Contexts on their way to an engine: one large file, and many small ones, against the docker
-//! client.
+//! Compares sending contexts to an engine with the docker client: one large file, and many small
+//! ones.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -17,14 +17,15 @@ use crate::bench::page::{Bound, Row, Section};
 use crate::bench::trees::SourceTree;
 use crate::process;
 
-/// Both sides need the room of the context several times over.
+/// Few rounds, because both sides need the disk space of the context several times over.
 const ROUNDS: usize = 3;
 const LAYER: &str = "science/large";
 const DESCRIPTOR: &str = "{\"image\": \"large\", \"version\": \"1.0\", \"compat\": null}\n";
-/// Everything is sent; the copy is in the engine's cache after the first time.
+/// The whole context is sent every time; after the first time the engine has the result of the COPY
+/// in its cache.
 const DOCKERFILE: &str = "FROM scratch\nCOPY data /data/\n";
 
-/// One file of a gigabyte, then 20,000 small ones.
+/// Measures one file of a gigabyte, then 20,000 small files.
 pub(crate) fn section(bench: &Bench, docker: &Docker) -> Result<Section> {
     let (mib, files) = (bench.scale.pick(1024, 64), bench.scale.pick(20_000, 2_000));
     let [large, large_again, large_changed] =
@@ -71,7 +72,7 @@ fn compare(
     fs::create_dir_all(&data)?;
     fill(&data)?;
     age(&data)?;
-    // Contents made by chance are not worth compressing.
+    // Random contents are not worth compressing.
     process::read(tree.git().args(["-c", "core.compression=0", "add", "--all"]))?;
     process::read(tree.git().args(["-c", "commit.gpgSign=false", "commit", "--quiet", "--message=data"]))?;
     let place = tempfile::Builder::new().prefix("image-builder-bench-").tempdir()?;
@@ -86,9 +87,11 @@ fn compare(
         command
     };
     let docker_build = || timed(&mut docker.build(&copy.borrow(), "large"));
-    // A context that the engine never saw, with data whose copy it has.
+    // Changes the context, so that the engine has no such context yet, and keeps the data whose
+    // COPY is cached.
     let other = || tree.change(&format!("{LAYER}/round"), &now()?);
-    // The docker client has the engine keep a context by the name of its directory.
+    // The docker client lets the engine cache a context by the name of its directory, so the
+    // directory gets a new name.
     let renamed = || {
         let fresh = place.path().join(now()?.trim_end());
         fs::rename(&*copy.borrow(), &fresh)?;
@@ -127,12 +130,13 @@ fn compare(
     Ok([first.bound(Bound::Ratio(1.0)), again, changed])
 }
 
-/// A text that was never there before.
+/// Returns a text that differs in each call.
 fn now() -> Result<String> {
     Ok(format!("{}\n", SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos()))
 }
 
-/// As if they had been there for an hour: git reads files again that are as young as its index.
+/// Sets all modification times one hour back: git reads files again that are as recent as its
+/// index.
 fn age(directory: &Path) -> Result<()> {
     touch(directory, SystemTime::now() - std::time::Duration::from_secs(3600))
 }
@@ -147,12 +151,12 @@ fn touch(directory: &Path, time: SystemTime) -> Result<()> {
     Ok(())
 }
 
-/// Bytes that no two blocks share.
+/// Writes a file in which no two blocks are equal.
 fn one_file(directory: &Path, mib: usize) -> Result<()> {
     let mut file = BufWriter::new(File::create(directory.join("large.bin"))?);
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for _ in 0..mib * 1024 * 1024 / 8 {
-        // Marsaglia's xorshift.
+        // Xorshift generator (Marsaglia).
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;

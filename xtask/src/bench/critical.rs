@@ -1,6 +1,7 @@
-//! The lower bound for any scheduler, by the build times of one run: the critical path; the work
-//! divided by the slots; and, since descendants of a build cannot start before it is done, the
-//! chain to a build plus the work of its descendants divided by the slots.
+//! Lower bound of the run time for any scheduler, from the build times of one run. It is the
+//! largest of three: the critical path; the total work divided by the slots; and, since no
+//! descendant of a build can start before that build is done, the chain to a build plus the work of
+//! its descendants divided by the slots.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// The bound of the last run in a source tree. `from` returns for each of its builds, in the plan's
-/// order, its parent.
+/// Returns the bound of the last run in a source tree. `from` returns the parent of each build;
+/// builds are numbered in the plan's order.
 pub(crate) fn of_last_run(
     root: &Path,
     jobs: usize,
@@ -23,7 +24,7 @@ pub(crate) fn of_last_run(
     bound(&serde_json::from_str(&text)?, jobs, from)
 }
 
-/// The bound of a run, by its `result.json`.
+/// Returns the bound of a run from its `result.json`.
 fn bound(result: &Value, jobs: usize, from: impl Fn(usize) -> Option<usize>) -> Result<Duration> {
     let builds = result["builds"].as_array().context("a result lists its builds")?;
     let took = builds.iter().map(|build| build["seconds"].as_f64().context("a build tells how long it took"));
@@ -53,8 +54,8 @@ mod tests {
     fn the_longest_of_ways_and_work_counts() {
         let result = json!({ "builds": [{ "seconds": 1.0 }, { "seconds": 2.0 }, { "seconds": 3.0 }] });
         let wide = |build| (build > 0).then_some(0);
-        // The critical path is 1 + 3; with two slots the work is 3, and 1 + 2.5 from where the base
-        // is done.
+        // The critical path is 1 + 3. With two slots the total work gives 3, and the work after the
+        // base is done gives 1 + 2.5.
         for (jobs, seconds) in [(1, 6.0), (2, 4.0), (3, 4.0)] {
             assert_eq!(bound(&result, jobs, wide).unwrap(), Duration::from_secs_f64(seconds), "{jobs}");
         }

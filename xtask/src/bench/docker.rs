@@ -1,4 +1,4 @@
-//! The docker client as the other side: the client that builds with BuildKit, its engine, and the
+//! The docker client that we compare with: a client that builds with BuildKit, its engine, and the
 //! cleanup.
 
 use std::env;
@@ -12,13 +12,13 @@ use tempfile::TempDir;
 use crate::engine::{Kind, Session, State};
 use crate::{place, process};
 
-/// The last client that builds with BuildKit by itself; later ones need the plugin buildx.
+/// The last version of the docker client with built-in BuildKit; later ones need the plugin buildx.
 const BY_ITSELF: u32 = 20;
 
-/// How long one step of cleaning up may take.
+/// Time-out of one step of the cleanup.
 const CLEANING: Duration = Duration::from_secs(120);
 
-/// An engine with its registry, and the client that speaks to it.
+/// An engine with its registry, and a docker client for it.
 pub(crate) struct Docker {
     session: Session,
     client: PathBuf,
@@ -27,7 +27,7 @@ pub(crate) struct Docker {
 }
 
 impl Docker {
-    /// Of an engine that is up.
+    /// Uses an engine that is up.
     pub(crate) fn new(session: Session) -> Result<Self> {
         let path = env::var_os("PATH").unwrap_or_default();
         let clients: Vec<_> =
@@ -38,17 +38,17 @@ impl Docker {
         Ok(Self { session, client, buildkit: found.is_some(), home })
     }
 
-    /// Where engine and registry are.
+    /// The addresses of engine and registry.
     pub(crate) fn state(&self) -> &State {
         self.session.state()
     }
 
-    /// Under which everything here is named.
+    /// The prefix of all image names of the benchmark.
     pub(crate) fn repo(&self) -> String {
         format!("{}/image-builder-bench", self.state().registry)
     }
 
-    /// The client, without anybody's settings.
+    /// Returns the docker client without the user's settings.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.client);
         self.surround(&mut command);
@@ -63,8 +63,8 @@ impl Docker {
         command
     }
 
-    /// `docker build` of the directories in a list file, below this one, with some concurrency:
-    /// what a shell does with xargs.
+    /// Returns `docker build` of the directories in a list file, below this directory, with `jobs`
+    /// builds at a time: xargs, as in a shell.
     pub(crate) fn build_at_once(&self, directory: &Path, list: &Path, jobs: usize) -> Command {
         let build = self.build(&directory.join("{}"), "{}");
         let mut command = Command::new("xargs");
@@ -84,7 +84,7 @@ impl Docker {
         format!("{}/docker/{name}", self.repo())
     }
 
-    /// BuildKit's other client, if the root of the modern engine has it.
+    /// Returns `docker buildx bake`, if the root of the modern engine has it.
     pub(crate) fn bake(&self) -> Option<Command> {
         let root = place::engine(&self.state().name).join("root");
         let plugin = root.join("usr/libexec/docker/cli-plugins/docker-buildx");
@@ -93,21 +93,21 @@ impl Docker {
         if !plugin.is_file() {
             return None;
         }
-        // Its C library is that of its root, which can be newer than ours.
+        // The plugin needs the C library of its own root, which can be newer than ours.
         let mut command = Command::new(root.join("lib64/ld-linux-x86-64.so.2"));
         command.arg("--library-path").arg(root.join("usr/lib/x86_64-linux-gnu")).arg(plugin).arg("bake");
         self.surround(&mut command);
         Some(command)
     }
 
-    /// Engine and home for any of the sides.
+    /// Sets engine and home directory, the same for both sides.
     pub(crate) fn surround(&self, command: &mut Command) {
         command.env("DOCKER_HOST", &self.state().host).env_remove("DOCKER_CONTEXT");
         command.env("DOCKER_API_VERSION", "1.41").env("HOME", self.home.path());
         command.env("DOCKER_CONFIG", self.home.path()).env("XDG_CACHE_HOME", self.home.path().join("cache"));
     }
 
-    /// Both versions and the builder, for the page.
+    /// Returns the versions of client and engine and the kind of builder, for the page.
     pub(crate) fn describe(&self) -> Result<String> {
         let format = "client {{.Client.Version}}, engine {{.Server.Version}}";
         let versions = process::read(self.command().args(["version", "--format", format]))?;
@@ -116,7 +116,7 @@ impl Docker {
         Ok(format!("Docker {}; docker build uses {builder}", versions.trim()))
     }
 
-    /// Removes the images that were made, also after an interruption; what somebody else has stays.
+    /// Removes the images of the benchmark, also after an interruption. Other images stay.
     fn clean(&self) -> Result<()> {
         let mut list = self.command();
         list.args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]);
@@ -148,12 +148,12 @@ fn has_buildkit(client: &Path) -> bool {
     by_itself || process::quiet(Command::new(client).args(["buildx", "version"]))
 }
 
-/// An engine of our own that has `docker-buildx`.
+/// Starts a private engine that has `docker-buildx`.
 pub(crate) fn start_modern() -> Result<Docker> {
     Docker::new(Session::start(Kind::Modern)?)
 }
 
-/// The engine that is named by the variables of the tests, or one of our own.
+/// Returns the engine that the test variables name, or starts a private one.
 pub(crate) fn start(kind: Kind) -> Result<Docker> {
     if kind == Kind::Podman {
         bail!("builds are compared on Docker's engines");

@@ -1,7 +1,7 @@
-//! Sides of a comparison, run in turns: what each took, and the median of that.
+//! Runs the sides of a comparison in turns, and returns the times of each and their median.
 //!
-//! A machine is not the same from one minute to the next. So every side runs once before anything
-//! counts, then one after the other in each round, and a ratio is the median of the rounds' ratios.
+//! A machine's speed changes from one minute to the next. So every side runs once as a warm-up,
+//! then in each round one side after the other; a ratio is the median of the ratios of the rounds.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::process;
 
-/// Nothing that is measured takes longer.
+/// Time-out of a measured program.
 const LIMIT: Duration = Duration::from_secs(1200);
 
 /// A side of a comparison: its name, and the function that runs and times it.
@@ -24,29 +24,29 @@ pub(crate) struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    /// A side that measures its time itself, since not all of its work counts.
+    /// Creates a side that measures its time itself, because not all of its work counts.
     pub(crate) fn new(name: impl Into<String>, run: impl FnMut() -> Result<Duration> + 'a) -> Self {
         Self { name: name.into(), run: Box::new(run) }
     }
 
-    /// A program from its start to its end.
+    /// Creates a side that is a program, measured from start to end.
     pub(crate) fn program(name: impl Into<String>, command: impl Fn() -> Command + 'a) -> Self {
         Self::new(name, move || timed(&mut command()))
     }
 }
 
-/// The times of one side, by rounds.
+/// The times of one side, by round.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Measured {
-    /// Its name.
+    /// Name of the side.
     pub(crate) side: String,
-    /// The median.
+    /// Median of the rounds.
     pub(crate) median_ms: f64,
-    /// Each round.
+    /// Time of each round.
     pub(crate) rounds_ms: Vec<f64>,
 }
 
-/// Runs the sides in turns; they come back in their order.
+/// Runs the sides in turns. The results are in the order of the sides.
 pub(crate) fn in_turns(mut sides: Vec<Side<'_>>, rounds: usize) -> Result<Vec<Measured>> {
     let mut taken = vec![Vec::new(); sides.len()];
     for round in 0..=rounds {
@@ -65,7 +65,7 @@ pub(crate) fn in_turns(mut sides: Vec<Side<'_>>, rounds: usize) -> Result<Vec<Me
     Ok(measured.collect())
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// Returns the middle value, or the mean of the two middle values.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -76,13 +76,14 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// How many times as long as the other one it took: the median over the rounds.
+/// Returns how many times as long as `other` our side took: the median of the rounds' ratios.
 pub(crate) fn ratio(ours: &Measured, other: &Measured) -> f64 {
     let rounds = ours.rounds_ms.iter().zip(&other.rounds_ms);
     median(&rounds.map(|(ours, other)| ours / other).collect::<Vec<_>>())
 }
 
-/// The duration of a program that has to succeed; its output is dropped, unless it fails.
+/// Runs a program that must succeed and returns its duration. Its output is dropped, unless it
+/// fails.
 pub(crate) fn timed(command: &mut Command) -> Result<Duration> {
     if process::interrupted() {
         bail!("interrupted");
@@ -117,7 +118,8 @@ pub(crate) fn timed(command: &mut Command) -> Result<Duration> {
     }
 }
 
-/// The peak memory of a program in MiB, as Linux counts it (`VmHWM`), sampled every millisecond.
+/// Returns the peak memory of a program in MiB, as Linux counts it (`VmHWM`), sampled every
+/// millisecond.
 pub(crate) fn peak_mib(command: &mut Command) -> Result<f64> {
     if process::interrupted() {
         bail!("interrupted");
@@ -159,7 +161,7 @@ mod tests {
             median_ms: median(rounds),
             rounds_ms: rounds.to_vec(),
         };
-        // One round of a machine that was busy with something else does not move the ratio.
+        // One slow round, for example because the machine was busy, does not change the ratio.
         assert_eq!(ratio(&measured(&[2.0, 200.0, 2.0]), &measured(&[1.0, 1.0, 1.0])), 2.0);
     }
 

@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: measures speed beside the tools that users would use instead, in the same
-//! run on the same machine.
+//! `cargo xtask bench`: compares the speed of the command with the tools that users would use
+//! instead, in the same run on the same machine.
 //!
-//! Each part of the benchmark gives a section of `BENCHMARKS.md`. A single part, or a quick run,
-//! prints its figures and leaves the page alone.
+//! Each part of the benchmark is a section of `BENCHMARKS.md`. A run of some parts, or a quick run,
+//! prints its figures and leaves the page unchanged.
 
 mod building;
 mod contexts;
@@ -72,7 +72,7 @@ impl Part {
     }
 }
 
-/// How much is measured.
+/// The size of the measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scale {
     Full,
@@ -88,7 +88,7 @@ impl Scale {
     }
 }
 
-/// Shared by the parts.
+/// Settings that all parts share.
 struct Bench {
     binary: PathBuf,
     scale: Scale,
@@ -96,7 +96,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// The command that is measured, in English and without anybody's settings.
+    /// Returns the measured command, in English and without the user's settings.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command.env("LC_ALL", "C").env("GIT_CONFIG_GLOBAL", "/dev/null");
@@ -111,7 +111,7 @@ impl Bench {
     }
 }
 
-/// Measures, and writes the page if all parts were measured.
+/// Runs the benchmark, and writes the page if all parts were measured.
 pub(crate) fn run(asked: &Asked) -> Result<()> {
     let start = Instant::now();
     let binary = match &asked.binary {
@@ -193,7 +193,7 @@ fn text(machine: &Value, sections: &[Section], minutes: u64) -> String {
     text
 }
 
-/// The properties of the machine that affect the figures.
+/// Returns the properties of the machine that affect the figures.
 fn machine() -> Result<Value> {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

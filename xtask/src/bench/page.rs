@@ -1,4 +1,4 @@
-//! Measurements as text: Markdown tables, and the same as JSON.
+//! Formats measurements as Markdown tables and as JSON.
 
 use serde::Serialize;
 
@@ -7,39 +7,39 @@ use crate::bench::measure::{Measured, ratio};
 /// One group of comparisons.
 #[derive(Debug, Serialize)]
 pub(crate) struct Section {
-    /// Its title.
+    /// Heading of the section.
     pub(crate) title: String,
-    /// The method, in whole sentences.
+    /// The method, in complete sentences.
     pub(crate) about: String,
-    /// The comparisons.
+    /// The comparisons of the section.
     pub(crate) rows: Vec<Row>,
-    /// Notes, a sentence each.
+    /// Notes, one sentence each.
     pub(crate) notes: Vec<String>,
 }
 
 /// One comparison.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    /// On what.
+    /// The case that is measured, such as a size of the source tree.
     pub(crate) case: String,
-    /// Ours.
+    /// The times of our side.
     pub(crate) ours: Measured,
-    /// The other side, if there is one.
+    /// The times of the other side, if there is one.
     pub(crate) other: Option<Measured>,
     /// How many times as long as the other side ours took.
     pub(crate) ratio: Option<f64>,
-    /// The most memory that ours had, in MiB.
+    /// Peak memory of our side, in MiB.
     pub(crate) peak_mib: Option<f64>,
-    /// Its bounds, and whether they were kept.
+    /// The bounds, and whether each was met.
     pub(crate) bounds: Vec<Held>,
 }
 
-/// A bound and whether it was kept.
+/// A bound, and whether it was met.
 #[derive(Debug, Serialize)]
 pub(crate) struct Held {
-    /// In words.
+    /// The bound as text.
     pub(crate) bound: String,
-    /// Whether it was kept.
+    /// Whether the bound was met.
     pub(crate) kept: bool,
 }
 
@@ -57,7 +57,7 @@ pub(crate) enum Bound {
 }
 
 impl Row {
-    /// A comparison of two sides that ran in turns.
+    /// Creates a row from two sides that ran in turns.
     pub(crate) fn of(case: impl Into<String>, ours: &Measured, other: Option<&Measured>) -> Self {
         Self {
             case: case.into(),
@@ -69,13 +69,13 @@ impl Row {
         }
     }
 
-    /// With the most memory that ours had.
+    /// Sets the peak memory of our side.
     pub(crate) fn peak(mut self, mib: f64) -> Self {
         self.peak_mib = Some(mib);
         self
     }
 
-    /// Adds a bound. A bound without a measurement is not kept.
+    /// Adds a bound. A bound without a measurement counts as not met.
     pub(crate) fn bound(mut self, bound: Bound) -> Self {
         let ratio = self.ratio.unwrap_or(f64::INFINITY);
         let (text, kept) = match bound {
@@ -90,7 +90,7 @@ impl Row {
 }
 
 impl Section {
-    /// As Markdown.
+    /// Formats the section as Markdown.
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!("## {}\n\n{}\n", self.title, self.about);
         if !self.rows.is_empty() {
@@ -141,7 +141,7 @@ impl Row {
     }
 }
 
-/// Milliseconds as people say them.
+/// Formats milliseconds for people.
 pub(crate) fn time(milliseconds: f64) -> String {
     match milliseconds {
         short if short < 10.0 => format!("{short:.1} ms"),

@@ -1,4 +1,5 @@
-//! Plans against git itself: the floor that no tool gets below, and a git process for each layer.
+//! Compares planning with git itself, which is the lower limit for any tool, and with a git process
+//! for each layer.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,13 +13,14 @@ use crate::bench::trees::{Change, Shape, SourceTree};
 use crate::bench::{Bench, Scale};
 
 const TWO_ROOTS: [&str; 3] = ["--", "science", "compat"];
-/// A process for each layer is slow: it runs less often, with several runs of ours beside each.
+/// Rounds and runs for the slow comparison, a git process for each layer: few rounds, with several
+/// of our runs in each.
 const FEW: usize = 3;
 const EACH: u32 = 5;
-/// Runs of milliseconds for each round of seconds.
+/// Factor for the number of rounds: these runs take milliseconds, the others seconds.
 const MORE: usize = 3;
 
-/// One layer changed.
+/// Measures plans after a change of one layer.
 pub(crate) fn plans(bench: &Bench) -> Result<Section> {
     let size = match bench.scale {
         Scale::Full => 1000,
@@ -76,7 +78,7 @@ pub(crate) fn plans(bench: &Bench) -> Result<Section> {
     })
 }
 
-/// The curve.
+/// Measures how the planning time grows with the number of layers.
 pub(crate) fn growth(bench: &Bench) -> Result<Section> {
     let sizes: &[usize] = match bench.scale {
         Scale::Full => &[10, 100, 1000, 10_000],
@@ -133,7 +135,7 @@ fn against_git(bench: &Bench, tree: &SourceTree, case: &str, against: Against) -
     Ok(Row::of(case, &measured[0], Some(&measured[1])).bound(Bound::Ratio(3.0)))
 }
 
-/// As [`against_git`], with what names a build: how many commits there are.
+/// Like [`against_git`], and git also counts the commits, as a build tag needs it.
 fn with_a_count(bench: &Bench, tree: &SourceTree, case: &str) -> Result<Row> {
     let sides = vec![
         Side::program("image-builder --dryrun", || plan(bench, tree.root(), Against::WorkingTree)),

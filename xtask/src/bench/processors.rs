@@ -1,5 +1,5 @@
-//! How much of the processors a command has others use: an engine's share of a build, by what Linux
-//! counts.
+//! Measures how much processor time other processes use while a command runs: an engine's share of
+//! a build, from the counters of Linux.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -10,11 +10,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::bench::measure::timed;
 
-/// Of one second, in which Linux counts (`USER_HZ`, proc(5)).
+/// Clock ticks per second in the counters of Linux (`USER_HZ`, proc(5)).
 const TICKS: f64 = 100.0;
 
-/// Processor time that all processes but the command itself had until `after` its start. Then waits
-/// for its end.
+/// Returns the processor time of all processes except the command itself, from the command's start
+/// until `after`. Then waits for the command to end.
 pub(crate) fn used_by_others(command: &mut Command, after: Duration) -> Result<Duration> {
     let before = busy()?;
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
@@ -23,7 +23,7 @@ pub(crate) fn used_by_others(command: &mut Command, after: Duration) -> Result<D
     let all = busy()?.saturating_sub(before);
     let status = child.wait()?;
     if !status.success() {
-        // Once more, for what it says.
+        // Runs it once more, to get its error output.
         timed(command)?;
         bail!("it failed once and not again: {status}");
     }
@@ -31,19 +31,19 @@ pub(crate) fn used_by_others(command: &mut Command, after: Duration) -> Result<D
     Ok(Duration::from_secs_f64(all.saturating_sub(own) as f64 / TICKS))
 }
 
-/// How many processors there are.
+/// Returns the number of processors.
 pub(crate) fn count() -> Result<usize> {
     Ok(thread::available_parallelism()?.get())
 }
 
-/// Ticks that all processors worked since the machine started.
+/// Returns the ticks that all processors were busy since the machine started.
 fn busy() -> Result<u64> {
     let text = fs::read_to_string("/proc/stat")?;
     text.lines().next().and_then(worked).context("/proc/stat begins otherwise than expected")
 }
 
-/// Of the line of all processors: what was neither idle nor waiting for a disk. Time of guests is
-/// within that of users.
+/// Parses the line that sums up all processors: the ticks that were neither idle nor spent waiting
+/// for a disk. The time of guests is included in that of users.
 fn worked(line: &str) -> Option<u64> {
     let numbers = line.strip_prefix("cpu ")?.split_whitespace().map(|number| number.parse::<u64>().ok());
     let numbers: Vec<u64> = numbers.collect::<Option<_>>()?;
@@ -51,10 +51,10 @@ fn worked(line: &str) -> Option<u64> {
     Some(user + nice + system + interrupts + soft_interrupts)
 }
 
-/// Ticks of one process and of those of its children that it waited for.
+/// Returns the ticks of one process, including its children that it waited for.
 fn own(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name is in parentheses, and may contain any character.
+    // The process name is in parentheses, and may contain any character.
     let (_, rest) = text.rsplit_once(')')?;
     rest.split_whitespace().skip(11).take(4).map(|number| number.parse::<u64>().ok()).sum()
 }

@@ -1,4 +1,4 @@
-//! A plan of published images against `skopeo inspect` of each product.
+//! Compares a plan of published images with `skopeo inspect` of each product.
 
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::bench::measure::{Side, in_turns, timed};
 use crate::bench::page::{Row, Section};
 use crate::bench::trees::SourceTree;
 
-/// A registry with products on one base, all up to date.
+/// Measures on a registry with products on one base image, all up to date.
 pub(crate) fn section(bench: &Bench, docker: &Docker) -> Result<Section> {
     let products = bench.scale.pick(30, 4);
     let tree = tree(products)?;

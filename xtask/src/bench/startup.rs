@@ -1,4 +1,4 @@
-//! The start time and the size of the command.
+//! Measures the start time and the size of the command.
 
 use std::fs;
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::bench::measure::{Side, in_turns};
 use crate::bench::page::{Bound, Row, Section};
 use crate::bench::trees::{Change, Shape, SourceTree};
 
-/// A process that does nothing is the floor.
+/// Compares with a process that does nothing, which is the lower limit.
 pub(crate) fn section(bench: &Bench) -> Result<Section> {
     let tree = SourceTree::new(Shape::Mix, 10, 10, Change::OneLayer)?;
     let rounds = bench.rounds.max(11);

@@ -13,22 +13,22 @@ use tempfile::TempDir;
 
 use crate::process;
 
-/// The base image of the lowest layers; the engines' mirror has it.
+/// Base image of the lowest layers; the engines' registry mirror has it.
 const BASE: &str = "docker.io/library/busybox:1.35";
-/// Layers of a chain.
+/// Number of layers of a chain.
 const CHAIN: usize = 10;
-/// Layers that pile up to a product of a mix.
+/// Number of layers of a product in [`Shape::Mix`].
 const PRODUCT: usize = 3;
 
 /// The shape of the dependencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Ten on each other, each chain a product.
+    /// Chains of ten layers; each chain is a product.
     Chains,
-    /// One base, and all others on it.
+    /// One base layer, and all other layers on it.
     Wide,
-    /// A base, one toolkit for fifty layers, and products of three layers on a toolkit; one layer
-    /// in nine also copies from another toolkit.
+    /// A base layer, toolkits for fifty layers each, and products of three layers on a toolkit. One
+    /// layer in nine also copies from another toolkit.
     Mix,
 }
 
@@ -41,14 +41,14 @@ pub(crate) enum Change {
     Outside,
 }
 
-/// A source tree that is gone when this value is.
+/// A source tree in a temporary directory, removed on drop.
 pub(crate) struct SourceTree {
     directory: TempDir,
     layers: usize,
 }
 
 impl SourceTree {
-    /// A tree of science layers with five files each, three compat layers, and at least two
+    /// Creates a tree of science layers with five files each, three compat layers, and at least two
     /// commits.
     pub(crate) fn new(shape: Shape, layers: usize, commits: usize, change: Change) -> Result<Self> {
         let tree = Self::empty(layers)?;
@@ -56,7 +56,7 @@ impl SourceTree {
         Ok(tree)
     }
 
-    /// A tree of one commit with these files.
+    /// Creates a tree of one commit with these files.
     pub(crate) fn of_files(files: &[(String, String)]) -> Result<Self> {
         let tree = Self::empty(files.iter().filter(|(path, _)| path.ends_with("Dockerfile")).count())?;
         let mut text = String::new();
@@ -73,17 +73,17 @@ impl SourceTree {
         Ok(tree)
     }
 
-    /// Its root.
+    /// Root directory of the tree.
     pub(crate) fn root(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The directories of its science layers.
+    /// Returns the directories of the science layers.
     pub(crate) fn layers(&self) -> impl Iterator<Item = String> {
         (0..self.layers).map(|layer| format!("science/{}", name(layer)))
     }
 
-    /// git in it, without a user's configuration.
+    /// Returns a git command for the tree, without the user's configuration.
     pub(crate) fn git(&self) -> Command {
         let mut command = Command::new("git");
         command.arg("-C").arg(self.root());
@@ -98,7 +98,7 @@ impl SourceTree {
         command
     }
 
-    /// Writes a file and commits all that changed.
+    /// Writes a file and commits all changes.
     pub(crate) fn change(&self, path: &str, text: &str) -> Result<()> {
         process::write(&self.root().join(path), text)?;
         process::read(self.git().args(["add", "--all"]))?;
@@ -112,8 +112,8 @@ impl SourceTree {
         Ok(())
     }
 
-    /// Takes a history in, and lays its files out as if that had been an hour ago: git reads a file
-    /// again that is as young as its index.
+    /// Imports a history and checks it out with modification times one hour in the past: git reads
+    /// files again that are as recent as its index.
     fn import(&self, history: &str) -> Result<()> {
         let mut import = self.git();
         import.args(["fast-import", "--quiet", "--done"]).stdin(Stdio::piped());
@@ -127,18 +127,19 @@ impl SourceTree {
             fs::File::options().write(true).open(self.root().join(path))?.set_modified(earlier)?;
         }
         process::read(self.git().args(["update-index", "-q", "--really-refresh"]))?;
-        // The next measurement must not share the processors with writing back.
+        // Flush to disk now, so that the next measurement does not share the machine with
+        // write-back.
         process::read(&mut Command::new("sync"))?;
         Ok(())
     }
 }
 
-/// The name of a layer's directory, which is its target.
+/// Returns the name of a layer's directory, which is also its target.
 pub(crate) fn name(layer: usize) -> String {
     format!("layer-{layer:05}")
 }
 
-/// The input of git fast-import.
+/// Returns the input for `git fast-import`.
 fn history(shape: Shape, layers: usize, commits: usize, change: Change) -> String {
     let mut text = String::new();
     let mut files: Vec<(String, String)> = vec![("README.md".to_owned(), "# A source tree\n".to_owned())];
@@ -171,7 +172,7 @@ fn history(shape: Shape, layers: usize, commits: usize, change: Change) -> Strin
     text
 }
 
-/// One commit, a minute after the one before.
+/// Writes one commit, dated one minute after the previous one.
 fn commit<'a>(text: &mut String, number: usize, files: impl IntoIterator<Item = (&'a str, &'a str)>) {
     let time = 1_700_000_000 + number * 60;
     let message = format!("commit {number}\n");
@@ -214,7 +215,7 @@ fn layer_files(shape: Shape, layer: usize) -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// A layer's position.
+/// The place of a layer in the tree.
 struct Place {
     image: String,
     compat: Option<&'static str>,

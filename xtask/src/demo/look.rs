@@ -1,4 +1,4 @@
-//! What the registry shows, read by skopeo: a program independent of ours.
+//! Reads the registry's contents with skopeo, a program independent of ours.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -22,7 +22,7 @@ pub(super) fn tags(repo: &str, repository: &str) -> Result<Vec<String>> {
     Ok(listed.tags)
 }
 
-/// The digest that a tag names.
+/// The digest of a tag.
 pub(super) fn digest(repo: &str, repository: &str, tag: &str) -> Result<String> {
     let mut skopeo = Command::new("skopeo");
     skopeo.args(["inspect", "--tls-verify=false", "--format", "{{.Digest}}"]);

@@ -1,8 +1,8 @@
-//! `cargo xtask demo`: the shipped layers, from a source tree to a page in a browser, on a private
-//! engine and registry.
+//! `cargo xtask demo`: builds the shipped layers on a private engine and registry, from the source
+//! tree to a page in a browser.
 //!
-//! Everything is done by the command that users have. Each step prints what it does, checks its
-//! claims, and prints how long it took.
+//! All steps use the command that users have. Each step prints what it does, checks its claims, and
+//! prints its duration.
 
 mod look;
 mod page;
@@ -24,7 +24,7 @@ const PRODUCT: &str = "astronomy";
 const VERSION: &str = "1.0";
 const BASE_URL: &str = "/demo/user";
 
-/// State of the steps.
+/// State shared by the steps.
 struct Demo {
     session: Session,
     command: PathBuf,
@@ -32,7 +32,7 @@ struct Demo {
     repo: String,
 }
 
-/// Runs the demonstration; an error is a claim that did not hold.
+/// Runs the demonstration. An error is a claim that did not hold.
 pub(crate) fn run(kind: Kind, keep: bool) -> Result<()> {
     let start = Instant::now();
     step("build the command", || process::run(cargo().args(["build", "--locked", "-p", "image-builder"])))?;
@@ -85,7 +85,7 @@ impl Demo {
         step("start the final image and open Jupyter's page", || self.open_page(keep))
     }
 
-    /// The command on the demo's tree, engine and repo.
+    /// Returns the command for the demo's tree, engine and repo.
     fn builder(&self) -> Command {
         let mut command = Command::new(&self.command);
         command.arg("--root").arg(&self.tree).args(["--repo", &self.repo]);
@@ -110,7 +110,8 @@ impl Demo {
         command
     }
 
-    /// CI often checks out one commit: its number is then unknown, and the command asks for one.
+    /// CI often checks out one commit only. Then the commit count is unknown, and the command
+    /// requires `--build-number`.
     fn is_shallow(&self) -> bool {
         self.tree.join(".git/shallow").exists()
     }
@@ -123,7 +124,7 @@ impl Demo {
         Ok(())
     }
 
-    /// The digest that each moving tag names now, by repository.
+    /// Returns the digest of each moving tag, by repository.
     fn digests(&self) -> Result<BTreeMap<String, String>> {
         let mut digests = BTreeMap::new();
         for repository in repositories(&self.tree)? {
@@ -216,7 +217,7 @@ impl Demo {
     }
 }
 
-/// `sci/…` and `rel/…` of the shipped layers, read from their directories.
+/// Returns the repositories of the shipped layers (`sci/…` and `rel/…`), from their directories.
 fn repositories(tree: &Path) -> Result<Vec<String>> {
     let mut found = vec!["rel/astronomy".to_owned(), "rel/numerics".to_owned()];
     for entry in fs::read_dir(tree.join("science"))? {
@@ -229,7 +230,8 @@ fn repositories(tree: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// The science images and the other product stay as they were; the one product moved.
+/// Checks that only the one product moved; the science images and the other product must be
+/// unchanged.
 fn compare(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Result<()> {
     let product = format!("rel/{PRODUCT}");
     let moved: Vec<_> = after

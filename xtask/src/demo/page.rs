@@ -1,5 +1,5 @@
-//! The started image and its page: HTTP/1.0 over the loopback address, as much as one page needs
-//! (RFC 1945).
+//! Starts the image and requests its page: HTTP/1.0 over the loopback address, as far as one page
+//! needs it (RFC 1945).
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail};
 use crate::engine::Client;
 use crate::process;
 
-/// The container's name; the engine is private, so no other container has it.
+/// Name of the container; the engine is private, so no other container has this name.
 pub(super) const NAME: &str = "image-builder-demo";
 
-/// Starts the image under a base URL and returns where its port is published.
+/// Starts the image under a base URL and returns the address of its published port.
 pub(super) fn start(client: &Client, image: &str, base_url: &str, token: &str) -> Result<SocketAddr> {
     let token = format!("JUPYTER_TOKEN={token}");
     let mut run = client.command();
@@ -35,7 +35,7 @@ pub(super) fn start(client: &Client, image: &str, base_url: &str, token: &str) -
     address.parse().with_context(|| format!("no published port in {published:?}"))
 }
 
-/// The body of a page as soon as the server answers with 200.
+/// Returns the body of a page as soon as the server answers with 200.
 pub(super) fn wait(address: SocketAddr, path: &str) -> Result<String> {
     let mut last = String::from("nothing");
     let came = process::wait_until(Duration::from_secs(60), || match get(address, path) {
@@ -58,7 +58,7 @@ pub(super) fn wait(address: SocketAddr, path: &str) -> Result<String> {
     Ok(last)
 }
 
-/// The status of a page.
+/// Returns the status code of a page.
 pub(super) fn status(address: SocketAddr, path: &str) -> Result<u16> {
     Ok(get(address, path)?.0)
 }

@@ -1,4 +1,4 @@
-//! The docker client, and the engine that is reachable when we may not start one.
+//! The docker client, and the engine to use when we may not start one.
 
 use std::env;
 use std::process::Command;
@@ -9,26 +9,27 @@ use anyhow::{Result, bail};
 use crate::engine::{Kind, State};
 use crate::process;
 
-/// Speaks to one engine by the `docker` command.
+/// Calls the `docker` command for one engine.
 pub(crate) struct Client {
     host: String,
 }
 
 impl Client {
-    /// To the engine of `state`.
+    /// Creates a client for the engine of `state`.
     pub(crate) fn new(state: &State) -> Self {
         Self { host: state.host.clone() }
     }
 
-    /// `docker` with this engine. 1.41 is the newest interface that all three engines have.
+    /// Returns `docker` for this engine. 1.41 is the newest API version that all three engines
+    /// support.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new("docker");
         command.env("DOCKER_HOST", &self.host).env("DOCKER_API_VERSION", "1.41").env_remove("DOCKER_CONTEXT");
         command
     }
 
-    /// Removes every container, which is right only on an engine of our own: podman leaves rules
-    /// behind for one that runs.
+    /// Removes every container, which is correct only on a private engine. Without this, podman
+    /// leaves iptables rules of running containers behind.
     pub(crate) fn remove_containers(&self) {
         let mut list = self.command();
         let Ok(ids) = process::read_within(list.args(["ps", "--all", "--quiet"]), Duration::from_secs(10))
@@ -42,13 +43,13 @@ impl Client {
         }
     }
 
-    /// Whether it answers.
+    /// Whether the engine answers.
     pub(crate) fn answers(&self) -> bool {
         process::quiet(self.command().args(["version", "--format", "{{.Server.Version}}"]))
     }
 }
 
-/// An engine and a registry that the variables of the tests name; `None` when they do not.
+/// Returns the engine and the registry that the test variables name, or `None` if they are not set.
 pub(crate) fn given(kind: Kind) -> Result<Option<State>> {
     let names = ["IMAGE_BUILDER_TEST_HOST", "IMAGE_BUILDER_TEST_REGISTRY"];
     let [Some(host), Some(registry)] =
@@ -64,8 +65,8 @@ pub(crate) fn given(kind: Kind) -> Result<Option<State>> {
     Ok(Some(state))
 }
 
-/// An engine and a registry that somebody else runs: named by the variables of the tests, or
-/// `DOCKER_HOST`.
+/// Returns an engine and a registry that already run: those that the test variables name, or the
+/// engine of `DOCKER_HOST`.
 pub(crate) fn reachable(kind: Kind) -> Result<State> {
     let help = "private engines need root: run `cargo xtask` as root, or name a running engine and a registry that it may push to \
                 by DOCKER_HOST (or IMAGE_BUILDER_TEST_HOST) and IMAGE_BUILDER_TEST_REGISTRY";

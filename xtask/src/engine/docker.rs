@@ -1,5 +1,5 @@
-//! A Docker engine in its own mount and process namespaces: when its outermost process ends, no
-//! process and no mount is left.
+//! Runs a Docker engine in its own mount and process namespaces, so that all of its processes and
+//! mounts end with its outermost process.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::engine::{State, network};
 use crate::place;
 use crate::process::{self, background, wait_until};
 
-/// Starts `dockerd`, of the machine or of another root, and waits until it answers.
+/// Starts `dockerd` of the machine or of another root, and waits until it answers.
 pub(crate) fn start(state: &mut State, root: Option<&Path>) -> Result<()> {
     let network = network::make(state, true)?;
     let (dir, sockets) = (place::engine(&state.name), place::sockets(&state.name));
@@ -35,7 +35,8 @@ pub(crate) fn start(state: &mut State, root: Option<&Path>) -> Result<()> {
     command.arg(format!("--data-root={}", dir.join("data").display()));
     command.arg(format!("--exec-root={}", sockets.join("exec").display()));
     command.arg(format!("--pidfile={}", sockets.join("engine.pid").display()));
-    // The machine's own settings are for the machine's own engine.
+    // An empty configuration, because the machine's own configuration is for the machine's own
+    // engine.
     let config = dir.join("daemon.json");
     process::write(&config, "{}\n")?;
     command.arg(format!("--config-file={}", config.display()));
@@ -49,7 +50,7 @@ pub(crate) fn start(state: &mut State, root: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-/// Into another root, with our directories at the same paths. All of its mounts go with the
+/// Enters another root, with our directories mounted at the same paths. The mounts vanish with the
 /// namespace.
 const ENTER: &str = r#"set -eu
 root=$1 data=$2 sockets=$3

@@ -1,8 +1,8 @@
 //! Private engines: one engine and one registry with their own directories, sockets and bridge,
-//! started and ended by us.
+//! started and stopped by xtask.
 //!
-//! What is up is written to a state file before it is started, so that `down` finds everything also
-//! after a crash.
+//! Each resource is written to a state file before it is started, so that `down` also removes
+//! everything after a crash.
 
 mod base;
 mod docker;
@@ -35,10 +35,10 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub(crate) const ALL: [Self; 3] = [Self::Debian, Self::Modern, Self::Podman];
 
-    /// Its name in flags, directories and `IMAGE_BUILDER_TEST_ENGINE`.
+    /// The name in flags, directories and `IMAGE_BUILDER_TEST_ENGINE`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Debian => "debian",
@@ -48,7 +48,7 @@ impl Kind {
     }
 }
 
-/// An engine that is up for as long as this value lives.
+/// An engine that is stopped when this value is dropped.
 pub(crate) struct Session {
     kind: Kind,
     state: State,
@@ -56,7 +56,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Starts a private, empty engine: leftovers of an earlier run are stopped and removed first.
+    /// Starts a private, empty engine. Leftovers of an earlier run are stopped and removed first.
     pub(crate) fn start(kind: Kind) -> Result<Self> {
         down(kind)?;
         forget(kind)?;
@@ -64,18 +64,18 @@ impl Session {
         Ok(Self { kind, state, keep: false })
     }
 
-    /// The engine and registry that the variables of the tests name, left as they are; `None` when
-    /// they name none.
+    /// Returns the engine and registry that the test variables name, or `None` if they name none.
+    /// They are used as they are and not stopped on drop.
     pub(crate) fn given(kind: Kind) -> Result<Option<Self>> {
         Ok(base::given(kind)?.map(|state| Self { kind, state, keep: true }))
     }
 
-    /// Where it listens.
+    /// The addresses of engine and registry.
     pub(crate) fn state(&self) -> &State {
         &self.state
     }
 
-    /// Leaves it up.
+    /// Leaves the engine running.
     pub(crate) fn keep(mut self) {
         self.keep = true;
     }
@@ -93,7 +93,7 @@ impl Drop for Session {
     }
 }
 
-/// `engine up`.
+/// Runs `engine up`.
 pub(crate) fn command_up(kind: Kind) -> Result<()> {
     let state = match State::read(kind.name())? {
         Some(state) if state.is_up() => state,
@@ -107,7 +107,7 @@ pub(crate) fn command_up(kind: Kind) -> Result<()> {
     Ok(())
 }
 
-/// `engine down`. One that cannot be ended does not keep the others up.
+/// Runs `engine down`. If one engine cannot be stopped, the others are stopped nevertheless.
 pub(crate) fn command_down(kind: Option<Kind>, purge: bool) -> Result<()> {
     let mut failed = Vec::new();
     for kind in kind.map_or(Kind::ALL.to_vec(), |kind| vec![kind]) {
@@ -131,7 +131,7 @@ pub(crate) fn command_down(kind: Option<Kind>, purge: bool) -> Result<()> {
     Ok(())
 }
 
-/// `engine status`.
+/// Runs `engine status`.
 pub(crate) fn command_status(kind: Option<Kind>) -> Result<()> {
     for kind in kind.map_or(Kind::ALL.to_vec(), |kind| vec![kind]) {
         match State::read(kind.name())? {
@@ -155,7 +155,8 @@ fn up(kind: Kind) -> Result<State> {
     let mut state = State::new(name);
     let result = bring_up(kind, &mut state);
     if let Err(error) = result {
-        // A partly started engine is removed; the first error is the informative one.
+        // A partly started engine is removed. The first error is returned, as the more informative
+        // one.
         if let Err(second) = down(kind) {
             eprintln!("engine {name}: {second:#}");
         }
@@ -188,8 +189,8 @@ fn bring_up(kind: Kind, state: &mut State) -> Result<()> {
     Ok(())
 }
 
-/// Removes what an engine that is down holds: images and the registry's contents. Its root and its
-/// logs stay.
+/// Removes the data of a stopped engine: images and the registry's contents. Its root and its logs
+/// stay.
 fn forget(kind: Kind) -> Result<()> {
     for part in ["data", "registry"] {
         let dir = place::engine(kind.name()).join(part);
@@ -200,15 +201,15 @@ fn forget(kind: Kind) -> Result<()> {
     Ok(())
 }
 
-/// Ends what the state file names, and only that. Returns whether there was anything.
+/// Stops exactly the resources in the state file. Returns whether there was one.
 fn down(kind: Kind) -> Result<bool> {
     let name = kind.name();
     let Some(state) = State::read(name)? else { return Ok(false) };
     let mut left = Vec::new();
     if let Some(engine) = &state.engine {
         Client::new(&state).remove_containers();
-        // `unshare` passes no signal on: the engine below it is asked, and ends its containers;
-        // then both are gone.
+        // `unshare` does not forward signals, so dockerd below it gets the signal and stops its
+        // containers; then both processes end.
         let below = engine.children();
         if !engine.end(below.first().unwrap_or(engine), Duration::from_secs(20)) {
             left.push(format!("process {}", engine.pid));

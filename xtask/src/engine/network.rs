@@ -1,5 +1,6 @@
-//! A bridge of our own with our own way out: Docker's rules are shared between engines, and the
-//! later one to start flushes the earlier one's, so our engines run without them.
+//! A private bridge with its own iptables rules. Docker's rules are shared between engines, and the
+//! engine that starts later flushes those of the earlier one, so our engines run without Docker's
+//! rules.
 
 use std::fs;
 use std::process::Command;
@@ -20,19 +21,19 @@ const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 pub(crate) struct Network {
     /// Name of the bridge.
     pub(crate) bridge: String,
-    /// Its subnet without the last number, such as `172.29.7`.
+    /// Its subnet without the last number, for example `172.29.7`.
     pub(crate) prefix: String,
-    /// Largest packet of the machine's way out.
+    /// MTU of the machine's default route.
     pub(crate) mtu: String,
-    /// Whether we switched the kernel's forwarding on.
+    /// Whether xtask enabled IP forwarding in the kernel.
     pub(crate) forwarding: bool,
-    /// Whether podman's chains were there before us.
+    /// Whether podman's chains existed before ours.
     #[serde(default)]
     podman_before: bool,
     rules: Vec<Vec<String>>,
 }
 
-/// Makes the bridge and the rules. `state` is saved first with what will be there.
+/// Creates the bridge and the rules. `state` is saved first, with the resources that will exist.
 pub(crate) fn make(state: &mut State, own_bridge: bool) -> Result<Network> {
     let bridge = format!("ib{}", place::mark(&state.name));
     let prefix =
@@ -59,7 +60,8 @@ pub(crate) fn make(state: &mut State, own_bridge: bool) -> Result<Network> {
     Ok(network)
 }
 
-/// Removes them; what was not there is no error. Returns what could not be removed.
+/// Removes the bridge and the rules; missing ones are not an error. Returns what could not be
+/// removed.
 pub(crate) fn remove(network: &Network, name: &str) -> Vec<String> {
     let mut left = Vec::new();
     for rule in &network.rules {
@@ -76,8 +78,8 @@ pub(crate) fn remove(network: &Network, name: &str) -> Vec<String> {
         }
     }
     let bridge = &network.bridge;
-    // An engine that is stopped while it starts a container leaves the ends of its cable on our
-    // bridge.
+    // An engine that is stopped while it starts a container leaves virtual network interfaces on
+    // the bridge.
     for port in fs::read_dir(format!("/sys/class/net/{bridge}/brif")).into_iter().flatten().flatten() {
         process::quiet(Command::new("ip").args(["link", "delete"]).arg(port.file_name()));
     }
@@ -91,8 +93,8 @@ pub(crate) fn remove(network: &Network, name: &str) -> Vec<String> {
     left
 }
 
-/// Another engine of this checkout that is up still needs forwarding; then switching it off becomes
-/// its duty.
+/// Leaves IP forwarding enabled if another engine of this checkout is up, and makes that engine
+/// responsible for disabling it.
 fn hand_on_forwarding(name: &str) -> bool {
     for kind in Kind::ALL.into_iter().filter(|kind| kind.name() != name) {
         if let Ok(Some(mut other)) = State::read(kind.name())
@@ -124,8 +126,8 @@ fn rules_of(table: &str) -> Vec<String> {
     text.unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-/// The commands that remove the rules that podman set for our subnet and left; with its chains, if
-/// they came with us.
+/// Returns the commands that remove the rules that podman left for our subnet, and also podman's
+/// chains if they did not exist before ours.
 fn podman_leftovers(rules: &[String], prefix: &str, podman_before: bool) -> Vec<Vec<String>> {
     let words = |text: &str| text.replace('"', "").split(' ').map(str::to_owned).collect::<Vec<_>>();
     let chains =
@@ -133,13 +135,13 @@ fn podman_leftovers(rules: &[String], prefix: &str, podman_before: bool) -> Vec<
     let ours = |rule: &&String| rule.contains(PODMAN) && rule.contains(&format!(" {prefix}."));
     let mut changes = Vec::new();
     if podman_before {
-        // Somebody else's podman lives here: only the rules that name our subnet go.
+        // The machine has another podman: delete only the rules that name our subnet.
         let added = rules.iter().filter(ours).filter_map(|rule| rule.strip_prefix("-A "));
         changes.extend(added.map(|rule| [vec!["-D".to_owned()], words(rule)].concat()));
         return changes;
     }
-    // A comment's quotes are the shell's, so a rule with one is not deleted by its text: the chain
-    // that holds it is flushed.
+    // Quotes in a rule's comment are for the shell, so such a rule cannot be deleted by its text:
+    // the chain that contains it is flushed.
     changes.extend(chains().map(|chain| words(&format!("-F {chain}"))));
     let mut places = std::collections::BTreeMap::new();
     let mut jumps = Vec::new();
@@ -151,17 +153,17 @@ fn podman_leftovers(rules: &[String], prefix: &str, podman_before: bool) -> Vec<
             jumps.push(words(&format!("-D {chain} {place}")));
         }
     }
-    // From the last to the first, so that the numbers hold.
+    // From the last to the first, so that the rule numbers stay valid.
     changes.extend(jumps.into_iter().rev());
     changes.extend(chains().map(|chain| words(&format!("-X {chain}"))));
     changes
 }
 
-/// A subnet that no route of the machine touches.
+/// Returns a subnet that overlaps no route of the machine.
 fn free_prefix(routes: &str) -> Result<String> {
     let taken = |prefix: &str| routes.split_whitespace().any(|word| word.starts_with(&format!("{prefix}.")));
     for second in (16..=31).rev() {
-        // A wide route can cover all of it without naming it.
+        // A wide route can cover the whole range without naming the subnet.
         let wide = format!("172.{second}.0.0/");
         if routes.contains(&wide) || routes.contains("172.16.0.0/12") {
             continue;

@@ -1,4 +1,4 @@
-//! The programs that a private engine needs, from the machine's own package manager.
+//! Installs the programs that a private engine needs, with the machine's own package manager.
 
 use std::env;
 use std::fs;
@@ -26,10 +26,10 @@ const ALWAYS: [(&str, &str); 12] = [
     ("openssl", "openssl"),
 ];
 
-/// Where dpkg notes each step that its database does not hold yet.
+/// Directory where dpkg writes each step that is not yet in its database.
 const JOURNAL: &str = "/var/lib/dpkg/updates";
 
-/// Installs missing packages. Only root gets here.
+/// Installs missing packages. Called only as root.
 pub(crate) fn install(kind: Kind) -> Result<()> {
     let own: &[(&str, &str)] = match kind {
         Kind::Debian => &[("dockerd", "docker.io")],
@@ -56,11 +56,12 @@ pub(crate) fn install(kind: Kind) -> Result<()> {
         command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments);
         process::read(&mut command)
     };
-    // Another package manager at work ends before long: wait for it rather than fail.
+    // Another package manager may hold the lock for a while: wait instead of failing.
     let apt = |arguments: &[&str]| {
         quietly("apt-get", &[&["-q", "-o", "DPkg::Lock::Timeout=300"], arguments].concat())
     };
-    // A package's own start-up scripts would start a second engine; Debian asks this file first.
+    // The start-up scripts of a package would start a second engine. Debian runs this file first,
+    // and it forbids that.
     let guard = Guard::set()?;
     let repaired = if was_interrupted(Path::new(JOURNAL)) {
         println!("an earlier run of dpkg was interrupted: ending it with dpkg --configure -a");
@@ -75,8 +76,8 @@ pub(crate) fn install(kind: Kind) -> Result<()> {
     result.map(drop).context("cannot install packages")
 }
 
-/// Whether dpkg was ended in the middle, by a power cut or a killed session: then its journal holds
-/// entries, whose names are digits, and apt refuses any work until they are taken over.
+/// Whether an earlier dpkg was interrupted, by a power cut or a killed session. Then its journal
+/// has entries, whose names are digits, and apt refuses to work until dpkg has processed them.
 fn was_interrupted(journal: &Path) -> bool {
     fs::read_dir(journal)
         .into_iter()
@@ -85,14 +86,14 @@ fn was_interrupted(journal: &Path) -> bool {
         .any(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
 }
 
-/// Whether a program is on the path, or where Debian keeps podman's own.
+/// Whether a program is on `PATH`, or where Debian installs podman's helpers.
 fn is_there(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin", "/usr/lib/podman"].map(Into::into);
     env::split_paths(&path).chain(more).any(|dir| dir.join(program).is_file())
 }
 
-/// While it lives, Debian's maintainer scripts start no service.
+/// Prevents Debian's maintainer scripts from starting services while it lives.
 struct Guard(Option<&'static Path>);
 
 impl Guard {

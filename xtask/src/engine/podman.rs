@@ -1,5 +1,4 @@
-//! podman's service: it has no daemon, so storage, settings and network are passed to it one by
-//! one.
+//! Runs podman's service. It has no daemon, so storage, settings and network are passed separately.
 
 use std::process::Command;
 use std::time::Duration;
@@ -51,7 +50,7 @@ pub(crate) fn start(state: &mut State) -> Result<()> {
     Ok(())
 }
 
-/// The names of its network namespaces are its own, and gone with it.
+/// Gives podman a private directory for its network namespaces, which vanishes with it.
 const ENTER: &str = "mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && exec podman \"$@\"";
 
 fn mirrors(registry: &str) -> String {

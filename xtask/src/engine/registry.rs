@@ -1,5 +1,5 @@
-//! The local registry: Debian's docker-registry on a free port of the loopback address, without
-//! TLS.
+//! Runs the local registry: Debian's docker-registry on a free port of the loopback address,
+//! without TLS.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::engine::State;
 use crate::place;
 use crate::process::{self, background, wait_until};
 
-/// Starts it and waits until it answers.
+/// Starts the registry and waits until it answers.
 pub(crate) fn start(state: &mut State) -> Result<()> {
     let dir = place::engine(&state.name);
     let port = free_port()?;
@@ -31,14 +31,14 @@ pub(crate) fn start(state: &mut State) -> Result<()> {
     Ok(())
 }
 
-/// A free port.
+/// Returns a free port.
 pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     Ok(listener.local_addr()?.port())
 }
 
 fn configuration(address: &str, dir: &str) -> String {
-    // A JSON string is a YAML string, whatever characters the directory's name has.
+    // A JSON string is a valid YAML string, for any characters in the directory's name.
     let dir = serde_json::Value::from(dir);
     format!(
         "version: 0.1\nlog:\n  level: warn\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {dir}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n  relativeurls: true\n"

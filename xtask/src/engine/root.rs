@@ -1,5 +1,5 @@
-//! The root of the modern engine: Debian 13 with its Docker, created once and kept as a tar; and
-//! mounts below a directory.
+//! The root of the modern engine, Debian 13 with its Docker, created once and kept as a tar; and
+//! unmounting below a directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::engine::State;
 use crate::{image, place, process};
 
-/// Unpacks the root unless it exists.
+/// Unpacks the root, unless it exists.
 pub(crate) fn prepare(state: &State) -> Result<PathBuf> {
     let root = place::engine(&state.name).join("root");
     if root.join("usr/sbin/dockerd").exists() {
@@ -44,7 +44,7 @@ pub(crate) fn prepare(state: &State) -> Result<PathBuf> {
     Ok(root)
 }
 
-/// Unmounts everything below a directory, deepest first. Returns what remained.
+/// Unmounts everything below a directory, deepest first. Returns the mounts that remain.
 pub(crate) fn unmount_below(dir: &Path) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let mut mounts = below(&table, &dir.display().to_string());

@@ -1,4 +1,4 @@
-//! The running engine as a file: enough to use it and to end exactly it.
+//! State file of a running engine: everything needed to use it and to stop exactly it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Nothing is up yet.
+    /// Creates the state of an engine of which nothing is up yet.
     pub(crate) fn new(name: &str) -> Self {
         let host = format!("unix://{}", place::sockets(name).join("engine.sock").display());
         Self {
@@ -41,15 +41,15 @@ impl State {
         }
     }
 
-    /// The state that the last `up` wrote and no `down` removed.
+    /// Reads the state that the last `up` wrote, unless `down` removed it.
     pub(crate) fn read(name: &str) -> Result<Option<Self>> {
         let path = path(name);
         let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
         serde_json::from_str(&text).map(Some).with_context(|| format!("{} is broken", path.display()))
     }
 
-    /// Saves it; called after each thing that came up. Written beside and renamed, since a torn
-    /// file would lose processes.
+    /// Saves the state; called after each resource that came up. Writes a new file and renames it,
+    /// because a torn file would lose track of processes.
     pub(crate) fn save(&self) -> Result<()> {
         let path = path(&self.name);
         let fresh = path.with_extension("new");
@@ -57,17 +57,17 @@ impl State {
         fs::rename(&fresh, &path).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Forgets it.
+    /// Removes the state file.
     pub(crate) fn remove(name: &str) -> Result<()> {
         fs::remove_file(path(name)).context("cannot remove the state file")
     }
 
-    /// Whether engine and registry run.
+    /// Whether both engine and registry run.
     pub(crate) fn is_up(&self) -> bool {
         [&self.engine, &self.service].iter().all(|part| part.as_ref().is_some_and(Process::lives))
     }
 
-    /// Environment variables for tests and people.
+    /// Returns the environment variables for tests and people.
     pub(crate) fn environment(&self) -> [(&'static str, &str); 3] {
         [
             ("IMAGE_BUILDER_TEST_HOST", &self.host),
@@ -76,7 +76,7 @@ impl State {
         ]
     }
 
-    /// The same as shell text, with the docker client's own variable.
+    /// Returns the environment variables as shell text, with the docker client's own variable.
     pub(crate) fn exports(&self) -> String {
         let docker = format!("    export DOCKER_HOST={} DOCKER_API_VERSION=1.41\n", self.host);
         let ours = self.environment().map(|(name, value)| format!("    export {name}={value}\n"));

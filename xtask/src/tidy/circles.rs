@@ -1,7 +1,7 @@
-//! Modules of a crate import each other in one direction: no two of them in a circle.
+//! Checks that no two modules of a crate import each other in a circle.
 //!
-//! Reads `crate::` and `super::` paths out of the text, unit tests left out. A path names the
-//! module that is its longest known prefix; what a crate's root exports again is not followed.
+//! Reads `crate::` and `super::` paths from the text, without unit tests. A path belongs to the
+//! module that is its longest known prefix. Re-exports of a crate's root are not followed.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +23,8 @@ pub(super) fn findings(files: &[File]) -> Vec<String> {
     crates.into_iter().flat_map(|(root, modules)| circles(root, &modules)).collect()
 }
 
-/// The crate's directory and the module path of a file; `None` for tests and files that are no
-/// modules.
+/// Returns the crate's directory and the module path of a file, or `None` for tests and for files
+/// that are not modules.
 fn module(path: &str) -> Option<(&str, Module<'_>)> {
     let (root, rest) =
         path.split_once("/src/").filter(|_| path.starts_with("crates/") || path.starts_with("xtask/"))?;
@@ -61,7 +61,7 @@ fn circles(root: &str, modules: &BTreeMap<Module<'_>, &File>) -> Vec<String> {
     named.collect()
 }
 
-/// The paths that a module names, as seen from the crate's root.
+/// Returns the paths that a module names, relative to the crate's root.
 fn paths(text: &str, module: &[&str]) -> Vec<Vec<String>> {
     let lines = without_tests(text).lines().filter(|line| !line.trim_start().starts_with("//"));
     let text: String = lines.flat_map(|line| [line, "\n"]).collect();
@@ -86,7 +86,7 @@ fn paths(text: &str, module: &[&str]) -> Vec<Vec<String>> {
     found
 }
 
-/// Reads `a::b`, or `a::{b, c::d}`, below a path. Returns what follows.
+/// Parses `a::b` or `a::{b, c::d}` below a path. Returns the rest of the text.
 fn tree<'a>(text: &'a str, base: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
     let mut path = base.to_vec();
     let mut rest = text.trim_start();
@@ -103,7 +103,7 @@ fn tree<'a>(text: &'a str, base: &[String], found: &mut Vec<Vec<String>>) -> &'a
                     return group.get(1..).unwrap_or_default();
                 }
                 let after = tree(group, &path, found);
-                // `as`, `*` and other text after a name.
+                // Skips `as`, `*` and other text after a name.
                 let next = after.find([',', '}']).unwrap_or(after.len());
                 group = &after[next..];
             }

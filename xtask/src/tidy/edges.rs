@@ -1,8 +1,9 @@
-//! Permitted imports: between crates, and in the planner between pure and I/O modules.
+//! Checks the permitted imports: between crates, and in the planner between pure modules and I/O
+//! modules.
 
 use super::{File, without_tests};
 
-/// A crate of the house and those that it may depend on.
+/// The crates of this workspace, each with those that it may depend on.
 const ALLOWED: [(&str, &[&str]); 11] = [
     ("plan", &[]),
     ("planner", &["plan"]),
@@ -10,7 +11,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("registry", &["plan", "files"]),
     ("image-contents", &[]),
     ("executor", &["plan", "files", "registry", "image-contents"]),
-    // For tests only: permitted among all dev-dependencies, and no dependencies.
+    // For tests only: every crate may have it as a dev-dependency, none as a dependency.
     ("testbed", &["plan"]),
     ("image-builder", &["plan", "files", "planner", "registry", "executor", "image-contents"]),
     ("xtask", &[]),
@@ -18,7 +19,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("image-builder-fuzz", &["fuzzing"]),
 ];
 
-/// I/O that the pure part of the planner must not name.
+/// Names of I/O that the pure part of the planner must not contain.
 const OUTSIDE: [&str; 15] = [
     "std::fs",
     "std::env",
@@ -37,7 +38,7 @@ const OUTSIDE: [&str; 15] = [
     "eprintln!",
 ];
 
-/// The one pure file that may know of threads: it hands out work that knows of none.
+/// The one pure file that may use threads: it runs work that itself does not use threads.
 const THREADS: (&str, &str) = ("crates/planner/src/parallel.rs", "std::thread");
 
 pub(super) fn findings(files: &[File]) -> Vec<String> {

@@ -1,4 +1,5 @@
-//! Rules that no compiler checks, over the text of the files. Pure: [`read`] reads the files.
+//! Checks rules that no compiler checks, on the text of the files. Pure, except for [`read`], which
+//! reads the files.
 
 mod circles;
 mod edges;
@@ -13,15 +14,15 @@ use anyhow::{Context, Result};
 
 use crate::{place, process};
 
-/// One file of the repository, as git would commit it.
+/// One file of the repository, with the contents that git would commit.
 pub(crate) struct File {
-    /// From the root, with `/`.
+    /// Path from the root, with `/`.
     pub(crate) path: String,
-    /// Its contents.
+    /// Contents of the file.
     pub(crate) text: String,
 }
 
-/// Every text file that git tracks, or would with the next `git add`.
+/// Reads every text file that git tracks or that the next `git add` would add.
 pub(crate) fn read() -> Result<Vec<File>> {
     let root = place::workspace();
     let mut git = Command::new("git");
@@ -29,7 +30,8 @@ pub(crate) fn read() -> Result<Vec<File>> {
     let listed = process::read(&mut git).context("the house's rules are checked over a git repository")?;
     let mut files = Vec::new();
     for path in listed.split('\0').filter(|path| !path.is_empty()) {
-        // Deleted but not yet committed, a link, or not text: no rule applies to it.
+        // No rule applies to files that are deleted but not yet committed, to links, and to files
+        // that are not text.
         if let Ok(text) = fs::read_to_string(root.join(path)) {
             files.push(File { path: path.to_owned(), text });
         }
@@ -37,7 +39,7 @@ pub(crate) fn read() -> Result<Vec<File>> {
     Ok(files)
 }
 
-/// Everything that is wrong, one line each.
+/// Returns all violations of the rules, one line each.
 pub(crate) fn findings(files: &[File], workspace: &str) -> Vec<String> {
     let mut findings = edges::findings(files);
     findings.extend(circles::findings(files));
@@ -47,7 +49,7 @@ pub(crate) fn findings(files: &[File], workspace: &str) -> Vec<String> {
     findings
 }
 
-/// The part of a file that is not its unit tests.
+/// Returns the part of a file before its unit tests.
 fn without_tests(text: &str) -> &str {
     let ends = ["#[cfg(test)]\nmod ", "#[cfg(test)]\npub(crate) mod "].map(|begin| text.find(begin));
     ends.into_iter().flatten().min().map_or(text, |at| &text[..at])

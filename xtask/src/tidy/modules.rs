@@ -1,5 +1,5 @@
-//! Every Rust file is part of a crate: a file without a `mod` is not compiled, and its tests never
-//! run.
+//! Checks that every Rust file is part of a crate: a file without a `mod` is not compiled, and its
+//! tests never run.
 
 use std::collections::BTreeSet;
 
@@ -27,27 +27,27 @@ pub(super) fn findings(files: &[File]) -> Vec<String> {
         .collect()
 }
 
-/// The files where cargo begins by itself.
+/// Whether cargo finds the file by itself, as the root of a target.
 fn is_root(path: &str) -> bool {
     let parts: Vec<_> = path.split('/').collect();
     match parts[..] {
         [.., "src", "lib.rs" | "main.rs"] | ["crates", _, "build.rs"] => true,
-        // The top-level `tests/` has no manifest, so cargo does not find its files: they are listed
-        // one by one.
+        // The top-level `tests/` has no manifest, so cargo does not find its files: the manifests
+        // list them one by one.
         ["crates", _, "tests" | "benches" | "examples", file] => file.ends_with(".rs"),
         ["crates", _, "tests" | "benches", _, "main.rs"] => true,
         _ => path.ends_with("/src/bin.rs") || path.contains("/src/bin/") && path.ends_with(".rs"),
     }
 }
 
-/// `path = "….rs"` in a manifest.
+/// Returns the files of `path = "….rs"` in a manifest.
 fn named_targets(file: &File) -> Vec<String> {
     let Some(dir) = file.path.strip_suffix("Cargo.toml") else { return Vec::new() };
     let values = file.text.lines().filter_map(|line| line.strip_prefix("path = \"")?.strip_suffix('"'));
     values.filter(|value| value.ends_with(".rs")).map(|value| join(dir, value)).collect()
 }
 
-/// The files that the `mod` lines of one file name.
+/// Returns the files that the `mod` lines of one file name.
 fn modules(file: &File, is_root: bool, known: &BTreeSet<&str>) -> Vec<String> {
     let (dir, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
     let stem = name.strip_suffix(".rs").unwrap_or(name);
@@ -65,7 +65,7 @@ fn modules(file: &File, is_root: bool, known: &BTreeSet<&str>) -> Vec<String> {
     found
 }
 
-/// `mod name;` with any visibility.
+/// Parses `mod name;` with any visibility.
 fn module(line: &str) -> Option<&str> {
     let (head, name) = line.strip_suffix(';')?.rsplit_once(' ')?;
     let head = head.trim_end();

@@ -1,5 +1,5 @@
-//! `RELIABILITY.md` names a test for each promise: the tests have to be there, and no fault and no
-//! invariant may be left out.
+//! Checks that the tests that `RELIABILITY.md` names for each promise exist, and that the page
+//! omits no fault and no invariant.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::File;
 
 const PAGE: &str = "RELIABILITY.md";
 
-/// Rows of the list of faults, and invariants, that the page has to mention.
+/// Numbers of faults and of invariants that the page must contain.
 const FAULTS: u32 = 62;
 const INVARIANTS: u32 = 10;
 
@@ -24,7 +24,7 @@ pub(super) fn findings(files: &[File]) -> Vec<String> {
             continue;
         }
         told.insert(label.to_owned());
-        // A last column in words says why there is no test.
+        // A last column in words gives the reason why there is no test.
         let last = line.trim_end_matches(['|', ' ']).rsplit(" | ").next().unwrap_or_default();
         if let Some(why) = last.strip_prefix("none: ") {
             if why.trim().is_empty() {
@@ -53,7 +53,7 @@ fn is_label(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Names of functions that are marked as tests.
+/// Returns the names of the functions that are marked as tests.
 fn test_names(files: &[File]) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
     for file in files.iter().filter(|file| file.path.ends_with(".rs")) {

@@ -1,10 +1,12 @@
-//! Texts that must not be in a file: too long, switching checks off, specific to one machine.
+//! Checks the text of files: files that are too long, switched-off checks, and text that is
+//! specific to one machine.
 
 use super::{File, without_tests};
 
 const LONGEST: usize = 700;
 
-/// (what, why), for Rust. Written in two pieces so that this file does not find itself.
+/// (text, rest of the text, why), for Rust. The text is in two pieces so that this file does not
+/// match itself.
 const RUST: [(&str, &str, &str); 6] = [
     ("#[ign", "ore", "every test runs"),
     ("todo", "!(", "nothing is left for later in code"),
@@ -14,7 +16,7 @@ const RUST: [(&str, &str, &str); 6] = [
     ("thread::", "sleep(Duration::from_secs", "sleeping is no synchronisation"),
 ];
 
-/// Hosts of package mirrors that only some machines can reach.
+/// Parts of the addresses of package mirrors that only some machines can reach.
 const MIRRORS: [(&str, &str); 4] =
     [("pkg.", "dev/"), ("arti", "factory"), ("/nex", "us/repository"), ("code", "artifact.")];
 
@@ -29,11 +31,10 @@ const WRITES: [(&str, &str); 7] = [
     ("fs::ren", "ame("),
 ];
 
-/// The crates whose files are written through the crate `files`, which follows no link of a source
-/// tree.
+/// Crates that must write files through the crate `files`, which follows no link of a source tree.
 const WRITERS: [&str; 6] = ["image-builder", "executor", "registry", "planner", "image-contents", "plan"];
 
-/// (path, what it holds, why) where it does no harm.
+/// (path, call, why): exceptions that do no harm.
 const HARMLESS: [(&str, &str, &str); 4] = [
     ("crates/executor/src/build/context/mod.rs", "OpenOptions", "reads, without following a link"),
     ("crates/planner/src/git/working_tree/disk.rs", "OpenOptions", "reads, without following a link"),
@@ -55,8 +56,9 @@ pub(super) fn findings(files: &[File], workspace: &str) -> Vec<String> {
     findings
 }
 
-/// Where a crate writes a file by itself. Temporary files without a name (`tempfile::tempfile`,
-/// `spooled_tempfile`) and temporary directories in the system's own place lead nowhere.
+/// Returns the places where a crate writes a file by itself. Temporary files without a name
+/// (`tempfile::tempfile`, `spooled_tempfile`) and temporary directories in the system's default
+/// place are harmless.
 fn writes(file: &File) -> Vec<String> {
     let source = WRITERS.iter().any(|name| file.path.starts_with(&format!("crates/{name}/src/")));
     let is_test = file.path.ends_with("_tests.rs") || file.path.ends_with("/tests.rs");

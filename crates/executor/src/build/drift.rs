@@ -76,7 +76,7 @@ impl<'a> DriftCheck<'a> {
             && build.kind == Kind::Science
             && !is_explained(&build.reasons);
         let untold = |message: &str| {
-            let message = format!("what moved in it cannot be told (--forbid-drift): {message}");
+            let message = format!("cannot compare packages, required by --forbid-drift: {message}");
             Err(BuildFailure { failure: Failure::Environment, message })
         };
         let moved = match self.compare_in_time(build, image).await {
@@ -85,10 +85,7 @@ impl<'a> DriftCheck<'a> {
             Ok(None) => return Ok(()),
             Err(message) if forbidden => return untold(&message),
             Err(message) => {
-                report(BuildUpdate::Notice(format!(
-                    "{}: what moved in it cannot be told: {message}",
-                    build.id
-                )));
+                report(BuildUpdate::Notice(format!("{}: cannot compare packages: {message}", build.id)));
                 return Ok(());
             }
         };
@@ -97,7 +94,7 @@ impl<'a> DriftCheck<'a> {
         }
         for record in unread(&moved.unread) {
             report(BuildUpdate::Notice(format!(
-                "{}: whether packages moved cannot be told from {record}",
+                "{}: cannot compare packages with the records {record}",
                 build.id
             )));
         }
@@ -234,7 +231,7 @@ fn message(build: &Build, moves: &[Move]) -> String {
     };
     let tag = build.moving_tag();
     format!(
-        "packages moved since what {tag} shows, and nothing of the layer did (--forbid-drift): {}{more}",
+        "packages changed since the image of {tag}, although the layer did not (--forbid-drift): {}{more}",
         named.join(", ")
     )
 }

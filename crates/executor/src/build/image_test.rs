@@ -209,7 +209,7 @@ impl ImageTestRunner<'_> {
 fn verdict(ended: ContainerExit) -> TestFailure {
     let text = match ended {
         ContainerExit { out_of_memory: true, .. } => {
-            format!("its memory was used up ({} GiB), and a process of it was killed", MEMORY >> 30)
+            format!("it exceeded its memory limit ({} GiB) and was killed", MEMORY >> 30)
         }
         ContainerExit { code: 0, .. } => return TestFailure::Passed,
         ContainerExit { code: 126, .. } => "it exited with 126: a program cannot be executed".to_owned(),
@@ -260,8 +260,8 @@ mod tests {
         };
         for (code, out_of_memory, expect) in [
             (0, false, "passed"),
-            (0, true, "its memory was used up (4 GiB), and a process of it was killed"),
-            (137, true, "its memory was used up (4 GiB), and a process of it was killed"),
+            (0, true, "it exceeded its memory limit (4 GiB) and was killed"),
+            (137, true, "it exceeded its memory limit (4 GiB) and was killed"),
             (1, false, "it exited with 1"),
             (127, false, "it exited with 127: a program was not found"),
             (139, false, "it exited with 139: signal 11 (SIGSEGV)"),

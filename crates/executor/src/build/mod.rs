@@ -113,7 +113,7 @@ async fn make(
         && let Some((path, target)) = context::link_that_leaves(context)
     {
         let message = format!(
-            "podman's service takes no link that leads out of the context, as {path} -> {target} does; \
+            "podman's service does not accept links out of the context, as {path} -> {target} does; \
              build it on a Docker engine"
         );
         return Err(BuildFailure { failure: Failure::Build, message });
@@ -137,7 +137,7 @@ async fn make(
         match base {
             Some(base) if !base.is_there(engine).await.map_err(engine_failure)? => {
                 report(BuildUpdate::Notice(format!(
-                    "{}: somebody else built {} on this engine meanwhile; it is built again, on that",
+                    "{}: another client built {} on this engine meanwhile; building again on the new image",
                     job.build.id, base.layer
                 )));
             }
@@ -147,8 +147,8 @@ async fn make(
     Err(BuildFailure {
         failure: Failure::Conflict,
         message: format!(
-            "what it stands on became another image during each of {TRIES} builds; \
-             is another run at work on this engine?"
+            "its base image changed during each of {TRIES} builds; \
+             is another run using this engine?"
         ),
     })
 }

@@ -25,7 +25,6 @@ pub(crate) fn triggers(all: &[StageBase<'_>]) -> Option<String> {
 fn sentence(name: &str, triggers: &[String]) -> Option<String> {
     let reported: Vec<String> = triggers.iter().map(|trigger| format!("`ONBUILD {trigger}`")).collect();
     let reported = reported.join(", ");
-    (!triggers.is_empty()).then(|| {
-        format!("{name}, which it stands on, holds instructions that would run in this build: {reported}")
-    })
+    (!triggers.is_empty())
+        .then(|| format!("{name}, its base image, has instructions that would run in this build: {reported}"))
 }

@@ -139,7 +139,9 @@ pub(crate) async fn own(engine: &Engine, own: &OwnedResources) {
     match tokio::time::timeout(AFTER, all).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "what this run has on the engine stays for the next one"),
-        Err(_) => tracing::debug!(left = ?own.things(), "no time to take away what is on the engine"),
+        Err(_) => {
+            tracing::debug!(left = ?own.things(), "no time to remove temporary resources from the engine")
+        }
     }
 }
 
@@ -153,7 +155,7 @@ pub(crate) async fn earlier(engine: &Engine) -> Removed {
     };
     let done = tokio::time::timeout(BEFORE, all).await;
     if let Ok(Err(error)) = done {
-        tracing::debug!(%error, "what was left on the engine stays for now");
+        tracing::debug!(%error, "some temporary resources remain on the engine for now");
     }
     swept
 }

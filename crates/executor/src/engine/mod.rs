@@ -160,8 +160,7 @@ impl EngineError {
     }
 
     pub(crate) fn full(message: &str) -> Self {
-        let message =
-            format!("the engine has no room left, `docker system df` tells what takes it: {message}");
+        let message = format!("the engine has no disk space left, see `docker system df`: {message}");
         Self::new(EngineErrorKind::NoSpace, message)
     }
 
@@ -277,7 +276,7 @@ impl Engine {
             (BuilderChoice::BuildKit, Builder::BuildKit) => Builder::BuildKit,
             (BuilderChoice::BuildKit, Builder::Classic) => {
                 return Err(RunError::refused(format!("the engine at {address} has no BuildKit"))
-                    .with_help("--builder auto takes the classic builder there"));
+                    .with_help("--builder auto uses the classic builder there"));
             }
         };
         let product = match flavour {
@@ -437,7 +436,7 @@ pub(crate) fn unusable(address: &str, why: &EngineError) -> RunError {
                 .with_help(endpoint::NOT_PERMITTED)
         }
         _ => RunError::environment(format!("the engine at {address} cannot be used: {why}")).with_help(
-            "is it running, and may you use it? DOCKER_HOST and docker contexts say where it is looked for",
+            "is it running, and may you use it? DOCKER_HOST and docker contexts decide its address",
         ),
     }
 }

@@ -165,7 +165,7 @@ impl Reader {
                 Some(image) => return Ok(image),
                 None if whence == ImageSource::Engine => {
                     return Err(RunError::environment(format!("{name} is not on the engine"))
-                        .with_help("--from registry looks in the registry, without pulling it"));
+                        .with_help("--from registry reads it from the registry, without pulling"));
                 }
                 None => {}
             }
@@ -212,7 +212,7 @@ impl Reader {
         };
         let configuration = Configuration::from_json(&bytes).map_err(wrong)?;
         if configuration.layers.len() != found.layers.len() {
-            return Err(wrong("it tells another number of layers than the manifest".to_owned()));
+            return Err(wrong("its number of layers differs from the manifest's".to_owned()));
         }
         let place = FoundIn::Registry { digest: found.digest, blobs: found.layers };
         Ok(Some(Image { name: name.to_owned(), place, configuration }))
@@ -306,7 +306,7 @@ impl Reader {
                     ReadFailure::Stream(error) => error.message,
                     ReadFailure::Content(why) => why,
                 };
-                RunError::environment(format!("cannot read what is inside the image: {why}"))
+                RunError::environment(format!("cannot read the contents of the image: {why}"))
             })?;
         {
             let mut made_by = self.made_by.lock();
@@ -442,7 +442,7 @@ fn pieces(blob: registry::Blob, bytes: u64) -> BoxStream<'static, Result<Bytes, 
             Some(left) => Ok(Some((piece, (blob, left)))),
             None => Err(registry::Error::new(
                 registry::ErrorKind::Protocol,
-                "a layer is longer than its manifest tells",
+                "a layer is longer than its manifest declares",
             )),
         }
     })

@@ -136,7 +136,7 @@ impl Resolved {
             if labels::exceed_limit(&all) {
                 let (bytes, most) = (labels::bytes(&all), labels::MAX_BYTES);
                 return Err(RunError::refused(format!(
-                    "the labels of {} take {bytes} bytes, {most} is the most",
+                    "the labels of {} have {bytes} bytes, the limit is {most}",
                     build.id
                 ))
                 .with_help("shorten the descriptor's description or its other texts"));
@@ -294,7 +294,7 @@ pub(crate) fn complete(
     let error = RunError::environment(format!("{what} not there:")).with_list(missing);
     Err(if layer_missing {
         error.with_help(
-            "--base-repo REPO takes parents from another repo; --all, or --include with their directories, \
+            "--base-repo REPO uses parents of another repo; --all, or --include with their directories, \
              builds them in this one",
         )
     } else {

@@ -29,7 +29,7 @@ pub(crate) fn judge(
     match labels.get(&own(build, prefix, Field::Inputs)) {
         Some(inputs) if *inputs == build.context.inputs => {}
         Some(_) => return BuildTagState::Conflict("it was built from other inputs".to_owned()),
-        None => return BuildTagState::Conflict("it does not tell what it was built from".to_owned()),
+        None => return BuildTagState::Conflict("its inputs are not recorded".to_owned()),
     }
     let from = from(build, prefix, labels);
     for (layer, expected) in parents {
@@ -41,10 +41,10 @@ pub(crate) fn judge(
             Some(found) if found == expected => {}
             Some(found) => {
                 return BuildTagState::Conflict(format!(
-                    "it stands on {target}:{found}, not on {target}:{expected}"
+                    "its base is {target}:{found}, not {target}:{expected}"
                 ));
             }
-            None => return BuildTagState::Conflict(format!("it does not tell on which {target} it stands")),
+            None => return BuildTagState::Conflict(format!("it does not record its build of {target}")),
         }
     }
     BuildTagState::Reuse
@@ -127,16 +127,16 @@ mod tests {
             (
                 vec![(inputs, "v1:sha256:1"), (from, tells)],
                 Some("1.0-5-bbbbbbb"),
-                Err("it stands on base:1.0-4-aaaaaaa, not on base:1.0-5-bbbbbbb"),
+                Err("its base is base:1.0-4-aaaaaaa, not base:1.0-5-bbbbbbb"),
             ),
             (
                 vec![(inputs, "v1:sha256:1")],
                 Some("1.0-5-bbbbbbb"),
-                Err("it does not tell on which base it stands"),
+                Err("it does not record its build of base"),
             ),
             (vec![(inputs, "v1:sha256:2"), (from, tells)], None, Err("it was built from other inputs")),
-            (vec![(from, tells)], None, Err("it does not tell what it was built from")),
-            (vec![("x.compat.inputs", "v1:sha256:1")], None, Err("it does not tell what it was built from")),
+            (vec![(from, tells)], None, Err("its inputs are not recorded")),
+            (vec![("x.compat.inputs", "v1:sha256:1")], None, Err("its inputs are not recorded")),
         ] {
             let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
             let parents = BTreeMap::from([("base:1.0".to_owned(), expected.map(str::to_owned))]);

@@ -215,7 +215,7 @@ impl<'a> Copier<'a> {
     /// Stores the manifest under the build tag, unless that is taken, and asks what it shows then.
     async fn tag(&self, to: &ImageName, top: &Stored) -> Result<(), PushFailure> {
         let taken = |shown: &str| {
-            let text = format!("{to} was pushed by somebody else meanwhile, and is another image ({shown})");
+            let text = format!("{to} was pushed by another client meanwhile, with another image ({shown})");
             PushFailure::new(Failure::Conflict, text)
         };
         match self.registry.resolve(to).await? {

@@ -134,14 +134,14 @@ async fn top(registry: &Registry, unit: &Unit, route: &Route) -> Result<Top, Run
     let tag = trail.as_ref().map(Provenance::top).filter(|crumb| crumb.repository() == image);
     let Some(tag) = tag.and_then(|crumb| crumb.version.clone()).filter(|tag| BuildTag::parse(tag).is_some())
     else {
-        return Ok(Top::Broken(format!("{full} does not tell by its labels which build it is")));
+        return Ok(Top::Broken(format!("{full} does not record in its labels which build it is")));
     };
     let build = name(&route.from, image, &tag)?;
     Ok(match registry.resolve(&build).await? {
         Some(shown) if shown == found.digest => {
             Top::Found((image.to_owned(), tag), source(image, found, route))
         }
-        Some(_) => Top::Broken(format!("{full} says that it is {tag}, which is another image")),
+        Some(_) => Top::Broken(format!("{full} records {tag} as its build, which is another image")),
         None => Top::Broken(build.to_string()),
     })
 }
@@ -206,7 +206,7 @@ async fn builds(
         if level == MOST_LEVELS || nodes.len() + open.len() > MOST_BUILDS {
             let (image, tag) = open.keys().next().cloned().unwrap_or_default();
             let message = format!(
-                "{} has no end of parents: after {} builds there are more, such as {image}:{tag}",
+                "{} has too many parents: after {} builds there are more, such as {image}:{tag}",
                 route.from,
                 nodes.len()
             );
@@ -383,7 +383,7 @@ async fn behind(registry: &Registry, route: &Route, promotion: &Promotion) -> Re
         let shown = registry.resolve(&full).await?;
         let reported = || {
             format!(
-                "{full} shows another build by now than {}, which the product stands on and which is promoted",
+                "{full} shows another build now than {}, which the product is based on and which is promoted",
                 item.build_tag
             )
         };
@@ -465,7 +465,7 @@ mod tests {
         };
         let error = survey(&registry, &[unit], &route, &|_, _| crate::Relation::Same).await.unwrap_err();
         assert_eq!(error.kind(), crate::RunErrorKind::Environment);
-        assert!(error.message().contains("has no end of parents: after 512 builds"), "{error}");
+        assert!(error.message().contains("has too many parents: after 512 builds"), "{error}");
         let asked = shelf.asked().len();
         assert!(asked <= 5 * MOST_LEVELS, "{asked}");
     }

@@ -117,7 +117,9 @@ impl BuildTagPush<'_> {
             } else {
                 Err(PushFailure::new(
                     Failure::Conflict,
-                    format!("{name} was pushed by somebody else during this run; --rebuild N makes new tags"),
+                    format!(
+                        "{name} was pushed by another client during this run; --rebuild N gives new tags"
+                    ),
                 ))
             };
         }

@@ -245,7 +245,7 @@ impl MovingTag<'_> {
             }
             before.extend(now);
         }
-        let text = format!("{moving} is set by others again and again; {ROUNDS} looks saw no end of it");
+        let text = format!("{moving} is repeatedly set by other clients; gave up after {ROUNDS} attempts");
         Err(PushFailure::new(Failure::Conflict, text))
     }
 
@@ -326,10 +326,7 @@ impl MovingTag<'_> {
 
     fn overtaken(&self, by: &WantedBuild) -> PushFailure {
         let moving = self.subject.moving;
-        let text = format!(
-            "{moving} shows {}, a newer build that came during this push, and is not set back",
-            by.name
-        );
+        let text = format!("{moving} shows {}, a newer build pushed meanwhile, and is left there", by.name);
         PushFailure::new(Failure::Conflict, text)
     }
 
@@ -343,7 +340,7 @@ impl MovingTag<'_> {
 /// The build tag of a full reference.
 pub(crate) fn own_tag(reference: &str) -> Result<BuildTag, PushFailure> {
     let (_, tag) = split_tag(reference);
-    BuildTag::parse(tag).ok_or_else(|| PushFailure::new(Failure::Push, format!("{tag} is no build tag")))
+    BuildTag::parse(tag).ok_or_else(|| PushFailure::new(Failure::Push, format!("{tag} is not a build tag")))
 }
 
 /// Whether a moving tag must be set to show `wanted`, a digest with its build tag; the error says

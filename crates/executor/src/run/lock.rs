@@ -148,7 +148,7 @@ fn untakeable(path: &Path, error: &io::Error) -> RunError {
             there.uid(),
             there.mode() & 0o777
         ),
-        Ok(_) => format!("{shown} is no regular file: remove it"),
+        Ok(_) => format!("{shown} is not a regular file: remove it"),
         Err(_) => "its directory must be writable, with room for a file".to_owned(),
     };
     RunError::environment(format!("the lock {shown} cannot be taken: {error}")).with_help(help)
@@ -332,7 +332,7 @@ mod tests {
             assert_eq!(error.kind(), crate::RunErrorKind::Environment);
             assert!(error.to_string().contains("/.image-builder/lock cannot be taken: "), "{error}");
             assert!(
-                error.help().unwrap().ends_with("/lock is no regular file: remove it"),
+                error.help().unwrap().ends_with("/lock is not a regular file: remove it"),
                 "{:?}",
                 error.help()
             );

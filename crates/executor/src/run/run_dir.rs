@@ -89,7 +89,7 @@ pub(crate) fn home(root: &Path) -> io::Result<Dir> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             match home.read(".gitignore", IGNORE_FILE_LIMIT) {
                 Err(error) if error.kind() != io::ErrorKind::FileTooLarge => {
-                    let text = format!("{DIRECTORY}/.gitignore is no file that can be read ({error})");
+                    let text = format!("{DIRECTORY}/.gitignore is not a readable file ({error})");
                     return Err(io::Error::new(error.kind(), text));
                 }
                 _ => {}
@@ -281,7 +281,7 @@ mod tests {
                 assert!(std::process::Command::new("mkfifo").arg(&ignore).status().unwrap().success());
             }
             let error = RunDirectory::create(root.path(), SystemTime::now()).unwrap_err();
-            assert!(error.to_string().starts_with(".image-builder/.gitignore is no file"), "{error}");
+            assert!(error.to_string().starts_with(".image-builder/.gitignore is not a readable file"), "{error}");
             let run_error = unwritable(root.path(), &error);
             assert_eq!(run_error.kind(), crate::RunErrorKind::Environment);
             assert!(!canary.exists(), "a link is not followed");

@@ -1,5 +1,4 @@
-//! Descriptors: damaged JSON, wrong names and versions, fields that are none, values of another
-//! type.
+//! Descriptors: damaged JSON, invalid names and versions, unknown fields, values of another type.
 
 use planner::descriptor::SCIENCE_FIELDS;
 
@@ -23,13 +22,13 @@ fn damaged() -> impl Iterator<Item = Mistake> {
         .iter()
         .flat_map(|what| (0..SKY.len()).map(move |at| format!("{}{what}{}", &SKY[..at], &SKY[at + 1..])));
     let cut = (0..SKY.len()).map(|at| SKY[..at].to_owned());
-    // Within a value, a truncated text is often still a name.
+    // Only structural characters: a value with a character removed is often still a valid name.
     let structure = SKY.char_indices().filter(|(_, c)| "{}:,\"".contains(*c)).map(|(at, _)| at);
     let deleted = structure.map(|at| format!("{}{}", &SKY[..at], &SKY[at + 1..]));
     insertions.chain(replaced).chain(cut).chain(deleted).map(science)
 }
 
-/// Names of every sort with something strange at each place.
+/// Names of every kind with a strange string at each position.
 fn names() -> impl Iterator<Item = Mistake> {
     let wrong = |name: &'static str| {
         let fixed =
@@ -104,8 +103,8 @@ fn names() -> impl Iterator<Item = Mistake> {
         .chain(args)
 }
 
-/// Fields that are none: each known one with a letter lost, doubled, exchanged, in capitals, with
-/// something strange.
+/// Unknown fields (each known one with a letter lost, doubled or in capitals, or with a strange
+/// string appended), and duplicate fields.
 fn fields() -> impl Iterator<Item = Mistake> {
     let misspelt = SCIENCE_FIELDS.iter().flat_map(|field| {
         let lost = (0..field.len()).map(move |at| format!("{}{}", &field[..at], &field[at + 1..]));
@@ -148,11 +147,11 @@ fn types() -> impl Iterator<Item = Mistake> {
     })
 }
 
-/// Whether a field cannot have a value, by the table of the documentation.
+/// Whether a value is invalid for a field, by the table of the documentation.
 fn is_wrong(field: &str, value: &str) -> bool {
     match field {
         "image" | "target" => true,
-        // 1 keeps its digits: a guideline and no error.
+        // The number 1 keeps its digits: a guideline reports it, but it is not an error.
         "version" => value != "1",
         "compat" => value != "null",
         "args" => value != "{}",

@@ -1,5 +1,5 @@
-//! Dockerfiles and fragments: references that are none, FROM in wrong forms, what swallows what
-//! follows, frontends.
+//! Dockerfiles and fragments: invalid references, invalid forms of FROM, constructs that absorb the
+//! lines after them, and frontends.
 
 use super::{Mistake, STRANGE, inserted};
 use crate::names::is_reference;
@@ -33,8 +33,8 @@ pub(super) fn all() -> impl Iterator<Item = Mistake> {
     references().chain(forms()).chain(words()).chain(frontends()).chain(fragments())
 }
 
-/// References with something in them that the distribution grammar has not, in each place that
-/// takes one.
+/// References with a string that the distribution grammar does not allow, wherever a reference can
+/// be.
 fn references() -> impl Iterator<Item = Mistake> {
     const RIGHT: [&str; 7] = [
         "docker.io/library/debian:12",
@@ -53,7 +53,7 @@ fn references() -> impl Iterator<Item = Mistake> {
         .chain(ASCII.iter())
         .flat_map(|what| RIGHT.iter().flat_map(move |right| inserted(right, what)));
     let wrong = texts.filter(|text| {
-        // With docker's defaults in front, the grammar judges the text as it will be used.
+        // The grammar is applied to the text with docker's defaults, as it will be used.
         let full = [text.clone(), format!("docker.io/{text}"), format!("docker.io/library/{text}")];
         !full.iter().any(|full| is_reference(full))
     });
@@ -168,8 +168,8 @@ fn forms() -> impl Iterator<Item = Mistake> {
         .map(|text| Mistake::with("dockerfile", SCIENCE, text))
 }
 
-/// Words that are no instruction: each known one with a letter lost, doubled, or something strange
-/// behind it.
+/// Words that are not instructions: each known one with a letter lost or doubled, or followed by a
+/// strange string.
 fn words() -> impl Iterator<Item = Mistake> {
     let wrong = INSTRUCTIONS.iter().flat_map(|word| {
         let lost = (0..word.len()).map(move |at| format!("{}{}", &word[..at], &word[at + 1..]));
@@ -213,8 +213,8 @@ fn frontends() -> impl Iterator<Item = Mistake> {
     })
 }
 
-/// Fragments with a FROM of their own, unclosed constructs or directives, at the bottom and the top
-/// of a stack.
+/// Fragments with a FROM, an unclosed construct or a directive, at the bottom and the top of a
+/// stack.
 fn fragments() -> impl Iterator<Item = Mistake> {
     let froms = ["FROM", "from", "From", "fRoM"].into_iter().flat_map(|word| {
         ["", "USER x\n", "\n\n# c\n", "RUN a \\\n b\n", "RUN <<E\nE\n"].into_iter().flat_map(move |before| {

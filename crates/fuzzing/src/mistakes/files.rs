@@ -1,4 +1,5 @@
-//! The other files and the flags: `.dockerignore`, `image-builder.toml`, `--repo` and its like.
+//! The other files and the flags: `.dockerignore`, `image-builder.toml`, `--repo` and similar
+//! flags.
 
 use planner::config::KEYS;
 
@@ -129,7 +130,7 @@ fn toml() -> impl Iterator<Item = Mistake> {
 }
 
 fn flags() -> impl Iterator<Item = Mistake> {
-    // An argument holds no NUL.
+    // An argument cannot contain NUL.
     let strange = || STRANGE.iter().filter(|what| !what.contains('\0'));
     let repos = [
         "",

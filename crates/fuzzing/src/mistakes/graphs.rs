@@ -16,7 +16,7 @@ pub(super) fn all() -> impl Iterator<Item = Mistake> {
     cycles().chain(include_cycles()).chain(twins()).chain(missing())
 }
 
-/// Rings of layers, by FROM, COPY or a mount.
+/// Cycles of layers, by FROM, COPY or a mount.
 fn cycles() -> impl Iterator<Item = Mistake> {
     (1..=100).flat_map(|length| {
         [
@@ -46,8 +46,8 @@ fn include_cycles() -> impl Iterator<Item = Mistake> {
     })
 }
 
-/// Two layers of one target, one product with two final layers, a lower version on a higher one,
-/// names alike.
+/// Conflicts: two layers with one target, a product with two final layers, a lower version based on
+/// a higher one, names that differ in case only, a file over a directory, and too long tags.
 fn twins() -> impl Iterator<Item = Mistake> {
     let right = |kind| Mistake { kind, ..super::right() };
     let targets = (0..60).map(move |number| {

@@ -13,7 +13,7 @@ use crate::image::build_spec::SpecScope;
 use crate::report::run::plain::Detail;
 use crate::tree::run_files::RunFiles;
 
-/// Which source tree, compared with what.
+/// The source tree and the base of the comparison.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to plan")]
 pub(crate) struct TreeArguments {
@@ -38,47 +38,47 @@ pub(crate) struct TreeArguments {
     /// Treat every layer as changed
     #[arg(long)]
     pub(crate) all: bool,
-    /// Compare with what the registry shows under the tree's names, instead of with a commit
+    /// Compare with the images in the registry instead of with a commit
     ///
-    /// Planned is what is absent there (404), what was made from other inputs, and what stands on a
-    /// parent that was published again since; so a job that failed goes on where it stopped, and
-    /// after a good one there is nothing to do. Reads manifests and configurations, also with
-    /// --dryrun; configurations are kept in the user's cache directory.
+    /// Plans images that are missing there (404), that were made from other inputs, and that are
+    /// based on a parent that was published again since. A job that failed is thus completed by the
+    /// next one, and after a successful one there is nothing to do. Reads manifests and
+    /// configurations, also with --dryrun; configurations are cached in the user's cache directory.
     #[arg(long, conflicts_with_all = ["reference", "include", "all"])]
     pub(crate) since_published: bool,
-    /// Take published images as they are that do not tell what they were made from
+    /// Accept published images that have no recorded inputs
     ///
-    /// With --since-published. Without it such science images are told, and the exit code is 5;
+    /// With --since-published. Without this, such science images are listed and the exit code is 5;
     /// --rebuild N builds them.
     #[arg(long, requires = "since_published")]
     pub(crate) adopt: bool,
-    /// Also see files that git neither tracks nor ignores
+    /// Include files that git neither tracks nor ignores
     #[arg(long)]
     pub(crate) untracked: bool,
-    /// Also see these files or directories that git ignores
+    /// Include these files or directories that git ignores
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(crate) with_ignored: Vec<PathBuf>,
-    /// Registry host and path under which images are named
+    /// Registry host and path of the images' names
     ///
-    /// Goes before `repo` of image-builder.toml.
+    /// Overrides `repo` of image-builder.toml.
     #[arg(long, value_name = "REPO", env = "IMAGE_BUILDER_REPO", hide_env_values = true)]
     pub(crate) repo: Option<String>,
-    /// Give up a product of the base of the comparison
+    /// Allow this product to be removed
     ///
     /// Without this, a product that is gone, that lost its compat, or whose new final layer does
-    /// not stand on the old one is refused. To give it up for good, add it to `retired` in
+    /// not descend from the old one is refused. To remove it permanently, add it to `retired` in
     /// image-builder.toml.
     #[arg(long, value_name = "IMAGE:VERSION", num_args = 1..)]
     pub(crate) allow_orphan: Vec<String>,
     #[command(flatten)]
     pub(crate) frontends: FrontendArguments,
-    /// The commit count of build tags, where a shallow clone does not know it
+    /// The commit count for build tags, if a shallow clone does not have it
     #[arg(long, value_name = "N")]
     pub(crate) build_number: Option<u64>,
-    /// Build again from nothing: -rN on every build tag, no cache, fresh bases
+    /// Rebuild without a cache and with fresh base images: -rN on every build tag
     ///
-    /// A build tag never changes, so the same commit needs another one to be built again, for fresh
-    /// packages for instance. N is a number that your CI counts. Implies --no-cache and --pull.
+    /// A build tag never changes, so a rebuild of the same commit, for instance for fresh packages,
+    /// needs another one. N is a number that your CI counts. Implies --no-cache and --pull.
     #[arg(long, value_name = "N")]
     pub(crate) rebuild: Option<u64>,
 }
@@ -87,23 +87,23 @@ pub(crate) struct TreeArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How to show the plan")]
 pub(crate) struct ShowArguments {
-    /// Say more: intermediate builds and reasons; twice: the files as well
+    /// Show intermediate builds and reasons; twice: also the files
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// How the plan is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
-    /// Also save the plan, as JSON, to this file
+    /// Also write the plan to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
 
-/// Who may read a Dockerfile. Shared by all that read a source tree.
+/// The allowed frontends of Dockerfiles. Shared by all commands that read a source tree.
 #[derive(Debug, Args)]
 pub(crate) struct FrontendArguments {
-    /// Allow a `# syntax=` frontend beside docker/dockerfile:1
+    /// Allow a `# syntax=` frontend besides docker/dockerfile:1
     ///
-    /// In the environment, several are separated by commas.
+    /// In the environment variable, separate several by commas.
     #[arg(
         long,
         value_name = "IMAGE",
@@ -147,101 +147,102 @@ pub(crate) struct BuildArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How to build")]
 pub(crate) struct RunArguments {
-    /// Print the plan and touch nothing: no engine, no registry, no credential, no file
+    /// Print the plan and change nothing: no engine, no registry, no credential, no file
     ///
-    /// But for what is asked for by name: --out writes a file, --since-published asks the registry.
+    /// Exceptions have flags of their own: --out writes a file, --since-published reads from the
+    /// registry.
     #[arg(long, visible_alias = "dry-run")]
     pub(crate) dryrun: bool,
-    /// Push what is built
+    /// Push the images
     #[arg(long)]
     pub(crate) push: bool,
-    /// Build the plan of this file, as `--out` saved it, or refuse
+    /// Build the plan in this file, as written by `--out`, or refuse
     ///
-    /// The tree is planned again from what the file says it compared; unless the same plan comes
-    /// out, the difference is shown and nothing is built. `-` reads it from stdin.
+    /// The tree is planned again with the comparison in the file; if the plans differ, the
+    /// difference is shown and nothing is built. `-` reads from stdin.
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
-    /// Builds at a time [default: 4, or the engine's CPUs if fewer]
+    /// Concurrent builds [default: 4, or the engine's CPUs if fewer]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
-    /// Stop all builds when one fails, not only those that stand on it
+    /// Stop all builds when one fails, not only its dependents
     #[arg(long)]
     pub(crate) fail_fast: bool,
     /// Which builder of the engine to use
     #[arg(long, value_enum, default_value_t = Builder::Auto)]
     pub(crate) builder: Builder,
-    /// Take nothing from the engine's build cache
+    /// Do not use the engine's build cache
     #[arg(long)]
     pub(crate) no_cache: bool,
-    /// Ask the registry for external bases even when they are on the engine
+    /// Look up external base images in the registry even if the engine has them
     #[arg(long)]
     pub(crate) pull: bool,
-    /// Where a parent is taken from that the repo lacks
+    /// Fallback repository for parent images that are missing in the repo
     #[arg(long, value_name = "REPO")]
     pub(crate) base_repo: Option<String>,
-    /// Push although there are uncommitted changes; to another repo than the tree's own only
+    /// Push in spite of uncommitted changes; only to another repo than the tree's own
     #[arg(long)]
     pub(crate) allow_dirty: bool,
-    /// Move a moving tag although what it shows, or a build tag beside it, may be newer
+    /// Update a moving tag even if a newer build may exist
     #[arg(long)]
     pub(crate) allow_older: bool,
-    /// Address of the engine, over DOCKER_HOST and docker contexts
+    /// Address of the engine; overrides DOCKER_HOST and docker contexts
     #[arg(long, short = 'H', value_name = "ADDRESS")]
     pub(crate) host: Option<String>,
-    /// How long a build or push may be silent before it counts as failed
+    /// Time-out of a silent build or push
     #[arg(long, value_name = "TIME", default_value = "30m")]
     pub(crate) idle_timeout: humantime::Duration,
-    /// How long one build, or one attempt of a push, may take in all, also when it is not silent
+    /// Time-out of one build, or of one attempt of a push, even if it is not silent
     #[arg(long, value_name = "TIME", default_value = "12h")]
     pub(crate) build_timeout: humantime::Duration,
-    /// How long a push is tried again, where that may help
+    /// Retry transient push failures for this long
     ///
-    /// After a status that passes (408, 429, 5xx), a lost connection, an answer that was cut off,
-    /// or silence. The waits grow, and are at least those that the registry asks for. An attempt
-    /// that moves on is not cut short.
+    /// Transient are the statuses 408, 429 and 5xx, a lost connection, a truncated response, and a
+    /// time-out. The waits increase, and are at least as long as the registry requests. An attempt
+    /// that makes progress is not cut short.
     #[arg(long, value_name = "TIME", default_value = "5m")]
     pub(crate) push_timeout: humantime::Duration,
-    /// How long an engine that goes away during the run is waited for, before the next build or
-    /// push
+    /// Wait this long for an engine that goes away during the run, before the next build or push
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub(crate) engine_wait: humantime::Duration,
-    /// Wait for another run of this source tree, or into this repo from this machine [default:
+    /// Wait for another run in this source tree, or into this repo from this machine [default:
     /// refuse]
     ///
     /// Without a time, as long as it takes.
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_value = "0s",
         default_missing_value = "365days", hide_default_value = true)]
     pub(crate) wait: humantime::Duration,
-    /// Take what an earlier run left on the engine instead of building it again
+    /// Reuse images that an earlier run left on the engine
     ///
-    /// An image counts when it has the build tag and was made from the same inputs and the same
+    /// An image is reused if it has the build tag and was made from the same inputs and the same
     /// parents.
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Leave out the tests that descriptors name
+    /// Skip the tests of images
     #[arg(long)]
     pub(crate) skip_tests: bool,
-    /// Build also on bases with ONBUILD instructions, which would run in the build
+    /// Allow base images with ONBUILD instructions, which run in the build
     #[arg(long)]
     pub(crate) allow_onbuild: bool,
-    /// A secret that builds may mount and no image keeps: id=NAME[,src=FILE|,env=VARIABLE]
+    /// A secret that builds may mount and that no image keeps: id=NAME[,src=FILE|,env=VARIABLE]
     ///
-    /// For `RUN --mount=type=secret,id=NAME`, as docker has it; may be given several times. Without
-    /// src and env, the variable NAME is read, or else the file NAME. Needs BuildKit.
+    /// For `RUN --mount=type=secret,id=NAME`, as in docker; may be repeated. Without src and env,
+    /// the value comes from the variable NAME, or else from the file NAME. Needs BuildKit.
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<Secret>,
-    /// What of its definition travels with an image, in a label and, when it is pushed, in an
-    /// artifact beside it
+    /// The build spec to attach to an image: in a label and, if it is pushed, in an artifact beside
+    /// it
     #[arg(long, value_enum, default_value_t = SpecScope::Full)]
     pub(crate) spec: SpecScope,
     #[command(flatten)]
     pub(crate) drift: DriftArguments,
-    /// How progress is shown
+    /// Progress output
     #[arg(long, value_enum, default_value_t = Progress::Auto)]
     pub(crate) progress: Progress,
-    /// Print what builds print, as it comes; each line begins with the build's name
+    /// Print the output of builds as it arrives; each line begins with the build's name
     ///
-    /// Without this it goes to the log files alone, and the end of a failed build's log is shown.
+    /// Without this, output goes to the log files only, and the end of a failed build's log is
+    /// shown.
     #[arg(long)]
     pub(crate) logs: bool,
 }
@@ -256,7 +257,7 @@ impl RunArguments {
 /// `image-builder schema`
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArguments {
-    /// Of which kind of layer
+    /// The kind of layer
     #[arg(value_enum, default_value_t = SchemaKind::Science)]
     pub(crate) kind: SchemaKind,
 }
@@ -272,9 +273,9 @@ pub(crate) struct CompletionsArguments {
 /// `--format` of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people
+    /// Readable text
     Text,
-    /// The versioned document
+    /// A versioned JSON document
     Json,
 }
 
@@ -290,7 +291,7 @@ pub(crate) enum SchemaKind {
 /// `--builder`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Builder {
-    /// BuildKit where the engine has it
+    /// BuildKit if the engine has it
     Auto,
     /// BuildKit, or fail
     Buildkit,
@@ -305,11 +306,11 @@ pub(crate) enum Progress {
     Auto,
     /// One live line for each running build
     Tty,
-    /// One line for each thing that happens
+    /// One line for each event
     Plain,
-    /// One event a line, as JSON, on stdout
+    /// Events as JSON, one a line, on stdout
     Json,
-    /// Only what went wrong
+    /// Failures only
     Quiet,
 }
 

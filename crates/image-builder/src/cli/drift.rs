@@ -8,24 +8,25 @@ use executor::Drift;
 /// Whether packages may move without the layer's files.
 #[derive(Debug, Args)]
 pub(crate) struct DriftArguments {
-    /// Show the packages that moved since what each moving tag shows in the registry
+    /// Show package changes since the image of each moving tag in the registry
     ///
-    /// Both images are read for that, from the engine and the registry. --push with --rebuild shows
-    /// them without being asked.
+    /// Both images are read for this, from the engine and the registry. --push with --rebuild shows
+    /// them without this flag.
     #[arg(long)]
     show_drift: bool,
-    /// Fail a science image, before anything of it is published, whose packages moved although
-    /// nothing of its layer changed
+    /// Fail a science image, before it is published, if its packages changed although its layer did
+    /// not
     ///
-    /// Exit code 7. What moved in the layer that it stands on is judged there; an external base is
-    /// a part of what stands on it. Where the published image cannot be read, drift cannot be ruled
-    /// out: the build fails with exit code 5.
+    /// Exit code 7. Changes that come from the parent layer are judged there; an external base
+    /// image belongs to the layer that is based on it. If the published image cannot be read, drift
+    /// cannot be excluded: the build fails with exit code 5.
     #[arg(long)]
     forbid_drift: bool,
-    /// How long reading the packages of one image and of the published one may take, for
-    /// --show-drift and --forbid-drift
+    /// Time-out for reading the packages of one image and of the published one, for --show-drift
+    /// and --forbid-drift
     ///
-    /// Beyond it, --show-drift goes on with a notice; --forbid-drift fails the build (exit code 5).
+    /// After it, --show-drift continues with a notice; --forbid-drift fails the build (exit code
+    /// 5).
     #[arg(long, value_name = "TIME", default_value = "30m")]
     read_timeout: humantime::Duration,
 }

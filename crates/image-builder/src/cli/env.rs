@@ -127,7 +127,7 @@ fn directory(variable: &str, in_home: &str) -> Option<PathBuf> {
 pub(crate) fn source_date_epoch() -> Result<Option<i64>, CliError> {
     let Some(text) = variable("SOURCE_DATE_EPOCH")? else { return Ok(None) };
     text.parse().map(Some).map_err(|_| {
-        CliError::usage(format!("SOURCE_DATE_EPOCH is {text:?}, which is no whole number of seconds"))
+        CliError::usage(format!("SOURCE_DATE_EPOCH is {text:?}, which is not a whole number of seconds"))
             .help("`git log -1 --format=%ct` prints that of the last commit")
     })
 }

@@ -36,13 +36,13 @@ impl std::str::FromStr for Secret {
     fn from_str(text: &str) -> Result<Self, String> {
         let (mut id, mut src, mut env, mut kind) = (None, None, None, None);
         for field in text.split(',') {
-            let (key, value) = field.split_once('=').ok_or_else(|| format!("{field:?} is no key=value"))?;
+            let (key, value) = field.split_once('=').ok_or_else(|| format!("{field:?} is not key=value"))?;
             let place = match key.trim().to_ascii_lowercase().as_str() {
                 "id" => &mut id,
                 "src" | "source" => &mut src,
                 "env" => &mut env,
                 "type" => &mut kind,
-                _ => return Err(format!("{key:?} is none of id, src, env and type")),
+                _ => return Err(format!("{key:?} is not one of id, src, env and type")),
             };
             if place.replace(value).is_some() {
                 return Err(format!("{key} is given twice"));
@@ -120,7 +120,7 @@ fn file(id: &str, path: &std::path::Path) -> Result<Vec<u8>, CliError> {
 
 fn too_large(id: &str) -> CliError {
     let most = MOST / 1024;
-    CliError::usage(format!("--secret id={id} has more than {most} KiB, which is the most BuildKit takes"))
+    CliError::usage(format!("--secret id={id} has more than {most} KiB, which is BuildKit's limit"))
 }
 
 #[cfg(test)]

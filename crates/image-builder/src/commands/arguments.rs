@@ -19,57 +19,55 @@ use crate::commands::verify::VerifyArguments;
 /// The end of `--help`.
 const AFTER_LONG_HELP: &str = "\
 Examples:
-  image-builder --dryrun -v              show what would be built from here, and why
-  image-builder                          build it on the local Docker engine
-  image-builder --push                   build it and push it to the repo
-  image-builder plan --ref origin/main   what differs from another commit
+  image-builder --dryrun -v              show what would be built, and why
+  image-builder                          build on the local Docker engine
+  image-builder --push                   build and push to the repo
+  image-builder plan --ref origin/main   compare with another commit
   image-builder plan --format json --out plan.json
   image-builder build --plan plan.json   build exactly what was reviewed, or refuse
   image-builder build --all --push --repo registry.example.org/me/test
   image-builder --since-published --push  build what is missing in the registry, every night
-  image-builder coverage --compat jupyter  which products carry the jupyter of this tree
-  image-builder stale --plan --rebuild 7  what to build since bases moved in their registries
+  image-builder coverage --compat jupyter  which products carry the current jupyter
+  image-builder stale --plan --rebuild 7  plan rebuilds on external bases that moved
   image-builder promote --from registry.example.org/me/test --to registry.example.org/images sky:1.0
-                                         publish what was tested, without building it again
-  image-builder rollback sky:1.0         show the build before again
+                                         publish tested builds, without rebuilding
+  image-builder rollback sky:1.0         go back to the previous build
   image-builder explain science/nist     why it is in the plan, or is not
   image-builder graph --format svg --out layers.svg
-  image-builder check --fix              what is wrong, and mend what needs no thought
-  image-builder inspect rel/nist:1.0     what a published image was made from
-  image-builder verify rel/nist:1.0      whether it is what this tree gives
+  image-builder check --fix              report problems, and fix the simple ones
+  image-builder inspect rel/nist:1.0     show the provenance of a published image
+  image-builder verify rel/nist:1.0      check it against this tree
   image-builder diff sci/nist:1.0-41-0a1b2c3 sci/nist:1.0 --from registry
-  image-builder rebuild rel/nist:1.0     make it again, and say whether it came out the same
+  image-builder rebuild rel/nist:1.0     build it again, and compare the result
 
 Exit codes:
-  0    done, also when there was nothing to do
-  1    a defect of this program
+  0    success, also if there was nothing to do
+  1    a bug in this program
   2    usage, an unknown revision, or the source tree is refused
   3    a build failed
   4    a push failed
   5    the environment: git, engine, registry, disk
   6    conflict: another run holds the lock, a build tag exists with other content, a newer build
        is published
-  7    what was asked does not hold: check, pin --check, diff --check, --forbid-drift, verify,
-       coverage --strict, rebuild, inspect of an image without a trail
-  130  interrupted (SIGINT; 143: terminated, 129: the terminal hung up). A run that was complete by
-       then ends with 0
-  Of several: interrupted, then 5, 6, 3, 4, 7.
+  7    a check failed: check, pin --check, diff --check, --forbid-drift, verify, coverage --strict,
+       rebuild, inspect of an image without provenance
+  130  interrupted (SIGINT; 143: SIGTERM, 129: SIGHUP). A run that was complete by then ends with 0
+  With several failures: interrupted, then 5, 6, 3, 4, 7.
 
 Registries:
-  Logins are those of `docker login`. Authorities and client certificates come from certs.d, and the
-  names of insecure registries from daemon.json, below /etc/docker and ~/.config/docker (podman's:
-  containers). SSL_CERT_FILE names a file that stands for the system's authorities.
+  Logins are those of `docker login`. CA and client certificates come from certs.d, and the names of
+  insecure registries from daemon.json, below /etc/docker and ~/.config/docker (podman's:
+  containers). SSL_CERT_FILE names a file that replaces the system's CA certificates.
 
 Data goes to stdout, everything else to stderr.";
 
-const AFTER_HELP: &str = "`--help` says more, with examples and exit codes.";
+const AFTER_HELP: &str = "`--help` shows more, with examples and exit codes.";
 
 /// Plans and builds the layered images of a source tree.
 ///
-/// A source tree has `science/` and `compat/` in a git repository. What changed since a commit
-/// decides what is built: each changed science layer, every layer that stands on one, and the
-/// compat image of each product that this touches. Without a subcommand, the plan is printed and
-/// built.
+/// A source tree has `science/` and `compat/` in a git repository. Changes since a commit decide
+/// what is built: each changed science layer, every layer based on one, and the compat image of
+/// each affected product. Without a subcommand, the plan is printed and built.
 #[derive(Debug, Parser)]
 #[command(
     name = "image-builder",
@@ -87,38 +85,37 @@ pub(crate) struct Arguments {
     pub(crate) build: BuildArguments,
 }
 
-/// What else the command can do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Print the plan and touch nothing, as `--dryrun` does
+    /// Print the plan and change nothing, as `--dryrun` does
     Plan(PlanArguments),
     /// Plan and build, as without a subcommand
     Build(Box<BuildArguments>),
-    /// Tell why a layer or product is in the plan, or is not
+    /// Explain why a layer or product is in the plan, or is not
     Explain(ExplainArguments),
-    /// Draw the layers and what stands on what
+    /// Draw the layers and their dependencies
     Graph(GraphArguments),
-    /// Tell everything that is wrong with the source tree, offline
+    /// Report all problems of the source tree, offline
     Check(CheckArguments),
-    /// Write the digests that registries show for external images
+    /// Write the digests of external images into Dockerfiles
     Pin(PinArguments),
-    /// Tell what an image was made from: its trail, from the engine or straight from a registry
+    /// Show the provenance of an image, from the engine or a registry
     Inspect(InspectArguments),
-    /// Make an image again from what it tells of itself, and say whether it came out the same
+    /// Build an image again from its recorded provenance, and compare the result
     Rebuild(RebuildArguments),
-    /// Hold the trail of images against this source tree and what is published
+    /// Check the provenance of images against this source tree and the registry
     Verify(VerifyArguments),
-    /// Tell which products carry the compat stack of this tree, and since when the others do not
+    /// Show which products carry the current compat stack, and since when others are outdated
     Coverage(CoverageArguments),
-    /// Tell which published images are made from external ones that moved since; --plan follows
-    /// them
+    /// Show published images whose external base images moved; --plan plans their rebuild
     Stale(StaleArguments),
-    /// Tell what differs inside two images: packages, settings, layers; nothing is run or pulled
+    /// Compare the contents of two images: packages, settings, layers; without running or pulling
+    /// them
     Diff(DiffArguments),
-    /// Copy builds as they are from one repo to another, and move the tags there: test, look,
-    /// promote
+    /// Copy tested builds unchanged from one repo to another, and update the moving tags there
     Promote(Box<PromoteArguments>),
-    /// Have the moving tags of a product show an earlier build again
+    /// Point the moving tags of a product to an earlier build
     Rollback(RollbackArguments),
     /// Print the JSON Schema of a descriptor
     Schema(SchemaArguments),

@@ -178,7 +178,7 @@ fn refuse_unbuildable(opened: &OpenedTree, plan: &Plan) -> Result<(), CliError> 
     match &opened.buildable {
         Buildable::WorkingTree | Buildable::Head => {}
         Buildable::Unasked => {
-            return Err(CliError::usage("HEAD was planned to be looked at, not to be built")
+            return Err(CliError::usage("this plan was made with --dryrun and cannot be built")
                 .help("run it without --dryrun"));
         }
         Buildable::HeadUnderChanges => {

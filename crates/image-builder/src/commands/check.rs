@@ -29,36 +29,36 @@ const ALL_WARNINGS: &str = "warnings";
 pub(crate) struct CheckArguments {
     #[command(flatten)]
     tree: OnDiskArguments,
-    /// Also tell which products would be lost since a commit: A, A..B or A...B
+    /// Also report products that would be lost since a commit: A, A..B or A...B
     ///
     /// As for a plan: `A` compares with the working tree, `A..B` checks commit B. Without this, no
     /// commit is needed.
     #[arg(long = "ref", value_name = "REVISION", conflicts_with = "fix")]
     reference: Option<String>,
-    /// Give up a product of the base of the comparison
+    /// Allow this product to be removed
     #[arg(long, value_name = "IMAGE:VERSION", num_args = 1.., requires = "reference")]
     allow_orphan: Vec<String>,
-    /// Refuse what breaks these guidelines, whatever image-builder.toml says; `warnings` for all
-    /// that it warns of
+    /// Treat violations of these guidelines as errors, whatever image-builder.toml says; `warnings`
+    /// for all warnings
     #[arg(long, value_name = "CODE", num_args = 1.., value_parser = guideline)]
     deny: Vec<String>,
-    /// Write full registry names, and quotes around versions, where they are missing
+    /// Add missing registry names, and quotes around versions
     ///
-    /// Nothing else of a file changes. What was written is listed; then the tree is checked again.
+    /// Nothing else of a file changes. Lists the changes, then checks the tree again.
     #[arg(long)]
     fix: bool,
-    /// With --fix: show what would be written, as a diff, and write nothing
+    /// With --fix: show the changes as a diff, and write nothing
     #[arg(long, visible_alias = "dry-run", requires = "fix")]
     dryrun: bool,
-    /// How findings are told
+    /// Output format
     #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
     format: CheckFormat,
-    /// Write the findings to this file, and tell them to people on stdout
+    /// Write the findings to this file, and readable text to stdout
     #[arg(long, value_name = "FILE", conflicts_with = "dryrun")]
     out: Option<PathBuf>,
 }
 
-/// Which source tree, as it lies on disk.
+/// The source tree on disk.
 #[derive(Debug, Args)]
 pub(crate) struct OnDiskArguments {
     /// The source tree: a directory with science/ and compat/
@@ -66,12 +66,12 @@ pub(crate) struct OnDiskArguments {
     /// Default: the nearest one from the current directory upwards.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Also see files that git neither tracks nor ignores
+    /// Include files that git neither tracks nor ignores
     #[arg(long)]
     untracked: bool,
-    /// Registry host and path under which images are named
+    /// Registry host and path of the images' names
     ///
-    /// Goes before `repo` of image-builder.toml.
+    /// Overrides `repo` of image-builder.toml.
     #[arg(long, value_name = "REPO", env = "IMAGE_BUILDER_REPO", hide_env_values = true)]
     repo: Option<String>,
     #[command(flatten)]
@@ -98,13 +98,13 @@ impl OnDiskArguments {
 /// `--format` of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum CheckFormat {
-    /// For people
+    /// Readable text
     Text,
-    /// A versioned document
+    /// A versioned JSON document
     Json,
-    /// SARIF 2.1.0, as GitHub's code scanning reads it
+    /// SARIF 2.1.0, for GitHub's code scanning
     Sarif,
-    /// GitLab's code quality report
+    /// A GitLab code quality report
     Gitlab,
 }
 

@@ -23,12 +23,12 @@ use crate::tree::open;
 /// `image-builder coverage`
 #[derive(Debug, Args)]
 pub(crate) struct CoverageArguments {
-    /// Ask only for this compat layer, with what it includes: its name or path
+    /// Only this compat layer, with its includes: its name or path
     ///
-    /// Then only products count that have it in their compat stack.
+    /// Only products with it in their compat stack are listed.
     #[arg(long, value_name = "LAYER")]
     compat: Option<String>,
-    /// Fail, exit 7, unless every product carries it; those under `hold` do not count
+    /// Fail with exit code 7 unless every product carries it; those under `hold` do not count
     #[arg(long)]
     strict: bool,
     /// The source tree: a directory with science/ and compat/
@@ -36,14 +36,14 @@ pub(crate) struct CoverageArguments {
     /// Default: the nearest one from the current directory upwards.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Registry host and path under which images are named
+    /// Registry host and path of the images' names
     ///
-    /// Goes before `repo` of image-builder.toml.
+    /// Overrides `repo` of image-builder.toml.
     #[arg(long, value_name = "REPO", env = "IMAGE_BUILDER_REPO", hide_env_values = true)]
     repo: Option<String>,
     #[command(flatten)]
     frontends: FrontendArguments,
-    /// How it is told
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

@@ -22,21 +22,21 @@ const IDLE: Duration = Duration::from_secs(300);
 /// `image-builder diff`
 #[derive(Debug, Args)]
 pub(crate) struct DiffArguments {
-    /// The image to start from: as docker names it, or sci/… or rel/… of the repo
+    /// The first image: as docker names it, or sci/… or rel/… of the repo
     #[arg(value_name = "IMAGE_A")]
     a: String,
-    /// The image that is compared with it
+    /// The second image
     #[arg(value_name = "IMAGE_B")]
     b: String,
     #[command(flatten)]
     look: LookArguments,
-    /// How it is told
+    /// Output format
     #[arg(long, value_enum, default_value_t = DiffFormat::Text)]
     format: DiffFormat,
-    /// Fail, with exit code 7, when packages or settings differ; labels and layers may
+    /// Fail with exit code 7 if packages or settings differ; labels and layers may differ
     #[arg(long)]
     check: bool,
-    /// How long reading the two images may take
+    /// Time-out for reading both images
     #[arg(long, value_name = "TIME", default_value = "30m")]
     read_timeout: humantime::Duration,
 }
@@ -44,9 +44,9 @@ pub(crate) struct DiffArguments {
 /// `--format` of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DiffFormat {
-    /// For people
+    /// Readable text
     Text,
-    /// A versioned document
+    /// A versioned JSON document
     Json,
 }
 

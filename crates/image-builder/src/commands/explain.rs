@@ -25,16 +25,16 @@ pub(crate) struct ExplainArguments {
     layers: Vec<String>,
     #[command(flatten)]
     tree: TreeArguments,
-    /// Explain a plan that `--out` saved, from the file alone
+    /// Explain a plan that `--out` wrote, without its source tree
     ///
-    /// What the plan does not build is not in the file, unless it changed.
+    /// The file does not have what the plan does not build, unless it changed.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["root", "reference", "ignore", "include", "all", "untracked",
         "with_ignored", "allow_orphan", "build_number", "rebuild", "since_published", "adopt"])]
     plan: Option<PathBuf>,
-    /// Say more: all files and all chains
+    /// Show all files and all chains
     #[arg(short, long)]
     verbose: bool,
-    /// How it is told
+    /// Output format
     #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
     format: ExplainFormat,
 }
@@ -42,9 +42,9 @@ pub(crate) struct ExplainArguments {
 /// `--format` of an explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ExplainFormat {
-    /// For people
+    /// Readable text
     Text,
-    /// A versioned document: a list with one explanation for each name
+    /// A versioned JSON document: a list with one explanation for each name
     Json,
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn find(
         let message = match knowledge {
             Knowledge::Tree => format!("no layer or product of this source tree is called {name:?}"),
             Knowledge::PlanOnly => {
-                format!("the plan neither builds {name:?} nor tells that something in it changed")
+                format!("the plan neither builds {name:?} nor lists it as changed")
             }
         };
         let help = match (closest, knowledge) {
@@ -104,7 +104,7 @@ pub(crate) fn find(
                     .to_owned()
             }
             (None, Knowledge::PlanOnly) => {
-                "without --plan, the source tree tells why a layer is not built".to_owned()
+                "without --plan, the source tree shows why a layer is not built".to_owned()
             }
         };
         CliError::usage(message).help(help).into()

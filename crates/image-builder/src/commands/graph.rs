@@ -23,25 +23,25 @@ use crate::tree::open;
 pub(crate) struct GraphArguments {
     #[command(flatten)]
     tree: TreeArguments,
-    /// How the graph is drawn
+    /// Output format
     #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
     format: GraphFormat,
-    /// Mark what the plan touches; also on with --ref, --include, --ignore, --all and
+    /// Mark what the plan builds; implied by --ref, --include, --ignore, --all and
     /// --since-published
     #[arg(long)]
     planned: bool,
-    /// Only what these stand on, and what stands on them
+    /// Only these layers with their parents and dependents
     ///
     /// A layer's path or target, a product (image:version), or a compat layer.
     #[arg(long, value_name = "LAYER", num_args = 1..)]
     layer: Vec<String>,
-    /// Of --layer, only what it stands on; with --down too, both
+    /// With --layer: only the parents; together with --down both
     #[arg(long, requires = "layer")]
     up: bool,
-    /// Of --layer, only what stands on it
+    /// With --layer: only the dependents
     #[arg(long, requires = "layer")]
     down: bool,
-    /// Write it to this file
+    /// Write to this file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -49,15 +49,15 @@ pub(crate) struct GraphArguments {
 /// `--format` of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum GraphFormat {
-    /// A list for people
+    /// Readable text
     Text,
     /// For graphviz
     Dot,
-    /// For Markdown pages of GitLab and GitHub
+    /// For Markdown pages on GitLab and GitHub
     Mermaid,
     /// A picture
     Svg,
-    /// A versioned document
+    /// A versioned JSON document
     Json,
 }
 

@@ -31,14 +31,14 @@ pub(crate) struct InspectArguments {
     reference: String,
     #[command(flatten)]
     look: LookArguments,
-    /// Print the build spec that travelled with the image: Dockerfile, descriptors of the chain,
-    /// commit, exact bases
+    /// Print the build spec attached to the image: Dockerfile, descriptors of the chain, commit,
+    /// exact base images
     #[arg(long)]
     spec: bool,
-    /// Tell every label, with who wrote it
+    /// Show every label with its author
     #[arg(short, long)]
     verbose: bool,
-    /// How it is told
+    /// Output format
     #[arg(long, value_enum, default_value_t = InspectFormat::Text)]
     format: InspectFormat,
 }
@@ -46,9 +46,9 @@ pub(crate) struct InspectArguments {
 /// `--format` of an inspection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum InspectFormat {
-    /// For people
+    /// Readable text
     Text,
-    /// A versioned document
+    /// A versioned JSON document
     Json,
 }
 

@@ -26,13 +26,13 @@ use crate::tree::rewrite::{self, Change};
 pub(crate) struct PinArguments {
     #[command(flatten)]
     tree: OnDiskArguments,
-    /// Write nothing; fail when an image is not pinned, or its tag shows another digest by now
+    /// Write nothing; fail if an image is not pinned, or if its tag shows another digest now
     #[arg(long)]
     check: bool,
-    /// Also ask about images that are pinned already, and write what their tags show now
+    /// Also update images that are pinned already
     #[arg(long, conflicts_with = "check")]
     update: bool,
-    /// Show what would be written, as a diff, and write nothing
+    /// Show the changes as a diff, and write nothing
     #[arg(long, visible_alias = "dry-run", conflicts_with = "check")]
     dryrun: bool,
 }

@@ -38,7 +38,7 @@ pub(crate) fn warn(plan: &Plan) {
     if plan.revision.count.is_none() && !plan.builds.is_empty() {
         warnings.push(Warning {
             code: "shallow-clone".to_owned(),
-            message: "this shallow clone does not tell the commit count, so build tags are shown with ? for it".to_owned(),
+            message: "this shallow clone does not have the commit count, so build tags have a ? instead".to_owned(),
             file: None,
             line: None,
             help: Some(

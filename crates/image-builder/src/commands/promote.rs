@@ -44,36 +44,36 @@ What was copied stays: the same command again does only what is missing.";
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct PromoteArguments {
-    /// Products, or other images with their version [default: all of the source tree]
+    /// Products, or other images with their version [default: all products of the source tree]
     #[arg(value_name = "IMAGE:VERSION")]
     products: Vec<String>,
-    /// The repo that has the builds: a registry host with a path
+    /// The repo with the builds: a registry host with a path
     #[arg(long, value_name = "REPO")]
     from: String,
-    /// The repo that is to have them
+    /// The repo to copy to
     #[arg(long, value_name = "REPO")]
     to: String,
-    /// Leave out what is not in --from at all, instead of refusing
+    /// Skip products missing in --from instead of failing
     #[arg(long)]
     present: bool,
-    /// Look everything up, say what would be done, and change nothing
+    /// Show what would be done, and change nothing
     #[arg(long, visible_alias = "dry-run")]
     dryrun: bool,
-    /// Move a moving tag although what it shows, or a build tag beside it, may be newer
+    /// Update a moving tag even if a newer build may exist
     #[arg(long)]
     allow_older: bool,
-    /// How long a request is made again, where that may help
+    /// Retry transient failures of a request for this long
     ///
-    /// After a status that passes (408, 429, 5xx) or a lost connection. The waits grow, and are at
-    /// least those that the registry asks for.
+    /// Transient are the statuses 408, 429 and 5xx, and a lost connection. The waits increase, and
+    /// are at least as long as the registry requests.
     #[arg(long, value_name = "TIME", default_value = "5m")]
     push_timeout: humantime::Duration,
     #[command(flatten)]
     tree: NamesArguments,
-    /// How it is told what is done
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// How progress is shown
+    /// Progress output
     #[arg(long, value_enum, default_value_t = Progress::Auto)]
     progress: Progress,
 }
@@ -81,12 +81,12 @@ pub(crate) struct PromoteArguments {
 /// The source tree that names products. Shared with `rollback`.
 #[derive(Debug, Args)]
 pub(crate) struct NamesArguments {
-    /// The source tree, which says which layers make up a product
+    /// The source tree, which defines the layers of a product
     ///
     /// Default: the nearest one from the current directory upwards.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// The platform whose labels are read, of an image for several [default: that of
+    /// The platform whose labels are read, of an image for several [default: as in
     /// image-builder.toml, or linux/amd64]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
@@ -162,7 +162,9 @@ pub(crate) fn run(arguments: &PromoteArguments) -> anyhow::Result<u8> {
 pub(crate) fn repo(flag: &str, text: &str) -> Result<String, CliError> {
     match config::check_repo(text) {
         Ok(()) => Ok(text.to_owned()),
-        Err(rule) => Err(CliError::usage(format!("{flag} {text:?} is no repo")).help(format!("give {rule}"))),
+        Err(rule) => {
+            Err(CliError::usage(format!("{flag} {text:?} is not a repo")).help(format!("give {rule}")))
+        }
     }
 }
 

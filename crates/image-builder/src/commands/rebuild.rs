@@ -44,10 +44,10 @@ pub(crate) struct RebuildArguments {
     /// An image: as docker names it, or sci/… or rel/… of the repo
     #[arg(value_name = "REF")]
     reference: String,
-    /// Take the files that travelled with the image, write them to this new directory, and build
-    /// from there
+    /// Use the files of the attached build spec: write them to this new directory, and build from
+    /// there
     ///
-    /// For who has no source tree. Look at what is there before you say yes.
+    /// For use without a source tree. Review the files before you confirm.
     #[arg(long, value_name = "DIR")]
     from_spec: Option<PathBuf>,
     /// Build without asking
@@ -56,7 +56,7 @@ pub(crate) struct RebuildArguments {
     /// Show what would be built, and build nothing
     #[arg(long, visible_alias = "dry-run")]
     dryrun: bool,
-    /// Take nothing from the engine's build cache
+    /// Do not use the engine's build cache
     #[arg(long)]
     no_cache: bool,
     #[command(flatten)]
@@ -112,14 +112,14 @@ async fn prepare(arguments: &RebuildArguments) -> anyhow::Result<Ready> {
     let looker = ImageLocator::new(&arguments.look)?;
     let seen = looker.look(&arguments.reference).await?;
     let Some(trail) = Provenance::read(&seen.labels, Some(&looker.config.label_prefix)) else {
-        return Err(CliError::does_not_hold(format!("{} tells of no build", seen.name)).into());
+        return Err(CliError::does_not_hold(format!("{} has no provenance labels", seen.name)).into());
     };
     let top = trail.top().clone();
     let (tag, recorded, from) = match (top.build_tag(), &top.inputs, &top.from) {
         (Some(tag), Some(inputs), Some(from)) => (tag, inputs.clone(), from.clone()),
         _ => {
             let message =
-                format!("{} does not tell what it was built from, as images of the predecessor", seen.name);
+                format!("{} has no recorded inputs, like all images of the previous tool", seen.name);
             return Err(CliError::does_not_hold(message).into());
         }
     };
@@ -131,7 +131,7 @@ async fn prepare(arguments: &RebuildArguments) -> anyhow::Result<Ready> {
     let (mut plan, contexts) = replan(&spec, &directory, &request).map_err(CliError::does_not_hold)?;
     let inputs = plan.builds[0].context.inputs.clone();
     if inputs != recorded {
-        let message = format!("these files give other inputs: {inputs}, and the image tells {recorded}");
+        let message = format!("these files give other inputs: {inputs}, but the image records {recorded}");
         return Err(CliError::does_not_hold(message).into());
     }
     let exact = make_exact(&mut plan, &looker, &spec, &from).await?;
@@ -205,7 +205,7 @@ async fn travelled(
     };
     if !found.spec.is_whole() && !found.refused.is_empty() {
         let message = format!(
-            "the build spec in the {} of {} lacks files, and what else came with it is not its build spec",
+            "the build spec in the {} of {} lacks files, and no other attached artifact is its build spec",
             found.by, seen.name
         );
         return Err(attached::not_trusted(message, found.refused).into());
@@ -228,7 +228,7 @@ fn from_git(
 ) -> anyhow::Result<Files> {
     if tag.dirty.is_some() {
         let message = "it was built from files that were in no commit";
-        return Err(CliError::does_not_hold(message).help("--from-spec takes what travelled with it").into());
+        return Err(CliError::does_not_hold(message).help("--from-spec uses its attached build spec").into());
     }
     let start = open::start(arguments.look.root.as_deref())?;
     let comparison = Comparison::parse(&format!("{0}..{0}", tag.hash))?;
@@ -241,10 +241,9 @@ fn from_git(
     let name = format!("{}:{}", top.repository(), tag.version.as_str());
     let outlines = SpecDrafts::new(&opened.inputs.now, &request);
     let Some(outline) = outlines.named(&name, revision) else {
-        return Err(CliError::does_not_hold(format!(
-            "commit {short} has no {name}, or it cannot be understood"
-        ))
-        .into());
+        return Err(
+            CliError::does_not_hold(format!("commit {short} has no {name}, or it cannot be parsed")).into()
+        );
     };
     let mut spec = outline.spec;
     spec.rebuild = tag.rebuild;
@@ -314,10 +313,7 @@ async fn layer(
     let key = format!("{target}:{}", name.tag.as_deref().unwrap_or_default());
     let Some(Some(build_tag)) = from.layers.get(&key) else {
         return resolved.cloned().ok_or_else(|| {
-            CliError::does_not_hold(format!(
-                "the image does not tell on which build of sci/{key} it was built"
-            ))
-            .into()
+            CliError::does_not_hold(format!("the image does not record its build of sci/{key}")).into()
         });
     };
     let tagged = ImageName { tag: Some(build_tag.clone()), digest: None, has_tag: true, ..name.clone() };
@@ -347,8 +343,8 @@ fn rename(plan: &mut Plan, top: &BuildLabels) {
 /// Asks a person.
 async fn agreed() -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
-        return Err(CliError::usage("nobody can be asked here whether to build that")
-            .help("look at it with --dryrun, then say --yes")
+        return Err(CliError::usage("cannot ask for confirmation here")
+            .help("review it with --dryrun, then use --yes")
             .into());
     }
     output::print_stderr("build it? [y/N] ");

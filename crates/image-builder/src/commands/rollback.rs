@@ -36,23 +36,23 @@ pub(crate) struct RollbackArguments {
     /// A product, or another image with its version
     #[arg(value_name = "IMAGE:VERSION")]
     product: String,
-    /// The build to go to [default: the one before what is shown]
+    /// The build to go to [default: the one before the current one]
     #[arg(long, value_name = "BUILD_TAG")]
     to: Option<String>,
-    /// Registry host and path under which images are named
+    /// Registry host and path of the images' names
     ///
-    /// Goes before `repo` of image-builder.toml.
+    /// Overrides `repo` of image-builder.toml.
     #[arg(long, value_name = "REPO", env = "IMAGE_BUILDER_REPO", hide_env_values = true)]
     repo: Option<String>,
-    /// Look everything up, say what would be done, and change nothing
+    /// Show what would be done, and change nothing
     #[arg(long, visible_alias = "dry-run")]
     dryrun: bool,
-    /// How long one tag is tried again, where that may help
+    /// Retry transient failures of one tag for this long
     #[arg(long, value_name = "TIME", default_value = "5m")]
     push_timeout: humantime::Duration,
     #[command(flatten)]
     tree: NamesArguments,
-    /// How it is told
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &RollbackArguments) -> anyhow::Result<u8> {
         Some(text) => {
             let tag = BuildTag::parse(text).filter(|tag| tag.version.as_str() == version);
             Some(tag.ok_or_else(|| {
-                CliError::usage(format!("--to {text:?} is no build tag of {}", arguments.product))
+                CliError::usage(format!("--to {text:?} is not a build tag of {}", arguments.product))
                     .help(format!("a build tag looks like {version}-42-f90dbd6"))
             })?)
         }

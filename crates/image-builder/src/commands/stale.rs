@@ -20,10 +20,10 @@ use crate::tree::open;
 /// `image-builder stale`
 #[derive(Debug, Args)]
 pub(crate) struct StaleArguments {
-    /// Print a plan that follows the moves: the layers and all that depends on them
+    /// Print a plan that rebuilds them: the layers and all dependents
     ///
-    /// It is shown as any other plan, and carried out by `build --plan FILE` as --out saved it. A
-    /// commit that was built before needs --rebuild N, for both.
+    /// It is printed like any other plan, and `build --plan FILE` carries it out after --out wrote
+    /// it. A commit that was built before needs --rebuild N, for both.
     #[arg(long)]
     plan: bool,
     /// The source tree: a directory with science/ and compat/
@@ -31,23 +31,23 @@ pub(crate) struct StaleArguments {
     /// Default: the nearest one from the current directory upwards.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Registry host and path under which images are named
+    /// Registry host and path of the images' names
     ///
-    /// Goes before `repo` of image-builder.toml.
+    /// Overrides `repo` of image-builder.toml.
     #[arg(long, value_name = "REPO", env = "IMAGE_BUILDER_REPO", hide_env_values = true)]
     repo: Option<String>,
-    /// With --plan: leave the bases of these layers as they are
+    /// With --plan: leave the base images of these layers as they are
     #[arg(long, value_name = "DIR", num_args = 1.., requires = "plan")]
     ignore: Vec<String>,
-    /// With --plan: give up what a product had
+    /// With --plan: allow this product to be removed
     #[arg(long, value_name = "IMAGE:VERSION", num_args = 1.., requires = "plan")]
     allow_orphan: Vec<String>,
     #[command(flatten)]
     frontends: FrontendArguments,
-    /// The commit count of build tags, where a shallow clone does not know it
+    /// The commit count for build tags, if a shallow clone does not have it
     #[arg(long, value_name = "N", requires = "plan")]
     build_number: Option<u64>,
-    /// With --plan: -rN on every build tag, which a commit that was built before needs
+    /// With --plan: -rN on every build tag, required for a commit that was built before
     #[arg(long, value_name = "N", requires = "plan")]
     rebuild: Option<u64>,
     #[command(flatten)]

@@ -30,14 +30,14 @@ pub(crate) struct VerifyArguments {
     /// Images: as docker names them, or sci/… or rel/… of the repo
     #[arg(value_name = "REF", required = true)]
     references: Vec<String>,
-    /// Hold each build only against the commit that it tells
+    /// Check each build only against the commit in its labels
     ///
-    /// What changed since, and parents that were published since, are told and do not count.
+    /// Later changes, and parents that were published since, are reported and do not count.
     #[arg(long)]
     provenance: bool,
     #[command(flatten)]
     look: LookArguments,
-    /// How it is told
+    /// Output format
     #[arg(long, value_enum, default_value_t = VerifyFormat::Text)]
     format: VerifyFormat,
 }
@@ -45,9 +45,9 @@ pub(crate) struct VerifyArguments {
 /// `--format` of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum VerifyFormat {
-    /// For people
+    /// Readable text
     Text,
-    /// A versioned document
+    /// A versioned JSON document
     Json,
 }
 

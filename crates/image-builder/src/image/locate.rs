@@ -26,19 +26,18 @@ const ENGINE: Duration = Duration::from_secs(30);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Where to look")]
 pub(crate) struct LookArguments {
-    /// Who is asked for the image
+    /// Where to look up the image
     #[arg(long, value_enum, default_value_t = From::Auto)]
     pub(crate) from: From,
-    /// The platform that is meant, of an image for several [default: that of image-builder.toml, or
-    /// linux/amd64]
+    /// The platform, of an image for several [default: as in image-builder.toml, or linux/amd64]
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
-    /// Address of the engine, over DOCKER_HOST and docker contexts
+    /// Address of the engine; overrides DOCKER_HOST and docker contexts
     #[arg(long, short = 'H', value_name = "ADDRESS")]
     pub(crate) host: Option<String>,
-    /// What `sci/…` and `rel/…` without a registry are looked for under
+    /// The repo of `sci/…` and `rel/…` without a registry
     ///
-    /// Goes before `repo` of image-builder.toml.
+    /// Overrides `repo` of image-builder.toml.
     #[arg(long, value_name = "REPO", env = "IMAGE_BUILDER_REPO", hide_env_values = true)]
     pub(crate) repo: Option<String>,
     /// The source tree: a directory with science/ and compat/
@@ -51,11 +50,11 @@ pub(crate) struct LookArguments {
 /// Who is asked for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum From {
-    /// The engine, and the registry if it has none
+    /// The engine, or the registry if the engine does not have it
     Auto,
-    /// The engine alone
+    /// Only the engine
     Engine,
-    /// The registry alone
+    /// Only the registry
     Registry,
 }
 
@@ -113,7 +112,7 @@ impl ImageLocator {
         let config = configuration(arguments)?;
         let repo = env::given(arguments.repo.as_deref());
         if let Some(Err(rule)) = repo.as_deref().map(config::check_repo) {
-            return Err(CliError::usage("--repo is no repo").help(format!("give {rule}")).into());
+            return Err(CliError::usage("--repo is not a repo").help(format!("give {rule}")).into());
         }
         let docker_config = env::docker_config()?;
         let registry = Registry::new(registry::Options {

@@ -76,15 +76,13 @@ pub(crate) fn settled(planned: &Planned) -> Result<(), CliError> {
         ));
     }
     let what = match undecided.len() {
-        1 => "of a published science image nobody can tell whether it is what the tree holds".to_owned(),
+        1 => "cannot determine whether a published science image matches the tree".to_owned(),
         count => {
-            format!(
-                "of {count} published science images nobody can tell whether they are what the tree holds"
-            )
+            format!("of {count} published science images: cannot determine whether they match the tree")
         }
     };
     Err(CliError::environment(format!("{what}; they are not planned by themselves")).help(
-        "--adopt takes them as they are; --rebuild N builds them anew; --ignore DIR leaves a layer out; \
+        "--adopt accepts them unchanged; --rebuild N rebuilds them; --ignore DIR leaves a layer out; \
          a commit that a shallow clone lacks comes with git fetch --unshallow",
     ))
 }
@@ -111,7 +109,7 @@ pub(crate) fn read(
     });
     let mut images = BTreeMap::new();
     let take = |answers: Result<Vec<(String, Option<Image>)>, registry::Error>| {
-        images.extend(answers.context("what is published cannot be told")?);
+        images.extend(answers.context("cannot determine what is published")?);
         Ok(())
     };
     let ask = |questions: Vec<Question>| Arc::clone(&reader).ask(questions);

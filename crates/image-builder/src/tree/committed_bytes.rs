@@ -39,7 +39,7 @@ pub(crate) fn stage(
         staged.push((build.clone(), at, path));
         Ok(())
     })
-    .context("cannot take the contents of a commit from git")?;
+    .context("cannot read the contents of a commit from git")?;
     for (build, at, path) in staged {
         if let Some(context) = contexts.get_mut(&build) {
             context.entries[at].source = path;

@@ -81,7 +81,7 @@ pub(crate) fn options(arguments: &TreeArguments, comparison: Comparison) -> anyh
 pub(crate) fn start(root: Option<&Path>) -> anyhow::Result<PathBuf> {
     match root {
         Some(root) => Ok(root.to_owned()),
-        None => std::env::current_dir().context("cannot tell the current directory"),
+        None => std::env::current_dir().context("cannot determine the current directory"),
     }
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Plan> {
     let file = if file == Path::new("-") { Path::new("/dev/stdin") } else { file };
     let bytes = env::read_file(file, LARGEST_PLAN)?;
     let text = String::from_utf8(bytes).map_err(|_| {
-        CliError::usage(format!("{} is no plan: it is not UTF-8", file.display()))
+        CliError::usage(format!("{} is not a plan: it is not UTF-8", file.display()))
             .help("save one with --out FILE")
     })?;
     Plan::from_json(&text).with_context(|| format!("{}", file.display()))

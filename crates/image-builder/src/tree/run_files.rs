@@ -16,14 +16,14 @@ use crate::report::run::{junit, markdown};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to write")]
 pub(crate) struct RunFiles {
-    /// Write what became of the run as Markdown, for a merge request
+    /// Write the result of the run as Markdown, for a merge request
     ///
-    /// Whole or not at all, also when the run failed or was interrupted.
+    /// Written completely or not at all, also if the run failed or was interrupted.
     #[arg(long, value_name = "FILE", conflicts_with = "dryrun")]
     pub(crate) summary: Option<PathBuf>,
-    /// Write what became of the run as JUnit XML, for CI: a testcase for each build and image test
+    /// Write the result of the run as JUnit XML, for CI: a test case for each build and image test
     ///
-    /// Whole or not at all, also when the run failed or was interrupted.
+    /// Written completely or not at all, also if the run failed or was interrupted.
     #[arg(long, value_name = "FILE", conflicts_with = "dryrun")]
     pub(crate) junit: Option<PathBuf>,
 }

@@ -169,7 +169,7 @@ fn case_rebuild_tampered_dockerfile() {
     let scene = Scene::new();
     let tampered = scene.tampered();
     scene.show(None, &[&[&tampered]]);
-    scene.finds_none("science/sky/Dockerfile does not hold what its id says");
+    scene.finds_none("science/sky/Dockerfile does not match its id");
     scene.show(None, &[&[&tampered], &[&scene.genuine()]]);
     scene.finds_the_genuine("artifact");
     // Files of the context, ids that are none, and another tree with its own ids.
@@ -178,7 +178,7 @@ fn case_rebuild_tampered_dockerfile() {
         data.contents = Some(Contents::Text("2\n".to_owned()));
     });
     scene.show(None, &[&[&context]]);
-    scene.finds_none("science/sky/data does not hold what its id says");
+    scene.finds_none("science/sky/data does not match its id");
     let without = scene.other(|spec| {
         spec.files.get_mut("science/sky/Dockerfile").expect("a layer has one").id.clear();
     });
@@ -187,7 +187,7 @@ fn case_rebuild_tampered_dockerfile() {
     // The label has the definition alone, and beside it is nothing but a lie.
     scene.show(Some(&scene.genuine.clone().definition()), &[&[&tampered]]);
     let run = scene.run(&["rebuild", "--from-spec", "out", "--yes"]).code(7);
-    assert!(run.stderr.contains("science/sky/Dockerfile does not hold what its id says"), "{}", run.stderr);
+    assert!(run.stderr.contains("science/sky/Dockerfile does not match its id"), "{}", run.stderr);
     assert!(run.stdout.is_empty() && !scene.tree.root().join("out").exists(), "{}", run.stdout);
 }
 

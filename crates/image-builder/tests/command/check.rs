@@ -53,7 +53,7 @@ fn a_tree_needs_no_commit() {
         |      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       help: `image-builder pin` asks the registry, and writes the digest behind the tag
 
-    4 layers: 6 warnings; `image-builder check --fix` mends 3 of them
+    4 layers: 6 warnings; `image-builder check --fix` fixes 3 of them
     "#);
 }
 
@@ -90,7 +90,7 @@ fn what_is_refused_or_denied_gives_seven() {
     let run = tree.run(&["check"]).code(7);
     assert!(
         run.stdout
-            .ends_with("4 layers: 2 problems and 1 warning; `image-builder check --fix` mends 3 of them\n"),
+            .ends_with("4 layers: 2 problems and 1 warning; `image-builder check --fix` fixes 3 of them\n"),
         "{}",
         run.stdout
     );

@@ -84,7 +84,7 @@ fn case_bombs_in_layers_sparse_file_is_named_and_the_rest_compared() {
     let shelf = Shelf::start();
     let run = diff(&shelf, &layer(&[sparse(), package("2")]), &[]).code(0);
     assert!(run.stdout.contains("~ a  1 → 2"), "{}", run.stdout);
-    let unread = "could not be told, since it was not read:\n  \
+    let unread = "unknown, because it was not read:\n  \
                   b: /var/lib/dpkg/status: it is stored as a sparse file, which is not read\n";
     assert!(run.stdout.contains(unread), "{}", run.stdout);
     compare(&shelf, &["--check"]).code(7);

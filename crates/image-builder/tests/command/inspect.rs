@@ -34,7 +34,7 @@ fn an_image_of_a_gigabyte_is_told_from_kilobytes() {
     └─ sci/nist 1.0-41-0a1b2c3, built 2023-11-14 22:13:20 UTC from commit 0a1b2c3
        └─ docker.io/library/debian:12@sha256:dd
 
-    labels of another name: it was built as registry.example.org/images/rel/nist: this is a copy of that, or was made from it by other means
+    labels of another name: it was built as registry.example.org/images/rel/nist: this is a copy of it, or was derived from it with other tools
     ");
     let asked = registry.asked();
     assert_eq!(asked.len(), 2, "a manifest and a configuration: {asked:?}");
@@ -62,7 +62,7 @@ fn an_image_without_a_trail_says_so_and_one_that_is_not_there_is_another_matter(
     let tree = Tree::new();
     let reference = |name: &str| format!("{}/{name}", registry.host());
     let told = tree.run(&["inspect", &reference("x/y:1")]).code(7);
-    assert!(told.stdout.contains("no trail: none of its labels tells of a build"), "{}", told.stdout);
+    assert!(told.stdout.contains("no provenance: none of its labels was written"), "{}", told.stdout);
     let absent = tree.run(&["inspect", &reference("x/none:1"), "--from", "registry"]).code(5);
     insta::assert_snapshot!(absent.stderr.replace(&registry.host(), "$REGISTRY"), @"error: $REGISTRY/x/none:1 is not in its registry");
     let nobody = tree.run(&["inspect", &reference("x/y:1"), "--from", "engine"]).code(5);
@@ -91,6 +91,6 @@ fn case_quadratic_cpu_of_labels() {
         let labels: Vec<(&str, &str)> = labels.iter().map(|(key, value)| (&key[..], &value[..])).collect();
         registry.image(&format!("x/y:{tag}"), &labels);
         let told = tree.run(&["inspect", &format!("{}/x/y:{tag}", registry.host())]).code(7);
-        assert!(told.stdout.contains("no trail: "), "{:.300}", told.stdout);
+        assert!(told.stdout.contains("no provenance: "), "{:.300}", told.stdout);
     }
 }

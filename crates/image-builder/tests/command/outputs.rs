@@ -77,7 +77,7 @@ fn a_pipe_of_the_tree_is_not_waited_for() {
     assert!(Command::new("mkfifo").arg(tree.root().join("pipe")).status().unwrap().success());
     for arguments in [&["plan", "--out", "pipe"][..], &["build", "--all", "--summary", "pipe"]] {
         let run = tree.run(arguments).code(2);
-        assert!(run.stderr.contains("is no regular file"), "{}", run.stderr);
+        assert!(run.stderr.contains("is not a regular file"), "{}", run.stderr);
     }
     for (arguments, code) in [
         (&["build", "--plan", "pipe"][..], 5),
@@ -85,7 +85,7 @@ fn a_pipe_of_the_tree_is_not_waited_for() {
         (&["explain", "--plan", "pipe", "science/nist-basic"], 5),
     ] {
         let run = tree.run(arguments).code(code);
-        assert!(run.stderr.contains("it is no regular file"), "{}", run.stderr);
+        assert!(run.stderr.contains("it is not a regular file"), "{}", run.stderr);
     }
 }
 

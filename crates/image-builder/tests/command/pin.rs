@@ -254,10 +254,10 @@ fn nothing_is_written_unless_everything_is_known() {
       help: name a tag that is there; nothing is written before that
     ");
     registry.show("debian:13", Answer::Status(403));
-    insta::assert_snapshot!(told(&registry, &tree.run(&["pin"]).code(5)), @"
+    insta::assert_snapshot!(told(&registry, &tree.run(&["pin"]).code(5)), @r"
     ---
     error: $REGISTRY/debian:13: $REGISTRY refuses, 403
-      help: ask for the right on $REGISTRY, or docker login $REGISTRY as somebody who has it
+      help: request access on $REGISTRY, or docker login $REGISTRY as a user with access
     ");
     assert_eq!(text(&registry, &tree), before);
     // A tree in which an image could be missed.

@@ -140,7 +140,7 @@ fn an_empty_plan_says_why() {
     tree.write("science/nist-basic/README.md", "What this is for, and more.");
     tree.commit();
     let run = tree.run(&["plan", "-v"]).code(0);
-    insta::assert_snapshot!(run.stdout, @"
+    insta::assert_snapshot!(run.stdout, @r"
     plan for commit 5901acc, compared with 39396c8
     images are named under containers.repo.sciserver.org/compute-images (linux/amd64)
 
@@ -236,7 +236,7 @@ fn case_absolute_include() {
     }
     let run = tree.run(&["plan", "--include", "/nowhere/science/a"]).code(2);
     assert!(
-        run.stderr.contains("--include /nowhere/science/a is no layer of this source tree"),
+        run.stderr.contains("--include /nowhere/science/a is not a layer of this source tree"),
         "{}",
         run.stderr
     );

@@ -30,7 +30,7 @@ fn after_a_good_run_there_is_nothing_to_do_and_after_a_failed_one_what_is_missin
     let mut scene = Scene::published();
     assert_eq!(scene.builds(&[]), "");
     let said = scene.run("plan", &[]).code(0).stdout;
-    assert!(said.ends_with("nothing to build: all is published as it is here\n"), "{said}");
+    assert!(said.ends_with("nothing to build: everything is published\n"), "{said}");
 
     let before = scene.tree.head();
     scene.tree.write("science/nist-basic/packages.txt", "scipy\n");
@@ -40,7 +40,7 @@ fn after_a_good_run_there_is_nothing_to_do_and_after_a_failed_one_what_is_missin
     let said = scene.run("plan", &["-v"]).code(0).stdout;
     let said = said.replace(&scene.tree.head()[..7], "$NOW").replace(&before[..7], "$BEFORE");
     insta::assert_snapshot!(said, @r"
-    plan for commit $NOW, compared with what is published
+    plan for commit $NOW, compared with the registry
     images are named under $REPO (linux/amd64)
     change results in final image nist-basic => nist-basic:2.0-3-$NOW, nist-basic:2.0
 
@@ -164,7 +164,7 @@ fn any_answer_but_a_404_stops_the_run() {
         scene.shelf.trouble("/v2/x/rel/nist-basic/manifests/2.0", status);
         for command in ["plan", "build", "graph"] {
             let run = scene.run(command, &[]).code(5);
-            assert!(run.stderr.contains("what is published cannot be told"), "{}", run.stderr);
+            assert!(run.stderr.contains("cannot determine what is published"), "{}", run.stderr);
             assert!(run.stderr.contains("$REPO/rel/nist-basic:2.0"), "{}", run.stderr);
             assert!(run.stderr.contains(&status.to_string()), "{}", run.stderr);
             assert_eq!(run.stdout, "");
@@ -204,7 +204,7 @@ fn what_nobody_can_tell_is_shown_and_stops_a_build() {
     "1.0-1-0123456".clone_into(tag);
     scene.show("x/sci/nist-basic", "1.0", &labels);
     let told = "  $REPO/sci/nist-basic:1.0: commit 0123456, from which it was built, is not in this repository\n\
-                error: of a published science image nobody can tell whether it is what the tree holds; they are not \
+                error: cannot determine whether a published science image matches the tree; they are not \
                 planned by themselves\n";
     for (command, arguments) in [
         ("plan", &[][..]),
@@ -241,14 +241,14 @@ fn explain_and_graph_tell_the_same_plan() {
     scene.show("x/sci/nist-basic", "1.0", &moved.collect());
     let said = scene.run("explain", &["nist-basic:2.0", "science/nist-basic"]).code(0).stdout;
     insta::assert_snapshot!(said.replace(&scene.tree.head()[..7], "$HASH"), @r"
-    plan for commit $HASH, compared with what is published
+    plan for commit $HASH, compared with the registry
 
     rel/nist-basic:2.0 is built => rel/nist-basic:2.0-2-$HASH, rel/nist-basic:2.0
       science/nist-basic-2: was built on science/nist-basic as of 1.0-2-$HASH, which is 1.0-2-$HASH-r1 now
         └─ rel/nist-basic:2.0 is its compat image
 
     science/nist-basic is not built
-      it is published as it is here
+      it is published unchanged
       it needs no other layer of the tree
       the compat image on top of it, rel/nist-basic:1.0, is built
     ");

@@ -56,7 +56,7 @@ FROM sci/self:1.0
     assert_eq!(run.stdout, "");
     insta::assert_snapshot!(run.stderr, @r#"
     compat/a/sciserver-image.json:1:15: error: compat layers include each other: compat/a → compat/b → compat/a [include-cycle]
-      help: take one of these includes away
+      help: remove one of these includes
     compat/stage/Dockerfile:1:1: error: a compat fragment has a FROM [fragment-from]
       help: remove it: the fragment is put on top of a science image
     science/bare/Dockerfile: error: the layer science/bare has no Dockerfile [no-dockerfile]
@@ -69,10 +69,10 @@ FROM sci/self:1.0
       help: remove the line, use docker/dockerfile:1, or pass `--allow-frontend example.org/evil:1` if you trust it
     science/lost/sciserver-image.json:1:29: error: there is no compat layer jupiter [unknown-compat]
       help: did you mean jupyter?
-    science/lower/sciserver-image.json:1:36: error: nist-basic 0.9 stands on science/nist-basic-2, which is nist-basic 2.0 [version-below]
+    science/lower/sciserver-image.json:1:36: error: nist-basic 0.9 is based on science/nist-basic-2, which is nist-basic 2.0 [version-below]
       help: give it a version of at least 2.0
     science/self/Dockerfile:1:6: error: layers need each other: science/self → science/self [cycle]
-      help: one of these references must go, or name a build tag: then it is no dependency
+      help: remove one of these references, or name a build tag in it, which is not a dependency
     science/twin/sciserver-image.json:1:29: error: target nist-basic is that of science/nist-basic too [duplicate-target]
       help: give one of the two another "target"; images and labels are named by it
     10 problems in the source tree or the flags

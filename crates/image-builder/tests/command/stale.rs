@@ -204,7 +204,10 @@ fn an_index_that_moved_for_another_platform_is_no_move() {
 fn the_plan_follows_the_moves_and_is_planned_again_by_build() {
     let scene = Scene::published();
     let nothing = scene.run(&["stale", "--plan"]).code(0).stdout;
-    assert!(nothing.ends_with("nothing to build: no base moved that published layers follow\n"), "{nothing}");
+    assert!(
+        nothing.ends_with("nothing to build: no external base of a published layer moved\n"),
+        "{nothing}"
+    );
     scene.base("linux", "12", "new");
     let refused = scene.run(&["stale", "--plan"]).code(2).stderr;
     assert!(refused.contains("5 build tags are published already and never change"), "{refused}");
@@ -213,7 +216,7 @@ fn the_plan_follows_the_moves_and_is_planned_again_by_build() {
     let file = scene.tree.home().join("plan.json").display().to_string();
     let run = scene.run(&["stale", "--plan", "--rebuild", "7", "-v", "--out", &file]).code(0);
     insta::assert_snapshot!(unnamed(&run.stdout), @r"
-    plan for commit $HEAD, for bases that moved
+    plan for commit $HEAD, for external bases that moved
     images are named under $HOST/x (linux/amd64)
     change results in final image three => three:1.0-1-$HEAD-r7, three:1.0
     change results in final image two => two:1.0-1-$HEAD-r7, two:1.0
@@ -263,7 +266,7 @@ fn a_base_that_cannot_be_asked_for_hides_no_other() {
     assert_eq!(run.stdout, "");
     // Nor is the published image.
     scene.shelf.trouble("/v2/x/sci/one/manifests/1.0", 401);
-    assert!(scene.run(&["stale"]).code(5).stderr.contains("what is published cannot be told"));
+    assert!(scene.run(&["stale"]).code(5).stderr.contains("cannot determine what is published"));
     let run = scene.run(&["stale", "--out", "plan.json"]).code(2);
     assert!(run.stderr.contains("--plan"), "{}", run.stderr);
 }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::{Keeper, Named, one};
 use crate::limits::{Beyond, Limit};
 
-/// The rest of such a file is long, a list of all that was installed, and is passed over as it
-/// comes.
+/// The fields that are used. The rest of the file, mostly a long list of installed files, is
+/// skipped as it streams by.
 #[derive(Deserialize)]
 struct Meta {
     name: Option<String>,
@@ -19,7 +19,7 @@ struct Meta {
 pub(super) fn read(reader: impl BufRead, keeper: &mut Keeper<'_>) -> io::Result<Result<Vec<Named>, String>> {
     match serde_json::from_reader::<_, Meta>(BufReader::new(Bounded::new(reader))) {
         Ok(Meta { name, version, build }) => {
-            // The same version is built again against other libraries: that is another package.
+            // The same version built against other libraries is another package.
             let version = version.map(|version| match build {
                 Some(build) => format!("{version} {build}"),
                 None => version,
@@ -27,15 +27,15 @@ pub(super) fn read(reader: impl BufRead, keeper: &mut Keeper<'_>) -> io::Result<
             one(name, version, keeper)
         }
         Err(error) if error.is_io() => Err(error.into()),
-        Err(error) => Ok(Err(format!("it is no JSON as conda writes it, line {}", error.line()))),
+        Err(error) => Ok(Err(format!("it is not JSON as conda writes it, line {}", error.line()))),
     }
 }
 
-/// Passes JSON text on until a string is too long or values are nested too deeply: a parser holds a
-/// string until it ends, and a byte for each open list or object.
+/// Passes JSON text on until a string is too long or values are nested too deeply, since the parser
+/// keeps a string in memory until it ends, and a byte for each open list or object.
 struct Bounded<R> {
     reader: R,
-    /// Bytes of the string that is open.
+    /// Bytes of the current string so far.
     string: Option<u64>,
     escaped: bool,
     depth: u64,
@@ -75,7 +75,8 @@ impl<R: Read> Read for Bounded<R> {
         let read = self.reader.read(buffer)?;
         for (at, byte) in buffer[..read].iter().enumerate() {
             if let Err(beyond) = self.see(*byte) {
-                // The parser may find an earlier error, however large the pieces are that are read.
+                // The bytes before it are passed on, so that the parser can report an earlier
+                // error, independent of the size of reads.
                 self.beyond = Some(beyond);
                 return if at == 0 { Err(beyond.into()) } else { Ok(at) };
             }
@@ -98,8 +99,8 @@ mod tests {
             ),
             (r#"{"name": "numpy", "version": "1.26.4", "build": null}"#, "numpy 1.26.4"),
             (r#"{"name": "numpy"}"#, "error: it tells no version"),
-            ("{\n\"name\": 7}", "error: it is no JSON as conda writes it, line 2"),
-            ("", "error: it is no JSON as conda writes it, line 1"),
+            ("{\n\"name\": 7}", "error: it is not JSON as conda writes it, line 2"),
+            ("", "error: it is not JSON as conda writes it, line 1"),
         ] {
             assert_eq!(show(text.as_bytes(), read), expect, "{text}");
         }

@@ -8,9 +8,9 @@ use crate::limits::Limit;
 /// Bytes of a line that are kept; the fields that name a package are far shorter.
 const LINE: u64 = 16 << 10;
 
-/// Reads stanza after stanza and hands the values of the `wanted` fields on, in their order, until
-/// `take` has enough. Of a value only its first line is read; a stanza without any wanted field is
-/// passed over.
+/// Reads stanzas and passes the values of the `wanted` fields, in their order, to `take` until it
+/// has enough. Only the first line of a value is read; a stanza without any wanted field is
+/// skipped.
 pub(super) fn stanzas(
     mut reader: impl BufRead,
     wanted: &[&str],
@@ -28,7 +28,7 @@ pub(super) fn stanzas(
             values.fill(None);
         }
         let Some(colon) = text.iter().position(|byte| *byte == b':') else { continue };
-        // A line that begins with a blank goes on with the field before.
+        // A line that begins with a blank continues the previous field.
         if let Some(at) = wanted.iter().position(|field| field.as_bytes() == &text[..colon]) {
             let value = text[colon + 1..].trim_ascii();
             Limit::Text.check(value.len() as u64)?;

@@ -28,7 +28,7 @@ pub(crate) struct Named {
     pub version: String,
 }
 
-/// Counts the packages of a record against its bounds, before they are held.
+/// Counts the packages of a record against its limits, before they are stored.
 pub(crate) struct Keeper<'a> {
     budget: &'a Budget,
     packages: u64,
@@ -41,7 +41,7 @@ impl<'a> Keeper<'a> {
         Self { budget, packages: 0, kept: 0 }
     }
 
-    /// One more package with these texts.
+    /// Counts one more package with these texts.
     fn package(&mut self, texts: &[&String]) -> Result<(), Beyond> {
         self.packages += 1;
         Limit::RecordPackages.check(self.packages)?;
@@ -56,7 +56,7 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// Parses a record; the inner error says what is wrong with its text. A database is only copied.
+/// Parses a record; the inner error describes an invalid record. A database is only copied.
 pub(crate) fn record(
     record: Record,
     path: &str,
@@ -76,7 +76,7 @@ pub(crate) fn record(
     }
 }
 
-/// The one package of a record that is about one.
+/// Returns the package of a record that describes only one.
 fn one(
     name: Option<String>,
     version: Option<String>,

@@ -17,7 +17,7 @@ pub(super) fn read(reader: impl BufRead, keeper: &mut Keeper<'_>) -> io::Result<
     one(name, version, keeper)
 }
 
-/// A name as it is compared (PEP 503).
+/// Normalizes a name for comparison (PEP 503).
 fn normal(name: &str) -> String {
     let mut normal = String::with_capacity(name.len());
     for c in name.chars() {

@@ -2,9 +2,9 @@
 //! one package header a row, as rpm documents under "RPM database" and "Header format". The older
 //! formats, Berkeley DB and ndb, are not supported.
 //!
-//! The files come from strangers. SQLite opens copies of them, read-only and in defensive mode,
-//! without views and triggers, with bounds for memory, statements and the bytes that are read of
-//! headers. The write-ahead log beside a database is read by SQLite as well.
+//! The files are untrusted. SQLite opens copies of them, read-only and in defensive mode, without
+//! views and triggers, with limits for memory, statements and the bytes that are read of headers.
+//! SQLite also reads the write-ahead log beside a database.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -23,16 +23,16 @@ use crate::limits::{Beyond, Limit};
 
 /// Bytes that SQLite may hold in this process, for all databases together.
 const HEAP: i64 = 64 << 20;
-/// Virtual machine instructions after which a statement is given up: a row takes about three.
+/// Virtual machine instructions after which a statement is aborted: a row takes about three.
 const INSTRUCTIONS: i32 = 10 * Limit::RecordPackages.length() as i32;
-/// Longest statement of a database's own schema, and most columns of a table in it.
+/// Maximum length of a statement in a database's schema, and maximum number of columns of a table.
 const STATEMENT: i32 = 64 << 10;
 const COLUMNS: i32 = 64;
 /// Offset in a header up to which names and versions are read; rpm writes them far before.
 const HEADER: usize = 16 << 20;
 /// Longest text in a header, with its terminating NUL.
 const TEXT: usize = Limit::Text.length() + 1;
-/// Most entries of a header (rpm's own bound).
+/// Maximum number of entries of a header (rpm's own limit).
 const ENTRIES: usize = 0xffff;
 
 /// The tags of a header that are read.
@@ -51,14 +51,14 @@ const STRING: u32 = 6;
 pub(crate) struct Databases {
     /// The copy of each database or log, by its path in the layer. Dropped before its directory is.
     files: BTreeMap<String, NamedTempFile>,
-    /// A temporary directory for each directory of the layer, since SQLite looks for a log beside
-    /// its database.
+    /// A temporary directory for each directory of the layer, since SQLite reads a log from the
+    /// directory of its database.
     directories: BTreeMap<String, TempDir>,
 }
 
 impl Databases {
-    /// Copies a database or its log; the inner error is a local one, such as a full disk, for which
-    /// the layer is not to blame.
+    /// Copies a database or its log; the inner error is a local one, such as a full disk, that the
+    /// layer did not cause.
     pub(crate) fn copy(&mut self, path: &str, mut reader: impl BufRead) -> io::Result<Result<(), String>> {
         self.forget(path);
         let file = match self.create(path) {
@@ -92,13 +92,13 @@ impl Databases {
         self.files.keys().map(String::as_str)
     }
 
-    /// Whether the write-ahead log of a database, given by the log's path, holds anything.
+    /// Whether the write-ahead log of a database, given by the log's path, is missing or empty.
     pub(crate) fn is_empty(&self, log: &str) -> bool {
         let size = self.files.get(log).map(|copy| copy.as_file().metadata().map_or(1, |found| found.len()));
         size.is_none_or(|size| size == 0)
     }
 
-    /// Reads the packages of a database, with what its log adds.
+    /// Reads the packages of a database, including the changes in its log.
     pub(crate) fn read(
         &self,
         path: &str,
@@ -129,7 +129,8 @@ impl Databases {
     }
 }
 
-/// A rollback journal: rpm does not use one, and what it would undo is not undone here.
+/// Reads a rollback journal, which rpm does not use: one that is not empty is an error, since its
+/// changes are not undone here.
 pub(super) fn read_journal(mut reader: impl BufRead) -> io::Result<Result<Vec<Named>, String>> {
     match reader.fill_buf()?.is_empty() {
         true => Ok(Ok(Vec::new())),
@@ -204,7 +205,7 @@ fn explain(error: &Error) -> String {
 }
 
 /// Reads name, version and architecture from a package header: two counts, the entries, then the
-/// data that they point to. `left` is how many bytes of headers may still be passed over.
+/// data that they point to. `left` is the number of bytes of headers that may still be skipped.
 fn header(blob: &Blob<'_>, left: &mut u64) -> Result<(Named, String), String> {
     let number = |bytes: &[u8], at: usize| {
         let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
@@ -405,7 +406,7 @@ mod tests {
     #[test]
     fn a_schema_that_takes_much_memory_is_an_error() {
         let columns: String = (0..60).map(|n| format!("c{n},")).collect();
-        // Written as rows, so that the bound does not meet the connection that writes them.
+        // Inserted as rows, so that the limit does not affect the connection that writes them.
         let (main, log) = after(&format!(
             "PRAGMA writable_schema = ON;
              INSERT INTO sqlite_schema(type, name, tbl_name, rootpage, sql)
@@ -438,7 +439,7 @@ mod tests {
                 let at = index.index(bytes.len());
                 bytes[at] = byte;
             }
-            // The head of a page says of which kind it is.
+            // The header of a page contains its type.
             for (page, at, byte) in heads {
                 bytes[page * 4096 + at] = byte;
             }

@@ -99,7 +99,7 @@ fn external(file: &SourceFile, need: &Need, config: &Config, findings: &mut Find
         findings
             .guideline(config, problem("from-unversioned", format!("{text} names no version")).help(version));
     } else if image.tag.as_deref() == Some("latest") {
-        let message = format!("{text}: `latest` is no version");
+        let message = format!("{text}: `latest` is not a version");
         findings.guideline(config, problem("from-unversioned", message).help(version));
     }
     if image.digest.is_none() {
@@ -131,7 +131,7 @@ fn own_label(file: &SourceFile, key: &str, span: Span, config: &Config, findings
         Some(field) => format!("set \"{field}\" in sciserver-image.json instead"),
         None => "remove it: it is written anew for each build".to_owned(),
     };
-    let message = format!("the label {key} is set by image-builder, whatever stands here");
+    let message = format!("the label {key} is set by image-builder, so this one has no effect");
     let problem = Problem::in_file("label-overridden", &file.path, message);
     findings.guideline(config, problem.span(&file.text, span.start..span.end).help(help));
 }

@@ -37,7 +37,7 @@ fn loss(now: &TreeModel, base: &TreeModel, product: &ProductName, was_final: usi
     let kept = now.layer_of_target(old_target);
     let Some(is_final) = now.finals.get(product).copied() else {
         let message = format!(
-            "{product} would be orphaned: no layer makes it any more, and what is published gets no compat updates"
+            "{product} would be orphaned: no layer makes it any more, and the published image would get no compat updates"
         );
         return Some(match kept.map(|layer| &now.side.science[layer]) {
             Some(layer) if layer.descriptor.image != product.image => {
@@ -92,7 +92,7 @@ fn downgrade(now: &TreeModel, is_final: usize, product: &ProductName, old_target
     }
     let layer = &now.side.science[is_final];
     let message = format!(
-        "{product} would silently lose what {old_target} had in it: its final layer is {} now, which does not stand on it",
+        "{product} would silently lose the contents of {old_target}: its final layer is {} now, which does not descend from it",
         layer.path()
     );
     Some(match (model::base(&now.science_needs[is_final]), &layer.files.dockerfile) {

@@ -61,8 +61,10 @@ fn layers<'a>(directories: &'a [String], flag: &str, tree: &Tree, findings: &mut
             layers.push(path);
             continue;
         }
-        let problem =
-            Problem::in_flags("no-such-layer", format!("{flag} {directory} is no layer of this source tree"));
+        let problem = Problem::in_flags(
+            "no-such-layer",
+            format!("{flag} {directory} is not a layer of this source tree"),
+        );
         findings.refuse(problem.help(match suggest::closest(path, known.iter().copied()) {
             Some(closest) => format!("did you mean {closest}?"),
             None => "name a directory that holds a sciserver-image.json, such as science/nist".to_owned(),

@@ -22,7 +22,7 @@ pub enum SourceError {
         start: PathBuf,
     },
     /// The directory that was given is none.
-    #[error("{} is no directory that can be entered: {cause}", shown(.path))]
+    #[error("{} is not a directory that can be entered: {cause}", shown(.path))]
     NoDirectory {
         /// As given.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum SourceError {
     #[error("the git repository has no commit yet")]
     NoCommit,
     /// The text of a revision can be none.
-    #[error("{text:?} is no revision: {why}")]
+    #[error("{text:?} is not a revision: {why}")]
     BadRevision {
         /// As given.
         text: String,
@@ -216,11 +216,13 @@ impl SourceError {
                 "after a force push the old commit is no longer there; fetch it (git fetch origin {commit}) or compare with another revision"
             ),
             Self::MissingObject { .. } => {
-                "the clone is partial or damaged: git fsck tells, a new full clone helps".to_owned()
+                "the clone is partial or damaged: run git fsck, or make a new full clone".to_owned()
             }
             Self::WithIgnored { .. } => "give a path below the source tree's root".to_owned(),
             Self::LargeAttributes { .. } => "attributes are some lines of text: shorten the file".to_owned(),
-            Self::ChangedWhileReading { .. } => "run again when nothing writes to the tree".to_owned(),
+            Self::ChangedWhileReading { .. } => {
+                "run it again when no other program writes to the tree".to_owned()
+            }
             Self::Git { cause, .. } => return format_remedy(cause.message()),
             Self::Io { .. } => return None,
         };

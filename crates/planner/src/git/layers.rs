@@ -309,9 +309,10 @@ fn alike(a: &[Rc<Entry>], b: &[Rc<Entry>]) -> bool {
 
 /// The problem of a link where none may be.
 pub(super) fn linked(path: &str, message: &str) -> Problem {
-    Problem::in_file("symlink", path, message)
-        .help("put what it names in its place: the directory, descriptor and Dockerfile of a layer must lie in the tree; \
-               a Dockerfile may be a link to another file of its directory")
+    Problem::in_file("symlink", path, message).help(
+        "replace it by its target: the directory, descriptor and Dockerfile of a layer must be in the tree; \
+               a Dockerfile may be a link to another file of its directory",
+    )
 }
 
 /// Where a link leads below the source tree's root, by its text alone; `None` when it leads out.

@@ -271,7 +271,7 @@ impl Reader<'_> {
         rule: Rule,
     ) {
         let DeValue::Array(array) = value else {
-            return self.problem("config-value", place, format!("{key} is no list of strings"), "use […]");
+            return self.problem("config-value", place, format!("{key} is not a list of strings"), "use […]");
         };
         *field = array
             .iter()
@@ -281,7 +281,7 @@ impl Reader<'_> {
 
     fn check(&mut self, field: &mut BTreeMap<String, Level>, value: &DeValue<'_>, place: Range<usize>) {
         let DeValue::Table(table) = value else {
-            return self.problem("config-value", place, "check is no table".to_owned(), "write `[check]`");
+            return self.problem("config-value", place, "check is not a table".to_owned(), "write `[check]`");
         };
         for (code, level) in table {
             let known = GUIDELINES.map(|(known, _)| known);
@@ -314,7 +314,7 @@ impl Reader<'_> {
             Err(rule) => {
                 // An address can hold a token.
                 let shown = if key == "source" { "the address".to_owned() } else { format!("{text:?}") };
-                self.problem("config-value", place, format!("{key}: {shown} will not do"), rule);
+                self.problem("config-value", place, format!("{key}: {shown} is not valid"), rule);
                 None
             }
         }

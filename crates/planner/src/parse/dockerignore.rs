@@ -219,14 +219,14 @@ impl Pattern {
             None => (false, line),
         };
         if text.is_empty() {
-            return Err("put a pattern behind the '!'".to_owned());
+            return Err("add a pattern after the '!'".to_owned());
         }
         let mut text = clean(text);
         if text.len() > 1 && text.starts_with('/') {
             text.remove(0);
         }
         if exception && text == "/" {
-            return Err("put a pattern behind the '!'".to_owned());
+            return Err("add a pattern after the '!'".to_owned());
         }
         let matcher = Matcher::new(&text)?;
         Ok(Self { exception, text, matcher })
@@ -358,7 +358,7 @@ fn class_char(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<ch
     let open = || "close the '[', or escape it: '\\['".to_owned();
     match chars.next().ok_or_else(open)? {
         c @ ('-' | ']') => Err(format!("escape the {c:?} in the class: '\\{c}'")),
-        c @ ('*' | '?') => Err(format!("take the {c:?} out of the class: clients do not take it literally")),
+        c @ ('*' | '?') => Err(format!("remove the {c:?} from the class: clients do not take it literally")),
         '[' if chars.peek() == Some(&':') => Err("name the characters: clients differ about '[:'".to_owned()),
         '\\' => match chars.next().ok_or_else(open)? {
             c if c.is_ascii_alphanumeric() || !c.is_ascii() => Err(format!("write {c:?} without the '\\'")),

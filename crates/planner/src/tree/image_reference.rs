@@ -168,7 +168,7 @@ impl<'a> Catalog<'a> {
         {
             findings.warn(
                 place
-                    .problem("bare-target", format!("{text} is taken for the layer {}", self.path(layer)))
+                    .problem("bare-target", format!("{text} is treated as the layer {}", self.path(layer)))
                     .help(format!(
                         "write sci/{text} for that layer, or docker.io/library/{text} for another image"
                     )),
@@ -200,7 +200,7 @@ impl<'a> Catalog<'a> {
             let message = format!("sci/{target} names no version, and there is no sci/{target}:latest");
             let problem = place.problem("unversioned-layer", message);
             findings.refuse(
-                problem.help(format!("write sci/{target}:{version} to stand on {}", self.path(layer))),
+                problem.help(format!("write sci/{target}:{version} to use {} as the base", self.path(layer))),
             );
             return None;
         }
@@ -219,7 +219,7 @@ impl<'a> Catalog<'a> {
                              taken from the registry"
                         ),
                     )
-                    .help(format!("write sci/{target}:{version} to stand on {}", self.path(layer))),
+                    .help(format!("write sci/{target}:{version} to use {} as the base", self.path(layer))),
             );
         } else if !self.config.published.iter().any(|published| published == target) {
             if !self.side.may_hide(target) {
@@ -264,7 +264,7 @@ impl<'a> Catalog<'a> {
         findings.guideline(
             self.config,
             place.problem("from-rel", format!("{name} is a product, with a compat in it")).help(
-                "stand on the science layer instead: sci/{target}:{version}, so that changes there are seen",
+                "use the science layer as the base instead: sci/{target}:{version}, so that its changes are followed",
             ),
         );
         Some(Meaning::Product { reference: full, name: name.to_owned(), image, version })
@@ -293,7 +293,7 @@ impl<'a> Catalog<'a> {
             let path = self.path(layer);
             let message = match repo {
                 Some(repo) => {
-                    format!("{text} lies under {repo}, but is not what this tree builds: that is {path}")
+                    format!("{text} is in {repo}, but this tree builds {path}")
                 }
                 None if !image.has_registry && !text.contains('/') => {
                     format!("{text} is docker.io's image, though {path} has that name")
@@ -301,7 +301,7 @@ impl<'a> Catalog<'a> {
                 None => format!("{text} is an image of another maker, though {path} has that name"),
             };
             let problem = place.problem(LIKE_LAYER, message);
-            let help = format!("write sci/{target}:{version} to stand on that layer");
+            let help = format!("write sci/{target}:{version} to use that layer as the base");
             let help = if repo.is_none() {
                 format!("{help}; if the other is meant, {LIKE_LAYER} = \"allow\" under [check] says so")
             } else {

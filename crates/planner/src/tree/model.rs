@@ -184,7 +184,7 @@ impl TreeModel {
             format!("{product} has several final layers: {}", paths.join(", ")),
         )
         .help(format!(
-            "let one stand on the other (FROM sci/{}:{}), or give one another version or image",
+            "base one on the other (FROM sci/{}:{}), or give one another version or image",
             base.target, base.version
         ))
     }
@@ -233,7 +233,7 @@ impl TreeModel {
             let next = self.side.compat[cycle[1 % cycle.len()]].name();
             let message = format!("compat layers include each other: {}", names.join(" → "));
             findings.refuse(
-                at_include(first, next, "include-cycle", message).help("take one of these includes away"),
+                at_include(first, next, "include-cycle", message).help("remove one of these includes"),
             );
         }
         for top in self.tops() {
@@ -296,7 +296,7 @@ impl TreeModel {
         let path = files.dockerfile.as_ref().map_or(&files.path, |file| &file.path);
         let problem =
             Problem::in_file("cycle", path, format!("layers need each other: {}", names.join(" → ")))
-                .help("one of these references must go, or name a build tag: then it is no dependency");
+                .help("remove one of these references, or name a build tag in it, which is not a dependency");
         let needs = &self.science_needs[layer];
         let need = needs
             .iter()
@@ -321,7 +321,7 @@ impl TreeModel {
         for (layer, below) in &self.chains.higher_below {
             let (upper, lower) = (&self.side.science[*layer], &self.side.science[*below]);
             let message = format!(
-                "{} {} stands on {}, which is {} {}",
+                "{} {} is based on {}, which is {} {}",
                 upper.descriptor.image,
                 upper.descriptor.version,
                 lower.path(),
@@ -343,7 +343,7 @@ impl TreeModel {
                 findings.guideline(
                     config,
                     layer
-                        .problem("image", "no-compat", format!("{product} ends here and has no compat: nobody can run it"))
+                        .problem("image", "no-compat", format!("{product} ends here without a compat, so it has no image to run"))
                         .help("name a compat layer (\"compat\": \"…\"), or write \"compat\": null if that is meant"),
                 );
             }

@@ -92,13 +92,14 @@ fn too_long(layer: &ScienceLayer, repo: &str, behind_version: &str, findings: &m
     let length = version.len() + behind_version.len();
     if length > MAX_TAG {
         let tag = format!("{version}{behind_version}");
-        let message = format!("the build tag has {length} characters, registries take {MAX_TAG}: {tag}");
+        let message = format!("the build tag has {length} characters, registries accept {MAX_TAG}: {tag}");
         findings.refuse(layer.problem("version", "tag-too-long", message).help("give it a shorter version"));
     }
     for (field, name) in [("image", &layer.descriptor.image), ("target", &layer.descriptor.target)] {
         let length = repo.len() + "/sci/".len() + name.as_str().len();
         if length > MAX_REPOSITORY {
-            let message = format!("the repository has {length} characters, registries take {MAX_REPOSITORY}");
+            let message =
+                format!("the repository has {length} characters, registries accept {MAX_REPOSITORY}");
             findings.refuse(
                 layer
                     .problem(field, "repository-too-long", message)

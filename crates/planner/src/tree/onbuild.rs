@@ -69,7 +69,7 @@ pub(crate) fn inherited(
     edges
 }
 
-const HELP: &str = "build with --allow-onbuild, or write these instructions here and take ONBUILD away there";
+const HELP: &str = "build with --allow-onbuild, or write these instructions here and remove ONBUILD there";
 
 /// The paths that triggers copy from the context of a child.
 fn copied_by(side: &Side, parent: usize, child: usize, findings: &mut Findings) {
@@ -98,7 +98,7 @@ pub(crate) fn of_products<'p>(
         let Some(first) = triggers.first() else { continue };
         let message = format!("ONBUILD runs in the build of rel/{product} as well: {}", shown(triggers));
         let problem = Problem::in_file(INHERITED, &file.path, message).line(first.line);
-        let help = "build with --allow-onbuild, or end the product with a layer that stands on this one";
+        let help = "build with --allow-onbuild, or end the product with a layer based on this one";
         findings.guideline(config, problem.help(help));
     }
 }

@@ -202,8 +202,8 @@ fn case_own_repo_external() {
         new
     science/top
         new
-    warning science/top/Dockerfile:4: quay.io/example/base-notebook lies under quay.io/example, but is not what this tree builds: that is science/base-notebook [external-like-layer]
-      help: write sci/base-notebook:1.0 to stand on that layer
+    warning science/top/Dockerfile:4: quay.io/example/base-notebook is in quay.io/example, but this tree builds science/base-notebook [external-like-layer]
+      help: write sci/base-notebook:1.0 to use that layer as the base
     ");
     let told = findings(&tree);
     let of_top =
@@ -230,8 +230,8 @@ FROM example/verse:4.6.1
         new
     science/verse-4.6.1
         new
-    warning science/osgeo/Dockerfile:1: example/verse:4.6.1 lies under docker.io/example, but is not what this tree builds: that is science/verse-4.6.1 [external-like-layer]
-      help: write sci/verse-4.6.1:4.6.1 to stand on that layer
+    warning science/osgeo/Dockerfile:1: example/verse:4.6.1 is in docker.io/example, but this tree builds science/verse-4.6.1 [external-like-layer]
+      help: write sci/verse-4.6.1:4.6.1 to use that layer as the base
     ");
 }
 
@@ -255,7 +255,7 @@ FROM docker.io/library/ubuntu:22.04
     assert_eq!(warning.code, "external-like-layer");
     assert!(warning.message.contains("images.example.net/skaha"), "{}", warning.message);
     assert!(!warning.message.contains("another maker"), "{}", warning.message);
-    assert_eq!(warning.help.as_deref(), Some("write sci/base:23.09 to stand on that layer"));
+    assert_eq!(warning.help.as_deref(), Some("write sci/base:23.09 to use that layer as the base"));
 }
 
 /// `ux.md` 04d: the build would look for a tag that this tool never creates.
@@ -264,7 +264,7 @@ fn a_layer_is_named_with_its_version() {
     let tree = layer("top", "FROM sci/base") + &layer("base", "FROM scratch");
     assert_eq!(found(&tree), ["deny science/top/Dockerfile:1:6 unversioned-layer"]);
     let told = refused(&fixture::first(&tree), &Request::default());
-    assert!(told.contains("write sci/base:1.0 to stand on science/base"), "{told}");
+    assert!(told.contains("write sci/base:1.0 to use science/base as the base"), "{told}");
     // Somebody may have made that tag, and says so.
     let tree = layer("top", "FROM sci/base:latest") + &layer("base", "FROM scratch");
     assert_eq!(warned(&planned(&tree)), ["science/top/Dockerfile:1 version-gone"]);
@@ -478,7 +478,7 @@ fn case_onbuild_untold() {
         new
         parent science/base
     warning science/top/Dockerfile:1: science/base has ONBUILD, which runs here: COPY . /home [onbuild-inherited]
-      help: build with --allow-onbuild, or write these instructions here and take ONBUILD away there
+      help: build with --allow-onbuild, or write these instructions here and remove ONBUILD there
     ");
     let told = found(&tree);
     assert!(told.contains(&"warn science/top/Dockerfile:1:6 onbuild-inherited".to_owned()), "{told:?}");

@@ -325,8 +325,8 @@ fn what_the_base_has_broken_counts_as_absent() {
     rel/sea:1.0 on sea
         parent science/sea
         final none => sea
-    warning -: parts of ba5eba5eba5eba5eba5eba5eba5eba5eba5eba5e, the base, cannot be understood and count as absent: science/sea/sciserver-image.json [base-unreadable]
-      help: look there with `git show ba5eba5eba5eba5eba5eba5eba5eba5eba5eba5e:PATH`; the first problem is: image: "Sea" is no image name
+    warning -: parts of ba5eba5eba5eba5eba5eba5eba5eba5eba5eba5e, the base, cannot be parsed and count as absent: science/sea/sciserver-image.json [base-unreadable]
+      help: see `git show ba5eba5eba5eba5eba5eba5eba5eba5eba5eba5e:PATH`; the first problem is: image: "Sea" is not a valid image name
     "#);
 }
 

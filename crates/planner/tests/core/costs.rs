@@ -101,7 +101,7 @@ fn patterns_and_settings_without_end() {
 #[test]
 fn a_word_of_a_megabyte_is_not_compared() {
     let word = "x".repeat(1_000_000);
-    assert!(problems(&layer(&format!("FROM scratch\n{word} y"), "")).contains("is no instruction"));
+    assert!(problems(&layer(&format!("FROM scratch\n{word} y"), "")).contains("is not an instruction"));
 }
 
 #[test]

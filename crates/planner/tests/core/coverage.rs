@@ -189,7 +189,7 @@ fn a_compat_layer_that_is_not_there_is_refused_with_the_closest() {
     let inputs = fixture::first(TREE);
     let problems = Coverage::new(&inputs, &Request::default(), Some("wab")).expect_err("it is refused");
     let said = told(&problems);
-    assert!(said.contains("--compat wab is no compat layer of this source tree"), "{said}");
+    assert!(said.contains("--compat wab is not a compat layer of this source tree"), "{said}");
     assert!(said.contains("did you mean web?"), "{said}");
 }
 

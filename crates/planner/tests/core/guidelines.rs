@@ -60,7 +60,7 @@ fn told(findings: &[Finding]) -> String {
 #[test]
 fn a_check_tells_every_guideline_that_is_broken() {
     insta::assert_snapshot!(told(&found(TREE)), @r#"
-    Warn+28 compat/jupyter/Dockerfile:1:26: the label org.sciserver.compat.version is set by image-builder, whatever stands here [label-overridden]
+    Warn+28 compat/jupyter/Dockerfile:1:26: the label org.sciserver.compat.version is set by image-builder, so this one has no effect [label-overridden]
       help: remove it: it is written anew for each build
     Warn+9 compat/jupyter/Dockerfile:2:13: debian:12 is not pinned by digest: the tag can be moved to another image [from-unpinned]
       help: `image-builder pin` asks the registry, and writes the digest behind the tag
@@ -70,7 +70,7 @@ fn a_check_tells_every_guideline_that_is_broken() {
       help: give one of the two another name; if it is meant, set compat-shadowed = "allow" under [check]
     Warn+23 science/exact/Dockerfile:3:28: localhost:5000/x:latest is not pinned by digest: the tag can be moved to another image [from-unpinned]
       help: `image-builder pin` asks the registry, and writes the digest behind the tag
-    Warn+23 science/exact/Dockerfile:3:28: localhost:5000/x:latest: `latest` is no version [from-unversioned]
+    Warn+23 science/exact/Dockerfile:3:28: localhost:5000/x:latest: `latest` is not a version [from-unversioned]
       help: name a version that stays what it is: without one, a new image comes in when nobody asked for it
     Warn+6 science/sky/Dockerfile:3:6: golang is not pinned by digest: the tag can be moved to another image [from-unpinned]
       help: `image-builder pin` asks the registry, and writes the digest behind the tag
@@ -84,11 +84,11 @@ fn a_check_tells_every_guideline_that_is_broken() {
       help: write docker.io/library/debian:12: engines can be set up to look elsewhere first
     Warn+35 science/sky/Dockerfile:6:6: docker.io/library/debian:12 is not pinned by digest: the tag can be moved to another image [from-unpinned]
       help: `image-builder pin` asks the registry, and writes the digest behind the tag
-    Warn+32 science/sky/Dockerfile:7:7: the label org.opencontainers.image.title is set by image-builder, whatever stands here [label-overridden]
+    Warn+32 science/sky/Dockerfile:7:7: the label org.opencontainers.image.title is set by image-builder, so this one has no effect [label-overridden]
       help: remove it: it is written anew for each build
-    Warn+32 science/sky/Dockerfile:8:7: the label org.sciserver.science.sky.inputs is set by image-builder, whatever stands here [label-overridden]
+    Warn+32 science/sky/Dockerfile:8:7: the label org.sciserver.science.sky.inputs is set by image-builder, so this one has no effect [label-overridden]
       help: remove it: it is written anew for each build
-    Warn+33 science/sky/Dockerfile:9:7: the label org.opencontainers.image.licenses is set by image-builder, whatever stands here [label-overridden]
+    Warn+33 science/sky/Dockerfile:9:7: the label org.opencontainers.image.licenses is set by image-builder, so this one has no effect [label-overridden]
       help: set "licenses" in sciserver-image.json instead
     "#);
 }

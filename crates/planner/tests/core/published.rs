@@ -324,8 +324,8 @@ fn images_of_the_predecessor_are_compared_through_their_commit() {
 #[test]
 fn what_nobody_can_tell_is_never_planned_by_itself() {
     let why_gone = "commit 0000001, from which it was built, is not in this repository";
-    let why_version = "its inputs are told as v9:x, in a version that this image-builder does not know";
-    let why_nothing = "it does not tell from which commit it was built";
+    let why_version = "its inputs are recorded as v9:x, a version that this image-builder does not know";
+    let why_nothing = "it does not record the commit it was built from";
     let why_dirty = "it was built with changes that are in no commit";
     let tag = version("base");
     for (label, value, why) in [
@@ -402,7 +402,7 @@ fn a_product_is_not_published_without_what_it_had() {
            { \"image\": \"leaf\", \"version\": \"1.0\", \"compat\": \"web\" }\n";
     let inputs = world.commit(2, &fixture::tree(&other));
     let refused = told(&world.plan(&inputs, &Request::default()).expect_err("it is refused"));
-    assert!(refused.contains("leaf:1.0 would silently lose what leaf had in it"), "{refused}");
+    assert!(refused.contains("leaf:1.0 would silently lose the contents of leaf"), "{refused}");
     let allowed = Request { allow_orphan: vec!["leaf:1.0".to_owned()], ..Request::default() };
     let planned = plan(&world, &inputs, &allowed);
     assert!(

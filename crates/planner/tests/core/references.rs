@@ -157,24 +157,24 @@ fn warnings_say_where_and_what_to_do() {
     insta::assert_snapshot!(of("nist:1.0"), @r"
     science/own
         files science/own/Dockerfile
-    warning science/own/Dockerfile:1: nist:1.0 is taken for the layer science/nist [bare-target]
+    warning science/own/Dockerfile:1: nist:1.0 is treated as the layer science/nist [bare-target]
       help: write sci/nist:1.0 for that layer, or docker.io/library/nist:1.0 for another image
     ");
     insta::assert_snapshot!(of("sci/nist:0.9"), @r"
     science/own
         files science/own/Dockerfile
     warning science/own/Dockerfile:1: the tree has nist at version 1.0, not 0.9: sci/nist:0.9 will be taken from the registry [version-gone]
-      help: write sci/nist:1.0 to stand on science/nist
+      help: write sci/nist:1.0 to use science/nist as the base
     ");
     insta::assert_snapshot!(of("docker.io/sci/nist:1.0"), @r#"
     science/own
         files science/own/Dockerfile
     warning science/own/Dockerfile:1: docker.io/sci/nist:1.0 is an image of another maker, though science/nist has that name [external-like-layer]
-      help: write sci/nist:1.0 to stand on that layer; if the other is meant, external-like-layer = "allow" under [check] says so
+      help: write sci/nist:1.0 to use that layer as the base; if the other is meant, external-like-layer = "allow" under [check] says so
     "#);
     let missing = tree("sci/nist:1.0").replace("\"own\", \"version\": \"1.0\", \"compat\": null", "\"own\"");
     insta::assert_snapshot!(crate::short(&plan(&fixture::inputs(&missing, &missing), &Request::default())), @r#"
-    warning science/own/sciserver-image.json:1: own:1.0 ends here and has no compat: nobody can run it [no-compat]
+    warning science/own/sciserver-image.json:1: own:1.0 ends here without a compat, so it has no image to run [no-compat]
       help: name a compat layer ("compat": "…"), or write "compat": null if that is meant
     "#);
 }

@@ -32,7 +32,7 @@ fn layer(name: &str, from: &str, descriptor: &str) -> String {
 #[test]
 fn broken_descriptors() {
     insta::assert_snapshot!(check(&layer("a", "FROM scratch", r#"{ "image": "A" }"#)), @r#"
-    science/a/sciserver-image.json:1:12: image: "A" is no image name [descriptor-value]
+    science/a/sciserver-image.json:1:12: image: "A" is not a valid image name [descriptor-value]
       help: lower case letters and digits, with single '.', '_', '__' or any number of '-' between them, at most 128 characters
     "#);
     insta::assert_snapshot!(check(&layer("a", "FROM scratch", r#"{ "image": "a", "#)), @r"
@@ -60,7 +60,7 @@ fn several_final_layers() {
         layer("a", "FROM scratch", "{ \"image\": \"sky\",\n  \"version\": \"1.0\", \"compat\": \"common\" }");
     insta::assert_snapshot!(check(&second), @"
     science/sky/sciserver-image.json:3:14: sky:1.0 has several final layers: science/a, science/sky [several-finals]
-      help: let one stand on the other (FROM sci/a:1.0), or give one another version or image
+      help: base one on the other (FROM sci/a:1.0), or give one another version or image
     ");
 }
 
@@ -72,8 +72,8 @@ fn a_higher_version_below() {
             "FROM sci/b:1",
             "{\n  \"image\": \"sky\",\n  \"version\": \"0.10\", \"compat\": null }",
         );
-    insta::assert_snapshot!(check(&layers), @"
-    science/old/sciserver-image.json:3:14: sky 0.10 stands on science/sky, which is sky 1.0 [version-below]
+    insta::assert_snapshot!(check(&layers), @r"
+    science/old/sciserver-image.json:3:14: sky 0.10 is based on science/sky, which is sky 1.0 [version-below]
       help: give it a version of at least 1.0
     ");
 }
@@ -95,9 +95,9 @@ fn compat_that_leads_out_of_the_tree() {
     let layers = layer("a", "FROM scratch", r#"{ "image": "a", "compat": "../science/sky" }"#)
         + &layer("b", "", r#"{ "includes": ["/etc"] }"#);
     insta::assert_snapshot!(check(&layers), @r#"
-    compat/b/sciserver-image.json:1:16: includes: "/etc" is no name of a compat layer [descriptor-value]
+    compat/b/sciserver-image.json:1:16: includes: "/etc" is not a name of a compat layer [descriptor-value]
       help: name a directory below compat/, without a leading '/' and without '..'
-    science/a/sciserver-image.json:1:27: compat: "../science/sky" is no name of a compat layer [descriptor-value]
+    science/a/sciserver-image.json:1:27: compat: "../science/sky" is not a name of a compat layer [descriptor-value]
       help: name a directory below compat/, without a leading '/' and without '..'
     "#);
 }
@@ -110,9 +110,9 @@ fn include_cycles() {
         + &layer("self", "", "{\n\n\"includes\": [\"self\"] }");
     insta::assert_snapshot!(check(&layers), @"
     compat/a/sciserver-image.json:1:16: compat layers include each other: compat/a → compat/b → compat/c → compat/a [include-cycle]
-      help: take one of these includes away
+      help: remove one of these includes
     compat/self/sciserver-image.json:3:14: compat layers include each other: compat/self → compat/self [include-cycle]
-      help: take one of these includes away
+      help: remove one of these includes
     ");
 }
 
@@ -126,9 +126,9 @@ fn cycles_are_named_whole() {
         + &layer("above", "FROM sci/self:1.0", &of("above"));
     insta::assert_snapshot!(check(&layers), @"
     science/a/Dockerfile:2:13: layers need each other: science/a → science/c → science/b → science/a [cycle]
-      help: one of these references must go, or name a build tag: then it is no dependency
+      help: remove one of these references, or name a build tag in it, which is not a dependency
     science/self/Dockerfile:1:6: layers need each other: science/self → science/self [cycle]
-      help: one of these references must go, or name a build tag: then it is no dependency
+      help: remove one of these references, or name a build tag in it, which is not a dependency
     ");
 }
 
@@ -141,9 +141,9 @@ fn a_cycle_through_ones_own_product() {
         + &layer("c", "FROM rel/b:1.0", r#"{ "image": "c", "compat": null }"#);
     insta::assert_snapshot!(check(&layers), @"
     science/a/Dockerfile:1:6: layers need each other: science/a → rel/b:1.0 → science/b → science/a [cycle]
-      help: one of these references must go, or name a build tag: then it is no dependency
+      help: remove one of these references, or name a build tag in it, which is not a dependency
     science/c/Dockerfile:1:6: layers need each other: science/c → rel/b:1.0 → science/c [cycle]
-      help: one of these references must go, or name a build tag: then it is no dependency
+      help: remove one of these references, or name a build tag in it, which is not a dependency
     ");
     // One build of a product was made before, so it needs nothing of today.
     let pinned = layers.replace("rel/b:1.0", "rel/b:1.0-7-0a1b2c3");
@@ -155,7 +155,7 @@ fn a_cycle_through_ones_own_product() {
 fn a_product_as_a_base() {
     insta::assert_snapshot!(check(&layer("a", "FROM rel/sky:1.0", r#"{ "image": "a", "compat": null }"#)), @"
     science/a/Dockerfile:1:6: rel/sky:1.0 is a product, with a compat in it [from-rel]
-      help: stand on the science layer instead: sci/{target}:{version}, so that changes there are seen
+      help: use the science layer as the base instead: sci/{target}:{version}, so that its changes are followed
     ");
 }
 
@@ -243,9 +243,9 @@ fn unknown_targets_and_references() {
       help: did you mean sky? a layer that exists in the registry only is named in image-builder.toml: published = ["skye"]
     science/b/Dockerfile:2:13: no layer of the tree has the target entirely-else [unknown-target]
       help: a layer that exists in the registry only is named in image-builder.toml: published = ["entirely-else"]
-    science/c/Dockerfile:1:6: "docker.io/Library/debian:12" is no image reference: a repository is lower case words with '/' between them [reference]
+    science/c/Dockerfile:1:6: "docker.io/Library/debian:12" is not an image reference: a repository is lower case words with '/' between them [reference]
       help: a reference has the form registry/path/name:tag, in lower case up to the tag
-    science/d/Dockerfile:1:6: "sci/sky:1.0-7-0a1b2c3@sha256:12" is no image reference: a digest is sha256: and 64 hex digits, or sha512: and 128 [reference]
+    science/d/Dockerfile:1:6: "sci/sky:1.0-7-0a1b2c3@sha256:12" is not an image reference: a digest is sha256: and 64 hex digits, or sha512: and 128 [reference]
       help: a reference has the form registry/path/name:tag, in lower case up to the tag
     "#);
 }
@@ -273,8 +273,8 @@ fn names_that_are_alike_or_too_long() {
             "FROM scratch",
             &format!("{{ \"image\": \"long\",\n\"version\": \"{long}\", \"compat\": null }}"),
         );
-    insta::assert_snapshot!(check(&layers), @"
-    science/long/sciserver-image.json:2:12: the build tag has 133 characters, registries take 128: 1.000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000-42-f90dbd6 [tag-too-long]
+    insta::assert_snapshot!(check(&layers), @r"
+    science/long/sciserver-image.json:2:12: the build tag has 133 characters, registries accept 128: 1.000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000-42-f90dbd6 [tag-too-long]
       help: give it a shorter version
     science/sky/sciserver-image.json: layers differ in case or Unicode form only: science/Sky, science/sky [similar-names]
       help: rename all but one of these directories: on some machines they are one
@@ -295,13 +295,13 @@ fn flags_that_name_nothing() {
         ..Request::default()
     };
     insta::assert_snapshot!(refused(&fixture::first(TREE), &request), @r#"
-    --ignore science is no layer of this source tree [no-such-layer]
+    --ignore science is not a layer of this source tree [no-such-layer]
       help: name a directory that holds a sciserver-image.json, such as science/nist
-    --include science/sk is no layer of this source tree [no-such-layer]
+    --include science/sk is not a layer of this source tree [no-such-layer]
       help: did you mean science/sky?
-    --allow-orphan "sky" is no product [product]
+    --allow-orphan "sky" is not a product [product]
       help: give a product, as in nist-basic:2.0
-    --repo "nohost" is no repo [repo]
+    --repo "nohost" is not a repo [repo]
       help: give a registry host, with a path or without, as in registry.example.org/images: lower case, without tag
     "#);
 }
@@ -324,16 +324,16 @@ fn orphans() {
     // The product is gone, its layers too.
     let common = &base[base.find("//- /compat").expect("it has one")..];
     insta::assert_snapshot!(lost(common), @r#"
-    science/more: sky:1.0 would be orphaned: no layer makes it any more, and what is published gets no compat updates [orphan]
+    science/more: sky:1.0 would be orphaned: no layer makes it any more, and the published image would get no compat updates [orphan]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
     // Changed in place with another version, or another name.
     insta::assert_snapshot!(lost(&base.replace("\"1.0\"", "\"1.1\"").replace("sci/sky:1.0", "sci/sky:1.1")), @r#"
-    science/more/sciserver-image.json:2:13: sky:1.0 would be orphaned: no layer makes it any more, and what is published gets no compat updates [orphan]
+    science/more/sciserver-image.json:2:13: sky:1.0 would be orphaned: no layer makes it any more, and the published image would get no compat updates [orphan]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
     insta::assert_snapshot!(lost(&base.replace("\"image\": \"sky\"", "\"image\": \"night\"")), @r#"
-    science/more/sciserver-image.json:1:12: sky:1.0 would be orphaned: no layer makes it any more, and what is published gets no compat updates [orphan]
+    science/more/sciserver-image.json:1:12: sky:1.0 would be orphaned: no layer makes it any more, and the published image would get no compat updates [orphan]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
     // Without a compat.
@@ -351,12 +351,12 @@ fn silent_downgrades() {
     let (bottom, rest) = base.split_once("//- /science/more").expect("it has one");
     let without = format!("{bottom}{}", &rest[rest.find("//- /compat").expect("it has one")..]);
     insta::assert_snapshot!(lost(&without), @r#"
-    science/sky/Dockerfile:1:6: sky:1.0 would silently lose what more had in it: its final layer is science/sky now, which does not stand on it [silent-downgrade]
+    science/sky/Dockerfile:1:6: sky:1.0 would silently lose the contents of more: its final layer is science/sky now, which does not descend from it [silent-downgrade]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
     // Another layer took its place.
     insta::assert_snapshot!(lost(&base.replace("/more/", "/other/")), @r#"
-    science/other/Dockerfile:1:6: sky:1.0 would silently lose what more had in it: its final layer is science/other now, which does not stand on it [silent-downgrade]
+    science/other/Dockerfile:1:6: sky:1.0 would silently lose the contents of more: its final layer is science/other now, which does not descend from it [silent-downgrade]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
 
@@ -399,7 +399,7 @@ fn one_mistake_makes_one_finding() {
     let now = base
         .replace("{ \"image\": \"sky\", \"version\": \"1.0\",", "{ \"image\": \"sky\", \"version\": \"v1\",");
     insta::assert_snapshot!(refused(&fixture::inputs(&now, &base), &Request::default()), @r#"
-    science/sky/sciserver-image.json:1:30: version: "v1" is no version [descriptor-value]
+    science/sky/sciserver-image.json:1:30: version: "v1" is not a version [descriptor-value]
       help: a number, then any number of parts of letters, digits and '_' with a '.' before each, at most 128 characters
     "#);
     // The bases are not known either.

@@ -300,7 +300,7 @@ fn what_tells_no_digest_is_never_planned() {
     world.bases.insert(DEBIAN.to_owned(), digest("c"));
     let untold = layers(&mut world, TREE);
     assert_eq!(untold.lines().filter(|line| line.ends_with(": untold")).count(), 4, "{untold}");
-    let why = "what is published does not tell which digest it was built on";
+    let why = "what is published does not record the digest it was built on";
     let unplanned = plan(&mut world, TREE, &Request::default());
     assert!(unplanned.starts_with(&format!("not science/base ({DEBIAN}): {why}\n")), "{unplanned}");
     assert_eq!(unplanned.lines().count(), 4, "{unplanned}");

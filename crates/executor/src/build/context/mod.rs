@@ -56,7 +56,7 @@ pub enum ContextError {
         why: &'static str,
     },
     /// The engine closed the stream. The caller that started it has the better error.
-    #[error("the engine took no more of the context")]
+    #[error("the engine stopped reading the context")]
     Closed,
 }
 

@@ -67,7 +67,7 @@ impl Transport {
                             format!("permission denied on the directory of {path}, the socket of the engine")
                         }
                         io::ErrorKind::NotFound => format!("Socket not found: {path}"),
-                        _ => format!("the socket {path} cannot be looked at: {error}"),
+                        _ => format!("the socket {path} cannot be read: {error}"),
                     };
                     Err(io::Error::new(error.kind(), why))
                 }

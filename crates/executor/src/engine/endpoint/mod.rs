@@ -110,7 +110,7 @@ pub fn resolve(request: &EndpointRequest, config: &DockerConfig) -> Result<Endpo
                     Some(tls_files(certificates, origin)?)
                 }
                 None if tls && host.starts_with("tcp://") => {
-                    let message = "DOCKER_TLS_VERIFY is set, and nothing says where the certificates lie";
+                    let message = "DOCKER_TLS_VERIFY is set, but the directory of the certificates is not";
                     return Err(EndpointError::new(message, "name their directory in DOCKER_CERT_PATH"));
                 }
                 _ => None,
@@ -235,7 +235,7 @@ fn normal_host(text: &str, port: u16, origin: &str) -> Result<String, EndpointEr
             };
             let port = match given {
                 Some(given) => {
-                    given.parse::<u16>().map_err(|_| error("the port is no number up to 65535"))?
+                    given.parse::<u16>().map_err(|_| error("the port is not a number up to 65535"))?
                 }
                 None => port,
             };
@@ -262,7 +262,7 @@ fn bad_host(text: &str, origin: &str, why: &str) -> EndpointError {
         None => text.to_owned(),
     };
     EndpointError::new(
-        format!("{origin} gives {shown:?}, which is no engine's address: {why}"),
+        format!("{origin} gives {shown:?}, which is not the address of an engine: {why}"),
         "write unix:///path, tcp://host:port or ssh://user@host",
     )
 }
@@ -354,8 +354,8 @@ fn tls_files(directory: &Path, origin: &str) -> Result<Tls, EndpointError> {
             return Ok(path);
         }
         Err(EndpointError::new(
-            format!("{origin} wants TLS, and there is no {}", path.display()),
-            "TLS takes three files: ca.pem, cert.pem and key.pem",
+            format!("{origin} requires TLS, but there is no {}", path.display()),
+            "TLS needs three files: ca.pem, cert.pem and key.pem",
         ))
     };
     Ok(Tls { ca: file("ca.pem")?, cert: file("cert.pem")?, key: file("key.pem")? })

@@ -54,7 +54,7 @@ impl Target {
             },
         };
         let port =
-            port.map(|port| port.parse().map_err(|_| "the port is no number up to 65535")).transpose()?;
+            port.map(|port| port.parse().map_err(|_| "the port is not a number up to 65535")).transpose()?;
         // A host that begins with a dash would be an option of ssh, and could run a program.
         if !is_word(&host.replace(':', "")) {
             return Err("the host's name is empty or has strange characters");

@@ -192,8 +192,8 @@ pub(crate) fn closing(promotion: &Promotion, seconds: f64, paint: Paint) -> Stri
         return format!("{} in {}: {what}\n", paint.green("done"), duration(seconds));
     }
     let left = match moved(MoveState::Moved) {
-        0 => "no tag moved; what was copied stays and is found there by the next promote",
-        _ => "the next promote goes on where this one stopped",
+        0 => "no tag moved; the copies stay, and the next promote finds them",
+        _ => "the next promote continues where this one stopped",
     };
     format!("{} in {}: {what}; {left}\n", paint.red("not done"), duration(seconds))
 }

@@ -21,11 +21,11 @@ pub(crate) fn text(result: &RunResult, paint: Paint) -> String {
     for (build, earlier) in builds(result) {
         let id = escape(&build.id.0);
         if let Some(earlier) = earlier {
-            let title = format!("packages moved in {id}: the same as in {}", escape(&earlier.id.0));
+            let title = format!("packages changed in {id}: the same as in {}", escape(&earlier.id.0));
             out.push_str(&format!("\n{}\n", paint.bold(&title)));
             continue;
         }
-        let title = format!("packages moved in {id}: {}", diff::counted(&build.moved));
+        let title = format!("packages changed in {id}: {}", diff::counted(&build.moved));
         out.push_str(&format!("\n{}\n", paint.bold(&title)));
         let shown = &build.moved[..build.moved.len().min(SHOWN)];
         out.push_str(&diff::moves(shown, 2, paint));
@@ -56,8 +56,8 @@ pub(crate) fn markdown(result: &RunResult) -> String {
         return String::new();
     }
     let title = match builds.len() {
-        1 => format!("Packages moved: {}", diff::counted(&moves)),
-        images => format!("Packages moved in {images} images: {}", diff::counted(&moves)),
+        1 => format!("Packages changed: {}", diff::counted(&moves)),
+        images => format!("Packages changed in {images} images: {}", diff::counted(&moves)),
     };
     let mut table = "| image | kind | package | before | now |\n| --- | --- | --- | --- | --- |\n".to_owned();
     table.extend(rows.iter().take(ROWS).map(|cells| row(cells)));
@@ -124,10 +124,10 @@ mod tests {
         ];
         let as_well = result.builds[1].moved.clone();
         result.builds[2].moved = as_well;
-        let as_before = "packages moved in rel/sky:1.0: the same as in science/sky\n";
+        let as_before = "packages changed in rel/sky:1.0: the same as in science/sky\n";
         assert!(text(&result, Paint::Plain).ends_with(as_before));
         insta::assert_snapshot!(markdown(&result), @r"
-        ### Packages moved in 3 images: 2 changed, 1 new, 1 gone
+        ### Packages changed in 3 images: 2 changed, 1 new, 1 gone
 
         | image | kind | package | before | now |
         | --- | --- | --- | --- | --- |
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(
             lines[..3],
             [
-                "<details><summary>Packages moved in 2 images: 242 changed</summary>",
+                "<details><summary>Packages changed in 2 images: 242 changed</summary>",
                 "",
                 "| image | kind | package | before | now |"
             ]
@@ -166,7 +166,7 @@ mod tests {
         let shown = text(&result, Paint::Plain);
         let lines: Vec<&str> = shown.lines().collect();
         let id = &result.builds[0].id;
-        let head = format!("packages moved in {id}: 26 changed");
+        let head = format!("packages changed in {id}: 26 changed");
         assert_eq!(lines[..4], ["", head.as_str(), "  dpkg", "    ~ lib00  1 → 2"]);
         let tail = ["  python in /opt/v", "    ~ numpy  1.26.4 → 2.0.0", "  and 1 more, in result.json"];
         assert_eq!(lines[lines.len() - 3..], tail);

@@ -102,14 +102,14 @@ mod tests {
                 .at("{\n  \"imag\": 1\n}", 4)
                 .help("did you mean `image`?\nfields are those of the specification"),
             Problem::in_file("bad-path", "science/\x1b[31m\n::x", "::error::x \u{202e}"),
-            Problem::in_flags("no-such-layer", "`science/x` is no layer"),
+            Problem::in_flags("no-such-layer", "`science/x` is not a layer"),
         ];
         insta::assert_snapshot!(problems(&found, Paint::Plain), @r"
         science/a/sciserver-image.json:2:3: error: unknown field `imag` [descriptor-field]
           help: did you mean `image`?
                 fields are those of the specification
         science/\x1b[31m\n::x: error: \x3a:error::x \u{202e} [bad-path]
-        error: `science/x` is no layer [no-such-layer]
+        error: `science/x` is not a layer [no-such-layer]
         3 problems in the source tree or the flags
         ");
     }

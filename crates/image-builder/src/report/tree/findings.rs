@@ -83,8 +83,8 @@ fn summary(checked: &Checked, paint: Paint) -> String {
     let fixable = checked.findings.iter().filter(|finding| finding.problem.fix.is_some()).count();
     let fix = match fixable {
         0 => String::new(),
-        1 => "; `image-builder check --fix` mends one of them".to_owned(),
-        more => format!("; `image-builder check --fix` mends {more} of them"),
+        1 => "; `image-builder check --fix` fixes one of them".to_owned(),
+        more => format!("; `image-builder check --fix` fixes {more} of them"),
     };
     format!("{layers}: {found}{fix}\n")
 }

@@ -240,7 +240,7 @@ fn find(side: &Surveyed, text: &str) -> Result<usize, Problem> {
         let known = side.now.side.compat.iter().map(|layer| layer.name());
         let problem = Problem::in_flags(
             "no-such-layer",
-            format!("--compat {text} is no compat layer of this source tree"),
+            format!("--compat {text} is not a compat layer of this source tree"),
         );
         problem.help(match suggest::closest(name, known) {
             Some(closest) => format!("did you mean {closest}?"),

@@ -161,7 +161,7 @@ impl<'a> Judge<'a> {
                 Verdict::Build(inputs_changed(trail, of, paths, fields))
             }
             Some(told) => self.doubt(format!(
-                "its inputs are told as {told}, in a version that this image-builder does not know"
+                "its inputs are recorded as {told}, a version that this image-builder does not know"
             )),
             None => match self.science_difference(index, trail) {
                 Ok((paths, fields)) if paths.is_empty() && fields.is_empty() => Verdict::Same,
@@ -202,7 +202,7 @@ impl<'a> Judge<'a> {
     /// The tree at an image's commit, or why it is unknown.
     pub(super) fn then(&self, trail: ImageLabels<'_>, of: LabelOwner<'_>) -> Result<(String, &Side), String> {
         match trail.origin(of) {
-            Origin::Untold => Err("it does not tell from which commit it was built".to_owned()),
+            Origin::Untold => Err("it does not record the commit it was built from".to_owned()),
             Origin::Dirty => Err("it was built with changes that are in no commit".to_owned()),
             Origin::Commit(digits) => match self.history.get(digits) {
                 Some(side) => Ok((digits.to_owned(), side)),

@@ -277,7 +277,7 @@ impl<'a> Stale<'a> {
                     }
                     (State::Gone { .. }, _) => "its registry has no such tag any more".to_owned(),
                     (State::Untold, _) => {
-                        "what is published does not tell which digest it was built on".to_owned()
+                        "what is published does not record the digest it was built on".to_owned()
                     }
                     _ => continue,
                 };

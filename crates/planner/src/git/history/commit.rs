@@ -197,7 +197,7 @@ pub(in crate::git) fn bad_link(path: &str) -> Problem {
         path,
         "the target of this symbolic link is not UTF-8, or longer than 4096 bytes",
     )
-    .help("rename what it names, and make the link again; or put the file in its place")
+    .help("rename its target, and create the link again; or put the file in its place")
 }
 
 fn link_target(todo: &Todo) -> Result<Option<String>, SourceError> {

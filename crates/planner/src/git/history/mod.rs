@@ -82,7 +82,7 @@ impl<'repo> History<'repo> {
                 Some(Rc::new(commit.map_err(SourceError::git(format!("cannot read commit {id}")))?))
             }
             Ok(_) => {
-                let source = git2::Error::from_str("it is no commit");
+                let source = git2::Error::from_str("it is not a commit");
                 return Err(SourceError::Git { what: format!("cannot read commit {id}"), cause: source });
             }
             Err(error) if error.code() == ErrorCode::NotFound => None,

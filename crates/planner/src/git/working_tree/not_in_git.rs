@@ -65,9 +65,9 @@ impl Search<'_> {
             if self.is_file(&descriptor) {
                 continue;
             }
-            let message = format!("this Dockerfile has no {DESCRIPTOR} beside it, so it is no layer");
+            let message = format!("this Dockerfile has no {DESCRIPTOR} beside it, so it is not a layer");
             let help = format!(
-                "write {descriptor}, and: git add {descriptor} (`image-builder schema` tells what it holds)"
+                "write {descriptor}, and: git add {descriptor} (`image-builder schema` prints its schema)"
             );
             self.notices.push(Problem::in_file("no-descriptor", &entry.path, message).help(help));
         }

@@ -293,7 +293,7 @@ fn tree_of(spec: &Spec, directory: &Path) -> Result<Tree, String> {
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
         let descriptor =
-            text(&at(DESCRIPTOR)).ok_or_else(|| format!("the descriptor of {layer} is no text"))?;
+            text(&at(DESCRIPTOR)).ok_or_else(|| format!("the descriptor of {layer} is not text"))?;
         tree.layers.push(Arc::new(LayerFiles {
             kind,
             path: layer.to_owned(),

@@ -56,7 +56,7 @@ pub fn verify(spec: &Spec, recorded: &Recorded<'_>, request: &Request) -> Result
     holds("name", repository, recorded.repository)?;
     holds("build tag", build_tag, recorded.build_tag)?;
     if build.dockerfile != spec.dockerfile || build.args != spec.args {
-        return Err("the spec tells another Dockerfile or other arguments than its files give".to_owned());
+        return Err("the spec has another Dockerfile or other arguments than its files give".to_owned());
     }
     Ok(build)
 }
@@ -78,7 +78,7 @@ fn contents_have_their_id(path: &str, file: &SpecFile) -> Result<(), String> {
     };
     match id == declared {
         true => Ok(()),
-        false => Err(format!("{path} does not hold what its id says: {declared} is declared, it is {id}")),
+        false => Err(format!("{path} does not match its id: {declared} is declared, it is {id}")),
     }
 }
 
@@ -163,7 +163,7 @@ hello
                 let mut tampered = spec.clone();
                 tampered.files.get_mut(path).unwrap().contents = Some(Contents::Text("RUN evil\n".into()));
                 let error = verify(&tampered, &recorded(&build), &Request::default()).unwrap_err();
-                assert!(error.starts_with(&format!("{path} does not hold what its id says")), "{error}");
+                assert!(error.starts_with(&format!("{path} does not match its id")), "{error}");
             }
         }
     }

@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
         if path.split('/').all(plain) && !path.contains('\\') {
             return Some(path.to_owned());
         }
-        let message = format!("tests: {path:?} is no path of a script");
+        let message = format!("tests: {path:?} is not a path of a script");
         self.refuse(
             place,
             message,

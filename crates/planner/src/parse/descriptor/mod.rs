@@ -250,7 +250,7 @@ impl<'a> Reader<'a> {
         match Name::parse(&text) {
             Ok(name) => Some(name),
             Err(error) => {
-                let message = format!("{field}: {text:?} is no {}", error.what);
+                let message = format!("{field}: {text:?} is not a valid {}", error.what);
                 self.value_problem(property, message, error.rule);
                 None
             }
@@ -295,7 +295,7 @@ impl<'a> Reader<'a> {
         match Version::parse(&text) {
             Ok(version) => Some(version),
             Err(error) => {
-                self.value_problem(property, format!("version: {text:?} is no version"), error.rule);
+                self.value_problem(property, format!("version: {text:?} is not a version"), error.rule);
                 None
             }
         }
@@ -372,7 +372,7 @@ impl<'a> Reader<'a> {
         };
         let good = name.split('/').all(plain);
         if !good {
-            let message = format!("{}: {name:?} is no name of a compat layer", jsonc::key(&property.name));
+            let message = format!("{}: {name:?} is not a name of a compat layer", jsonc::key(&property.name));
             self.problem(
                 "descriptor-value",
                 value,
@@ -393,7 +393,7 @@ impl<'a> Reader<'a> {
         for argument in &object.properties {
             let name = jsonc::key(&argument.name);
             let Value::StringLit(value) = &argument.value else {
-                let message = format!("args: the value of {name:?} is no string");
+                let message = format!("args: the value of {name:?} is not a string");
                 self.value_problem(argument, message, "put it into quotes");
                 continue;
             };
@@ -401,7 +401,7 @@ impl<'a> Reader<'a> {
                 let message = format!("args: {name:?} steers the builder itself");
                 self.problem("buildkit-argument", argument, message, "remove it");
             } else if !is_variable(name) {
-                let message = format!("args: {name:?} is no name of a build argument");
+                let message = format!("args: {name:?} is not a name of a build argument");
                 self.value_problem(argument, message, "letters, digits and '_', no digit first");
             } else if value.value.contains('\0') {
                 self.value_problem(argument, format!("args: {name:?} holds a NUL"), "remove it");
@@ -421,7 +421,7 @@ impl<'a> Reader<'a> {
         let words = name.to_ascii_uppercase().replace("API_KEY", "APIKEY").replace("PRIVATE_KEY", "SECRET");
         if !value.is_empty() && words.split('_').any(|word| WORDS.contains(&word)) {
             let message =
-                format!("args: {name} looks like a secret, and everybody who has the image can read it");
+                format!("args: {name} looks like a secret, and everyone with the image can read it");
             let place = argument.name.range();
             let problem = Problem::in_file("arg-secret", &self.file.path, message)
                 .span(&self.file.text, place.start..place.end);

@@ -48,7 +48,7 @@ pub(super) fn problems(file: &SourceFile, allowed: &[String]) -> Vec<Problem> {
             );
         }
         if directive.name == "escape" && !matches!(directive.value, "`" | "\\") {
-            let message = format!("{:?} is no escape character", directive.value);
+            let message = format!("{:?} is not an escape character", directive.value);
             problems.push(
                 Problem::in_file("directive", &file.path, message)
                     .at(text, directive.at)

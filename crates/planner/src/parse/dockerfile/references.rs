@@ -323,7 +323,7 @@ impl<'a> Found<'a> {
                 self.stages.insert(lower, self.count);
             } else {
                 let help = "a letter first, then letters, digits, '-', '_' and '.'";
-                self.problem(line, at, "stage-name", format!("{name:?} is no name for a stage"), help);
+                self.problem(line, at, "stage-name", format!("{name:?} is not a name for a stage"), help);
             }
         }
         self.count += 1;
@@ -344,7 +344,7 @@ impl<'a> Found<'a> {
         let why = match &lack.from {
             None => format!("FROM: {} has no value", lack.name),
             Some(from) => {
-                format!("FROM: {} has no value, since it stands on {from}, which has none", lack.name)
+                format!("FROM: {} has no value, since it refers to {from}, which has none", lack.name)
             }
         };
         if text != "scratch" && ImageName::parse(&text).is_err() {
@@ -405,7 +405,7 @@ impl<'a> Found<'a> {
             let message = "a mount with a quote in its value and an image in `from`".to_owned();
             self.problem(line, value.start, "quoted", message, "write `from=` without quotes");
         } else if value.text.parse::<i64>().is_ok() {
-            let message = format!("a mount takes no stage number ({})", value.text);
+            let message = format!("a mount does not accept a stage number ({})", value.text);
             self.problem(line, value.start, "stage", message, "give the stage a name, and name it");
         } else {
             self.named(line, value, Role::Mount, "RUN --mount from");
@@ -419,11 +419,12 @@ impl<'a> Found<'a> {
             return;
         }
         if value.text.contains('$') {
-            let help = "docker puts no variable in here: define a stage with `FROM … AS name`, and name that";
+            let help =
+                "docker does not expand variables here: define a stage with `FROM … AS name`, and name that";
             self.problem(line, value.start, "variable", format!("{what} with a variable"), help);
         } else if self.later.contains(&lower) {
             let message = format!("{what}: the stage {:?} is not above this one", value.text);
-            let help = "move the stage up: some builders would take the stage here, others an image";
+            let help = "move the stage up: some builders would use the stage here, others an image";
             self.problem(line, value.start, "stage", message, help);
         } else if let Some(range) = value.range.clone() {
             self.image(line, range, role, value.text.to_owned());
@@ -468,10 +469,9 @@ impl<'a> Found<'a> {
         if !INSTRUCTIONS.contains(&keyword) && self.problems.len() < MAX_PROBLEMS {
             let help = match suggest::closest(keyword, INSTRUCTIONS.into_iter()) {
                 Some(known) => format!("did you mean {}?", known.to_ascii_uppercase()),
-                None => "a line begins with an instruction, or goes on with one that ends in a continuation"
-                    .to_owned(),
+                None => "a line begins with an instruction, or continues one".to_owned(),
             };
-            self.problem(line, 0, "instruction", format!("{:?} is no instruction", line.word()), help);
+            self.problem(line, 0, "instruction", format!("{:?} is not an instruction", line.word()), help);
         }
     }
 

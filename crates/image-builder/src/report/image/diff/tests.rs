@@ -135,7 +135,7 @@ fn a_person_reads_what_came_what_went_and_what_changed() {
       -    1.2 kB  COPY \x1b[31m. .
       +   17.0 MB  sha256:new
 
-    could not be told, since it was not read:
+    unknown, because it was not read:
       a: /var/lib/rpm/rpmdb.sqlite: not read
     "#);
     assert_eq!(read(&document), "read 97.0 MB from the engine and 2 layers, 5.0 MB, from the registry\n");

@@ -34,7 +34,7 @@ pub(crate) fn text(document: &Document, paint: Paint) -> String {
     }
     out.push_str(&layers(document, paint));
     if !document.unread.is_empty() {
-        out.push_str(&format!("\n{}\n", paint.yellow("could not be told, since it was not read:")));
+        out.push_str(&format!("\n{}\n", paint.yellow("unknown, because it was not read:")));
         for one in &document.unread {
             out.push_str(&format!("  {}: /{}: {}\n", one.image, escape(&one.path), escape(&one.why)));
         }

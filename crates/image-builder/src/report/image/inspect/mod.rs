@@ -300,7 +300,7 @@ pub(crate) fn text(inspection: &Inspection, verbose: bool, paint: Paint) -> Stri
     match &inspection.trail {
         Some(trail) => push_trail(&mut out, trail, verbose, paint),
         None => out.push_str(
-            "no trail: none of its labels tells of a build by image-builder, or by its predecessor\n",
+            "no provenance: none of its labels was written by image-builder or its previous tool\n",
         ),
     }
     push_labels(&mut out, inspection, verbose, paint);
@@ -333,17 +333,19 @@ fn push_trail(out: &mut String, trail: &TrailDocument, verbose: bool, paint: Pai
         .collect();
     if !foreign.is_empty() {
         out.push_str(&format!(
-            "\n{} only inherited: the builds above know nothing of {}, whose labels came with a foreign base\n",
+            "\n{} only inherited: the builds above did not write {}, whose labels came with a foreign base\n",
             paint.yellow("labels"),
             list(&foreign)
         ));
     }
     if trail.builds.iter().any(|build| build.known == "by-time") {
-        out.push_str("\nwhat stands on what is taken from build times: the predecessor did not record it\n");
+        out.push_str(
+            "\nthe order is derived from build times: the previous tool did not record base images\n",
+        );
     }
     if let Some(own) = &trail.built_as {
         out.push_str(&format!(
-            "\n{} it was built as {}: this is a copy of that, or was made from it by other means\n",
+            "\n{} it was built as {}: this is a copy of it, or was derived from it with other tools\n",
             paint.yellow("labels of another name:"),
             escape(own)
         ));

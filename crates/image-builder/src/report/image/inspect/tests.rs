@@ -145,7 +145,7 @@ fn images_of_the_predecessor_and_of_strangers() {
     └─ sci/a 1.0-9-0a1b2c3, built 2020-09-13 12:26:40 UTC from commit 0a1b2c3
        └─ sci/z 1.0-7-0a1b2c3, built 2017-07-14 02:40:00 UTC from commit 0a1b2c3
 
-    what stands on what is taken from build times: the predecessor did not record it
+    the order is derived from build times: the previous tool did not record base images
     ");
     let stranger = labels(&[("maintainer", "nobody")]);
     insta::assert_snapshot!(text(&inspection(seen(stranger), &BTreeMap::new()), false, Paint::Plain), @r"
@@ -153,7 +153,7 @@ fn images_of_the_predecessor_and_of_strangers() {
       sha256:ab
       linux/amd64, made 2023-11-14 22:13:41 UTC, 2 layers, 12.3 MB compressed; read from the registry
 
-    no trail: none of its labels tells of a build by image-builder, or by its predecessor
+    no provenance: none of its labels was written by image-builder or its previous tool
 
     it has the labels: maintainer
     ");
@@ -179,9 +179,9 @@ fn what_came_with_a_foreign_base_is_marked() {
        ├─ files of sci/tools 1.0-3-aaaaaaa
        └─ docker.io/library/busybox:1, which had no digest
 
-    labels only inherited: the builds above know nothing of sci/alien 1.0-4-bbbbbbb, whose labels came with a foreign base
+    labels only inherited: the builds above did not write sci/alien 1.0-4-bbbbbbb, whose labels came with a foreign base
 
-    labels of another name: it was built as registry.example.org/images/rel/sky: this is a copy of that, or was made from it by other means
+    labels of another name: it was built as registry.example.org/images/rel/sky: this is a copy of it, or was derived from it with other tools
 
     2 labels set by a Dockerfile, or inherited from a foreign base that was not asked: made.by.a.layer and maintainer
     ");

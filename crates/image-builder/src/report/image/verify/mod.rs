@@ -125,7 +125,7 @@ impl Verdict {
             None => claims.push(Claim {
                 about: "parent",
                 result: Outcome::Untold,
-                text: "what it was built on is not recorded, as in all images of the predecessor".to_owned(),
+                text: "its base is not recorded, like in all images of the previous tool".to_owned(),
             }),
         }
         Self { name: crumb.repository(), version: crumb.version.clone(), claims }
@@ -133,8 +133,7 @@ impl Verdict {
 
     /// A build whose labels came with a foreign base.
     pub(crate) fn foreign(crumb: &BuildLabels) -> Self {
-        let text =
-            "its labels came with a foreign base: the builds of this image know nothing of it".to_owned();
+        let text = "its labels were inherited from an external base image".to_owned();
         let claims = vec![Claim { about: "origin", result: Outcome::Untold, text }];
         Self { name: crumb.repository(), version: crumb.version.clone(), claims }
     }
@@ -158,7 +157,7 @@ impl Verdict {
 fn commit(crumb: &BuildLabels, facts: &Facts) -> Claim {
     let claim = |result, text: String| Claim { about: "commit", result, text };
     let Some(tag) = crumb.build_tag() else {
-        return claim(Outcome::Fails, "its version is no build tag, so it tells no commit".to_owned());
+        return claim(Outcome::Fails, "its version is not a build tag, so its commit is unknown".to_owned());
     };
     let (hash, head) = (&tag.hash, short_commit(&facts.head));
     if tag.dirty.is_some() {
@@ -192,7 +191,7 @@ fn inputs(crumb: &BuildLabels, facts: &Facts) -> Claim {
     match (&facts.then, &crumb.inputs) {
         (None, _) => claim(
             Outcome::Fails,
-            format!("at commit {hash} there is no such layer or product, or it cannot be understood"),
+            format!("at commit {hash} there is no such layer or product, or it cannot be parsed"),
         ),
         (Some(_), None) => claim(
             Outcome::Untold,
@@ -241,7 +240,7 @@ fn is_based_on(parent: &Parent, since: Outcome) -> Claim {
     let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
     match (&parent.recorded, &parent.published) {
         (None, _) => {
-            claim(Outcome::Untold, format!("it was built on a sci/{layer} that did not tell its build"))
+            claim(Outcome::Untold, format!("it was built on a sci/{layer} that did not record its build"))
         }
         (Some(recorded), Published::Build(now)) if recorded == now => {
             claim(Outcome::Holds, format!("it was built on sci/{target}:{now}, which is published"))
@@ -259,7 +258,7 @@ fn is_based_on(parent: &Parent, since: Outcome) -> Claim {
         (Some(recorded), Published::Silent) => claim(
             since,
             format!(
-                "it was built on sci/{target}:{recorded}, and what is published as sci/{layer} does not tell its build"
+                "it was built on sci/{target}:{recorded}, and the published sci/{layer} does not record its build"
             ),
         ),
         (Some(recorded), Published::Absent) => {
@@ -286,7 +285,7 @@ pub(crate) fn text(verified: &[Verified], paint: Paint) -> String {
         out.push_str(&format!("{}\n", paint.bold(&escape(&image.reference))));
         if image.builds.is_empty() {
             out.push_str(
-                "  no trail: none of its labels tells of a build by image-builder, or by its predecessor\n",
+                "  no provenance: none of its labels was written by image-builder or its previous tool\n",
             );
         }
         for build in &image.builds {

@@ -79,9 +79,9 @@ fn what_changed_since_fails_and_names_its_commits_or_is_a_note() {
         holds  its inputs are what commit bbbbbbb gives
         fails  changed since by ccccccc "Update \x1b[1mnumpy" (2023-11-14), before that by ddddddd "Begin" (2020-09-13)
         fails  it was built on sci/base:1.0-3-aaaaaaa, and published is 1.0-5-ccccccc
-        fails  it was built on sci/base:1.0-3-aaaaaaa, and what is published as sci/base:1.0 does not tell its build
+        fails  it was built on sci/base:1.0-3-aaaaaaa, and the published sci/base:1.0 does not record its build
         fails  it was built on sci/base:1.0-3-aaaaaaa, and no sci/base:1.0 is published
-        -      it was built on a sci/base:1.0 that did not tell its build
+        -      it was built on a sci/base:1.0 that did not record its build
       does not hold: 1 of 1 build
     "#);
     let lenient = Verdict::of(&crumb, &facts, &parents, true);
@@ -118,7 +118,7 @@ fn what_the_commit_does_not_give_fails_with_or_without_provenance() {
             Some(same),
             "built from files that were in no commit",
         ),
-        ("nonsense", Relation::Unknown, None, "its version is no build tag"),
+        ("nonsense", Relation::Unknown, None, "its version is not a build tag"),
     ] {
         let facts = facts(relation, then, Some(same));
         let verdict = Verdict::of(&crumb(version, recorded, Some(BuiltFrom::default())), &facts, &[], true);
@@ -141,14 +141,14 @@ fn an_image_of_the_predecessor_holds_by_its_commit() {
         holds  commit bbbbbbb is HEAD
         -      its inputs are not recorded; commit bbbbbbb has a layer or product of that name
         holds  HEAD gives the same inputs
-        -      what it was built on is not recorded, as in all images of the predecessor
+        -      its base is not recorded, like in all images of the previous tool
       all holds: 1 build
     ");
     let none = [Verified { reference: "r.example/x:1".into(), builds: Vec::new() }];
     assert!(!none[0].holds());
     insta::assert_snapshot!(text(&none, Paint::Plain), @r"
     r.example/x:1
-      no trail: none of its labels tells of a build by image-builder, or by its predecessor
+      no provenance: none of its labels was written by image-builder or its previous tool
       nothing to verify
     ");
 }

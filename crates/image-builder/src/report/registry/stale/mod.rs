@@ -112,11 +112,11 @@ fn push_base(out: &mut String, base: &Base, paint: Paint) {
             (paint.dim("pinned"), "its registry has no such tag any more".to_owned())
         }
         State::Untold => {
-            (paint.dim("?     "), "the published image does not tell which digest it was built on".to_owned())
+            (paint.dim("?     "), "the published image does not record the digest it was built on".to_owned())
         }
         State::Unanswered => (paint.red("?     "), "its registry could not be asked".to_owned()),
         State::NotPublished => {
-            (paint.dim("-     "), "nothing is published of it; --since-published builds it".to_owned())
+            (paint.dim("-     "), "it is not published; --since-published builds it".to_owned())
         }
     };
     out.push_str(&format!("  {mark}  {image}{role}\n"));

@@ -102,7 +102,7 @@ fn what_moved_and_what_nobody_can_tell_is_named() {
 
     science/predecessor  1.0-12-05ea881  built 2025-11-20
       ?       docker.io/library/debian:12
-              the published image does not tell which digest it was built on
+              the published image does not record the digest it was built on
 
     science/unasked  1.0-12-05ea881  built 2025-11-20
       ?       away.example.org/x:1\x1b
@@ -110,7 +110,7 @@ fn what_moved_and_what_nobody_can_tell_is_named() {
 
     science/unpublished
       -       docker.io/library/debian:12
-              nothing is published of it; --since-published builds it
+              it is not published; --since-published builds it
 
     1 of 7 science layers with a base of another maker is stale, as of 1a2b3c4
     to follow: 3 science builds and 2 compat builds (`image-builder stale --plan`)

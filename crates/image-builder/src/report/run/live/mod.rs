@@ -110,7 +110,7 @@ impl Drop for Terminal {
 /// The notice for `--progress tty` without a terminal.
 pub(crate) fn no_terminal(builds: usize) -> String {
     format!(
-        "note: stderr is no terminal, so the progress of {} is shown as plain lines\n",
+        "note: stderr is not a terminal, so the progress of {} is shown as plain lines\n",
         count(builds, "build")
     )
 }

@@ -35,10 +35,10 @@ fn sarif_names_rules_places_and_levels() {
             {
               "level": "error",
               "message": {
-                "text": "--repo \"x\" is no repo; give a registry host, with a path or without, as in registry.example.org/images: lower case, without tag"
+                "text": "--repo \"x\" is not a repo; give a registry host, with a path or without, as in registry.example.org/images: lower case, without tag"
               },
               "partialFingerprints": {
-                "imageBuilder/v1": "23af0d08c0fc061cf347d49a9ff95339"
+                "imageBuilder/v1": "895eea4f3c39d4acc3d917e91eefe00f"
               },
               "ruleId": "repo",
               "ruleIndex": 2
@@ -202,8 +202,8 @@ fn gitlab_gets_a_list_of_issues() {
     [
       {
         "check_name": "repo",
-        "description": "--repo \"x\" is no repo; give a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
-        "fingerprint": "23af0d08c0fc061cf347d49a9ff95339",
+        "description": "--repo \"x\" is not a repo; give a registry host, with a path or without, as in registry.example.org/images: lower case, without tag",
+        "fingerprint": "895eea4f3c39d4acc3d917e91eefe00f",
         "location": {
           "lines": {
             "begin": 1

@@ -45,7 +45,7 @@ fn push(out: &mut String, plan: &Plan, explanation: &Explanation, verbose: bool,
     }
     if shown < explanation.chains.len() {
         out.push_str(&format!(
-            "  and {} (-v tells all)\n",
+            "  and {} (-v lists all)\n",
             count(explanation.chains.len() - shown, "other reason")
         ));
     }
@@ -131,7 +131,7 @@ fn push_obstacle(out: &mut String, plan: &Plan, obstacle: &Obstacle, indent: &st
         }
         Obstacle::Pinned { by, reference, layer, built } => {
             let fact =
-                format!("{} names one build, {}, which is no dependency", escape(by), escape(reference));
+                format!("{} names one build, {}, which is not a dependency", escape(by), escape(reference));
             match layer {
                 Some(layer) if *built => {
                     format!("{fact}: that {} is built changes nothing here", escape(layer))
@@ -164,7 +164,7 @@ fn push_obstacle(out: &mut String, plan: &Plan, obstacle: &Obstacle, indent: &st
             format!("no product has it in its compat stack, though {} includes it", names(included_by))
         }
         Obstacle::NotInFile => {
-            "the plan's file says no more of it; without --plan, the source tree tells".to_owned()
+            "the plan's file has no more information; use the source tree, without --plan".to_owned()
         }
     };
     out.push_str(&format!("{indent}{sentence}\n"));
@@ -174,8 +174,8 @@ fn unchanged(plan: &Plan) -> String {
     match &plan.compared_with {
         ComparedWith::Commit(commit) => format!("nothing in it changed since {}", short_commit(commit)),
         ComparedWith::Include => "it is not among the layers of --include".to_owned(),
-        ComparedWith::Published => "it is published as it is here".to_owned(),
-        ComparedWith::Bases => "no base that moved is below it".to_owned(),
+        ComparedWith::Published => "it is published unchanged".to_owned(),
+        ComparedWith::Bases => "none of its external bases moved".to_owned(),
         ComparedWith::Empty | ComparedWith::All => "a flag treats it as unchanged".to_owned(),
     }
 }

@@ -124,9 +124,9 @@ fn every_obstacle_is_a_sentence() {
       it needs no other layer of the tree
       the layer that it needs is not built either: science/below
       none of the 2 layers that it needs is built: science/below and science/lower
-      science/x names one build, registry.example.org/images/sci/below:1.0-2-abcdef0, which is no dependency: that science/below is built changes nothing here
-      science/x names one build, registry.example.org/images/sci/below:1.0-2-abcdef0, which is no dependency
-      science/x names one build, registry.example.org/images/sci/below:1.0-2-abcdef0, which is no dependency
+      science/x names one build, registry.example.org/images/sci/below:1.0-2-abcdef0, which is not a dependency: that science/below is built changes nothing here
+      science/x names one build, registry.example.org/images/sci/below:1.0-2-abcdef0, which is not a dependency
+      science/x names one build, registry.example.org/images/sci/below:1.0-2-abcdef0, which is not a dependency
       its compat does not count: science/below is the final layer of x:1.0
       its final layer, science/below, has no compat, so there is no compat image
       its final layer, science/below, is not built:
@@ -134,7 +134,7 @@ fn every_obstacle_is_a_sentence() {
       no layer of its compat stack changed in what it builds: compat/common and compat/jupyter
       no product has it in its compat stack
       no product has it in its compat stack, though compat/other includes it
-      the plan's file says no more of it; without --plan, the source tree tells
+      the plan's file has no more information; use the source tree, without --plan
     ");
 }
 
@@ -147,7 +147,7 @@ fn what_unchanged_means_depends_on_what_was_compared() {
         text(&plan, &[explanation], false, Paint::Plain).lines().last().map(str::to_owned)
     };
     assert_eq!(report(ComparedWith::Include).as_deref(), Some("  it is not among the layers of --include"));
-    assert_eq!(report(ComparedWith::Published).as_deref(), Some("  it is published as it is here"));
+    assert_eq!(report(ComparedWith::Published).as_deref(), Some("  it is published unchanged"));
     assert_eq!(report(ComparedWith::All).as_deref(), Some("  a flag treats it as unchanged"));
 }
 
@@ -158,7 +158,7 @@ fn long_chains_and_many_of_them_stay_readable() {
     let text = report(explanation("science/l59", vec![long; 11], Vec::new()), false);
     let widest = text.lines().map(|line| line.chars().count()).max();
     assert!(widest < Some(100), "{widest:?}");
-    assert!(text.contains("  and 3 other reasons (-v tells all)\n"), "{text}");
+    assert!(text.contains("  and 3 other reasons (-v lists all)\n"), "{text}");
 }
 
 #[test]

@@ -70,8 +70,8 @@ pub(super) fn header(plan: &Plan, paint: Paint) -> String {
         ComparedWith::Empty => "the first one, where everything is new".to_owned(),
         ComparedWith::All => "every layer (--all)".to_owned(),
         ComparedWith::Include => "the layers of --include".to_owned(),
-        ComparedWith::Published => "compared with what is published".to_owned(),
-        ComparedWith::Bases => "for bases that moved".to_owned(),
+        ComparedWith::Published => "compared with the registry".to_owned(),
+        ComparedWith::Bases => "for external bases that moved".to_owned(),
     };
     let mut out = format!("{}\n", paint.dim(&format!("plan for {now}, {base}")));
     out.push_str(&format!(
@@ -94,13 +94,13 @@ fn nothing(plan: &Plan, verbose: u8) -> String {
         (ComparedWith::Empty | ComparedWith::All, _) => {
             "nothing to build: the source tree has no layers\n".to_owned()
         }
-        (ComparedWith::Published, 0) => "nothing to build: all is published as it is here\n".to_owned(),
+        (ComparedWith::Published, 0) => "nothing to build: everything is published\n".to_owned(),
         (ComparedWith::Bases, _) => {
-            "nothing to build: no base moved that published layers follow\n".to_owned()
+            "nothing to build: no external base of a published layer moved\n".to_owned()
         }
         (_, 0) => format!("nothing to build: no layer changed {since}\n"),
         (_, layers) => {
-            let more = if verbose == 0 { " (-v tells what)" } else { "" };
+            let more = if verbose == 0 { " (-v lists them)" } else { "" };
             format!(
                 "nothing to build: what changed {since} in {} changes no image{more}\n",
                 count(layers, "layer")
@@ -177,8 +177,8 @@ pub(super) fn sentence(reason: &Reason) -> String {
         },
         Reason::InputsChanged { published, paths, fields } => {
             let what = match published {
-                Some(tag) => format!("what is published, {}, was made from other inputs", escape(tag)),
-                None => "what is published was made from other inputs".to_owned(),
+                Some(tag) => format!("the published image, {}, was made from other inputs", escape(tag)),
+                None => "the published image was made from other inputs".to_owned(),
             };
             match (paths.is_empty(), fields.is_empty()) {
                 (true, true) => what,

@@ -213,7 +213,7 @@ fn twice_verbose_tells_the_files() {
 #[test]
 fn an_empty_plan_says_so_and_why() {
     let mut empty = plan(Vec::new());
-    insta::assert_snapshot!(text(&empty, 0, Paint::Plain), @"
+    insta::assert_snapshot!(text(&empty, 0, Paint::Plain), @r"
     plan for commit f90dbd6, compared with 1a2b3c4
     images are named under registry.example.org/compute-images (linux/amd64)
     final plan includes 0 science builds and 0 compat builds
@@ -224,7 +224,7 @@ fn an_empty_plan_says_so_and_why() {
     let report = text(&empty, 0, Paint::Plain);
     assert!(
         report.contains(
-            "nothing to build: what changed since 1a2b3c4 in 1 layer changes no image (-v tells what)\n"
+            "nothing to build: what changed since 1a2b3c4 in 1 layer changes no image (-v lists them)\n"
         ),
         "{report}"
     );

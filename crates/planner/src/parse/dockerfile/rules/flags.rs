@@ -64,7 +64,7 @@ pub(in crate::parse::dockerfile) fn check(rules: &mut Rules<'_>, line: &Line, he
         let name = flag.name();
         let Some((name, takes)) = known.iter().find(|(known, _)| *known == name) else {
             let known: Vec<&str> = known.iter().map(|(known, _)| *known).collect();
-            let message = format!("{} takes no flag --{name}", head.keyword.to_ascii_uppercase());
+            let message = format!("{} does not accept the flag --{name}", head.keyword.to_ascii_uppercase());
             rules.defect(line, flag.range(), "flag", message, did_you_mean(name, &known));
             continue;
         };

@@ -72,7 +72,7 @@ impl<'a> Rules<'a> {
             && let Ok(platform) = global.expand(value.text, self.escape)
             && !is_platform(&platform.text)
         {
-            let message = format!("{:?} is no platform", platform.text);
+            let message = format!("{:?} is not a platform", platform.text);
             self.defect(line, flag.range(), "flag", message, "write os/arch or os/arch/variant");
         }
         self.scopes.begin(on);
@@ -108,7 +108,7 @@ impl<'a> Rules<'a> {
             "expose" => self.expose(line, rest),
             keyword @ ("user" | "workdir" | "maintainer" | "stopsignal") => self.single(line, keyword, rest),
             "onbuild" if rest >= line.text.trim_end().len() => {
-                self.arguments(line, rest, "ONBUILD takes an instruction", "write the instruction behind it");
+                self.arguments(line, rest, "ONBUILD takes an instruction", "add the instruction after it");
             }
             _ => {}
         }
@@ -242,7 +242,7 @@ impl<'a> Rules<'a> {
             if is_remote(&source.text) {
                 taken.complete = false;
                 if keyword == "COPY" {
-                    let message = format!("COPY takes no address: {}", source.text);
+                    let message = format!("COPY does not accept URLs: {}", source.text);
                     self.defect(line, range, "arguments", message, "use ADD, or fetch it with RUN");
                 }
             } else if source.sure && is_of_context {
@@ -292,7 +292,7 @@ impl<'a> Rules<'a> {
         match kind.to_ascii_uppercase().as_str() {
             "" => self.arguments(line, rest, "HEALTHCHECK checks nothing", help),
             "NONE" if !command.is_empty() => {
-                self.arguments(line, rest, "HEALTHCHECK NONE takes no arguments", help);
+                self.arguments(line, rest, "HEALTHCHECK NONE accepts no arguments", help);
             }
             "NONE" => {}
             "CMD" => {
@@ -342,9 +342,9 @@ impl<'a> Rules<'a> {
                 let help = if bad.starts_with('#') {
                     "a comment has a line of its own"
                 } else {
-                    "a port is a number up to 65535, or a range of them, with /tcp, /udp or /sctp behind it"
+                    "a port is a number up to 65535, or a range of them, followed by /tcp, /udp or /sctp"
                 };
-                self.defect(line, range, "arguments", format!("EXPOSE: {bad:?} is no port"), help);
+                self.defect(line, range, "arguments", format!("EXPOSE: {bad:?} is not a port"), help);
             }
         }
     }
@@ -355,7 +355,7 @@ impl<'a> Rules<'a> {
         let text = line.text[rest..].trim_end();
         if text.is_empty() {
             let message = format!("{upper} has no argument");
-            return self.arguments(line, rest, &message, &format!("write it behind {upper}"));
+            return self.arguments(line, rest, &message, &format!("add it after {upper}"));
         }
         if keyword == "maintainer" {
             return;
@@ -365,7 +365,7 @@ impl<'a> Rules<'a> {
         match keyword {
             "workdir" => self.scopes.now.has_workdir = true,
             "stopsignal" if expanded.sure && !signals::is_signal(&expanded.text) => {
-                let message = format!("STOPSIGNAL: {:?} is no signal", expanded.text);
+                let message = format!("STOPSIGNAL: {:?} is not a signal", expanded.text);
                 self.defect(line, range, "arguments", message, "write a name such as SIGTERM, or a number");
             }
             _ => {}

@@ -59,7 +59,7 @@ pub(in crate::parse::dockerfile) fn check(rules: &mut Rules<'_>, line: &Line, fl
         return;
     }
     if whole.text.is_empty() {
-        return defect(rules, line, flag, "--mount is empty".to_owned(), "write what is mounted, and where");
+        return defect(rules, line, flag, "--mount is empty".to_owned(), "add what to mount, and where");
     }
     let mut mount = Mount::default();
     for (key, value) in flag.fields() {
