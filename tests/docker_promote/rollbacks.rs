@@ -75,7 +75,7 @@ fn the_build_before_is_shown_and_hold_is_told() {
     scene.expect([two; 3], &outcome);
     assert!(outcome.stderr.contains("\n    hold = [\"sky:1.0\"]\n"), "{}", outcome.said());
     assert!(outcome.stderr.contains("image-builder.toml"), "{}", outcome.said());
-    assert!(outcome.stderr.contains("sea:1.0 stands on these layers"), "{}", outcome.said());
+    assert!(outcome.stderr.contains("sea:1.0 is based on these layers"), "{}", outcome.said());
     let changed: Vec<String> = scene
         .shown()
         .into_iter()
@@ -182,7 +182,7 @@ fn a_build_between_the_look_and_the_change_keeps_its_tag() {
         let mut expect = [three; 3];
         expect[nth] = NEWER;
         scene.expect(expect, &outcome);
-        let text = format!("shows {NEWER}, a newer build that came during this rollback");
+        let text = format!("shows {NEWER}, a newer build pushed during this rollback");
         assert!(outcome.stderr.contains(&text), "{}", outcome.said());
         assert!(!outcome.stderr.contains("hold ="), "{}", outcome.said());
     }

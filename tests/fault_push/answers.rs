@@ -169,7 +169,7 @@ fn row_38_a_build_tag_that_somebody_set_during_the_run_is_not_overwritten() {
     let rule = scene.proxy.rule(Rule::new("GET", &path, Hits::Nth(2), hook).from(From::Us));
     let outcome = scene.program(&[]).run(BOUND).expect_code(6);
     assert_eq!(scene.proxy.taken(rule), 1);
-    assert!(outcome.said().contains("pushed by somebody else"), "{}", outcome.said());
+    assert!(outcome.said().contains("pushed by another client"), "{}", outcome.said());
     assert_eq!(scene.shown(&tag)["sci/base"], digest);
     scene.proxy.clear_all();
     // The foreign image stays: the next run fails before any work.

@@ -434,7 +434,7 @@ async fn row_20_instructions_of_a_layer_of_the_same_run_count_too() {
     let result = lab.run(&lab.plan(vec![parent, child]), &lab.options()).await.unwrap();
     assert_eq!(result.builds[0].outcome, Outcome::Built);
     let error = result.builds[1].error.clone().unwrap();
-    assert!(error.starts_with("science/parent, which it stands on, holds instructions"), "{error}");
+    assert!(error.starts_with("science/parent, its base image, has instructions"), "{error}");
 }
 
 /// Whether any process of this machine has this among its arguments.

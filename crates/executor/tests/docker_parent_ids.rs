@@ -105,7 +105,7 @@ async fn a_tag_that_moves_while_it_is_built_on_tells_no_other_image() {
         assert!(of_child.starts_with(&layers), "it stands on what the tag shows since");
         assert_eq!(told(&labels, "science.child"), other);
         let again = |event: &Event| match event {
-            Event::Notice { message } => message.contains("it is built again"),
+            Event::Notice { message } => message.contains("building again on the new image"),
             _ => false,
         };
         assert_eq!(events.iter().filter(|event| again(event)).count(), 1, "{events:#?}");

@@ -94,7 +94,7 @@ impl<'a> DriftCheck<'a> {
         }
         for record in unread(&moved.unread) {
             report(BuildUpdate::Notice(format!(
-                "{}: cannot compare packages with the records {record}",
+                "{}: cannot compare the packages of {record}",
                 build.id
             )));
         }

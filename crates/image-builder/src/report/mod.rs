@@ -1,7 +1,6 @@
 //! Turns values into text: plans, problems, graphs, progress and results of runs.
 //!
-//! Nothing in here opens a file or asks the engine; all that others wrote goes through
-//! [`crate::cli::escape`].
+//! Opens no file and connects to no engine. External text is escaped with [`crate::cli::escape`].
 
 pub(crate) mod image;
 pub(crate) mod registry;

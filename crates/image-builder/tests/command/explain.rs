@@ -11,7 +11,7 @@ fn a_product_is_explained_by_the_file_that_changed_below_it() {
 
     rel/nist-basic:2.0 is built => rel/nist-basic:2.0-2-77fe882, rel/nist-basic:2.0
       science/nist-basic: changed: science/nist-basic/packages.txt
-        └─ science/nist-basic-2 stands on it (Dockerfile:1)
+        └─ science/nist-basic-2 is based on it (Dockerfile:1)
            └─ rel/nist-basic:2.0 is its compat image
     ");
 }

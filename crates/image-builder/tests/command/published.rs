@@ -310,7 +310,7 @@ fn row_51_a_tag_that_was_moved_to_an_image_with_the_right_labels_is_told_or_set_
     let run = scene.run("plan", &["-v"]).code(5);
     let why = "  $REPO/sci/nist-basic:1.0: its tag shows sha256:";
     assert!(
-        run.stderr.contains(why) && run.stderr.contains("somebody else moved one of them"),
+        run.stderr.contains(why) && run.stderr.contains("another client moved one of them"),
         "{}",
         run.stderr
     );

@@ -94,7 +94,7 @@ fn external(file: &SourceFile, need: &Need, config: &Config, findings: &mut Find
         findings.guideline(config, problem);
     }
     let version =
-        "name a version that stays what it is: without one, a new image comes in when nobody asked for it";
+        "name a fixed version: without one, builds pick up new images unnoticed";
     if !image.has_tag {
         findings
             .guideline(config, problem("from-unversioned", format!("{text} names no version")).help(version));

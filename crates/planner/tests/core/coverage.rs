@@ -200,5 +200,5 @@ fn row_51_an_image_that_is_not_the_build_it_tells_of_covers_nothing() {
     let (tag, digest) = ("1.0-1-0000001".to_owned(), Some("sha256:e".to_owned()));
     world.build_tags.insert(format!("{REPO}/rel/sky:1.0"), BuildTagShows::Other { tag, digest });
     let told = judged(&mut world, TREE, None);
-    assert!(told.contains("sky:1.0") && told.contains("somebody else moved one of them"), "{told}");
+    assert!(told.contains("sky:1.0") && told.contains("another client moved one of them"), "{told}");
 }

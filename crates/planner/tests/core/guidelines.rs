@@ -71,13 +71,13 @@ fn a_check_tells_every_guideline_that_is_broken() {
     Warn+23 science/exact/Dockerfile:3:28: localhost:5000/x:latest is not pinned by digest: the tag can be moved to another image [from-unpinned]
       help: `image-builder pin` asks the registry, and writes the digest behind the tag
     Warn+23 science/exact/Dockerfile:3:28: localhost:5000/x:latest: `latest` is not a version [from-unversioned]
-      help: name a version that stays what it is: without one, a new image comes in when nobody asked for it
+      help: name a fixed version: without one, builds pick up new images unnoticed
     Warn+6 science/sky/Dockerfile:3:6: golang is not pinned by digest: the tag can be moved to another image [from-unpinned]
       help: `image-builder pin` asks the registry, and writes the digest behind the tag
     Warn+6 science/sky/Dockerfile:3:6: golang does not say which registry it comes from [from-unqualified]
       help: write docker.io/library/golang: engines can be set up to look elsewhere first
     Warn+6 science/sky/Dockerfile:3:6: golang names no version [from-unversioned]
-      help: name a version that stays what it is: without one, a new image comes in when nobody asked for it
+      help: name a fixed version: without one, builds pick up new images unnoticed
     Warn+7 science/sky/Dockerfile:5:6: debian:12 is not pinned by digest: the tag can be moved to another image [from-unpinned]
       help: `image-builder pin` asks the registry, and writes the digest behind the tag
     Warn+7 science/sky/Dockerfile:5:6: debian:12 does not say which registry it comes from [from-unqualified]

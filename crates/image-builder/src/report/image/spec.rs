@@ -10,15 +10,16 @@ use crate::report::text::format::{Paint, count};
 
 /// A build that is about to run.
 pub(crate) struct Rebuild {
-    /// The image as it is.
+    /// The existing image.
     pub(crate) seen: ImageInfo,
     /// `rel/nist-basic 2.0-42-f90dbd6`
     pub(crate) name: String,
     /// Where the files come from, for people.
     pub(crate) origin: String,
-    /// The one build.
+    /// The plan, which has one build.
     pub(crate) plan: Plan,
-    /// Base images and images that it copies from: the plan's name and the exact one.
+    /// Base images and images that the build copies from: the name in the plan, and the exact
+    /// reference.
     pub(crate) exact: Vec<(String, String)>,
 }
 
@@ -84,7 +85,7 @@ pub(crate) fn about_to_run(rebuild: &Rebuild, paint: Paint) -> String {
     out
 }
 
-/// Differences in the layers of a rebuilt image; `None` without differences.
+/// Describes the differences in the layers of a rebuilt image; `None` without differences.
 pub(crate) fn difference(was: &ImageInfo, is: &ImageInfo) -> Option<String> {
     let (was, is) = (&was.layers, &is.layers);
     let same = was.iter().zip(is).take_while(|(was, is)| was == is).count();
@@ -97,7 +98,7 @@ pub(crate) fn difference(was: &ImageInfo, is: &ImageInfo) -> Option<String> {
     }
 }
 
-/// How the rebuilt image compares.
+/// Reports how the rebuilt image compares with the existing one.
 pub(crate) fn compared(rebuild: &Rebuild, made: &ImageInfo, paint: Paint) -> String {
     let difference = difference(&rebuild.seen, made);
     let layers = match &difference {

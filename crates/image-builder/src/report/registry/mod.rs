@@ -1,4 +1,4 @@
-//! Reports on the contents of registries, and on tags that are moved there.
+//! Reports on the contents of registries, and on tags that are moved in them.
 
 pub(crate) mod coverage;
 pub(crate) mod pin;

@@ -1,4 +1,4 @@
-//! Reports external images and the digests that registries show for them.
+//! Reports external images and the digests that registries have for them.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +8,32 @@ use crate::cli::escape::escape;
 use crate::report::text::format::{Paint, count};
 use crate::report::text::problems::help_lines;
 
-/// By reference with tag: the digest that it shows, `None` when the registry has no such tag.
+/// The digest that each reference with a tag points to; `None` if the registry has no such tag.
 pub(crate) type Digests = BTreeMap<String, Option<String>>;
 
-/// How an image is named.
+/// How a reference names its image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
-    /// By the digest that its tag shows, as far as anybody asked.
+    /// By the digest that its tag points to, or by a digest whose tag was not looked up.
     Pinned,
     /// By a digest alone: there is no tag to follow.
     DigestAlone,
-    /// By tag; which digest that shows.
+    /// By tag. Contains the digest that the tag points to.
     Unpinned(String),
-    /// By another digest than the one that its tag shows now.
+    /// By another digest than the one that its tag points to. Contains the latter.
     Moved(String),
     /// By a tag that the registry does not have.
     Missing,
 }
 
 impl State {
-    /// Whether `--check` is content.
+    /// Whether `--check` accepts the reference.
     pub(crate) fn holds(&self) -> bool {
         matches!(self, Self::Pinned | Self::DigestAlone)
     }
 }
 
-/// How an image is named, by what registries showed.
+/// Determines how a reference names its image, from the digests in registries.
 pub(crate) fn state(image: &ExternalImage, digests: &Digests) -> State {
     let Some(tagged) = image.tagged() else { return State::DigestAlone };
     match (digests.get(&tagged.to_string()), &image.image.digest) {
@@ -45,7 +45,8 @@ pub(crate) fn state(image: &ExternalImage, digests: &Digests) -> State {
     }
 }
 
-/// For `--check`: every image that does not hold, and how many do.
+/// The report of `--check`: every reference that it does not accept, and the number of those that
+/// it accepts.
 pub(crate) fn checked(states: &[(&ExternalImage, State)], paint: Paint) -> String {
     let mut out = missing(states, paint);
     for (image, state) in states {
@@ -74,7 +75,7 @@ pub(crate) fn checked(states: &[(&ExternalImage, State)], paint: Paint) -> Strin
     out
 }
 
-/// Every image that is not there.
+/// Every image that does not exist.
 pub(crate) fn missing(states: &[(&ExternalImage, State)], paint: Paint) -> String {
     let mut out = String::new();
     for (image, _) in states.iter().filter(|(_, state)| *state == State::Missing) {
@@ -108,7 +109,7 @@ pub(crate) fn left(states: &[(&ExternalImage, State)], paint: Paint) -> String {
     out
 }
 
-/// How many were written, and how many needed nothing.
+/// The number of references that were pinned, that were pinned already, and that cannot be pinned.
 pub(crate) fn written(states: &[(&ExternalImage, State)], dryrun: bool) -> String {
     if states.is_empty() {
         return "the source tree names no external image\n".to_owned();

@@ -53,7 +53,7 @@ fn row(item: &Item) -> Vec<(String, Colour)> {
     ]
 }
 
-/// How much there is to do.
+/// Summarises the work in one sentence.
 fn sentence(promotion: &Promotion) -> String {
     let images = &promotion.images;
     let copies: Vec<&Item> = images.iter().filter(|item| item.state == Copying::ToCopy).collect();
@@ -123,7 +123,7 @@ fn tally(blobs: &BlobCounts) -> String {
     format!("{} ({})", count(all, "blob"), parts.join(", "))
 }
 
-/// How far it is, for a live view.
+/// The progress of a promotion, for a live view.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
     to_copy: usize,
@@ -155,7 +155,7 @@ impl Progress {
         }
     }
 
-    /// One line; `bytes` came through here in `seconds`.
+    /// Formats the progress on one line; `bytes` were streamed through this process in `seconds`.
     pub(crate) fn line(&self, bytes: u64, seconds: f64) -> String {
         let speed = if seconds > 0.0 { (bytes as f64 / seconds) as u64 } else { 0 };
         format!(
@@ -172,7 +172,7 @@ impl Progress {
     }
 }
 
-/// How it ended, in one sentence.
+/// Summarises the result in one sentence.
 pub(crate) fn closing(promotion: &Promotion, seconds: f64, paint: Paint) -> String {
     let images = &promotion.images;
     let copied = |state| images.iter().filter(|item| item.state == state).count();

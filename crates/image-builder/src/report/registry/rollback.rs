@@ -95,9 +95,9 @@ pub(crate) fn hold(product: &str, line: Option<&str>, others: &[String], paint: 
         ),
     };
     if !others.is_empty() {
-        let (stands, it) = if others.len() == 1 { ("stands", "it") } else { ("stand", "them") };
+        let (are, it) = if others.len() == 1 { ("is", "it") } else { ("are", "them") };
         out.push_str(&format!(
-            "{} {stands} on these layers: the next --since-published builds {it} on what is shown then; hold {it} too, or roll {it} back\n",
+            "{} {are} based on these layers: the next --since-published builds {it} on the image shown then; hold {it} too, or roll {it} back\n",
             list(others)
         ));
     }
@@ -129,7 +129,7 @@ mod tests {
     fn the_line_to_write_is_told_and_who_is_touched() {
         let report = hold("sky:2.0", Some("hold = [\"sky:2.0\"]"), &["spectra:1.0".to_owned()], Paint::Plain);
         assert!(report.contains("\n\n    hold = [\"sky:2.0\"]\n\n"), "{report}");
-        assert!(report.contains("spectra:1.0 stands on these layers"), "{report}");
+        assert!(report.contains("spectra:1.0 is based on these layers"), "{report}");
         let held = hold("sky:2.0", None, &[], Paint::Plain);
         assert_eq!(held, "sky:2.0 is under `hold` in image-builder.toml: no build moves these tags\n");
     }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use plan::Plan;
 
-/// For each build of a plan the positions of what it needs, all before its own.
+/// Returns, for each build of a plan, the positions of the builds that it needs. They all precede
+/// the build's own position.
 pub(crate) fn needs(plan: &Plan) -> Vec<Vec<usize>> {
     let positions: HashMap<_, _> =
         plan.builds.iter().enumerate().map(|(position, build)| (&build.id, position)).collect();
@@ -16,8 +17,8 @@ pub(crate) fn needs(plan: &Plan) -> Vec<Vec<usize>> {
     needs.collect()
 }
 
-/// The path, from below to above, and how long it took. `seconds` has the time of each build, 0 of
-/// one that did not run.
+/// Returns the slowest path, from base to dependent, and its duration. `seconds` has the duration
+/// of each build, 0 for a build that did not run.
 pub(crate) fn slowest(needs: &[Vec<usize>], seconds: &[f64]) -> (Vec<usize>, f64) {
     let mut totals: Vec<(f64, Option<usize>)> = Vec::with_capacity(seconds.len());
     for (build, own) in seconds.iter().enumerate() {

@@ -5,7 +5,8 @@ use executor::{BuildResult, FailedAt, Outcome, RunResult};
 use crate::cli::escape::{escape, escape_output};
 use crate::report::text::format::Paint;
 
-/// `compat/jupyter/Dockerfile:7`; of a generated line, which one of what.
+/// Formats the location of the failure: `compat/jupyter/Dockerfile:7`, or the line of the generated
+/// Dockerfile.
 pub(crate) fn place(failed: &FailedAt) -> String {
     match &failed.file {
         Some(file) => format!("{}:{}", escape(file), failed.line),
@@ -13,7 +14,7 @@ pub(crate) fn place(failed: &FailedAt) -> String {
     }
 }
 
-/// The lines of an instruction with the numbers that they have in their file, safe to show.
+/// Returns the lines of the failed instruction, escaped, with their line numbers in the file.
 pub(crate) fn numbered(failed: &FailedAt) -> Vec<(String, String)> {
     let number = |line: &str, number: u32| if line == "…" { String::new() } else { number.to_string() };
     let lines = failed.instruction.lines().zip(failed.line..);
@@ -30,7 +31,7 @@ pub(crate) fn builds(result: &RunResult) -> impl Iterator<Item = &BuildResult> {
 /// The report of a failed build at the end of a run.
 pub(crate) fn text(build: &BuildResult, paint: Paint) -> String {
     let what = if build.outcome == Outcome::Failed { "failed" } else { "could not be pushed" };
-    let error = build.error.as_deref().unwrap_or("nobody said why");
+    let error = build.error.as_deref().unwrap_or("no error message");
     let mut out = format!("{} {}: {}\n", paint.bold(&escape(&build.id.0)), paint.red(what), escape(error));
     if let Some(failed) = &build.failed_at {
         out.push_str(&format!("  at {}\n", paint.bold(&place(failed))));

@@ -11,8 +11,7 @@ use crate::cli::escape::{escape, escape_output};
 use crate::report::run::failed;
 use crate::report::run::summary::outcome;
 
-/// The document. Control characters of what images and registries said are escaped, never
-/// interpreted.
+/// Returns the document. Control characters in text from images and registries are escaped.
 pub(crate) fn text(result: &RunResult, plan: &Plan) -> String {
     let planned = |id: &BuildId| plan.builds.iter().find(|build| build.id == *id);
     let time = seconds(result.seconds);

@@ -14,14 +14,14 @@ use crate::report::run::silence::last_line;
 use crate::report::text::columns::{fit, pad};
 use crate::report::text::format::{Paint, count, duration, list, size};
 
-/// Most lines for waiting builds, however much space there is.
+/// Most lines for waiting builds, even if there is space for more.
 const MOST_WAITING: usize = 8;
 
 /// The state of a build.
 #[derive(Debug, Clone, PartialEq)]
 enum State {
     Waiting,
-    /// Since when, and what it does.
+    /// The start time, and the current activity.
     Building(f64, Doing),
     Over(Outcome),
 }
@@ -30,7 +30,7 @@ enum State {
 #[derive(Debug, Clone, PartialEq)]
 struct Doing {
     words: String,
-    /// An instruction, and not a context on its way for instance.
+    /// Whether this is an instruction, rather than, for instance, a context transfer.
     is_instruction: bool,
     /// The last output of the instruction.
     output: String,
@@ -41,7 +41,8 @@ impl Doing {
         Self { words: words.into(), is_instruction: false, output: String::new() }
     }
 
-    /// Fits it into the width: output gets the space that the step leaves, but at least half.
+    /// Fits the activity into `width` columns: output gets the space that the step leaves, but at
+    /// least half.
     fn fit(&self, width: usize) -> String {
         if self.output.is_empty() {
             return fit(&self.words, width);
@@ -54,14 +55,14 @@ impl Doing {
     }
 }
 
-/// Between a step and what it printed.
+/// Separates a step from its output.
 const SEPARATOR: &str = " | ";
 
 #[derive(Debug)]
 struct Watched {
     id: BuildId,
     state: State,
-    /// A push on its way: since when, and of which tag.
+    /// The push in progress: its start time and its description.
     push: Option<(f64, String)>,
     seconds: f64,
     steps: Steps,
@@ -78,7 +79,7 @@ impl Steps {
         }
     }
 
-    /// `5 of 7 steps cached`, once there is one.
+    /// `5 of 7 steps cached`; `None` if no step was cached.
     fn words(&self) -> Option<String> {
         let cached = self.cached();
         (cached > 0).then(|| format!("{cached} of {} cached", count(self.0.len(), "step")))
@@ -89,7 +90,8 @@ impl Steps {
     }
 }
 
-/// Loading a definition or a context, exporting, and our own words are no instructions.
+/// Whether a step is an instruction. Loading a definition or a context, exporting, and our own
+/// messages are not.
 fn is_instruction(step: &str) -> bool {
     step.starts_with('[') && !step.starts_with("[internal]")
 }
@@ -107,7 +109,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Nothing has begun.
+    /// The state before the run: all builds wait.
     pub(crate) fn new(plan: &Plan, paint: Paint) -> Self {
         let watched = |id: &BuildId| Watched {
             id: id.clone(),
@@ -129,7 +131,7 @@ impl Watch {
         }
     }
 
-    /// Takes an event in; `now` is in seconds.
+    /// Updates the state from an event; `now` is in seconds.
     pub(crate) fn event(&mut self, event: &Event, now: f64) {
         if let Event::RunStarted { jobs, .. } = event {
             self.jobs = *jobs;
@@ -221,7 +223,7 @@ impl Watch {
     /// The live lines: running builds, waiting builds and what they wait for, overall progress.
     /// Each is shorter than `width`, and there are fewer than `height`.
     pub(crate) fn lines(&self, now: f64, width: usize, height: usize) -> Vec<String> {
-        // A line that fills a terminal to its end may become two.
+        // A line that fills the terminal's width may wrap.
         let width = width.saturating_sub(1).max(20);
         let foot = self.foot(now, width);
         let room = height.saturating_sub(foot.len() + 1);
@@ -330,20 +332,20 @@ impl Watch {
         (0..self.builds.len()).filter(move |at| is(&self.builds[*at].state))
     }
 
-    /// Whether what needs it may begin.
+    /// Whether builds that need this one may start.
     fn is_there(&self, build: usize) -> bool {
         let State::Over(outcome) = self.builds[build].state else { return false };
         matches!(outcome, Outcome::Built | Outcome::Reused | Outcome::PushFailed)
     }
 
-    /// As much as the longest id takes, and no more than a third of a line.
+    /// Width of the column of ids: that of the longest id, but at most a third of a line.
     fn id_width(&self, width: usize) -> usize {
         let longest = self.builds.iter().map(|build| escape(&build.id.0).chars().count()).max();
         longest.unwrap_or(0).min(width / 3)
     }
 }
 
-/// `slowest path: a → b → c, 3 min 05 s`; of a long one its beginning and end.
+/// `slowest path: 3 min 05 s for a → b → c`; the middle of a long path is left out.
 pub(crate) fn slowest_words<'a>(path: &[usize], total: f64, id: impl Fn(usize) -> &'a BuildId) -> String {
     let names: Vec<String> = path.iter().map(|at| escape(&id(*at).0).into_owned()).collect();
     let names = match names.as_slice() {

@@ -1,7 +1,7 @@
 //! Writes the result of a run as Markdown, for a merge request.
 //!
-//! Text from others is put into code spans and blocks only, where it cannot be a heading, a mention
-//! or a link.
+//! External text is put into code spans and blocks only, where it cannot be a heading, a mention or
+//! a link.
 
 use executor::{BuildResult, Outcome, RunResult};
 use plan::Plan;
@@ -107,7 +107,7 @@ fn failure(build: &BuildResult) -> String {
     out
 }
 
-/// Every image with its names, to be copied.
+/// Lists every image with its names, to be copied.
 fn names(result: &RunResult) -> String {
     let mut out = String::new();
     for build in result.builds.iter().filter(|build| !build.tags.is_empty()) {
@@ -125,7 +125,7 @@ fn names(result: &RunResult) -> String {
     format!("<details><summary>Names</summary>\n\n{out}\n</details>\n")
 }
 
-/// The words of a slowest path, its builds in code.
+/// Formats the ids in the text of a slowest path as code.
 fn code_ids(words: &str) -> String {
     match words.split_once(" for ") {
         Some((before, path)) => {

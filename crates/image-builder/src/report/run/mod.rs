@@ -1,4 +1,4 @@
-//! Reports on runs: progress while they go on, and results.
+//! Reports on runs: their progress and their results.
 
 pub(crate) mod critical_path;
 pub(crate) mod failed;

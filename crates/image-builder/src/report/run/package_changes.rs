@@ -70,7 +70,7 @@ pub(crate) fn markdown(result: &RunResult) -> String {
     }
 }
 
-/// A row: the image where it begins, and a package.
+/// The cells of a package's row; `image` is empty in all but the first row of an image.
 fn cells(image: String, one: &Move) -> [String; 5] {
     let place = match one.place.as_str() {
         "" => String::new(),

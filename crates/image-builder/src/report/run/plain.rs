@@ -7,7 +7,7 @@ use crate::cli::escape::{escape, escape_output};
 use crate::report::run::failed;
 use crate::report::text::format::{Paint, count, duration};
 
-/// How much is reported besides.
+/// Selects additional lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Detail {
     /// Resolved references, and each tag that is pushed: `-v`.
@@ -17,11 +17,11 @@ pub(crate) struct Detail {
 }
 
 impl Detail {
-    /// Nothing besides.
+    /// No additional lines.
     pub(crate) const NONE: Self = Self { steps: false, output: false };
 }
 
-/// The lines for an event, none or several, each with its line end.
+/// Returns the lines for an event, possibly none, each with its line end.
 pub(crate) fn lines(event: &Event, detail: Detail, paint: Paint) -> String {
     match event {
         Event::RunStarted { run, builds, jobs, engine, builder } => format!(

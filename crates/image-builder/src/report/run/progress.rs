@@ -1,4 +1,4 @@
-//! Chooses how a run's progress is shown, and feeds it with events.
+//! Chooses how a run's progress is shown, and passes events to that view.
 
 use std::io;
 use std::time::Instant;
@@ -14,19 +14,19 @@ use crate::report::run::plain::{self, Detail};
 use crate::report::run::silence::Silence;
 use crate::report::text::format::Paint;
 
-/// A run's face.
+/// The view of a run's progress.
 pub(crate) enum ProgressReporter {
     /// Live lines on stderr.
     Terminal(Box<Terminal>),
     /// Plain lines on stderr.
     Plain {
-        /// How much is reported besides.
+        /// Which additional lines are printed.
         detail: Detail,
         /// Colours of stderr.
         paint: Paint,
         /// Builds that have been silent for long.
         silence: Silence,
-        /// Since the run began.
+        /// When the run began.
         began: Instant,
     },
     /// One event a line on stdout.
@@ -39,7 +39,7 @@ pub(crate) enum ProgressReporter {
 }
 
 impl ProgressReporter {
-    /// The one that the flag asks for, of a plan's run.
+    /// Creates the reporter for a plan's run that `--progress` selects.
     pub(crate) fn choose(progress: Progress, detail: Detail, plan: &Plan) -> Self {
         let began = Instant::now();
         let plain = |paint| Self::Plain { detail, paint, silence: Silence::default(), began };
@@ -62,7 +62,7 @@ impl ProgressReporter {
     /// Shows an event.
     ///
     /// # Errors
-    /// When stdout cannot take what goes there, its reader being gone aside.
+    /// If stdout cannot be written. A closed reader is not an error.
     pub(crate) fn event(&mut self, event: &Event) -> io::Result<()> {
         match self {
             Self::Terminal(terminal) => terminal.event(event),
@@ -83,7 +83,7 @@ impl ProgressReporter {
 }
 
 impl ProgressReporter {
-    /// Some time passed in which nothing happened.
+    /// Reports silent builds. Called when no event has arrived for a while.
     pub(crate) fn tick(&mut self) {
         if let Self::Plain { silence, began, .. } = self {
             output::print_stderr(&silence.lines(began.elapsed().as_secs_f64()));

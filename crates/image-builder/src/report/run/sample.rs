@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use executor::{BuildResult, Comparison, FailedAt, Failure, Outcome, RunResult, TestResult, Within};
 use plan::{Build, BuildContext, BuildId, ComparedWith, FORMAT_VERSION, Kind, Plan, Revision};
 
-/// A build of a plan, that needs others.
+/// A planned build that needs other builds.
 pub(crate) fn planned(id: &str, needs: &[&str]) -> Build {
     let name = id.replace("science/", "sci/");
     let (name, _) = name.split_once(':').unwrap_or((&name, ""));
@@ -57,7 +57,7 @@ pub(crate) fn plan(builds: Vec<Build>) -> Plan {
     }
 }
 
-/// How a planned build ended.
+/// The result of a planned build.
 pub(crate) fn ended(build: &Build, outcome: Outcome) -> BuildResult {
     let there = matches!(outcome, Outcome::Built | Outcome::Reused);
     let tags = if there { build.tags.clone() } else { Vec::new() };
@@ -87,7 +87,7 @@ pub(crate) fn result(success: bool, builds: Vec<BuildResult>) -> RunResult {
     }
 }
 
-/// A comparison in the registry.
+/// A comparison with the published image.
 pub(crate) fn compared(earlier: Option<u64>, size: u64, layers: usize, shared: usize) -> Option<Comparison> {
     let name = earlier.map(|_| "sha256:0122".to_owned());
     Some(Comparison { within: Within::Registry, earlier: name, earlier_size: earlier, size, layers, shared })

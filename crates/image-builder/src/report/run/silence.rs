@@ -10,7 +10,7 @@ use plan::BuildId;
 use crate::cli::escape::{escape, escape_output};
 use crate::report::text::format::duration;
 
-/// Seconds without a line of a build.
+/// A build without a line for this many seconds is reported.
 const LONG: f64 = 60.0;
 
 /// Running builds, and the time of each one's last event.
@@ -31,7 +31,7 @@ struct Running {
 }
 
 impl Silence {
-    /// Takes an event in; `shown` is whether it gave a line, `now` is in seconds.
+    /// Records an event; `shown` says whether a line was printed for it, `now` is in seconds.
     pub(crate) fn event(&mut self, event: &Event, shown: bool, now: f64) {
         match event {
             Event::BuildStarted { id, .. } => {
@@ -65,7 +65,7 @@ impl Silence {
         }
     }
 
-    /// A line for each build of which none was shown for a minute.
+    /// Returns a line for each build that has had none for a minute.
     pub(crate) fn lines(&mut self, now: f64) -> String {
         let mut out = String::new();
         for (id, running) in self.running.iter_mut().filter(|(_, running)| now - running.shown >= LONG) {
@@ -83,12 +83,13 @@ impl Silence {
     }
 }
 
-/// Of what a build printed, what a terminal would show last: progress bars write over themselves.
+/// Returns the part of a build's output that a terminal would show last: progress bars overwrite
+/// themselves.
 pub(crate) fn last_line(printed: &str) -> Option<&str> {
     printed.rsplit(['\r', '\n']).map(str::trim_end).find(|line| !line.trim().is_empty())
 }
 
-/// The build that an event is about, while that runs.
+/// Returns the build that an event concerns, while the build runs.
 fn build(event: &Event) -> Option<&BuildId> {
     match event {
         Event::BuildStarted { id, .. }
@@ -124,7 +125,7 @@ mod tests {
             silence.lines(121.0),
             "science/a: still running after 2 min 01 s: [2/2] RUN make:  20 %\\x1b[1m\n"
         );
-        // With --logs its output is a line.
+        // With `--logs`, the build's output is printed as a line.
         silence.event(&printed("x"), true, 170.0);
         assert_eq!(silence.lines(200.0), "");
         silence.event(&Event::Notice { message: "x".to_owned() }, true, 229.0);

@@ -1,6 +1,6 @@
 //! Formats text in columns that fit the terminal's width.
 //!
-//! Takes text that is safe to show already; colour comes last, so that it takes no room.
+//! Takes text that is already escaped. Colour is added last, so that it does not count as width.
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -14,7 +14,7 @@ pub(crate) fn plain(_: Paint, text: &str) -> String {
     text.to_owned()
 }
 
-/// A text in at most `width` columns; of a longer one its beginning and `…`.
+/// Shortens a text to at most `width` columns; a shortened text ends in `…`.
 pub(crate) fn fit(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -34,14 +34,15 @@ pub(crate) fn fit(text: &str, width: usize) -> String {
     out
 }
 
-/// A text in exactly `width` columns.
+/// Shortens or pads a text to exactly `width` columns.
 pub(crate) fn pad(text: &str, width: usize) -> String {
     let text = fit(text, width);
     let missing = width.saturating_sub(text.width());
     format!("{text}{}", " ".repeat(missing))
 }
 
-/// Cells with their colours, each row as long as the first; the columns of `right` lean there.
+/// Formats rows of coloured cells as a table. Each row has as many cells as the first one; the
+/// columns listed in `right` are right-aligned.
 pub(crate) fn table(rows: &[Vec<(String, Colour)>], right: &[usize], paint: Paint) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].0.width()).max().unwrap_or(0);

@@ -22,7 +22,7 @@ pub(crate) fn list<S: AsRef<str>>(items: &[S]) -> String {
     }
 }
 
-/// As [`list`], but of many only the first two are named.
+/// As [`list`], but only the first two of more than three items are named.
 pub(crate) fn short_list<S: AsRef<str>>(items: &[S]) -> String {
     if items.len() <= 3 {
         return list(items);
@@ -39,7 +39,7 @@ pub(crate) fn short_commit(commit: &str) -> Cow<'_, str> {
     }
 }
 
-/// The commit that a tree is of, and whether there is more than that in it.
+/// The commit of a tree, and whether the tree has uncommitted changes.
 pub(crate) fn as_of(revision: &Revision) -> String {
     let more = if revision.dirty.is_some() { " with uncommitted changes" } else { "" };
     format!("{}{more}", escape(&revision.short))
@@ -53,7 +53,7 @@ pub(crate) fn short_digest(digest: &str) -> Cow<'_, str> {
     }
 }
 
-/// A moment, in Unix time, as RFC 3339 has it: whole seconds, UTC. Nothing before 1970 and after
+/// Formats a Unix time as RFC 3339 in UTC, in whole seconds. Returns `None` before 1970 and after
 /// 9999.
 pub(crate) fn rfc3339(seconds: f64) -> Option<String> {
     const LAST: f64 = 253_402_300_799.0;
@@ -61,7 +61,7 @@ pub(crate) fn rfc3339(seconds: f64) -> Option<String> {
     Some(humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string())
 }
 
-/// Its day, `2026-11-21`.
+/// The UTC date of a Unix time: `2026-11-21`.
 pub(crate) fn day(seconds: f64) -> Option<String> {
     rfc3339(seconds).map(|text| text[..10].to_owned())
 }
@@ -95,7 +95,7 @@ pub(crate) fn size(bytes: u64) -> String {
 /// Colours for one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Paint {
-    /// A terminal that may be coloured.
+    /// A terminal that may show colours.
     Colour,
     /// Anything else.
     Plain,

@@ -1,4 +1,4 @@
-//! Pieces of Markdown: table rows, code spans and blocks, whatever they hold.
+//! Writes table rows, code spans and code blocks in Markdown, for arbitrary text.
 
 /// A row of a table.
 pub(crate) fn row(cells: &[String]) -> String {
@@ -7,14 +7,14 @@ pub(crate) fn row(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// A code span, whatever it holds.
+/// A code span of arbitrary text.
 pub(crate) fn code(text: &str) -> String {
     let fence = "`".repeat(longest_run(text) + 1);
     let blank = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
     format!("{fence}{blank}{text}{blank}{fence}")
 }
 
-/// A code block, whatever it holds.
+/// A code block of arbitrary lines.
 pub(crate) fn block(language: &str, lines: &[String]) -> String {
     let fence = "`".repeat(lines.iter().map(|line| longest_run(line) + 1).max().unwrap_or(0).max(3));
     format!("{fence}{language}\n{}\n{fence}\n\n", lines.join("\n"))

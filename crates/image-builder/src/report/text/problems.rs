@@ -6,7 +6,7 @@ use planner::Problem;
 use crate::cli::escape::escape;
 use crate::report::text::format::{Paint, count};
 
-/// Every problem, then how many there are.
+/// Formats every problem, then their number.
 pub(crate) fn problems(problems: &[Problem], paint: Paint) -> String {
     let mut out = String::new();
     for problem in problems {
@@ -25,7 +25,7 @@ pub(crate) fn problems(problems: &[Problem], paint: Paint) -> String {
     out
 }
 
-/// Every warning.
+/// Formats every warning.
 pub(crate) fn warnings(warnings: &[Warning], paint: Paint) -> String {
     let mut out = String::new();
     for warning in warnings {
@@ -80,7 +80,7 @@ pub(crate) fn message(text: &str) -> String {
     escape(text).into_owned()
 }
 
-/// A warning line that stops nothing.
+/// A note that does not stop the run.
 pub(crate) fn note(text: &str) -> String {
     format!("note: {}\n", escape(text))
 }

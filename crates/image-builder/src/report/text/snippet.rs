@@ -1,7 +1,7 @@
 //! Shows a source line with a marked range, as compilers do.
 //!
-//! Own code rather than a library: the line is a stranger's and is escaped first; the mark has to
-//! match what is shown.
+//! No library is used: the line is untrusted and escaped first, and the mark has to match the
+//! escaped text.
 
 use unicode_width::UnicodeWidthStr as _;
 
@@ -16,9 +16,9 @@ const BEFORE: usize = 40;
 /// A line that is longer than this, in bytes, is not shown: no person wrote it.
 const LONGEST: usize = 10_000;
 
-/// A line, with `width` characters from `column` on marked; both count from 1. Without a column,
-/// all of the line is marked; without a width, the word at the column. `number` is the line's in
-/// its file.
+/// Formats a line with `width` characters from `column` on marked; both count from 1. Without a
+/// column, the whole line is marked; without a width, the word at the column. `number` is the line
+/// number in the file.
 pub(crate) fn excerpt(
     line: &str,
     number: u32,
@@ -34,7 +34,7 @@ pub(crate) fn excerpt(
         Some(column) => usize::try_from(column).ok()?.checked_sub(1)?,
         None => characters.iter().take_while(|c| c.is_whitespace()).count(),
     };
-    // The position may be the end of the line, or none at all.
+    // The position may be at or beyond the end of the line.
     let start = start.min(characters.len());
     let length = match (column, width) {
         (None, _) => characters.len() - start,
@@ -51,7 +51,7 @@ pub(crate) fn excerpt(
     let (left, right) = (if from > 0 { "… " } else { "" }, if to < characters.len() { " …" } else { "" });
     let number = number.to_string();
     let gutter = " ".repeat(number.len());
-    // Escaped as one, since what would be obeyed can lie across the pieces.
+    // Escape the whole text at once, because a command can extend over several pieces.
     let whole = escape(&piece(from, to)).into_owned();
     let indent = left.width() + escape(&piece(from, start)).width();
     let marks = "^".repeat(escape(&piece(start, end)).width().max(1));
@@ -64,8 +64,8 @@ pub(crate) fn excerpt(
     ))
 }
 
-/// The length of the word that a text begins with: up to white space, or to the quote that ends it.
-/// A comment is one.
+/// The length of the word at the start of a text, which ends at white space or at the closing
+/// quote. A comment counts as one word.
 fn word(text: &[char]) -> usize {
     let Some(first) = text.first() else { return 0 };
     if *first == '#' {
@@ -110,7 +110,7 @@ mod tests {
           1 |         RUN x y
             |         ^^^^^^^
         ");
-        // Wide characters, what has no width, a byte order mark, the end of a line.
+        // Wide characters, zero-width characters, a byte order mark, the end of a line.
         insta::assert_snapshot!(check("\u{feff}水水 e\u{301} x", 1, Some(8), Some(1)), @"
           |
         1 | 水水 é x

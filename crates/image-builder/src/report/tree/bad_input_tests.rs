@@ -1,5 +1,5 @@
-//! Every mistake of the grammar is rejected, quickly, with text that no terminal and no CI system
-//! obeys.
+//! Checks that every mistake of the grammar is rejected quickly, with text that no terminal or CI
+//! system interprets as a command.
 
 use std::collections::BTreeMap;
 use std::panic;
@@ -11,12 +11,12 @@ use testbed::scale;
 use crate::report::text::format::Paint;
 use crate::report::text::problems::problems;
 
-/// Time limit of a refusal; measured twice, since the machine may be busy.
+/// Time limit of a rejection; measured twice, since the machine may be busy.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// The result of a mistake.
+/// The planner's response to a mistake.
 enum ContextUse {
-    /// With this text.
+    /// Contains the report.
     Refused(String),
     Accepted,
     Panicked,
@@ -32,7 +32,7 @@ fn take(mistake: &Mistake) -> (ContextUse, Duration) {
     (taken.unwrap_or(ContextUse::Panicked), start.elapsed())
 }
 
-/// How one mistake was judged.
+/// The verdict on one mistake.
 struct Judged {
     /// What is wrong with the result, if anything.
     wrong: Option<String>,
@@ -40,8 +40,8 @@ struct Judged {
     panicked: bool,
 }
 
-/// Whether a terminal or a CI system would take a text for more than text. Written anew, not with
-/// `escape`.
+/// Whether a terminal or a CI system would interpret a part of the text as a command. Does not use
+/// `escape`, which is being tested.
 fn is_obeyed(text: &str) -> bool {
     let hidden = |c: char| {
         let code = u32::from(c);
@@ -86,7 +86,7 @@ fn ten_thousand_mistakes_are_refused_in_words_and_soon() {
         planner::plan(&right.inputs(), &right.request()).is_ok(),
         "the tree without a mistake is planned"
     );
-    // Half of them, spread over all kinds; all in the long run.
+    // A quick run takes half of the mistakes, spread over all kinds; a long run takes all.
     let share = scale::quick_or_long(2, 1);
     let mut all = mistakes::all();
     all.retain(|mistake| mistake.hash() % share == 0);

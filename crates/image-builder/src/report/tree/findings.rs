@@ -47,7 +47,8 @@ pub(crate) fn text(checked: &Checked, texts: &BTreeMap<&str, &str>, paint: Paint
     out
 }
 
-/// `file:line:column: level: message [code]` for each, the line, what to do about each.
+/// Formats findings at one place: `file:line:column: level: message [code]` for each, then the
+/// source line, then the help texts.
 fn at_one_place(findings: &[Finding], line: Option<&str>, paint: Paint) -> String {
     let mut out = String::new();
     for Finding { level, problem } in findings {
@@ -108,7 +109,8 @@ pub(crate) fn json(checked: &Checked) -> String {
         code: &'a str,
         level: &'a str,
         file: Option<&'a str>,
-        /// Line and columns count from 1, columns in characters; the end is behind the last one.
+        /// Line and columns count from 1, columns in characters; `end_column` is behind the last
+        /// one.
         line: Option<u32>,
         column: Option<u32>,
         end_column: Option<u32>,
@@ -118,7 +120,7 @@ pub(crate) fn json(checked: &Checked) -> String {
     }
     #[derive(Serialize)]
     struct Fix<'a> {
-        /// Bytes of the file.
+        /// Byte offsets in the file.
         start: usize,
         end: usize,
         text: &'a str,

@@ -39,7 +39,7 @@ impl Image {
         match &self.build_tag {
             BuildTagShows::It | BuildTagShows::Untold => None,
             BuildTagShows::Other { tag, digest: Some(digest) } => Some(format!(
-                "its tag shows {}, but the build tag {tag} that its labels name shows {digest}: somebody else \
+                "its tag shows {}, but the build tag {tag} that its labels name shows {digest}: another client \
                  moved one of them",
                 self.digest
             )),

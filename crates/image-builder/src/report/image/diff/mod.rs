@@ -25,15 +25,15 @@ pub(crate) struct Document {
     a: Side,
     /// The second image.
     b: Side,
-    /// How many of their lowest layers they share.
+    /// Number of lowest layers that both images have.
     shared_layers: usize,
-    /// Packages that are not the same, sorted by ecosystem, place and name.
+    /// Packages that differ, sorted by ecosystem, place and name.
     packages: Vec<Move>,
     /// Changed settings, labels last.
     settings: Vec<SettingChange>,
-    /// Records of packages that are there and could not be read.
+    /// Package records that exist and could not be read.
     unread: Vec<Unread>,
-    /// The bytes that were read.
+    /// The number of bytes that were read.
     read: Read,
 }
 
@@ -50,7 +50,7 @@ struct Side {
     platform: String,
     /// When it was made, RFC 3339.
     created: Option<String>,
-    /// Bytes of all layers, counted as in each of them; `null` when that of one is not known.
+    /// Sum of the bytes of all layers; `null` if those of one layer are unknown.
     bytes: Option<u64>,
     /// From the lowest up.
     layers: Vec<Layer>,
@@ -61,14 +61,14 @@ struct Side {
 struct Layer {
     /// Digest of its contents.
     content: String,
-    /// Bytes: in a registry as they are stored, packed; from an engine those of its tar, and `null`
-    /// where it was not read.
+    /// Bytes: in a registry, the compressed size; on an engine, the size of the layer's tar, and
+    /// `null` if the layer was not read.
     bytes: Option<u64>,
     /// The instruction that made it, as the builder wrote it.
     made_by: Option<String>,
 }
 
-/// A setting that is not the same.
+/// A setting that differs.
 #[derive(Debug, Serialize)]
 struct SettingChange {
     /// `environment`, `entrypoint`, `cmd`, `user`, `workdir`, `port`, `volume`, `stop-signal`,
@@ -92,7 +92,7 @@ struct Unread {
     why: String,
 }
 
-/// Bytes over the wire.
+/// Bytes that were transferred.
 #[derive(Debug, Serialize)]
 struct Read {
     /// From the engine.
@@ -104,7 +104,7 @@ struct Read {
 }
 
 impl Document {
-    /// Puts together what was found.
+    /// Builds the document from two images and their comparison.
     pub(crate) fn new(a: &Image, b: &Image, compared: &Compared, traffic: Traffic) -> Self {
         let [ours, theirs] = &compared.contents;
         let unread = |image, all: &[image_contents::Unread]| {
@@ -135,8 +135,8 @@ impl Document {
         }
     }
 
-    /// Whether packages and settings are equal, and known. Labels describe the build and not the
-    /// running image.
+    /// Whether packages and settings are equal, and all records could be read. Labels are ignored:
+    /// they describe the build and not the running image.
     pub(crate) fn holds(&self) -> bool {
         let label = Setting::Label(String::new()).kind();
         self.packages.is_empty()

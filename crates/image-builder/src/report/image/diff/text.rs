@@ -9,7 +9,7 @@ use crate::report::text::format::{Paint, count, size};
 
 /// A column is not made wider than this for the sake of a single long name.
 const WIDEST: usize = 40;
-/// Most characters of a value or instruction that are shown; the document has all of it.
+/// Most characters of a value or instruction that are shown; the document has the whole text.
 const LONGEST: usize = 72;
 
 /// The text for stdout.
@@ -42,7 +42,7 @@ pub(crate) fn text(document: &Document, paint: Paint) -> String {
     out
 }
 
-/// The read bytes, for stderr.
+/// The number of bytes that were read, for stderr.
 pub(crate) fn read(document: &Document) -> String {
     let read = &document.read;
     let mut parts = Vec::new();
@@ -111,7 +111,7 @@ pub(crate) fn moves(moves: &[Move], indent: usize, paint: Paint) -> String {
     out
 }
 
-/// A package manager by its name.
+/// The display name of a package manager.
 pub(crate) fn kind(ecosystem: Ecosystem) -> &'static str {
     match ecosystem {
         Ecosystem::R => "R",
@@ -133,7 +133,7 @@ fn setting_lines(changes: &[&SettingChange], paint: Paint) -> String {
     changes.iter().map(|one| line(2, &name(one), width, one.from.clone(), one.to.clone(), paint)).collect()
 }
 
-/// `~ name  from → to`, on two lines where one would be too long.
+/// `~ name  from → to`, on two lines if one would be too long.
 fn line(
     indent: usize,
     name: &str,

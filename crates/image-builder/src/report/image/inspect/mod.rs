@@ -52,10 +52,10 @@ pub(crate) struct TrailDocument {
     prefix: String,
     /// The repo that it was built for, if recorded.
     repo: Option<String>,
-    /// The name that the build gave to it, when that is another than the one that was asked for.
+    /// The name that the build gave to the image, if it differs from the requested name.
     built_as: Option<String>,
-    /// Each build once: first the one that made the image, then from there down, then those of
-    /// which these know nothing.
+    /// Each build once: first the one that made the image, then its parents downwards, then builds
+    /// whose labels were inherited from an external base image.
     builds: Vec<BuildDocument>,
     #[serde(skip)]
     tree: Vec<Line>,
@@ -68,23 +68,23 @@ struct BuildDocument {
     kind: Kind,
     /// `sci/nist-basic`, below the repo.
     name: String,
-    /// The build tag.
+    /// The commit: all digits if they are known.
     version: Option<String>,
     /// Digits of the commit: all of them where they are known.
     commit: Option<String>,
-    /// How many commits it has, itself included.
+    /// Number of commits in its history, itself included.
     count: Option<u64>,
     /// When it was built, as RFC 3339.
     built: Option<String>,
-    /// The same as the label has it: Unix time in seconds.
+    /// The same time as in the label: Unix time in seconds.
     build_time: Option<f64>,
     /// The inputs digest.
     inputs: Option<String>,
     /// Its inputs: layers with build tags, images with digests; since 1.1 the id of a layer of the
     /// same run.
     from: Option<plan::trail::BuiltFrom>,
-    /// How it is known: `top`, `recorded`, `by-time`, or `foreign`, when its labels came with a
-    /// foreign base.
+    /// How the build is known: `top`, `recorded`, `by-time`, or `foreign` if its labels were
+    /// inherited from an external base image.
     known: &'static str,
 }
 
@@ -101,24 +101,24 @@ struct Label {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "written_by", rename_all = "kebab-case")]
 enum By {
-    /// A build of this image's.
+    /// A build of this image.
     Build {
         /// `sci/nist-basic`.
         build: String,
     },
-    /// It was inherited from an external base, and names a build that made that.
+    /// Inherited from an external base image; the label names a build that made that image.
     Foreign {
         /// `sci/nist-basic`.
         build: String,
     },
-    /// It came with a foreign base.
+    /// Inherited from an external base image.
     Base {
-        /// The base.
+        /// The base image.
         reference: String,
     },
     /// An instruction in a Dockerfile of a layer.
     Dockerfile,
-    /// A Dockerfile of a layer, or a foreign base, which could not be asked.
+    /// A Dockerfile of a layer, or an external base image whose labels could not be read.
     Unknown,
 }
 
@@ -131,20 +131,20 @@ struct Line {
 
 #[derive(Debug)]
 enum Shown {
-    /// By its place among the builds.
+    /// Index among the builds.
     Build(usize),
     Copied(String),
     Image(String),
 }
 
-/// Whether there are labels that no build of ours wrote.
+/// Whether there are labels that none of our builds wrote.
 pub(crate) fn has_other_labels(trail: &Provenance, labels: &BTreeMap<String, String>) -> bool {
     labels.keys().any(|key| trail.writer(key) == Writer::Dockerfile)
 }
 
-/// The images of other makers that the trail leads to, with their digests.
+/// The external images in the provenance, with their digests.
 pub(crate) fn bases(trail: &Provenance) -> Vec<(&str, Option<&str>)> {
-    // The base first, then its descendants.
+    // The base image first, then its descendants.
     let steps = trail.steps.iter().rev();
     let image = steps.filter_map(|step| match &step.what {
         StepKind::Image { reference, digest } => Some((reference.as_str(), digest.as_deref())),
@@ -154,7 +154,8 @@ pub(crate) fn bases(trail: &Provenance) -> Vec<(&str, Option<&str>)> {
 }
 
 impl Inspection {
-    /// `bases`: labels of the images that the trail leads to, of those that could be asked.
+    /// `bases` has the labels of the external images in the provenance, as far as they could be
+    /// read.
     pub(crate) fn new(
         seen: ImageInfo,
         trail: Option<&Provenance>,
@@ -399,7 +400,7 @@ fn push_labels(out: &mut String, inspection: &Inspection, verbose: bool, paint: 
     if verbose {
         out.push_str(&format!("\n{}\n", paint.bold("labels")));
         for label in &inspection.labels {
-            // It is long, and packed.
+            // A build spec is long and compressed.
             let is_spec = label.key.ends_with(".spec") && label.value.len() > 100;
             let value = match is_spec {
                 true => Cow::Owned(format!("({} bytes, which --spec unpacks)", label.value.len())),

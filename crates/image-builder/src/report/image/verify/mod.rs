@@ -17,13 +17,13 @@ const FORMAT_VERSION: &str = "1.0";
 pub(crate) struct Facts {
     /// All digits of HEAD.
     pub(crate) head: String,
-    /// How the build's commit lies to HEAD.
+    /// How the build's commit relates to HEAD.
     pub(crate) relation: Relation,
     /// The build's names at that commit.
     pub(crate) then: Option<PublishedNames>,
     /// The build's names at HEAD.
     pub(crate) now: Option<PublishedNames>,
-    /// Commits since that changed its directories, the newest first.
+    /// Later commits that changed the build's directories, the newest first.
     pub(crate) touched: Vec<ChangeCommit>,
 }
 
@@ -32,40 +32,40 @@ pub(crate) struct Facts {
 pub(crate) struct Parent {
     /// `target:version`.
     pub(crate) layer: String,
-    /// The build tag that was taken.
+    /// The recorded build tag of the layer.
     pub(crate) recorded: Option<String>,
     /// The published image.
     pub(crate) published: Published,
 }
 
-/// What a moving tag shows.
+/// The image that a moving tag points to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Published {
-    /// This build.
+    /// An image of this build.
     Build(String),
-    /// An image with this build in its labels, which the build tag does not show.
+    /// An image with this build in its labels, while the build tag points to another image.
     Moved(String),
     /// An image that does not record its build.
     Silent,
-    /// Nothing: it is not there.
+    /// The tag does not exist.
     Absent,
 }
 
-/// A build tag that shows something else than the image that names it.
+/// A build tag that points to another image than the one that names it.
 #[derive(Debug, Clone)]
 pub(crate) struct OtherBuild {
     /// The digest of the image.
     pub(crate) digest: String,
     /// The build tag, as a full reference.
     pub(crate) build: String,
-    /// What it shows; `None` if it is missing.
+    /// The digest that the build tag points to; `None` if it is missing.
     pub(crate) shown: Option<String>,
 }
 
 /// One image, build by build.
 #[derive(Debug, Serialize)]
 pub(crate) struct Verified {
-    /// The full name.
+    /// From the top down; empty if the image has no provenance labels.
     pub(crate) reference: String,
     /// From the top down; none when the image has no trail.
     pub(crate) builds: Vec<Verdict>,
@@ -90,17 +90,17 @@ struct Claim {
     text: String,
 }
 
-/// How it turned out.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Outcome {
-    /// It is so.
+    /// The check passed.
     Holds,
-    /// It is not so.
+    /// The check failed.
     Fails,
-    /// It is not so, and was not asked for.
+    /// The check failed, but was not requested.
     Noted,
-    /// The image does not say.
+    /// The image does not record it.
     Untold,
 }
 
@@ -112,7 +112,7 @@ impl Verified {
 }
 
 impl Verdict {
-    /// Evaluates a build. `provenance`: only by the commit in its labels.
+    /// Evaluates a build. With `provenance`, only the commit in its labels counts.
     pub(crate) fn of(crumb: &BuildLabels, facts: &Facts, parents: &[Parent], provenance: bool) -> Self {
         let since = if provenance { Outcome::Noted } else { Outcome::Fails };
         let mut claims = vec![commit(crumb, facts)];
@@ -131,14 +131,14 @@ impl Verdict {
         Self { name: crumb.repository(), version: crumb.version.clone(), claims }
     }
 
-    /// A build whose labels came with a foreign base.
+    /// The verdict on a build whose labels were inherited from an external base image.
     pub(crate) fn foreign(crumb: &BuildLabels) -> Self {
         let text = "its labels were inherited from an external base image".to_owned();
         let claims = vec![Claim { about: "origin", result: Outcome::Untold, text }];
         Self { name: crumb.repository(), version: crumb.version.clone(), claims }
     }
 
-    /// Records another image that the build tag shows.
+    /// Adds a failed check if the build tag points to another image.
     pub(crate) fn shown(&mut self, other: Option<OtherBuild>) {
         let Some(OtherBuild { digest, build, shown }) = other else { return };
         let shown = match shown {
@@ -184,7 +184,7 @@ fn commit(crumb: &BuildLabels, facts: &Facts) -> Claim {
     }
 }
 
-/// Whether the commit gives what the image was made from.
+/// Checks that the recorded commit has the inputs that the image was made from.
 fn inputs(crumb: &BuildLabels, facts: &Facts) -> Claim {
     let claim = |result, text: String| Claim { about: "inputs", result, text };
     let hash = crumb.build_tag().map(|tag| tag.hash).unwrap_or_default();
@@ -207,7 +207,7 @@ fn inputs(crumb: &BuildLabels, facts: &Facts) -> Claim {
     }
 }
 
-/// Whether the tree still gives the same.
+/// Checks that the tree still has the same inputs.
 fn tree(crumb: &BuildLabels, facts: &Facts, since: Outcome) -> Claim {
     let claim = |result, text: String| Claim { about: "tree", result, text };
     let recorded = crumb.inputs.as_ref().or(facts.then.as_ref().map(|then| &then.inputs));
@@ -233,7 +233,7 @@ fn name_commit(touched: &ChangeCommit) -> String {
     format!("{} \"{summary}\" ({day})", short_commit(&touched.commit))
 }
 
-/// Whether its base is what is published.
+/// Checks that the recorded parent is the published one.
 fn is_based_on(parent: &Parent, since: Outcome) -> Claim {
     let claim = |result, text: String| Claim { about: "parent", result, text };
     let layer = &parent.layer;

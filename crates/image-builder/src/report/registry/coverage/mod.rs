@@ -1,8 +1,8 @@
-//! Reports which products carry the compat stack of a tree, as text and as data.
+//! Reports which products have the compat stack of a tree, as text and as data.
 //!
 //! The text is a table of 80 columns for usual names: products with the current stack first, so
-//! that the others are next to the total. The output of `--format json` is published data,
-//! [`FORMAT_VERSION`].
+//! that the others are next to the total. The output of `--format json` is published data with the
+//! version [`FORMAT_VERSION`].
 
 use plan::Revision;
 use planner::git::ChangeCommit;
@@ -17,18 +17,18 @@ use crate::report::text::format::{Paint, as_of, count, day, list, rfc3339, short
 const FORMAT_VERSION: &str = "1.0";
 /// Wanted line width, if names allow it.
 const WIDTH: usize = 80;
-/// Indentation of notes on a row.
+/// Indentation of notes below a row.
 const INDENT: &str = "       ";
 
 /// Everything that the report shows.
 pub(crate) struct CoverageReport<'a> {
     /// `{repo}`.
     pub(crate) repo: &'a str,
-    /// The commit that the tree is of.
+    /// The commit of the tree.
     pub(crate) revision: &'a Revision,
-    /// The compat layer that was asked for.
+    /// The requested compat layer.
     pub(crate) compat: Option<&'a str>,
-    /// By product.
+    /// One row for each product.
     pub(crate) rows: Vec<Row<'a>>,
 }
 
@@ -36,11 +36,11 @@ pub(crate) struct CoverageReport<'a> {
 pub(crate) struct Row<'a> {
     /// The product's state.
     pub(crate) product: &'a Covered,
-    /// The first commit after which its image was no longer that of the tree.
+    /// The first commit after which the image no longer matched the tree.
     pub(crate) since: Option<&'a ChangeCommit>,
 }
 
-/// Whether every product carries it that is not under `hold`.
+/// Whether every product that is not held has the stack.
 pub(crate) fn holds(report: &CoverageReport<'_>) -> bool {
     report.rows.iter().all(|row| row.product.held || row.product.state == State::Carries)
 }
@@ -155,7 +155,7 @@ fn cells(product: &Covered) -> Vec<(String, Colour)> {
     ]
 }
 
-/// Notes on a product besides its row.
+/// Notes below the row of a product.
 fn notes(row: &Row<'_>, report: &CoverageReport<'_>) -> Vec<String> {
     let product = row.product;
     let mut notes = Vec::new();

@@ -42,7 +42,7 @@ fn behind(layers: &[&str], paths: &[&str], why: Option<&str>) -> State {
     }
 }
 
-/// One of each kind.
+/// One product of each kind.
 fn products() -> Vec<Covered> {
     vec![
         covered("astronomy:1.0", Some("v1:x"), behind(&["jupyter"], &["compat/jupyter/Dockerfile"], None)),

@@ -1,7 +1,7 @@
 //! Reports published layers and products whose external base images moved, as text and as data.
 //!
 //! The text lists those that moved and those whose state is unknown; with `-v` all. The output of
-//! `--format json` is published data, [`FORMAT_VERSION`].
+//! `--format json` is published data with the version [`FORMAT_VERSION`].
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ const FORMAT_VERSION: &str = "1.1";
 pub(crate) struct StaleReport<'a> {
     /// `{repo}`.
     pub(crate) repo: &'a str,
-    /// The commit that the tree is of.
+    /// Layers and products with external base images: layers by path, then products.
     pub(crate) revision: &'a Revision,
     /// The layers and products with such images: layers by path, then products.
     pub(crate) layers: &'a [Layer],

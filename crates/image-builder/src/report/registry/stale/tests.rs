@@ -30,7 +30,7 @@ fn layer(path: &str, states: Vec<(&str, Role, State)>, dependents: &[&str]) -> L
 
 const DEBIAN: &str = "docker.io/library/debian:12";
 
-/// One of each kind.
+/// One layer of each kind.
 fn layers() -> Vec<Layer> {
     let pinned = "docker.io/library/debian:12@sha256:aaa";
     vec![

@@ -1,7 +1,7 @@
 //! Draws the live view on a terminal: running and waiting builds at the bottom, finished ones
 //! scroll by above.
 //!
-//! Draws what [`Watch`] says, a few times a second.
+//! [`Watch`] computes the lines, which are redrawn a few times a second.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::report::run::live_state::Watch;
 use crate::report::run::plain::{self, Detail};
 use crate::report::text::format::{Paint, count};
 
-/// How often it is drawn when nothing happens.
+/// Redraw interval while no event arrives.
 const TICK: Duration = Duration::from_millis(200);
 
 /// The live view; cleared when dropped.
@@ -61,7 +61,7 @@ impl Terminal {
         let draw = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
             let (now, width, height) = moment();
             let lines = watched.lock().lines(now, width, height);
-            // A view that takes nothing is a terminal that is gone.
+            // Writing fails only if the terminal is gone.
             let _ = out.write_str(&lines.join("\n"));
         };
         let style = ProgressStyle::with_template("{frame}").expect("the template is well formed");
@@ -69,7 +69,7 @@ impl Terminal {
         Self { view, frame, watch, now: Box::new(now), detail, paint }
     }
 
-    /// Shows what happened.
+    /// Updates the view for an event.
     pub(crate) fn event(&mut self, event: &Event) {
         let mut watch = self.watch.lock();
         watch.event(event, (self.now)());
@@ -89,7 +89,7 @@ impl Terminal {
         };
         drop(watch);
         for line in above.lines() {
-            // As above.
+            // As above, this fails only if the terminal is gone.
             let _ = self.view.println(line);
         }
         if matches!(event, Event::RunFinished { .. }) {

@@ -32,7 +32,7 @@ fn finished(name: &str, outcome: Outcome, seconds: f64) -> Event {
     }
 }
 
-/// Two chains, of which one has got somewhere; `more` builds wait behind the other.
+/// Two chains, one of them in progress; `more` builds wait for the other.
 fn watch(more: usize) -> Watch {
     let mut builds = vec![
         planned("science/base", &[]),
@@ -96,7 +96,7 @@ fn what_a_build_printed_last_is_shown_behind_its_step() {
         "⠴ science/a context: 202 B sent                                          5.0 s"
     );
     watch.event(&step("science/a", "[2/3] RUN make", false), 1.0);
-    // A context that goes on beside an instruction is not what runs.
+    // A context that is still being sent does not replace the running instruction.
     watch.event(&Event::ContextSent { id: id("science/a"), bytes: 203 }, 1.1);
     assert!(line(&watch, 80).starts_with("⠴ science/a [2/3] RUN make  "), "{}", line(&watch, 80));
     watch.event(&printed(" 10 %\r 20 % of x.c\x1b[2K\r\n"), 2.0);
@@ -106,7 +106,7 @@ fn what_a_build_printed_last_is_shown_behind_its_step() {
         "{}",
         line(&watch, 80)
     );
-    // Both are cut where there is no room.
+    // Both are shortened if there is no space.
     watch.event(&printed(&"y".repeat(500)), 2.0);
     for width in [20, 40, 60, 100] {
         assert!(line(&watch, width).chars().count() < width.max(21), "{width}: {}", line(&watch, width));

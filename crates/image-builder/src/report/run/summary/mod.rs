@@ -26,7 +26,7 @@ pub(crate) fn text(result: &RunResult, plan: &Plan, file: Option<&str>, paint: P
         if !names.is_empty() {
             out.push_str(&format!("{names}\n"));
         }
-        // Failures come last, where they are seen first.
+        // Failures come last, because the end of the output is read first.
         for build in failed::builds(result) {
             out.push_str(&failed::text(build, paint));
             out.push('\n');
@@ -68,7 +68,7 @@ fn rows(result: &RunResult, paint: Paint) -> String {
     out
 }
 
-/// Explains the changes of a run.
+/// The legend of the column of size changes: the image that sizes are compared with.
 pub(crate) fn legend(result: &RunResult) -> Option<&'static str> {
     let mut compared = result.builds.iter().filter_map(|build| build.compared.as_ref());
     let compared = compared.find(|compared| compared.earlier.is_some())?;
@@ -80,7 +80,7 @@ pub(crate) fn legend(result: &RunResult) -> Option<&'static str> {
     })
 }
 
-/// How a build ended, in a word or two.
+/// The outcome of a build in a word or two.
 pub(crate) fn outcome(build: &BuildResult) -> (&'static str, Colour) {
     match build.outcome {
         _ if is_kept(build) => ("reused, moving tag not set", Paint::red),
@@ -108,8 +108,8 @@ pub(crate) fn change(compared: &Comparison) -> String {
     }
 }
 
-/// `14, 9 kept`: how many layers an image has, and how many of them a client with the earlier image
-/// has already.
+/// `14, 9 kept`: the number of layers, and how many of them a client with the earlier image already
+/// has.
 pub(crate) fn layers(compared: &Comparison) -> String {
     match &compared.earlier {
         None => compared.layers.to_string(),
@@ -134,7 +134,7 @@ pub(crate) fn why_skipped(build: &BuildResult) -> String {
     error.map(|error| escape(error).into_owned()).unwrap_or_default()
 }
 
-/// The names that an image has now, under its build's.
+/// The names of the new image, indented below the id of its build.
 fn names(build: &BuildResult) -> Option<String> {
     if build.tags.is_empty() {
         return None;
@@ -150,8 +150,8 @@ fn names(build: &BuildResult) -> Option<String> {
     Some(out)
 }
 
-/// Whether the registry had the build tag before, and the moving tag could not follow: then no
-/// image was made.
+/// Whether the registry already had the build tag and only the moving tag could not be updated. No
+/// image was built then.
 fn is_kept(build: &BuildResult) -> bool {
     build.outcome == Outcome::PushFailed && build.image_id.is_none()
 }
@@ -165,7 +165,7 @@ pub(crate) fn slowest(result: &RunResult, plan: &Plan) -> Option<String> {
     (path.len() > 1).then(|| slowest_words(&path, total, |at| &plan.builds[at].id))
 }
 
-/// One sentence: what became of the whole.
+/// Summarises the run in one sentence.
 pub(crate) fn closing(result: &RunResult, paint: Paint) -> String {
     let kept = result.builds.iter().filter(|build| is_kept(build)).count();
     let of =

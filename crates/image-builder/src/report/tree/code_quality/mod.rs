@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::report::tree::findings::pretty;
 
-/// The file of findings without one: flags have no file, and the configuration is where they would
-/// be set.
+/// The file of findings that have none: flags have no file, and their settings would be in the
+/// configuration.
 const NO_FILE: &str = "image-builder.toml";
 
 /// SARIF 2.1.0. `below` is where the source tree is in its repository: empty, or a path that ends
@@ -115,8 +115,8 @@ fn sentence(problem: &Problem) -> String {
     }
 }
 
-/// A fingerprint that stays the same while a finding moves within its file: from code, file and
-/// message, and its number among equal ones.
+/// Returns a fingerprint for each finding, made from code, file, message, and its number among
+/// equal ones. It stays the same while the finding moves within its file.
 fn fingerprints(checked: &Checked) -> Vec<String> {
     let mut seen: BTreeMap<(&str, Option<&str>, &str), usize> = BTreeMap::new();
     let fingerprint = |finding: &'_ Finding, number: usize| {

@@ -4,8 +4,8 @@ use planner::{Request, fixture};
 
 use super::*;
 
-/// A tree with a warning, a problem, a directory that wants escaping, and two findings that are
-/// alike.
+/// A tree with a warning, a problem, a directory name that needs escaping, and two findings that
+/// are alike.
 const TREE: &str = r#"
 //- /science/a b/sciserver-image.json
 {"image": "a", "target": "a", "compat": null, "verison": "1.0"}

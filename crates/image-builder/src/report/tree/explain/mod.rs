@@ -1,4 +1,4 @@
-//! Shows an explanation: each cause with its path to what was asked about, as an indented chain.
+//! Shows an explanation: each cause with its path to the requested build, as an indented chain.
 
 use plan::{ComparedWith, Plan, Reason, Role};
 use planner::explain::{Chain, Explanation, Link, Obstacle, Step};
@@ -83,7 +83,7 @@ fn link(step: &Step) -> String {
         Link::InStack => "has it in its compat stack".to_owned(),
         Link::Needs { role, file, line } => {
             let verb = match role {
-                Some(Role::Base) => "stands on it",
+                Some(Role::Base) => "is based on it",
                 Some(Role::Stage) => "builds a stage on it",
                 Some(Role::Copy) => "copies from it",
                 Some(Role::Mount) => "mounts it",
@@ -91,7 +91,7 @@ fn link(step: &Step) -> String {
             };
             match (file, line) {
                 (Some(file), Some(line)) => {
-                    // Its own Dockerfile goes without saying.
+                    // A file of the layer itself is named without the layer's directory.
                     let file = file
                         .strip_prefix(&step.id)
                         .map_or(file.as_str(), |file| file.trim_start_matches('/'));
@@ -107,7 +107,7 @@ fn link(step: &Step) -> String {
 fn push_obstacle(out: &mut String, plan: &Plan, obstacle: &Obstacle, indent: &str, verbose: bool) {
     let names = |names: &[String]| if verbose { list(names) } else { short_list(names) };
     let sentence = match obstacle {
-        // A product that is held: what would be built is what was asked for.
+        // A held product, which `changed` names itself: the reason is sufficient.
         Obstacle::Quiet { changed, why } if changed.iter().all(|changed| changed.starts_with("rel/")) => {
             escape(why).into_owned()
         }

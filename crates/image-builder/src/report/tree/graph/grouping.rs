@@ -1,4 +1,4 @@
-//! Shared by all forms of the graph: which layers belong together, their order, and the words for
+//! Shared by all forms of the graph: which layers belong together, their order, and the verbs for
 //! edges.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,10 +8,11 @@ use planner::layer_graph::{Edge, EdgeRole, LayerGraph, Node, ScienceNode};
 
 use crate::cli::escape::escape;
 
-/// What a plan touches: ids of its builds, and paths of the compat layers that changed.
+/// The part of the tree that a plan touches: ids of its builds, and paths of the compat layers that
+/// changed.
 pub(crate) type ChangeCommit = BTreeSet<String>;
 
-/// Collects what a plan touches.
+/// Collects the part of the tree that a plan touches.
 pub(crate) fn touched(plan: &Plan, graph: &LayerGraph) -> ChangeCommit {
     let mut touched: ChangeCommit = plan.builds.iter().map(|build| build.id.0.clone()).collect();
     let changed: BTreeSet<&String> = plan
@@ -37,7 +38,7 @@ pub(in crate::report::tree::graph) fn edges_by_layer(graph: &LayerGraph) -> BTre
     edges
 }
 
-/// The layers of each product, each behind those that it needs, else by path.
+/// Returns the layers of each product, each after the layers that it needs, otherwise by path.
 pub(in crate::report::tree::graph) fn by_product<'a>(
     graph: &'a LayerGraph,
     needs: &BTreeMap<&str, Vec<&Edge>>,
@@ -54,7 +55,8 @@ pub(in crate::report::tree::graph) fn by_product<'a>(
     products
 }
 
-/// Depth first with a stack of our own: a chain may be longer than the thread's stack is deep.
+/// Searches depth-first with an explicit stack: a chain may be longer than recursion on the
+/// thread's stack allows.
 fn needed_first<'a>(
     members: &BTreeMap<&str, &'a ScienceNode>,
     needs: &BTreeMap<&str, Vec<&Edge>>,

@@ -26,10 +26,10 @@ struct Document<'a> {
     touched: Option<&'a ChangeCommit>,
 }
 
-/// The document, with a line end.
+/// Returns the document, with a line end.
 ///
 /// # Errors
-/// None that serde_json could have: a graph holds only strings and lists.
+/// Never in practice: a graph holds only strings and lists.
 pub(crate) fn json(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> serde_json::Result<String> {
     let document = Document { format_version: FORMAT_VERSION, graph, touched };
     Ok(escape_json(&serde_json::to_string_pretty(&document)?).into_owned() + "\n")

@@ -71,7 +71,7 @@ pub(crate) fn mermaid(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> Str
 }
 
 struct Chart<'a> {
-    /// Names are not safe as ids: numbers are.
+    /// Names are not safe as ids, so nodes are numbered.
     ids: BTreeMap<String, usize>,
     touched: Option<&'a ChangeCommit>,
 }
@@ -101,8 +101,8 @@ impl Chart<'_> {
     }
 }
 
-/// Text inside of quotes: what Mermaid, or the HTML that it makes, would read as more than text
-/// becomes an entity.
+/// Escapes text for a quoted label: characters that Mermaid, or the HTML that it makes, would
+/// interpret become entities.
 fn label(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in escape(text).chars() {

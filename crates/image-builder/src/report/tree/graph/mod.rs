@@ -1,7 +1,7 @@
-//! The layer graph for people and programs: a list, DOT for graphviz, Mermaid, SVG, JSON.
+//! Formats the layer graph for people and programs: a list, DOT for graphviz, Mermaid, SVG, JSON.
 //!
-//! Each form has a file; what they share is here: which layers belong together, in which order, and
-//! what an edge is called.
+//! Each form has a file. [`grouping`] has the parts that they share: which layers belong together,
+//! their order, and the verbs for edges.
 
 mod dot;
 mod grouping;

@@ -1,4 +1,4 @@
-//! Graphs in all forms; DOT is checked by its grammar where graphviz is not installed.
+//! Graphs in all forms. Where graphviz is not installed, DOT is checked against its grammar.
 
 use planner::layer_graph::{CompatNode, Edge, EdgeRole, LayerGraph, Node, Product, ScienceNode};
 
@@ -28,7 +28,7 @@ fn on(from: &str, path: &str) -> Edge {
 fn sample() -> LayerGraph {
     let debian = "docker.io/library/debian:12".to_owned();
     LayerGraph {
-        // By path the upper layer comes first: the listing turns that around.
+        // By path the upper layer comes first; the list shows the lower one first.
         science: vec![
             layer("science/a-top", "nist", "1.0", true),
             layer("science/b-base", "nist", "1.0", false),
@@ -190,7 +190,7 @@ fn mermaid_reads_no_name_as_more_than_text() {
     let line = drawn.lines().find(|line| line.contains("click")).expect("the node is there").trim();
     let (label, rest) = line.strip_prefix("n1[\"").and_then(|rest| rest.split_once('"')).expect("a label");
     assert_eq!(rest, "]");
-    // A line break is the tool's own; all else that means something is an entity.
+    // The tool writes `<br/>`; every other character with a meaning has to be an entity.
     let label = label.replace("<br/>", "");
     assert!(!label.contains(['<', '>', '"', '%', '`', '&', '\x1b']), "{label}");
     assert!(label.contains("#34;#93;") || label.contains("#34;]"), "{label}");

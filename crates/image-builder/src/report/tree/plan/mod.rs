@@ -1,8 +1,8 @@
 //! Shows a plan as text.
 //!
-//! What it is compared with, the final images, how many builds; with `-v` each build and why; with
-//! `-vv` the files. Takes a [`Plan`] and returns text; two of its sentences are promised word for
-//! word (specification, section 8).
+//! Prints the comparison, the final images and the number of builds; `-v` adds each build and its
+//! reason, `-vv` the files. Takes a [`Plan`] and returns text. The wording of two sentences is
+//! fixed by the specification, section 8.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ pub(crate) fn text(plan: &Plan, verbose: u8, paint: Paint) -> String {
     if verbose > 0 && !plan.unbuilt.is_empty() {
         out.push_str("\nchanged, and builds nothing:\n");
         for (position, unbuilt) in plan.unbuilt.iter().enumerate() {
-            // One layer can have several, one behind the other.
+            // One layer can have several entries, which are adjacent.
             if position == 0 || plan.unbuilt[position - 1].layer != unbuilt.layer {
                 out.push_str(&format!("  {}\n", paint.bold(&escape(&unbuilt.layer))));
             }
@@ -212,7 +212,7 @@ pub(super) fn sentence(reason: &Reason) -> String {
     }
 }
 
-/// The first few on one line, or all of them on lines of their own.
+/// Writes the first few items on one line, or all of them on lines of their own.
 fn push_list(out: &mut String, lead: &str, items: &[String], verbose: u8) {
     if verbose > 1 && items.len() > 1 {
         if !lead.is_empty() {

@@ -1,16 +1,16 @@
 //! Lays out the inside of a group: its cards in a column, and the gutters through which edges enter
 //! and leave.
 //!
-//! What comes from above runs down the left gutter and enters a card from the left; what goes down
-//! from a card that is not the lowest leaves it to the right. In both gutters the ways are ordered
-//! so that none crosses another.
+//! An edge from above runs down the left gutter and enters its card from the left. An edge to below
+//! leaves the lowest card at the bottom, and any other card to the right. In both gutters the lines
+//! are ordered so that none crosses another.
 
 use crate::report::tree::graph::svg::chart::{Chart, Style};
 use crate::report::tree::graph::svg::letters::{self, NAME};
 use crate::report::tree::graph::svg::net::Net;
 use crate::report::tree::graph::svg::rows::Rows;
 
-/// Pixels between two ways in a gutter.
+/// Pixels between two lines in a gutter.
 const WAY: f64 = 11.0;
 /// Pixels around the cards of a group.
 const MARGIN: f64 = 12.0;
@@ -19,20 +19,20 @@ const TITLE: f64 = 22.0;
 /// Pixels between two cards of a column, with an arrow in between.
 const GAP: f64 = 20.0;
 
-/// A piece's measures; offsets are from its left and top border.
+/// The layout of a piece; offsets are from its left and top border.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Block {
     pub(super) width: f64,
     pub(super) height: f64,
     /// Offset and width of the column of cards.
     pub(super) column: (f64, f64),
-    /// Top and height of each card, by its place in the column from the bottom.
+    /// Top and height of each card, ordered from the bottom of the column.
     pub(super) cards: Vec<(f64, f64)>,
-    /// Nets that come in.
+    /// Nets that enter.
     pub(super) entries: Vec<Entry>,
-    /// Nets that go out.
+    /// Nets that leave.
     pub(super) exits: Vec<Exit>,
-    /// Ties inside that pass by a card.
+    /// Ties between cards of this piece that pass by another card.
     pub(super) inner: Vec<Inner>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Block {
 pub(super) struct Entry {
     pub(super) net: usize,
     pub(super) x: f64,
-    /// Where it meets the card's left border; `None` when it comes from straight above.
+    /// Where the net meets the card's left border; `None` if it enters from straight above.
     pub(super) y: Option<f64>,
 }
 
@@ -51,11 +51,11 @@ pub(super) struct Exit {
     pub(super) net: usize,
     pub(super) card: usize,
     pub(super) x: f64,
-    /// Where it leaves the card's right border; `None` when it leaves below.
+    /// Where the net leaves the card's right border; `None` if it leaves at the bottom.
     pub(super) y: Option<f64>,
 }
 
-/// A tie between two cards of the column that do not touch.
+/// A tie between two cards of the column that are not neighbours.
 #[derive(Debug, Clone)]
 pub(super) struct Inner {
     pub(super) style: Style,
@@ -64,7 +64,7 @@ pub(super) struct Inner {
     pub(super) to_y: f64,
 }
 
-/// The measures of one piece.
+/// Computes the layout of one piece.
 pub(super) fn block(chart: &Chart, rows: &Rows, nets: &[Net], piece: usize) -> Block {
     let cards = &rows.pieces[piece].cards;
     let title = chart.groups[rows.pieces[piece].group].title.as_deref();

@@ -13,7 +13,7 @@ const PADDING: f64 = 10.0;
 /// Height of a line of text.
 pub(super) const LINE: f64 = 17.0;
 
-/// All that is drawn.
+/// Everything that is drawn.
 #[derive(Debug, Default)]
 pub(super) struct Chart {
     pub(super) cards: Vec<Card>,
@@ -25,7 +25,7 @@ pub(super) struct Chart {
 #[derive(Debug)]
 pub(super) struct Card {
     pub(super) kind: CardKind,
-    /// The first ones are its name, in bold.
+    /// The lines of text; the first ones are the name, in bold.
     pub(super) lines: Vec<String>,
     /// Number of lines of the name.
     pub(super) name_lines: usize,
@@ -41,7 +41,7 @@ pub(super) enum CardKind {
     Science,
     /// The final layer of its product.
     Final,
-    /// A compat image: its lines behind the name are the layers of its stack, the top one first.
+    /// A compat image: the lines after its name are the layers of its stack, the top one first.
     Product,
     Compat,
     /// A science layer that only the registry has.
@@ -57,7 +57,7 @@ pub(super) struct Group {
     /// `image:version`; `None` for a single card.
     pub(super) title: Option<String>,
     pub(super) cards: Vec<usize>,
-    /// Whether it belongs at the very bottom.
+    /// Whether the group is placed at the very bottom.
     pub(super) outside: bool,
 }
 
@@ -69,14 +69,14 @@ pub(super) struct Tie {
     pub(super) style: Style,
 }
 
-/// How a tie is drawn.
+/// The style of a tie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Style {
-    /// Stands on it.
+    /// The target is the base image.
     Base,
-    /// Copies from it, mounts it, or builds a stage on it.
+    /// Copies from the target, mounts it, or uses it as the base of a stage.
     Other,
-    /// Names one build.
+    /// Names one build of the target.
     Pinned,
 }
 
@@ -113,7 +113,7 @@ impl Card {
 }
 
 impl Chart {
-    /// Science layers, products, and their bases.
+    /// Charts science layers, products, and their base images.
     pub(super) fn of_layers(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> Self {
         let is_touched = |id: &str| touched.is_some_and(|touched| touched.contains(id));
         let needs = edges_by_layer(graph);
@@ -178,7 +178,8 @@ impl Chart {
             };
             match science.get(edge.from.as_str()) {
                 Some(from) => chart.ties.push(Tie { from: *from, to, style }),
-                // The products with a fragment in their stack need the images that it copies from.
+                // Products with the fragment in their stack need the images that the fragment
+                // copies from.
                 None => {
                     let name =
                         graph.compat.iter().find(|layer| layer.path == edge.from).map(|layer| &layer.name);
@@ -195,7 +196,7 @@ impl Chart {
         chart
     }
 
-    /// Compat layers and what they include.
+    /// Charts compat layers and the layers that they include.
     pub(super) fn of_fragments(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> Self {
         let mut chart = Self::default();
         let mut at: BTreeMap<&str, usize> = BTreeMap::new();

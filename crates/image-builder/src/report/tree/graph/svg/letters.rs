@@ -7,7 +7,7 @@
 pub(super) const NAME: f64 = 13.0;
 /// Size of the text below a name.
 pub(super) const NOTE: f64 = 11.0;
-/// Names longer than this are broken.
+/// Names of more characters than this are broken into lines.
 const LONG: usize = 38;
 
 /// The width of a text in pixels.
@@ -30,14 +30,14 @@ fn letter(c: char) -> f64 {
     }
 }
 
-/// A name in lines that are not too long, broken behind a separator where there is one.
+/// Breaks a name into lines that are not too long, after a separator where there is one.
 pub(super) fn lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
     while rest.chars().count() > LONG {
         let limit = rest.char_indices().nth(LONG).map_or(rest.len(), |(at, _)| at);
         let at = rest[..limit].rfind(['/', '-', '_', ':', '@']).map_or(limit, |at| at + 1);
-        // A separator that comes early would leave a stump.
+        // Breaking at an early separator would leave a very short line.
         let at = if at * 2 < limit { limit } else { at };
         lines.push(rest[..at].to_owned());
         rest = &rest[at..];

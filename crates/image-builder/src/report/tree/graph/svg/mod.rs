@@ -40,7 +40,7 @@ text { fill: #0f172a; font-size: 13px } .note { font-size: 11px; fill: #475569 }
 .line { fill: none; stroke-width: 1.6 } .other { stroke-width: 1.1 } .dashed { stroke-dasharray: 5 4 }
 ";
 
-/// The picture.
+/// Draws the graph as an SVG document.
 pub(crate) fn svg(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String {
     let layers_chart = Chart::of_layers(graph, touched);
     let fragments_chart = Chart::of_fragments(graph, touched);
@@ -54,7 +54,7 @@ pub(crate) fn svg(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String 
         draw(&mut body, &layers_chart, &layers, (MARGIN, y));
         y += layers.height;
     } else {
-        // Beside the layers where these are high, above them where they are wide.
+        // The compat layers are drawn beside a narrow chart of the layers, and above a wide one.
         let beside = layers.width < 900.0;
         let at = if beside { MARGIN + layers.width + 48.0 } else { MARGIN };
         let text = "compat layers, and what they include";
@@ -190,7 +190,7 @@ fn stroke(out: &mut String, stroke: &Stroke) {
         Points::Left => [(x + back, y - side), (x + back, y + side)],
         Points::Down => [(x - side, y - back), (x + side, y - back)],
     };
-    // References that are no base have a hollow tip.
+    // References other than base images have a hollow tip.
     let fill = if stroke.style == Style::Other { "#ffffff" } else { colour };
     let _ = writeln!(
         out,
@@ -204,7 +204,7 @@ fn stroke(out: &mut String, stroke: &Stroke) {
     );
 }
 
-/// Explains the shapes that occur; returns its bottom.
+/// Explains the shapes that occur; returns the lower edge of the legend.
 fn legend(out: &mut String, graph: &LayerGraph, touched: Option<&ChangeCommit>, width: f64, y: f64) -> f64 {
     use planner::layer_graph::{EdgeRole, Node};
     let has = |wanted: fn(&Node) -> bool| graph.edges.iter().any(|edge| wanted(&edge.to));
@@ -230,7 +230,7 @@ fn legend(out: &mut String, graph: &LayerGraph, touched: Option<&ChangeCommit>, 
             "one build of a layer: no dependency",
             has(|node| matches!(node, Node::Pinned { .. })),
         ),
-        (line(Style::Base), "stands on", !graph.edges.is_empty()),
+        (line(Style::Base), "is based on", !graph.edges.is_empty()),
         (
             line(Style::Other),
             "copies from, mounts, or builds a stage on",

@@ -17,7 +17,7 @@ pub(super) struct Net {
     pub(super) top: usize,
 }
 
-/// The nets of a chart, in a constant order. Ties inside of a piece are in none.
+/// Returns the nets of a chart, in a stable order. Ties inside a piece belong to no net.
 pub(super) fn nets(chart: &Chart, rows: &Rows) -> Vec<Net> {
     let row = |card: usize| rows.row[rows.piece_of[card]];
     let mut nets: BTreeMap<(usize, Style), Vec<usize>> = BTreeMap::new();

@@ -8,24 +8,24 @@ use crate::report::tree::graph::svg::rows::Rows;
 const GAP: f64 = 26.0;
 /// Pixels between a line that passes through a row and its neighbours.
 const LANE: f64 = 13.0;
-/// How often the rows are gone through to find the order, and then the places.
+/// Number of passes over the rows to find the order, and again to find the positions.
 const SWEEPS: usize = 12;
 
 /// An item with a width in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Item {
     Piece(usize),
-    /// A net that passes through.
+    /// A net that passes through the row.
     Lane(usize),
 }
 
-/// The items of each row from left to right, with the places of their middles.
+/// The items of each row from left to right, with the positions of their centres.
 #[derive(Debug, Clone)]
 pub(super) struct Order {
     pub(super) rows: Vec<Vec<(Item, f64)>>,
 }
 
-/// A line between two items of neighbouring rows, with offsets from their middles.
+/// A line between two items of neighbouring rows, with offsets from their centres.
 #[derive(Debug, Clone, Copy)]
 struct Line {
     upper: usize,
@@ -35,8 +35,7 @@ struct Line {
 }
 
 impl Line {
-    /// Places the columns of two pieces exactly above each other, though the line between them then
-    /// has a bend.
+    /// Aligns the columns of two pieces vertically, although the line between them then has a bend.
     fn centred(self, items: &[Vec<Item>], blocks: &[Block], upper: usize) -> Self {
         let middle = |row: usize, at: usize| match items[row][at] {
             Item::Piece(piece) => {
@@ -52,7 +51,7 @@ impl Line {
     }
 }
 
-/// Finds the order and the places.
+/// Computes the order and the positions.
 pub(super) fn order(rows: &Rows, nets: &[Net], blocks: &[Block]) -> Order {
     let mut items: Vec<Vec<Item>> =
         rows.rows.iter().map(|row| row.iter().map(|piece| Item::Piece(*piece)).collect()).collect();
@@ -171,8 +170,8 @@ fn lines(rows: &Rows, nets: &[Net], blocks: &[Block], items: &[Vec<Item>], upper
     lines
 }
 
-/// Where each item of a row would like to be, by its lines to a neighbouring row, and how much.
-/// Without lines: where it is.
+/// Returns the position that the lines to a neighbouring row suggest for each item of a row, and
+/// its weight. An item without lines stays where it is.
 fn wanted(lines: &[Line], own: &[f64], other: &[f64], own_is_upper: bool) -> Vec<(f64, f64)> {
     let mut sums = vec![(0.0, 0.0); own.len()];
     for line in lines {
@@ -211,8 +210,8 @@ fn packed(row: &[Item], width: &impl Fn(&Item) -> f64) -> Vec<f64> {
     places.iter().map(|place| place - x / 2.0).collect()
 }
 
-/// Middles as near to the wanted ones as the order and the room allow: the least squares, by
-/// merging neighbours that want to be in each other's place.
+/// Returns centres as close to the wanted ones as the order and the widths allow. Minimises the
+/// squared distances by merging neighbours whose wanted positions conflict.
 fn spaced(row: &[Item], wanted: &[(f64, f64)], width: &impl Fn(&Item) -> f64) -> Vec<f64> {
     let room = packed(row, width);
     let mut merged: Vec<(f64, f64, usize)> = Vec::new();
@@ -254,7 +253,7 @@ mod tests {
     fn items_keep_their_order_and_their_distance() {
         let row = [Item::Piece(0), Item::Lane(0), Item::Piece(1)];
         let width = |item: &Item| if matches!(item, Item::Piece(_)) { 100.0 } else { 0.0 };
-        // All want to be at the same place: they share the room around it.
+        // All items want the same position: they share the space around it.
         let places = spaced(&row, &[(500.0, 1.0); 3], &width);
         assert_eq!(places, [500.0 - 63.0, 500.0, 500.0 + 63.0]);
         // Without neighbours in the way each item gets its wanted position.

@@ -7,16 +7,16 @@ use crate::report::tree::graph::svg::order::{Item, Order, order};
 use crate::report::tree::graph::svg::route::{Wire, tracks};
 use crate::report::tree::graph::svg::rows::{Rows, rows};
 
-/// Pixels between two heights at which nets run sideways.
+/// Pixels between two tracks, the heights at which nets run horizontally.
 const TRACK: f64 = 9.0;
-/// Pixels between a row and the first or last such height.
+/// Pixels between a row and the nearest track.
 const APPROACH: f64 = 18.0;
 /// Radius of a line's corner.
 const CORNER: f64 = 6.0;
-/// A row is at least this wide before it is broken.
+/// Rows are broken only if they are wider than this.
 const ROW: f64 = 1500.0;
 
-/// A chart with all places.
+/// A chart with all positions.
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     pub(super) width: f64,
@@ -35,7 +35,7 @@ pub(super) struct Frame {
     pub(super) text_x: f64,
 }
 
-/// A card and its place.
+/// A card and its position.
 #[derive(Debug)]
 pub(super) struct Shape {
     pub(super) card: usize,
@@ -59,7 +59,7 @@ pub(super) struct Stroke {
     pub(super) style: Style,
     /// Nets of different colours can be distinguished where they cross.
     pub(super) colour: usize,
-    /// Tip of an arrow and where it points: right or down, left.
+    /// Tip of the arrow, and the direction in which it points.
     pub(super) tip: Option<(f64, f64, Points)>,
 }
 
@@ -71,7 +71,7 @@ pub(super) enum Points {
     Left,
 }
 
-/// Lays a chart out.
+/// Computes the layout of a chart.
 pub(super) fn picture(chart: &Chart) -> Picture {
     if chart.cards.is_empty() {
         return Picture::default();
@@ -117,7 +117,7 @@ impl Drawing<'_> {
             let (track, count) = tracks(&wires);
             let top =
                 if row + 1 == self.order.rows.len() { y } else { y + 2.0 * APPROACH + TRACK * count as f64 };
-            // Where each net comes down.
+            // The horizontal position at which each net reaches the row.
             let mut lanes = vec![None; self.nets.len()];
             for (wire, track) in wires.iter().zip(track) {
                 let mut wire = wire.clone();
@@ -153,7 +153,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// The wires between a row and the one above it; the lower ends are counted from the row's top.
+    /// The wires between a row and the one above it; the lower ends are relative to the row's top.
     fn arriving(&self, row: usize, left: f64, begun: &[Vec<(f64, f64)>]) -> Vec<Wire> {
         let height = self.order.rows[row].iter().filter_map(|(item, _)| self.block(*item)).map(|b| b.height);
         let height = height.fold(0.0, f64::max);
@@ -178,8 +178,8 @@ impl Drawing<'_> {
         wires
     }
 
-    /// The lines of a net between two rows: down from each above, sideways at one height, down to
-    /// the one below.
+    /// Draws a net between two rows: down from each source above, horizontally at height `y`, and
+    /// down to the item below.
     fn comb(&mut self, wire: &Wire, y: f64) {
         let (x, end) = wire.bottom;
         let mut path = String::new();
@@ -319,7 +319,7 @@ impl Drawing<'_> {
             if !path.is_empty() {
                 self.stroke(exit.net, path, None);
             }
-            // Two cards of one piece may go out by the same way.
+            // Two cards of one piece may leave through the same line.
             if !begun[exit.net].iter().any(|(other, _)| (other - x).abs() < 0.5) {
                 begun[exit.net].push((x, begin));
             }
@@ -332,7 +332,7 @@ impl Drawing<'_> {
 }
 
 /// Moves a net that would come down where another one begins, so that they are not confused. There
-/// is space: lanes are further apart than this.
+/// is space: lanes are further apart than the shift.
 fn apart(mut wires: Vec<Wire>) -> Vec<Wire> {
     const NEAR: f64 = 3.0;
     for at in 0..wires.len() {
@@ -349,7 +349,7 @@ fn apart(mut wires: Vec<Wire>) -> Vec<Wire> {
     wires
 }
 
-/// A number with one decimal, without one that is zero.
+/// Formats a number with one decimal, or with none if that is zero.
 pub(super) fn n(number: f64) -> String {
     let text = format!("{number:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)

@@ -1,19 +1,19 @@
-//! Routes the lines between two rows: each net gets its own height where it runs sideways, so that
-//! no two overlap, in an order with few crossings.
+//! Routes the lines between two rows: assigns each net a track, the height at which it runs
+//! horizontally, so that no two nets overlap and few cross.
 
-/// A net between two rows: where it comes from above, and where it goes on below.
+/// A net between two rows: its ends above, and its end below.
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
     pub(super) net: usize,
-    /// Places of those above, with the height where each line begins.
+    /// Positions of the ends above, with the height at which each line begins.
     pub(super) tops: Vec<(f64, f64)>,
-    /// Place of the one below, with the height where the line ends.
+    /// Position of the end below, with the height at which the line ends.
     pub(super) bottom: (f64, f64),
 }
 
-/// Places that differ by less are the same.
+/// Positions that differ by less than this are equal.
 const SAME: f64 = 4.0;
-/// Two nets side by side at one height keep this distance.
+/// Two nets side by side on one track keep this distance.
 const APART: f64 = 12.0;
 
 impl Wire {
@@ -27,7 +27,8 @@ impl Wire {
     }
 }
 
-/// The track of each wire, counted from above, and how many there are. Straight wires need none.
+/// Returns the track of each wire, counted from the top, and the number of tracks. Straight wires
+/// need none.
 pub(super) fn tracks(wires: &[Wire]) -> (Vec<usize>, usize) {
     let extents: Vec<(f64, f64)> = wires.iter().map(Wire::extent).collect();
     let mut order: Vec<usize> = (0..wires.len()).filter(|at| !wires[*at].is_straight()).collect();
@@ -96,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_order_avoids_crossings_and_lines_on_each_other() {
-        // 0 ends where 1 begins: 1 has to end before 0 comes down.
+        // Wire 0 ends where wire 1 begins: wire 1 has to end before wire 0 comes down.
         let (track, _) = tracks(&[wire(0, &[0.0], 100.0), wire(1, &[100.0], 300.0)]);
         assert!(track[1] < track[0], "{track:?}");
         // One inside of the other: the inner one turns first.

@@ -1,13 +1,14 @@
-//! Assigns groups to rows: below all that depend on them, external images at the bottom.
+//! Assigns groups to rows: each group below all groups that depend on it, external images at the
+//! bottom.
 //!
-//! A group that needs another one which needs it in turn (layers of one product with another's in
-//! between) is taken apart into single cards, so that every tie leads down.
+//! Groups that need each other (layers of one product with another product's layer in between) are
+//! split into single cards, so that every tie leads down.
 
 use std::collections::VecDeque;
 
 use crate::report::tree::graph::svg::chart::Chart;
 
-/// A group, or a card of one that was taken apart.
+/// A group, or a card of a group that was split.
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
     pub(super) group: usize,
@@ -25,8 +26,8 @@ pub(super) struct Rows {
     pub(super) rows: Vec<Vec<usize>>,
 }
 
-/// Finds the rows. `width` is that of a piece; a row gets no wider than `widest` where it can be
-/// avoided.
+/// Assigns pieces to rows. `width` returns the width of a piece; a row is wider than `widest` only
+/// if that cannot be avoided.
 pub(super) fn rows(chart: &Chart, width: impl Fn(&Piece) -> f64, widest: f64) -> Rows {
     let whole = chart.groups.iter().enumerate().map(|(group, g)| Piece { group, cards: g.cards.clone() });
     let mut pieces: Vec<Piece> = whole.collect();
@@ -77,7 +78,7 @@ pub(super) fn rows(chart: &Chart, width: impl Fn(&Piece) -> f64, widest: f64) ->
     Rows { pieces, piece_of, row, rows }
 }
 
-/// The piece of each card, and the pieces that each piece needs.
+/// Returns the piece of each card, and the pieces that each piece needs.
 fn needs(chart: &Chart, pieces: &[Piece]) -> (Vec<usize>, Vec<Vec<usize>>) {
     let mut piece_of = vec![0; chart.cards.len()];
     for (at, piece) in pieces.iter().enumerate() {
@@ -109,7 +110,7 @@ fn turned(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
     by
 }
 
-/// Pieces that lie on a cycle, or between two.
+/// Marks pieces that lie on a cycle, or between two cycles.
 fn knotted(needs: &[Vec<usize>]) -> Vec<bool> {
     let turned = turned(needs);
     let loose_from_below = sorted(needs, &turned);
@@ -121,7 +122,8 @@ fn knotted(needs: &[Vec<usize>]) -> Vec<bool> {
     knotted
 }
 
-/// Each piece behind all that it needs; those on cycles, and behind them, are left out.
+/// Sorts pieces so that each comes after all pieces that it needs. Pieces on cycles, and pieces
+/// that need them, are left out.
 fn sorted(needs: &[Vec<usize>], needed_by: &[Vec<usize>]) -> Vec<usize> {
     let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();
     let mut open: VecDeque<usize> = (0..needs.len()).filter(|piece| missing[*piece] == 0).collect();
@@ -151,7 +153,7 @@ fn levels(chart: &Chart, pieces: &[Piece], needs: &[Vec<usize>]) -> Vec<usize> {
     level
 }
 
-/// All pieces, each shortly after its base.
+/// Orders all pieces so that each comes shortly after its base.
 fn kin(needs: &[Vec<usize>], level: &[usize]) -> Vec<usize> {
     let needed_by = turned(needs);
     let mut order = Vec::with_capacity(needs.len());

@@ -1,13 +1,13 @@
-//! Properties of a readable picture: nothing overlaps and no text is cut, in random trees. Its
-//! appearance was checked by eye.
+//! Checks properties of a readable picture on random trees: nothing overlaps and no text is cut.
+//! Its appearance was checked by eye.
 
 use planner::layer_graph::{CompatNode, Edge, EdgeRole, Node, Product, ScienceNode};
 
 use super::chart::Tie;
 use super::*;
 
-/// A tree of some layers in some images, by chance: chains, copies across, pinned builds, products
-/// on two stacks.
+/// A random tree with this many layers and images: chains, copies across products, pinned builds,
+/// products on two stacks.
 fn tree(seed: u64, layers: usize, images: usize) -> LayerGraph {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut graph = LayerGraph {
@@ -27,7 +27,7 @@ fn tree(seed: u64, layers: usize, images: usize) -> LayerGraph {
     for number in 0..layers {
         let image = if number < images { number } else { random.usize(..images) };
         let base = match last[image] {
-            // Now and then another product's layer comes in between.
+            // Occasionally a layer of another product lies in between.
             Some(below) if random.f64() < 0.9 => layer(below),
             _ if number > 0 && random.f64() < 0.8 => layer(random.usize(..number)),
             _ => Node::External { reference: format!("docker.io/library/base-{}:1", random.usize(..4)) },
@@ -86,10 +86,10 @@ fn overlap(a: Area, b: Area) -> bool {
     a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
 }
 
-/// A piece of a line: from, to, of which line.
+/// A straight piece of a line: from, to, and the number of the line.
 type Segment = ((f64, f64), (f64, f64), usize);
 
-/// The straight pieces of a path; corners are left out.
+/// Appends the straight pieces of a path; corners are left out.
 fn segments(path: &str, line: usize, out: &mut Vec<Segment>) {
     let mut at = (0.0, 0.0);
     let spaced: String = path
@@ -129,7 +129,7 @@ fn inside(segment: &Segment, area: Area) -> bool {
         && top < area.y + area.height - 1.0
 }
 
-/// Whether two pieces of different nets run on top of each other for more than a few pixels.
+/// Whether two pieces of different nets overlap for more than a few pixels.
 fn on_each_other(a: &Segment, b: &Segment) -> bool {
     let along = |a: (f64, f64), b: (f64, f64)| a.1.min(b.1) - a.0.max(b.0);
     let span = |a: f64, b: f64| (a.min(b), a.max(b));
@@ -268,7 +268,7 @@ fn what_the_plan_touches_is_marked_by_more_than_a_colour() {
         |touched: Option<&ChangeCommit>| svg(&graph, touched).matches("<circle class=\"mark\"").count();
     assert_eq!(marks(None), 0);
     let touched = ChangeCommit::from([graph.science[2].path.clone(), graph.products[0].id.clone()]);
-    // Two and the legend's.
+    // Two nodes and the legend.
     assert_eq!(marks(Some(&touched)), 3);
 }
 
