@@ -1,10 +1,10 @@
 //! The command `image-builder`: maps arguments to library calls, and results to text and exit
 //! codes.
 //!
-//! Reading order: [`cli::args`] is what can be typed, [`commands`] has one file for each
-//! subcommand, [`tree::open`] is what they share, [`report`] turns values into text, [`cli::exit`]
-//! maps an error to an exit code. The libraries never see the terminal or the environment; what
-//! they need from there is read in [`cli::env`] and handed in.
+//! Reading order: [`cli::args`] defines the shared flags, [`commands`] has one file for each
+//! subcommand, [`tree::open`] is shared by them, [`report`] turns values into text, [`cli::exit`]
+//! maps an error to an exit code. The libraries never access the terminal or the environment;
+//! [`cli::env`] reads the environment for them.
 
 mod cli;
 mod commands;

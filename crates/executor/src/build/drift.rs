@@ -93,10 +93,7 @@ impl<'a> DriftCheck<'a> {
             return untold(&format!("/{path} is not read: {why}"));
         }
         for record in unread(&moved.unread) {
-            report(BuildUpdate::Notice(format!(
-                "{}: cannot compare the packages of {record}",
-                build.id
-            )));
+            report(BuildUpdate::Notice(format!("{}: cannot compare the packages of {record}", build.id)));
         }
         for one in &moved.all {
             report(BuildUpdate::Progress(ProgressEvent::Line(format!("moved: {}", words(one)))));

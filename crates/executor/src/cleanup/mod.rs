@@ -140,7 +140,7 @@ pub(crate) async fn own(engine: &Engine, own: &OwnedResources) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "what this run has on the engine stays for the next one"),
         Err(_) => {
-            tracing::debug!(left = ?own.things(), "no time to remove temporary resources from the engine")
+            tracing::debug!(left = ?own.things(), "no time to remove temporary resources from the engine");
         }
     }
 }

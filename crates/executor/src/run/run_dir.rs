@@ -281,7 +281,10 @@ mod tests {
                 assert!(std::process::Command::new("mkfifo").arg(&ignore).status().unwrap().success());
             }
             let error = RunDirectory::create(root.path(), SystemTime::now()).unwrap_err();
-            assert!(error.to_string().starts_with(".image-builder/.gitignore is not a readable file"), "{error}");
+            assert!(
+                error.to_string().starts_with(".image-builder/.gitignore is not a readable file"),
+                "{error}"
+            );
             let run_error = unwritable(root.path(), &error);
             assert_eq!(run_error.kind(), crate::RunErrorKind::Environment);
             assert!(!canary.exists(), "a link is not followed");

@@ -1,4 +1,4 @@
-//! The command line as a whole: subcommands, and the help that teaches them.
+//! The command line as a whole: the subcommands, and the help text about them.
 
 use clap::{Parser, Subcommand};
 
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn every_example_of_the_help_can_be_run() {
         let (examples, _) = AFTER_LONG_HELP.split_once("\n\n").expect("they stand first");
-        // Lines that are indented further continue the line above.
+        // Lines with deeper indentation continue the line above.
         let commands: Vec<&str> = examples.lines().filter_map(|line| line.strip_prefix("  image-")).collect();
         assert!(commands.len() >= 15, "{commands:?}");
         for command in commands {

@@ -1,7 +1,6 @@
 //! `image-builder build`, and `image-builder` alone: makes a plan, shows it, and carries it out.
 //!
-//! What is planned can be shown without an engine; from [`carry_out`] on, the executor has the
-//! word.
+//! A plan is made and shown without an engine; [`carry_out`] then calls the executor.
 
 use std::path::Path;
 use std::thread;
@@ -31,11 +30,11 @@ use crate::report::text::problems;
 use crate::tree::open::{self, Baseline};
 use crate::tree::{committed_bytes, json_difference};
 
-/// How many uncommitted files or differences are worth naming.
+/// Most uncommitted files or differences that are named.
 const NAMED: usize = 10;
 /// Interval of checks for builds that have been silent for long.
 const TICK: Duration = Duration::from_secs(1);
-/// Time-out for reading again which registries the engine trusts.
+/// Time-out for asking the engine again which registries it trusts.
 const QUICK: Duration = Duration::from_secs(10);
 
 /// Plans; then, unless it is a dry run, builds.
@@ -78,7 +77,7 @@ pub(crate) fn run(arguments: &BuildArguments) -> anyhow::Result<u8> {
     })
 }
 
-/// The plan goes to stdout, unless that is where the events go.
+/// Prints the plan to stdout, unless events are printed there.
 fn show(plan: &Plan, arguments: &BuildArguments, opened: &OpenedTree) -> anyhow::Result<()> {
     if arguments.run.dryrun || arguments.run.progress != Progress::Json {
         return planned_text::show(plan, &arguments.show, &opened.repository);
@@ -88,15 +87,15 @@ fn show(plan: &Plan, arguments: &BuildArguments, opened: &OpenedTree) -> anyhow:
     planned_text::save(plan, &arguments.show, &opened.repository)
 }
 
-/// Plans again what a plan file says it compared, and refuses unless the same plan comes out.
+/// Repeats the comparison of a plan file, and refuses unless the same plan results.
 fn plan_of_file(
     tree: &TreeArguments,
     file: &Path,
     purpose: Purpose,
 ) -> anyhow::Result<(OpenedTree, Planned)> {
     let mut wanted = open::read(file)?;
-    // Another minor version says the same in the fields that this program knows, and an older one
-    // knew fewer.
+    // Another minor version has the same meaning in the fields that this program knows, and an
+    // older one had fewer fields.
     FORMAT_VERSION.clone_into(&mut wanted.format_version);
     let knows_origins = wanted.builds.iter().any(|build| !build.origins.is_empty());
     let baseline = match (&tree.reference, tree.since_published) {
@@ -130,7 +129,8 @@ fn plan_of_file(
         .into())
 }
 
-/// The flags that a plan was made with and this run was not, as far as the plan records them.
+/// Returns the flags that a plan was made with and that this run lacks, as far as the plan records
+/// them.
 fn flags_of(wanted: &Plan, given: &Plan) -> Vec<String> {
     let mut flags = Vec::new();
     if wanted.compared_with != given.compared_with {
@@ -154,15 +154,15 @@ fn flags_of(wanted: &Plan, given: &Plan) -> Vec<String> {
     flags
 }
 
-/// The comparison of a plan, as a new request.
+/// Returns the comparison of a plan as a new request.
 fn against_of(plan: &Plan) -> anyhow::Result<Baseline> {
     let base = match &plan.compared_with {
         ComparedWith::Commit(commit) => commit,
-        // The flags `--all` and `--include` have to be given again: a plan file chooses nothing.
+        // `--all` and `--include` have to be given again: a plan file selects nothing.
         ComparedWith::Empty | ComparedWith::All | ComparedWith::Include => {
             return Ok(Baseline::History(Comparison::default()));
         }
-        // A change in the registry since then is a difference like any other.
+        // A change in the registry since then is reported like any other difference.
         ComparedWith::Published => return Ok(Baseline::Published),
         ComparedWith::Bases => return Ok(Baseline::Bases),
     };
@@ -225,7 +225,7 @@ fn refuse_dirty_push(arguments: &BuildArguments, opened: &OpenedTree, plan: &Pla
     Ok(())
 }
 
-/// Whether a repo is that of the tree, by any of its names: as configured now, or at the base of
+/// Whether a repo is the tree's own, under any of its names: as configured now, or at the base of
 /// the comparison, since the configuration may be the uncommitted file.
 fn is_own_repo(opened: &OpenedTree, repo: &str) -> bool {
     let base = match &opened.inputs.base {
@@ -245,7 +245,7 @@ fn named(files: &[String]) -> String {
     }
 }
 
-/// Hands the plan to the executor, shows what happens, and returns the exit code.
+/// Passes the plan to the executor, shows the progress, and returns the exit code.
 fn carry_out(arguments: &BuildArguments, opened: &OpenedTree, planned: &Planned) -> anyhow::Result<u8> {
     let options = options(arguments, opened, planned)?;
     let mut planned = planned.clone();
@@ -253,13 +253,15 @@ fn carry_out(arguments: &BuildArguments, opened: &OpenedTree, planned: &Planned)
     build_spec::label(&mut planned.plan, tree, &request, arguments.run.spec);
     let source = open::options(&arguments.tree, Comparison::default())?;
     signals::run(|signals| async {
-        // Once signals are heard, so that it is removed again.
+        // Only after the signal handlers are installed, so that the directory is removed after a
+        // signal.
         let _staged = committed_bytes::stage(&source, tree, &mut planned.contexts)?;
         run_and_show(arguments, opened, &planned, &options, signals).await
     })
 }
 
-/// How the run trusted its registry, which the engine decides, but for those on this machine.
+/// Returns the configuration with the trust in registries that the run had. The engine decides it,
+/// except for registries on this machine.
 async fn trusting(options: &Options, repo: &str) -> registry::DockerConfig {
     let asks = options.push && !registry::is_loopback(repo.split('/').next().unwrap_or_default());
     match asks {
@@ -290,8 +292,8 @@ async fn run_and_show(
     let ended =
         executor::run(&planned.plan, &planned.contexts, options, history, sender, signals.cancel.clone())
             .await;
-    // Before all else: what follows can be cut short by a second signal, and the run's files are
-    // not to be lost then.
+    // First of all, because a second signal can cut off everything below, and the run's files must
+    // not be lost then.
     let reports = arguments.files.of(&planned.plan, arguments.run.push, Some(&opened.repository));
     let kept = match &ended {
         Ok(result) => reports.end(result),
@@ -305,7 +307,7 @@ async fn run_and_show(
         shown = shown => shown
             .context("the view of the run stopped")?
             .map_err(|_| anyhow::anyhow!("the view of the run stopped"))?,
-        // After a signal, a reader that accepts nothing is not waited for.
+        // After a signal, do not wait for a reader that accepts nothing.
         () = signals.late() => Shown::nothing(),
     };
     let file = shown.result_path.as_deref();
@@ -345,8 +347,7 @@ async fn run_and_show(
     }
 }
 
-/// Attaches the build specs of what was pushed. The run is complete by then: a signal ends this
-/// only.
+/// Attaches build specs to the pushed images. The run is complete by then: a signal ends only this.
 async fn attach_specs(
     arguments: &BuildArguments,
     opened: &OpenedTree,
@@ -385,7 +386,7 @@ async fn attach_specs(
 struct Shown {
     /// Where `result.json` is.
     result_path: Option<String>,
-    /// Whether stdout took what went there.
+    /// The result of writing to stdout.
     written: std::io::Result<()>,
 }
 
@@ -432,7 +433,7 @@ fn summarise(progress: Progress, result: &RunResult, plan: &Plan, file: Option<&
     }
 }
 
-/// How a commit lies to another one, as the executor asks for it.
+/// Returns how a commit relates to another one, in the executor's type.
 pub(super) fn relation(root: &Path, ours: &str, other: &str) -> Relation {
     match git::relation(root, ours, other) {
         git::Relation::Same => Relation::Same,
@@ -443,7 +444,7 @@ pub(super) fn relation(root: &Path, ours: &str, other: &str) -> Relation {
     }
 }
 
-/// Flags and environment, as the executor takes them.
+/// Converts flags and environment to the executor's options.
 fn options(arguments: &BuildArguments, opened: &OpenedTree, planned: &Planned) -> anyhow::Result<Options> {
     let run = &arguments.run;
     let fresh = arguments.tree.rebuild.is_some();
@@ -458,7 +459,8 @@ fn options(arguments: &BuildArguments, opened: &OpenedTree, planned: &Planned) -
             Builder::Classic => BuilderChoice::Classic,
         },
         no_cache: run.no_cache || fresh,
-        // A plan that exists because a base image moved is not built on an old copy of it.
+        // A plan that exists because a base image moved must not be built on an old copy of that
+        // image.
         pull: run.pull || fresh || planned.plan.compared_with == ComparedWith::Bases,
         fail_fast: run.fail_fast,
         base_repo: env::given(run.base_repo.as_deref()).or_else(|| planned.config.base_repo.clone()),

@@ -79,7 +79,7 @@ pub(crate) struct OnDiskArguments {
 }
 
 impl OnDiskArguments {
-    /// How the tree is read.
+    /// The options for reading the tree.
     pub(crate) fn options(&self) -> anyhow::Result<git::Options> {
         let start = open::start(self.root.as_deref())?;
         Ok(git::Options { start, untracked: self.untracked, ..git::Options::default() })
@@ -108,12 +108,12 @@ enum CheckFormat {
     Gitlab,
 }
 
-/// The tree's findings.
+/// The tree that is checked.
 struct Judged {
     root: PathBuf,
     repository: PathBuf,
     tree: Tree,
-    /// With `--ref`.
+    /// The base of the comparison, with `--ref`.
     since: Option<(Base, Revision)>,
 }
 
@@ -133,7 +133,7 @@ impl Judged {
     }
 }
 
-/// Checks.
+/// Checks the tree and prints the findings.
 pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<u8> {
     let mut judged = read(arguments)?;
     let mut checked = judged.check(arguments);
@@ -170,7 +170,7 @@ fn read(arguments: &CheckArguments) -> anyhow::Result<Judged> {
     Ok(Judged { root: opened.root, repository: opened.repository, tree: inputs.now, since })
 }
 
-/// The changes of `--fix`. The tree is checked again if git has other line ends than the disk.
+/// Returns the changes of `--fix`. Checks the tree again if git has other line ends than the disk.
 fn fixes(
     judged: &mut Judged,
     checked: &mut Checked,
@@ -212,7 +212,7 @@ fn tell(arguments: &CheckArguments, judged: &Judged, checked: &Checked) -> anyho
     output::print_stdout(&text(shown, output::stdout_paint())).context("cannot write to stdout")
 }
 
-/// Where a source tree lies in its repository: empty, or a path that ends in `/`.
+/// Returns the path of a source tree in its repository: empty, or ending in `/`.
 fn below(repository: &Path, root: &Path) -> String {
     match root.strip_prefix(repository).ok().and_then(Path::to_str) {
         Some(below) if !below.is_empty() => format!("{below}/"),
@@ -220,7 +220,7 @@ fn below(repository: &Path, root: &Path) -> String {
     }
 }
 
-/// A code that can be denied: any that is a warning unless configured.
+/// Parses a code that can be denied: any code that is a warning unless configured.
 fn guideline(text: &str) -> Result<String, CliError> {
     let known = GUIDELINES.iter().any(|(code, _)| *code == text) || code::summary(text).is_some();
     if known || text == ALL_WARNINGS {

@@ -7,7 +7,7 @@ use crate::cli::args::CompletionsArguments;
 use crate::cli::{exit, output};
 use crate::commands::arguments::Arguments;
 
-/// Prints it.
+/// Prints the script.
 pub(crate) fn run(arguments: &CompletionsArguments) -> anyhow::Result<u8> {
     let mut command = Arguments::command();
     let mut script = Vec::new();

@@ -1,5 +1,5 @@
-//! `image-builder coverage`: reports which products carry the tree's present compat stack, and
-//! since when the others do not.
+//! `image-builder coverage`: reports which products have the tree's present compat stack, and since
+//! when the others do not.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ pub(crate) struct CoverageArguments {
     format: Format,
 }
 
-/// Tells.
+/// Prints the report.
 pub(crate) fn run(arguments: &CoverageArguments) -> anyhow::Result<u8> {
     let start = open::start(arguments.root.as_deref())?;
     let options = git::Options { start, comparison: Comparison::parse("HEAD")?, ..git::Options::default() };

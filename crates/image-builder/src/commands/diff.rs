@@ -1,6 +1,7 @@
-//! `image-builder diff`: reports what differs inside two images, on the engine or in registries.
+//! `image-builder diff`: reports how the contents of two images differ, on the engine or in
+//! registries.
 //!
-//! Neither image is run, pulled or unpacked: their layers are read as they stream by.
+//! Neither image is run, pulled or unpacked: their layers are read as streams.
 
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use crate::image::locate::{From, ImageLocator, LookArguments};
 use crate::report::image::diff as report;
 use crate::report::image::diff::Document;
 
-/// Time-out of a silent engine during an export: it prepares a layer before it sends its first
-/// byte.
+/// Time-out of a silent engine during an export: the engine prepares a layer before it sends the
+/// first byte.
 const IDLE: Duration = Duration::from_secs(300);
 
 /// `image-builder diff`

@@ -1,5 +1,5 @@
-//! `image-builder explain`: explains why a layer or product is in the plan, or is not. Reads only;
-//! asks the registry with `--since-published`.
+//! `image-builder explain`: explains why a layer or product is in the plan, or is not. Writes
+//! nothing; queries the registry with `--since-published`.
 
 use std::path::PathBuf;
 
@@ -48,7 +48,7 @@ enum ExplainFormat {
     Json,
 }
 
-/// Explains.
+/// Prints the explanations.
 pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<u8> {
     let (plan, graph, knowledge, settled) = match &arguments.plan {
         Some(file) => {
@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &ExplainArguments) -> anyhow::Result<u8> {
     Ok(exit::DONE)
 }
 
-/// Finds the layer or product of a name.
+/// Finds the layer or product with a name.
 pub(crate) fn find(
     name: &str,
     graph: &LayerGraph,

@@ -1,5 +1,5 @@
-//! `image-builder graph`: draws the layers and their dependencies, and marks what a plan would
-//! build. Writes nothing but the file that `--out` names.
+//! `image-builder graph`: draws the layers and their dependencies, and marks the planned builds.
+//! Writes only the file of `--out`.
 
 use std::path::PathBuf;
 
@@ -61,7 +61,7 @@ enum GraphFormat {
     Json,
 }
 
-/// Draws it.
+/// Prints the graph, or writes it to a file.
 pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
     let tree = &arguments.tree;
     let asks_for_plan = arguments.planned
@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &GraphArguments) -> anyhow::Result<u8> {
         settled = published::settled(&planned);
         (graph, Some(touched), opened.repository)
     } else {
-        // Without a plan no base is needed, which a shallow clone may lack.
+        // Without a plan, no base of a comparison is needed, which a shallow clone may lack.
         let opened = open::open(tree, Comparison::parse("HEAD")?)?;
         let graph = planner::graph(&opened.inputs.now, &open::request(tree)).map_err(InvalidTree)?;
         (graph, None, opened.repository)

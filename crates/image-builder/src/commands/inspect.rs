@@ -17,10 +17,10 @@ use crate::image::locate::{FoundIn, ImageInfo, ImageLocator, LookArguments};
 use crate::report::image::inspect::Inspection;
 use crate::report::image::{inspect as report, spec as report_spec};
 
-/// How long foreign bases are asked for their labels.
+/// Time-out for reading the labels of external base images.
 const BASES: Duration = Duration::from_secs(15);
 
-/// How many foreign bases are asked for their labels.
+/// Most external base images whose labels are read.
 const MOST_BASES: usize = 4;
 
 /// `image-builder inspect`
@@ -52,7 +52,7 @@ enum InspectFormat {
     Json,
 }
 
-/// Looks at one image.
+/// Inspects one image.
 pub(crate) fn run(arguments: &InspectArguments) -> anyhow::Result<u8> {
     let looker = ImageLocator::new(&arguments.look)?;
     if arguments.spec {
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &InspectArguments) -> anyhow::Result<u8> {
     Ok(if inspection.trail.is_some() { exit::DONE } else { exit::DOES_NOT_HOLD })
 }
 
-/// Prints what travelled with the image.
+/// Prints the build spec that is attached to the image.
 fn spec(arguments: &InspectArguments, looker: &ImageLocator) -> anyhow::Result<u8> {
     let found = block_on(async {
         let seen = looker.look(&arguments.reference).await?;
@@ -98,7 +98,7 @@ async fn inspect(looker: &ImageLocator, text: &str) -> anyhow::Result<Inspection
     Ok(Inspection::new(seen, trail.as_ref(), &bases))
 }
 
-/// The labels of the images of other makers that the trail ends in, as far as they can be had.
+/// Reads the labels of the external images in the provenance, as far as they can be read.
 async fn bases(
     looker: &ImageLocator,
     trail: &Provenance,

@@ -1,4 +1,4 @@
-//! The subcommands, one file each: arguments and what they do.
+//! The subcommands, one file each, with their arguments.
 
 mod arguments;
 mod build;
@@ -25,10 +25,10 @@ use crate::cli::signals;
 pub(crate) use arguments::Arguments;
 use arguments::Command;
 
-/// Runs what was asked for and returns the exit code.
+/// Runs the requested subcommand and returns the exit code.
 ///
 /// # Errors
-/// What [`crate::cli::exit`] can turn into an exit code and a text.
+/// Any error that [`crate::cli::exit`] maps to an exit code and a text.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     if !only_plans(&arguments) {
         signals::listen().context("cannot listen to signals")?;
@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<u8> {
     }
 }
 
-/// Whether the command ends with a plan, which a signal may simply kill.
+/// Whether the command only plans, so that a signal can simply kill the process.
 fn only_plans(arguments: &Arguments) -> bool {
     match &arguments.command {
         None => arguments.build.run.dryrun,

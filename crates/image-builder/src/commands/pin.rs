@@ -1,7 +1,7 @@
-//! `image-builder pin`: asks registries for the digests of external images, and writes them into
+//! `image-builder pin`: looks up the digests of external images in registries, and writes them into
 //! the Dockerfiles.
 //!
-//! Nothing is written unless every digest that is needed is known. `--check` writes nothing at all.
+//! Writes nothing unless every required digest is known. `--check` writes nothing at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ pub(crate) struct PinArguments {
     dryrun: bool,
 }
 
-/// Pins, or checks that all is pinned.
+/// Pins references, or checks that all are pinned.
 pub(crate) fn run(arguments: &PinArguments) -> anyhow::Result<u8> {
     let git::OnDisk { root, repository, mut tree } = git::on_disk(&arguments.tree.options()?)?;
     let mut images = external_images(&tree, arguments)?;
@@ -77,7 +77,7 @@ fn external_images(tree: &Tree, arguments: &PinArguments) -> Result<Vec<External
     pin::external_images(tree, &arguments.tree.request()).map_err(InvalidTree)
 }
 
-/// The tags to look up, each once.
+/// Returns the tags to look up, each once.
 fn questions(images: &[ExternalImage], arguments: &PinArguments) -> BTreeSet<ImageName> {
     let all = arguments.check || arguments.update;
     images
@@ -87,7 +87,7 @@ fn questions(images: &[ExternalImage], arguments: &PinArguments) -> BTreeSet<Ima
         .collect()
 }
 
-/// Changes of the files, one for each.
+/// Returns the changes of the files, one for each file.
 fn changes(tree: &Tree, states: &[(&ExternalImage, State)]) -> Vec<Change> {
     let edits = states.iter().filter_map(|(image, state)| match state {
         State::Unpinned(digest) | State::Moved(digest) => Some((image.file.clone(), image.edit(digest)?)),
@@ -100,7 +100,7 @@ fn changes(tree: &Tree, states: &[(&ExternalImage, State)]) -> Vec<Change> {
     rewrite::by_file(edits).into_iter().map(change).collect()
 }
 
-/// Asks the registries.
+/// Looks up the digests in the registries.
 fn resolve(questions: BTreeSet<ImageName>) -> anyhow::Result<Digests> {
     if questions.is_empty() {
         return Ok(Digests::new());

@@ -1,5 +1,4 @@
-//! `image-builder plan`, and `--dryrun`: prints the plan. Writes nothing but the file that `--out`
-//! names.
+//! `image-builder plan`, and `--dryrun`: prints the plan. Writes only the file of `--out`.
 
 use std::path::Path;
 
@@ -12,7 +11,7 @@ use crate::registries::published;
 use crate::report;
 use crate::tree::open;
 
-/// Plans and shows.
+/// Makes a plan and shows it.
 pub(crate) fn run(tree: &TreeArguments, show: &ShowArguments) -> anyhow::Result<u8> {
     let (opened, planned) = open::planned(tree, open::baseline(tree)?, Purpose::Look)?;
     self::show(&planned.plan, show, &opened.repository)?;
@@ -20,8 +19,8 @@ pub(crate) fn run(tree: &TreeArguments, show: &ShowArguments) -> anyhow::Result<
     Ok(exit::DONE)
 }
 
-/// Shows a plan as the flags ask: the plan on stdout, its warnings on stderr, the document in
-/// `--out`. `repository` is the git repository's root.
+/// Shows a plan as the flags request: the plan on stdout, its warnings on stderr, the document in
+/// the file of `--out`. `repository` is the root of the git repository.
 pub(crate) fn show(plan: &Plan, show: &ShowArguments, repository: &Path) -> anyhow::Result<()> {
     warn(plan);
     let text = match show.format {
@@ -32,7 +31,7 @@ pub(crate) fn show(plan: &Plan, show: &ShowArguments, repository: &Path) -> anyh
     save(plan, show, repository)
 }
 
-/// Tells the plan's warnings, and that tags are not known where that is so.
+/// Prints the plan's warnings, and a warning if the tags are unknown.
 pub(crate) fn warn(plan: &Plan) {
     let mut warnings = plan.warnings.clone();
     if plan.revision.count.is_none() && !plan.builds.is_empty() {
@@ -50,7 +49,7 @@ pub(crate) fn warn(plan: &Plan) {
     output::print_stderr(&report::text::problems::warnings(&warnings, output::stderr_paint()));
 }
 
-/// Writes the document to where `--out` says, if it does.
+/// Writes the document to the file of `--out`, if there is one.
 pub(crate) fn save(plan: &Plan, show: &ShowArguments, repository: &Path) -> anyhow::Result<()> {
     match &show.out {
         Some(path) => output::save(path, Some(repository), &document(plan)),
@@ -58,7 +57,7 @@ pub(crate) fn save(plan: &Plan, show: &ShowArguments, repository: &Path) -> anyh
     }
 }
 
-/// The plan as JSON: the same data as [`Plan::to_json`], safe to print.
+/// Returns the plan as JSON: the same data as [`Plan::to_json`], safe to print.
 fn document(plan: &Plan) -> String {
     escape::escape_json(&plan.to_json()).into_owned()
 }

@@ -1,4 +1,4 @@
-//! `image-builder promote`: copies the builds of one repo to another. Nothing is built again.
+//! `image-builder promote`: copies builds from one repo to another, without building them again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use crate::report::text::format::list;
 use crate::report::text::problems;
 use crate::tree::open;
 
-/// How often a live line is drawn when nothing happens.
+/// Redraw interval of the live line while no event arrives.
 const TICK: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
@@ -92,10 +92,10 @@ pub(crate) struct NamesArguments {
     platform: Option<String>,
 }
 
-/// A source tree, as far as names are concerned.
+/// The names in a source tree.
 pub(crate) struct Names {
     pub(crate) root: PathBuf,
-    /// The root of the git repository that it lies in.
+    /// The root of the git repository that contains the tree.
     pub(crate) repository: PathBuf,
     pub(crate) config: Config,
     pub(crate) graph: LayerGraph,
@@ -104,7 +104,7 @@ pub(crate) struct Names {
 }
 
 impl NamesArguments {
-    /// Reads the tree as it lies on disk.
+    /// Reads the tree on disk.
     pub(crate) fn read(&self) -> anyhow::Result<Names> {
         let start = open::start(self.root.as_deref())?;
         let on_disk = git::on_disk(&git::Options { start, ..git::Options::default() })?;
@@ -122,20 +122,21 @@ impl NamesArguments {
     }
 }
 
-/// How a commit lies to another one, in the history of the source tree.
+/// Returns a function that reports how a commit relates to another one in the history of the source
+/// tree.
 pub(crate) fn history(root: &Path) -> impl Fn(&str, &str) -> Relation + Send + Sync + use<> {
     let root = root.to_owned();
     move |ours, other| super::build::relation(&root, ours, other)
 }
 
-/// The way to registries, for commands that write there.
+/// Returns the client for commands that write to registries.
 pub(crate) fn registry(push_timeout: Duration, tree: &Path) -> anyhow::Result<Registry> {
     let config = env::docker_config()?;
     let options = registry::Options { config, retry_for: push_timeout, ..registry::Options::default() };
     Ok(env::cached(Registry::new(options), tree))
 }
 
-/// Promotes.
+/// Promotes the selected products.
 pub(crate) fn run(arguments: &PromoteArguments) -> anyhow::Result<u8> {
     if arguments.format == Format::Json && arguments.progress == Progress::Json {
         return Err(CliError::usage("--format json and --progress json both want stdout").into());
@@ -158,7 +159,7 @@ pub(crate) fn run(arguments: &PromoteArguments) -> anyhow::Result<u8> {
     signals::run(|signals| promote(arguments, &names, &units, &route, signals))
 }
 
-/// A repo that a flag names.
+/// Checks the repo in a flag.
 pub(crate) fn repo(flag: &str, text: &str) -> Result<String, CliError> {
     match config::check_repo(text) {
         Ok(()) => Ok(text.to_owned()),
@@ -168,7 +169,7 @@ pub(crate) fn repo(flag: &str, text: &str) -> Result<String, CliError> {
     }
 }
 
-/// The units to promote, without those on hold.
+/// Returns the units to promote, without held products.
 fn wanted(arguments: &PromoteArguments, names: &Names) -> Result<Vec<Unit>, CliError> {
     let is_held = |product: &String| names.config.hold.contains(product);
     if arguments.products.is_empty() {
@@ -220,7 +221,7 @@ async fn promote(
     // A separate thread: a slow terminal or pipe must not delay the copies.
     let shown = thread::spawn(move || face.show(&events));
     let speak = move |event| {
-        // A closed stdout has no reader for further events.
+        // Sending fails only if the view has ended; then further events have no reader.
         let _ = sender.send(event);
     };
     let ended =
@@ -263,7 +264,7 @@ fn tell_json(arguments: &PromoteArguments, promotion: &Promotion) -> anyhow::Res
     Ok(())
 }
 
-/// All obstacles as one error.
+/// Returns all obstacles as one error.
 fn in_the_way(promotion: &Promotion) -> Option<CliError> {
     for text in promotion.missing.iter().chain(&promotion.conflicts) {
         output::print_stderr(&format!("  {}\n", problems::message(text)));
@@ -284,7 +285,7 @@ fn in_the_way(promotion: &Promotion) -> Option<CliError> {
     None
 }
 
-/// Uncommitted configuration does not decide what a shared repo gets.
+/// Uncommitted configuration must not decide what is published in a shared repo.
 fn dirty(names: &Names, route: &Route, promotion: &Promotion) -> Option<CliError> {
     let own = names.config.aliases.iter().chain([&names.config.repo]);
     if !own.into_iter().any(|own| own.eq_ignore_ascii_case(&route.to)) {
@@ -302,14 +303,15 @@ fn dirty(names: &Names, route: &Route, promotion: &Promotion) -> Option<CliError
     })
 }
 
-/// The exit code of failures; of several the first one in the specification's list.
+/// Returns the exit code of failures; for several, the one that is first in the specification's
+/// list.
 pub(crate) fn code(failures: &[Failure], interrupted: Option<u8>) -> u8 {
     let order = [(Failure::Environment, exit::ENVIRONMENT), (Failure::Conflict, exit::CONFLICT)];
     let found = order.into_iter().find(|(failure, _)| failures.contains(failure)).map(|(_, code)| code);
     interrupted.or(found).unwrap_or(if failures.is_empty() { exit::DONE } else { exit::PUSH })
 }
 
-/// How a promotion is shown while it goes on.
+/// The view of a promotion's progress.
 struct ProgressReporter {
     progress: Progress,
     live: Option<ProgressBar>,
@@ -329,7 +331,7 @@ impl ProgressReporter {
         Self { progress, live, state, streamed, began: Instant::now() }
     }
 
-    /// Shows events until there are no more.
+    /// Shows events until the channel closes.
     fn show(mut self, events: &Receiver<Event>) -> std::io::Result<()> {
         let mut written = Ok(());
         loop {

@@ -1,9 +1,9 @@
 //! `image-builder rebuild`: builds an image again from its provenance labels or build spec, and
 //! compares the result.
 //!
-//! The files come from git, at the commit that is recorded, or from the spec that travelled with
-//! the image; either way they are written out as a small source tree and planned from there.
-//! Nothing is pushed, and no tag of the repo is touched.
+//! The files come from git, at the recorded commit, or from the attached spec. Either way they are
+//! written to a small source tree, which is then planned. Nothing is pushed, and no tag of the repo
+//! is changed.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _};
@@ -33,9 +33,9 @@ use crate::report::run::progress::ProgressReporter;
 use crate::tree::open;
 use crate::tree::run_files::RunFiles;
 
-/// The repo for the names of rebuilt images, so that no other image gets one.
+/// The repo in the names of rebuilt images, so that they replace no other image's tag.
 const REPO: &str = "localhost/rebuilt";
-/// The largest file that is taken from git.
+/// The largest file that is read from git.
 const LARGEST: usize = 1 << 30;
 
 /// `image-builder rebuild`
@@ -67,12 +67,12 @@ pub(crate) struct RebuildArguments {
     files: RunFiles,
 }
 
-/// Rebuilds.
+/// Rebuilds the image.
 pub(crate) fn run(arguments: &RebuildArguments) -> anyhow::Result<u8> {
     signals::run(|signals| rebuild(arguments, signals))
 }
 
-/// All that is known before anything is built.
+/// Everything that is known before the build.
 struct Ready {
     rebuild: Rebuild,
     contexts: BTreeMap<plan::BuildId, plan::Context>,
@@ -107,7 +107,7 @@ async fn rebuild(arguments: &RebuildArguments, signals: Signals) -> anyhow::Resu
     kept.map(|()| code)
 }
 
-/// Finds the files that the image was made from, and plans its build from these.
+/// Finds the files that the image was made from, and plans its build.
 async fn prepare(arguments: &RebuildArguments) -> anyhow::Result<Ready> {
     let looker = ImageLocator::new(&arguments.look)?;
     let seen = looker.look(&arguments.reference).await?;
@@ -141,13 +141,13 @@ async fn prepare(arguments: &RebuildArguments) -> anyhow::Result<Ready> {
     Ok(Ready { rebuild, contexts, looker, root, repository, _temporary })
 }
 
-/// The outcome.
+/// The outcome of the run.
 struct Ended {
     code: u8,
     result: RunResult,
 }
 
-/// Builds, and holds the image that came out against the one that there was.
+/// Builds, and compares the new image with the existing one.
 async fn build_and_compare(
     rebuild: &Rebuild,
     contexts: &BTreeMap<plan::BuildId, plan::Context>,
@@ -185,12 +185,12 @@ struct Files {
     root: PathBuf,
     /// The root of the git repository around, if there is one.
     repository: Option<PathBuf>,
-    /// For people.
+    /// A description of the source of the files, for people.
     origin: String,
     _temporary: Option<tempfile::TempDir>,
 }
 
-/// The files that travelled with the image.
+/// Returns the files in the attached build spec.
 async fn travelled(
     looker: &ImageLocator,
     seen: &ImageInfo,
@@ -218,7 +218,8 @@ async fn travelled(
     Ok(Files { spec: found.spec, root: directory.clone(), directory, repository, origin, _temporary: None })
 }
 
-/// The files of the recorded commit, from git's objects: it need not be checked out.
+/// Returns the files at the recorded commit, from git's objects: the commit need not be checked
+/// out.
 fn from_git(
     arguments: &RebuildArguments,
     trail: &Provenance,
@@ -272,7 +273,8 @@ fn from_git(
     Ok(Files { spec, directory, root: opened.root, repository, origin, _temporary: Some(temporary) })
 }
 
-/// Puts the images that were taken in the place of names. Returns both, each once.
+/// Replaces references by the exact images that the build used. Returns each reference once, with
+/// its exact image.
 async fn make_exact(
     plan: &mut Plan,
     looker: &ImageLocator,
@@ -301,7 +303,7 @@ async fn make_exact(
     Ok(exact.into_iter().collect())
 }
 
-/// The image of a science layer that was taken, by digest where a registry has it.
+/// Returns the image of a science layer that the build used, by digest if a registry has it.
 async fn layer(
     looker: &ImageLocator,
     reference: &str,
@@ -331,7 +333,7 @@ async fn layer(
     .into())
 }
 
-/// Names that nothing else has.
+/// Gives the build names that no other image has.
 fn rename(plan: &mut Plan, top: &BuildLabels) {
     for tag in &mut plan.builds[0].tags {
         let tail = tag.rsplit_once(':').map_or("latest", |(_, tail)| tail);
@@ -340,7 +342,7 @@ fn rename(plan: &mut Plan, top: &BuildLabels) {
     REPO.clone_into(&mut plan.repo);
 }
 
-/// Asks a person.
+/// Asks for confirmation on the terminal.
 async fn agreed() -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(CliError::usage("cannot ask for confirmation here")
@@ -385,7 +387,7 @@ fn options(arguments: &RebuildArguments, looker: &ImageLocator, root: PathBuf) -
     })
 }
 
-/// Builds; the exit code goes with the result.
+/// Builds, and returns the exit code with the result.
 async fn carry_out(
     plan: &Plan,
     contexts: &BTreeMap<plan::BuildId, plan::Context>,

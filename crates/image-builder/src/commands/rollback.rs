@@ -57,7 +57,7 @@ pub(crate) struct RollbackArguments {
     format: Format,
 }
 
-/// Rolls back.
+/// Rolls a product back.
 pub(crate) fn run(arguments: &RollbackArguments) -> anyhow::Result<u8> {
     let names = arguments.tree.read()?;
     let unit = products::unit(&names.units, &arguments.product)?;
@@ -147,7 +147,7 @@ async fn roll_back(
     Ok(code)
 }
 
-/// Tells what keeps the next build from undoing it.
+/// Prints how to keep the next build from undoing the rollback.
 fn keep(names: &Names, wanted: &RollbackRequest, rollback: &Rollback) {
     let line = (!wanted.held).then(|| products::hold_line(&names.config.hold, &wanted.product));
     let science = |name: &str| name.starts_with("sci/");

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use crate::cli::args::{SchemaArguments, SchemaKind};
 use crate::cli::{exit, output};
 
-/// Prints it.
+/// Prints the schema.
 pub(crate) fn run(arguments: &SchemaArguments) -> anyhow::Result<u8> {
     let schema = match arguments.kind {
         SchemaKind::Science => planner::schema::science(),

@@ -54,7 +54,7 @@ pub(crate) struct StaleArguments {
     show: ShowArguments,
 }
 
-/// Tells, or plans.
+/// Prints the report, or plans the rebuild.
 pub(crate) fn run(arguments: &StaleArguments) -> anyhow::Result<u8> {
     if arguments.show.out.is_some() && !arguments.plan {
         return Err(CliError::usage("--out saves a plan: it needs --plan").into());
@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &StaleArguments) -> anyhow::Result<u8> {
         Format::Json => output::json(&report::document(&told))?,
     };
     output::print_stdout(&text).context("cannot write to stdout")?;
-    // Other failures are printed; each of these is an error of its own.
+    // Each failed query is printed as an error of its own.
     let mut code = exit::DONE;
     for error in failed.into_values() {
         output::print_stderr(&exit::text(&anyhow::Error::new(error), output::stderr_paint()));

@@ -21,7 +21,7 @@ use crate::report::image::verify as report;
 use crate::report::image::verify::{Facts, OtherBuild, Parent, Published, Verdict, Verified};
 use crate::tree::open;
 
-/// How many commits are named for one build.
+/// Most commits that are named for one build.
 const COMMITS: usize = 3;
 
 /// `image-builder verify`
@@ -51,7 +51,7 @@ enum VerifyFormat {
     Json,
 }
 
-/// Verifies.
+/// Verifies the images and prints the result.
 pub(crate) fn run(arguments: &VerifyArguments) -> anyhow::Result<u8> {
     let looker = ImageLocator::new(&arguments.look)?;
     let tree = SourceTree::open(arguments)?;
@@ -80,7 +80,7 @@ async fn verify(
         };
         let given = arguments.look.repo.as_deref().filter(|repo| !repo.is_empty());
         let repo = given.or(trail.repo.as_deref()).unwrap_or(&looker.repo);
-        // An image that was built without a registry has its parents on the engine.
+        // The parents of an image that was built without a registry are on the engine.
         let on_engine = arguments.look.from == From::Engine && seen.place == FoundIn::Engine;
         let mut builds = Vec::new();
         for (crumb, _) in trail.builds() {
@@ -107,8 +107,8 @@ async fn verify(
     Ok(verified)
 }
 
-/// Another image that a build tag shows; `None` if it shows this one. A tag that was moved to
-/// another image can have the right labels.
+/// Returns the image that the build tag points to if it is another one, and `None` if it is this
+/// one. A tag that was moved to another image can have the right labels.
 async fn shows(
     looker: &ImageLocator,
     seen: &ImageInfo,
@@ -120,7 +120,7 @@ async fn shows(
     };
     let own = crumb.repository();
     let at_home = seen.name.repository == own || seen.name.repository.ends_with(&format!("/{own}"));
-    // An image that was copied elsewhere by hand is asked for where it was published.
+    // For an image that was copied elsewhere by hand, the build tag in the original repo is read.
     let name = match (at_home, repo) {
         (true, _) => seen.name.clone(),
         (false, Some(repo)) => ImageName::parse(&format!("{repo}/{own}:{tag}"))?,
@@ -132,7 +132,7 @@ async fn shows(
     Ok((!is_it).then(|| OtherBuild { digest: digest.clone(), build: build.to_string(), shown }))
 }
 
-/// Reads what a moving tag shows now.
+/// Reads the image that a moving tag points to now.
 async fn published(
     looker: &ImageLocator,
     reference: &str,
@@ -224,8 +224,8 @@ impl SourceTree {
         Ok(side)
     }
 
-    /// The commits since that changed the directories of a build, wherever they lay then and lie
-    /// now.
+    /// Returns the commits since then that changed the directories of a build, at their location
+    /// then or now.
     fn touched(
         &self,
         commit: &str,

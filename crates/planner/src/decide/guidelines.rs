@@ -93,8 +93,7 @@ fn external(file: &SourceFile, need: &Need, config: &Config, findings: &mut Find
         };
         findings.guideline(config, problem);
     }
-    let version =
-        "name a fixed version: without one, builds pick up new images unnoticed";
+    let version = "name a fixed version: without one, builds pick up new images unnoticed";
     if !image.has_tag {
         findings
             .guideline(config, problem("from-unversioned", format!("{text} names no version")).help(version));

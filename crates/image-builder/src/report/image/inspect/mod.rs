@@ -68,9 +68,9 @@ struct BuildDocument {
     kind: Kind,
     /// `sci/nist-basic`, below the repo.
     name: String,
-    /// The commit: all digits if they are known.
+    /// The build tag.
     version: Option<String>,
-    /// Digits of the commit: all of them where they are known.
+    /// The commit: all digits if they are known.
     commit: Option<String>,
     /// Number of commits in its history, itself included.
     count: Option<u64>,

@@ -65,9 +65,9 @@ pub(crate) struct OtherBuild {
 /// One image, build by build.
 #[derive(Debug, Serialize)]
 pub(crate) struct Verified {
-    /// From the top down; empty if the image has no provenance labels.
+    /// The full name.
     pub(crate) reference: String,
-    /// From the top down; none when the image has no trail.
+    /// From the top down; empty if the image has no provenance labels.
     pub(crate) builds: Vec<Verdict>,
 }
 

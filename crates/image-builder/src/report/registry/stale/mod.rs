@@ -19,9 +19,9 @@ const FORMAT_VERSION: &str = "1.1";
 pub(crate) struct StaleReport<'a> {
     /// `{repo}`.
     pub(crate) repo: &'a str,
-    /// Layers and products with external base images: layers by path, then products.
+    /// The commit of the tree.
     pub(crate) revision: &'a Revision,
-    /// The layers and products with such images: layers by path, then products.
+    /// Layers and products with external base images: layers by path, then products.
     pub(crate) layers: &'a [Layer],
 }
 
