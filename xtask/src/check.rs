@@ -33,6 +33,7 @@ pub(crate) fn run(advisories: Advisories) -> Result<()> {
         doc.env("RUSTDOCFLAGS", "-Dwarnings").args(["doc", "--workspace", "--no-deps", "--locked"]);
         process::run(doc.arg("--document-private-items"))
     })?;
+    step("book", || process::run(cargo().args(["run", "--package", "book", "--locked"])))?;
     step("licences and sources", || licences(advisories))
 }
 

@@ -4,7 +4,7 @@
 use super::{File, without_tests};
 
 /// The crates of this workspace, each with those that it may depend on.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("plan", &[]),
     ("planner", &["plan"]),
     ("files", &[]),
@@ -15,6 +15,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("testbed", &["plan"]),
     ("image-builder", &["plan", "files", "planner", "registry", "executor", "image-contents"]),
     ("xtask", &[]),
+    ("book", &[]),
     ("fuzzing", &["plan", "planner", "executor", "image-contents", "registry"]),
     ("image-builder-fuzz", &["fuzzing"]),
 ];

@@ -3,6 +3,7 @@
 
 mod circles;
 mod edges;
+mod links;
 mod modules;
 mod promises;
 mod text;
@@ -43,6 +44,7 @@ pub(crate) fn read() -> Result<Vec<File>> {
 pub(crate) fn findings(files: &[File], workspace: &str) -> Vec<String> {
     let mut findings = edges::findings(files);
     findings.extend(circles::findings(files));
+    findings.extend(links::findings(files));
     findings.extend(modules::findings(files));
     findings.extend(promises::findings(files));
     findings.extend(text::findings(files, workspace));

@@ -18,6 +18,7 @@ mod outputs;
 mod pin;
 mod plan;
 mod published;
+mod reference;
 mod refused;
 mod registries;
 mod served;

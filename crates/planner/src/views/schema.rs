@@ -1,7 +1,7 @@
 //! Generates the JSON Schema of the two kinds of descriptor, for editors.
 //!
-//! The schema is stricter than nothing and laxer than the parser: it says which fields there are and of which
-//! form, the parser says in addition what a comment or a number is worth. `x-…` fields and `$schema` pass.
+//! The schema lists the fields and their forms. The parser is stricter: it also checks comments and
+//! the notation of numbers. `x-…` fields and `$schema` are allowed.
 
 use std::collections::BTreeMap;
 
@@ -42,11 +42,11 @@ struct Science {
     )]
     #[serde(default = "default_version")]
     version: String,
-    /// The layer's own name, by which others stand on it: sci/{target}:{version}. Default: the directory's name.
+    /// The layer's own name in FROM lines, sci/{target}:{version}. Default: the directory's name.
     #[schemars(regex(pattern = r"^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$"), length(max = 128), extend("type" = "string"))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     target: Option<String>,
-    /// The compat layer that is put on the product's final layer; null where none is wanted.
+    /// The compat layer on top of the product's final layer; null for none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     compat: Option<String>,
     /// Build arguments; they also replace variables in FROM lines.
@@ -56,26 +56,26 @@ struct Science {
     #[schemars(extend("type" = "string"))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     description: Option<String>,
-    /// Whom to ask; becomes a label.
+    /// The contact; becomes a label.
     #[schemars(extend("type" = "string"))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     authors: Option<String>,
-    /// Licences of what is in it, as an SPDX expression; becomes a label.
+    /// Licences of its contents, as an SPDX expression; becomes a label.
     #[schemars(extend("type" = "string"))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     licenses: Option<String>,
-    /// Where to find out more; becomes a label.
+    /// Address of its web page; becomes a label.
     #[schemars(extend("type" = "string"))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     url: Option<String>,
-    /// Where to read how to use it; becomes a label.
+    /// Address of its documentation; becomes a label.
     #[schemars(extend("type" = "string"))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     documentation: Option<String>,
-    /// Words to find it by.
+    /// Search words.
     #[serde(default)]
     keywords: Vec<String>,
-    /// What must succeed in the fresh image before anything of it is published.
+    /// Tests that must succeed in the new image before it is published.
     #[serde(default)]
     tests: Vec<Test>,
 }
@@ -91,11 +91,11 @@ struct Compat {
     /// Build arguments; over a stack, the later layer's value wins.
     #[serde(default)]
     args: BTreeMap<String, String>,
-    /// For people.
+    /// A description.
     #[schemars(extend("type" = "string"))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     description: Option<String>,
-    /// As of a science layer.
+    /// As for a science layer.
     #[serde(default)]
     tests: Vec<Test>,
 }
@@ -110,7 +110,8 @@ enum Test {
     Full(FullTest),
 }
 
-/// What is run in a container of the fresh image; exit code 0 is success. Give either run or script.
+/// A command that runs in a container of the new image; exit code 0 is success. Give either run or
+/// script.
 #[expect(dead_code, reason = "only its schema is used")]
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -119,7 +120,7 @@ enum Test {
     extend("patternProperties" = { "^x-": true })
 )]
 struct FullTest {
-    /// A program with its arguments; no shell is put before it.
+    /// A program with its arguments; it is run without a shell.
     #[schemars(length(min = 1), extend("type" = "array"))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     run: Option<Vec<String>>,
@@ -133,7 +134,7 @@ struct FullTest {
     /// Whether its container has a network; without one it has only its own loopback.
     #[serde(default)]
     network: bool,
-    /// As whom it runs: a user, and a group behind a colon. Default: as the image says.
+    /// The user, optionally with a group after a colon. Default: the image's user.
     #[schemars(extend("type" = "string"))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     user: Option<String>,
@@ -184,109 +185,109 @@ mod tests {
 
     #[test]
     fn the_schema_of_a_compat_layer_reads_well() {
-        insta::assert_json_snapshot!(compat(), @r###"
-    {
-      "$defs": {
-        "FullTest": {
-          "additionalProperties": false,
-          "description": "What is run in a container of the fresh image; exit code 0 is success. Give either run or script.",
-          "oneOf": [
-            {
-              "required": [
-                "run"
-              ]
+        insta::assert_json_snapshot!(compat(), @r##"
+        {
+          "$defs": {
+            "FullTest": {
+              "additionalProperties": false,
+              "description": "A command that runs in a container of the new image; exit code 0 is success. Give either run or\nscript.",
+              "oneOf": [
+                {
+                  "required": [
+                    "run"
+                  ]
+                },
+                {
+                  "required": [
+                    "script"
+                  ]
+                }
+              ],
+              "patternProperties": {
+                "^x-": true
+              },
+              "properties": {
+                "network": {
+                  "default": false,
+                  "description": "Whether its container has a network; without one it has only its own loopback.",
+                  "type": "boolean"
+                },
+                "run": {
+                  "description": "A program with its arguments; it is run without a shell.",
+                  "items": {
+                    "type": "string"
+                  },
+                  "minItems": 1,
+                  "type": "array"
+                },
+                "script": {
+                  "description": "The path of a script below the layer's directory; it begins with #!.",
+                  "type": "string"
+                },
+                "timeout": {
+                  "default": "60s",
+                  "description": "Whole seconds, from \"1s\" to \"1h\".",
+                  "type": "string"
+                },
+                "user": {
+                  "description": "The user, optionally with a group after a colon. Default: the image's user.",
+                  "type": "string"
+                }
+              },
+              "type": "object"
             },
-            {
-              "required": [
-                "script"
-              ]
+            "Test": {
+              "anyOf": [
+                {
+                  "description": "The path of a script below the layer's directory; it begins with #!.",
+                  "type": "string"
+                },
+                {
+                  "$ref": "#/$defs/FullTest"
+                }
+              ],
+              "description": "A test of an image, or the path of a script that is one."
             }
-          ],
+          },
+          "$schema": "https://json-schema.org/draft/2020-12/schema",
+          "additionalProperties": false,
+          "description": "Fields of a compat layer.",
           "patternProperties": {
+            "^\\$schema$": true,
             "^x-": true
           },
           "properties": {
-            "network": {
-              "default": false,
-              "description": "Whether its container has a network; without one it has only its own loopback.",
-              "type": "boolean"
+            "args": {
+              "additionalProperties": {
+                "type": "string"
+              },
+              "default": {},
+              "description": "Build arguments; over a stack, the later layer's value wins.",
+              "type": "object"
             },
-            "run": {
-              "description": "A program with its arguments; no shell is put before it.",
+            "description": {
+              "description": "A description.",
+              "type": "string"
+            },
+            "includes": {
+              "default": [],
+              "description": "Compat layers that come before this one, in order, by their directories below compat/.",
               "items": {
                 "type": "string"
               },
-              "minItems": 1,
               "type": "array"
             },
-            "script": {
-              "description": "The path of a script below the layer's directory; it begins with #!.",
-              "type": "string"
-            },
-            "timeout": {
-              "default": "60s",
-              "description": "Whole seconds, from \"1s\" to \"1h\".",
-              "type": "string"
-            },
-            "user": {
-              "description": "As whom it runs: a user, and a group behind a colon. Default: as the image says.",
-              "type": "string"
+            "tests": {
+              "description": "As for a science layer.",
+              "items": {
+                "$ref": "#/$defs/Test"
+              },
+              "type": "array"
             }
           },
+          "title": "sciserver-image.json of a compat layer",
           "type": "object"
-        },
-        "Test": {
-          "anyOf": [
-            {
-              "description": "The path of a script below the layer's directory; it begins with #!.",
-              "type": "string"
-            },
-            {
-              "$ref": "#/$defs/FullTest"
-            }
-          ],
-          "description": "A test of an image, or the path of a script that is one."
         }
-      },
-      "$schema": "https://json-schema.org/draft/2020-12/schema",
-      "additionalProperties": false,
-      "description": "Fields of a compat layer.",
-      "patternProperties": {
-        "^\\$schema$": true,
-        "^x-": true
-      },
-      "properties": {
-        "args": {
-          "additionalProperties": {
-            "type": "string"
-          },
-          "default": {},
-          "description": "Build arguments; over a stack, the later layer's value wins.",
-          "type": "object"
-        },
-        "description": {
-          "description": "For people.",
-          "type": "string"
-        },
-        "includes": {
-          "default": [],
-          "description": "Compat layers that come before this one, in order, by their directories below compat/.",
-          "items": {
-            "type": "string"
-          },
-          "type": "array"
-        },
-        "tests": {
-          "description": "As of a science layer.",
-          "items": {
-            "$ref": "#/$defs/Test"
-          },
-          "type": "array"
-        }
-      },
-      "title": "sciserver-image.json of a compat layer",
-      "type": "object"
-    }
-    "###);
+        "##);
     }
 }
