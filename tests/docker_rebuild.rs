@@ -84,7 +84,7 @@ fn an_image_is_made_again_without_its_tree_and_comes_out_the_same() {
         let directory = format!("spec-{}", unique());
         let asked =
             run(&empty, &["rebuild", &reference, "--from-spec", &format!("{directory}-x")]).expect_code(2);
-        assert!(asked.stderr.contains("say --yes"), "{}", asked.said());
+        assert!(asked.stderr.contains("use --yes"), "{}", asked.said());
         let made = run(&empty, &["rebuild", &reference, "--from-spec", &directory, "--yes"]).expect_code(0);
         assert!(
             made.stdout

@@ -158,7 +158,7 @@ fn draw(seed: u64) -> Story {
 
 /// Returns the result that a build would have if nothing had failed.
 fn calm((result, build): (&BuildResult, &Build)) -> BuildResult {
-    BuildResult { outcome: Outcome::Built, pushed: build.tags.clone(), ..result.clone() }
+    BuildResult { outcome: Outcome::Built, pushed: build.tags.iter().cloned().collect(), ..result.clone() }
 }
 
 impl Stage {
@@ -185,7 +185,8 @@ impl Stage {
                 What::Request { kind, moving, nth, how } => {
                     let put = kind == story::Kind::Put;
                     let method = if put { "PUT" } else { "GET" };
-                    let tag = build.tags[usize::from(moving)].rsplit_once(':').expect("a tag").1;
+                    let tag = plan::tag_of(if moving { build.moving_tag() } else { build.build_tag() })
+                        .expect("a tag");
                     let path = format!("/v2/{}/manifests/{tag}", repository(build));
                     let mode = match how {
                         How::Before => Mode::status(503),

@@ -125,7 +125,7 @@ fn where_it_is_not_clear_builds_are_told_to_choose_from() {
     let other = scene.registry.view().manifest("x/rel/sky", &scene.builds[0]).expect("there").body;
     scene.registry.view().put_manifest("x/rel/sky", "1.0-2-abcdef0", MANIFEST, &other);
     let outcome = scene.rollback(&[]).expect_code(2);
-    assert!(outcome.stderr.contains("not clear which build came before"), "{}", outcome.said());
+    assert!(outcome.stderr.contains("unclear which build came before"), "{}", outcome.said());
     for build in scene.builds.iter().map(String::as_str).chain(["1.0-2-abcdef0"]) {
         assert!(outcome.stdout.contains(build), "{}", outcome.said());
     }

@@ -29,7 +29,7 @@ fn is_told(stage: &Stage, tree: &Tree, builder: &str) {
     stage.proxy.forget();
     let outcome = program(tree, stage.host()).args(["--builder", builder]).run(BOUND);
     assert_eq!(outcome.code, Some(5), "{builder}: {}", outcome.said());
-    assert!(outcome.stderr.contains("the engine has no room left"), "{builder}: {}", outcome.stderr);
+    assert!(outcome.stderr.contains("the engine has no disk space left"), "{builder}: {}", outcome.stderr);
     assert_eq!(stage.builds(), 1, "{}", stage.proxy.show());
     nothing_was_pruned(stage);
 }
@@ -73,7 +73,7 @@ fn row_30_the_disk_is_full_before_images_are_named_or_pushed() {
         let outcome = scene.program().host(stage.host()).args(["--jobs", "1"]).run(BOUND);
         assert_eq!(stage.proxy.taken(rule), 1, "{}", stage.proxy.show());
         assert_eq!(outcome.code, Some(5), "{method} {path}: {}", outcome.said());
-        assert!(outcome.stderr.contains("the engine has no room left"), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("the engine has no disk space left"), "{}", outcome.stderr);
         scene.check();
         stage.proxy.clear_all();
         fs::remove_file(&filler).expect("it is there");

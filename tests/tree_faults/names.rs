@@ -96,16 +96,16 @@ fn row_11_tags_and_repositories_that_are_too_long_are_refused() {
     let version = format!("1.{}", "0".repeat(118));
     let descriptor = format!("{{\"image\": \"x\", \"version\": \"{version}\", \"compat\": null}}");
     let tree = sample_with(&layer("x", "FROM scratch", &descriptor));
-    refused(&tree, &["plan"], 2, &["science/x/sciserver-image.json:1", "registries take 128"]);
+    refused(&tree, &["plan"], 2, &["science/x/sciserver-image.json:1", "registries accept 128"]);
     // Just short enough, until a flag makes the tag longer.
     let fits = format!("1.{}", "0".repeat(128 - 2 - "-3-0123456".len()));
     let tree = sample_with(&layer("x", "FROM scratch", &descriptor.replace(&version, &fits)));
     run(&tree, &["plan"]).code(0);
-    refused(&tree, &["plan", "--rebuild", "1"], 2, &["registries take 128"]);
+    refused(&tree, &["plan", "--rebuild", "1"], 2, &["registries accept 128"]);
     tree.write("science/x/Dockerfile", "FROM scratch\n\n");
-    refused(&tree, &["plan"], 2, &["registries take 128"]);
+    refused(&tree, &["plan"], 2, &["registries accept 128"]);
     let repo = format!("r.example.org/{}", "a/".repeat(120) + "a");
-    refused(&tree, &["plan", "--repo", &repo], 2, &["registries take 255"]);
+    refused(&tree, &["plan", "--repo", &repo], 2, &["registries accept 255"]);
 }
 
 #[test]

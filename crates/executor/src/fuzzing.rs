@@ -11,43 +11,43 @@ use crate::build::context::{self, CONSTANT_TIME, ContextError, Generated};
 use crate::build::progress::ProgressEvent;
 use crate::build::{self, dockerfile};
 
-/// The archive of a context, as it is sent.
+/// Writes the archive of a context, as it is sent to an engine.
 ///
 /// # Errors
-/// What cannot be sent.
+/// If a file of the context cannot be sent.
 pub fn write_tar(writer: impl Write, context: &Context, dockerfile: &str) -> Result<(), ContextError> {
     let dockerfile = Generated::new(dockerfile.to_owned(), context);
     context::write_tar(writer, context, &dockerfile, CONSTANT_TIME)
 }
 
-/// A Dockerfile with other names in it, as it is sent.
+/// Replaces names in a Dockerfile, as before it is sent.
 ///
 /// # Errors
-/// Which span names nothing.
+/// Names the invalid span.
 pub fn replace(text: &str, replacements: &[(Span, String)]) -> Result<String, String> {
     dockerfile::replace(text, replacements)
 }
 
-/// How an engine's answer ends.
+/// How an engine's response ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// As HTTP says that it ends.
+    /// As HTTP declares.
     Whole,
-    /// The connection is gone in the middle.
+    /// The connection breaks in the middle.
     Cut,
 }
 
-/// The outcome of an answer.
+/// The outcome of a response.
 #[derive(Debug)]
 pub struct Answer {
-    /// The image's id, or why there is none.
+    /// The image's id, or the error.
     pub image: Result<String, String>,
     /// Names of steps and lines of output.
     pub texts: Vec<String>,
 }
 
-/// Answers a build over a real connection, in pieces, and takes the answer as a build does: through bollard, its
-/// reader of JSON, and ours of what it says.
+/// Sends a build's response over a real connection, in pieces, and reads it as a build does:
+/// through bollard, its JSON reader, and our parser.
 ///
 /// # Panics
 /// Outside of a tokio runtime.
@@ -74,7 +74,7 @@ pub async fn receive(pieces: Vec<Vec<u8>>, end: End) -> Answer {
     Answer { image, texts: heard.into_iter().map(text).collect() }
 }
 
-/// An engine that reads no request and answers all the same.
+/// An engine that answers without parsing the request.
 async fn serve(mut connection: tokio::io::DuplexStream, pieces: Vec<Vec<u8>>, end: End) {
     let mut request = [0; 4096];
     let _ = connection.read(&mut request).await;

@@ -1,8 +1,8 @@
-//! Carries out a [`plan::Plan`] on a Docker engine and, if asked, in a registry.
+//! Carries out a [`plan::Plan`] on a Docker engine and, if requested, pushes to a registry.
 //!
-//! Decides *when*, never *what*: it reads no descriptors and no git history, only the plan, the
-//! contexts that came with it, and what engine and registry show. [`run()`] is the entry; it
-//! reports [`Event`]s and ends in a [`RunResult`], which it also writes to `result.json`.
+//! Decides *when* things are done, never *what*: it reads no descriptors and no git history, only
+//! the plan, its contexts, and the state of engine and registry. [`run()`] is the entry point; it
+//! reports [`Event`]s and returns a [`RunResult`], which it also writes to `result.json`.
 
 pub mod build;
 mod cleanup;
@@ -19,8 +19,9 @@ mod redact;
 pub mod rollback;
 pub mod run;
 
+pub use plan::Relation;
 pub use run::error::{RunError, RunErrorKind};
 pub use run::event::Event;
-pub use run::options::{BuildSecret, BuilderChoice, Drift, Options, Relation};
+pub use run::options::{BuildSecret, BuilderChoice, Drift, Options};
 pub use run::result::{BuildResult, Comparison, FailedAt, Failure, Outcome, RunResult, TestResult, Within};
 pub use run::run;

@@ -1,24 +1,24 @@
 //! Points the moving tags of a product to an earlier build.
 //!
-//! Registries have no compare-and-swap for tags. So each tag is read right before it is set and
-//! right after: a build that came in between is recognised by its build tag, which is pushed before
-//! its moving tag, and keeps its place. Tags of the same product that were already set are then put
-//! back, so that its science image and its compat image stay those of one build.
+//! Registries have no compare-and-swap for tags, so each tag is read right before and right after
+//! it is set. A build published in between is recognised by its build tag, which is pushed before
+//! its moving tag, and is kept. Tags of the same product that were set already are then put back,
+//! so that the tags of its science image and its compat image belong to one build.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use plan::trail::StepKind;
-use plan::{BuildTag, ImageName, Kind, Provenance};
+use plan::{BuildTag, ImageName, Kind, Provenance, split_tag};
 use registry::Registry;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::Relation;
 use crate::promote::{History, MoveState, sort};
 use crate::push::build_tag::{PushFailure, push_with_retries};
 use crate::push::moving_tag::{MovingTagTarget, TagState};
 use crate::run::error::RunError;
-use crate::run::options::Relation;
 use crate::run::result::Failure;
 use crate::run::tag_order::is_newer;
 
@@ -32,23 +32,23 @@ pub struct RollbackRequest {
     pub repo: String,
     /// `nist-basic:2.0`.
     pub product: String,
-    /// Below the repo, with the moving tag: `rel/nist-basic:2.0`.
+    /// Its name below the repo, with the moving tag: `rel/nist-basic:2.0`.
     pub top: String,
     /// The science layers that belong to the product: `sci/nist-basic-2:2.0` and so on.
     pub own: BTreeSet<String>,
-    /// The build tag to go back to; `None` for the build before the one that is shown.
+    /// The build tag to go back to; `None` for the build before the current one.
     pub to: Option<BuildTag>,
-    /// Whether no build moves the tags of this product.
+    /// Whether the product is held, so that no build moves its tags.
     pub held: bool,
-    /// The platform whose labels are read, of an image for several.
+    /// The platform whose labels are read from a multi-platform image.
     pub platform: String,
-    /// First part of the keys of breadcrumb labels.
+    /// Prefix of the keys of provenance labels.
     pub label_prefix: String,
     /// Transient failures of one tag are retried for at most this long.
     pub push_timeout: Duration,
 }
 
-/// A rollback: what has to be done, and the outcome.
+/// A rollback: the tags to move, and the outcome.
 ///
 /// Published data: `image-builder rollback --format json` writes it. Field names are fixed; a new
 /// field or state is a minor change of [`FORMAT_VERSION`], anything else a major one.
@@ -60,9 +60,9 @@ pub struct Rollback {
     pub repo: String,
     /// `nist-basic:2.0`.
     pub product: String,
-    /// The build that it goes back to.
+    /// The build tag that is gone back to.
     pub build_tag: String,
-    /// Obstacles; nothing is done while there is any.
+    /// Obstacles; nothing is done if there are any.
     pub conflicts: Vec<String>,
     /// The moving tags, parents first.
     pub tags: Vec<Tag>,
@@ -71,16 +71,16 @@ pub struct Rollback {
 /// A moving tag of the product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Tag {
-    /// Below the repo, `sci/nist-basic-2:2.0`.
+    /// Name below the repo: `sci/nist-basic-2:2.0`.
     pub name: String,
-    /// What it shows before: a build tag, or a digest if the image has none; null without such a
-    /// tag.
+    /// The image that it pointed to before: a build tag, or a digest if the image has none; null if
+    /// there was no such tag.
     pub shows: Option<String>,
-    /// The build tag that it is to show.
+    /// The build tag that it should point to.
     pub build_tag: String,
-    /// The digest of that.
+    /// The digest of that build tag.
     pub digest: String,
-    /// Whether it has to be moved, and the outcome.
+    /// Whether it needs to be moved, and the outcome.
     pub state: MoveState,
     /// Its error.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,16 +99,16 @@ struct TagBefore {
     build_tags: BTreeSet<String>,
 }
 
-/// A build that one could go back to.
+/// A build that a rollback can go back to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Candidate {
     /// Its build tag.
     pub build_tag: String,
-    /// The commit that it was built from, as many digits as are known.
+    /// The commit that it was built from, possibly abbreviated.
     pub commit: String,
     /// Build time: Unix time in seconds, if recorded.
     pub built: Option<f64>,
-    /// Whether the moving tag shows it.
+    /// Whether the moving tag points to it.
     pub shown: bool,
 }
 
@@ -117,7 +117,7 @@ pub struct Candidate {
 pub enum Outlook {
     /// The rollback can be carried out.
     Clear(Rollback),
-    /// The user has to choose a build: why, and among which, the newest first.
+    /// The user must choose a build: the reason, and the candidates, newest first.
     Unclear(String, Vec<Candidate>),
 }
 
@@ -126,20 +126,21 @@ pub enum Outlook {
 pub struct Ended {
     /// The failure.
     pub failure: Option<Failure>,
-    /// It was to stop before all was done.
+    /// Whether it was cancelled before everything was done.
     pub interrupted: bool,
 }
 
 /// Looks up everything, and changes nothing.
 ///
 /// # Errors
-/// When a build or tag that is needed is not there, or a registry gives no answer.
+/// If a needed build or tag does not exist, or a registry cannot be queried.
 pub async fn survey(
     registry: &Registry,
     wanted: &RollbackRequest,
     history: History<'_>,
 ) -> Result<Outlook, RunError> {
-    let (image, version) = wanted.top.rsplit_once(':').unwrap_or((&wanted.top, ""));
+    let (image, version) = split_tag(&wanted.top);
+    let version = version.unwrap_or_default();
     let full = format!("{}/{}", wanted.repo, wanted.top);
     let subject = subject(wanted, image, &full, &full);
     let Some((shown, _)) = subject.read(registry).await? else {
@@ -199,7 +200,7 @@ fn subject<'a>(
     }
 }
 
-/// The build before the one that is shown, or why there is no unique one.
+/// The build before the current one, or why it is not unique.
 fn before(
     shown: Option<&BuildTag>,
     commit: Option<&str>,
@@ -229,7 +230,7 @@ fn before(
     }
 }
 
-/// The builds to choose from, the newest first.
+/// The builds to choose from, newest first.
 async fn candidates(
     registry: &Registry,
     wanted: &RollbackRequest,
@@ -257,7 +258,7 @@ async fn candidates(
     Ok(found)
 }
 
-/// Most builds that are listed as candidates.
+/// Maximum number of candidates.
 const MOST: usize = 20;
 
 /// The build and the product's own science layers that it is based on, parents first.
@@ -301,7 +302,7 @@ async fn chain(
         let message = format!("{full} is based on builds that are missing");
         return Err(RunError::environment(message).with_list(missing));
     }
-    // The provenance in labels is ordered from the top down.
+    // The provenance is ordered from the top down.
     layers.reverse();
     let version = BuildTag::parse(build_tag).map(|tag| tag.version.as_str().to_owned()).unwrap_or_default();
     layers.push((image.to_owned(), version, build_tag.to_owned(), found.digest));
@@ -341,14 +342,15 @@ async fn read(
 }
 
 impl Tag {
-    /// Whether a build tag is of a newer build than the one that was seen.
+    /// Whether a build tag belongs to a newer build than the one the tag pointed to.
     fn is_newer(&self, other: &BuildTag, history: History<'_>) -> bool {
         let Some(seen) = &self.seen.tag else { return false };
         let commit = self.seen.commit.as_deref().unwrap_or(&seen.hash);
         is_newer(other, seen, |hash| history(commit, hash), false)
     }
 
-    /// The newest build that was pushed since the preview and is newer than what was shown then.
+    /// The newest build that was pushed since the preview and is newer than the one the tag pointed
+    /// to then.
     fn newcomer(&self, now: &BTreeSet<String>, history: History<'_>) -> Option<BuildTag> {
         let new = now.difference(&self.seen.build_tags).filter_map(|text| BuildTag::parse(text));
         // If it is unknown what the tag showed before, any new build counts as newer.
@@ -357,7 +359,7 @@ impl Tag {
     }
 }
 
-/// A build that is newer than the one that is shown: its run may be setting the tag at this moment.
+/// Finds a build that is newer than the current one: its run may be about to set the tag.
 fn on_its_way(tag: &Tag, wanted: &RollbackRequest, history: History<'_>) -> Option<String> {
     if wanted.held || tag.state == MoveState::Kept {
         return None;
@@ -373,8 +375,8 @@ fn on_its_way(tag: &Tag, wanted: &RollbackRequest, history: History<'_>) -> Opti
     ))
 }
 
-/// Moves the tags. `moved` is called with each full name once the registry shows it, `retry` for
-/// each repeated attempt.
+/// Moves the tags. Calls `moved` with the full name of each tag once the registry resolves it to
+/// its build, and `retry` before each repeated attempt.
 pub async fn carry_out(
     rollback: &mut Rollback,
     wanted: &RollbackRequest,
@@ -425,7 +427,7 @@ pub async fn carry_out(
     ended
 }
 
-/// One attempt at one tag.
+/// Makes one attempt to move one tag.
 async fn move_one(
     tag: &Tag,
     full: &str,
@@ -433,11 +435,11 @@ async fn move_one(
     registry: &Registry,
     history: History<'_>,
 ) -> Result<(), PushFailure> {
-    let (image, _) = tag.name.rsplit_once(':').unwrap_or((&tag.name, ""));
+    let (image, _) = split_tag(&tag.name);
     let subject = subject(wanted, image, full, full);
     let conflict = |text: String| Err(PushFailure::new(Failure::Conflict, text));
     let shown = subject.resolve(registry).await?;
-    // An earlier attempt may have succeeded although its response was lost.
+    // An earlier attempt may have succeeded but its response was lost.
     if shown.as_ref() != Some(&tag.digest) {
         if shown != tag.seen.digest {
             let text = format!("{full} was set by another client during this rollback, and is left there");
@@ -455,7 +457,8 @@ async fn move_one(
     match (shown, newer) {
         (Some(shown), None) if shown == tag.digest => Ok(()),
         (Some(shown), Some(newer)) if shown == tag.digest => {
-            // Its run may have set the tag before us, and we may have set it back: set it right.
+            // The newer run may have set the tag before us, and we may have overwritten it: set it
+            // again.
             if let Some(digest) = subject.resolve_build(registry, &newer.to_string()).await? {
                 subject.set(registry, &digest).await?;
             }
@@ -473,10 +476,11 @@ async fn move_one(
     }
 }
 
-/// Has a tag that was set show again what it showed before, unless somebody set it meanwhile.
+/// Points a tag that was set back to its previous image, unless another client set it in the
+/// meantime.
 async fn put_back(tag: &mut Tag, wanted: &RollbackRequest, registry: &Registry, history: History<'_>) {
     let full = format!("{}/{}", wanted.repo, tag.name);
-    let (image, _) = tag.name.rsplit_once(':').unwrap_or((&tag.name, ""));
+    let (image, _) = split_tag(&tag.name);
     let subject = subject(wanted, image, &full, &full);
     let put = async {
         if subject.resolve(registry).await?.as_ref() != Some(&tag.digest) {
@@ -493,7 +497,7 @@ async fn put_back(tag: &mut Tag, wanted: &RollbackRequest, registry: &Registry, 
     };
     match put.await {
         Ok(true) => tag.state = MoveState::PutBack,
-        // It shows something newer, or there was nothing before.
+        // It points to something newer, or there was no such tag before.
         Ok(false) => {}
         Err(failure) => {
             tag.error =

@@ -1,5 +1,5 @@
-//! A context is streamed: its size does not show in our memory. Alone in its file, and so in its
-//! process, since the peak is the process's.
+//! Tests that a context is streamed, so that its size does not affect the memory use. The only test
+//! of this file, because it measures the peak of its process.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
@@ -9,7 +9,7 @@ use executor::build::context::{CONSTANT_TIME, Generated, stream};
 use plan::{Context, Entry, EntryKind, Expect};
 
 const SIZE: u64 = 2 << 30;
-/// `git hash-object` of as many zeros.
+/// `git hash-object` of a file with that many zeros.
 const BLOB: &str = "77e9132b46cb9535f286f18974872f40049d1a89";
 const LIMIT: u64 = 64 << 20;
 

@@ -1,5 +1,5 @@
-//! Tests of images on a real engine: what passes is published, what fails has no name, and nothing
-//! is left behind.
+//! Tests of images on a real engine: an image that passes is published, an image that fails gets no
+//! name, and nothing is left behind.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
@@ -37,7 +37,7 @@ fn script(text: &str) -> ImageTest {
     test(TestAction::Script { path: "tests/a.sh".into(), text: text.to_owned() })
 }
 
-/// The containers and the names of unfinished images that carry this in their mark.
+/// The containers and the names of unfinished images whose run marker contains this text.
 async fn left(lab: &Lab, mark: &str) -> Vec<String> {
     let docker = lab.docker();
     let containers = ListContainersOptionsBuilder::default().all(true).build();
@@ -53,7 +53,8 @@ async fn left(lab: &Lab, mark: &str) -> Vec<String> {
     containers.chain(names).collect()
 }
 
-/// A run that is cancelled once a test of an image says `begun`, and what was seen just before.
+/// Cancels a run once a test of an image prints `begun`. Returns its result, and the value of `see`
+/// right before.
 async fn cancelled_in_a_test<T>(lab: &Lab, plan: &Plan, see: impl AsyncFnOnce() -> T) -> (RunResult, T) {
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let cancel = CancellationToken::new();
@@ -83,7 +84,7 @@ fn log(lab: &Lab, result: &RunResult, build: usize) -> String {
 async fn an_image_whose_tests_pass_is_tagged_and_pushed() {
     for builder in [BuilderChoice::Auto, BuilderChoice::Classic] {
         let lab = Lab::new();
-        // Neither the entrypoint nor the health check of the image may have a word.
+        // The image's entrypoint and health check must not be used.
         let more = "COPY a /a\nENTRYPOINT [\"false\"]\nHEALTHCHECK CMD false\nWORKDIR /tmp\nUSER 1234";
         let mut base = lab.science("a", external(), more);
         base.tests = vec![
@@ -103,7 +104,7 @@ async fn an_image_whose_tests_pass_is_tagged_and_pushed() {
         let result = result.unwrap();
         assert!(result.success, "{result:#?}");
         for build in &plan.builds {
-            for tag in &build.tags {
+            for tag in build.tags.iter() {
                 assert!(lab.published(tag).await.is_some(), "{tag}");
                 assert!(lab.docker().inspect_image(tag).await.is_ok(), "{tag}");
             }
@@ -135,7 +136,7 @@ async fn an_image_whose_test_fails_has_no_name_anywhere() {
             vec![shell("echo on the way; exit 7"), shell("exit 0"), shell("sh -c 'kill -SEGV $$'; exit $?")];
         let child = lab.science("child", built(&bad), "");
         let good = lab.science("good", external(), "RUN echo good > /good");
-        // An earlier image of the same names, which must stay what it is.
+        // An earlier image with the same names, which must not change.
         let docker = lab.docker();
         let earlier = lab.plan(vec![lab.science("earlier", external(), "")]);
         assert!(lab.run(&earlier, &lab.options()).await.unwrap().success);
@@ -163,7 +164,7 @@ async fn an_image_whose_test_fails_has_no_name_anywhere() {
         assert_eq!(failed.tests[2].error.as_deref(), Some("it exited with 139: signal 11 (SIGSEGV)"));
         assert_eq!(docker.inspect_image(plan.builds[0].build_tag()).await.unwrap().id, before);
         assert!(docker.inspect_image(plan.builds[0].moving_tag()).await.is_err());
-        for tag in plan.builds[0].tags.iter().chain(&plan.builds[2].tags) {
+        for tag in plan.builds[0].tags.iter().chain(plan.builds[2].tags.iter()) {
             assert_eq!(lab.published(tag).await, None, "{tag}");
         }
         assert!(lab.published(plan.builds[1].moving_tag()).await.is_some());
@@ -186,7 +187,7 @@ async fn a_test_has_little_and_no_more_than_it_asks_for() {
         grep -q '^NoNewPrivs:.1$' /proc/self/status; ";
     a.tests = vec![
         shell(&format!("{confined} test \"$(ls /sys/class/net)\" = lo && test -z \"$http_proxy\"")),
-        // The container's loopback works: a server in it can be reached.
+        // The container has a loopback interface: a server in it can be reached.
         shell(
             "echo yes > /tmp/f; nc -l -p 8000 < /tmp/f & sleep 1; test \"$(nc 127.0.0.1 8000 < /dev/null)\" = yes",
         ),
@@ -213,7 +214,7 @@ async fn what_goes_wrong_in_a_test_is_told_in_words_and_ended_in_time() {
         ),
         (run(&["no-such-program"]), "it cannot be started: "),
         (run(&["/etc"]), "it cannot be started: "),
-        // Some engines start it all the same, and it ends at once.
+        // Some engines start it, and it ends at once.
         (script("#!/no/such/interpreter\n"), "it "),
         (script("#!/bin/sh\nno-such-program\n"), "it exited with 127: a program was not found"),
         (ImageTest { user: Some("nobody-knows".into()), ..run(&["true"]) }, "it cannot be started: "),
@@ -263,7 +264,7 @@ async fn tests_are_left_out_when_that_is_asked_and_it_is_said() {
     let said = |event: &Event| matches!(event, Event::Notice { message } if message.contains("--skip-tests"));
     assert!(events.iter().any(said), "{events:#?}");
     assert_eq!(left(&lab, &result.run).await, Vec::<String>::new());
-    // A run that goes on where this one ended tests what it finds.
+    // A run with `--resume` tests the images that it reuses.
     let options = Options { resume: true, ..lab.options() };
     let result = lab.run(&plan, &options).await.unwrap();
     assert_eq!((result.success, result.builds[0].tests.len()), (false, 1), "{result:#?}");
@@ -282,7 +283,7 @@ async fn a_run_that_is_cancelled_in_a_test_leaves_nothing() {
     assert!(lab.docker().inspect_image(plan.builds[0].build_tag()).await.is_err());
 }
 
-/// A container and a name of an image as a run with this mark would leave them.
+/// Creates a container and an image name as a run with this marker would leave them.
 async fn leave(lab: &Lab, image: &str, mark: &str, name: &str) -> (String, String) {
     let docker = lab.docker();
     let body = ContainerCreateBody {
@@ -308,7 +309,7 @@ async fn what_a_killed_run_left_is_taken_away_and_nothing_else() {
     assert!(first.success, "{first:#?}");
     let docker = lab.docker();
     let image = plan.builds[0].build_tag();
-    // The mark of a run of this very process, and of one whose process has ended.
+    // The markers of a run of this process, and of one whose process has ended.
     let unique = lab.repo.rsplit_once('-').unwrap().1.to_owned();
     let place = place_of_a_run(&lab).await;
     let mut child = std::process::Command::new("sleep").arg("300").spawn().unwrap();
@@ -323,7 +324,7 @@ async fn what_a_killed_run_left_is_taken_away_and_nothing_else() {
         leave(&lab, image, &alive, &named(&alive)).await,
         leave(&lab, image, &foreign, &named(&foreign)).await,
     ];
-    // A label can come with an image; the container is somebody's all the same.
+    // An image can set a label, so a labelled container may still be someone else's.
     let theirs = leave(&lab, image, &unmarked, &format!("theirs-{unique}")).await;
     let is_there = async |(container, name): &(String, String)| {
         let container = docker.inspect_container(container, None).await.is_ok();
@@ -347,7 +348,7 @@ async fn what_a_killed_run_left_is_taken_away_and_nothing_else() {
         let force = RemoveContainerOptionsBuilder::default().force(true).build();
         let _ = docker.remove_container(container, Some(force)).await;
     }
-    // An image's last name stays as long as a container runs on it.
+    // An image's last name cannot be removed as long as a container runs on it.
     for (_, name) in &stay {
         let keep = RemoveImageOptionsBuilder::default().noprune(true).build();
         let _ = docker.remove_image(name, Some(keep), None).await;
@@ -360,14 +361,13 @@ async fn what_a_killed_run_left_is_taken_away_and_nothing_else() {
     assert!(events.iter().any(said), "{events:#?}");
 }
 
-/// When a process began, as proc(5) has it.
+/// The start time of a process, from proc(5).
 fn began(process: u32) -> String {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(19).unwrap().to_owned()
 }
 
-/// How runs of this process call the place where they are: the end of their marks, seen while a
-/// test runs.
+/// The place of this process, from the end of its run markers; they are visible while a test runs.
 async fn place_of_a_run(lab: &Lab) -> String {
     let mut a = lab.science("place", external(), "RUN echo place > /a");
     a.tests = vec![shell("echo begun; sleep 5")];
@@ -382,12 +382,12 @@ async fn place_of_a_run(lab: &Lab) -> String {
 async fn row_20_instructions_of_a_base_are_shown_and_refused_unless_allowed() {
     for builder in [BuilderChoice::Auto, BuilderChoice::Classic] {
         let (lab, other) = (Lab::new(), Lab::new());
-        // The base is in a registry alone: its triggers are known when it is fetched.
+        // The base is only in a registry, so its triggers are known once it is pulled.
         let trigger = "ONBUILD RUN echo surprise > /surprise\nONBUILD LABEL surprise=1";
         let base = other.plan(vec![other.science("base", external(), trigger)]);
         let options = Options { builder, ..other.pushing() };
         assert!(other.run(&base, &options).await.unwrap().success);
-        for tag in &base.builds[0].tags {
+        for tag in base.builds[0].tags.iter() {
             let force = RemoveImageOptionsBuilder::default().force(true).build();
             other.docker().remove_image(tag, Some(force), None).await.unwrap();
         }
@@ -437,7 +437,7 @@ async fn row_20_instructions_of_a_layer_of_the_same_run_count_too() {
     assert!(error.starts_with("science/parent, its base image, has instructions"), "{error}");
 }
 
-/// Whether any process of this machine has this among its arguments.
+/// Whether any process on this machine has this argument.
 fn runs(argument: &str) -> bool {
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok()).any(|command| {

@@ -1,6 +1,5 @@
 //! Tests the parent id that a label records for a parent of the same run: in a registry it is the
-//! digest of the image configuration, and it never belongs to another image than the one that was
-//! used.
+//! digest of the image configuration, and it always belongs to the image that was used.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
@@ -23,7 +22,7 @@ fn told(labels: &BTreeMap<String, String>, of: &str) -> String {
     from.ids["parent:1.0"].clone()
 }
 
-/// Id, labels and layers of what a name shows on the engine.
+/// Id, labels and layers of the image with this name on the engine.
 async fn local(docker: &Docker, name: &str) -> (String, BTreeMap<String, String>, Vec<String>) {
     let image = docker.inspect_image(name).await.unwrap();
     let labels = image.config.unwrap().labels.unwrap().into_iter().collect();
@@ -43,7 +42,7 @@ async fn it_is_the_digest_of_the_configuration_that_is_pushed() {
         for (build, of) in [(child, "science.child"), (web, "compat")] {
             let image = lab.published(build.moving_tag()).await.unwrap();
             assert_eq!(told(&image.labels, of), below.config_digest, "{of}");
-            // What a plan concludes from it.
+            // The labels from which a plan is made.
             let own = format!("{PREFIX}.science.parent.");
             let of_parent = |labels: &BTreeMap<String, String>| -> Vec<(String, String)> {
                 let own = labels.iter().filter(|(key, _)| key.starts_with(&own));
@@ -55,8 +54,8 @@ async fn it_is_the_digest_of_the_configuration_that_is_pushed() {
 }
 
 /// Builds a child of `parent` on an engine where another client moves the parent's build tag to the
-/// image of `other`, or back, between our inspection and the builder's. Returns how often that
-/// happened, and the result with its events.
+/// image of `other`, or back, between our inspection and the builder's. Returns the result with its
+/// events.
 async fn with_a_tag_that_moves(lab: &mut Lab, hits: Hits, options: &Options) -> (RunResult, Vec<Event>) {
     let other = lab.science("other", external(), "RUN echo other > /who");
     let parent = lab.science("parent", external(), "RUN echo parent > /who");
@@ -119,6 +118,6 @@ async fn a_tag_that_moves_again_and_again_is_a_conflict() {
     let (result, _) = with_a_tag_that_moves(&mut lab, Hits::FromNth(2), &options).await;
     let child = &result.builds[1];
     assert_eq!((child.outcome, child.failure), (Outcome::Failed, Some(Failure::Conflict)), "{result:#?}");
-    assert!(child.error.as_deref().unwrap().contains("became another image"), "{result:#?}");
+    assert!(child.error.as_deref().unwrap().contains("base image changed"), "{result:#?}");
     assert!(lab.docker().inspect_image(&lab.sci("child", "1.0")).await.is_err(), "it has no tag");
 }

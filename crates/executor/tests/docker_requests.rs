@@ -1,5 +1,5 @@
-//! Counts the requests of a run to engine and registry, and what BuildKit fetches: files of an
-//! earlier build are not sent again, and never confused with another file.
+//! Counts the requests of a run to engine and registry, and the bytes that BuildKit fetches: files
+//! of an earlier build are not sent again, and are never confused with other files.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
@@ -14,7 +14,7 @@ use testbed::proxy::{From, Listen, Proxy, Seen, Upstream};
 
 const MIB: usize = 1024 * 1024;
 
-/// Builds with this Dockerfile and these files, whatever the cache has; returns the bytes that were
+/// Builds with this Dockerfile and these files, without the cache. Returns the number of bytes
 /// sent, or the error.
 async fn build(lab: &Lab, steps: &str, files: &[(&str, &[u8])]) -> Result<u64, String> {
     let plan = lab.plan(vec![lab.science("files", external(), steps)]);
@@ -37,7 +37,7 @@ fn sent(event: &Event) -> Option<u64> {
     }
 }
 
-/// Its end makes it another one than any test had before.
+/// A file that no earlier test sent: its end is unique.
 fn large(lab: &Lab) -> Vec<u8> {
     let mut contents = vec![b'x'; MIB];
     contents.extend(lab.repo.as_bytes());
@@ -60,7 +60,7 @@ async fn what_an_engine_has_of_an_earlier_build_is_not_sent_again() {
     assert!(none < 10_000, "{none} bytes");
 }
 
-/// All files have one time, so that size and time are the same here in each pair.
+/// All files have the same time, so the files of each pair here have equal size and time.
 #[tokio::test]
 async fn another_file_of_the_same_size_is_another_file() {
     let lab = Lab::new();
@@ -70,14 +70,14 @@ async fn another_file_of_the_same_size_is_another_file() {
         |end: &str, word: &str| format!("COPY . /c\nRUN grep -q -e '-{end}$' /c/a && test {word} = good");
     build(&lab, &has("1", "good"), &[("a", &one)]).await.unwrap();
     build(&lab, &has("2", "good"), &[("a", &two)]).await.unwrap();
-    // An older file again, with another Dockerfile of the same length: it is the one that is read.
+    // The older file again, with another Dockerfile of the same length: the new Dockerfile is used.
     build(&lab, &has("1", "evil"), &[("a", &one)]).await.unwrap_err();
     build(&lab, &has("1", "good"), &[("a", &one)]).await.unwrap();
-    // Links and programs are no files of the same size.
+    // A link or an executable is not confused with a plain file of the same size.
     build(&lab, "COPY . /c\nRUN test ! -e /c/a && test -f /c/b", &[("b", &one)]).await.unwrap();
 }
 
-/// `.dockerignore` was applied by the plan; BuildKit would apply it again.
+/// The plan has applied `.dockerignore`; BuildKit must not apply it again.
 #[tokio::test]
 async fn what_is_in_the_list_is_what_is_copied() {
     let lab = Lab::new();
@@ -93,7 +93,7 @@ async fn what_is_in_the_list_is_what_is_copied() {
     assert!(error.contains("gone"), "{error}");
 }
 
-/// How often each kind of request was made, with names and ids left out.
+/// The number of requests of each kind, without names and ids.
 fn counts(proxy: &Proxy) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for Seen { method, path, .. } in proxy.trace() {
@@ -113,7 +113,7 @@ fn counts(proxy: &Proxy) -> BTreeMap<String, usize> {
     counts
 }
 
-/// An answer costs little, and a list of images nearly half a second where there are thousands.
+/// Most requests are cheap, but listing thousands of images takes nearly half a second.
 #[tokio::test]
 async fn an_engine_is_asked_for_what_is_needed_and_no_more() {
     let mut lab = Lab::new();
@@ -138,16 +138,15 @@ async fn an_engine_is_asked_for_what_is_needed_and_no_more() {
         ("POST /build", 3),
         ("POST /images/…/tag", 2 * 3),
         ("DELETE /images/…", 3),
-        // The moving tag's previous image, and the new one; for builds on our own base, that base
-        // before and after.
+        // The moving tag's previous image and the new image; for builds on our own base image, also
+        // that base before and after.
         ("GET /images/…/json", 3 * 2 + 2 * 2),
     ];
     let expect: BTreeMap<String, usize> = expect.map(|(request, count)| (request.to_owned(), count)).into();
     assert_eq!(counts(&proxy), expect, "{}", proxy.show());
 }
 
-/// Six builds, two at a time, which are pushed: each has a long request or two and some ten short
-/// ones.
+/// Six pushed builds, two at a time: each has one or two long requests and about ten short ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runs_requests_share_a_few_connections() {
     for builder in [BuilderChoice::BuildKit, BuilderChoice::Classic] {
@@ -163,8 +162,8 @@ async fn a_runs_requests_share_a_few_connections() {
         lab.host = engine;
         assert!(result.success, "{result:#?}");
         let trace = proxy.trace();
-        // A session leaves HTTP, and has a connection of its own. They are counted when they open,
-        // with or without a request.
+        // A session leaves HTTP, so it has its own connection. Connections are counted when they
+        // open, with or without a request.
         let sessions = trace.iter().filter(|seen| seen.path.ends_with("/session")).count();
         let connections = trace.iter().map(|seen| seen.connection).max().unwrap() - sessions;
         assert!(trace.len() >= 60 && connections <= 10, "{connections} connections for {}", proxy.show());
@@ -181,9 +180,9 @@ async fn a_push_of_layers_that_the_registry_has_sends_the_configuration_only() {
     assert!(lab.run(&plan, &lab.pushing()).await.unwrap().success);
     let first = lab.published(plan.builds[0].moving_tag()).await.unwrap();
 
-    // The next commit, which changes nothing of the layers.
+    // The next commit, which does not change the layers.
     plan.revision.count = Some(8);
-    plan.builds[0].tags[0] = lab.sci("one", "1.0-8-0a1b2c3");
+    plan.builds[0].tags.build = lab.sci("one", "1.0-8-0a1b2c3");
     plan.builds[0].labels.insert(format!("{}.science.one.version", fixture::PREFIX), "1.0-8-0a1b2c3".into());
     proxy.forget();
     assert!(lab.run(&plan, &lab.pushing()).await.unwrap().success);

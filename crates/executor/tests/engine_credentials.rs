@@ -1,4 +1,4 @@
-//! A real engine pushes to a real registry with a password that standard base64 writes with `+` and
+//! A real engine pushes to a real registry with a password whose standard base64 contains `+` and
 //! `/`.
 //!
 //! Needs `IMAGE_BUILDER_TEST_HOST` and `IMAGE_BUILDER_TEST_REGISTRY`, which `cargo xtask test`
@@ -22,10 +22,10 @@ use registry::{DockerConfig, Options, Registry};
 
 const USER: &str = "tester";
 const PASSWORD: &str = "~~~>>>???";
-/// The same in bcrypt at its lowest cost.
+/// The bcrypt hash of the password, at the lowest cost.
 const HTPASSWD: &str = "tester:$2b$04$jIHLiLmzYUTQdZDZ74WJB.NKlnsmGVEc1J0QNRD/AnPLd63GpdSDa\n";
 
-/// A registry that wants the login; gone when dropped.
+/// A registry that requires the login; stopped when dropped.
 struct Process {
     child: Child,
     address: String,
@@ -56,7 +56,7 @@ impl Process {
             );
         let mut log = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
         let line = log.find(|line| line.contains("listening on ")).expect("the registry listens");
-        // It would stop on a full pipe.
+        // A full pipe would block the registry.
         std::thread::spawn(move || log.for_each(drop));
         let address = line.split("listening on ").nth(1).and_then(|rest| rest.split('"').next());
         let address = address.expect("the line was looked for").to_owned();
@@ -66,7 +66,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only when it ended by itself.
+        // Both fail only if the process has ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -127,8 +127,8 @@ async fn a_password_of_any_letters_opens_the_registry() {
     let name = ImageName::parse(&format!("{repository}:1")).expect("a reference");
     let shown = registry.resolve(&name).await.expect("an answer");
     if variable("IMAGE_BUILDER_TEST_ENGINE") == "podman" {
-        // It speaks plain HTTP only to registries that were named before it started, and this is
-        // none.
+        // podman uses plain HTTP only for registries that were configured before it started; this
+        // one was not.
         assert!(right.is_err() && shown.is_none(), "{right:?} {shown:?}");
     } else {
         right.expect("pushed");

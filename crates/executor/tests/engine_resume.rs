@@ -1,4 +1,5 @@
-//! `--resume`: what an earlier run left on the engine is taken, and nothing else is.
+//! Tests `--resume`: an image that an earlier run left on the engine is reused only if inputs and
+//! parents are the same.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
@@ -32,7 +33,7 @@ fn resuming(lab: &Lab) -> Options {
 }
 
 async fn forget(lab: &Lab, build: &Build) {
-    for tag in &build.tags {
+    for tag in build.tags.iter() {
         let force = RemoveImageOptionsBuilder::default().force(true).build();
         lab.docker().remove_image(tag, Some(force), None).await.unwrap();
     }
@@ -49,7 +50,7 @@ async fn what_stands_is_taken_and_what_does_not_is_built() {
     assert_eq!(outcomes(&second), [Outcome::Reused, Outcome::Reused]);
     assert_eq!(image_ids(&second), image_ids(&first));
 
-    // A killed run left the parent only.
+    // As after a killed run: only the parent is left.
     forget(&lab, &plan.builds[1]).await;
     let third = lab.run(&plan, &resuming(&lab)).await.unwrap();
     assert_eq!(outcomes(&third), [Outcome::Reused, Outcome::Built]);
@@ -68,14 +69,13 @@ async fn a_child_of_another_parent_is_not_taken() {
     assert_ne!(image_ids(&anew)[0], image_ids(&first)[0]);
     let second = lab.run(&plan, &resuming(&lab)).await.unwrap();
     assert_eq!(outcomes(&second), [Outcome::Reused, Outcome::Built]);
-    // And where the parent is made in this very run, so is the child.
+    // If the parent is built in the same run, the child is built too.
     forget(&lab, &plan.builds[0]).await;
     let third = lab.run(&plan, &resuming(&lab)).await.unwrap();
     assert_eq!(outcomes(&third), [Outcome::Built, Outcome::Built]);
 }
 
-/// The parent is rebuilt with the same layers: its labels are new, and the existing child has the
-/// earlier ones.
+/// The parent is rebuilt with the same layers but new labels; the existing child has the old ones.
 #[tokio::test]
 async fn a_child_of_another_image_of_the_same_layers_is_not_taken() {
     let lab = Lab::new();

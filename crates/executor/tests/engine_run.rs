@@ -1,4 +1,5 @@
-//! Runs on a real engine and a real registry: builds, labels, pushes, and what stops them.
+//! Runs on a real engine and a real registry: builds, labels, pushes, and the errors that stop a
+//! run.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
 
@@ -44,7 +45,7 @@ async fn a_chain_is_built_tagged_and_labelled() {
         let result = result.unwrap();
         assert!(result.success, "{result:#?}");
         for build in &plan.builds {
-            for tag in &build.tags {
+            for tag in build.tags.iter() {
                 let inspected = lab.docker().inspect_image(tag).await.unwrap();
                 let ours = result.builds.iter().find(|result| result.id == build.id).unwrap();
                 assert_eq!(inspected.id, ours.image_id, "{tag}");
@@ -86,8 +87,8 @@ async fn the_second_run_reuses_everything_and_a_rebuild_makes_new_tags() {
     let first = lab.run(&plan, &lab.pushing()).await.unwrap();
     assert!(first.success, "{first:#?}");
     for (build, result) in plan.builds.iter().zip(&first.builds) {
-        assert_eq!(result.pushed, build.tags);
-        for tag in &build.tags {
+        assert!(result.pushed.iter().eq(build.tags.iter()), "{:?}", result.pushed);
+        for tag in build.tags.iter() {
             assert_eq!(lab.published(tag).await.map(|image| image.digest), result.digest, "{tag}");
         }
     }
@@ -106,7 +107,7 @@ async fn the_second_run_reuses_everything_and_a_rebuild_makes_new_tags() {
 
     let mut again = plan.clone();
     for build in &mut again.builds {
-        build.tags[0].push_str("-r2");
+        build.tags.build.push_str("-r2");
         for value in build.labels.values_mut().filter(|value| value.ends_with("0a1b2c3")) {
             value.push_str("-r2");
         }
@@ -122,7 +123,7 @@ async fn the_second_run_reuses_everything_and_a_rebuild_makes_new_tags() {
         assert_ne!(moved, lab.published(old.build_tag()).await.unwrap().digest, "a build tag stays");
     }
 
-    // The first build again would set the tag back within one commit.
+    // Pushing the first build again would set the tag back within one commit.
     let (back, _) = lab.run_with(&plan, BTreeMap::new(), &lab.pushing(), Relation::Same).await;
     assert_eq!(back.unwrap().builds[0].failure, Some(Failure::Conflict));
 }
@@ -170,7 +171,7 @@ async fn a_moving_tag_is_not_set_back() {
     assert!(lab.run(&plan, &lab.pushing()).await.unwrap().success);
     let first = lab.published(plan.builds[0].moving_tag()).await.unwrap().digest;
     let mut next = plan.clone();
-    next.builds[0].tags[0] = lab.sci("a", "1.0-6-bbbbbbb");
+    next.builds[0].tags.build = lab.sci("a", "1.0-6-bbbbbbb");
     next.builds[0].dockerfile.push_str("RUN echo 2 > /a\n");
     for (relation, allow_older, moved) in [
         (Relation::Descendant, false, false),
@@ -261,7 +262,7 @@ async fn parents_that_are_nowhere_are_all_told_before_the_first_build() {
         assert!(error.help().unwrap().contains("--base-repo"));
     }
 
-    // The other repo has one of them: used by digest, and recorded in the labels.
+    // The other repo has one of them, which is used by digest and recorded in the labels.
     let base = other.plan(vec![other.science("x", external(), "RUN echo other > /x")]);
     assert!(other.run(&base, &other.pushing()).await.unwrap().success);
     let plan = lab.plan(vec![one]);
@@ -284,7 +285,7 @@ async fn without_push_a_registry_that_is_absent_leaves_the_other_repo() {
     let other = Lab::new();
     let base = other.plan(vec![other.science("x", external(), "RUN echo other > /x")]);
     assert!(other.run(&base, &other.pushing()).await.unwrap().success);
-    // Nothing listens there.
+    // No server listens on this port.
     let mut lab = Lab::new();
     lab.repo = "127.0.0.1:1/executor-absent".into();
     let parent = Target::Layer { reference: lab.sci("x", "1.0"), target: "x".into() };
@@ -410,8 +411,8 @@ async fn contexts_arrive_as_planned_or_not_at_all() {
         let result = result.unwrap();
         assert!(result.success, "{result:#?}");
 
-        // Where files are sent each time, one that is another now is found; where the engine kept
-        // the planned one, that is taken.
+        // If files are sent each time, a changed file is detected. If the engine has cached the
+        // planned file, that one is used.
         let is_kept = builder == BuilderChoice::Auto && !is_podman();
         std::fs::write(lab.root.path().join("context/a.txt"), "changed").unwrap();
         let again = Options { no_cache: true, ..options.clone() };
@@ -420,8 +421,8 @@ async fn contexts_arrive_as_planned_or_not_at_all() {
         let expect = if is_kept { None } else { Some("a.txt changed after the plan was made") };
         assert_eq!(built.error.as_deref(), expect);
 
-        // A file that is new to the engine is sent and checked; one that turned out wrong is not
-        // kept.
+        // A file that is new to the engine is sent and verified; the engine does not cache one that
+        // differs.
         let mut contexts = contexts;
         std::fs::write(lab.root.path().join("context/a.txt"), "planned").unwrap();
         let late = lab.file("late", b"planned", false);
@@ -439,7 +440,7 @@ async fn contexts_arrive_as_planned_or_not_at_all() {
     }
 }
 
-/// Docker accepts it as it is; podman's service accepts none, and answers without an error.
+/// Docker accepts such a link; podman's service rejects it, and responds without an error.
 #[tokio::test]
 async fn a_link_out_of_the_context_arrives_or_is_told() {
     let lab = Lab::new();

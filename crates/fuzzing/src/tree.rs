@@ -57,8 +57,7 @@ fn check_planned(planned: &Planned, inputs: &Inputs) {
     let mut tags = BTreeSet::new();
     let mut ids = BTreeSet::new();
     for build in &plan.builds {
-        assert_eq!(build.tags.len(), 2, "{}", build.id);
-        for tag in &build.tags {
+        for tag in build.tags.iter() {
             assert!(tags.insert(tag.as_str()), "{tag} twice");
             let shown_only = inputs.revision.count.is_none() && tag.contains('?');
             assert!(shown_only || names::is_reference(tag), "{tag}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ImageTest, Origin, Reason};
+use crate::{ImageTest, Origin, Reason, Tags};
 
 /// The name of a build in its plan: a science layer's path (`science/nist`), or a product
 /// (`rel/nist-basic:2.0`).
@@ -53,7 +53,7 @@ pub struct Build {
     /// Why it is in the plan; never empty.
     pub reasons: Vec<Reason>,
     /// Full references: the build tag first, the moving tag second.
-    pub tags: Vec<String>,
+    pub tags: Tags,
     /// Labels, without those that are known only at build time.
     pub labels: BTreeMap<String, String>,
     /// Build arguments.
@@ -176,20 +176,14 @@ pub enum Target {
 
 impl Build {
     /// Returns the tag that never changes, as a full reference.
-    ///
-    /// # Panics
-    /// If the build has no tags; the planner always sets two.
     #[must_use]
     pub fn build_tag(&self) -> &str {
-        &self.tags[0]
+        &self.tags.build
     }
 
     /// Returns the tag that points to the latest build, as a full reference.
-    ///
-    /// # Panics
-    /// As [`Build::build_tag`].
     #[must_use]
     pub fn moving_tag(&self) -> &str {
-        &self.tags[1]
+        &self.tags.moving
     }
 }

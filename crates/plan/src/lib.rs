@@ -1,6 +1,6 @@
 //! The data that the planner and the executor share, and nothing else.
 //!
-//! Reading order: [`name`] and [`mod@reference`] parse the names of images, [`document`] and
+//! Reading order: [`name`], [`mod@reference`] and [`repository`] parse the names of images, [`document`] and
 //! [`build`] are the plan, [`origin`] maps its Dockerfiles to source files, [`reason`] lists why a
 //! build is in a plan, [`context`] lists the files that a build sends to the engine, [`label`]
 //! defines the keys of provenance labels, [`trail`] reads provenance from labels, and [`spec`] is
@@ -19,6 +19,8 @@ pub mod name;
 pub mod origin;
 pub mod reason;
 pub mod reference;
+pub mod relation;
+pub mod repository;
 pub mod spec;
 pub mod trail;
 
@@ -32,5 +34,7 @@ pub use name::{BuildTag, Name, NameError, Version};
 pub use origin::{Origin, Written};
 pub use reason::Reason;
 pub use reference::{ImageName, ImageNameError, is_tag};
+pub use relation::Relation;
+pub use repository::{Family, LayerKey, Product, Repository, Tags, split_tag, tag_of};
 pub use spec::Spec;
 pub use trail::Provenance;

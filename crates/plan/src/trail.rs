@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::label::{Field, oci};
 use crate::reference::is_sha256;
-use crate::{BuildTag, ImageName, Kind, Name};
+use crate::{BuildTag, Family, ImageName, Kind, Name, split_tag};
 
 /// Maximum number of builds in the labels of an image, and of all inputs of these builds. An engine
 /// mounts at most 127 layers, so labels beyond these limits are malicious.
@@ -92,10 +92,7 @@ impl BuildLabels {
     /// `sci/nist-basic` or `rel/nist-basic`: its repository below `{repo}`.
     #[must_use]
     pub fn repository(&self) -> String {
-        match self.kind {
-            Kind::Science => format!("sci/{}", self.name),
-            Kind::Compat => format!("rel/{}", self.name),
-        }
+        Family::from(self.kind).repository(&self.name).to_string()
     }
 
     /// `nist-basic:1.0`, as `.from` labels call a science layer.
@@ -292,7 +289,7 @@ impl Provenance {
             self.place(Some(target)).filter(of_tag)
         };
         for (layer, build_tag) in &from.layers {
-            let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
+            let (target, _) = split_tag(layer);
             below.push(match named(target, build_tag.as_deref()) {
                 Some(crumb) if open.meet(crumb) => StepKind::Build { crumb, known: KnownBy::Recorded },
                 _ => StepKind::Copied { layer: layer.clone(), build_tag: build_tag.clone() },

@@ -1,6 +1,6 @@
-//! The pure parts of the planner, from values that are there: `cargo bench -p planner`.
+//! Benchmarks the pure parts of the planner, from prepared values: `cargo bench -p planner`.
 //!
-//! `cargo xtask bench` measures the whole command; this tells what of that is neither disk nor git.
+//! `cargo xtask bench` measures the whole command; this benchmark excludes disk and git.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -9,11 +9,11 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use planner::tree::Inputs;
 use planner::{Request, Selection, fixture};
 
-/// Fragments of a compat stack.
+/// The number of fragments of the compat stack.
 const STACK: usize = 20;
 
-/// A base, and products of three layers each on it, all with a stack of two compat layers.
-/// `changed` is a line of the base.
+/// Creates a tree with a base, and products of three layers each based on it, all with a stack of
+/// two compat layers. `changed` is a line of the base's Dockerfile.
 fn tree(layers: usize, changed: &str) -> String {
     let mut text = format!(
         "//- /compat/common/Dockerfile\nENV A=1\n//- /compat/common/sciserver-image.json\n{{}}\n\
@@ -35,7 +35,7 @@ fn tree(layers: usize, changed: &str) -> String {
     text
 }
 
-/// One product on a deep stack of compat layers, each of which replaces what the one before said.
+/// Creates one product on a deep stack of compat layers, each of which overrides the one before.
 fn stacked() -> Inputs {
     let mut text = tree(2, "").replace("\"compat\": \"web\"", &format!("\"compat\": \"c{}\"", STACK - 1));
     for number in 0..STACK {

@@ -5,25 +5,25 @@ use std::str::FromStr;
 
 use sha1::{Digest as _, Sha1};
 
-/// SHA-1 over a blob object: git's default object format. Shown as 40 hex digits, which are read in
-/// either case.
+/// SHA-1 of a blob object: git's default object format. Displayed as 40 lower-case hex digits;
+/// upper case is accepted when parsing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobId([u8; 20]);
 
-/// A text that is no id: not 40 hex digits.
+/// The error for a text that is not a git id, which has 40 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id of git has 40 hex digits")]
 pub struct NoBlobId;
 
 impl BlobId {
-    /// The id of a blob with these contents.
+    /// Returns the id of a blob with these contents.
     #[must_use]
     pub fn of(contents: &[u8]) -> Self {
         let header = format!("blob {}\0", contents.len());
         Self(Sha1::new_with_prefix(header).chain_update(contents).finalize().into())
     }
 
-    /// The bytes of the digest.
+    /// Returns the bytes of the digest.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 20] {
         &self.0

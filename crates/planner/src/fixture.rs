@@ -7,7 +7,7 @@
 //! { "image": "nist" }
 //! ```
 //!
-//! Behind a path, `+x` makes the file executable, and `-> target` makes it a link.
+//! After a path, `+x` makes the file executable, and `-> target` makes it a link.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,10 +18,10 @@ use sha1::{Digest, Sha1};
 
 use crate::tree::{Base, BlobId, Inputs, LayerFiles, Mode, OnDisk, SourceFile, Tree, TreeFile};
 
-/// The descriptor's name.
+/// The file name of the descriptor.
 const DESCRIPTOR: &str = "sciserver-image.json";
 
-/// A commit for names: the 42nd, `f90dbd6…`.
+/// Returns a commit for build tags: number 42, `f90dbd6…`.
 #[must_use]
 pub fn revision() -> Revision {
     Revision {
@@ -33,19 +33,19 @@ pub fn revision() -> Revision {
     }
 }
 
-/// Inputs that compare two trees.
+/// Returns inputs that compare two trees.
 #[must_use]
 pub fn inputs(now: &str, base: &str) -> Inputs {
     compare(tree(now), tree(base))
 }
 
-/// Inputs that compare a tree with nothing.
+/// Returns inputs that compare a tree with nothing.
 #[must_use]
 pub fn first(now: &str) -> Inputs {
     Inputs { revision: revision(), now: tree(now), base: Base::Empty }
 }
 
-/// Inputs that compare two trees. Equal layers are shared, as `git` shares them.
+/// Returns inputs that compare two trees. Equal layers are shared, as `git` shares them.
 #[must_use]
 pub fn compare(now: Tree, mut base: Tree) -> Inputs {
     let known: BTreeMap<&str, &Arc<LayerFiles>> =
@@ -60,7 +60,7 @@ pub fn compare(now: Tree, mut base: Tree) -> Inputs {
     Inputs { revision: revision(), now, base: Base::Commit { commit: "ba5e".repeat(10), tree: base } }
 }
 
-/// The tree that a text describes.
+/// Returns the tree that a text describes.
 #[must_use]
 pub fn tree(text: &str) -> Tree {
     let mut files = BTreeMap::new();
@@ -78,7 +78,7 @@ pub fn tree(text: &str) -> Tree {
     of_files(&files)
 }
 
-/// The tree of these files by path.
+/// Returns the tree of these files by path.
 #[must_use]
 pub fn of_files(files: &BTreeMap<String, (Mode, String)>) -> Tree {
     let source = |path: String| {

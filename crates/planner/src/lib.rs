@@ -1,11 +1,11 @@
 //! Plans what to build from a source tree.
 //!
 //! [`git`] reads a directory and its git repository into [`tree::Inputs`]; everything else is pure:
-//! text and values in, values out. [`plan()`] is the one entry, [`published::plan()`] that for what
-//! a registry shows.
+//! text and values in, values out. The entry function is [`plan()`], or [`published::plan()`] to
+//! plan against a registry.
 //!
-//! Invariant: nothing but `git` opens a file, asks the time or the environment, or knows git. So a
-//! plan can be tested as data, is the same to the byte for the same inputs, and is safe on a
+//! Invariant: only `git` opens files, reads the time or the environment, or depends on git. So a
+//! plan can be tested as data, is byte-identical for the same inputs, and is safe to compute for a
 //! stranger's pull request.
 
 mod blob_id;
@@ -48,26 +48,27 @@ pub use views::layer_graph::LayerGraph;
 pub use views::subgraph::Direction;
 pub use views::{explain, layer_graph, name_lookup, pin, schema};
 
-/// With more layers, two threads process the two sides of a comparison.
+/// With more layers than this, two threads process the two sides of a comparison.
 const MANY: usize = 64;
 
-/// A plan with everything needed to carry it out and to show it.
+/// A plan with everything that is needed to execute and show it.
 #[derive(Debug, Clone)]
 pub struct Planned {
     /// The plan.
     pub plan: Plan,
     /// The context of each build.
     pub contexts: BTreeMap<BuildId, Context>,
-    /// The configuration that holds: that of the right-hand side.
+    /// The configuration in effect: that of the right-hand side.
     pub config: Config,
-    /// With [`published::plan()`]: images that need a decision, which are not in the plan. Sorted.
+    /// Images that need a decision and are not in the plan, sorted. Only set by
+    /// [`published::plan()`].
     pub undecided: Vec<Undecided>,
-    /// The right-hand side as it was understood. Not taken apart before the plan is.
+    /// The model of the right-hand side. Stored here so that it is not freed before the plan.
     now: Arc<TreeModel>,
 }
 
 impl Planned {
-    /// All layers of the right-hand side, built or not.
+    /// Returns all layers of the right-hand side, built or not.
     #[must_use]
     pub fn graph(&self) -> LayerGraph {
         LayerGraph::of(&self.now)
@@ -77,7 +78,7 @@ impl Planned {
 /// Plans what to build.
 ///
 /// # Errors
-/// Everything that is wrong with the source tree or the request, by file and line.
+/// Returns the problems of the source tree and the request, with file and line.
 pub fn plan(inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>> {
     let mut findings = Findings::default();
     let (config, repo) = configuration(&inputs.now, request, &mut findings);
@@ -102,7 +103,7 @@ struct Outcome {
     findings: Findings,
 }
 
-/// The plan of what was decided, unless something is wrong.
+/// Assembles the plan from the decisions, unless there are problems.
 fn finish(
     outcome: Outcome,
     inputs: &Inputs,
@@ -135,10 +136,10 @@ fn finish(
     Ok(Planned { plan, contexts, config, undecided, now: Arc::new(now) })
 }
 
-/// The layers of a tree and what stands on what.
+/// Returns the layers of a tree and their dependencies.
 ///
 /// # Errors
-/// As [`plan()`], as far as one tree alone can be judged.
+/// As [`plan()`], except for problems that need a second tree.
 pub fn graph(tree: &Tree, request: &Request) -> Result<LayerGraph, Vec<Problem>> {
     let mut findings = Findings::default();
     let (config, repo) = configuration(tree, request, &mut findings);
@@ -148,7 +149,7 @@ pub fn graph(tree: &Tree, request: &Request) -> Result<LayerGraph, Vec<Problem>>
     if findings.problems.is_empty() { Ok(LayerGraph::of(&survey)) } else { Err(findings.problems) }
 }
 
-/// Warnings as in a plan, each once.
+/// Converts warnings to those of a plan, and removes duplicates.
 fn warnings(found: Vec<Problem>) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = found.into_iter().map(finding::warning).collect();
     warnings.sort();
@@ -176,8 +177,8 @@ fn configuration(tree: &Tree, request: &Request, findings: &mut Findings) -> (Co
     (config, repo)
 }
 
-/// A tree, and what it is compared with. Of the latter nothing is refused: it cannot be mended any
-/// more.
+/// Returns the models of a tree and of its base. Problems of the base are not errors, since an old
+/// commit cannot be fixed.
 fn surveys(
     now: &Tree,
     base: Option<&Base>,

@@ -9,9 +9,8 @@ use rayon::prelude::*;
 /// More threads do not help: the work takes milliseconds.
 const MOST: usize = 8;
 
-/// Works through `items` in shares of `size`, of which each thread does one after the other. A
-/// `start` is what a thread may use to remember what it met; there may be several for one thread. A
-/// panic goes on here.
+/// Calls `work` for chunks of `size` items, on several threads. `start` creates the state that is
+/// passed to `work`; one thread may use several states. Propagates panics.
 pub(crate) fn each<Item: Sync, State, Answer: Send>(
     items: &[Item],
     size: usize,
@@ -30,8 +29,8 @@ pub(crate) fn each<Item: Sync, State, Answer: Send>(
     }
 }
 
-/// Does two things, of which none needs the other, at once; one after the other where they are not
-/// `worth` a thread. A panic goes on here.
+/// Runs two independent closures in parallel, or one after the other if they are not `worth` a
+/// thread. Propagates panics.
 pub(crate) fn both<A: Send, B: Send>(
     worth: bool,
     first: impl FnOnce() -> A + Send,
@@ -43,7 +42,8 @@ pub(crate) fn both<A: Send, B: Send>(
     }
 }
 
-/// `None` where one thread is all that the machine runs at once, or all that it lets us have.
+/// Returns the thread pool; `None` if the machine runs only one thread at once, or if the pool
+/// cannot be created.
 fn pool() -> Option<&'static ThreadPool> {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
     let start = || {

@@ -165,8 +165,7 @@ fn case_bare_host_repo() {
     }
 }
 
-/// A wrong value leaves the default, so that the rest of the tree is judged by something that is
-/// possible.
+/// An invalid value is left at its default, so that the rest of the tree can be checked.
 #[test]
 fn a_wrong_value_leaves_the_default() {
     let (config, told) = read("repo = 'x'\nplatform = \"linux/arm64\"\n");

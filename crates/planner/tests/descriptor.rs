@@ -356,7 +356,7 @@ fn all_that_is_wrong_is_told_at_once() {
     "#);
 }
 
-/// A descriptor that the rest of the tree depends on is kept in spite of other problems.
+/// A descriptor that the rest of the tree depends on is returned in spite of other problems.
 #[test]
 fn a_wrong_field_does_not_hide_the_layer() {
     let (science, problems, _) =

@@ -319,7 +319,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// A fragment, its references as `role text`, and what it sets with the lines.
+/// A fragment, its references as `role text`, and its settings with their lines.
 const FRAGMENTS: &[(&str, &str, &str)] = &[
     ("USER root\nRUN x", "", "USER 1"),
     (
@@ -335,7 +335,7 @@ const FRAGMENTS: &[(&str, &str, &str)] = &[
     ("# only a comment\n", "", ""),
 ];
 
-/// A fragment that is refused, as in [`REFUSED`].
+/// A rejected fragment, as in [`REFUSED`].
 const REFUSED_FRAGMENTS: &[(&str, &[&str])] = &[
     (
         "FROM debian\n",
@@ -480,7 +480,7 @@ fn fragments_that_would_break_their_neighbours_are_refused() {
     }
 }
 
-/// Hostile sizes end soon, and with few words.
+/// Hostile inputs are rejected quickly and with few problems.
 #[test]
 fn large_and_deep_texts_are_read_in_linear_time() {
     let none = BTreeMap::new();

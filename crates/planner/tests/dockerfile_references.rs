@@ -1,5 +1,5 @@
-//! Dockerfiles and the images that they need: snippets with their references, and the text with
-//! each replaced.
+//! Dockerfiles and the images that they reference: snippets with their references, and the text
+//! with each replaced.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ const CASES: &[(&str, &str, &str)] = &[
         "base sci/a:1.0, stage debian:12",
         "FROM <0> AS a\nFROM a AS b\nFROM <1> AS c\nFROM b\n",
     ),
-    // A trigger of a stage runs in builds based on it, and resolves names there.
+    // A trigger of a stage runs in builds based on the stage, and its names are resolved there.
     (
         "FROM debian:12 AS one\nONBUILD COPY --from=sci/a:1 /x /x\nFROM scratch AS two\nFROM one\n",
         "base debian:12, copy sci/a:1, stage scratch",
@@ -372,7 +372,8 @@ fn every_form_of_a_reference_is_found_and_replaced() {
     }
 }
 
-/// The result of replacing is again a Dockerfile, with the same structure and the inserted images.
+/// The result of a replacement is again a Dockerfile, with the same structure and the inserted
+/// images.
 #[test]
 fn what_is_replaced_is_read_again() {
     for (text, ..) in CASES {

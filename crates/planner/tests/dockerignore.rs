@@ -1,8 +1,8 @@
-//! `.dockerignore` compared with what BuildKit's client sends.
+//! Compares `.dockerignore` parsing with the files that BuildKit's client sends.
 //!
 //! `dockerignore.tsv` was recorded from `docker buildx build` 0.13.1 on Docker 26.1.5: each ignore
-//! file was put into a directory with the files of [`FILES`], and a build copied all of its context
-//! into an image. The last column is the result of the classic builder of Docker 20.10, where it
+//! file was put into a directory with the files of [`FILES`], and a build copied its whole context
+//! into an image. The last column is the result of the classic builder of Docker 20.10, if it
 //! differs.
 
 use planner::dockerignore;
@@ -55,7 +55,7 @@ const FILES: [&str; 42] = [
     "é.txt",
 ];
 
-/// Patterns that clients accept and that are never intended: refused here, with a replacement.
+/// Patterns that clients accept but that are never intended: rejected here, with a replacement.
 const REFUSED_HERE: &[&str] = &[];
 
 fn file(text: &str) -> SourceFile {
@@ -80,7 +80,7 @@ fn unescaped(text: &str) -> String {
     plain
 }
 
-/// Those that are sent; `None` where the client refuses the file.
+/// Returns the files that are sent; `None` if the client rejects the file.
 fn sent(cell: &str) -> Option<Vec<&'static str>> {
     let (sign, names) = match cell.split_at_checked(1) {
         _ if cell == "refused" => return None,
@@ -156,7 +156,8 @@ mod properties {
     use proptest::prelude::*;
 
     proptest! {
-        /// Also: excluding a directory excludes its contents, as long as there is no exception.
+        /// Also checks that excluding a directory excludes its contents, unless there is an
+        /// exception.
         #[test]
         fn any_text_is_read_without_a_panic(
             text in r"[a-c*?!/\\\[\]\-^#. \né]{0,24}",

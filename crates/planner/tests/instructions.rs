@@ -1,6 +1,6 @@
-//! Dockerfiles, right and wrong, as BuildKit of two releases and the classic builder take them:
-//! what every builder refuses is refused here, and nothing that they take. The table is that of
-//! `tests/docker_instructions.rs`, which holds it against engines.
+//! Valid and invalid Dockerfiles, as BuildKit of two releases and the classic builder accept them:
+//! instructions that every builder rejects are rejected here, and no others. The table is that of
+//! `tests/docker_instructions.rs`, which compares it with engines.
 
 use planner::config::Level;
 use planner::{Request, fixture};
@@ -49,7 +49,7 @@ fn case_broken_instructions_of_the_table() {
         rows += 1;
         let tree = tree(&unescaped(text));
         let findings = planner::check(&tree, None, None, &Request::default()).findings;
-        // Guidelines say nothing of builders.
+        // Guidelines are independent of builders.
         let told: Vec<_> =
             findings.iter().filter(|finding| !finding.problem.code.starts_with("from-")).collect();
         let is_refused = told.iter().any(|finding| finding.level == Level::Deny);
@@ -64,7 +64,7 @@ fn case_broken_instructions_of_the_table() {
         if !is_right {
             wrong.push(format!("{id} ({expected}): {text}\n    {}", told.join("\n    ")));
         }
-        // Each has a place, and says what to do.
+        // Every problem has a position and a help.
         for finding in findings.iter().filter(|finding| finding.level == Level::Deny) {
             let problem = &finding.problem;
             if problem.line.is_none() || problem.help.is_none() {

@@ -18,7 +18,7 @@ fn parse(text: &str) -> Result<dockerfile::Dockerfile, Vec<planner::Problem>> {
     dockerfile::parse(&file(text), &BTreeMap::new(), "linux/amd64", &[])
 }
 
-/// Words that make Dockerfiles interesting.
+/// Fragments of text that are relevant in Dockerfiles.
 fn scrap() -> impl Strategy<Value = String> {
     let known = prop::sample::select(vec![
         "FROM ",
@@ -70,14 +70,14 @@ fn scrap() -> impl Strategy<Value = String> {
     prop_oneof![9 => known.prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)]
 }
 
-/// Anything, and often nearly a Dockerfile.
+/// Arbitrary texts, many of them nearly Dockerfiles.
 fn text() -> impl Strategy<Value = String> {
     let line = prop_oneof![1 => scrap(), 4 => plain_line().prop_map(str::to_owned)];
     let lines = prop::collection::vec(line, 0..12).prop_map(|lines| lines.concat());
     prop_oneof![1 => prop::collection::vec(scrap(), 0..40).prop_map(|scraps| scraps.concat()), 3 => lines]
 }
 
-/// The same without whole FROM lines.
+/// As [`text`], without whole FROM lines.
 fn fragment() -> impl Strategy<Value = String> {
     let behind = |line: &&str| !line.to_lowercase().starts_with("fr") && !line.contains("--from=0");
     let line = prop_oneof![
@@ -87,8 +87,8 @@ fn fragment() -> impl Strategy<Value = String> {
     prop::collection::vec(line, 0..8).prop_map(|lines| lines.concat())
 }
 
-/// Dockerfiles that have nothing in them of what the second reader does not know: quoted flags,
-/// heredocs that are not first.
+/// Lines without constructs that the second parser does not support: quoted flags, and heredocs
+/// that are not first.
 fn plain_line() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
         "FROM debian:12\n",
@@ -144,7 +144,7 @@ proptest! {
         }
     }
 
-    /// Fragments that are read can be put behind each other: each is the same as alone.
+    /// Valid fragments can be joined: each has the same meaning as alone.
     #[test]
     fn fragments_do_not_change_each_other(first in fragment(), second in fragment()) {
         let read = |text: &str| dockerfile::fragment(&file(text), &BTreeMap::new());

@@ -1,9 +1,9 @@
-//! Verifies a build's base images: records the id of each before the build, and checks that its
-//! name still shows that id afterwards.
+//! Verifies a build's base images: records the id of each one before the build, and checks
+//! afterwards that its name still resolves to that id.
 //!
-//! A build takes an image by its name, and another client of the engine can give that name to
-//! another image meanwhile. If the name shows the same id before and after, the build used that
-//! image.
+//! A build refers to an image by name, and another client of the engine may retag that name during
+//! the build. If the name resolves to the same id before and after, the build is assumed to have
+//! used that image; a tag moved away and back in between is not detected.
 
 use plan::{Build, Plan, Reference, Role};
 
@@ -55,7 +55,7 @@ pub(crate) fn base(
 }
 
 impl BaseImage {
-    /// Whether its name shows it still.
+    /// Whether its name still resolves to the same id.
     pub(crate) async fn is_there(&self, engine: &Engine) -> Result<bool, EngineError> {
         Ok(engine.inspect(&self.exact).await?.is_some_and(|image| image.id == self.id))
     }

@@ -4,10 +4,10 @@
 
 use plan::Span;
 
-/// Puts other text in the place of spans.
+/// Replaces spans of a text.
 ///
 /// # Errors
-/// Says which span lies outside of the text, within a character, or over another.
+/// Names the span that is outside of the text, splits a character, or overlaps another span.
 pub(crate) fn replace(text: &str, replacements: &[(Span, String)]) -> Result<String, String> {
     let mut sorted: Vec<&(Span, String)> = replacements.iter().collect();
     sorted.sort_by_key(|(span, _)| *span);

@@ -1,16 +1,16 @@
-//! Compares the packages of a new image with those of the image that its moving tag shows, before
-//! the new one is published.
+//! Compares the packages of a new image with those of the image that its moving tag points to,
+//! before the new image is published.
 //!
-//! Reads both images where they are, see `image_reader`. A package change that a science layer
-//! inherited from its parent layer is attributed to the parent and judged there. A layer is judged
-//! by what its own instructions change, its external base image included.
+//! Both images are read in place, see `image_reader`. A package change that a science layer
+//! inherits from its parent layer is attributed to the parent. A layer is judged by the changes
+//! that its own instructions and its external base image made.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use image_contents::{Contents, Move, Setting, Unread};
 use parking_lot::Mutex;
 use plan::label::{self, Field};
-use plan::{Build, ImageName, Kind, Plan, Reason, Role, Target, trail};
+use plan::{Build, Family, ImageName, Kind, Plan, Reason, Role, Target, trail};
 use registry::Registry;
 
 use crate::build::progress::ProgressEvent;
@@ -22,7 +22,7 @@ use crate::run::error::RunError;
 use crate::run::options::{Drift, Options};
 use crate::run::result::Failure;
 
-/// How many moves an error names, and how many records that could not be read a build.
+/// Maximum number of package changes in an error, and of unreadable records in a build's notice.
 const NAMED: usize = 5;
 
 /// Compares packages during a run.
@@ -37,13 +37,13 @@ pub(crate) struct DriftCheck<'a> {
 
 /// Package changes of one image.
 struct PackageChanges {
-    /// Since the one that the moving tag shows.
+    /// All changes since the image that the moving tag points to.
     all: Vec<Move>,
-    /// Of that, what its parent did not bring.
+    /// The changes that were not inherited from its parent.
     own: Vec<Move>,
     /// Records in either image that could not be read.
     unread: BTreeSet<String>,
-    /// A record beyond a limit: its author may have made it unreadable on purpose.
+    /// A record beyond a limit; its author may have made it unreadable on purpose.
     beyond: Option<Unread>,
 }
 
@@ -60,7 +60,7 @@ impl<'a> DriftCheck<'a> {
         Self { plan, prepared, engine, reader, options, moved: Mutex::default() }
     }
 
-    /// Looks at a fresh image, before it has its tags; the error is drift that is forbidden, or
+    /// Compares a new image before it gets its tags. Fails if drift is forbidden, and was found or
     /// cannot be ruled out.
     pub(crate) async fn check(
         &self,
@@ -81,7 +81,7 @@ impl<'a> DriftCheck<'a> {
         };
         let moved = match self.compare_in_time(build, image).await {
             Ok(Some(moved)) => moved,
-            // Without a published image there is nothing to compare with.
+            // Without a published image there is nothing to compare.
             Ok(None) => return Ok(()),
             Err(message) if forbidden => return untold(&message),
             Err(message) => {
@@ -113,8 +113,8 @@ impl<'a> DriftCheck<'a> {
         self.moved.lock().remove(&position).unwrap_or_default()
     }
 
-    /// [`Self::compare`] with a time-out: the speed of the registry and the size of the layers are not
-    /// ours.
+    /// [`Self::compare`] with a time-out, since neither the registry's speed nor the size of the
+    /// layers is known.
     async fn compare_in_time(&self, build: &Build, image: &str) -> Result<Option<PackageChanges>, String> {
         let bound = self.options.read_timeout;
         match tokio::time::timeout(bound, self.compare(build, image)).await {
@@ -147,8 +147,8 @@ impl<'a> DriftCheck<'a> {
         Ok(Some(PackageChanges { all, own, unread, beyond }))
     }
 
-    /// Package changes of the science layer that a build is based on, between the two versions that
-    /// were used. Empty if the earlier version is unknown or gone.
+    /// Package changes between the earlier and the present version of the science layer that a
+    /// build is based on. Empty if the earlier version is unknown or gone.
     async fn inherited(&self, build: &Build, old: &Image, new: &Image) -> Result<Vec<Move>, RunError> {
         let Some(base) = build.references.iter().find(|reference| reference.role == Role::Base) else {
             return Ok(Vec::new());
@@ -176,7 +176,7 @@ impl<'a> DriftCheck<'a> {
             None => None,
         };
         let before = before.unwrap_or_default();
-        // A parent is known by its layers, which are the lowest of its child.
+        // A parent is identified by its layers, which are the lowest layers of its child.
         if before.is_empty()
             || !old.configuration.layers.starts_with(&before)
             || !new.configuration.layers.starts_with(&now)
@@ -190,8 +190,8 @@ impl<'a> DriftCheck<'a> {
         Ok(image_contents::moves(&before.packages, &after.packages))
     }
 
-    /// The parent that a published image was built on, by the build tag in its own label; build
-    /// tags never change.
+    /// The parent of a published image, by the build tag recorded in its label; build tags never
+    /// change.
     fn earlier_parent(&self, build: &Build, old: &Image, key: &str, target: &str) -> Option<String> {
         let prefix = &self.plan.label_prefix;
         let label = match build.kind {
@@ -201,12 +201,12 @@ impl<'a> DriftCheck<'a> {
         let text = old.configuration.settings.get(&Setting::Label(label))?;
         let from: trail::BuiltFrom = serde_json::from_str(text).ok()?;
         let tag = from.layers.get(key)?.as_ref()?;
-        Some(format!("{}/sci/{target}:{tag}", self.plan.repo))
+        Some(format!("{}/{}", self.plan.repo, Family::Sci.repository(target).tagged(tag)))
     }
 }
 
-/// Whether something of the layer itself changed, or the base that it names moved and is followed:
-/// then its packages may.
+/// Whether the reasons explain package changes: the layer itself changed, or the base image that it
+/// follows moved.
 fn is_explained(reasons: &[Reason]) -> bool {
     reasons.iter().any(|reason| {
         matches!(
@@ -233,7 +233,7 @@ fn message(build: &Build, moves: &[Move]) -> String {
     )
 }
 
-/// The first few records, and how many more there are.
+/// The first [`NAMED`] records, and the number of the others.
 fn unread(records: &BTreeSet<String>) -> Vec<String> {
     let named = records.iter().take(NAMED).map(|record| format!("/{record}"));
     let more = records.len().saturating_sub(NAMED);

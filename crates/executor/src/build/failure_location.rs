@@ -1,26 +1,26 @@
-//! Maps an engine's build error to the instruction that failed, in the file that it comes from.
+//! Maps an engine's build error to the instruction that failed and the file that contains it.
 //!
-//! Pure. Engines name a step by its number and text, or by a line of the Dockerfile that they were
-//! sent; the plan has the instructions and their origins. An ambiguous step is not mapped.
+//! Pure. Engines name a step by its number and text, or by a line of the Dockerfile that they
+//! received; the plan lists the instructions and their origins. An ambiguous step is not mapped.
 
 use plan::{Build, Origin, Role, Target};
 
 use crate::run::result::FailedAt;
 
-/// Lines of an instruction that are kept: a heredoc can be a program.
+/// Maximum number of lines of an instruction that are reported: a heredoc can be a whole program.
 const LONGEST: usize = 12;
 
-/// How an engine numbers what it does.
+/// How an engine numbers steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StepNumbering {
-    /// BuildKit: in each stage what makes a layer, its base the first.
+    /// BuildKit: per stage, the instructions that create a layer, beginning with its base image.
     Layers,
-    /// The classic builder: every instruction of the file; podman: of each stage.
+    /// The classic builder: all instructions of the file. podman: all instructions of each stage.
     Instructions,
 }
 
-/// The instruction at which a build failed, as far as that is certain. `step` is the last one that
-/// was begun or the one that the engine calls failed, `[stage 2/5] RUN make`.
+/// Returns the instruction at which a build failed, if it is unambiguous. `step` is the step that
+/// the engine reports as failed, or the last one that started: `[stage 2/5] RUN make`.
 pub(crate) fn place(
     build: &Build,
     numbers: StepNumbering,
@@ -48,8 +48,9 @@ fn shortened(instruction: &str) -> String {
     }
 }
 
-/// `dockerfile parse error line 3: …`, `… on line 3: …`: a line of what was sent. It is the plan's,
-/// unless a name that was replaced went over lines.
+/// Maps `dockerfile parse error line 3: …` or `… on line 3: …`, a line of the Dockerfile that was
+/// sent. It is the same line in the plan's Dockerfile, unless a replaced name spanned several
+/// lines.
 fn by_line<'a>(build: &'a Build, message: &str) -> Option<&'a Origin> {
     let (_, behind) = message.split_once("parse error ")?;
     let (number, _) = behind.trim_start_matches("on ").strip_prefix("line ")?.split_once(':')?;
@@ -70,15 +71,15 @@ struct Step<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage<'a> {
-    /// Its name, or `stage-1` of one that has none, counted from 0.
+    /// Its name; `stage-1`, counted from 0, for a stage without a name.
     Named(&'a str),
     /// Counted from 1.
     Numbered(usize),
 }
 
 impl<'a> Step<'a> {
-    /// `[2/5] RUN x`, `[build 2/5] RUN x`, `[linux/arm64 build 2/5] RUN x`, podman's `[1/2 2/5] RUN
-    /// x`.
+    /// Parses `[2/5] RUN x`, `[build 2/5] RUN x`, `[linux/arm64 build 2/5] RUN x` and podman's
+    /// `[1/2 2/5] RUN x`.
     fn read(name: &'a str) -> Option<Self> {
         let fraction = |word: &str| {
             let (number, of) = word.split_once('/')?;
@@ -135,7 +136,7 @@ fn by_step<'a>(build: &'a Build, numbers: StepNumbering, step: &Step<'_>) -> Opt
     }
 }
 
-/// The one instruction with this text, blanks and continuations aside.
+/// The only instruction with this text, ignoring blanks and continuations.
 fn by_text<'a>(build: &'a Build, text: &str) -> Option<&'a Origin> {
     let mut found = build.origins.iter().filter(|origin| is_text(build, origin, text));
     found.next().filter(|_| found.next().is_none())
@@ -149,7 +150,8 @@ fn is_text(build: &Build, origin: &Origin, text: &str) -> bool {
     plain(&build.instruction(origin)) == plain(text)
 }
 
-/// Instructions by stage, from one FROM to the next; those before the first FROM belong to none.
+/// The instructions of each stage, from one FROM to the next; those before the first FROM are left
+/// out.
 fn stages(build: &Build) -> Vec<Vec<&Origin>> {
     let mut stages: Vec<Vec<&Origin>> = Vec::new();
     for origin in &build.origins {
@@ -171,7 +173,8 @@ fn stage_name(build: &Build, stage: &[&Origin]) -> Option<String> {
     words.next()?.eq_ignore_ascii_case("as").then(|| name.to_owned())
 }
 
-/// Whether BuildKit counts it. A stage's base counts unless it is another stage or nothing.
+/// Whether BuildKit counts an instruction. FROM counts unless its base is another stage or
+/// `scratch`.
 fn makes_layer(build: &Build, origin: &Origin) -> bool {
     match origin.instruction.as_str() {
         "RUN" | "COPY" | "ADD" | "WORKDIR" => true,
@@ -192,8 +195,9 @@ mod tests {
 
     use super::*;
 
-    /// A build whose Dockerfile has one instruction a line, but for continuations; bases that begin
-    /// with `x/` are images. A line `# file` says where the ones behind it come from.
+    /// A build whose Dockerfile has one instruction per line, except for continuations. Bases that
+    /// begin with `x/` are images. A line `# file` names the file that the following lines come
+    /// from.
     fn build(dockerfile: &str) -> Build {
         let mut origins: Vec<Origin> = Vec::new();
         let mut references = Vec::new();
@@ -228,7 +232,7 @@ mod tests {
             references,
             needs: Vec::new(),
             reasons: Vec::new(),
-            tags: Vec::new(),
+            tags: plan::Tags::default(),
             labels: Default::default(),
             args: Default::default(),
             context: BuildContext { inputs: String::new(), sources: Vec::new() },
@@ -267,7 +271,7 @@ mod tests {
             ("[4/6] RUN make", Some((Some("web"), 2))),
             ("[ 5/6] WORKDIR /w", Some((Some("web"), 3))),
             ("[6/6] RUN a && b", Some((Some("web"), 4))),
-            // The text alone is not unique, and the number is not that of a RUN.
+            // The text is not unique, and the number is not that of a RUN.
             ("[5/6] RUN a && b", None),
             ("[4/9] RUN make", Some((Some("web"), 2))),
             ("[internal] load metadata for x/y", None),

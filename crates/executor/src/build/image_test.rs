@@ -1,6 +1,6 @@
-//! Runs the tests of a new image, each in a container of its own, before the image gets a tag.
+//! Runs the tests of a new image, each in its own container, before the image gets a tag.
 //!
-//! A test container has no capabilities, no network unless the test asks for it, and bounded
+//! A test container has no capabilities, no network unless the test requests it, and bounded
 //! memory, processes, time and output. Its output is reported line by line.
 
 use std::time::{Duration, Instant};
@@ -18,11 +18,11 @@ use crate::engine::container::{ContainerExit, ContainerSpec, MEMORY};
 use crate::engine::{Engine, EngineError, EngineErrorKind};
 use crate::run::result::{Failure, TestResult, seconds};
 
-/// How long output may still come when its container has ended: what a process wrote before is on
-/// its way.
+/// How long to read output after its container has ended: bytes written before may still be in
+/// flight.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Where and as what tests are run.
+/// The environment in which tests run.
 pub(crate) struct ImageTestRunner<'a> {
     pub engine: &'a Engine,
     pub own: &'a OwnedResources,
@@ -33,14 +33,14 @@ pub(crate) struct ImageTestRunner<'a> {
     pub proxies: Vec<String>,
 }
 
-/// How a test failed, apart from the environment's fault.
+/// The outcome of a test that could be run; environment errors are separate.
 enum TestFailure {
     Passed,
     Failed(String),
 }
 
 impl ImageTestRunner<'_> {
-    /// Runs every test of the build, also after a failure, so that all failures are reported at
+    /// Runs every test of the build, even after one failed, so that all failures are reported at
     /// once.
     pub(crate) async fn run(
         &self,
@@ -109,8 +109,8 @@ impl ImageTestRunner<'_> {
         let container = self.engine.create(&wanted).await?;
         let ended = self.in_container(&container, &script, test, report).await;
         match self.own.remove(self.engine, &noted).await {
-            // The test's outcome takes precedence; the container is removed again at the end of the
-            // run.
+            // The test's outcome takes precedence; the end of the run tries again to remove the
+            // container.
             Err(error) if error.kind == EngineErrorKind::ConnectionLost && ended.is_ok() => Err(error),
             _ => ended,
         }
@@ -161,7 +161,7 @@ impl ImageTestRunner<'_> {
         }
     }
 
-    /// Takes in what a container prints until it has ended, or has printed too much.
+    /// Reads the output of a container until it has ended or exceeded the output limit.
     async fn follow(
         &self,
         container: &str,
@@ -190,7 +190,7 @@ impl ImageTestRunner<'_> {
                             return Ok(NOT_YET);
                         }
                     }
-                    // Either the engine is gone or the container ended: its exit state decides.
+                    // Either the engine is gone or the container ended; the exit state decides.
                     Some(Err(_)) | None => open = false,
                 },
                 end = &mut wait, if ended.is_none() => {
@@ -226,7 +226,7 @@ fn verdict(ended: ContainerExit) -> TestFailure {
     TestFailure::Failed(text)
 }
 
-/// The names of signal(7) that end programs.
+/// Names from signal(7) of the signals that end programs.
 fn signal_name(signal: i64) -> Option<&'static str> {
     Some(match signal {
         1 => "SIGHUP",

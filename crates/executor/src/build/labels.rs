@@ -1,6 +1,6 @@
 //! Computes the labels that are known only when an image is built, and passes labels to the engine.
 //!
-//! The plan holds the others. The keys are in [`plan::label`], the value of `.from` in
+//! The other labels are in the plan. The keys are in [`plan::label`], the value of `.from` in
 //! [`plan::trail`].
 
 use std::collections::BTreeMap;
@@ -9,16 +9,16 @@ use plan::label::{self, Field, oci};
 pub(crate) use plan::trail::BuiltFrom;
 use plan::{Build, Kind};
 
-/// Labels of one image take no more than this, keys and values together: more makes the engine's
-/// requests and every later reader slow, and belongs in a referring artifact.
+/// Limit for the labels of one image, keys and values together. Larger labels slow down the
+/// engine's requests and every reader; such data belongs in a referring artifact.
 pub(crate) const MAX_BYTES: usize = 16 * 1024;
 
-/// The time in labels: the clock's, or `SOURCE_DATE_EPOCH`.
+/// The time in labels: the current time, or `SOURCE_DATE_EPOCH`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Timestamp {
     /// Milliseconds since 1970.
     millis: i64,
-    /// Whether a fraction is shown.
+    /// Whether the fraction of a second is printed.
     fraction: bool,
 }
 
@@ -40,7 +40,7 @@ impl Timestamp {
         }
     }
 
-    /// RFC 3339 in UTC, whole seconds. Years from 1970 to 9999, which is what that format can say.
+    /// RFC 3339 in UTC, whole seconds. Clamped to the years 1970 to 9999; the format ends there.
     fn rfc3339(self) -> String {
         const LAST: u64 = 253_402_300_799;
         let seconds = u64::try_from(self.millis.div_euclid(1000)).unwrap_or(0).min(LAST);
@@ -52,7 +52,7 @@ impl Timestamp {
 /// The base image of the last stage, as far as it is known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KnownBase<'a> {
-    /// Where it is not the plan's name for it.
+    /// Its name, if it differs from the plan's.
     pub name: Option<&'a str>,
     pub digest: Option<&'a str>,
 }
@@ -80,8 +80,8 @@ pub(crate) fn complete(
         labels.insert(oci::BASE_NAME.to_owned(), name.to_owned());
     }
     labels.insert(oci::BASE_DIGEST.to_owned(), base.digest.unwrap_or_default().to_owned());
-    // The build spec is optional here, and its artifact has it as well. Without it the label is
-    // empty, since the one of a base would be inherited.
+    // The build spec is optional here, since its artifact contains it too. The label is emptied
+    // instead of removed, because otherwise that of a base image would be inherited.
     if exceed_limit(&labels)
         && let Some(spec) = labels.get_mut(&label::spec(prefix))
     {
@@ -90,7 +90,7 @@ pub(crate) fn complete(
     labels
 }
 
-/// Whether labels take more than they may, with room for a build time of other digits.
+/// Whether labels exceed [`MAX_BYTES`], with a reserve for a build time that has more digits.
 pub(crate) fn exceed_limit(labels: &BTreeMap<String, String>) -> bool {
     bytes(labels) + 16 > MAX_BYTES
 }
@@ -100,11 +100,11 @@ pub(crate) fn bytes(labels: &BTreeMap<String, String>) -> usize {
     labels.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
-/// A Dockerfile that sets labels itself, and the labels that it could not take in.
+/// Appends a LABEL line to a Dockerfile; also returns the labels that the line cannot hold.
 ///
-/// The classic builder makes a step of every label that comes in the request, so they go into one
-/// LABEL line at the end. A line end has no spelling in a LABEL line, and a file that ends in a
-/// continuation would swallow the line: such labels are left for the request.
+/// The classic builder makes a step of every label in the request, so they go into one LABEL line
+/// at the end. A line end cannot be written in a LABEL line, and a file that ends in a continuation
+/// would swallow the line; such labels stay in the request.
 pub(crate) fn append_line(
     dockerfile: &str,
     labels: &BTreeMap<String, String>,
@@ -149,7 +149,7 @@ fn quote(word: &str, escape: char) -> String {
     quoted
 }
 
-/// The `# escape=` directive: only among the comments that open a file, before anything else.
+/// The `# escape=` directive, recognised only among the comments that open a file.
 fn escape_character(dockerfile: &str) -> char {
     for line in dockerfile.trim_start_matches('\u{feff}').lines() {
         let Some((name, value)) = line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) else {
@@ -164,7 +164,7 @@ fn escape_character(dockerfile: &str) -> char {
     '\\'
 }
 
-/// Whether the last instruction goes on in the next line. Comments and empty lines do not end it.
+/// Whether the last instruction continues on the next line. Comments and empty lines do not end it.
 fn ends_in_continuation(dockerfile: &str, escape: char) -> bool {
     dockerfile
         .lines()

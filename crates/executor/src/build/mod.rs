@@ -1,5 +1,5 @@
-//! Builds one image: sends Dockerfile, labels and context to the engine, reports steps and lines,
-//! returns the image's id.
+//! Builds one image: sends Dockerfile, labels and context to the engine, reports steps and output
+//! lines, and returns the image's id.
 
 pub(crate) mod base_image;
 pub mod context;
@@ -43,7 +43,7 @@ use crate::run::result::{Comparison, FailedAt, Failure, TestResult, Within};
 /// Interval of reports about sent context bytes.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How often an image is built whose base became another one meanwhile.
+/// How many times an image is built if its base image changes during each build.
 const TRIES: usize = 3;
 
 /// An image that has both of its tags.
@@ -53,11 +53,11 @@ pub(crate) struct BuiltImage {
     pub size: Option<u64>,
     /// Whether an earlier run made it.
     pub resumed: bool,
-    /// Beside what its moving tag showed on the engine.
+    /// Comparison with the image that the moving tag pointed to on the engine.
     pub compared: Option<Comparison>,
 }
 
-/// Why there is no image.
+/// Why a build failed.
 #[derive(Debug, Clone)]
 pub(crate) struct BuildFailure {
     pub failure: Failure,
@@ -69,18 +69,18 @@ pub(crate) struct BuildFailure {
 pub(crate) enum BuildUpdate {
     Progress(ProgressEvent),
     Sent(u64),
-    /// A warning that stops nothing.
+    /// A warning that does not stop the build.
     Notice(String),
     /// A test of the image starts: its command.
     TestStarted(String),
     TestFinished(TestResult),
-    /// The build fails here; why comes with its end.
+    /// The instruction that failed; the error itself is reported at the end.
     FailedAt(FailedAt),
-    /// Why the build failed, for its log; the build's result has the same text.
+    /// The error, for the log; the build's result has the same text.
     Failed(String),
 }
 
-/// All that an image is made from.
+/// Everything that an image is built from.
 pub(crate) struct BuildJob<'a> {
     pub plan: &'a Plan,
     pub build: &'a Build,
@@ -90,15 +90,15 @@ pub(crate) struct BuildJob<'a> {
     pub engine: &'a Engine,
 }
 
-/// Builds one image under a temporary name and returns its id. `--build-timeout` covers everything:
-/// pulling base images, sending the context, and building again if that is needed.
+/// Builds one image under a temporary name and returns its id. `--build-timeout` covers pulling
+/// base images, sending the context, and repeating the build if a base image changed.
 pub(crate) async fn build(
     job: &BuildJob<'_>,
     name: &str,
     report: &mut (dyn FnMut(BuildUpdate) + Send),
 ) -> Result<String, BuildFailure> {
     let limit = job.options.build_timeout;
-    // The engine ends a build when its connection is closed.
+    // The engine aborts a build when its connection is closed.
     let time_limit = |_| Err(engine_failure(EngineError::time_limit("the build", limit)));
     tokio::time::timeout(limit, make(job, name, report)).await.unwrap_or_else(time_limit)
 }
@@ -153,17 +153,17 @@ async fn make(
     })
 }
 
-/// Gives an image both of its tags. Their previous images are inspected unless it `is_pushed`: then
-/// the registry is compared with.
+/// Gives an image both of its tags. The earlier image on the engine is inspected for the
+/// comparison, unless the image `is_pushed`: then it is compared with the registry.
 pub(crate) async fn publish_locally(
     build: &Build,
     image_id: &str,
     engine: &Engine,
     is_pushed: bool,
 ) -> Result<BuiltImage, BuildFailure> {
-    // For display only: an engine that cannot inspect it is no failure.
+    // For display only, so an error is ignored.
     let earlier = if is_pushed { None } else { engine.inspect(build.moving_tag()).await.ok() };
-    for tag in &build.tags {
+    for tag in build.tags.iter() {
         engine.tag(image_id, tag).await.map_err(engine_failure)?;
     }
     match engine.inspect(build.build_tag()).await.map_err(engine_failure)? {
@@ -185,12 +185,13 @@ pub(crate) fn engine_failure(error: EngineError) -> BuildFailure {
     BuildFailure { failure: error.failure(Failure::Build), message: error.message }
 }
 
-/// All that is sent besides the context.
+/// A build request without its context.
 struct BuildRequest {
     tag: String,
     dockerfile: String,
     mtime: i64,
-    /// Labels for the request; on the classic builder most are in the Dockerfile.
+    /// Labels sent in the request; for the classic builder, most labels are in the Dockerfile
+    /// instead.
     labels: BTreeMap<String, String>,
     args: BTreeMap<String, String>,
     platform: Option<String>,
@@ -203,7 +204,7 @@ struct ExactImage {
     span: Span,
     role: Role,
     name: String,
-    /// Where it is fetched from, if it is named by a digest.
+    /// The registry to fetch it from, if it is named by a digest.
     host: Option<String>,
     /// The requested platform, if known.
     platform: Option<String>,
@@ -221,9 +222,9 @@ fn exact(job: &BuildJob<'_>) -> Vec<ExactImage> {
     job.build.references.iter().filter_map(exact).collect()
 }
 
-/// Pulls a base image, so that its configuration is known before the build runs. Builders know
-/// fewer ways to log in than a pull does; an image that needs a login is therefore pulled before
-/// and found by its digest.
+/// Pulls the base images, so that their configuration is known before the build runs. Builders
+/// support fewer login methods than a pull; so an image that needs a login is pulled first, and the
+/// builder finds it by its digest.
 async fn fetch(
     job: &BuildJob<'_>,
     exact: &[ExactImage],
@@ -254,8 +255,8 @@ async fn fetch(
         if let (Some(local), true) = (local, platform.is_some())
             && !platform::serves(&local.platform, wanted)
         {
-            // Of an image for many platforms, an engine shows one. Whether there are more, its
-            // registry says.
+            // An engine reports one platform of a multi-platform image; its registry lists all of
+            // them.
             let image = plan::ImageName::parse(name)
                 .map_err(|error| EngineError::new(EngineErrorKind::Failed, error.to_string()))?;
             let shown = engine.shown(&image, login, options.idle_timeout, options.build_timeout).await;
@@ -268,7 +269,7 @@ async fn fetch(
     Ok(())
 }
 
-/// Whether an engine says that an image is for other platforms only.
+/// Whether an engine's error says that an image exists for other platforms only.
 fn is_for_others(message: &str) -> bool {
     message.contains("does not match the specified platform") || message.contains("no matching manifest for")
 }
@@ -304,7 +305,7 @@ impl BuildRequest {
         };
         let mut args = options.docker_config.proxies(&options.endpoint.host);
         args.extend(build.args.clone());
-        // If the classic builder is asked for its own platform explicitly, it looks up all images
+        // If a platform is given explicitly, even its own, the classic builder looks up all images
         // of that name again.
         let foreign = plan.platform != engine.platform;
         let credentials = prepared.logins.iter().filter_map(|(host, credential)| {
@@ -322,7 +323,7 @@ impl BuildRequest {
         })
     }
 
-    /// Whether the engine gave the image its name, which it does only at the end of a successful
+    /// `Some` if the engine gave the image its name, which it does only at the end of a successful
     /// build.
     async fn named(&self, engine: &Engine, progress: &Progress) -> Option<()> {
         let found = engine.inspect(&self.tag).await.ok()??;
@@ -349,7 +350,7 @@ impl BuildRequest {
             Builder::BuildKit => {
                 let source = Source::new(context, self.dockerfile.clone(), self.mtime);
                 let (sent, source) = (Arc::clone(&source.sent), Arc::new(source));
-                // It is open until the build is over.
+                // The session stays open until the build is over.
                 let opened =
                     session::open(&engine.way, &run.secrets, self.credentials.clone(), Arc::clone(&source));
                 let session = opened.await.map_err(engine_failure)?;
@@ -388,20 +389,22 @@ impl BuildRequest {
             let place = failure_location::place(job.build, numbers, progress.failing(), &error.message);
             place.into_iter().for_each(|place| report(BuildUpdate::FailedAt(place)));
         }
-        // The answers are dropped, and with them a body: the context has ended, or ends now.
+        // The responses were dropped, and with them the request body: the context has ended, or
+        // ends now.
         supply.end().await?;
         image(ended, &progress)
     }
 }
 
-/// Where a builder has its context from.
+/// How a builder receives its context.
 enum ContextSource {
     Tar(tokio::task::JoinHandle<Result<(), ContextError>>),
     Fetched(Session, Arc<Source>),
 }
 
 impl ContextSource {
-    /// Why the context was not sent, unless the engine closed the stream itself.
+    /// Returns the error that prevented sending the context, unless the engine closed the stream
+    /// itself.
     async fn end(self) -> Result<(), BuildFailure> {
         let environment = |message| BuildFailure { failure: Failure::Environment, message };
         let failure = match self {
@@ -421,7 +424,7 @@ impl ContextSource {
     }
 }
 
-/// The image of a response that ended without an error before or after the image's id.
+/// Returns the image id of a response that ended without an error.
 fn image(ended: Result<(), EngineError>, progress: &Progress) -> Result<String, BuildFailure> {
     ended.map_err(engine_failure)?;
     progress.image_id().map(str::to_owned).ok_or_else(|| BuildFailure {
@@ -430,7 +433,7 @@ fn image(ended: Result<(), EngineError>, progress: &Progress) -> Result<String, 
     })
 }
 
-/// Takes answers in until the last one, as long as something moves.
+/// Reads messages until the last one; fails if neither messages nor context bytes move for `idle`.
 async fn listen(
     answers: impl futures_util::Stream<Item = Result<bollard::models::BuildInfo, bollard::errors::Error>>,
     sent: &AtomicU64,
@@ -448,8 +451,8 @@ async fn listen(
             answer = answers.next() => {
                 let Some(answer) = answer else { return Ok(()) };
                 last_moved = Instant::now();
-                // Told first: what an engine says next may be a step that runs long after its
-                // context came.
+                // Report this first: the next message may be a step that runs long after its
+                // context arrived.
                 let now = sent.load(Ordering::Relaxed);
                 if now != last_sent {
                     last_sent = now;
@@ -488,7 +491,7 @@ struct LastLines {
 }
 
 impl LastLines {
-    /// As many lines later a full disk is no reason any more.
+    /// A full disk explains an error only within this many lines.
     const COUNT: usize = 20;
 
     fn parse(&mut self, heard: &ProgressEvent) {
@@ -507,10 +510,10 @@ impl LastLines {
     }
 }
 
-/// Sends an empty context to an engine, and takes its answer as that of a build.
+/// Sends an empty context to an engine and parses its response as that of a build.
 ///
 /// # Errors
-/// Why there is no image.
+/// The failure, if the response contains no image.
 #[cfg(feature = "fuzzing")]
 pub(crate) async fn answer(
     engine: &bollard::Docker,

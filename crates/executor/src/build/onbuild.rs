@@ -1,12 +1,12 @@
-//! Finds the `ONBUILD` triggers of base images. They run in this build and are in no file of the
-//! source tree, so they are shown, and rejected by default.
+//! Finds the `ONBUILD` triggers of base images. They run in this build but are in no file of the
+//! source tree, so they are reported, and rejected by default.
 
 use plan::Target;
 
 use crate::build::base_image::StageBase;
 
-/// Describes the ONBUILD triggers that a build would run, in one sentence. `all` are its base
-/// images.
+/// Describes the `ONBUILD` triggers that a build would run, in one sentence. `all` are the base
+/// images of its stages.
 pub(crate) fn triggers(all: &[StageBase<'_>]) -> Option<String> {
     let mut reported = Vec::new();
     for StageBase { reference, image, .. } in all {

@@ -1,19 +1,20 @@
-//! Buffers the output of a test as lines, bounded: the beginning and the end of long output.
+//! Splits the output of a test into lines and bounds it: keeps the beginning and the end of long
+//! output.
 //!
-//! Pure: takes pieces of bytes in, gives lines out.
+//! Pure: takes chunks of bytes, returns lines.
 
 use std::collections::VecDeque;
 
-/// Bytes that are reported as they arrive.
+/// Output is reported as it arrives up to this many bytes.
 const TOLD: usize = 1 << 20;
 /// Bytes after which a test is stopped; no reasonable test prints that much.
 const ENDLESS: u64 = 64 << 20;
-/// A line that never ends is cut here, in bytes.
+/// Lines are cut at this many bytes.
 const LONGEST_LINE: usize = 16 << 10;
-/// Number of last lines that are kept when the output is too long to be reported whole.
+/// Number of last lines kept when the output is too long to be reported completely.
 const LAST_LINES: usize = 20;
 
-/// The output stream of a piece: lines of different streams are not mixed.
+/// The output stream of a chunk; lines of different streams are not mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutputStream {
     Stdout,
@@ -31,7 +32,7 @@ pub(crate) struct OutputBuffer {
 }
 
 impl OutputBuffer {
-    /// Adds a piece and returns the lines to report now.
+    /// Adds a chunk and returns the lines to report now.
     pub(crate) fn take(&mut self, from: OutputStream, piece: &[u8]) -> Vec<String> {
         self.bytes += piece.len() as u64;
         let mut lines = Vec::new();

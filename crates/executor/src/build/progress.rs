@@ -10,13 +10,13 @@ use bollard_buildkit_proto::moby::buildkit::v1::StatusResponse;
 
 use crate::engine::with_algorithm;
 
-/// A line that never ends is cut here, in bytes.
+/// Lines are cut at this many bytes.
 const LONGEST_LINE: usize = 16 * 1024;
 
-/// Most steps that are remembered. An engine with more steps gets some of them reported twice.
+/// Maximum number of steps remembered. Beyond that, some steps are reported twice.
 const MOST_STEPS: usize = 10_000;
 
-/// Something that was heard.
+/// A parsed event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ProgressEvent {
     /// A step begins, or turns out to come from the cache.
@@ -30,9 +30,9 @@ pub(crate) enum ProgressEvent {
 pub(crate) struct Progress {
     started: BTreeSet<String>,
     cached: BTreeSet<String>,
-    /// Output without its line end yet, by vertex; the classic builder's is that of "".
+    /// Output without a line end so far, by vertex; the key "" is for the classic builder.
     open_lines: BTreeMap<String, Vec<u8>>,
-    /// Vertices that began and did not end, with their names.
+    /// Vertices that started and have not ended, with their names.
     open_steps: BTreeMap<String, String>,
     failed_step: Option<String>,
     last_step: String,
@@ -40,7 +40,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Takes one message in.
+    /// Parses one message.
     pub(crate) fn parse(&mut self, info: BuildInfo) -> Vec<ProgressEvent> {
         let mut heard = Vec::new();
         match info.aux {
@@ -65,8 +65,8 @@ impl Progress {
             .collect()
     }
 
-    /// The step that failed, when the build did: the one that the engine calls so, or else the one
-    /// that it was at.
+    /// The step at which the build failed: the one that the engine reports as failed, else the only
+    /// open one, else the last one that started.
     pub(crate) fn failing(&self) -> Option<&str> {
         let mut open = self.open_steps.values();
         let only = open.next().filter(|_| open.next().is_none());
@@ -89,7 +89,7 @@ impl Progress {
             heard.extend(self.rest());
         }
         for vertex in status.vertexes {
-            // Where one fails, others are ended for that.
+            // When one vertex fails, the others are cancelled.
             if !vertex.error.is_empty() && !vertex.error.contains("context canceled") {
                 self.failed_step.get_or_insert_with(|| vertex.name.clone());
             }
@@ -117,8 +117,8 @@ impl Progress {
     }
 
     fn classic_line(&mut self, line: String) -> Option<ProgressEvent> {
-        // Docker: `Step 2/5 : RUN x`, ` ---> Using cache`; podman: `STEP 2/5: RUN x`, `--> Using
-        // cache 0a1b…`, and of several stages `[1/2] STEP 2/5: RUN x`.
+        // Docker: `Step 2/5 : RUN x`, ` ---> Using cache`. podman: `STEP 2/5: RUN x`,
+        // `--> Using cache 0a1b…`, and with several stages `[1/2] STEP 2/5: RUN x`.
         let stage = line
             .strip_prefix('[')
             .and_then(|rest| rest.split_once("] "))

@@ -1,6 +1,6 @@
 //! Removes what runs left on the engine: test containers and the names of unfinished images. Only
-//! resources with a run marker of this run, or of a run that has ended, are removed. Nothing is
-//! ever pruned.
+//! resources with the run marker of this run, or of a run that has ended, are removed. Nothing else
+//! is ever pruned.
 
 pub(crate) mod run_marker;
 
@@ -15,39 +15,41 @@ use crate::cleanup::run_marker::RunMarker;
 use crate::engine::container::age;
 use crate::engine::{Engine, EngineError, EngineErrorKind};
 
-/// The repository of names that an image has until its tests have passed. No registry can have it:
-/// see RFC 2606.
+/// The repository of temporary names, which images have until their tests passed. No registry can
+/// have this name, see RFC 2606.
 const UNFINISHED: &str = "image-builder.invalid/unfinished";
 
-/// How long cleaning up may take, before a run begins and when it ends.
+/// Time limits of cleanup: of earlier runs' resources when a run begins, and of its own when it
+/// ends.
 const BEFORE: Duration = Duration::from_secs(30);
 const AFTER: Duration = Duration::from_secs(7);
 
-/// Resources that are removed concurrently at the end of a run, and the pause before failed
+/// At the end of a run: how many resources are removed concurrently, and the pause before failed
 /// removals are retried.
 const AT_ONCE: usize = 8;
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// The age at which a container of a run on another machine counts as left behind: no test may take
+/// The age at which a container of a run on another machine counts as abandoned; no test may take
 /// that long.
 const OLD_CONTAINER: Duration = Duration::from_secs(2 * 3600);
-/// The same for an image's name.
+/// The age at which a temporary image name counts as abandoned.
 const OLD_NAME: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The name of an image of a run until its tests have passed. `position` is that of its build.
+/// The temporary name of an image until its tests passed. `position` is that of its build in the
+/// plan.
 pub(crate) fn unfinished(mark: &RunMarker, position: usize) -> String {
     format!("{UNFINISHED}:{mark}-{position}")
 }
 
-/// What was removed.
+/// The number of removed resources.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Removed {
     pub containers: usize,
     pub names: usize,
 }
 
-/// Something on the engine for the time being. Containers come first: they use the machine, and an
-/// image that they run on keeps its name.
+/// A temporary resource on the engine. Containers sort first: they use the machine, and the name of
+/// an image cannot be removed while a container runs on it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Resource {
     /// A container, by its name.
@@ -57,8 +59,8 @@ pub(crate) enum Resource {
 }
 
 /// Temporary resources of this run on the engine. Each is recorded before the engine creates it, so
-/// that it is known however the run ends: listing an engine is slow if it holds much, and podman's
-/// lists fail while images are removed.
+/// that it is known however the run ends. Listing them instead would be slow on an engine that has
+/// many images, and podman's lists fail while images are being removed.
 #[derive(Debug)]
 pub(crate) struct OwnedResources {
     pub mark: RunMarker,
@@ -70,17 +72,17 @@ impl OwnedResources {
         Self { mark, things: Mutex::default() }
     }
 
-    /// It may be there from now on.
+    /// Records that a resource may exist from now on.
     pub(crate) fn note(&self, thing: Resource) {
         self.things.lock().insert(thing);
     }
 
-    /// Whether it may be there.
+    /// Whether a resource may exist.
     pub(crate) fn has(&self, thing: &Resource) -> bool {
         self.things.lock().contains(thing)
     }
 
-    /// It is not there any more.
+    /// Records that a resource does not exist any more.
     pub(crate) fn forget(&self, thing: &Resource) {
         self.things.lock().remove(thing);
     }
@@ -89,7 +91,7 @@ impl OwnedResources {
         self.things.lock().clone()
     }
 
-    /// Takes it away now; what cannot be stays noted. Returns whether it was there.
+    /// Removes a resource; it stays recorded if that fails. Returns whether it existed.
     pub(crate) async fn remove(&self, engine: &Engine, thing: &Resource) -> Result<bool, EngineError> {
         let removed = match thing {
             Resource::Container(name) => engine.remove_container(name).await,
@@ -104,10 +106,10 @@ impl OwnedResources {
     }
 }
 
-/// Takes away what this run still has. None of its builds runs any more.
+/// Removes all resources of this run, whose builds have all ended.
 pub(crate) async fn own(engine: &Engine, own: &OwnedResources) {
-    // An engine can name an image a moment after its build was abandoned, so a name that is absent
-    // once is not treated as removed.
+    // An engine may name an image a moment after its build was abandoned, so a name is checked
+    // twice before it counts as removed.
     let mut looked = BTreeSet::new();
     let all = async {
         loop {
@@ -122,7 +124,7 @@ pub(crate) async fn own(engine: &Engine, own: &OwnedResources) {
                 let mut removals = removals.buffer_unordered(AT_ONCE);
                 while let Some((thing, removed)) = removals.next().await {
                     match removed {
-                        // An engine that is gone is not waited for.
+                        // Do not wait for an engine that is gone.
                         Err(error) if error.kind == EngineErrorKind::ConnectionLost => return Err(error),
                         Ok(false) if matches!(thing, Resource::Name(_)) && looked.insert(thing.clone()) => {
                             own.note(thing.clone());
@@ -145,7 +147,7 @@ pub(crate) async fn own(engine: &Engine, own: &OwnedResources) {
     }
 }
 
-/// Removes what ended runs left. What cannot be removed now is left to the next run.
+/// Removes what ended runs left. The next run retries what cannot be removed now.
 pub(crate) async fn earlier(engine: &Engine) -> Removed {
     let mut swept = Removed::default();
     let all = async {
@@ -185,15 +187,15 @@ async fn names(engine: &Engine, removed: &mut usize) -> Result<(), EngineError> 
     Ok(())
 }
 
-/// The engine's time, if the age of any resource has to be known.
+/// The engine's time, unless there are no resources.
 async fn now(engine: &Engine, nothing: bool) -> Result<Option<i64>, EngineError> {
     if nothing { Ok(None) } else { engine.time().await }
 }
 
 impl Engine {
-    /// Takes a name off an image, and the image itself away when it was the last one.
+    /// Removes a name from an image, and the image itself if that was its last name.
     pub(crate) async fn remove_name(&self, name: &str) -> Result<(), EngineError> {
-        // Steps of the classic builder's cache stay.
+        // Keep the steps of the classic builder's cache.
         let options = RemoveImageOptionsBuilder::default().noprune(true).build();
         self.ask(self.quick.remove_image(name, Some(options), None)).await?;
         Ok(())
@@ -211,7 +213,8 @@ impl Engine {
         Ok(names.collect())
     }
 
-    /// When an image got its latest name, in seconds since 1970, if the engine reports it.
+    /// The time at which an image got its latest name, in seconds since 1970, if the engine reports
+    /// it.
     async fn tagged(&self, name: &str) -> Result<Option<i64>, EngineError> {
         let inspected = self.ask(self.quick.inspect_image(name)).await;
         let tagged = inspected.ok().and_then(|image| image.metadata?.last_tag_time);
@@ -219,7 +222,7 @@ impl Engine {
     }
 }
 
-/// The mark in the name of an unfinished image.
+/// Parses the run marker in the name of an unfinished image.
 fn mark_of(name: &str) -> Option<RunMarker> {
     let (mark, position) = name.strip_prefix(UNFINISHED)?.strip_prefix(':')?.rsplit_once('-')?;
     position.parse::<usize>().ok()?;

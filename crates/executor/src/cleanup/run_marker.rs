@@ -1,33 +1,34 @@
 //! Identifies the run that owns a temporary resource on a shared engine, and decides whether that
 //! run has ended.
 //!
-//! A mark holds the run's name, its process id and start time, and a digest of the place in which
-//! these numbers are meaningful: a boot of a machine and a process namespace. For a process of the
-//! same place it is known whether it is alive; for others only the age of the resource is known.
+//! A run marker contains the run's name, its process id and start time, and a digest of the place
+//! in which these numbers are meaningful: the boot of a machine and the process namespace. Whether
+//! a process of the same place is alive is known; of other processes, only the age of the resource
+//! is known.
 
 use std::fmt;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-/// A run as other runs identify it.
+/// The identity of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunMarker {
     run: String,
     process: u32,
-    /// In the kernel's ticks since the boot.
+    /// Start time in kernel ticks since the boot.
     began: u64,
     place: String,
 }
 
 impl RunMarker {
-    /// The mark of a run of this process.
+    /// The marker of a run of this process.
     pub(crate) fn of_run(run: &str) -> Self {
         let process = std::process::id();
         Self { run: run.to_owned(), process, began: began(process).unwrap_or_default(), place: place() }
     }
 
-    /// Parses a mark; `None` for any other text.
+    /// Parses a marker; `None` for any other text.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let (run, process, began, place) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -43,8 +44,8 @@ impl RunMarker {
         (plain(run) && plain(place) && mark.to_string() == text).then_some(mark)
     }
 
-    /// Whether the run that owns a resource of this age has ended, as far as that is known. A
-    /// resource of another place counts once it is older than `limit`.
+    /// Whether the run that owns a resource of this age is known to have ended. A run in another
+    /// place counts as ended once the resource is older than `limit`.
     pub(crate) fn is_over(&self, age: Option<Duration>, limit: Duration) -> bool {
         if self.began > 0 && self.place != NOWHERE && self.place == place() {
             return began(self.process) != Some(self.began);
@@ -60,7 +61,7 @@ impl fmt::Display for RunMarker {
     }
 }
 
-/// The place if it cannot be determined.
+/// The value if the place cannot be determined.
 const NOWHERE: &str = "nowhere";
 
 fn place() -> String {
@@ -71,14 +72,14 @@ fn place() -> String {
     hex::encode(&digest[..8])
 }
 
-/// When a process began; `None` when it has ended. See proc(5).
+/// The start time of a process; `None` if it has ended. See proc(5).
 fn began(process: u32) -> Option<u64> {
     began_in(&std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
 }
 
 fn began_in(stat: &str) -> Option<u64> {
-    // The program's name is in brackets and can hold anything; the state is the third field, the
-    // start the 22nd.
+    // The program's name is in parentheses and may contain any character. The state is the third
+    // field, the start time the 22nd.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?;
     if matches!(state, "Z" | "X") { None } else { fields.nth(18)?.parse().ok() }

@@ -1,6 +1,6 @@
 //! Creates, runs and removes the containers of image tests.
 //!
-//! Every container has a label and a name by which a later run finds it.
+//! Every container has a label and a name by which a later run can find it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,26 +18,26 @@ use futures_util::{StreamExt, TryStreamExt};
 use crate::cleanup::run_marker::RunMarker;
 use crate::engine::{Engine, EngineError, EngineErrorKind};
 
-/// The label of every container of ours. Its value is the mark of the run.
+/// The label of all our containers. Its value is the run marker.
 pub(crate) const LABEL: &str = "image-builder.run";
 
-/// Prefix of the names of our containers; the mark follows. An image can bring a label but no name,
-/// so a container with both is ours.
+/// Prefix of the names of our containers, followed by the run marker. An image can set a label but
+/// not a name, so a container that has both is ours.
 const NAME: &str = "image-builder-test-";
 
 /// Memory limit of a container in bytes, including swap.
 pub(crate) const MEMORY: i64 = 4 << 30;
 
-/// Processes and threads that it may have.
+/// Maximum number of processes and threads in a container.
 const PROCESSES: i64 = 1024;
 
-/// A container's command, limits and labels.
+/// The settings of a container.
 pub(crate) struct ContainerSpec<'a> {
     pub image: &'a str,
     pub mark: &'a RunMarker,
-    /// Different for every container of a run.
+    /// Unique among the containers of a run.
     pub number: &'a str,
-    /// The program and its arguments, in place of the image's entrypoint and command.
+    /// The program and its arguments; replaces the image's entrypoint and command.
     pub command: &'a [String],
     pub network: bool,
     pub user: Option<&'a str>,
@@ -56,11 +56,11 @@ impl ContainerSpec<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ContainerExit {
     pub code: i64,
-    /// Whether something in it was killed since its memory was used up.
+    /// Whether a process in it was killed because the memory limit was reached.
     pub out_of_memory: bool,
 }
 
-/// A container that some run of this program made.
+/// A container that a run of this program created.
 #[derive(Debug, Clone)]
 pub(crate) struct LabelledContainer {
     pub id: String,
@@ -70,7 +70,7 @@ pub(crate) struct LabelledContainer {
 }
 
 impl Engine {
-    /// Makes a container; returns its id.
+    /// Creates a container and returns its id.
     pub(crate) async fn create(&self, wanted: &ContainerSpec<'_>) -> Result<String, EngineError> {
         let words = |text: &[&str]| Some(text.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         let (program, arguments) = wanted.command.split_first().ok_or_else(|| {
@@ -83,13 +83,13 @@ impl Engine {
             pids_limit: Some(PROCESSES),
             cap_drop: words(&["ALL"]),
             security_opt: words(&["no-new-privileges"]),
-            // Output is streamed to us and must not fill the engine's disk as well.
+            // Output is streamed to us; a log would also fill the engine's disk.
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ..HostConfig::default()
         };
         let body = ContainerCreateBody {
             image: Some(wanted.image.to_owned()),
-            // Podman takes an empty entrypoint for none given.
+            // podman treats an empty entrypoint as unset.
             entrypoint: Some(vec![program.clone()]),
             cmd: Some(arguments.to_vec()),
             user: wanted.user.map(str::to_owned),
@@ -105,7 +105,7 @@ impl Engine {
         Ok(self.ask(self.quick.create_container(Some(options), body)).await?.id)
     }
 
-    /// Puts a program of everybody's into the top directory of a container that does not run yet.
+    /// Copies an executable file into the root directory of a container that is not running yet.
     pub(crate) async fn put(&self, container: &str, name: &str, text: &str) -> Result<(), EngineError> {
         let unwritable = |error: std::io::Error| EngineError::new(EngineErrorKind::Failed, error.to_string());
         let mut header = tar::Header::new_gnu();
@@ -120,7 +120,7 @@ impl Engine {
         self.ask(self.quick.upload_to_container(container, Some(options), body)).await
     }
 
-    /// Listens to what a container prints, from its start on.
+    /// Attaches to a container's output, before it is started.
     pub(crate) async fn attach(
         &self,
         container: &str,
@@ -135,12 +135,12 @@ impl Engine {
         self.ask(self.quick.start_container(container, None)).await
     }
 
-    /// Waits until a container that was started has ended.
+    /// Waits until a started container has ended.
     pub(crate) async fn wait(&self, container: &str) -> Result<ContainerExit, EngineError> {
         let options = WaitContainerOptions { condition: "not-running".to_owned() };
         let mut answers = std::pin::pin!(self.long.wait_container(container, Some(options)));
         match answers.next().await {
-            // A code other than 0 comes as an error.
+            // A code other than 0 is returned as an error.
             Some(Ok(_) | Err(Error::DockerContainerWaitError { .. })) => {}
             Some(Err(error)) => return Err(error.into()),
             None => {
@@ -155,7 +155,7 @@ impl Engine {
         })
     }
 
-    /// Ends a container, by id or name, if it runs, and takes it away with what it wrote.
+    /// Stops and removes a container, by id or name, with its anonymous volumes.
     pub(crate) async fn remove_container(&self, container: &str) -> Result<(), EngineError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         self.ask(self.quick.remove_container(container, Some(options))).await
@@ -176,7 +176,7 @@ impl Engine {
         Ok(ours.collect())
     }
 
-    /// The engine's own time, in seconds since 1970.
+    /// The engine's clock, in seconds since 1970.
     pub(crate) async fn time(&self) -> Result<Option<i64>, EngineError> {
         let reported = self.ask(self.quick.info()).await?.system_time;
         let time = reported.and_then(|text| chrono::DateTime::parse_from_rfc3339(&text).ok());
@@ -184,7 +184,7 @@ impl Engine {
     }
 }
 
-/// How old something is, by the engine's clock.
+/// The age of an object by the engine's clock.
 pub(crate) fn age(now: Option<i64>, created: i64) -> Option<Duration> {
     u64::try_from(now?.checked_sub(created)?).ok().map(Duration::from_secs)
 }

@@ -24,35 +24,35 @@ use crate::run::error::RunError;
 use crate::run::options::BuilderChoice;
 use crate::run::result::Failure;
 
-/// For requests that are answered at once.
+/// Time-out of requests with an immediate response.
 const QUICK: Duration = Duration::from_secs(60);
-/// bollard's limit runs until an answer begins, which is when a context was sent: our own idle
-/// limit watches.
+/// bollard's time-out ends when a response begins, which for a build is after its context was sent.
+/// So it is effectively off, and our own idle time-out applies.
 const LONG: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Time-out of the first request to an engine.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How long is waited before an engine that did not answer is asked again: at first, and at most.
+/// First and longest pause between attempts to reach an engine.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// An engine that answers.
+/// A connected engine.
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
     pub(crate) way: Transport,
     pub(crate) quick: Docker,
-    /// How long a request may take whose answer is due at once, see [`Engine::ask`].
+    /// Time-out of requests with an immediate response, see [`Engine::ask`].
     patience: Duration,
     pub(crate) long: Docker,
     pub(crate) builder: Builder,
     pub(crate) flavour: Flavour,
-    /// Product and version, for people.
+    /// Product and version, for messages.
     pub(crate) name: String,
     /// Its `os/architecture`.
     pub(crate) platform: String,
-    /// Processors.
+    /// Number of processors.
     pub(crate) processors: Option<usize>,
-    /// The registries that it treats as insecure, if it reports them.
+    /// The registries that it treats as insecure, if it lists them.
     insecure: Option<Vec<String>>,
 }
 
@@ -79,32 +79,32 @@ pub(crate) enum Flavour {
     Podman,
 }
 
-/// An image that the engine has.
+/// An image on the engine.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LocalImage {
     /// `sha256:…`
     pub id: String,
     pub labels: BTreeMap<String, String>,
     pub size: Option<u64>,
-    /// Digests of its layers' contents, the lowest first.
+    /// Digests of the layers' uncompressed contents, lowest first.
     pub layers: Vec<String>,
-    /// `os/architecture`, with `/variant` where there is one; empty where the engine does not say.
+    /// `os/architecture`, with `/variant` if there is one; empty if the engine does not report it.
     pub platform: String,
     /// Its `ONBUILD` instructions.
     pub on_build: Vec<String>,
     repo_digests: Vec<String>,
 }
 
-/// An image as a registry shows it.
+/// An image in a registry, as reported by the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shown {
     pub digest: String,
-    /// The platforms that it has images for; empty where the engine does not say.
+    /// Its platforms; empty if the engine does not report them.
     pub platforms: Vec<String>,
 }
 
 impl LocalImage {
-    /// The digest under which a repository is known to have this image.
+    /// The digest of this image in a repository, if known.
     pub(crate) fn digest_in(&self, image: &ImageName) -> Option<String> {
         self.repo_digests.iter().find_map(|text| {
             let known = ImageName::parse(text).ok()?;
@@ -124,15 +124,15 @@ pub(crate) struct EngineError {
 /// The kind of an error, which decides how to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EngineErrorKind {
-    /// It answered that there is no such thing.
+    /// The engine responded that the object does not exist.
     NotFound,
-    /// It answered that this does not work.
+    /// The engine responded that the request failed.
     Failed,
-    /// Nothing was heard for too long.
+    /// No response within the time-out.
     Timeout,
-    /// It could not be reached, or went away in the middle.
+    /// The engine could not be reached, or the connection broke.
     ConnectionLost,
-    /// It has no room left.
+    /// The engine has no disk space left.
     NoSpace,
     /// An image is for other platforms only.
     Platform,
@@ -164,14 +164,14 @@ impl EngineError {
         Self::new(EngineErrorKind::NoSpace, message)
     }
 
-    /// A time-out of the whole operation, although the engine responded.
+    /// A time-out of the whole operation, although the engine was responding.
     pub(crate) fn time_limit(what: &str, after: Duration) -> Self {
         let after = humantime::format_duration(after);
         Self::new(EngineErrorKind::Timeout, format!("{what} is not over after {after}, and was stopped"))
     }
 
-    /// Converts it to the failure of a build or push, where `own` is used if the environment is not
-    /// at fault.
+    /// Converts the error to the failure of a build or push; returns `own` unless the environment
+    /// is at fault.
     pub(crate) fn failure(&self, own: Failure) -> Failure {
         match self.kind {
             EngineErrorKind::ConnectionLost
@@ -210,10 +210,10 @@ impl From<bollard::errors::Error> for EngineError {
     }
 }
 
-/// Names and ranges of addresses that an engine takes for insecure; `None` where it does not say,
-/// as podman's service.
+/// Names and address ranges of registries that an engine treats as insecure; `None` if it does not
+/// list them, as podman's service.
 pub(crate) fn insecure(reported: RegistryServiceConfig) -> Option<Vec<String>> {
-    // Docker's engine names its own hub at least.
+    // Docker's engine lists at least Docker Hub.
     let indexes = reported.index_configs.filter(|indexes| !indexes.is_empty())?;
     let named = indexes.into_iter().filter(|(_, index)| index.secure == Some(false)).map(|(name, _)| name);
     let mut all: Vec<String> = named.chain(reported.insecure_registry_cidrs.unwrap_or_default()).collect();
@@ -221,7 +221,7 @@ pub(crate) fn insecure(reported: RegistryServiceConfig) -> Option<Vec<String>> {
     Some(all)
 }
 
-/// A configuration with these insecure registries, if they are known.
+/// Applies these insecure registries to a configuration, if they are known.
 pub(crate) fn with_insecure(config: &DockerConfig, insecure: Option<Vec<String>>) -> DockerConfig {
     match insecure {
         Some(names) => config.clone().with_trust(config.trust().clone().with_insecure(names)),
@@ -229,7 +229,7 @@ pub(crate) fn with_insecure(config: &DockerConfig, insecure: Option<Vec<String>>
     }
 }
 
-/// Whether the operating system's words for a full disk are in a text.
+/// Whether a text contains the operating system's message for a full disk.
 pub(crate) fn is_full(text: &str) -> bool {
     text.to_ascii_lowercase().contains("no space left on device")
 }
@@ -249,7 +249,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl Engine {
-    /// Connects to an engine, reads its version and decides which builder is used.
+    /// Connects to an engine, reads its version and selects the builder.
     ///
     /// `idle` is the time-out for a silent engine, here and later.
     pub(crate) async fn connect(
@@ -299,14 +299,14 @@ impl Engine {
         })
     }
 
-    /// A configuration that trusts registries as this engine does, which pushes to them and pulls
-    /// from them.
+    /// Applies the engine's trust settings to a configuration, since the engine pushes to and pulls
+    /// from the same registries.
     pub(crate) fn trusting(&self, config: &DockerConfig) -> DockerConfig {
         with_insecure(config, self.insecure.clone())
     }
 
-    /// Sends one request with a time-out until the end of its response; bollard's own time-out ends
-    /// at its start.
+    /// Sends a request, with a time-out until the end of its response; bollard's own time-out ends
+    /// when the response begins.
     pub(crate) async fn ask<T>(
         &self,
         request: impl Future<Output = Result<T, bollard::errors::Error>>,
@@ -332,7 +332,7 @@ impl Engine {
         }
     }
 
-    /// The image that a name has on the engine.
+    /// The image with this name on the engine.
     pub(crate) async fn inspect(&self, image: &str) -> Result<Option<LocalImage>, EngineError> {
         let inspected = match self.ask(self.quick.inspect_image(image)).await {
             Ok(inspected) => inspected,
@@ -352,7 +352,8 @@ impl Engine {
         }))
     }
 
-    /// Asks the engine what a registry shows for a name; its mirrors count. Ends within `limit`.
+    /// Queries an image in a registry through the engine, including its mirrors. Ends within
+    /// `limit`.
     pub(crate) async fn shown(
         &self,
         image: &ImageName,
@@ -369,10 +370,10 @@ impl Engine {
                 let platforms = answer.platforms.into_iter();
                 let platforms = platforms.map(|one| platform::show([one.os, one.architecture, one.variant]));
                 let digest = answer.descriptor.digest.ok_or_else(missing)?;
-                // Attestations are listed beside the images, for a platform of this name.
+                // Attestations are listed among the images with this platform.
                 Ok(Shown { digest, platforms: platforms.filter(|one| one != "unknown/unknown").collect() })
             }
-            // Podman's service has no such request.
+            // podman's service has no such request, so the image is pulled.
             Flavour::Podman => {
                 let name = image.to_string();
                 let pull = self.pull(&name, credential, None, idle);
@@ -384,7 +385,7 @@ impl Engine {
         }
     }
 
-    /// Fetches an image into the engine, for another platform than its own where that is given.
+    /// Pulls an image, optionally for another platform than the engine's.
     pub(crate) async fn pull(
         &self,
         image: &str,
@@ -401,14 +402,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives an image another name, `repository:tag`.
+    /// Adds the tag `name` (`repository:tag`) to an image.
     pub(crate) async fn tag(&self, image: &str, name: &str) -> Result<(), EngineError> {
         let (repository, tag) = split_tag(name);
         let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
         self.ask(self.quick.tag_image(image, Some(options))).await
     }
 
-    /// Pushes one name. Returns the digest that the engine says it pushed, which is to be verified.
+    /// Pushes one tag. Returns the digest that the engine reports; the caller verifies it.
     pub(crate) async fn push(
         &self,
         name: &str,
@@ -428,7 +429,7 @@ impl Engine {
     }
 }
 
-/// The error for an engine that does not answer.
+/// The error for an engine that cannot be used.
 pub(crate) fn unusable(address: &str, why: &EngineError) -> RunError {
     match address.strip_prefix("unix://") {
         Some(path) if why.message.contains("Permission denied (os error 13)") => {
@@ -441,7 +442,7 @@ pub(crate) fn unusable(address: &str, why: &EngineError) -> RunError {
     }
 }
 
-/// A whole answer, within a time.
+/// Awaits a whole response within a time limit.
 async fn within<T>(
     limit: Duration,
     request: impl Future<Output = Result<T, bollard::errors::Error>>,
@@ -452,8 +453,8 @@ async fn within<T>(
     }
 }
 
-/// The next message of a response, within a time-out. The caller verifies the outcome, so trailing
-/// bytes count as the end.
+/// Returns the next message of a response, within a time-out. Trailing bytes count as the end,
+/// since the caller verifies the outcome.
 pub(crate) async fn next<T>(
     stream: &mut (impl Stream<Item = Result<T, bollard::errors::Error>> + Unpin),
     idle: Duration,
@@ -467,7 +468,8 @@ pub(crate) async fn next<T>(
     }
 }
 
-/// The implementation and builder from the response to `GET /version`. BuildKit came with API 1.39.
+/// Determines implementation and builder from the response to `GET /version`. BuildKit requires API
+/// 1.39.
 fn capabilities(components: &[&str], api_version: Option<&str>, os: &str) -> (Flavour, Builder) {
     if components.iter().any(|name| name.contains("Podman")) {
         return (Flavour::Podman, Builder::Classic);
@@ -480,12 +482,12 @@ fn capabilities(components: &[&str], api_version: Option<&str>, os: &str) -> (Fl
     (Flavour::Docker, if buildkit { Builder::BuildKit } else { Builder::Classic })
 }
 
-/// Podman leaves the algorithm of an id out.
+/// Adds the algorithm to an id: podman omits it.
 pub(crate) fn with_algorithm(id: String) -> String {
     if id.len() == 64 && !id.contains(':') { format!("sha256:{id}") } else { id }
 }
 
-/// A full reference without digest, taken apart at its tag.
+/// Splits a full reference without digest into repository and tag.
 pub(crate) fn split_tag(name: &str) -> (&str, &str) {
     match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => (repository, tag),
@@ -493,14 +495,15 @@ pub(crate) fn split_tag(name: &str) -> (&str, &str) {
     }
 }
 
-/// The digest in `{tag}: digest: sha256:… size: {bytes}`, the only message of a push that has it.
+/// Parses the digest from `{tag}: digest: sha256:… size: {bytes}`, the only message of a push that
+/// contains it.
 fn pushed_digest(status: &str) -> Option<String> {
     let (_, rest) = status.split_once(": digest: ")?;
     let (digest, _) = rest.split_once(" size: ")?;
     digest.starts_with("sha256:").then(|| digest.to_owned())
 }
 
-/// A credential in the engine's format; `None` without a login.
+/// Converts a credential to the engine's format; `None` without a login.
 pub(crate) fn docker_credentials(credential: &Credential, host: &str) -> Option<DockerCredentials> {
     let serveraddress = Some(login_key(host).to_owned());
     match credential {
@@ -574,7 +577,7 @@ mod tests {
 
     #[test]
     fn an_engine_tells_which_registries_are_insecure() {
-        // As 20.10 answers.
+        // The response of Docker 20.10.
         let reported = serde_json::json!({
             "AllowNondistributableArtifactsCIDRs": [],
             "InsecureRegistryCIDRs": ["127.0.0.0/8", "10.0.0.0/8"],
@@ -587,7 +590,7 @@ mod tests {
         let read = |reported| insecure(serde_json::from_value(reported).expect("an answer"));
         let expect = ["10.0.0.0/8", "127.0.0.0/8", "r.example:5000"].map(str::to_owned).to_vec();
         assert_eq!(read(reported), Some(expect));
-        // As podman 4.3 does.
+        // The response of podman 4.3.
         assert_eq!(read(serde_json::json!({"IndexConfigs": null, "InsecureRegistryCIDRs": null})), None);
     }
 

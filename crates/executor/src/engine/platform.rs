@@ -1,4 +1,4 @@
-//! Compares platforms of images, `os/architecture[/variant]`: which one a stage asks for, and
+//! Compares platforms of images, `os/architecture[/variant]`: which platform a stage requests, and
 //! whether an image serves it.
 //!
 //! Pure. The names and variants that count as equal are those of containerd's package `platforms`.
@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plan::{Build, Plan, Reference, Target};
 
-/// The text of a platform from its parts, without those that are absent.
+/// Formats a platform from its parts, omitting absent ones.
 pub(crate) fn show(parts: [Option<String>; 3]) -> String {
     let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
     parts.join("/")
 }
 
-/// Whether an image for the platform `has` runs where `wanted` is asked for. One that does not say
-/// for which platform it is counts as serving: it was made before images said so.
+/// Whether an image for the platform `has` runs where `wanted` is requested. An image without a
+/// platform always does: it was built before images recorded one.
 pub(crate) fn serves(has: &str, wanted: &str) -> bool {
     if !has.contains('/') {
         return true;
@@ -23,7 +23,7 @@ pub(crate) fn serves(has: &str, wanted: &str) -> bool {
     let number = |variant: &str| variant.strip_prefix('v').and_then(|digits| digits.parse::<u32>().ok());
     (&os, &architecture) == (&wanted.0, &wanted.1)
         && match (number(&variant), number(&wanted.2)) {
-            // A processor runs what was made for the ones before it.
+            // A processor runs images for earlier variants.
             (Some(variant), Some(wanted)) => variant <= wanted,
             _ => variant == wanted.2,
         }
@@ -44,8 +44,8 @@ fn normal(platform: &str) -> (String, String, String) {
     (os.to_owned(), architecture.to_owned(), variant.to_owned())
 }
 
-/// The platforms that stages request of their base images. Images whose platform cannot be read
-/// from `FROM` are not listed; the engine decides then.
+/// The platforms that stages request for their base images. Base images whose platform cannot be
+/// read from `FROM` are left out; the engine decides then.
 pub(crate) fn wanted(plan: &Plan, engine: &str) -> BTreeMap<Target, BTreeSet<String>> {
     let mut wanted: BTreeMap<Target, BTreeSet<String>> = BTreeMap::new();
     for build in &plan.builds {
@@ -58,7 +58,7 @@ pub(crate) fn wanted(plan: &Plan, engine: &str) -> BTreeMap<Target, BTreeSet<Str
     wanted
 }
 
-/// The platform that a stage requests of its base image, as far as it is known.
+/// The platform that a stage requests for its base image, if known.
 pub(crate) fn of(plan: &Plan, build: &Build, reference: &Reference, engine: &str) -> Option<String> {
     if !reference.role.is_base_image() {
         return None;
@@ -77,13 +77,13 @@ pub(crate) fn lacking(reference: &str, wanted: &str, has: &str) -> (String, Stri
     )
 }
 
-/// The platform of the stage whose image is named behind `before`.
+/// The platform of the stage whose image name follows `before`.
 fn of_stage(dockerfile: &str, before: &str, target: &str, engine: &str) -> Option<String> {
     const FLAG: &str = "--platform=";
     if !dockerfile.to_ascii_lowercase().contains("--platform") {
         return Some(target.to_owned());
     }
-    // The name can come from an ARG: then the stage is unknown.
+    // The name may come from an ARG; then the stage is unknown.
     let from = before.to_ascii_lowercase().rfind("from")?;
     let mut words = before[from..].split_whitespace().skip(1).filter(|word| !matches!(*word, "\\" | "`"));
     let platform = match (words.next(), words.next()) {

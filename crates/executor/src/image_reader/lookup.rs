@@ -10,29 +10,29 @@ use crate::engine::endpoint::{self, Endpoint};
 use crate::engine::platform;
 use crate::engine::{self, EngineError, EngineErrorKind, with_algorithm};
 
-/// An image that an engine has.
+/// An image on an engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EngineImage {
     /// `sha256:…`
     pub id: String,
-    /// `os/architecture`, with `/variant` where there is one.
+    /// `os/architecture`, with `/variant` if there is one.
     pub platform: String,
-    /// When it was made, Unix time in seconds.
+    /// Creation time, Unix time in seconds.
     pub created: Option<i64>,
     /// Its size in bytes, as the engine reports it.
     pub size: Option<u64>,
-    /// Its labels, the inherited ones too.
+    /// Its labels, including inherited ones.
     pub labels: BTreeMap<String, String>,
-    /// Digests of its layers' contents, the lowest first.
+    /// Digests of the layers' uncompressed contents, lowest first.
     pub layers: Vec<String>,
-    /// `repository@digest` under which registries are known to have it.
+    /// `repository@digest` of each registry that is known to have it.
     pub repo_digests: Vec<String>,
 }
 
-/// Asks an engine for the image of a name, or of an id; `None` when it has none. Nothing is pulled.
+/// Looks up an image on an engine by name or id; `None` if there is none. Pulls nothing.
 ///
 /// # Errors
-/// When the engine cannot be asked within `patience`.
+/// If the engine does not respond within `patience`.
 pub async fn find(
     endpoint: &Endpoint,
     name: &str,
@@ -63,8 +63,8 @@ pub async fn find(
     }))
 }
 
-/// A configuration that trusts registries as an engine does; as it is where the engine does not
-/// say, or not within `patience`.
+/// Applies an engine's trust settings to a configuration; returns it unchanged if the engine does
+/// not report them within `patience`.
 pub async fn trusting(endpoint: &Endpoint, config: &DockerConfig, patience: Duration) -> DockerConfig {
     let Ok(docker) = endpoint::connect(endpoint, patience) else { return config.clone() };
     let reported = match tokio::time::timeout(patience, docker.info()).await {

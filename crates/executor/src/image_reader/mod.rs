@@ -1,11 +1,11 @@
-//! Reads the contents of images where they are: on an engine, or in a registry without pulling
-//! them.
+//! Reads the contents of images in place: on an engine, or in a registry without pulling them.
 //!
-//! An engine exports an image only as a whole, but several images with their shared layers once. A
-//! registry serves single layers, so only layers in which two images differ are read, and shared
-//! ones only if they can change the answer. Everything streams: no layer is stored in memory or on
-//! disk. `image-contents` parses and bounds; this module fetches. The caller bounds the time: a
-//! comparison that is dropped stops reading at once, on all of its threads.
+//! An engine exports images only as a whole, but several images at once with shared layers only
+//! once. A registry serves single layers, so only layers in which two images differ are read, and
+//! shared ones only if they can change the result. Everything is streamed: no layer is stored in
+//! memory or on disk. `image-contents` parses the layers and limits their size; this module fetches
+//! them. The caller sets the time limit: a comparison that is dropped stops reading at once, on all
+//! of its threads.
 pub mod lookup;
 mod on_engine;
 mod pipe;
@@ -29,17 +29,17 @@ use crate::image_reader::pipe::{Output, pipe};
 use crate::run::error::RunError;
 use crate::run::options::BuilderChoice;
 
-/// Layers that are read from a registry at a time.
+/// Maximum number of layers read from a registry concurrently.
 const AT_ONCE: usize = 3;
-/// Memory for layers that are cached between comparisons; beyond it they are forgotten.
+/// Memory limit in bytes for layers cached between comparisons; beyond it the cache is cleared.
 const REMEMBERED: u64 = 256 << 20;
 /// Interrupted layer downloads are retried for at most this long.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Where an image is searched.
+/// Where to look for an image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ImageSource {
-    /// On the engine; where it has no such image, or is not there, in the registry.
+    /// On the engine; in the registry if the engine lacks the image or cannot be reached.
     #[default]
     Auto,
     /// On the engine.
@@ -48,10 +48,10 @@ pub enum ImageSource {
     Registry,
 }
 
-/// An image that was found; none of its layers was read.
+/// An image that was found, without its layers.
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// As it was asked for.
+    /// The requested name.
     pub name: String,
     /// Where it was found.
     pub place: FoundIn,
@@ -59,7 +59,7 @@ pub struct Image {
     pub configuration: Configuration,
 }
 
-/// Where an image is.
+/// The location of an image.
 #[derive(Debug, Clone)]
 pub enum FoundIn {
     /// On the engine.
@@ -69,9 +69,9 @@ pub enum FoundIn {
     },
     /// In a registry.
     Registry {
-        /// The digest that its name shows: of an image for several platforms, the index.
+        /// The digest that its name resolves to; for a multi-platform image, that of the index.
         digest: String,
-        /// Digest and bytes of each blob, the lowest layer first.
+        /// Digest and size of each blob, lowest layer first.
         blobs: Vec<registry::Layer>,
     },
 }
@@ -83,25 +83,25 @@ pub struct Traffic {
     pub engine: u64,
     /// Layers from registries.
     pub registry: u64,
-    /// How many layers those were.
+    /// Number of those layers.
     pub layers: u64,
 }
 
-/// Two images whose layers were read as far as it needs.
+/// The comparison of two images, from the layers that it required.
 #[derive(Debug)]
 pub struct Compared {
-    /// How many of their lowest layers they share.
+    /// Number of lowest layers that they share.
     pub shared: usize,
-    /// Their contents: all of them, or, if the shared layers were not read, those of the other
-    /// layers.
+    /// Their contents: of all layers, or only of the layers that are not shared if the shared ones
+    /// were not read.
     pub contents: [Contents; 2],
-    /// Bytes of layers by the digests of their contents, unpacked, as far as layers were read.
+    /// Unpacked size in bytes of the layers that were read, by content digest.
     pub unpacked: BTreeMap<String, u64>,
-    /// The commands of the layers by digest, as far as they are known.
+    /// The commands of the layers by digest, as far as known.
     pub made_by: BTreeMap<String, String>,
 }
 
-/// The way to images, which remembers what layers hold.
+/// Reads images, and caches the contents of layers.
 #[derive(Debug)]
 pub struct Reader {
     engine: Option<Engine>,
@@ -115,11 +115,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Asks the engine who it is, unless it is not wanted. `platform` is that of images in registries; otherwise it is the
-    /// engine's, or linux/amd64. `idle` is how long either may be silent.
+    /// Connects to the engine, unless only registries are used. `platform` selects the platform of
+    /// registry images; the default is the engine's, or linux/amd64. `idle` is the time-out for a
+    /// silent engine or registry.
     ///
     /// # Errors
-    /// When only the engine may be asked and it does not answer.
+    /// If only the engine may be used and it does not respond.
     pub async fn open(
         whence: ImageSource,
         endpoint: &Endpoint,
@@ -155,7 +156,7 @@ impl Reader {
     /// Finds an image.
     ///
     /// # Errors
-    /// When it is nowhere where it may be looked for, or that cannot be known.
+    /// If the image does not exist in the permitted places, or one of them cannot be queried.
     pub async fn find(&self, name: &str, whence: ImageSource) -> Result<Image, RunError> {
         if whence != ImageSource::Registry
             && let Some(engine) = &self.engine
@@ -180,13 +181,13 @@ impl Reader {
         }
     }
 
-    /// The image that a registry shows for a name; `None` if there is none.
+    /// The image in a registry with this name; `None` if there is none.
     pub(crate) async fn published(&self, name: &str) -> Result<Option<Image>, RunError> {
         let image = ImageName::parse(name).map_err(|error| RunError::refused(error.to_string()))?;
         Ok(self.in_registry(&image, name).await?)
     }
 
-    /// Contents of the given number of lowest layers of each image.
+    /// The contents of the given number of lowest layers of each image.
     pub(crate) async fn lowest(&self, images: [(&Image, usize); 2]) -> Result<[Contents; 2], RunError> {
         let reading = ReadSession::default();
         self.fetch(&images.map(|(image, _)| (image, 0)), &reading).await?;
@@ -218,10 +219,10 @@ impl Reader {
         Ok(Some(Image { name: name.to_owned(), place, configuration }))
     }
 
-    /// Reads of two images what it needs to tell what differs.
+    /// Reads as many layers of two images as their comparison requires.
     ///
     /// # Errors
-    /// When a layer cannot be read.
+    /// If a layer cannot be read.
     pub async fn compare(&self, a: &Image, b: &Image) -> Result<Compared, RunError> {
         let shared = image_contents::shared(&a.configuration.layers, &b.configuration.layers);
         let reading = ReadSession::default();
@@ -231,7 +232,7 @@ impl Reader {
             image_contents::is_decided(&refer(&a), &refer(&b))
         };
         let from = if decided { shared } else { 0 };
-        // One of the two has the layers at hand more easily.
+        // Read the shared layers from the image that is on the engine, if one is: that is cheaper.
         let nearer = if matches!(b.place, FoundIn::Engine { .. }) { b } else { a };
         self.fetch(&[(nearer, from)], &reading).await?;
         let stacks = [a, b].map(|image| reading.stack(image, from));
@@ -246,7 +247,7 @@ impl Reader {
         Ok(Compared { shared, contents, unpacked, made_by })
     }
 
-    /// Sees to it that the layers of images above a position are known.
+    /// Reads the layers of images from a position on, unless they are known already.
     async fn fetch(&self, wanted: &[(&Image, usize)], reading: &ReadSession) -> Result<(), RunError> {
         let mut ids = BTreeSet::new();
         let mut blobs = BTreeMap::new();
@@ -320,7 +321,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads a layer from a registry. One that breaks off is read again from its beginning.
+    /// Reads a layer from a registry. An interrupted download starts again from the beginning.
     async fn layer(
         &self,
         image: &ImageName,
@@ -349,7 +350,7 @@ impl Reader {
         })
     }
 
-    /// Sends pieces to a reader on its own thread, until both are done.
+    /// Sends chunks to a reader on its own thread, until both are done.
     async fn read<T: Send + 'static, E>(
         &self,
         mut stream: BoxStream<'_, Result<Bytes, E>>,
@@ -388,7 +389,8 @@ impl Reader {
         }
     }
 
-    /// A layer that was read, now or before; the comparison holds it from now on.
+    /// A layer that was read in this comparison or an earlier one; this comparison keeps it from
+    /// now on.
     fn known(&self, digest: &str, reading: &ReadSession) -> Option<Arc<Layer>> {
         let mut held = reading.held();
         if let Some(layer) = held.get(digest) {
@@ -400,8 +402,8 @@ impl Reader {
     }
 }
 
-/// One comparison: what it may still read, and the layers that it knows. When it is over, also
-/// before its end, nothing reads on.
+/// One comparison: its remaining budget, and the layers that it knows. Dropping it stops all of its
+/// readers.
 #[derive(Debug, Default)]
 struct ReadSession {
     budget: Budget,
@@ -413,7 +415,7 @@ impl ReadSession {
         self.layers.lock()
     }
 
-    /// The known layers of an image from a position on.
+    /// The known layers of an image, from a position on.
     fn stack(&self, image: &Image, from: usize) -> Vec<Arc<Layer>> {
         let held = self.held();
         image.configuration.layers.iter().skip(from).filter_map(|digest| held.get(digest).cloned()).collect()
@@ -426,15 +428,15 @@ impl Drop for ReadSession {
     }
 }
 
-/// Why something that streams by could not be read.
+/// Why a stream could not be read.
 enum ReadFailure<E> {
-    /// It broke off.
+    /// The stream was interrupted.
     Stream(E),
-    /// It is not what it should be.
+    /// The content is invalid.
     Content(String),
 }
 
-/// The pieces of a blob, up to the first error. More bytes than its manifest declares are one.
+/// The chunks of a blob, up to the first error. More bytes than its manifest declares are an error.
 fn pieces(blob: registry::Blob, bytes: u64) -> BoxStream<'static, Result<Bytes, registry::Error>> {
     futures_util::stream::try_unfold((blob, bytes), |(mut blob, left)| async move {
         let Some(piece) = blob.piece().await? else { return Ok(None) };

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::engine::{Engine, EngineError, EngineErrorKind, next, with_algorithm};
 
 impl Engine {
-    /// Id and configuration of the image that a name has on the engine.
+    /// The id and configuration of the image with this name on the engine.
     pub(super) async fn configuration(
         &self,
         image: &str,
@@ -21,7 +21,7 @@ impl Engine {
             Err(error) if error.kind == EngineErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        // An engine reports the fields of the image specification in another order.
+        // The engine arranges the fields of the image specification differently.
         let configuration = json!({
             "os": inspected.os.unwrap_or_default(),
             "architecture": inspected.architecture.unwrap_or_default(),
@@ -37,7 +37,7 @@ impl Engine {
         Ok(Some((with_algorithm(inspected.id.unwrap_or_default()), configuration)))
     }
 
-    /// Images as one archive (`docker save`), with what they share once.
+    /// Exports images as one archive (`docker save`), which contains shared layers once.
     pub(super) fn export(
         &self,
         ids: &[&str],

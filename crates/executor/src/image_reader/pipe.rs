@@ -1,23 +1,22 @@
 //! A bounded pipe from async code to a reader on another thread.
 //!
-//! Neither side runs ahead of the other, so that what streams by takes the same memory however long
-//! it is.
+//! Neither side runs ahead of the other, so a stream of any length takes the same memory.
 
 use std::io::{self, Read};
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// Most pieces in flight.
+/// Maximum number of chunks in flight.
 const PIECES: usize = 8;
 
-/// The end that bytes are put into. The reader sees the end of the stream only after
-/// [`Input::end`]: one that is dropped broke off.
+/// The writing end. The reader sees the end of the stream only after [`Input::end`]; if the writing
+/// end is dropped before, the reader gets an error.
 pub(super) struct Input {
     sender: Sender<Option<Bytes>>,
 }
 
-/// The end that is read, which blocks.
+/// The reading end, which blocks.
 pub(super) struct Output {
     receiver: Receiver<Option<Bytes>>,
     piece: Bytes,
@@ -30,13 +29,13 @@ pub(super) fn pipe() -> (Input, Output) {
 }
 
 impl Input {
-    /// Whether somebody still reads.
+    /// Sends a chunk. Returns false if the reader is gone.
     pub(super) async fn put(&self, piece: Bytes) -> bool {
         self.sender.send(Some(piece)).await.is_ok()
     }
 
     pub(super) async fn end(self) {
-        // A reader that has gone needs no end.
+        // An error means that the reader is gone.
         let _ = self.sender.send(None).await;
     }
 }

@@ -1,6 +1,6 @@
-//! Checks the invariants on observations: requests in their order, results, and the final tags.
+//! Checks the invariants on a trace of requests, the results, and the final tags.
 //!
-//! Independent of how a trace was recorded, so traces of real parts can be checked too.
+//! Does not depend on how a trace was recorded, so traces of real components can be checked too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +8,17 @@ use plan::{BuildId, Plan};
 
 use crate::{BuildResult, Outcome, Relation};
 
-/// The author of a step.
+/// The client that made a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
-    /// The run of this number.
+    /// The run with this number.
     Run(usize),
-    /// A client other than this program.
+    /// Any other client.
     Person,
 }
 
-/// Something that happened. Of requests only those that took effect, or whose answer was heard.
+/// An event of a trace. Only requests that took effect, or whose response was received, are
+/// recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Act {
     /// A build began.
@@ -28,9 +29,9 @@ pub(crate) enum Act {
     LookedFirst { tag: String, shown: Option<String> },
     /// A read of a tag during its push.
     Looked { tag: String, shown: Option<String> },
-    /// A tag names this digest from now on.
+    /// A tag points to this digest from now on.
     Put { tag: String, digest: String },
-    /// A tag names nothing from now on.
+    /// A tag does not exist from now on.
     Deleted { tag: String },
 }
 
@@ -41,7 +42,7 @@ pub(crate) struct Step {
     pub act: Act,
 }
 
-/// A request that changed what it must not change.
+/// A request that violated invariant 9.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Break {
     pub tag: String,
@@ -52,7 +53,7 @@ pub(crate) struct Break {
     pub in_window: bool,
 }
 
-/// Positions in a plan of all ancestors of each build.
+/// For each build, the positions of all its ancestors in the plan.
 pub(crate) fn ancestors(plan: &Plan) -> Vec<BTreeSet<usize>> {
     let position: BTreeMap<&BuildId, usize> =
         plan.builds.iter().enumerate().map(|(index, build)| (&build.id, index)).collect();
@@ -66,8 +67,8 @@ pub(crate) fn ancestors(plan: &Plan) -> Vec<BTreeSet<usize>> {
     all
 }
 
-/// Invariant 8: a moving tag follows its own verified build tag and those of all its planned
-/// ancestors.
+/// Invariant 8: a moving tag is set after the build's own verified build tag and those of all its
+/// planned ancestors.
 pub(crate) fn push_order(steps: &[Step], plans: &[&Plan]) -> Result<(), String> {
     for (number, plan) in plans.iter().enumerate() {
         let ancestors = ancestors(plan);
@@ -101,9 +102,9 @@ pub(crate) fn push_order(steps: &[Step], plans: &[&Plan]) -> Result<(), String> 
     Ok(())
 }
 
-/// Invariant 9: finds changes of a build tag, and moving tags that were set to something that does
-/// not follow what they showed. `relation(shown, set)` is the relation of the first digest's commit
-/// to the second's; `forced` are runs that move a tag even if the relation is unknown.
+/// Invariant 9: finds changes of a build tag, and moving tags that were set to a build that does
+/// not follow the previous one. `relation(shown, set)` is the relation of the first digest's commit
+/// to the second's; `forced` are the runs that move a tag even if the relation is unknown.
 pub(crate) fn breaks(
     steps: &[Step],
     before: &BTreeMap<String, String>,
@@ -188,8 +189,8 @@ pub(crate) fn nothing_starts_after(steps: &[Step], run: usize, plan: &Plan) -> R
     Ok(())
 }
 
-/// Invariant 7, second half: a build that neither failed nor descends from a failed one ended as it
-/// did `without` the failure.
+/// Invariant 7, second half: a build that neither failed nor descends from a failed one ended as in
+/// the run `without` the failure.
 pub(crate) fn contained(plan: &Plan, with: &[BuildResult], without: &[BuildResult]) -> Result<(), String> {
     let ancestors = ancestors(plan);
     let failed: BTreeSet<usize> = (0..with.len())
@@ -218,9 +219,9 @@ fn is_given_up(build: &BuildResult) -> bool {
     build.error.as_deref().is_some_and(|error| error.starts_with("not pushed: "))
 }
 
-/// Invariant 10: a run reports success exactly if it saw every planned build in the registry under
-/// both tags, and reports what it saw of each build. `left` are the tags that remain where no other
-/// client wrote: they still show that build.
+/// Invariant 10: a run reports success exactly if it found both tags of every planned build in the
+/// registry, and its result matches what it read. `left` contains the final tags that no other
+/// client wrote; they still point to that build.
 pub(crate) fn truthful(
     steps: &[Step],
     run: usize,
@@ -267,7 +268,8 @@ pub(crate) fn truthful(
     Ok(())
 }
 
-/// Invariant 4: every tag of a plan exists, and each moving tag shows what its build tag shows.
+/// Invariant 4: every tag of a plan exists, and each moving tag points to the same digest as its
+/// build tag.
 pub(crate) fn converged(plan: &Plan, left: &BTreeMap<String, String>) -> Result<(), String> {
     for build in &plan.builds {
         let (fixed, moving) = (left.get(build.build_tag()), left.get(build.moving_tag()));

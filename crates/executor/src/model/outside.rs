@@ -6,22 +6,22 @@ use std::collections::BTreeMap;
 use super::checks::{Act, By, Step};
 use super::story::{Deed, How};
 
-/// An image, named by what its configuration and manifest would be.
+/// An image, with fake digests of its configuration and manifest.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
     /// Its id on the engine.
     pub id: String,
-    /// The digest that a registry shows.
+    /// Its digest in a registry.
     pub digest: String,
     pub labels: BTreeMap<String, String>,
     /// Digests of its base images.
     pub parents: Vec<String>,
-    /// The commit that it was built from; `None` when somebody else made it.
+    /// The commit that it was built from; `None` if another client made it.
     pub commit: Option<usize>,
 }
 
 impl Image {
-    /// As the registry client would return it.
+    /// The image as the registry client would return it.
     pub(crate) fn as_seen(&self) -> registry::Image {
         registry::Image {
             digest: self.digest.clone(),
@@ -37,31 +37,31 @@ impl Image {
     }
 }
 
-/// Why a request has no answer.
+/// Why a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// Trying again may help.
+    /// A retry may help.
     Passing,
-    /// The registry refuses for good.
+    /// The registry rejects the request permanently.
     Final,
 }
 
 /// Which build tags a registry allows to be overwritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Policy {
-    /// All, as most registries do.
+    /// All, as in most registries.
     Open,
-    /// None: a put of another manifest under an existing build tag is refused.
+    /// None: a put of another manifest under an existing build tag is rejected.
     Immutable,
 }
 
-/// Registry, engines and everything that happened.
+/// The registry, the engines, and the trace.
 #[derive(Debug, Clone)]
 pub(crate) struct Outside {
     pub tags: BTreeMap<String, String>,
-    /// Every image that was ever made, by digest.
+    /// Every image ever built, by digest.
     pub images: BTreeMap<String, Image>,
-    /// For each engine its images by tag.
+    /// For each engine, its images by tag.
     pub engines: Vec<BTreeMap<String, String>>,
     pub steps: Vec<Step>,
     pub injected: usize,
@@ -84,7 +84,7 @@ impl Outside {
         self.steps.push(Step { by, act });
     }
 
-    /// A new image, on no engine yet.
+    /// Creates an image that is on no engine yet.
     pub(crate) fn make(
         &mut self,
         labels: BTreeMap<String, String>,
@@ -139,7 +139,7 @@ impl Outside {
         Err(if how == How::Refused { Trouble::Final } else { Trouble::Passing })
     }
 
-    /// Somebody changes a tag by hand.
+    /// Changes a tag on behalf of another client.
     pub(crate) fn person(&mut self, tag: &str, deed: Deed) {
         match deed {
             Deed::Overwrite => {

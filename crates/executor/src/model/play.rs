@@ -1,4 +1,4 @@
-//! Plays modelled runs to their end, one after another or interleaved.
+//! Executes modelled runs to their end, one after another or interleaved.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -13,21 +13,21 @@ use super::tree::Tree;
 use crate::run::build_state::is_success;
 use crate::{BuildResult, Outcome};
 
-/// Figures of all properties together.
+/// Statistics over all properties.
 static FIGURES: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
 
-/// Adds to the figures, and writes them where they are wanted.
+/// Adds to a statistic.
 pub(crate) fn count(what: &str, number: usize) {
     let mut figures = FIGURES.lock();
     *figures.entry(what.to_owned()).or_default() += number as u64;
 }
 
-/// All figures so far.
+/// All statistics so far.
 pub(crate) fn figures() -> serde_json::Value {
     serde_json::json!(*FIGURES.lock())
 }
 
-/// Machines whose runs never overlap.
+/// Number of machines whose runs never overlap.
 pub(crate) const MACHINES: usize = 2;
 
 /// How a run ended.
@@ -46,7 +46,7 @@ impl Ended {
 pub(crate) struct Together<'a> {
     pub tree: &'a Tree,
     pub runs: &'a [(&'a Plan, RunSeed)],
-    /// The number of the first run, and its engine.
+    /// The number of the first run, and the engine it uses.
     pub first: usize,
     pub engine: usize,
     pub persons: &'a [(usize, Index, Deed)],
@@ -54,7 +54,7 @@ pub(crate) struct Together<'a> {
     pub rule: Rule,
 }
 
-/// Plays them until all have ended.
+/// Executes the runs until all have ended.
 pub(crate) fn play(outside: &mut Outside, story: &Together<'_>) -> Vec<Ended> {
     let mut results: Vec<Vec<BuildResult>> = story
         .runs
@@ -81,7 +81,7 @@ pub(crate) fn play(outside: &mut Outside, story: &Together<'_>) -> Vec<Ended> {
         .runs
         .iter()
         .flat_map(|(plan, _)| &plan.builds)
-        .flat_map(|build| &build.tags)
+        .flat_map(|build| build.tags.iter())
         .map(String::as_str)
         .collect();
     let mut picks = story.picks.iter().cycle();
@@ -109,7 +109,7 @@ pub(crate) fn play(outside: &mut Outside, story: &Together<'_>) -> Vec<Ended> {
     ends.into_iter().zip(results).map(|(end, results)| Ended { end, results }).collect()
 }
 
-/// A run alone.
+/// Executes a single run.
 pub(crate) fn alone(
     outside: &mut Outside,
     (tree, plan): (&Tree, &Plan),
@@ -124,7 +124,7 @@ pub(crate) fn alone(
     play(outside, &story).remove(0)
 }
 
-/// The same run without anything that goes wrong.
+/// The same run without faults.
 pub(crate) fn clean(seed: &RunSeed) -> RunSeed {
     RunSeed { faults: Vec::new(), cut: None, fail_fast: false, allow_older: false, ..seed.clone() }
 }

@@ -1,4 +1,4 @@
-//! The properties, over random stories, and the proof that the checks find each broken rule.
+//! The properties over random stories, and tests that the checks detect each broken rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,8 @@ use super::tree::Tree;
 use crate::Relation;
 use crate::run::build_state::is_success;
 
-/// The plan of a commit, as the story has it. The first commit has nothing to be compared with.
+/// The plan of a commit in a story. The first commit has no parent to compare with, so everything
+/// is planned.
 fn plan_of(story: &Story, tree: &Tree, commit: usize) -> Plan {
     if story.whole || commit == 0 { tree.plan_all(commit) } else { tree.plan_changed(commit) }
 }
@@ -34,7 +35,8 @@ fn breaks(
     checks::breaks(&outside.steps[from..], before, is_build_tag, relation, forced)
 }
 
-/// A published image is based on what its parents' build tags were seen to show.
+/// Checks that a published image is based on the images that its parents' build tags pointed to
+/// when they were last read.
 fn stands_on_what_is_shown(outside: &Outside, run: usize, plan: &Plan) -> Result<(), String> {
     let mut shown: BTreeMap<&str, &str> = BTreeMap::new();
     for step in outside.steps.iter().filter(|step| step.by == By::Run(run)) {
@@ -59,8 +61,8 @@ fn stands_on_what_is_shown(outside: &Outside, run: usize, plan: &Plan) -> Result
     Ok(())
 }
 
-/// Runs one after another on two machines, as a lock makes them on one, each with its faults, and
-/// any of them cut off.
+/// Consecutive runs on two machines, as a lock on one machine enforces, each with its own faults;
+/// any of them may be cut off.
 fn one_after_another(story: &Story, rule: Rule) -> Result<(), String> {
     let tree = Tree::new(story);
     let mut outside = Outside::new(MACHINES, Policy::Open);
@@ -86,7 +88,7 @@ fn one_after_another(story: &Story, rule: Rule) -> Result<(), String> {
     Ok(())
 }
 
-/// A run with failures, and the same without.
+/// A run with failures, compared with the same run without them.
 fn contained(story: &Story, rule: Rule) -> Result<(), String> {
     let tree = Tree::new(story);
     let mut seed = RunSeed { cut: None, fail_fast: false, ..story.runs[0].clone() };
@@ -101,7 +103,7 @@ fn contained(story: &Story, rule: Rule) -> Result<(), String> {
     checks::contained(&plan, &with.results, &without.results)
 }
 
-/// Any runs of a commit and its history that were cut off, then one that is not disturbed.
+/// Any runs of a commit and its history that were cut off, then an undisturbed one.
 fn convergent(story: &Story, rule: Rule) -> Result<(), String> {
     let tree = Tree::new(story);
     let last = tree.commits() - 1;
@@ -111,7 +113,7 @@ fn convergent(story: &Story, rule: Rule) -> Result<(), String> {
     let first = tree.plan_all(0);
     let undisturbed = clean(&story.runs[0]);
     if !story.whole {
-        // Anything that is not planned must have been published.
+        // Parents that are not planned must have been published.
         for world in [&mut outside, &mut calm] {
             alone(world, (&tree, &first), &undisturbed, 0, &story.picks, Rule::Kept);
         }
@@ -138,8 +140,8 @@ fn convergent(story: &Story, rule: Rule) -> Result<(), String> {
     if again.success() && idle { Ok(()) } else { Err("4: a run after a good one does something".to_owned()) }
 }
 
-/// Runs of any commits at the same time on different machines, which no lock of ours excludes, with
-/// changes by other clients. Returns how many changes fell between a read and its put.
+/// Concurrent runs of any commits on different machines, which our locks do not exclude, with
+/// changes by other clients. Returns how many changes happened between a read and its put.
 fn at_the_same_time(story: &Story, policy: Policy, rule: Rule) -> Result<usize, String> {
     let tree = Tree::new(story);
     let mut outside = Outside::new(MACHINES + story.runs.len(), policy);
@@ -182,8 +184,8 @@ fn at_the_same_time(story: &Story, policy: Policy, rule: Rule) -> Result<usize, 
     Ok(breaks.len())
 }
 
-/// Checks a property on many random stories. Failing cases are kept in `proptest-regressions` and
-/// tried first from then on.
+/// Checks a property on many random stories. Failing cases are stored in `proptest-regressions` and
+/// replayed first.
 fn hold(name: &'static str, runs: std::ops::Range<usize>, property: impl Fn(&Story) -> Result<(), String>) {
     let config = Config {
         cases: testbed::scale::quick_or_long(1_000, 15_000),
@@ -232,7 +234,7 @@ fn runs_at_the_same_time_break_nothing_but_in_the_window_of_the_protocol() {
     });
 }
 
-/// Where the registry keeps build tags from being changed, no order of requests changes one.
+/// If the registry rejects changes of build tags, no order of requests changes one.
 #[test]
 fn a_registry_with_immutable_tags_closes_the_window_for_build_tags() {
     hold("immutable", 2..5, |story| {
@@ -241,7 +243,7 @@ fn a_registry_with_immutable_tags_closes_the_window_for_build_tags() {
     });
 }
 
-/// The first failure that a property finds, with the same cases each time.
+/// The first failure of a property, with the same cases each time.
 fn find(property: impl Fn(&Story) -> Result<(), String>, runs: std::ops::Range<usize>) -> Option<String> {
     let config = Config { cases: 5_000, max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
@@ -274,8 +276,7 @@ fn every_broken_rule_is_found() {
     }
 }
 
-/// The window exists: this test documents it, so that the property above is not read as more than
-/// it is.
+/// Documents that the window exists, so that the property above is not overrated.
 #[test]
 fn two_machines_without_a_lock_can_change_a_build_tag_in_the_window() {
     let found = find(

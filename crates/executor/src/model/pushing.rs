@@ -1,4 +1,4 @@
-//! One push of a modelled run, request by request: `push` against the model's registry.
+//! Executes a push of a modelled run, request by request, against the model's registry.
 
 use super::outside::{Outside, Trouble};
 use super::runner::{Rule, Run};
@@ -11,11 +11,11 @@ use crate::push::moving_tag::{current_parents, must_move, own_tag, read_shown};
 use crate::run::result::Failure;
 use crate::run::tag_order::{Push, Rank};
 
-/// How often a push is tried. Waits are no matter here: any order of steps may come between two
+/// Number of attempts of a push. Waits are not modelled: any order of steps may come between two
 /// attempts.
 const ATTEMPTS: u32 = 3;
 
-/// What follows a request.
+/// The result of a request.
 enum Next {
     Go(At),
     Trouble(Trouble),
@@ -23,7 +23,7 @@ enum Next {
 }
 
 impl Run<'_> {
-    /// One request of a push. Returns whether the push failed for good.
+    /// Executes one request of a push. Returns whether the push failed permanently.
     pub(super) fn step_push(&mut self, push: Push, attempt: u32, at: At, outside: &mut Outside) -> bool {
         let next = match push {
             Push::BuildTag(build) => self.step_build_tag(build, at, outside),
@@ -51,7 +51,7 @@ impl Run<'_> {
         outside.look(self.by(), tag, false, fault)
     }
 
-    /// As `push::push_build_tag` does.
+    /// Mirrors [`BuildTagPush::push`](crate::push::build_tag::BuildTagPush::push).
     fn step_build_tag(&mut self, build: usize, at: At, outside: &mut Outside) -> Next {
         let planned = &self.plan.builds[build];
         let tag = planned.build_tag();
@@ -89,7 +89,7 @@ impl Run<'_> {
         }
     }
 
-    /// As `push::push_moving_tag` does.
+    /// Mirrors [`MovingTag::push`](crate::push::moving_tag::MovingTag::push).
     fn step_moving_tag(&mut self, build: usize, at: At, outside: &mut Outside) -> Next {
         let planned = &self.plan.builds[build];
         let tag = planned.moving_tag();

@@ -1,4 +1,4 @@
-//! One modelled run, request by request: `run` with the model's engine and registry.
+//! Executes one modelled run, request by request, with the model's engine and registry.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -22,41 +22,42 @@ use crate::run::schedule::positions;
 use crate::run::tag_order::Push;
 use crate::{BuildResult, Outcome};
 
-/// The rules of the house, or one of them broken: the checks must find each.
+/// Which rule of a run is broken, if any: the checks must detect each. In parentheses, the number
+/// of the violated invariant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
     Kept,
-    /// A build that is in the registry is not pushed again (4).
+    /// A build that the registry has already is not pushed again (4).
     ReusedIsDone,
     /// Descendants of a failed build start (7).
     FailureIsIgnored,
     /// A failure stops everything (7).
     FailureStopsAll,
-    /// A moving tag is set before its build tag was asked back (8).
+    /// A moving tag is set before its build tag is verified (8).
     MovesBeforeVerified,
-    /// A moving tag is set whatever it shows (9).
+    /// A moving tag is set regardless of the build that it points to (9).
     AlwaysMoves,
-    /// A build tag is pushed without checking for another client's (9).
+    /// A build tag is pushed without checking for another client's tag (9).
     PushesBlindly,
-    /// An image that an earlier run left is adopted by its labels, whatever its base image is (8).
+    /// An image of an earlier run is reused by its labels, regardless of its base image (8).
     ResumesByName,
     /// A registry's confirmation of a moving tag is not verified (10).
     BelievesConfirmation,
-    /// A run that could not push everything says success (10).
+    /// A run that could not push everything reports success (10).
     ForgivesPushes,
 }
 
-/// How a run came to its end.
+/// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     Killed,
     Interrupted,
-    /// Before its first build.
+    /// It ended before its first build.
     Refused,
     Done,
 }
 
-/// A run on its way.
+/// A run in progress.
 pub(crate) struct Run<'a> {
     number: usize,
     pub(super) engine: usize,
@@ -66,7 +67,7 @@ pub(crate) struct Run<'a> {
     pub(super) seed: &'a RunSeed,
     pub(super) rule: Rule,
     pub(super) course: RunState<'a>,
-    /// Reads before the first build.
+    /// Tags that are still to be read before the first build.
     first: VecDeque<String>,
     first_shown: BTreeMap<String, Option<registry::Image>>,
     prepared: Option<Resolved>,
@@ -126,7 +127,9 @@ impl<'a> Run<'a> {
                     run.failing.insert(build);
                 }
                 What::Request { kind, moving, nth, how } => {
-                    let tag = plan.builds[build].tags[usize::from(moving)].clone();
+                    let tag =
+                        if moving { plan.builds[build].moving_tag() } else { plan.builds[build].build_tag() }
+                            .to_owned();
                     run.faults.insert((tag, kind, nth), how);
                 }
             }
@@ -138,7 +141,7 @@ impl<'a> Run<'a> {
         By::Run(self.number)
     }
 
-    /// The fault of the next request of this kind about a tag.
+    /// The fault of the next request of this kind for a tag.
     pub(super) fn fault(&mut self, tag: &str, kind: Kind) -> Option<How> {
         let hit = self.hits.entry((tag.to_owned(), kind)).or_default();
         let fault = self.faults.get(&(tag.to_owned(), kind, *hit)).copied();
@@ -146,7 +149,7 @@ impl<'a> Run<'a> {
         fault
     }
 
-    /// One request or the end of one build; `pick` chooses among the tasks.
+    /// Executes one request, or the end of one build; `pick` selects the task.
     pub(crate) fn step(&mut self, outside: &mut Outside, pick: &Index) {
         self.steps += 1;
         if let Some((cut, _)) = self.seed.cut.filter(|(_, at)| self.steps > *at) {
@@ -205,7 +208,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Resolves as `preflight` does.
+    /// Resolves images as `preflight` does.
     fn prepare(&self) -> Option<Resolved> {
         let there = |tag: &str| self.first_shown[tag].clone();
         let shown: BTreeMap<String, registry::Image> = self
@@ -232,7 +235,7 @@ impl<'a> Run<'a> {
         Some(prepared)
     }
 
-    /// Starts what may start; with nothing on the way the run is done.
+    /// Starts all builds and pushes that may start. If none are pending, the run is done.
     fn spawn(&mut self, outside: &mut Outside) {
         while let Some(build) = self.course.next_build() {
             outside.note(self.by(), Act::Started(self.plan.builds[build].id.clone()));
@@ -249,7 +252,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns whether the build failed.
+    /// Finishes a build. Returns whether it failed.
     fn finish_build(&mut self, build: usize, outside: &mut Outside) -> bool {
         let planned = &self.plan.builds[build];
         let failed = self.failing.contains(&build);
@@ -275,7 +278,7 @@ impl<'a> Run<'a> {
         self.prepared.as_ref().expect("builds and pushes start when all is looked up")
     }
 
-    /// The digest of what a reference names now.
+    /// The digest that a reference resolves to now.
     fn digest_of(&self, target: &Target, outside: &Outside) -> Option<String> {
         let Target::Build { id } = target else { return self.prepared().found.get(target)?.digest.clone() };
         let parent = self.plan.builds.iter().position(|build| build.id == *id)?;
@@ -284,7 +287,7 @@ impl<'a> Run<'a> {
         Some(digest.expect("a build starts when what it stands on is there"))
     }
 
-    /// An image that an earlier run left, as `resume::reusable` accepts it.
+    /// An image of an earlier run, if `resume::reusable` would accept it.
     fn reusable(&self, build: usize, outside: &Outside) -> Option<Image> {
         let planned = &self.plan.builds[build];
         let stands = |need: &plan::BuildId| {

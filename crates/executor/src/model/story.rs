@@ -3,21 +3,21 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// A case. Indexes are taken modulo whatever they choose from.
+/// A case. Indexes are taken modulo the number of choices.
 #[derive(Debug, Clone)]
 pub(crate) struct Story {
     pub layers: Vec<LayerSeed>,
     pub commits: Vec<CommitSeed>,
-    /// Whether plans hold everything, or what changed since the commit before.
+    /// Whether plans contain everything, or what changed since the previous commit.
     pub whole: bool,
     pub runs: Vec<RunSeed>,
-    /// Changes that other clients make in the registry: after this many steps, to which tag.
+    /// Changes by other clients in the registry: after how many steps, and which tag.
     pub persons: Vec<(usize, Index, Deed)>,
-    /// Which task takes each next step; cycled.
+    /// The task that takes each next step; repeated in a cycle.
     pub picks: Vec<Index>,
 }
 
-/// A layer; its parents are among those before it.
+/// A layer; its parents are among the layers before it.
 #[derive(Debug, Clone)]
 pub(crate) struct LayerSeed {
     pub parents: Vec<Index>,
@@ -25,7 +25,7 @@ pub(crate) struct LayerSeed {
     pub is_final: bool,
 }
 
-/// A commit after the first; its parent is one of those before it.
+/// A commit after the first; its parent is one of the commits before it.
 #[derive(Debug, Clone)]
 pub(crate) struct CommitSeed {
     pub parent: Index,
@@ -39,7 +39,7 @@ pub(crate) struct RunSeed {
     pub jobs: usize,
     pub fail_fast: bool,
     pub allow_older: bool,
-    /// Whether what an earlier run left on the engine is taken.
+    /// Whether images that an earlier run left on the engine are reused.
     pub resume: bool,
     /// The machine that it runs on, if shared with other runs.
     pub machine: usize,
@@ -47,16 +47,16 @@ pub(crate) struct RunSeed {
     pub cut: Option<(Cut, usize)>,
 }
 
-/// How a run is cut off.
+/// How a run is interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// SIGKILL: it does nothing any more.
+    /// SIGKILL: the run does nothing more.
     Killed,
-    /// SIGTERM: it stops and reports its result.
+    /// SIGTERM: the run stops and reports its result.
     Stopped,
 }
 
-/// Something that goes wrong, at one build.
+/// A fault at one build.
 #[derive(Debug, Clone)]
 pub(crate) struct FaultSeed {
     pub build: Index,
@@ -72,27 +72,27 @@ pub(crate) enum What {
     Request { kind: Kind, moving: bool, nth: u8, how: How },
 }
 
-/// Requests by what they are for.
+/// Requests by purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// A read before the first build.
     FirstLook,
     /// A read before or after a put.
     Look,
-    /// A manifest is put under a tag.
+    /// A put of a manifest under a tag.
     Put,
 }
 
 /// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum How {
-    /// Before it took effect; trying again may help.
+    /// Before it takes effect; a retry may help.
     Before,
-    /// It is refused for good.
+    /// It is rejected permanently.
     Refused,
-    /// After it took effect: the answer is lost.
+    /// After it took effect: the response is lost.
     After,
-    /// It is confirmed and does not take effect.
+    /// It is confirmed but does not take effect.
     NotHeld,
 }
 

@@ -10,7 +10,7 @@ pub(super) enum At {
     Verify,
 }
 
-/// Something that is on its way.
+/// A pending task.
 #[derive(Debug)]
 pub(super) enum Task {
     Build(usize),

@@ -3,24 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plan::label::{self, Field, oci};
-use plan::{Build, BuildContext, BuildId, ComparedWith, Kind, Plan, Reference, Revision, Role, Span, Target};
+use plan::{
+    Build, BuildContext, BuildId, ComparedWith, Kind, Plan, Reference, Revision, Role, Span, Tags, Target,
+};
 
 use super::story::Story;
 use crate::Relation;
 
-/// First part of the breadcrumbs' keys.
+/// Prefix of the keys of provenance labels.
 pub(crate) const PREFIX: &str = "x";
 const REPO: &str = "r.example/tree";
 
 /// Layers and commits.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    /// For each layer its parents.
+    /// For each layer, its parents.
     parents: Vec<Vec<usize>>,
     finals: Vec<bool>,
-    /// For each commit its parent.
+    /// For each commit, its parent.
     commits: Vec<Option<usize>>,
-    /// For each commit the layers that it changed.
+    /// For each commit, the layers that it changed.
     changed: Vec<BTreeSet<usize>>,
 }
 
@@ -47,12 +49,12 @@ impl Tree {
         self.commits.len()
     }
 
-    /// A commit and all before it, the latest first.
+    /// A commit and its ancestors, latest first.
     fn history(&self, commit: usize) -> Vec<usize> {
         std::iter::successors(Some(commit), |commit| self.commits[*commit]).collect()
     }
 
-    /// How a commit that a tag shows relates to ours.
+    /// Returns how the commit that a tag points to relates to ours.
     pub(crate) fn relation(&self, shown: usize, ours: usize) -> Relation {
         if shown == ours {
             Relation::Same
@@ -65,12 +67,12 @@ impl Tree {
         }
     }
 
-    /// The commit of these digits, as the command would find it in git.
+    /// Finds the commit with this hash or abbreviated hash, as the command does in git.
     pub(crate) fn commit(&self, digits: &str) -> Option<usize> {
         (0..self.commits.len()).find(|commit| full(*commit).starts_with(digits))
     }
 
-    /// The plan of everything at a commit.
+    /// The plan of all layers at a commit.
     pub(crate) fn plan_all(&self, commit: usize) -> Plan {
         self.plan(commit, &(0..self.parents.len()).collect())
     }
@@ -115,7 +117,7 @@ impl Tree {
         self.history(commit).len() as u64
     }
 
-    /// The commit that last changed a layer: what its inputs depend on.
+    /// A value that changes with the commit that last changed a layer, like its inputs digest.
     fn inputs(&self, commit: usize, layer: usize) -> String {
         let last = self.history(commit).into_iter().find(|commit| self.changed[*commit].contains(&layer));
         format!("v1:sha256:{layer}-{}", last.unwrap_or(0))
@@ -193,7 +195,7 @@ fn blank(target: String) -> Build {
         references: Vec::new(),
         needs: Vec::new(),
         reasons: Vec::new(),
-        tags: Vec::new(),
+        tags: Tags::default(),
         labels: BTreeMap::new(),
         args: BTreeMap::new(),
         context: BuildContext { inputs: String::new(), sources: Vec::new() },
@@ -210,8 +212,8 @@ fn science_id(layer: usize) -> BuildId {
     BuildId(format!("science/l{layer}"))
 }
 
-fn tags(repository: &str, build_tag: &str) -> Vec<String> {
-    vec![format!("{repository}:{build_tag}"), format!("{repository}:1.0")]
+fn tags(repository: &str, build_tag: &str) -> Tags {
+    Tags { build: format!("{repository}:{build_tag}"), moving: format!("{repository}:1.0") }
 }
 
 fn short(commit: usize) -> String {

@@ -20,15 +20,15 @@ use crate::redact::Redactor;
 use crate::run::error::RunError;
 use crate::run::options::Options;
 
-/// How long a registry is asked again before the first build.
+/// How long failed registry requests of the preflight are retried.
 pub(crate) const QUESTIONS: Duration = Duration::from_secs(60);
 
 /// Everything that is looked up before the first build.
 #[derive(Debug)]
 pub(crate) struct Resolved {
-    /// Positions of builds that are in the registry already, with their digests.
+    /// Positions of builds that the registry has already, with their digests.
     pub reused: BTreeMap<usize, String>,
-    /// Images that are needed and not built here.
+    /// Needed images that this run does not build.
     pub found: BTreeMap<Target, ResolvedImage>,
     /// Credentials by registry host.
     pub logins: BTreeMap<String, Credential>,
@@ -36,7 +36,7 @@ pub(crate) struct Resolved {
 }
 
 /// Resolves everything. Nothing is built, pulled or pushed, except that podman's service may have
-/// to pull to report a digest.
+/// to pull an image to find its digest.
 pub(crate) async fn prepare(
     plan: &Plan,
     options: &Options,
@@ -50,7 +50,8 @@ pub(crate) async fn prepare(
     let shown =
         if options.push { published(registry, tags(), &plan.platform).await? } else { BTreeMap::new() };
     let there = |build: &Build| shown.contains_key(build.build_tag());
-    // An existing image is only judged, by its layers; a build needs all its images.
+    // For an existing image, only its parent layers are needed, to compare them; a build needs all
+    // of its images.
     let targets: BTreeSet<Target> = plan
         .builds
         .iter()
@@ -83,7 +84,7 @@ pub(crate) async fn prepare(
 }
 
 impl Resolved {
-    /// Nothing is reused yet.
+    /// Creates the data with no reused builds; [`Self::judge`] finds those.
     pub(crate) fn new(
         plan: &Plan,
         found: BTreeMap<Target, ResolvedImage>,
@@ -93,8 +94,8 @@ impl Resolved {
         Self { reused: BTreeMap::new(), found, logins, positions: positions.collect() }
     }
 
-    /// Settles which builds are there already, or refuses to go on. `shown` is what the registry
-    /// has of the plan's build tags.
+    /// Determines which builds exist already, or returns the conflicts. `shown` contains the plan's
+    /// build tags that the registry has.
     pub(crate) fn judge(
         &mut self,
         plan: &Plan,
@@ -122,7 +123,7 @@ impl Resolved {
         })
     }
 
-    /// Labels that are too heavy are refused before anything is built.
+    /// Rejects labels that exceed the limit before anything is built.
     fn check_label_size(&self, plan: &Plan) -> Result<(), RunError> {
         for build in &plan.builds {
             let digest = format!("sha256:{}", "0".repeat(64));
@@ -171,7 +172,7 @@ impl Resolved {
         from
     }
 
-    /// The name of a science layer in `.from` labels: `target:version`.
+    /// The name of a science layer in `.from` labels, `target:version`.
     fn layer(&self, plan: &Plan, target: &Target) -> Option<String> {
         match target {
             Target::Build { id } => {
@@ -185,8 +186,8 @@ impl Resolved {
         }
     }
 
-    /// The base layer of the last stage, if it has no digest: built in this run, or only on the
-    /// engine. Its image id on the engine identifies it.
+    /// The base layer of the last stage, if it has no digest because it is built in this run or
+    /// exists only on the engine. It is identified by its image id on the engine.
     pub(crate) fn base_without_digest(&self, plan: &Plan, build: &Build) -> Option<String> {
         let base = build.references.iter().find(|reference| reference.role == Role::Base)?;
         self.layer(plan, &base.target).filter(|_| self.base_digest(build).is_none())
@@ -208,8 +209,8 @@ impl Resolved {
         }
     }
 
-    /// The name of the last stage's base image, if it became known only here: a parent may come
-    /// from another repo than the plan's.
+    /// The name of the last stage's base image, if it differs from the plan's: a parent may come
+    /// from another repo.
     pub(crate) fn base_name(&self, build: &Build) -> Option<&str> {
         let base = build.references.iter().find(|reference| reference.role == Role::Base)?;
         match &base.target {
@@ -232,7 +233,7 @@ fn tag_of(reference: &str) -> Option<String> {
     ImageName::parse(reference).ok()?.tag
 }
 
-/// Checks that every image that a build needs exists: all missing ones are reported at once.
+/// Checks that every image that a build needs exists, and reports all missing ones at once.
 pub(crate) fn complete(
     plan: &Plan,
     answers: &BTreeMap<Target, Lookup>,
@@ -259,7 +260,7 @@ pub(crate) fn complete(
                 unknown.push(why.clone());
                 advice = advice.or(help.clone());
             }
-            // Only an existing image needs it, and that one is judged by its own labels.
+            // Only an existing image uses it, and that image is judged by its own labels.
             (Lookup::Missing, _) if needed_by.is_empty() => {}
             (
                 Lookup::Missing,
@@ -332,10 +333,7 @@ pub(crate) fn check(plan: &Plan) -> Result<(), RunError> {
         .with_help("git fetch --unshallow, or --build-number N"));
     }
     for build in &plan.builds {
-        let [build_tag, moving_tag] = build.tags.as_slice() else {
-            return Err(RunError::refused(format!("the plan gives {} no two tags", build.id)));
-        };
-        for tag in [build_tag, moving_tag] {
+        for tag in build.tags.iter() {
             let name = ImageName::parse(tag).map_err(|error| RunError::refused(error.to_string()))?;
             if !name.registry.contains(['.', ':']) && name.registry.contains(|c: char| c.is_ascii_uppercase())
             {
@@ -345,8 +343,8 @@ pub(crate) fn check(plan: &Plan) -> Result<(), RunError> {
                     .with_help("a repository is lower case; a registry host has a dot or a port in it"));
             }
         }
-        if build_tag == moving_tag {
-            return Err(RunError::refused(format!("the plan gives {} one tag for two", build.id)));
+        if build.build_tag() == build.moving_tag() {
+            return Err(RunError::refused(format!("invalid plan: {} has the same tag twice", build.id)));
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Resolves the images that a plan uses and does not build: to a digest in a registry, or to a name
 //! that only the engine has.
 //!
-//! With `--push` or `--pull` registries are asked first, so that an old local copy never gets under
-//! a new tag. Without them a local image is taken, and a registry that is absent is no error.
+//! With `--push` or `--pull`, registries are queried first, so that an old local copy never gets a
+//! new tag. Without them, a local image is used, and an unreachable registry is not an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,19 +16,19 @@ use crate::engine::platform;
 use crate::engine::{Engine, EngineErrorKind, Flavour, LocalImage};
 use crate::push::retry;
 
-/// Requests at a time.
+/// Maximum number of concurrent requests.
 pub(crate) const AT_ONCE: usize = 16;
 
 /// An image that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResolvedImage {
-    /// The name under which it was found, without digest.
+    /// Its name without digest.
     pub name: String,
     /// The name to use in a Dockerfile.
     pub exact: String,
     /// Its digest in a registry, if known.
     pub digest: Option<String>,
-    /// Of a science layer, the build tag that it carries.
+    /// For a science layer, the build tag recorded in its labels.
     pub version: Option<String>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) enum Lookup {
     Found(ResolvedImage),
     /// It exists nowhere, and every source answered.
     Missing,
-    /// Somebody could not be asked, with what to do about it.
+    /// A source could not be queried: the error and its help.
     Unknown(String, Option<String>),
 }
 
@@ -48,24 +48,24 @@ pub(crate) struct Resolver<'a> {
     pub registry: &'a Registry,
     pub logins: &'a BTreeMap<String, Credential>,
     pub platform: &'a str,
-    /// The platforms that stages request of their base images.
+    /// The platforms that stages request for their base images.
     pub wanted: &'a BTreeMap<Target, BTreeSet<String>>,
     pub label_prefix: &'a str,
     pub repo: &'a str,
     pub base_repo: Option<&'a str>,
-    /// How long a registry that is asked through the engine is asked again.
+    /// How long failed registry queries through the engine are retried.
     pub retry_for: Duration,
-    /// Time-outs of an engine that has to pull an image for an answer: silent, and in all.
+    /// Time-outs if the engine must pull an image to find its digest: for silence, and in all.
     pub idle: Duration,
     pub limit: Duration,
-    /// Whether registries go before the engine.
+    /// Whether registries are queried before the engine.
     pub registry_first: bool,
     /// Whether an image that only the engine has is acceptable.
     pub local_will_do: bool,
 }
 
 impl Resolver<'_> {
-    /// Looks up every target concurrently. Builds and the empty image need no lookup.
+    /// Looks up every target concurrently, except builds and `scratch`, which need no lookup.
     pub(crate) async fn resolve(&self, targets: BTreeSet<Target>) -> BTreeMap<Target, Lookup> {
         futures_util::stream::iter(targets)
             .map(|target| async move {
@@ -95,7 +95,8 @@ impl Resolver<'_> {
         let other = self.base_repo.and_then(|base_repo| in_other_repo(reference, self.repo, base_repo));
         match (found, other) {
             (Lookup::Missing, Some(other)) => self.in_registry_or_engine(&other, Some(target), wants).await,
-            // Nothing is pushed to a registry that is absent, so another may have the parent.
+            // Nothing will be pushed to the unreachable registry, so the parent may come from
+            // another one.
             (Lookup::Unknown(why, help), Some(other)) if self.local_will_do => {
                 match self.in_registry_or_engine(&other, Some(target), wants).await? {
                     Lookup::Found(found) => Ok(Lookup::Found(found)),
@@ -106,7 +107,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// A science image by its full name. `layer` is the target whose breadcrumb is read.
+    /// Looks up a science image by its full name. `layer` is the target whose provenance label is
+    /// read.
     async fn in_registry_or_engine(
         &self,
         reference: &str,
@@ -182,8 +184,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// An image with a digest needs no lookup, unless it could be for another platform only. The
-    /// pull shows whether it exists.
+    /// Checks that an image with a digest has the requested platforms. Other lookups are
+    /// unnecessary: the pull shows whether it exists.
     async fn pinned_serves(
         &self,
         image: &ImageName,
@@ -202,7 +204,7 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// The engine's image, if it has the wanted platform.
+    /// The engine's image, if it has the requested platforms.
     async fn local(
         &self,
         reference: &str,
@@ -214,8 +216,8 @@ impl Resolver<'_> {
     }
 }
 
-/// An image that none of its platforms makes fit would be built on all the same, and the result
-/// labelled as what it is not.
+/// Checks that an image has all requested platforms. Otherwise the build would succeed on a wrong
+/// platform, and its result would be labelled with the requested one.
 fn must_serve(
     reference: &str,
     has: &[String],
@@ -231,7 +233,7 @@ fn must_serve(
     }
 }
 
-/// Help for a registry that the engine could not reach, which it reports as a missing image.
+/// Help if the engine could not reach a registry, which it reports as a missing image.
 fn out_of_reach(message: &str) -> Option<String> {
     const WORDS: [&str; 6] = [
         "no such host",
@@ -255,7 +257,7 @@ fn parse(reference: &str) -> Result<ImageName, (String, Option<String>)> {
     ImageName::parse(reference).map_err(|error| (error.to_string(), None))
 }
 
-/// Name and digest. The tag is kept for readability if the engine accepts both.
+/// Name and digest, with the tag for readability if the engine accepts both.
 pub(crate) fn by_digest(image: &ImageName, digest: &str, flavour: Flavour) -> String {
     match (&image.tag, flavour) {
         (Some(tag), Flavour::Docker) => format!("{}:{tag}@{digest}", image.name()),
@@ -263,7 +265,7 @@ pub(crate) fn by_digest(image: &ImageName, digest: &str, flavour: Flavour) -> St
     }
 }
 
-/// The same image below another repo.
+/// The same image in another repo.
 fn in_other_repo(reference: &str, repo: &str, other: &str) -> Option<String> {
     let rest = reference.strip_prefix(repo)?.strip_prefix('/')?;
     Some(format!("{}/{rest}", other.trim_end_matches('/')))
@@ -320,7 +322,7 @@ mod tests {
             assert_eq!(message, "d/x:1 has no image for linux/arm64: it has linux/amd64, linux/arm/v7");
             assert!(help.unwrap().contains("`platform`"));
         }
-        // Where that is not known, the engine decides.
+        // If the platforms are unknown, the engine decides.
         assert_eq!(must_serve("d/x:1", &[], &wants("linux/arm64")), Ok(()));
         assert_eq!(must_serve("d/x:1", &has, &BTreeSet::new()), Ok(()));
     }

@@ -10,7 +10,7 @@ use crate::engine::{Engine, EngineError, LocalImage};
 use crate::preflight::Resolved;
 use crate::preflight::reuse::{self, BuildTagState};
 
-/// Finds a build on the engine; `None` if it has to be built. Everything that it needs exists
+/// Finds a build on the engine; `None` if it must be built. Everything that it needs must exist
 /// already.
 pub(crate) async fn reusable(
     plan: &Plan,
@@ -31,7 +31,7 @@ pub(crate) async fn reusable(
         let Target::Build { .. } = &reference.target else { continue };
         let parent = match (reference.role, prepared.exact(plan, reference, engine)) {
             (Role::Base, Some(exact)) => engine.inspect(&exact).await?,
-            // An image that was only copied from leaves no layers to check.
+            // `COPY --from` leaves no layers that could be compared.
             _ => None,
         };
         // Images built before parent ids were recorded can only be compared by layers.

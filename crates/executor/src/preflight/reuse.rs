@@ -1,11 +1,11 @@
 //! Decides whether a published build tag is the planned build.
 //!
-//! Pure: reads the labels that the image there carries.
+//! Pure: reads the labels of the published image.
 
 use std::collections::BTreeMap;
 
 use plan::label::{self, Field};
-use plan::{Build, Kind};
+use plan::{Build, Kind, split_tag};
 
 use crate::build::labels::BuiltFrom;
 
@@ -14,12 +14,12 @@ use crate::build::labels::BuiltFrom;
 pub(crate) enum BuildTagState {
     /// The same inputs and the same parents' build tags: nothing to do.
     Reuse,
-    /// Another image, described in words.
+    /// A different image, with a description.
     Conflict(String),
 }
 
-/// Judges an image by its labels. `parents` holds `target:version` of every layer that the build
-/// needs, with the build tag that it would be built on; an unknown one is not compared.
+/// Judges an image by its labels. `parents` maps `target:version` of every layer that the build
+/// needs to the build tag that it would be built on; an unknown build tag is not compared.
 pub(crate) fn judge(
     build: &Build,
     prefix: &str,
@@ -34,7 +34,7 @@ pub(crate) fn judge(
     let from = from(build, prefix, labels);
     for (layer, expected) in parents {
         let Some(expected) = expected else { continue };
-        let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
+        let (target, _) = split_tag(layer);
         let inherited = || labels.get(&label::science(prefix, target, Field::Version));
         let found = from.layers.get(layer).and_then(Option::as_ref).or_else(inherited);
         match found {
@@ -81,7 +81,7 @@ mod tests {
             references: vec![],
             needs: vec![],
             reasons: vec![],
-            tags: vec![],
+            tags: plan::Tags::default(),
             labels: BTreeMap::new(),
             args: BTreeMap::new(),
             context: BuildContext { inputs: "v1:sha256:1".into(), sources: vec![] },
@@ -94,7 +94,7 @@ mod tests {
         }
     }
 
-    /// The build spec is optional; a description is not.
+    /// The build spec may be dropped from the labels; a description may not.
     #[test]
     fn labels_that_are_too_heavy_lose_the_spec_first() {
         use crate::build::labels::{self, KnownBase, Timestamp};

@@ -1,4 +1,4 @@
-//! Checks build secrets: whether the builder supports them, and which of the mounted ones were not
+//! Checks build secrets: whether the builder supports them, and which mounted secrets were not
 //! given.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::preflight::Resolved;
 use crate::run::error::RunError;
 use crate::run::options::BuildSecret;
 
-/// Refuses secrets where they would not reach a build.
+/// Rejects secrets if the builder would not pass them to builds.
 pub(crate) fn refuse_uncarried(secrets: &[BuildSecret], engine: &Engine) -> Result<(), RunError> {
     if secrets.is_empty() || engine.builder == Builder::BuildKit {
         return Ok(());
@@ -31,7 +31,7 @@ pub(crate) fn refuse_uncarried(secrets: &[BuildSecret], engine: &Engine) -> Resu
     Err(RunError::refused(why).with_help(help))
 }
 
-/// Warns about each secret that a build mounts and that was not given: BuildKit continues silently
+/// Warns about each secret that a build mounts and that was not given. BuildKit silently continues
 /// without it, unless the Dockerfile declares it as required.
 pub(crate) fn missing(plan: &Plan, secrets: &[BuildSecret], prepared: &Resolved) -> Vec<String> {
     let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

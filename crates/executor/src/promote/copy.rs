@@ -1,9 +1,9 @@
-//! Copies one build: blobs, then the artifacts that refer to it, then its manifests, the one under
-//! the build tag last.
+//! Copies one build: first the blobs, then the artifacts that refer to it, then its manifests, the
+//! one with the build tag last.
 //!
-//! A blob that is known to be in any repository of the target's registry is mounted from there; a
-//! blob that was copied once is known for all builds that follow. Each request is retried by
-//! itself, so nothing that exists is sent twice.
+//! A blob that is known to be in any repository of the target's registry is mounted from there;
+//! after a blob was copied once, all later builds can mount it. Each request is retried separately,
+//! so nothing is sent twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use super::{BlobCounts, Event, Item, Route};
 use crate::push::build_tag::{PushFailure, push_with_retries};
 use crate::run::result::{Failure, seconds};
 
-/// Blobs on their way at a time.
+/// Maximum number of blobs copied concurrently.
 const BLOBS: usize = 4;
-/// Manifests in one index, and in each other; what has more is no image.
+/// Maximum number of manifests in an index, nested ones included; anything with more is rejected.
 const MANIFESTS: usize = 1000;
 
-/// The way of many builds from one repo to another.
+/// Copies builds from one repo to another.
 pub(super) struct Copier<'a> {
     route: &'a Route,
     registry: Registry,
     emit: &'a (dyn Fn(Event) + Send + Sync),
-    /// Bytes that came through here.
+    /// Bytes that passed through this process.
     streamed: &'a AtomicU64,
-    /// Where in the target's registry a blob is, by its digest.
+    /// A repository of the target's registry that has the blob, by digest.
     places: Mutex<BTreeMap<String, String>>,
     /// Serialises concurrent copies of the same blob.
     turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -48,7 +48,7 @@ impl<'a> Copier<'a> {
     ) -> Self {
         Self {
             route,
-            // Each attempt is one of ours.
+            // Retries are done here.
             registry: registry.without_retries(),
             emit,
             streamed,
@@ -58,7 +58,7 @@ impl<'a> Copier<'a> {
         }
     }
 
-    /// Copies one build, until the target shows it under its build tag.
+    /// Copies one build and sets its build tag in the target.
     pub(super) async fn copy(&self, item: &Item) -> Result<(), PushFailure> {
         let began = Instant::now();
         (self.emit)(Event::CopyStarted { image: item.image.clone(), build_tag: item.build_tag.clone() });
@@ -90,7 +90,7 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    /// A build's manifest, and behind it all that it lists.
+    /// A build's manifest, followed by all manifests that it lists.
     async fn manifests(&self, from: &ImageName, digest: &str) -> Result<Vec<Stored>, PushFailure> {
         let (mut open, mut met) = (vec![digest.to_owned()], BTreeSet::new());
         let mut manifests: Vec<Stored> = Vec::new();
@@ -167,7 +167,7 @@ impl<'a> Copier<'a> {
                 };
                 let brought = self.registry.bring(blob, from, to, near.as_deref(), reported).await;
                 brought.map_err(|error| {
-                    // It comes again.
+                    // The bytes will be sent again.
                     self.streamed.fetch_sub(came.load(Ordering::Relaxed), Ordering::Relaxed);
                     PushFailure::of_upload(error)
                 })
@@ -177,8 +177,8 @@ impl<'a> Copier<'a> {
         Ok(brought)
     }
 
-    /// Copies the artifacts that refer to a build, such as its spec. A registry that does not
-    /// accept them is reported.
+    /// Copies the artifacts that refer to a build, such as its spec. Emits a note if the registry
+    /// does not accept them.
     async fn referrers(
         &self,
         item: &Item,
@@ -212,7 +212,7 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    /// Stores the manifest under the build tag, unless that is taken, and asks what it shows then.
+    /// Stores the manifest under the build tag, unless the tag is taken, and verifies the result.
     async fn tag(&self, to: &ImageName, top: &Stored) -> Result<(), PushFailure> {
         let taken = |shown: &str| {
             let text = format!("{to} was pushed by another client meanwhile, with another image ({shown})");

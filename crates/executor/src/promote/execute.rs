@@ -1,7 +1,7 @@
 //! Carries out a promotion: copies all builds in dependency order, then updates all moving tags in
 //! the same order.
 //!
-//! No tag moves before every build is there. A promotion that failed or was interrupted can be
+//! No tag is moved before every build is copied. A promotion that failed or was interrupted can be
 //! repeated.
 
 use std::collections::BTreeSet;
@@ -22,19 +22,19 @@ use crate::run::result::Failure;
 use crate::run::schedule::{Ended as BuildEnded, Schedule};
 use crate::run::tag_order::{Publish, Push};
 
-/// Builds that are copied at a time.
+/// Maximum number of builds copied concurrently.
 const IMAGES: usize = 4;
-/// Tags that are moved at a time.
+/// Maximum number of tags moved concurrently.
 const TAGS: usize = 4;
-/// How long a tag that is being moved may take to its end when the whole is to stop.
+/// Time that a tag being moved gets to finish after a cancellation.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How a promotion ended; the outcome of each build is in the [`Promotion`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// The failures, the most important first.
+    /// The failures, the most important one first.
     pub failures: Vec<Failure>,
-    /// It was to stop before all was done.
+    /// Whether it was cancelled before everything was done.
     pub interrupted: bool,
 }
 
@@ -92,7 +92,7 @@ pub async fn carry_out(
     ended
 }
 
-/// Copies all that is not there; after a failure nothing more is begun.
+/// Copies all builds that the target lacks; starts no more of them after a failure.
 async fn copy(
     items: &[Item],
     copier: &Copier<'_>,
@@ -125,7 +125,7 @@ async fn copy(
     }
 }
 
-/// Outcome for the moving tag of a build; `None` if it was not attempted.
+/// The outcome for the moving tag of a build; `None` if it was not attempted.
 type Moved = (usize, Option<Result<String, PushFailure>>);
 
 async fn move_tags(
@@ -144,7 +144,7 @@ async fn move_tags(
     for place in 0..named.len() {
         publish.reused(place);
     }
-    // Each attempt starts with a read of its own, so whole attempts are retried and not their
+    // Each attempt begins by reading the registry, so whole attempts are retried instead of single
     // requests.
     let once = &registry.without_retries();
     let push = async |place: usize| {
@@ -176,7 +176,7 @@ async fn move_tags(
     };
     let mut stopped = std::pin::pin!(stopped);
     loop {
-        // Every build tag is there: only moving tags can start.
+        // All build tags exist, so only moving tags can start.
         while let Some(Push::MovingTag(place)) = (!cancel.is_cancelled()).then(|| publish.start()).flatten() {
             running.push(push(place));
         }
@@ -205,7 +205,7 @@ async fn move_tags(
     results
 }
 
-/// For each build whose tag moves, the builds in the same promotion that it descends from.
+/// For each build whose tag moves, the builds of the same promotion that it descends from.
 fn needs<T>(items: &[Item], named: &[(usize, T)]) -> Vec<Vec<usize>> {
     let mut below: Vec<BTreeSet<usize>> = Vec::with_capacity(items.len());
     for item in items {

@@ -1,11 +1,11 @@
 //! Promotes builds from one repo to another: looks them up, copies them by build tag, then updates
 //! moving tags.
 //!
-//! [`survey()`] queries both sides and changes nothing; its result says what would be done and what
-//! prevents it. [`carry_out`] does it. A build is copied with all builds that its provenance names,
-//! so that the provenance resolves in the target too; what the target already has is left alone.
-//! Moving tags are updated last, by the same rules as after a build. This needs neither engine nor
-//! source tree: the caller says which names make up a product.
+//! [`survey()`] queries both repos and changes nothing; its result lists what would be done and the
+//! obstacles. [`carry_out`] does it. A build is copied together with all builds in its provenance,
+//! so that the provenance resolves in the target too; builds that the target has already are left
+//! alone. Moving tags are updated last, by the same rules as after a build. Neither an engine nor a
+//! source tree is needed: the caller passes the names that make up a product.
 mod copy;
 mod execute;
 mod preview;
@@ -13,10 +13,10 @@ mod preview;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use plan::{BuildTag, Kind};
+use plan::{BuildTag, Family, Kind};
 use serde::Serialize;
 
-use crate::run::options::Relation;
+use crate::Relation;
 
 pub use execute::{Ended, carry_out};
 pub use preview::survey;
@@ -24,21 +24,21 @@ pub use preview::survey;
 /// The version of [`Promotion`] as published data.
 pub const FORMAT_VERSION: &str = "1.0";
 
-/// How a commit, the second, lies to another one, the first.
+/// Returns how the second commit relates to the first one.
 pub type History<'a> = &'a (dyn Fn(&str, &str) -> Relation + Send + Sync);
 
-/// From where to where, and how.
+/// The source, the target and the options of a promotion.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// The repo that has the builds.
     pub from: String,
-    /// The repo that is to have them.
+    /// The repo that the builds are copied to.
     pub to: String,
-    /// The platform whose labels are read, of an image for several. All are copied.
+    /// The platform whose labels are read from a multi-platform image. All platforms are copied.
     pub platform: String,
-    /// First part of the keys of breadcrumb labels.
+    /// Prefix of the keys of provenance labels.
     pub label_prefix: String,
-    /// Move a tag also when it cannot be known whether it shows something newer.
+    /// Update a moving tag even if it may point to a newer build.
     pub allow_older: bool,
     /// Skip products that are not in `from`, instead of failing.
     pub only_present: bool,
@@ -51,14 +51,14 @@ pub struct Route {
 pub struct Unit {
     /// `nist-basic:2.0`.
     pub product: String,
-    /// Below the repo, with the moving tag: `rel/nist-basic:2.0`.
+    /// Its name below the repo, with the moving tag: `rel/nist-basic:2.0`.
     pub top: String,
-    /// The names that belong to it, and are moved with it: `sci/nist-basic-2:2.0` and so on, `top`
-    /// too.
+    /// The names whose moving tags are updated together: `sci/nist-basic-2:2.0` and so on,
+    /// including `top`.
     pub own: BTreeSet<String>,
 }
 
-/// A promotion: what has to be done, and the outcome.
+/// A promotion: the builds to copy, the tags to move, and the outcome.
 ///
 /// Published data: `image-builder promote --format json` writes it. Field names are fixed; a new
 /// field or state is a minor change of [`FORMAT_VERSION`], anything else a major one.
@@ -68,46 +68,46 @@ pub struct Promotion {
     pub format_version: &'static str,
     /// The repo that has the builds.
     pub from: String,
-    /// The repo that is to have them.
+    /// The repo that the builds are copied to.
     pub to: String,
-    /// The promoted product, `nist-basic:2.0`.
+    /// The promoted products, such as `nist-basic:2.0`.
     pub products: Vec<String>,
-    /// Full names that are not in `from`; nothing is done while there are any.
+    /// Full names that `from` lacks; nothing is done if there are any.
     pub missing: Vec<String>,
-    /// Other obstacles; nothing is done while there is any.
+    /// Other obstacles; nothing is done if there are any.
     pub conflicts: Vec<String>,
     /// Notes for the user.
     pub notes: Vec<String>,
-    /// All builds that the products are made of, parents first.
+    /// All builds of the products' provenance, parents first.
     pub images: Vec<Item>,
 }
 
 /// One build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Item {
-    /// Below the repo: `sci/nist-basic`.
+    /// Name below the repo: `sci/nist-basic`.
     pub image: String,
     /// Its build tag.
     pub build_tag: String,
-    /// The digest that it shows.
+    /// The digest of its build tag.
     pub digest: String,
-    /// Bytes of its layers as they are stored; null where only `to` has it.
+    /// Stored bytes of its layers; null if only `to` has it.
     pub bytes: Option<u64>,
-    /// Whether it has to be copied, and the outcome.
+    /// Whether it needs to be copied, and the outcome.
     pub state: Copying,
-    /// Its moving tag; null for a build that only comes along.
+    /// Its moving tag; null for a build that is only copied.
     pub moving: Option<Moving>,
     /// Its error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The commit that it was built from, as many digits as are known.
+    /// The commit that it was built from, possibly abbreviated.
     #[serde(skip)]
     pub(crate) commit: String,
-    /// How many of the science builds that it was made from are of that commit, if its image says
-    /// so.
+    /// Number of science builds it was made from that are of that commit, if recorded in its
+    /// labels.
     #[serde(skip)]
     pub(crate) current_parents: Option<usize>,
-    /// Positions of what it was made from, each before its own.
+    /// Positions of the builds that it was made from; each precedes this one.
     #[serde(skip)]
     pub(crate) needs: Vec<usize>,
 }
@@ -133,10 +133,10 @@ pub enum Copying {
 pub struct Moving {
     /// `2.0`.
     pub tag: String,
-    /// What it shows before: a build tag, or a digest if the image has none; null without such a
-    /// tag.
+    /// The image that it pointed to before: a build tag, or a digest if the image has none; null if
+    /// there was no such tag.
     pub shows: Option<String>,
-    /// Whether it has to be moved, and the outcome.
+    /// Whether it needs to be moved, and the outcome.
     pub state: MoveState,
 }
 
@@ -144,14 +144,14 @@ pub struct Moving {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MoveState {
-    /// It shows something else.
+    /// It points to something else.
     ToMove,
-    /// It shows the build already.
+    /// It points to the build already.
     Kept,
-    /// It shows the build now.
+    /// It points to the build now.
     Moved,
-    /// It was moved, and shows again what it did before, or a newer build, because of something
-    /// else.
+    /// It was moved, and points to its previous build again, or to a newer one, because of another
+    /// failure.
     PutBack,
     /// It could not be moved.
     Failed,
@@ -159,20 +159,21 @@ pub enum MoveState {
     Skipped,
 }
 
-/// Progress events. Published data, like [`Promotion`]: `--progress json` writes one a line.
+/// Progress events. Published data, like [`Promotion`]: `--progress json` prints one event per
+/// line.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// The copy of a build began.
     CopyStarted {
-        /// Below the repo.
+        /// Name below the repo.
         image: String,
         /// Its build tag.
         build_tag: String,
     },
-    /// A blob is in `to`.
+    /// A blob is present in `to`.
     Blob {
-        /// Below the repo.
+        /// Name below the repo.
         image: String,
         /// The blob's digest.
         digest: String,
@@ -181,44 +182,44 @@ pub enum Event {
         /// `found`, `mounted` or `streamed`.
         how: &'static str,
     },
-    /// A build is in `to`, and its build tag shows it there.
+    /// A build was copied, and its build tag in `to` resolves to it.
     Copied {
-        /// Below the repo.
+        /// Name below the repo.
         image: String,
         /// Its build tag.
         build_tag: String,
-        /// The digest that it shows.
+        /// The digest of its build tag.
         digest: String,
-        /// How its blobs came there.
+        /// How its blobs were transferred.
         blobs: BlobCounts,
-        /// How long it took.
+        /// Duration in seconds.
         seconds: f64,
     },
-    /// A moving tag of `to` shows its build.
+    /// A moving tag of `to` now points to its build.
     Moved {
         /// The full reference.
         tag: String,
         /// The build's tag.
         build_tag: String,
-        /// What it shows.
+        /// The digest that it points to.
         digest: String,
     },
-    /// Something failed, and is done again after a wait.
+    /// A request failed and will be retried.
     Retry {
-        /// The subject.
+        /// The operation.
         what: String,
-        /// Why.
+        /// The error as text.
         error: String,
-        /// How often it was tried.
+        /// Attempts so far.
         attempts: u32,
-        /// Seconds until the next time.
+        /// Seconds until the next attempt.
         wait: f64,
     },
-    /// Something failed for good.
+    /// An operation failed permanently.
     Failed {
-        /// The subject.
+        /// The operation.
         what: String,
-        /// Why.
+        /// The error as text.
         error: String,
     },
     /// A note for the user.
@@ -228,21 +229,21 @@ pub enum Event {
     },
 }
 
-/// How the blobs of a build came there.
+/// How the blobs of a build were transferred.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct BlobCounts {
-    /// Were there.
+    /// Blobs that existed already.
     pub found: usize,
-    /// The registry had them in another repository.
+    /// Blobs that the registry mounted from another repository.
     pub mounted: usize,
-    /// Came through here.
+    /// Blobs that passed through this process.
     pub streamed: usize,
-    /// Bytes that came through here.
+    /// Bytes that passed through this process.
     pub bytes: u64,
 }
 
 impl Promotion {
-    /// Whether something is to be copied or moved.
+    /// Whether nothing is left to copy or move.
     #[must_use]
     pub fn is_done(&self) -> bool {
         let moved = |item: &Item| item.moving.as_ref().is_none_or(|moving| moving.state != MoveState::ToMove);
@@ -251,23 +252,23 @@ impl Promotion {
 }
 
 impl Item {
-    /// The kind of image, and its own name: the target of a science layer.
+    /// The kind of image, and its name without the family; for a science layer, its target.
     pub(crate) fn sort(&self) -> (Kind, &str) {
         sort(&self.image)
     }
 
-    /// Whether it holds changes that are in no commit.
+    /// Whether it contains uncommitted changes.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
         BuildTag::parse(&self.build_tag).is_some_and(|tag| tag.dirty.is_some())
     }
 }
 
-/// The kind of image of `sci/nist` or `rel/nist`, and its own name.
+/// The kind of image of `sci/nist` or `rel/nist`, and its name without the family.
 pub(crate) fn sort(image: &str) -> (Kind, &str) {
-    match image.split_once('/') {
-        Some(("rel", name)) => (Kind::Compat, name),
-        Some((_, name)) => (Kind::Science, name),
+    match Family::split(image) {
+        Some((Family::Rel, name)) => (Kind::Compat, name),
+        Some((Family::Sci, name)) => (Kind::Science, name),
         None => (Kind::Science, image),
     }
 }

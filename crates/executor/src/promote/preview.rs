@@ -1,5 +1,5 @@
-//! Reads both sides of a promotion: which builds make up the products, which of them the target
-//! lacks, and what its moving tags show.
+//! Reads both sides of a promotion: the builds that make up the products, those that the target
+//! lacks, and the builds that its moving tags point to.
 //!
 //! Changes nothing. All missing builds and all obstacles are found in one pass.
 
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use plan::trail::StepKind;
-use plan::{BuildTag, ImageName, Name, Provenance};
+use plan::{BuildTag, ImageName, Kind, LayerKey, Name, Provenance, Repository, split_tag};
 use registry::Registry;
 
 use crate::promote::{
@@ -17,26 +17,26 @@ use crate::push::moving_tag::{MovingTag, MovingTagTarget, Observed, TagState, re
 use crate::run::error::RunError;
 use crate::run::result::Failure;
 
-/// Images that are asked for at a time.
+/// Maximum number of concurrent image requests.
 const AT_ONCE: usize = 16;
 
-/// A trail longer than this is none: an image has 127 layers at most, so no build has more parents
-/// below each other, and what it copies from adds few. A registry that names a further parent for
-/// each build would be asked for ever.
+/// Maximum depth of a provenance. An image has at most 127 layers, so a base chain is not longer,
+/// and images that are only copied from add few levels. Without a limit, a registry that names a
+/// further parent for each build would be queried forever.
 const MOST_LEVELS: usize = 512;
 
-/// The builds of a whole repo, with room.
+/// Maximum number of builds: those of a whole repo, with a margin.
 const MOST_BUILDS: usize = 50_000;
 
-/// A build by its repository below the repo and its build tag.
+/// A build: its repository below the repo, and its build tag.
 type Key = (String, String);
 
-/// A build of the source.
+/// A build of the provenance.
 #[derive(Debug, Clone)]
 struct Node {
-    /// Where it is in the source.
+    /// The build in the source repo.
     source: Option<Source>,
-    /// What the target's build tag shows.
+    /// The digest of its build tag in the target repo.
     target: Option<String>,
 }
 
@@ -50,10 +50,10 @@ struct Source {
     parents: Vec<Key>,
 }
 
-/// Looks up everything. What is missing or in the way stands in the answer.
+/// Looks up everything. Missing builds and obstacles are listed in the result.
 ///
 /// # Errors
-/// When a registry gives no answer.
+/// If a registry cannot be queried.
 pub async fn survey(
     registry: &Registry,
     units: &[Unit],
@@ -114,18 +114,19 @@ fn name(repo: &str, image: &str, tag: &str) -> Result<ImageName, RunError> {
     ImageName::parse(&format!("{repo}/{image}:{tag}")).map_err(|error| RunError::refused(error.to_string()))
 }
 
-/// What the moving tag of a unit shows in the source.
+/// The image that the moving tag of a unit points to in the source.
 enum Top {
     /// This build.
     Found(Key, Source),
     /// There is no such tag.
     Absent(String),
-    /// The build is ambiguous or has no build tag of its own: why.
+    /// The build is ambiguous or has no build tag of its own, with the reason.
     Broken(String),
 }
 
 async fn top(registry: &Registry, unit: &Unit, route: &Route) -> Result<Top, RunError> {
-    let (image, version) = unit.top.rsplit_once(':').unwrap_or((&unit.top, ""));
+    let (image, version) = split_tag(&unit.top);
+    let version = version.unwrap_or_default();
     let full = name(&route.from, image, version)?;
     let Some(found) = registry.image(&full, &route.platform).await? else {
         return Ok(Top::Absent(full.to_string()));
@@ -159,7 +160,7 @@ fn source(image: &str, found: registry::Image, route: &Route) -> Source {
     }
 }
 
-/// All builds that a trail names below its top, by what they are in a repo.
+/// All builds below the top of a provenance, by their names in a repo.
 fn parents(trail: &Provenance) -> Vec<Key> {
     let ours = |what: &StepKind| -> Option<Key> {
         match what {
@@ -168,10 +169,9 @@ fn parents(trail: &Provenance) -> Vec<Key> {
                 Some((crumb.repository(), crumb.version.clone()?))
             }
             StepKind::Copied { layer, build_tag } => {
-                let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
-                Some((format!("sci/{target}"), build_tag.clone()?))
+                Some((LayerKey::parse(layer)?.repository().to_string(), build_tag.clone()?))
             }
-            // A build of this repo that a Dockerfile names exactly, and copies from.
+            // A build of this repo that a Dockerfile names exactly and copies from.
             StepKind::Image { reference, .. } => {
                 let image = ImageName::parse(reference).ok()?;
                 let name = image.name();
@@ -180,17 +180,17 @@ fn parents(trail: &Provenance) -> Vec<Key> {
             }
         }
     };
-    // Labels are anybody's: what they name is one image below `sci/` or `rel/`, or nothing.
+    // Labels are untrusted: accept only images directly below `sci/` or `rel/`.
     let is_ours = |key: &Key| {
-        let image = key.0.strip_prefix("sci/").or_else(|| key.0.strip_prefix("rel/"));
-        image.is_some_and(|image| Name::parse(image).is_ok()) && BuildTag::parse(&key.1).is_some()
+        let image = Repository::parse(&key.0);
+        image.is_some_and(|image| Name::parse(&image.name).is_ok()) && BuildTag::parse(&key.1).is_some()
     };
     let below = trail.steps.iter().skip(1).filter_map(|step| ours(&step.what));
     let mut met = BTreeSet::new();
     below.filter(|key| is_ours(key) && met.insert(key.clone())).collect()
 }
 
-/// All builds that the tops are made of, from trail to trail.
+/// All builds that the tops are made of, found by following their provenance.
 async fn builds(
     registry: &Registry,
     route: &Route,
@@ -248,7 +248,7 @@ async fn node(
     Ok(Node { source, target })
 }
 
-/// The builds that moving tags have to show, by image and version.
+/// The builds that the moving tags must point to, with their versions.
 fn moving(tops: &[(&Unit, Key, Source)]) -> BTreeMap<Key, String> {
     let mut moving = BTreeMap::new();
     for (unit, key, source) in tops {
@@ -267,12 +267,13 @@ fn moving(tops: &[(&Unit, Key, Source)]) -> BTreeMap<Key, String> {
     moving
 }
 
-/// Parents before children. Labels are anybody's: a circle among them is cut somewhere.
+/// Sorts parents before children. Labels are untrusted, so they may form a cycle, which is cut
+/// somewhere.
 fn order<'a>(nodes: &BTreeMap<Key, Node>, tops: impl Iterator<Item = &'a Key>) -> Vec<Key> {
     let mut order: Vec<Key> = Vec::new();
     let mut met: BTreeSet<Key> = BTreeSet::new();
     for top in tops {
-        // (build, whether what it needs is done)
+        // (build, whether its parents are done)
         let mut open = vec![(top.clone(), false)];
         while let Some((key, ready)) = open.pop() {
             if ready {
@@ -314,7 +315,7 @@ fn items(nodes: &BTreeMap<Key, Node>, order: &[Key], moving: &BTreeMap<Key, Stri
             needs: needs.into_iter().collect(),
         })
     };
-    // Where one is missing altogether, nothing is done with any of them.
+    // If a build is missing from both repos, there are no items at all.
     order.iter().zip(0..).map(item).collect::<Option<_>>().unwrap_or_default()
 }
 
@@ -325,7 +326,7 @@ pub(super) fn references(item: &Item, route: &Route) -> Option<(String, String)>
     Some((format!("{repository}:{}", item.build_tag), format!("{repository}:{}", moving.tag)))
 }
 
-/// Asks what the moving tags of the target show, and whether they may move.
+/// Reads the moving tags of the target, and checks whether they may be moved.
 async fn judge(
     registry: &Registry,
     route: &Route,
@@ -372,11 +373,11 @@ async fn judge(
     Ok(())
 }
 
-/// Science layers whose moving tag in the source shows another build than the one that the product
-/// is based on.
+/// Science layers whose moving tag in the source points to another build than the one that the
+/// product is based on.
 async fn behind(registry: &Registry, route: &Route, promotion: &Promotion) -> Result<Vec<String>, RunError> {
     let layers =
-        promotion.images.iter().filter(|item| item.bytes.is_some() && item.image.starts_with("sci/"));
+        promotion.images.iter().filter(|item| item.bytes.is_some() && item.sort().0 == Kind::Science);
     let asked = stream::iter(layers).map(async |item: &Item| {
         let Some(moving) = &item.moving else { return Ok::<_, RunError>(None) };
         let full = name(&route.from, &item.image, &moving.tag)?;
@@ -433,7 +434,7 @@ mod tests {
         assert!(items.iter().all(|item| item.commit == "aaaaaaa" && item.state == Copying::ToCopy));
     }
 
-    /// A registry whose every build names one more parent would be asked for ever.
+    /// A registry that names one more parent for every build must not be queried forever.
     #[tokio::test]
     async fn case_promote_asks_for_a_bounded_number_of_parents() {
         let shelf = testbed::registry::Shelf::start();

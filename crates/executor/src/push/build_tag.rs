@@ -1,8 +1,8 @@
 //! Pushes a build tag: checks the registry before and after, and retries until the deadline.
 //!
-//! The engine pushes a build tag, and the registry is then compared with it. The engine gives up at
-//! the first failure of a manifest, so retries happen here; each attempt first checks whether an
-//! earlier one succeeded. `moving_tag` handles moving tags.
+//! The engine pushes a build tag; then the image in the registry is compared with the local one.
+//! The engine gives up at the first failure of a manifest, so retries happen here. Each attempt
+//! first checks whether an earlier one succeeded. `moving_tag` handles moving tags.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::redact::Redactor;
 use crate::run::error::RunError;
 use crate::run::result::Failure;
 
-/// Why a tag is not in the registry.
+/// Why a push failed.
 #[derive(Debug, Clone)]
 pub(crate) struct PushFailure {
     pub failure: Failure,
@@ -37,15 +37,15 @@ impl From<PushFailure> for RunError {
 }
 
 impl PushFailure {
-    /// One that stays as it is.
+    /// A failure that a retry cannot fix.
     pub(crate) fn new(failure: Failure, message: impl Into<String>) -> Self {
         Self { failure, message: message.into(), again: RetryDecision::Never }
     }
 }
 
 impl PushFailure {
-    /// Of something that cannot simply be sent again with a new login: then it is done again as a
-    /// whole, with one.
+    /// A failed upload. After a 401 the whole push is repeated with a new login, since the request
+    /// alone cannot simply be sent again.
     pub(crate) fn of_upload(error: registry::Error) -> Self {
         let again = if error.kind == registry::ErrorKind::Unauthorized {
             RetryDecision::NewLogin
@@ -62,9 +62,8 @@ impl From<registry::Error> for PushFailure {
     }
 }
 
-/// Attempts a push until it succeeds, as long as a retry may help, and no longer than `bound`
-/// except for the attempt in progress. `reported` is called for each failure that is retried, with the
-/// number of attempts and the wait.
+/// Attempts a push until it succeeds, as long as a retry may help. No attempt starts after `bound`.
+/// Calls `reported` for each failure that is retried, with the number of attempts and the wait.
 pub(crate) async fn push_with_retries<T, F>(
     bound: Duration,
     attempt: impl FnMut(Attempt) -> F,
@@ -81,16 +80,16 @@ where
     })
 }
 
-/// The way of one image to its build tag, over all attempts.
+/// The push of one image to its build tag, over all attempts.
 pub(crate) struct BuildTagPush<'a> {
     pub build_tag: &'a str,
     pub image_id: &'a str,
     pub platform: &'a str,
     pub engine: &'a Engine,
     pub registry: &'a Registry,
-    /// How long the engine may be silent.
+    /// Time limit for silence of the engine.
     pub idle: Duration,
-    /// How long one attempt may take in all.
+    /// Time limit of one attempt.
     pub limit: Duration,
     /// Credential at the start of the run.
     pub login: &'a Credential,
@@ -100,17 +99,17 @@ pub(crate) struct BuildTagPush<'a> {
     pub renewed: OnceCell<Credential>,
     /// Learns every new credential, so that it can be redacted.
     pub redactor: &'a Redactor,
-    /// The image in the registry, once it is there.
+    /// The size of the image in the registry, once it was pushed.
     pub stored: OnceLock<ImageSize>,
 }
 
 impl BuildTagPush<'_> {
-    /// One attempt. Returns the digest that the registry shows for it.
+    /// Makes one attempt. Returns the digest of the tag in the registry.
     pub(crate) async fn push(&self, attempt: Attempt) -> Result<String, PushFailure> {
         let name = ImageName::parse(self.build_tag)
             .map_err(|error| PushFailure::new(Failure::Push, error.to_string()))?;
-        // Another client may have pushed it, or an earlier attempt succeeded although its response
-        // was lost.
+        // Another client may have pushed it, or an earlier attempt succeeded but its response was
+        // lost.
         if let Some(shown) = self.registry.image(&name, self.platform).await? {
             return if is_ours(&shown, self.image_id) {
                 Ok(self.shown(shown))
@@ -125,7 +124,7 @@ impl BuildTagPush<'_> {
         }
         let credential = match attempt.new_login {
             false => self.login,
-            // Reads the file or asks the helper again, once.
+            // Reads the file or runs the helper again, once.
             true => self.renewed.get_or_try_init(|| self.config.credential(&name.registry)).await?,
         };
         self.redactor.learn(credential.secrets());
@@ -135,7 +134,7 @@ impl BuildTagPush<'_> {
             Ok(reported) => self.verify(&name, reported.as_deref()).await,
             Err(error) => {
                 let again = match retry::judge(&error) {
-                    // The engine keeps the registry's `Retry-After` to itself.
+                    // The engine does not pass on the registry's `Retry-After`.
                     RetryDecision::Later { .. } => {
                         RetryDecision::Later { asked: self.asked_to_wait(&name).await }
                     }
@@ -165,14 +164,14 @@ impl BuildTagPush<'_> {
         image.digest
     }
 
-    /// The wait that the registry requests now, if any.
+    /// Queries the wait that the registry requests now, if any.
     async fn asked_to_wait(&self, name: &ImageName) -> Option<Duration> {
         self.registry.resolve(name).await.err()?.retry_after
     }
 }
 
-/// An engine's image id is the digest of its configuration, or, with the containerd image store, of
-/// its manifest.
+/// Whether the registry's image is the one with this id. An engine's image id is the digest of its
+/// configuration or, with the containerd image store, of its manifest.
 pub(crate) fn is_ours(shown: &registry::Image, image_id: &str) -> bool {
     [&shown.config_digest, &shown.manifest_digest, &shown.digest].into_iter().any(|digest| digest == image_id)
 }

@@ -1,7 +1,7 @@
-//! Compares an image with the one that its moving tag showed before: its growth, and the layers
+//! Compares an image with the one that its moving tag pointed to before: its growth, and the layers
 //! that both share.
 //!
-//! Pure. Uses what pushes and builds read anyway; no request is made for it.
+//! Pure. Uses data that pushes and builds read anyway, without extra requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ pub(crate) struct ImageSize {
 }
 
 impl ImageSize {
-    /// As a registry stores it.
+    /// The compressed size, as stored in a registry.
     pub(crate) fn stored(image: &registry::Image) -> Self {
         Self {
             name: image.digest.clone(),
@@ -26,7 +26,7 @@ impl ImageSize {
         }
     }
 
-    /// As the engine has it; `None` if it reports no size.
+    /// The unpacked size on the engine; `None` if the engine reports no size.
     pub(crate) fn unpacked(image: &LocalImage) -> Option<Self> {
         Some(Self { name: image.id.clone(), size: image.size?, layers: image.layers.clone() })
     }
@@ -45,25 +45,26 @@ impl ImageSize {
     }
 }
 
-/// What a push saw in the registry.
+/// The image sizes that a push read from the registry.
 #[derive(Debug, Clone)]
 pub(crate) enum RemoteSize {
-    /// The image that it put there.
+    /// The image that was pushed.
     New(ImageSize),
-    /// The image that the moving tag showed before.
+    /// The image that the moving tag pointed to before.
     Earlier(Option<ImageSize>),
     /// The push did not get that far.
     Nothing,
 }
 
-/// What the pushes of a run saw, by build.
+/// The new images of a run's pushes, by build.
 #[derive(Debug, Default)]
 pub(crate) struct SizeRecords {
     new: BTreeMap<usize, ImageSize>,
 }
 
 impl SizeRecords {
-    /// Takes in what a push of a build saw; the build tag's comes first.
+    /// Records a result of a push. Returns the comparison once both images are known; the push of
+    /// the build tag comes first.
     pub(crate) fn take(&mut self, build: usize, seen: RemoteSize) -> Option<Comparison> {
         match seen {
             RemoteSize::New(weight) => {
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(scales.take(0, RemoteSize::Earlier(Some(old))), Some(expect));
         let first = scales.take(1, RemoteSize::Earlier(None)).unwrap();
         assert_eq!((first.earlier, first.earlier_size, first.shared), (None, None, 0));
-        // Of a build that was reused nothing new was seen.
+        // A reused build has no new image.
         assert_eq!(scales.take(2, RemoteSize::Earlier(Some(new))), None);
     }
 }

@@ -1,12 +1,12 @@
 //! Points a moving tag to a verified build by writing its manifest again, and never to an older
 //! build.
 //!
-//! Registries have no compare-and-swap, so two runs on two machines can read the tag at the same
-//! moment. An older run does not win because a build tag is in the registry before its moving tag
-//! is set. The run lists the build tags before and after its own change: a newer one that was there
-//! before stops it, and one that appeared meanwhile may have been set and overwritten, so it is set
-//! again. The remaining gap is a run that dies between its change and its second read; the next run
-//! corrects the tag.
+//! Registries have no compare-and-swap, so runs on two machines can read the tag at the same
+//! moment. An older run still cannot win, because every run pushes its build tag before it sets its
+//! moving tag, and lists the build tags before and after its own change. If a newer build tag
+//! exists before, the run stops. If one appears in between, its run may have set the moving tag and
+//! been overwritten, so the tag is set again. The remaining gap is a run that dies between its
+//! change and its second read; the next run corrects the tag.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -16,26 +16,26 @@ use plan::label::{self, Field, oci};
 use plan::{Build, BuildTag, ImageName, Kind, Plan};
 use registry::{ErrorKind, Registry};
 
+use crate::Relation;
 use crate::build::labels::BuiltFrom;
 use crate::engine::split_tag;
 use crate::push::build_tag::PushFailure;
 use crate::push::image_size::ImageSize;
-use crate::run::options::Relation;
 use crate::run::result::Failure;
 use crate::run::tag_order::{MoveDecision, Rank, decide_move, is_newer};
 
 /// Gives up after losing the race for a moving tag this many times.
 const ROUNDS: usize = 20;
 
-/// What a moving tag shows.
+/// The image that a moving tag points to.
 #[derive(Debug, Clone)]
 pub(crate) struct TagState {
     pub digest: String,
-    /// The build tag that the image carries as its own.
+    /// The build tag recorded in the image's labels.
     pub tag: Option<BuildTag>,
-    /// The commit that it was built from, as many digits as are known.
+    /// The commit that it was built from, possibly abbreviated.
     pub commit: Option<String>,
-    /// How many of the science builds that it was made from are of its own commit, if known.
+    /// Number of science builds it was made from that are of its own commit, if known.
     pub current_parents: Option<usize>,
 }
 
@@ -50,13 +50,13 @@ impl TagState {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MovingTagTarget<'a> {
     pub kind: Kind,
-    /// The target of a science layer; of a compat image it is of no interest.
+    /// The target of a science layer; ignored for a compat image.
     pub target: &'a str,
-    /// The full reference with the build tag that it is to show.
+    /// The full reference of the build tag that the moving tag should point to.
     pub build_tag: &'a str,
-    /// The full reference with the moving tag.
+    /// The full reference of the moving tag.
     pub moving: &'a str,
-    /// First part of the keys of breadcrumbs.
+    /// Prefix of the keys of provenance labels.
     pub prefix: &'a str,
     /// `os/architecture[/variant]`.
     pub platform: &'a str,
@@ -79,7 +79,7 @@ impl<'a> MovingTagTarget<'a> {
         ImageName::parse(self.moving).map_err(|error| PushFailure::new(Failure::Push, error.to_string()))
     }
 
-    /// Reads what the moving tag shows now, with the image.
+    /// Reads the image that the moving tag points to now.
     pub(crate) async fn read(
         &self,
         registry: &Registry,
@@ -90,7 +90,7 @@ impl<'a> MovingTagTarget<'a> {
         }))
     }
 
-    /// The build tags in its repository; empty for a registry that does not list tags.
+    /// Lists the build tags in its repository; empty if the registry does not list tags.
     pub(crate) async fn build_tags(&self, registry: &Registry) -> Result<BTreeSet<String>, PushFailure> {
         let tags = match registry.tags(&self.name()?).await {
             Ok(tags) => tags,
@@ -100,7 +100,7 @@ impl<'a> MovingTagTarget<'a> {
         Ok(tags.into_iter().filter(|tag| BuildTag::parse(tag).is_some()).collect())
     }
 
-    /// Has it show an image of its repository, by digest.
+    /// Points the moving tag to an image of its repository, by digest.
     pub(crate) async fn set(&self, registry: &Registry, digest: &str) -> Result<(), PushFailure> {
         let name = self.name()?;
         let from = ImageName { digest: Some(digest.to_owned()), ..name.clone() };
@@ -108,12 +108,12 @@ impl<'a> MovingTagTarget<'a> {
         Ok(())
     }
 
-    /// The digest that it shows now.
+    /// Resolves the digest that the moving tag points to now.
     pub(crate) async fn resolve(&self, registry: &Registry) -> Result<Option<String>, PushFailure> {
         Ok(registry.resolve(&self.name()?).await?)
     }
 
-    /// Reads what one of its build tags shows.
+    /// Reads the image of one of its build tags.
     async fn read_build(
         &self,
         registry: &Registry,
@@ -124,7 +124,7 @@ impl<'a> MovingTagTarget<'a> {
         Ok(image.map(|image| read_shown(self.kind, self.target, self.prefix, image.digest, &image.labels)))
     }
 
-    /// The digest of one of its build tags.
+    /// Resolves the digest of one of its build tags.
     pub(crate) async fn resolve_build(
         &self,
         registry: &Registry,
@@ -135,12 +135,12 @@ impl<'a> MovingTagTarget<'a> {
     }
 }
 
-/// A build that the moving tag is to show.
+/// A build that the moving tag should point to.
 #[derive(Debug, Clone)]
 struct WantedBuild {
     digest: String,
     tag: BuildTag,
-    /// The same as text.
+    /// The build tag as text.
     name: String,
     current_parents: Option<usize>,
 }
@@ -151,12 +151,12 @@ impl WantedBuild {
     }
 }
 
-/// The way of one moving tag to one verified build, over all attempts.
+/// The update of one moving tag to one verified build, over all attempts.
 pub(crate) struct MovingTag<'a> {
     pub subject: MovingTagTarget<'a>,
-    /// Of the verified build.
+    /// The digest of the verified build.
     pub digest: &'a str,
-    /// As [`TagState::current_parents`].
+    /// See [`TagState::current_parents`].
     pub current_parents: Option<usize>,
     pub history: &'a (dyn Fn(&str) -> Relation + Send + Sync),
     pub allow_older: bool,
@@ -164,25 +164,25 @@ pub(crate) struct MovingTag<'a> {
     pub observed: Observed,
 }
 
-/// Observations of the registry that later attempts of the same push need.
+/// Results of registry reads that later attempts of the same push need.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
-    /// The build tags that were there before the first change of ours, once there may have been
-    /// one.
+    /// The build tags before our first change; set right before that change is attempted.
     pub before: Mutex<Option<BTreeSet<String>>>,
-    /// What the tag showed at the first read.
+    /// The image that the tag pointed to at the first read.
     pub earlier: OnceLock<Option<ImageSize>>,
 }
 
 impl MovingTag<'_> {
-    /// One attempt. Looks first, so that nothing is done twice and nothing is set back.
+    /// Makes one attempt. Reads the registry first, so that nothing is done twice and no newer
+    /// build is replaced.
     pub(crate) async fn push(&self) -> Result<String, PushFailure> {
         let wanted = self.wanted()?;
         let shown = self.read().await?;
         let known = self.observed.before.lock().clone();
         let before = match (self.must_move(&wanted, shown.as_ref())?, known) {
             (false, None) => return Ok(wanted.digest),
-            // An earlier attempt succeeded and did not get to its second read.
+            // An earlier attempt set the tag but did not get to its second read.
             (false, Some(before)) => before,
             (true, _) => {
                 let before = self.build_tags().await?;
@@ -196,7 +196,8 @@ impl MovingTag<'_> {
         Ok(self.digest.to_owned())
     }
 
-    /// What a push would do now, without doing it: whether the tag would be set, and what it shows.
+    /// Checks what a push would do now, without doing it: whether it would set the tag, and what
+    /// the tag points to.
     pub(crate) async fn judge(&self) -> Result<(bool, Option<TagState>), PushFailure> {
         let wanted = self.wanted()?;
         let shown = self.read().await?;
@@ -213,7 +214,8 @@ impl MovingTag<'_> {
         Ok(WantedBuild { digest: self.digest.to_owned(), tag, name, current_parents: self.current_parents })
     }
 
-    /// Reads again after a change, until the result is stable.
+    /// Reads the tag and the build tags again after a change, and corrects the tag, until nothing
+    /// changes.
     async fn settle(&self, ours: WantedBuild, mut before: BTreeSet<String>) -> Result<(), PushFailure> {
         let moving = self.subject.moving;
         let mut wanted = ours.clone();
@@ -225,7 +227,7 @@ impl MovingTag<'_> {
                     return Err(PushFailure::new(Failure::Push, text));
                 };
                 if self.must_move(&wanted, Some(&shown))? {
-                    // An older run interfered: it read before us and wrote after us.
+                    // An older run interfered: it read before our change and wrote after it.
                     self.set(&wanted).await?;
                 }
                 continue;
@@ -235,8 +237,8 @@ impl MovingTag<'_> {
             let Some((text, tag)) = self.newest(came, &wanted).await? else {
                 return if wanted.digest == ours.digest { Ok(()) } else { Err(self.overtaken(&wanted)) };
             };
-            // Its run may have set the moving tag before us, and we may have set it back: set it
-            // right.
+            // The newer run may have set the moving tag before us, and we may have overwritten it:
+            // set it again.
             if let Some(TagState { digest, current_parents, .. }) =
                 self.subject.read_build(self.registry, &text).await?
             {
@@ -263,7 +265,7 @@ impl MovingTag<'_> {
         self.subject.build_tags(self.registry).await
     }
 
-    /// A newer build whose moving tag is not set yet is on its way.
+    /// Fails if a newer build exists whose moving tag is not set yet: its run is about to set it.
     async fn nothing_newer(
         &self,
         tags: &BTreeSet<String>,
@@ -274,7 +276,7 @@ impl MovingTag<'_> {
             return Ok(());
         }
         let judged = shown.and_then(|shown| shown.tag.as_ref());
-        // Builds of this commit that may be newer are read, unless their names already decide.
+        // Builds of this commit that may be newer are read, unless their names decide already.
         let may_be = |tag: &BuildTag| {
             Some(tag) != judged && (tag.hash != ours.tag.hash || tag.rebuild > ours.tag.rebuild)
         };
@@ -291,7 +293,7 @@ impl MovingTag<'_> {
         ))
     }
 
-    /// The newest of the builds that are newer than one.
+    /// The newest of the builds that are newer than `than`.
     async fn newest<'t>(
         &self,
         builds: impl Iterator<Item = (&'t String, BuildTag)>,
@@ -315,7 +317,7 @@ impl MovingTag<'_> {
         than: &WantedBuild,
     ) -> Result<bool, PushFailure> {
         if tag.version == than.tag.version && tag.hash == than.tag.hash && *tag != than.tag {
-            // Names say less than the inputs of the two builds.
+            // The inputs of two builds of a commit decide before their names.
             let image = self.subject.read_build(self.registry, text).await?;
             return Ok(image.is_some_and(|image| {
                 Rank { tag, current_parents: image.current_parents }.replaces(&than.rank())
@@ -337,14 +339,14 @@ impl MovingTag<'_> {
     }
 }
 
-/// The build tag of a full reference.
+/// Parses the build tag of a full reference.
 pub(crate) fn own_tag(reference: &str) -> Result<BuildTag, PushFailure> {
     let (_, tag) = split_tag(reference);
     BuildTag::parse(tag).ok_or_else(|| PushFailure::new(Failure::Push, format!("{tag} is not a build tag")))
 }
 
-/// Whether a moving tag must be set to show `wanted`, a digest with its build tag; the error says
-/// why it may not.
+/// Whether a moving tag must be set to `wanted`, a digest with its build tag. The error says why it
+/// must not be.
 pub(crate) fn must_move(
     moving: &str,
     wanted: (&str, Rank<'_>),
@@ -381,7 +383,7 @@ pub(crate) fn must_move(
     }
 }
 
-/// Reads what a moving tag shows from the labels of the image.
+/// Reads the state of a moving tag from the labels of its image.
 pub(crate) fn read_shown(
     kind: Kind,
     target: &str,
@@ -391,14 +393,14 @@ pub(crate) fn read_shown(
 ) -> TagState {
     let version = match kind {
         Kind::Science => labels.get(&label::science(prefix, target, Field::Version)).map(String::as_str),
-        Kind::Compat => labels
-            .get(&label::compat(prefix, Field::Version))
-            .map(|text| text.rsplit_once(':').map_or(text.as_str(), |(_, tag)| tag)),
+        Kind::Compat => {
+            labels.get(&label::compat(prefix, Field::Version)).map(|text| plan::tag_of(text).unwrap_or(text))
+        }
     };
     let tag = version.and_then(BuildTag::parse);
     let revision = labels.get(oci::REVISION).filter(|revision| !revision.is_empty());
-    // The revision is inherited from any base; only where the breadcrumb agrees it is this image's
-    // own.
+    // The revision label is inherited from any base image. It belongs to this image only if its
+    // provenance label agrees.
     let commit = match (&tag, revision) {
         (Some(tag), Some(revision)) if revision.starts_with(&tag.hash) => Some(revision.clone()),
         (Some(tag), _) => Some(tag.hash.clone()),
@@ -413,7 +415,7 @@ pub(crate) fn read_shown(
     TagState { digest, tag, commit, current_parents }
 }
 
-/// How many of the science builds that an image of a commit was made from are of that commit.
+/// Number of science builds that an image of `commit` was made from and that are of that commit.
 pub(crate) fn current_parents(from: &BuiltFrom, commit: &str) -> usize {
     let tags = from.layers.values().flatten().filter_map(|tag| BuildTag::parse(tag));
     tags.filter(|tag| commit.starts_with(&tag.hash) || tag.hash.starts_with(commit)).count()

@@ -1,9 +1,9 @@
-//! Decides whether a failed push is retried, by the text in which the engine reports a registry's
+//! Decides whether a failed push is retried, from the text in which the engine reports a registry's
 //! response.
 //!
-//! The engine tries a manifest once and gives up, and passes on only the text of the registry's
-//! response. One table classifies these texts; an unknown text is retried, since a nightly job has
-//! time. The waits are those of `registry::retry`.
+//! The engine tries a manifest once, and passes on only the text of the registry's response. One
+//! table classifies these texts. An unknown text is retried, since a nightly job has time. The
+//! waits are those of `registry::retry`.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use registry::RetryDecision;
 
 use crate::engine::{EngineError, EngineErrorKind};
 
-/// A status as engines write it, in lower case: `HTTP status: 503 …`, `status code 503`,
+/// An HTTP status as engines write it, in lower case: `HTTP status: 503 …`, `status code 503`,
 /// `StatusCode: 503`, `HTTP 503 response`, `status from PUT request to https://…: 503 …`. Digits
 /// elsewhere may belong to a digest.
 static STATUS: LazyLock<Regex> = LazyLock::new(|| {
@@ -22,10 +22,9 @@ static STATUS: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a constant pattern")
 });
 
-/// Words in lower case, and what follows from them. The first that is found counts.
+/// Lower-case words and the decision for each. The first match counts.
 const WORDS: [(&str, RetryDecision); 19] = [
-    // Before "unauthorized": a login that is good and has not the right gets no better by a new
-    // one.
+    // Before "unauthorized": if a valid login lacks a permission, a new login does not help.
     ("denied", RetryDecision::Never),
     ("insufficient_scope", RetryDecision::Never),
     ("unauthorized", RetryDecision::NewLogin),
@@ -49,12 +48,12 @@ const WORDS: [(&str, RetryDecision); 19] = [
 
 const RETRY_LATER: RetryDecision = RetryDecision::Later { asked: None };
 
-/// Judges what the engine said about a push, or about asking a registry.
+/// Decides whether a failed push, or a failed query of a registry by the engine, is retried.
 pub(crate) fn judge(error: &EngineError) -> RetryDecision {
     match error.kind {
-        // It hangs at one request; another attempt makes new ones.
+        // One request hangs; another attempt makes new ones.
         EngineErrorKind::Timeout => RETRY_LATER,
-        // It may be starting anew, and each attempt waits for it first.
+        // The engine may be restarting, and each attempt waits for it first.
         EngineErrorKind::ConnectionLost | EngineErrorKind::Truncated => RETRY_LATER,
         EngineErrorKind::Failed => judge_words(&error.message),
         EngineErrorKind::NotFound | EngineErrorKind::NoSpace | EngineErrorKind::Platform => {
@@ -63,8 +62,8 @@ pub(crate) fn judge(error: &EngineError) -> RetryDecision {
     }
 }
 
-/// Decides about a query that the engine sent to a registry before the first build. If the registry
-/// is unreachable, it is not waited for; a rejected login is not renewed, since it was just read.
+/// Decides about a query that the engine sent to a registry before the first build. An unreachable
+/// registry is not retried, and a rejected login is not renewed, since it was just read.
 pub(crate) fn judge_question(error: &EngineError) -> RetryDecision {
     match judge(error) {
         // The engine failed, not the registry.
@@ -163,7 +162,7 @@ mod tests {
                 RETRY_LATER,
             ),
             ("writing blob: initiating layer upload: unauthorized: authentication required", login),
-            // Digits of a digest are no status, and an unknown text is worth another try.
+            // Digits of a digest are no status, and an unknown text is retried.
             ("something odd with sha256:4134030000401", RETRY_LATER),
         ] {
             assert_eq!(judge_words(message), expect, "{message}");

@@ -8,7 +8,8 @@ use crate::run::result::{BuildResult, FailedAt, RunResult, TestResult};
 use crate::{Event, RunError};
 
 impl Redactor {
-    /// An event as it may be shown. Lines of output were made safe where they are put together.
+    /// Redacts an event. Output lines are not changed, since [`Lines`](super::Lines) redacted them
+    /// already.
     pub(crate) fn event(&self, event: Event) -> Event {
         match event {
             Event::RunStarted { .. }
@@ -38,7 +39,7 @@ impl Redactor {
         }
     }
 
-    /// A result as it may be written.
+    /// Redacts a result.
     pub(crate) fn result(&self, result: RunResult) -> RunResult {
         let text = |text: Option<String>| text.map(|text| self.text(&text));
         let tests = |tests: Vec<TestResult>| {
@@ -79,7 +80,7 @@ impl Redactor {
         FailedAt { instruction: self.text(&place.instruction), ..place }
     }
 
-    /// An error that may be shown.
+    /// Redacts an error.
     pub(crate) fn error(&self, error: RunError) -> RunError {
         error.map_texts(|text| self.text(text))
     }

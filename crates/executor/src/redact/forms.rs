@@ -1,7 +1,7 @@
 //! The encodings in which a secret is recognised: plain, base64, hex, URL-encoded, JSON-escaped.
 //!
-//! Pure. Long secrets are searched piece by piece, so that a part of one is found too, and little
-//! output has to be held back.
+//! Pure. Long secrets are searched in pieces, so that parts of them are found too, and so that
+//! little output is held back.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,32 @@ use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// Shorter ones are no secrets to us, in bytes.
+/// Secrets shorter than this many bytes are not redacted.
 const SHORTEST: usize = 4;
-/// A line of a secret of several lines counts by itself from here on, in bytes.
+/// A line of a multi-line secret is also redacted separately if it has at least this many bytes.
 const SHORTEST_LINE: usize = 8;
-/// How long the pieces of a long secret are, in bytes.
+/// Size of the pieces of a long secret, in bytes.
 const PIECE: usize = 48;
 
-/// Whatever is to be found in a text.
+/// Searches texts for all forms of the secrets.
 #[derive(Default)]
 pub(crate) struct Forms {
     finder: Option<AhoCorasick>,
-    /// Sorted, so that what begins one of them is found.
+    /// Sorted, so that forms that begin with given bytes can be searched.
     forms: Vec<(Vec<u8>, Kind)>,
     longest: usize,
 }
 
-/// Whether a form has neighbours that belong to it.
+/// Whether bytes beside a form belong to the secret too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Whole,
-    /// The first and last digit also hold bits of the bytes beside the secret, and padding follows.
+    /// The digits before and after also contain bits of the secret, and padding may follow.
     Base64,
 }
 
 impl Forms {
-    /// All forms of all secrets.
+    /// Computes all forms of all secrets.
     pub(crate) fn of<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut all: BTreeMap<Vec<u8>, Kind> = BTreeMap::new();
         for secret in secrets {
@@ -51,12 +51,12 @@ impl Forms {
         Self { finder: (!forms.is_empty()).then_some(finder), forms, longest }
     }
 
-    /// Whether there is nothing to find.
+    /// Whether there are no secrets.
     pub(crate) fn is_empty(&self) -> bool {
         self.forms.is_empty()
     }
 
-    /// Marks every byte that belongs to a secret.
+    /// Marks every byte of `text` that belongs to a secret.
     pub(super) fn mark(&self, text: &[u8], marked: &mut [bool]) {
         let Some(finder) = &self.finder else { return };
         for found in finder.find_overlapping_iter(text) {
@@ -70,7 +70,7 @@ impl Forms {
         }
     }
 
-    /// Where a form may have begun at the end of a text that goes on later.
+    /// The position at which a form may begin that continues after the end of the text.
     pub(super) fn begun(&self, text: &[u8]) -> Option<usize> {
         let first = text.len().saturating_sub(self.longest.saturating_sub(1));
         (first..text.len()).find(|start| {
@@ -86,7 +86,7 @@ fn is_base64(byte: u8) -> bool {
 }
 
 fn of_secret(secret: &[u8], add: &mut impl FnMut(Vec<u8>, Kind)) {
-    // A file's last line end is seldom meant, and shells take it away.
+    // A final line end is rarely part of the secret, and shells remove it.
     let secret = secret.trim_ascii();
     if secret.len() < SHORTEST {
         return;
@@ -100,7 +100,7 @@ fn of_secret(secret: &[u8], add: &mut impl FnMut(Vec<u8>, Kind)) {
     }
 }
 
-/// A long secret in pieces, the last of which is the longest.
+/// Splits a long secret into pieces; the last one is the longest.
 fn pieces(mut secret: &[u8]) -> Vec<&[u8]> {
     let mut pieces = Vec::new();
     while secret.len() >= 2 * PIECE {
@@ -121,7 +121,7 @@ fn of_piece(piece: &[u8], add: &mut impl FnMut(Vec<u8>, Kind)) {
     let json = serde_json::to_string(&lossy).expect("a text is JSON");
     let json = &json[1..json.len() - 1];
     add(json.as_bytes().to_vec(), Kind::Whole);
-    // Go writes these so.
+    // Go escapes these characters too.
     let go = json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
     add(go.into_bytes(), Kind::Whole);
     for digits in [b"0123456789abcdef", b"0123456789ABCDEF"] {
@@ -133,7 +133,7 @@ fn of_piece(piece: &[u8], add: &mut impl FnMut(Vec<u8>, Kind)) {
     for before in 0..3 {
         let mut bytes = vec![0; before];
         bytes.extend_from_slice(piece);
-        // Of the digits only those count that hold nothing of the neighbours: six bits each.
+        // Only digits without bits of neighbouring bytes; each digit has six bits.
         let digits = (before * 8).div_ceil(6)..bytes.len() * 8 / 6;
         for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
             add(engine.encode(&bytes).as_bytes()[digits.clone()].to_vec(), Kind::Base64);
@@ -145,7 +145,7 @@ fn hex(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
     [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]
 }
 
-/// By RFC 3986: all but unreserved characters are escaped.
+/// Escapes all but the unreserved characters of RFC 3986.
 fn url_encoded(bytes: &[u8], digits: &[u8; 16], space: &str) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(bytes.len());
     for byte in bytes {
@@ -162,7 +162,7 @@ fn url_encoded(bytes: &[u8], digits: &[u8; 16], space: &str) -> Vec<u8> {
     encoded
 }
 
-/// The reverse; anything that is no escape stays.
+/// Decodes a URL-encoded text; invalid escapes are kept.
 pub(super) fn url_decoded(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -189,7 +189,7 @@ mod tests {
 
     use super::*;
 
-    /// A text as it is shown, in one go.
+    /// Redacts a text in one go.
     fn shown(secret: &[u8], text: &str) -> String {
         let forms = Forms::of([secret]);
         let mut lines = super::super::Lines::default();
@@ -247,7 +247,7 @@ mod tests {
             for text in [STANDARD.encode(&all), URL_SAFE.encode(&all)] {
                 let shown = shown(&secret, &text);
                 let left = shown.replace(super::super::MARK, "");
-                // The rest can hold no more than the neighbouring bytes, in whole digits.
+                // The rest contains at most the neighbouring bytes, in whole digits.
                 prop_assert!(left.trim_end_matches('=').len() <= (before.len() + after.len()) * 8 / 6 + 2, "{shown}");
             }
         }

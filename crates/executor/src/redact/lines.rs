@@ -1,11 +1,12 @@
-//! Redacts streams of lines, also where a secret is split across several of them.
+//! Redacts streams of lines, including secrets that are split across lines.
 //!
-//! A line at whose end a secret may have begun is held back until what follows shows whether it
-//! did.
+//! If a secret may begin at the end of a line, the line is held back until the following lines show
+//! whether it did.
 
 use super::{Forms, MARK};
 
-/// Most lines that are held back, so that endless empty lines do not fill the memory.
+/// Maximum number of lines held back, so that an endless run of empty lines does not fill the
+/// memory.
 const MOST_HELD: usize = 1000;
 
 /// The lines of one output.
@@ -13,14 +14,14 @@ const MOST_HELD: usize = 1000;
 pub(crate) struct Lines {
     /// Bytes that are held back, without line ends.
     held: Vec<u8>,
-    /// Which of its bytes belong to a secret.
+    /// Whether each held byte belongs to a secret.
     marked: Vec<bool>,
-    /// Where its lines end.
+    /// The positions in `held` at which lines end.
     ends: Vec<usize>,
 }
 
 impl Lines {
-    /// Takes a line in, without its end, and returns those that may be shown now.
+    /// Adds a line without its line end, and returns the lines that can be shown now.
     pub(crate) fn push(&mut self, line: &str, forms: &Forms) -> Vec<String> {
         self.held.extend_from_slice(line.as_bytes());
         self.marked.resize(self.held.len(), false);
@@ -33,12 +34,12 @@ impl Lines {
         self.release(safe)
     }
 
-    /// Returns the bytes that were held back, at the end of the output.
+    /// Returns the lines that were held back, at the end of the output.
     pub(crate) fn rest(&mut self) -> Vec<String> {
         self.release(self.held.len())
     }
 
-    /// The lines that end up to here.
+    /// Returns the lines that end at or before `safe`.
     fn release(&mut self, safe: usize) -> Vec<String> {
         let count = self.ends.partition_point(|end| *end <= safe);
         let mut start = 0;
@@ -121,7 +122,7 @@ mod tests {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             let shown = all(&forms, &lines);
             prop_assert_eq!(shown.len(), lines.len());
-            // A model that sees the whole at once.
+            // A model that processes the whole text at once.
             let whole = lines.concat();
             let mut marked = vec![false; whole.len()];
             for start in 0..whole.len() {

@@ -1,8 +1,8 @@
 //! Removes credentials and build secrets from every text that leaves a run.
 //!
-//! Events, results and errors pass through [`Redactor`] as whole texts, what builds print through
-//! [`Lines`], since a secret may be cut over two of them. A secret is known in the forms of
-//! [`forms`]; one of fewer than four bytes is left alone, since it would be found everywhere.
+//! [`Redactor`] processes events, results and errors as whole texts. [`Lines`] processes the output
+//! of builds, because a secret may be split across lines. The encodings of a secret are in
+//! [`forms`]. Secrets of fewer than four bytes are not redacted, since they would match everywhere.
 
 mod apply;
 mod forms;
@@ -21,7 +21,7 @@ use crate::Options;
 /// The replacement of a secret.
 const MARK: &str = "***";
 
-/// All secrets of a run, as far as they are known by now.
+/// All secrets of a run that are known so far.
 #[derive(Default)]
 pub(crate) struct Redactor {
     known: RwLock<(BTreeSet<Vec<u8>>, Arc<Forms>)>,
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// Knows what the run was given: build secrets, and the logins in the addresses of proxies.
+    /// Creates a redactor that knows the build secrets and the logins in proxy addresses.
     pub(crate) fn new(options: &Options) -> Self {
         let redactor = Self::default();
         let proxies = options.docker_config.proxies(&options.endpoint.host);
@@ -43,7 +43,7 @@ impl Redactor {
         redactor
     }
 
-    /// Adds secrets, those that a run came by on its way.
+    /// Adds secrets that became known during the run.
     pub(crate) fn learn(&self, secrets: impl IntoIterator<Item = impl Into<Vec<u8>>>) {
         let mut known = self.known.write();
         let before = known.0.len();
@@ -53,12 +53,12 @@ impl Redactor {
         }
     }
 
-    /// The forms of all secrets that are known now.
+    /// The forms of all secrets known so far.
     pub(crate) fn forms(&self) -> Arc<Forms> {
         Arc::clone(&self.known.read().1)
     }
 
-    /// A text as it may be shown; line ends in the middle of a secret do not hide it.
+    /// Redacts a text, including secrets that are interrupted by line ends.
     pub(crate) fn text(&self, text: &str) -> String {
         let forms = self.forms();
         if forms.is_empty() {

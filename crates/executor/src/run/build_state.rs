@@ -1,9 +1,9 @@
-//! The state of every build of a run: what may start next, and what the end of a build or push
-//! means for the results.
+//! The state of every build of a run: decides what may start next, and how the end of a build or
+//! push affects the results.
 //!
-//! Pure: it joins the schedule of builds and the order of pushes. It knows no engine, registry or
-//! clock; `event_loop` carries out what it names and reports how that ended. Times are seconds
-//! since the run began.
+//! Pure: combines the schedule of builds and the order of pushes. Does not know about engines,
+//! registries or clocks; `event_loop` carries out the builds and pushes and reports how they ended.
+//! Times are seconds since the run began.
 
 use plan::{Build, Plan};
 
@@ -14,23 +14,23 @@ use crate::run::result::{BuildResult, Failure, Outcome};
 use crate::run::schedule::{Ended, Schedule, State};
 use crate::run::tag_order::{Publish, Push};
 
-/// Pushes at a time, at least: as many as builds where those are more, so that they keep up. How
-/// many layers it uploads at once, an engine decides for all pushes together.
+/// Minimum number of concurrent pushes. With more concurrent builds, that many pushes run, so that
+/// they keep up. The engine limits concurrent layer uploads across all pushes.
 const PUSHES: usize = 4;
 
-/// A run on its way.
+/// A run in progress.
 pub(crate) struct RunState<'a> {
     plan: &'a Plan,
     /// Whether images go to the registry.
     push: bool,
     schedule: Schedule,
     publish: Publish,
-    /// As long as the plan.
+    /// One entry per build of the plan.
     pub results: &'a mut [BuildResult],
 }
 
 impl<'a> RunState<'a> {
-    /// `needs` as [`crate::run::schedule::positions`] gives them.
+    /// `needs` as returned by [`crate::run::schedule::positions`].
     pub(crate) fn new(
         plan: &'a Plan,
         needs: &[Vec<usize>],
@@ -57,7 +57,7 @@ impl<'a> RunState<'a> {
         if self.push { self.publish.start() } else { None }
     }
 
-    /// Counts a build as done that was in the registry before the run.
+    /// Counts a build as done because the registry had it before the run.
     pub(crate) fn reuse(&mut self, build: usize, digest: &str, at: f64) -> Event {
         self.schedule.reuse(build);
         self.publish.reused(build);
@@ -70,7 +70,7 @@ impl<'a> RunState<'a> {
         self.finished(build, at)
     }
 
-    /// Takes a build's end in.
+    /// Records how a build ended.
     pub(crate) fn built(
         &mut self,
         build: usize,
@@ -87,7 +87,7 @@ impl<'a> RunState<'a> {
                 result.outcome = if made.resumed { Outcome::Reused } else { Outcome::Built };
                 result.image_id = Some(made.image_id);
                 result.size = made.size;
-                result.tags = planned.tags.clone();
+                result.tags = planned.tags.iter().cloned().collect();
                 result.compared = made.compared;
                 self.schedule.finish(build, Ended::Built);
                 self.publish.built(build);
@@ -111,7 +111,7 @@ impl<'a> RunState<'a> {
         }
     }
 
-    /// Takes a push's end in.
+    /// Records how a push ended.
     pub(crate) fn pushed(&mut self, push: Push, pushed: Result<String, PushFailure>, seconds: f64) -> Event {
         let build = push.build();
         let planned = &self.plan.builds[build];
@@ -138,8 +138,8 @@ impl<'a> RunState<'a> {
         }
     }
 
-    /// Nothing of a build and its descendants is pushed any more. `failure` is that of the push
-    /// that caused it.
+    /// Gives up the pushes of a build and its descendants. `failure` is that of the push that
+    /// caused it.
     fn give_pushes_up(&mut self, build: usize, reason: &str, failure: Option<Failure>) {
         for descendant in self.publish.give_up(build) {
             let result = &mut self.results[descendant];
@@ -150,7 +150,7 @@ impl<'a> RunState<'a> {
         }
     }
 
-    /// Nothing starts any more, and what ran was dropped.
+    /// Cancels everything that waits or runs; the futures of running builds were dropped already.
     pub(crate) fn stop(&mut self, at: f64) -> Vec<Event> {
         let running: Vec<usize> =
             (0..self.results.len()).filter(|build| self.schedule.state(*build) == State::Running).collect();
@@ -166,7 +166,7 @@ impl<'a> RunState<'a> {
             .collect()
     }
 
-    /// Decides the outcome of built images by whether they had to be pushed, and were.
+    /// Decides the outcome of built images by whether they had to be pushed and whether they were.
     pub(crate) fn settle(&mut self) {
         if !self.push {
             return;
@@ -181,7 +181,7 @@ impl<'a> RunState<'a> {
         }
     }
 
-    /// The event of a build's end, from its result.
+    /// Returns the event for the end of a build, from its result.
     fn finished(&self, build: usize, at: f64) -> Event {
         let result = &self.results[build];
         Event::BuildFinished {
@@ -205,7 +205,7 @@ pub(crate) fn tag_of(build: &Build, push: Push) -> &str {
     }
 }
 
-/// Whether a run succeeded: every planned build exists, and is pushed if that was asked.
+/// Whether a run succeeded: every planned build exists and, if requested, is pushed.
 pub(crate) fn is_success(builds: &[BuildResult]) -> bool {
     builds.iter().all(|build| matches!(build.outcome, Outcome::Built | Outcome::Reused))
 }

@@ -16,7 +16,7 @@ pub struct RunError {
 /// Decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunErrorKind {
-    /// The request is refused as given.
+    /// The request is invalid.
     Refused,
     /// Engine, registry or disk.
     Environment,
@@ -28,7 +28,7 @@ pub enum RunErrorKind {
 }
 
 impl From<registry::Error> for RunError {
-    /// A registry that gave no usable answer.
+    /// Converts the error of a registry that gave no usable answer.
     fn from(error: registry::Error) -> Self {
         Self { help: error.help, ..Self::environment(error.message) }
     }
@@ -59,7 +59,7 @@ impl RunError {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// Adds what the message is about, a line for each.
+    /// Adds the items that the message refers to, one per line.
     pub(crate) fn with_list(self, list: Vec<String>) -> Self {
         Self { list, ..self }
     }
@@ -68,7 +68,7 @@ impl RunError {
         Self { result: Some(Box::new(result)), ..self }
     }
 
-    /// The same with each of its texts changed; the result has its own.
+    /// Applies `change` to the message, the list and the help, but not to the result.
     pub(crate) fn map_texts(self, change: impl Fn(&str) -> String) -> Self {
         Self {
             message: change(&self.message),
@@ -90,19 +90,19 @@ impl RunError {
         &self.message
     }
 
-    /// What the message is about, if several things: a line for each.
+    /// The items that the message refers to, one per line; empty if there are none.
     #[must_use]
     pub fn list(&self) -> &[String] {
         &self.list
     }
 
-    /// What to do about it.
+    /// Suggests how to fix the error.
     #[must_use]
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
     }
 
-    /// The content of `result.json`, once the run had a directory.
+    /// The content of `result.json`, if the run got as far as creating its directory.
     #[must_use]
     pub fn result(&self) -> Option<&RunResult> {
         self.result.as_deref()

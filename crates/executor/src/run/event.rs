@@ -1,7 +1,7 @@
-//! Everything that happens in a run, as one closed enum: the only interface between a run and what
-//! shows it.
+//! The events of a run, as one closed enum: the only interface between a run and its reporters.
 //!
-//! Published data: `--progress json` prints one event a line. Field names are fixed as in a plan.
+//! Published data: `--progress json` prints one event per line. Field names are stable, as in a
+//! plan.
 
 use plan::{BuildId, Kind};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub enum Event {
         /// For people.
         message: String,
     },
-    /// An image that is needed and not built here was found.
+    /// A needed image that this run does not build was found.
     Resolved {
         /// As the Dockerfile or plan names it.
         reference: String,
@@ -43,21 +43,21 @@ pub enum Event {
         id: BuildId,
         /// Kind of image.
         kind: Kind,
-        /// Where its log goes.
+        /// Path of its log.
         log: String,
         /// When.
         at: f64,
     },
     /// Context bytes sent to the engine so far.
     ContextSent {
-        /// Of which build.
+        /// The build.
         id: BuildId,
-        /// How many.
+        /// Number of bytes.
         bytes: u64,
     },
     /// A step of a build begins.
     Step {
-        /// Of which build.
+        /// The build.
         id: BuildId,
         /// The step as the engine names it, `[2/5] RUN apt-get update`.
         name: String,
@@ -68,25 +68,25 @@ pub enum Event {
     Output {
         /// The build.
         id: BuildId,
-        /// The line, as it came; to be escaped before it is shown.
+        /// The line as received; escape it before printing.
         line: String,
     },
-    /// A build came to its end.
+    /// A build ended.
     BuildFinished {
         /// The build.
         id: BuildId,
-        /// How.
+        /// How it ended.
         outcome: Outcome,
         /// How long it took, in seconds.
         seconds: f64,
         /// The error as text.
         error: Option<String>,
-        /// The last lines of its log, when it failed.
+        /// The last lines of its log, if it failed.
         log_tail: Vec<String>,
         /// The instruction that failed, if known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failed_at: Option<FailedAt>,
-        /// Where its log is, if it was begun.
+        /// Path of its log, if the log was opened.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         log: Option<String>,
         /// When.
@@ -94,14 +94,14 @@ pub enum Event {
     },
     /// A test of a fresh image begins.
     TestStarted {
-        /// Of which build.
+        /// The build.
         id: BuildId,
         /// The test's command as text.
         test: String,
     },
-    /// A test of a fresh image came to its end.
+    /// A test of a fresh image ended.
     TestFinished {
-        /// Of which build.
+        /// The build.
         id: BuildId,
         /// The test's command as text.
         test: String,
@@ -114,25 +114,25 @@ pub enum Event {
     },
     /// A push begins.
     PushStarted {
-        /// Of which build.
+        /// The build.
         id: BuildId,
         /// The full reference.
         tag: String,
     },
-    /// A push came to its end, and the registry shows what was pushed.
+    /// A push ended, and the registry returns the digest that was pushed.
     Pushed {
-        /// Of which build.
+        /// The build.
         id: BuildId,
         /// The full reference.
         tag: String,
-        /// The digest that the registry shows.
+        /// The digest that the registry returned.
         digest: String,
         /// How long it took, in seconds.
         seconds: f64,
     },
-    /// A push failed and is tried again.
+    /// A push failed and will be retried.
     PushRetried {
-        /// Of which build.
+        /// The build.
         id: BuildId,
         /// The full reference.
         tag: String,
@@ -145,7 +145,7 @@ pub enum Event {
     },
     /// A push failed for good.
     PushFailed {
-        /// Of which build.
+        /// The build.
         id: BuildId,
         /// The full reference.
         tag: String,
@@ -156,7 +156,7 @@ pub enum Event {
     RunFinished {
         /// The whole result, as in `result.json`.
         result: RunResult,
-        /// Where that file is.
+        /// Path of that file.
         path: String,
     },
 }

@@ -1,7 +1,8 @@
 //! The event loop of a run: connects the build states with engine, registry and events.
 //!
-//! Builds and pushes are futures that borrow what was settled before; dropping one ends it on the
-//! engine. The loop alone touches the course, which decides what starts next and what an end means.
+//! Builds and pushes are futures that borrow from [`RunContext`]; dropping one ends it on the
+//! engine. Only the loop changes the [`RunState`], which decides what starts next and how the end
+//! of a build or push affects the others.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -34,12 +35,12 @@ use crate::run::run_dir::{Log, RunDirectory};
 use crate::run::tag_order::Push;
 use crate::{Event, Options, Relation};
 
-/// What all builds and pushes of a run share.
+/// Data shared by all builds and pushes of a run.
 pub(crate) struct RunContext<'a> {
     pub plan: &'a Plan,
     pub contexts: &'a BTreeMap<BuildId, Context>,
     pub options: &'a Options,
-    /// As [`crate::run::schedule::positions`] gives them.
+    /// As returned by [`crate::run::schedule::positions`].
     pub needs: &'a [Vec<usize>],
     pub engine: &'a Engine,
     pub registry: &'a Registry,
@@ -52,14 +53,15 @@ pub(crate) struct RunContext<'a> {
     pub jobs: usize,
     /// Temporary resources on the engine.
     pub own: &'a OwnedResources,
-    /// On packages that move.
+    /// Compares packages.
     pub watch: &'a DriftCheck<'a>,
-    /// Whether the engine went away and was waited for in vain: nothing else waits for it again.
+    /// Whether waiting for an engine that went away has failed: later builds and pushes do not wait
+    /// again.
     pub engine_gone: AtomicBool,
 }
 
 impl RunContext<'_> {
-    /// Waits for the engine, which may have been started anew since the last build.
+    /// Waits for the engine, which may have been restarted since the last build.
     async fn engine_is_up(&self) -> Result<(), BuildFailure> {
         let gone = self.engine_gone.load(Ordering::Relaxed);
         let wait = if gone { Duration::ZERO } else { self.options.engine_wait };
@@ -74,7 +76,7 @@ impl RunContext<'_> {
     }
 }
 
-/// A piece of work that came to its end.
+/// A finished task.
 enum Finished {
     Build {
         build: usize,
@@ -96,7 +98,7 @@ enum Finished {
 
 type Tasks<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Finished> + Send + 'a>>>;
 
-/// Runs everything, and fills the results in. They are as long as the plan.
+/// Runs all builds and pushes, and fills in `results`, which has one entry per build of the plan.
 pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, results: &mut [BuildResult]) {
     let mut course = RunState::new(ctx.plan, ctx.needs, ctx.jobs, ctx.options.push, results);
     let at = || result::seconds(ctx.clock.elapsed());
@@ -128,8 +130,8 @@ pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, resul
         let failed = match done {
             Some(Finished::Build { build, made, tests, failed_at, log_tail, seconds }) => {
                 let failed = made.is_err();
-                // A name that stays for now is taken away at the end of the run, or by the next
-                // one.
+                // If removing the temporary name fails, the end of the run or the next run removes
+                // it.
                 if !matches!(&made, Err(failure) if failure.failure == Failure::Environment) {
                     work.push(Box::pin(take_name_away(ctx, build)));
                 }
@@ -152,7 +154,7 @@ pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, resul
             None => true,
         };
         if failed && (ctx.options.fail_fast || cancel.is_cancelled()) {
-            // The engine ends work whose connection is closed.
+            // The engine aborts work when its connection is closed.
             work.clear();
             course.stop(at()).into_iter().for_each(ctx.emit);
             break;
@@ -161,13 +163,14 @@ pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, resul
     course.settle();
 }
 
-/// The plan's references of a build, as exact as it was built from.
+/// The plan's references of a build, as the exact images that it was built from.
 fn made_from(ctx: &RunContext<'_>, build: usize) -> Vec<String> {
     let references = ctx.plan.builds[build].references.iter();
     references.filter_map(|reference| ctx.prepared.exact(ctx.plan, reference, ctx.engine)).collect()
 }
 
-/// `resume`: whether what an earlier run left may be taken.
+/// Builds, tests and compares one image. `resume`: whether an image of an earlier run may be
+/// reused.
 async fn do_build(ctx: &RunContext<'_>, position: usize, resume: bool) -> Finished {
     let began = Instant::now();
     let planned = &ctx.plan.builds[position];
@@ -214,8 +217,8 @@ async fn do_build(ctx: &RunContext<'_>, position: usize, resume: bool) -> Finish
     Finished::Build { build: position, made, tests, failed_at, log_tail, seconds }
 }
 
-/// Reuses an existing image or builds one; before that it waits for an engine that is restarting.
-/// Only an image whose tests passed gets its tags.
+/// Reuses an existing image or builds one, after waiting for an engine that is restarting. An image
+/// gets its tags only after its tests passed.
 async fn make(
     ctx: &RunContext<'_>,
     position: usize,
@@ -245,7 +248,7 @@ async fn make(
 }
 
 /// Removes the temporary name that an image had until its tests passed. Descendants do not wait for
-/// that.
+/// the removal.
 async fn take_name_away(ctx: &RunContext<'_>, position: usize) -> Finished {
     let name = Resource::Name(cleanup::unfinished(&ctx.own.mark, position));
     if ctx.own.has(&name) {
@@ -254,7 +257,7 @@ async fn take_name_away(ctx: &RunContext<'_>, position: usize) -> Finished {
     Finished::Aside
 }
 
-/// Runs an image's own tests, unless they are not wanted.
+/// Runs an image's own tests, unless they are disabled.
 async fn test(
     ctx: &RunContext<'_>,
     position: usize,
@@ -276,7 +279,7 @@ async fn test(
 }
 
 fn report(ctx: &RunContext<'_>, id: &BuildId, log: &mut Log, reported: BuildUpdate) -> std::io::Result<()> {
-    // The builder's output continues after a line of ours, on a new line.
+    // Flush first: our line must not be appended to a partial line of the builder.
     let own = |log: &mut Log, line: &str| {
         show(ctx, id, log.flush()?);
         log.line(line, &ctx.redactor.forms())?;
@@ -337,7 +340,7 @@ async fn do_push(
     let tag = tag_of(planned, push);
     (ctx.emit)(Event::PushStarted { id: planned.id.clone(), tag: tag.to_owned() });
     let reported = |error: &str, attempts, wait: Duration| {
-        // Tokens are new from time to time.
+        // The registry client may have fetched new tokens.
         ctx.redactor.learn(ctx.registry.secrets());
         let (id, tag) = (planned.id.clone(), tag.to_owned());
         (ctx.emit)(Event::PushRetried {
@@ -348,7 +351,7 @@ async fn do_push(
             wait: wait.as_secs_f64(),
         });
     };
-    // Each attempt starts with a read of its own, so whole attempts are retried and not their
+    // Each attempt begins by reading the registry, so whole attempts are retried instead of single
     // requests.
     let registry = &ctx.registry.without_retries();
     let bound = ctx.options.push_timeout;

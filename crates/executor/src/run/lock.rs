@@ -1,10 +1,10 @@
-//! Locks: one run at a time in a source tree, and one at a time into a repo from this machine.
+//! Locks: one run at a time in a source tree, and one run at a time into a repo from this machine.
 //!
-//! Two `flock` locks, which the system frees when a run is killed: `.image-builder/lock` in the
-//! source tree, and a file named after the repo in the machine's lock directory (`/run/lock`, else
-//! the directory for temporary files). The contents of the files are for people only. Runs on other
-//! machines are not excluded: build tags that never change and the rules for moving tags settle
-//! their conflicts.
+//! Both are `flock` locks, which the system releases when a run is killed: `.image-builder/lock` in
+//! the source tree, and a file named after the repo in the machine's lock directory (`/run/lock`,
+//! `/var/lock`, or else the directory for temporary files). The contents of the files are
+//! informational. Runs on other machines are not excluded: immutable build tags and the rules for
+//! moving tags resolve their conflicts.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -20,25 +20,25 @@ use sha2::{Digest, Sha256};
 use crate::run::run_dir;
 use crate::{Event, RunError};
 
-/// Interval of attempts to get a lock that another process holds.
+/// Interval between attempts to take a lock that another process holds.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Where a machine keeps locks that all of its users may take.
+/// Directories for locks that all users of a machine may take.
 const MACHINE: [&str; 2] = ["/run/lock", "/var/lock"];
 
-/// Longest description of a lock's holder that is read.
+/// Maximum size in bytes of a holder's description.
 const MOST_WORDS: u64 = 4096;
 
 /// The holder of a lock, written into the lock file for other processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Holder {
-    /// Its process.
+    /// The id of its process.
     process: u32,
     /// The source tree that it builds.
     tree: String,
     /// The repo that it builds into.
     repo: String,
-    /// Since when, Unix time in seconds.
+    /// When it took the lock, Unix time in seconds.
     since: u64,
 }
 
@@ -54,15 +54,15 @@ impl Holder {
     }
 }
 
-/// A lock that is held. It is freed, and its file removed, when this is dropped.
+/// A held lock. Dropping it releases the lock and removes the file.
 #[derive(Debug)]
 struct HeldLock {
-    // The lock lasts as long as this is open.
+    // The lock is held while this file is open.
     _file: File,
     place: Arc<LockFile>,
 }
 
-/// Where a lock's file is.
+/// The location of a lock's file.
 #[derive(Debug)]
 struct LockFile {
     directory: Dir,
@@ -89,10 +89,10 @@ pub(crate) struct Locks {
     _held: Vec<HeldLock>,
 }
 
-/// Takes both locks. `wait` is how long to wait for another run; zero is not at all.
+/// Takes both locks, waiting up to `wait` for another run; zero does not wait.
 ///
 /// # Errors
-/// A conflict when another run holds one, the environment when a lock cannot be taken at all.
+/// A conflict if another run holds a lock, an environment error if a lock cannot be taken at all.
 pub(crate) async fn take(
     tree: &Path,
     repo: &str,
@@ -139,7 +139,7 @@ pub(crate) async fn take(
     Ok(Locks { _held: held })
 }
 
-/// The lock's file is another user's, or no file at all.
+/// The error for a lock file that belongs to another user or is not a regular file.
 fn untakeable(path: &Path, error: &io::Error) -> RunError {
     let shown = path.display();
     let help = match path.symlink_metadata() {
@@ -163,7 +163,7 @@ fn words(by: &Holder) -> String {
 #[derive(Debug)]
 enum LockState {
     Taken(HeldLock),
-    /// By whom, if that can be read.
+    /// The holder, if it can be read.
     Held(Option<Holder>),
 }
 
@@ -175,7 +175,7 @@ fn try_take(place: &Arc<LockFile>, holder: &Holder) -> io::Result<LockState> {
             Err(TryLockError::WouldBlock) => return Ok(LockState::Held(read(&mut file))),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // The previous holder may have removed the file after we opened it: then we locked an
+        // The previous holder may have removed the file after we opened it; then we locked an
         // unlinked file.
         let (ours, there) = (file.metadata()?, place.path().symlink_metadata());
         if !there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
@@ -188,11 +188,11 @@ fn try_take(place: &Arc<LockFile>, holder: &Holder) -> io::Result<LockState> {
     }
 }
 
-/// Opens a lock's file, which is made where it is missing; a link or pipe in its place is refused.
+/// Opens or creates a lock's file; a link or pipe in its place is an error.
 fn open(place: &LockFile) -> io::Result<File> {
     let file = place.directory.open_or_create(&place.name, Access::Shared)?;
     if file.metadata()?.mode() & 0o777 != 0o666 {
-        // Other users of this machine wait here too, whatever our umask says.
+        // Other users of this machine take the same lock, regardless of our umask.
         let _ = file.set_permissions(std::fs::Permissions::from_mode(0o666));
     }
     Ok(file)
@@ -204,7 +204,7 @@ fn read(file: &mut File) -> Option<Holder> {
     serde_json::from_str(&text).ok()
 }
 
-/// The repo's lock is the same for everybody on this machine.
+/// The directory of a repo's lock, the same for all users of this machine.
 fn machine_directory() -> PathBuf {
     let usable =
         |path: &&Path| path.metadata().is_ok_and(|there| there.is_dir() && there.mode() & 0o1002 == 0o1002);
@@ -234,7 +234,7 @@ mod tests {
         Arc::new(LockFile { directory: Dir::open(directory, None).unwrap(), name: "lock".to_owned() })
     }
 
-    /// A repo that no other test and no other process has.
+    /// A repo that no other test or process uses.
     fn repo(name: &str) -> String {
         format!("r.example/{name}-{}", std::process::id())
     }
@@ -314,8 +314,8 @@ mod tests {
         assert_eq!(std::fs::read_to_string(canary).unwrap(), "alive");
     }
 
-    /// Whatever a tree has in place of the lock file, it is neither waited for nor written to, and
-    /// the error says what to do.
+    /// Anything else in place of the lock file is neither waited for nor written to, and the error
+    /// contains help.
     #[tokio::test]
     async fn what_is_no_lock_is_refused_with_a_way_out() {
         for kind in ["fifo", "link", "directory"] {

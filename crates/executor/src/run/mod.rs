@@ -1,4 +1,5 @@
-//! Entry point: sets a run up, starts the event loop, and always writes `result.json`.
+//! Entry point of a run: takes the locks, runs the preflight, drives the event loop and writes
+//! `result.json`, also if the run failed.
 
 pub(crate) mod build_state;
 pub mod error;
@@ -37,17 +38,18 @@ use crate::{Event, Options, Relation, RunError, RunResult};
 /// Default number of concurrent builds, if the engine has at least this many processors.
 const DEFAULT_JOBS: usize = 4;
 
-/// How long a registry may take for one question of ours, which is small.
+/// Time-out of one registry request; requests of the preflight are small.
 const QUESTION: Duration = Duration::from_secs(30);
 
-/// Carries a plan out.
+/// Carries out a plan.
 ///
-/// `history` tells how the commit that a moving tag shows (hex digits, possibly not all of them) relates to the
-/// plan's. After `cancel` running builds and pushes are dropped, and the result says what was done until then.
+/// `history` returns how the commit that a moving tag points to (hex digits, possibly abbreviated)
+/// relates to the commit of the plan. When `cancel` fires, running builds and pushes are dropped,
+/// and the result records what was done until then.
 ///
 /// # Errors
-/// [`RunError`] for what stops the run as a whole, before its first build. That one build or push failed, or that
-/// the run was cancelled later, is told in the result.
+/// [`RunError`] if the run stops as a whole before its first build. A failed build or push, or a
+/// later cancellation, is recorded in the result instead.
 pub async fn run(
     plan: &Plan,
     contexts: &BTreeMap<BuildId, Context>,
@@ -73,8 +75,8 @@ pub async fn run(
         locks = lock::take(&options.root, &plan.repo, options.lock_wait, &emit) => locks?,
         () = cancel.cancelled() => return Err(RunError::interrupted()),
     };
-    // A write above the limit of this process (`ulimit -f`) would end it in the middle; with a
-    // handler it is an error.
+    // A write beyond the file size limit of this process (`ulimit -f`) raises SIGXFSZ, which would
+    // kill the process. With a handler, the write returns an error instead.
     let _too_large = tokio::signal::unix::signal(SignalKind::from_raw(libc::SIGXFSZ)).map_err(disk)?;
     let record = RunDirectory::create(&options.root, started).map_err(disk)?;
     let mut result = blank(plan, options, &record.run, started);
@@ -107,9 +109,9 @@ pub async fn run(
                 engine_gone: AtomicBool::new(false),
             };
             let sweep = async {
-                // An engine with thousands of images takes its time to list them, and no build
-                // waits for that. podman's list fails while images go away, so there it was done
-                // before.
+                // Listing thousands of images takes an engine some time, so cleanup runs beside the
+                // builds. podman's list fails while images are being removed, so there the cleanup
+                // ran before the first build.
                 if engine.flavour == Flavour::Docker {
                     tokio::select! {
                         biased;

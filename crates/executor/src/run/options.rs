@@ -16,50 +16,49 @@ pub struct Options {
     pub jobs: Option<usize>,
     /// The builder.
     pub builder: BuilderChoice,
-    /// Take no step from the engine's cache.
+    /// Do not use the engine's build cache.
     pub no_cache: bool,
     /// Look up base images in registries even if the engine has an image of that name.
     pub pull: bool,
     /// Stop everything at the first failure.
     pub fail_fast: bool,
-    /// Where a parent is taken from that the plan's repo lacks.
+    /// Fallback repository for parent images that the plan's repo lacks.
     pub base_repo: Option<String>,
-    /// Move a tag also when it cannot be known whether it shows something newer.
+    /// Update a moving tag even if it may point to a newer build.
     pub allow_older: bool,
-    /// The source tree; runs are kept in `.image-builder/runs/` below it.
+    /// The source tree; run directories are below `.image-builder/runs/` in it.
     pub root: PathBuf,
     /// The engine.
     pub endpoint: Endpoint,
-    /// Credentials, proxies, and how registries are trusted; a Docker engine's own word on that
-    /// goes before.
+    /// Credentials, proxies and trust settings of registries. The trust settings of a Docker engine
+    /// take precedence.
     pub docker_config: DockerConfig,
     /// Unix time that replaces the current time in labels and contexts.
     pub source_date_epoch: Option<i64>,
-    /// How long a build or push may be silent before it counts as failed.
+    /// A build or push fails after it has been silent for this long.
     pub idle_timeout: Duration,
-    /// How long one build, or one attempt of a push, may take in all, also when it is not silent.
+    /// Time limit of one build, or of one attempt of a push, even if it is not silent.
     pub build_timeout: Duration,
     /// Transient failures of one push are retried for at most this long.
     pub push_timeout: Duration,
-    /// How long an engine that goes away during the run is waited for, before the next build or
-    /// push.
+    /// How long to wait, before the next build or push, for an engine that went away during the
+    /// run.
     pub engine_wait: Duration,
-    /// How long another run in this source tree, or into this repo from this machine, is waited
-    /// for.
+    /// How long to wait for another run in this source tree, or into this repo from this machine.
     pub lock_wait: Duration,
-    /// Take what an earlier run left on the engine: images of the same build tag, inputs and
-    /// parents.
+    /// Reuse images that an earlier run left on the engine, if build tag, inputs and parents are
+    /// the same.
     pub resume: bool,
-    /// Leave the images' own tests out.
+    /// Do not run the images' own tests.
     pub skip_tests: bool,
-    /// Build also on bases whose `ONBUILD` instructions would run.
+    /// Allow base images whose `ONBUILD` instructions would run.
     pub allow_onbuild: bool,
-    /// Values that builds may read and that no image keeps.
+    /// Values that builds may mount and that are stored in no image.
     pub secrets: Vec<BuildSecret>,
     /// How package changes since the moving tags' images are handled.
     pub drift: Drift,
-    /// How long reading what a fresh image and the one that its moving tag shows hold may take, for
-    /// [`Self::drift`].
+    /// Time limit for reading the packages of a new image and of the image that its moving tag
+    /// points to, for [`Self::drift`].
     pub read_timeout: Duration,
 }
 
@@ -78,9 +77,9 @@ pub enum Drift {
 /// A secret that builds may mount, as `RUN --mount=type=secret,id=…` does.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BuildSecret {
-    /// The name by which Dockerfiles know it.
+    /// The id that Dockerfiles use.
     pub id: String,
-    /// Its bytes.
+    /// The secret bytes.
     pub value: Vec<u8>,
 }
 
@@ -96,23 +95,8 @@ pub enum BuilderChoice {
     /// BuildKit, or the classic builder where the engine has none.
     #[default]
     Auto,
-    /// BuildKit or nothing.
+    /// BuildKit; an error if the engine has none.
     BuildKit,
     /// The classic builder.
     Classic,
-}
-
-/// The commit that a moving tag shows, relative to the one that is built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Relation {
-    /// It is the one that is built.
-    Same,
-    /// It is in the history of the one that is built.
-    Ancestor,
-    /// It has the one that is built in its history: it is newer.
-    Descendant,
-    /// Neither is in the history of the other.
-    Diverged,
-    /// This clone does not have it.
-    Unknown,
 }

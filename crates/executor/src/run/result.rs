@@ -1,12 +1,12 @@
 //! The result of a run, `result.json`, for people and for later programs.
 //!
-//! Published data with a version of its own; the rules are those of the plan.
+//! Published data with its own format version; the versioning rules are those of the plan.
 
 use image_contents::Move;
 use plan::{Build, BuildId, Kind, Plan};
 use serde::{Deserialize, Serialize};
 
-/// The version that is written.
+/// The format version that this crate writes.
 pub const FORMAT_VERSION: &str = "1.1";
 
 /// How a run ended.
@@ -22,7 +22,7 @@ pub struct RunResult {
     pub repo: String,
     /// Whether images were to be pushed.
     pub push: bool,
-    /// Whether every planned build exists, and is pushed if that was asked.
+    /// Whether every planned build exists and, if requested, is pushed.
     pub success: bool,
     /// When it began, Unix time in seconds.
     pub started: f64,
@@ -36,7 +36,7 @@ pub struct RunResult {
 }
 
 impl RunResult {
-    /// Of a run of this plan that has not begun: no success, and no build is done.
+    /// The result of a run of this plan that has not begun: no success, every build cancelled.
     #[must_use]
     pub fn not_started(plan: &Plan) -> Self {
         Self {
@@ -68,17 +68,18 @@ pub struct BuildResult {
     /// The kind of failure, which decides the exit code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// Full references that now name it: on the engine, and in the registry where it was pushed.
+    /// Full references that now name the image: on the engine, and in the registry if it was
+    /// pushed.
     pub tags: Vec<String>,
     /// The engine's id of the image.
     pub image_id: Option<String>,
     /// Size of the image in bytes, as the engine reports it.
     pub size: Option<u64>,
-    /// The digest that the registry shows for its build tag.
+    /// The digest that the registry returned for its build tag.
     pub digest: Option<String>,
     /// Tags that were pushed and verified.
     pub pushed: Vec<String>,
-    /// The exact images for the plan's references.
+    /// The exact images that the plan's references were resolved to.
     pub from: Vec<String>,
     /// Build time in seconds.
     pub seconds: f64,
@@ -90,13 +91,14 @@ pub struct BuildResult {
     /// The instruction that failed, if known. Since format version 1.1, like the following fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<FailedAt>,
-    /// The last lines of its log, when it failed; to be escaped before they are shown.
+    /// The last lines of its log, if it failed; escape them before printing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log_tail: Vec<String>,
-    /// Comparison with the image that the moving tag showed before, if both are known.
+    /// Comparison with the image that the moving tag pointed to before, if both are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared: Option<Comparison>,
-    /// Package changes since the image that the moving tag showed before, if they were requested.
+    /// Package changes since the image that the moving tag pointed to before, if they were
+    /// requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved: Vec<Move>,
 }
@@ -136,23 +138,23 @@ impl BuildResult {
 /// The instruction at which a build failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedAt {
-    /// The file below the source tree's root in which it is written, of a compat build that of the
-    /// fragment. Absent where it is generated.
+    /// Path, below the source tree's root, of the file that contains the instruction; for a compat
+    /// build, the fragment. Absent if the instruction is generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// Its first line in that file, or in the plan's `dockerfile` when it is generated; counted
-    /// from 1.
+    /// Line of the instruction in that file, counted from 1; in the plan's `dockerfile` if the
+    /// instruction is generated.
     pub line: u32,
-    /// As it is written, line ends included; the beginning of a long one.
+    /// Source text including line ends; only the beginning of a long instruction.
     pub instruction: String,
 }
 
-/// An image beside the one that its moving tag showed before the run.
+/// Comparison of a new image with the one that its moving tag pointed to before the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Where that tag was read, which decides what sizes mean.
+    /// Where the moving tag was read, which determines the meaning of the sizes.
     pub within: Within,
-    /// What it showed: a digest or the engine's id. Absent if there was none.
+    /// The earlier image: a digest or the engine's id. Absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<String>,
     /// Bytes of the earlier image.
@@ -162,7 +164,7 @@ pub struct Comparison {
     pub size: u64,
     /// Layers of the new one.
     pub layers: usize,
-    /// How many of these layers the earlier image has too; clients that have it need not fetch
+    /// Number of these layers that the earlier image has too; clients that have it need not fetch
     /// them.
     pub shared: usize,
 }
@@ -171,7 +173,7 @@ pub struct Comparison {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Within {
-    /// In the registry: bytes as they are stored there, compressed.
+    /// In the registry: compressed bytes, as stored there.
     Registry,
     /// On the engine: unpacked bytes, as it reports them.
     Engine,
@@ -182,7 +184,7 @@ pub enum Within {
 pub struct TestResult {
     /// The test's command as text.
     pub test: String,
-    /// The layer whose descriptor asks for it.
+    /// The layer whose descriptor defines it.
     pub layer: String,
     /// Whether it succeeded.
     pub passed: bool,
@@ -197,17 +199,17 @@ pub struct TestResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// Built, and pushed where that was asked.
+    /// Built and, if requested, pushed.
     Built,
-    /// Its build tag was there, with the same inputs and parents.
+    /// Its build tag existed already, with the same inputs and parents.
     Reused,
     /// The build failed.
     Failed,
     /// Built; a push failed.
     PushFailed,
-    /// Something that it needs failed.
+    /// A build that it needs failed.
     Skipped,
-    /// The run was stopped before it was done.
+    /// The run was stopped before the build was done.
     Cancelled,
 }
 
@@ -217,9 +219,9 @@ pub enum Outcome {
 pub enum Failure {
     /// The build itself: an instruction failed, or the build was silent for too long.
     Build,
-    /// A push, for good.
+    /// A push failed permanently.
     Push,
-    /// Packages moved that must not.
+    /// Package changes that are forbidden.
     Drift,
     /// The build tag is taken, or a newer build is published.
     Conflict,

@@ -1,7 +1,7 @@
-//! The directory of a run: `.image-builder/runs/{id}/` with a log for each build and `result.json`.
+//! The directory of a run, `.image-builder/runs/{id}/`: one log per build, and `result.json`.
 //!
-//! A `.gitignore` excludes all of it. The files are for people and for later runs; this run reads
-//! nothing back.
+//! A `.gitignore` excludes the directory. The files are for people and for later runs; this run
+//! does not read them.
 
 use std::fs::File;
 use std::io::{self, LineWriter, Write};
@@ -19,10 +19,10 @@ use crate::run::result::RunResult;
 /// The directory below a source tree that holds all runs.
 const DIRECTORY: &str = ".image-builder";
 
-/// The most that is read of a `.gitignore` to see that it is a file.
+/// Limit in bytes for reading an existing `.gitignore`, to check that it is a regular file.
 const IGNORE_FILE_LIMIT: u64 = 64 * 1024;
 
-/// Lines of a failed build's log that its event carries.
+/// Number of log lines in the event of a failed build.
 const TAIL: usize = 20;
 
 /// A run's directory.
@@ -31,12 +31,12 @@ pub(crate) struct RunDirectory {
     /// Name of the run.
     pub run: String,
     directory: Dir,
-    /// The same below the source tree's root, for people.
+    /// Its path below the source tree's root, for messages.
     shown: String,
 }
 
 impl RunDirectory {
-    /// Makes the directory of a new run.
+    /// Creates the directory of a new run.
     pub(crate) fn create(root: &Path, now: SystemTime) -> io::Result<Self> {
         let runs = home(root)?.make("runs", Access::Shared)?;
         let mut attempt = 0_u32;
@@ -53,35 +53,35 @@ impl RunDirectory {
         }
     }
 
-    /// Opens the log of a build, the `position`th of its plan.
+    /// Opens the log of the build at `position` in its plan.
     pub(crate) fn log(&self, position: usize, id: &BuildId) -> io::Result<Log> {
         let file = self.directory.create_new(log_name(position, id), Access::Shared)?;
         let file = LineWriter::new(file);
         Ok(Log { file, tail: Vec::new(), lines: Lines::default() })
     }
 
-    /// Where that log is, below the source tree's root.
+    /// The path of that log below the source tree's root.
     pub(crate) fn log_path(&self, position: usize, id: &BuildId) -> String {
         format!("{}/{}", self.shown, log_name(position, id))
     }
 
-    /// Where the result is, below the source tree's root.
+    /// The path of the result below the source tree's root.
     pub(crate) fn result_path(&self) -> String {
         format!("{}/result.json", self.shown)
     }
 
-    /// Writes `result.json`: whole or not at all.
+    /// Writes `result.json` atomically.
     pub(crate) fn write(&self, result: &RunResult) -> io::Result<()> {
-        // The result holds output of builds, and is read in terminals too.
+        // The result contains output of builds and may be read in terminals, so it is escaped.
         let json = plan::escape_json(&serde_json::to_string_pretty(result)?).into_owned();
         self.directory.replace("result.json", (json + "\n").as_bytes(), Access::Shared)?;
         self.directory.sync()
     }
 }
 
-/// The directory below a source tree that holds all that is ours, made where it is missing.
+/// Opens or creates the directory below a source tree for locks and runs.
 ///
-/// A stranger's tree can bring anything under this name: no link in it is followed.
+/// An untrusted source tree may contain anything under this name, so no link is followed.
 pub(crate) fn home(root: &Path) -> io::Result<Dir> {
     let home = Dir::open(root, None)?.make(DIRECTORY, Access::Shared)?;
     match home.create_new(".gitignore", Access::Shared) {
@@ -118,20 +118,20 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Takes a line in, and returns the written lines, redacted: a line at whose end a secret may
-    /// begin waits for the next one.
+    /// Adds a line, and returns the lines written, redacted. A line whose end may be the beginning
+    /// of a secret is held back until the next one.
     pub(crate) fn line(&mut self, line: &str, forms: &Forms) -> io::Result<Vec<String>> {
         let lines = self.lines.push(line, forms);
         self.write(lines)
     }
 
-    /// Writes what had to wait, when nothing follows.
+    /// Writes the lines held back, when no more output follows.
     pub(crate) fn flush(&mut self) -> io::Result<Vec<String>> {
         let lines = self.lines.rest();
         self.write(lines)
     }
 
-    /// Writes a line that is in the log only: no event and no tail has it.
+    /// Writes a line to the log only, not to events or the tail.
     pub(crate) fn note(&mut self, line: &str, forms: &Forms) -> io::Result<()> {
         let mut lines = self.lines.push(line, forms);
         lines.extend(self.lines.rest());
@@ -155,14 +155,14 @@ impl Log {
         Ok(lines)
     }
 
-    /// The last lines.
+    /// The last lines that were written.
     pub(crate) fn tail(mut self) -> Vec<String> {
         std::mem::take(&mut self.tail)
     }
 }
 
 impl Drop for Log {
-    /// A build that is dropped has no say any more.
+    /// Writes the lines held back; errors are ignored, since the build was dropped.
     fn drop(&mut self) {
         let _ = self.flush();
     }
@@ -174,8 +174,8 @@ fn plain_character(c: char) -> impl Iterator<Item = char> {
     escaped.chain((!escape).then_some(c))
 }
 
-/// `20261120-145310-042-0a1b2c`: sorts by time, to the millisecond, and differs between machines
-/// that share a directory.
+/// The name of a run, such as `20261120-145310-042-0a1b2c`: sorts by time, to the millisecond, and
+/// differs between machines that share a directory.
 fn name(now: SystemTime, process: u32, attempt: u32) -> String {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let time = humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since.min(LAST_TIME)).to_string();
@@ -185,7 +185,7 @@ fn name(now: SystemTime, process: u32, attempt: u32) -> String {
     format!("{day}-{time}-{millis}-{}", hex::encode(&hash[..3]))
 }
 
-/// The last second that RFC 3339 can say.
+/// The last second that RFC 3339 can represent.
 const LAST_TIME: std::time::Duration = std::time::Duration::from_secs(253_402_300_799);
 
 fn log_name(position: usize, id: &BuildId) -> String {
@@ -289,7 +289,7 @@ mod tests {
             assert_eq!(run_error.kind(), crate::RunErrorKind::Environment);
             assert!(!canary.exists(), "a link is not followed");
         }
-        // One of the tree's own stays as it is.
+        // A `.gitignore` of the source tree itself is not changed.
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join(DIRECTORY)).unwrap();
         fs::write(root.path().join(DIRECTORY).join(".gitignore"), "runs\n").unwrap();
@@ -298,8 +298,8 @@ mod tests {
         assert_eq!(ignore, "runs\n");
     }
 
-    /// A log or result file that cannot be written is left alone; a pipe in its place is not waited
-    /// for.
+    /// A log or result file that cannot be written is left alone; a pipe in its place does not
+    /// block.
     #[test]
     fn what_is_in_the_place_of_a_log_or_result_is_not_written_to() {
         let root = tempfile::tempdir().unwrap();

@@ -1,18 +1,18 @@
-//! Decides which build may start, and what a failure means for its dependents.
+//! Decides which build may start, and which builds a failure skips.
 //!
-//! Pure: knows positions in a plan, nothing of engines, time or tasks. `run` asks
-//! [`Schedule::start`] for work and reports back how each piece ended.
+//! Pure: knows positions in a plan, but no engine, task or clock. `build_state` takes work from
+//! [`Schedule::start`] and reports how each build ended.
 //!
-//! What has the longest way below it starts first (Graham's bound for such lists: at most 2 -
-//! 1/jobs times the best). How long builds take is not known before they ran, so a way is as long
-//! as it has builds.
+//! The build with the longest chain of dependents starts first. Graham's bound for list scheduling
+//! applies: at most 2 - 1/jobs times the optimal time. Build times are unknown in advance, so the
+//! length of a chain is its number of builds.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use plan::Plan;
 
-/// Where a build stands. Only [`Schedule::set`] changes it:
+/// The state of a build. Only [`Schedule::set`] changes it:
 ///
 /// ```text
 ///              ┌──────────→ Reused          its build tag was in the registry before the run
@@ -34,7 +34,7 @@ pub(crate) enum State {
     Cancelled,
 }
 
-/// How a build that ran came to its end.
+/// How a running build ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     Built,
@@ -42,25 +42,25 @@ pub(crate) enum Ended {
     Cancelled,
 }
 
-/// The builds of a plan by position, and what each waits for.
+/// The builds of a plan by position, and their dependencies.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     states: Vec<State>,
-    /// For each build how many of those that it needs are not there yet.
+    /// For each build, the number of its parents that are not done yet.
     missing: Vec<usize>,
-    /// For each build those that need it.
+    /// For each build, the builds that need it.
     children: Vec<Vec<usize>>,
-    /// For each build how many builds the longest way has that begins with it.
+    /// For each build, the number of builds in the longest chain that begins with it.
     ways: Vec<usize>,
-    /// Waiting builds of which nothing is missing, those with the longest way first, then in the
-    /// plan's order.
+    /// Waiting builds whose parents are all done: longest chain first, then in the plan's order.
     ready: BTreeSet<(Reverse<usize>, usize)>,
     running: usize,
     jobs: usize,
 }
 
 impl Schedule {
-    /// `needs[i]` are the positions of what build `i` needs, without duplicates, each before `i`.
+    /// `needs[i]` lists the positions of the builds that build `i` needs, without duplicates, each
+    /// less than `i`.
     pub(crate) fn new(needs: &[Vec<usize>], jobs: usize) -> Self {
         let mut children = vec![Vec::new(); needs.len()];
         for (build, parents) in needs.iter().enumerate() {
@@ -93,7 +93,7 @@ impl Schedule {
         self.release_children(build);
     }
 
-    /// Takes the build that may start now and has the longest way below it.
+    /// Takes the startable build with the longest chain of dependents, if a slot is free.
     pub(crate) fn start(&mut self) -> Option<usize> {
         if self.running >= self.jobs {
             return None;
@@ -123,7 +123,7 @@ impl Schedule {
         }
     }
 
-    /// Nothing starts any more; returns what will not run because of that, in the plan's order.
+    /// Cancels all waiting builds and returns them in the plan's order.
     pub(crate) fn stop(&mut self) -> Vec<usize> {
         let waiting: Vec<usize> =
             (0..self.states.len()).filter(|build| self.states[*build] == State::Waiting).collect();
@@ -177,8 +177,8 @@ impl Schedule {
     }
 }
 
-/// For each build of a plan the positions of its parents; a parent that is not in the plan before
-/// it is the error, by id.
+/// Returns the positions of each build's parents. The error names, by id, a parent that does not
+/// precede its child in the plan, or a build that is in the plan twice.
 pub(crate) fn positions(plan: &Plan) -> Result<Vec<Vec<usize>>, String> {
     let mut position = std::collections::BTreeMap::new();
     let mut needs = Vec::with_capacity(plan.builds.len());
@@ -204,8 +204,8 @@ mod tests {
 
     use super::*;
 
-    /// Runs a schedule to its end: builds in `failing` fail, and of those that run the one at
-    /// `pick` (modulo) ends first. Returns the states and the order of starts.
+    /// Runs a schedule to its end. Builds in `failing` fail; `picks`, taken modulo the number of
+    /// running builds, selects which one ends next. Returns the states and the order of starts.
     fn drive(
         needs: &[Vec<usize>],
         jobs: usize,
@@ -330,7 +330,7 @@ mod tests {
     }
 
     prop_compose! {
-        /// Needs that point backwards, as in every plan.
+        /// Dependencies that point backwards, as in every plan.
         fn graph()(rows in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..4), 1..60))
             -> Vec<Vec<usize>>
         {
@@ -347,7 +347,7 @@ mod tests {
         rows.iter().enumerate().map(parents).collect()
     }
 
-    /// The longest chain that begins with a build, by enumerating all of them.
+    /// The length of the longest chain that begins with a build, by enumerating all chains.
     fn longest_way(needs: &[Vec<usize>], build: usize) -> usize {
         let children = (build + 1..needs.len()).filter(|child| needs[*child].contains(&build));
         1 + children.map(|child| longest_way(needs, child)).max().unwrap_or(0)
@@ -383,7 +383,7 @@ mod tests {
             }
         }
 
-        /// Invariant 7 of the house, and that parents come first.
+        /// Invariant 7, and parents start before their children.
         #[test]
         fn failures_are_contained(
             needs in graph(),
@@ -393,8 +393,8 @@ mod tests {
         ) {
             let (states, started) = drive(&needs, jobs, &failing, &picks);
             for (build, parents) in needs.iter().enumerate() {
-                // By definition, since parents come before: skipped if any parent failed or was
-                // skipped.
+                // Parents come first, so this is the definition: a build is skipped if a parent
+                // failed or was skipped.
                 let stopped = parents.iter().any(|parent| matches!(states[*parent], State::Failed | State::Skipped));
                 let expect = match (stopped, failing.contains(&build)) {
                     (true, _) => State::Skipped,

@@ -1,21 +1,21 @@
 //! Decides in which order tags are pushed, and when a moving tag may be updated.
 //!
-//! Pure: `run` asks [`Publish::start`] for the next push and reports how it ended; `push` does it.
-//! The order is invariant 8 of the house: in every prefix of the pushes, a moving tag follows its
-//! own verified build tag and those of all its planned ancestors.
+//! Pure: `build_state` takes the next push from [`Publish::start`] and reports how it ended; `push`
+//! carries it out. The order keeps invariant 8: in every prefix of the pushes, a moving tag comes
+//! after its own verified build tag and after the verified build tags of all its planned ancestors.
 
 use std::collections::BTreeSet;
 
 use plan::BuildTag;
 
-use crate::run::options::Relation;
+use crate::Relation;
 
 /// One push: a tag of the build at this position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Push {
     /// The tag that never changes.
     BuildTag(usize),
-    /// The tag that follows the latest build.
+    /// The tag that points to the newest build.
     MovingTag(usize),
 }
 
@@ -27,12 +27,12 @@ impl Push {
     }
 }
 
-/// Where the tags of one build stand. Only [`Publish::set`] changes it:
+/// The state of the tags of one build. Only [`Publish::set`] changes it:
 ///
 /// ```text
 ///   Absent ──→ Local ──→ PushingBuild ──→ Verified ──→ PushingMoving ──→ Done
 ///      └────────────────────────────────────↑ (reused)
-///   every state but Done ──→ Given up     a push failed, here or in what it needs, or the run was stopped
+///   any state but Done ──→ GivenUp     a push failed, here or of a parent; or the run was stopped
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PushState {
@@ -40,13 +40,13 @@ enum PushState {
     Absent,
     /// On the engine.
     Local,
-    /// Its build tag is on the way.
+    /// Its build tag is being pushed.
     PushingBuild,
-    /// The registry shows its build tag.
+    /// The registry has its build tag.
     Verified,
-    /// Its moving tag is on the way.
+    /// Its moving tag is being pushed.
     PushingMoving,
-    /// The registry shows both.
+    /// The registry has both tags.
     Done,
     /// It will not be pushed.
     GivenUp,
@@ -58,14 +58,15 @@ pub(crate) struct Publish {
     states: Vec<PushState>,
     needs: Vec<Vec<usize>>,
     children: Vec<Vec<usize>>,
-    /// Builds whose next push may be due; checked again when something near them changes.
+    /// Builds whose next push may be due.
     candidates: BTreeSet<usize>,
     running: usize,
     at_once: usize,
 }
 
 impl Publish {
-    /// `needs` as for the schedule.
+    /// `needs` is that of [`Schedule::new`](crate::run::schedule::Schedule::new); at most `at_once`
+    /// pushes run concurrently.
     pub(crate) fn new(needs: &[Vec<usize>], at_once: usize) -> Self {
         let mut children = vec![Vec::new(); needs.len()];
         for (build, parents) in needs.iter().enumerate() {
@@ -83,19 +84,19 @@ impl Publish {
         }
     }
 
-    /// The engine has the image.
+    /// Records that the engine has the image.
     pub(crate) fn built(&mut self, build: usize) {
         if self.states[build] != PushState::GivenUp {
             self.set(build, PushState::Local);
         }
     }
 
-    /// The registry had the build tag before the run.
+    /// Records that the registry had the build tag before the run.
     pub(crate) fn reused(&mut self, build: usize) {
         self.set(build, PushState::Verified);
     }
 
-    /// Takes a push that may begin now: build tags before moving tags, in the plan's order.
+    /// Takes a push that may start now: build tags before moving tags, in the plan's order.
     pub(crate) fn start(&mut self) -> Option<Push> {
         if self.running >= self.at_once {
             return None;
@@ -120,8 +121,8 @@ impl Publish {
         Some(Push::MovingTag(build))
     }
 
-    /// A push is done and the registry shows it. One that was given up while it was on the way
-    /// changes nothing.
+    /// Records a push that succeeded and was verified. Ignored if the build was given up in the
+    /// meantime.
     pub(crate) fn verified(&mut self, push: Push) {
         if self.states[push.build()] == PushState::GivenUp {
             return;
@@ -132,8 +133,8 @@ impl Publish {
         }
     }
 
-    /// A push failed for good, or what should be pushed was not built. Returns the builds of which
-    /// nothing is pushed any more because of that (not this one), in the plan's order.
+    /// Gives up the pushes of a build and of its descendants, because a push failed permanently or
+    /// the image was not built. Returns those descendants in the plan's order.
     pub(crate) fn give_up(&mut self, build: usize) -> Vec<usize> {
         let mut given_up = BTreeSet::new();
         let mut open = vec![build];
@@ -178,20 +179,19 @@ impl Publish {
     }
 }
 
-/// Decides which of two builds of one commit is the later one.
+/// Orders the builds of one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rank<'a> {
     pub tag: &'a BuildTag,
-    /// How many of the science builds that it was made from are of its own commit; `None` if
-    /// unknown.
+    /// Number of science builds it was made from that are of its own commit; `None` if unknown.
     pub current_parents: Option<usize>,
 }
 
 impl Rank<'_> {
-    /// Whether a build of the same commit replaces another one: it was made from more of that
-    /// commit's science builds, or from as many and has a higher `--rebuild`. So a product that was
-    /// rebuilt on an old science image, while the science build of the commit was missing, is
-    /// replaced by the product on the new one, and never the other way round.
+    /// Whether this build replaces another one of the same commit: it was made from more science
+    /// builds of that commit, or from equally many and has a higher `--rebuild`. So if a product
+    /// was rebuilt on an old science image because the science build of the commit was missing, the
+    /// product on the new science image replaces it, and never the other way round.
     pub(crate) fn replaces(&self, other: &Self) -> bool {
         match (self.current_parents, other.current_parents) {
             (Some(ours), Some(theirs)) if ours != theirs => ours > theirs,
@@ -200,22 +200,22 @@ impl Rank<'_> {
     }
 }
 
-/// What to do with a moving tag.
+/// The decision about a moving tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MoveDecision {
-    /// It shows our build already.
+    /// It points to our build already.
     Keep,
-    /// It may show our build from now on.
+    /// Point it to our build.
     Set,
-    /// It shows a newer build: never set back.
+    /// It points to a newer build: leave it.
     Newer,
-    /// It is unknown whether the tag shows a newer build.
+    /// Unknown whether it points to a newer build.
     Unclear,
 }
 
-/// Decides about a moving tag from what it shows.
+/// Decides whether a moving tag is updated.
 ///
-/// `shown` is the digest it has and the build tag that the image there carries as its own;
+/// `shown` is the digest that the tag points to, and the build tag recorded in that image;
 /// `relation` is how the commit of that build relates to ours.
 pub(crate) fn decide_move(
     ours: (&str, Rank<'_>),
@@ -238,11 +238,10 @@ pub(crate) fn decide_move(
     }
 }
 
-/// Whether another build tag of the same version is of a newer build than ours, as far as that can
-/// be known.
+/// Whether another build tag of the same version belongs to a newer build than ours.
 ///
-/// A commit that this clone does not have is compared by its number of commits; with `allow_older`
-/// only known commits count.
+/// A commit that is missing from this clone counts as newer if its commit count is higher. With
+/// `allow_older`, only known commits count.
 pub(crate) fn is_newer(
     other: &BuildTag,
     ours: &BuildTag,
@@ -255,7 +254,7 @@ pub(crate) fn is_newer(
     if other.hash == ours.hash {
         return other.rebuild > ours.rebuild;
     }
-    // A descendant has more commits: this decides for most tags without reading the history.
+    // A descendant has more commits, so most tags are decided without reading the history.
     other.count > ours.count
         && match relation(&other.hash) {
             Relation::Descendant => true,
@@ -300,8 +299,8 @@ mod tests {
         }
     }
 
-    /// The nightly trap: a rebuild on old science does not keep the build on the new one away, nor
-    /// does it replace it.
+    /// A nightly rebuild on an old science image neither blocks nor replaces the build on the new
+    /// science image.
     #[test]
     fn of_one_commit_the_build_on_the_newer_science_stays() {
         let (first, eighth) = (tag("1.0-5-aaaaaaa"), tag("1.0-5-aaaaaaa-r8"));
@@ -320,7 +319,8 @@ mod tests {
     }
 
     proptest! {
-        /// The order in which two builds of a commit are pushed does not decide which one stays.
+        /// The image that stays does not depend on the order in which two builds of a commit are
+        /// pushed.
         #[test]
         fn one_of_two_builds_of_a_commit_replaces_the_other(
             builds in proptest::collection::vec((0_usize..3, proptest::option::of(0_u64..4)), 3),

@@ -115,7 +115,7 @@ pub(crate) struct FrontendArguments {
 }
 
 impl FrontendArguments {
-    /// The named frontends; an empty environment variable counts as unset.
+    /// Returns the named frontends; an empty environment variable counts as unset.
     pub(crate) fn allowed(&self) -> Vec<String> {
         self.allow_frontend.iter().filter_map(|name| env::given(Some(name.trim()))).collect()
     }
@@ -248,7 +248,7 @@ pub(crate) struct RunArguments {
 }
 
 impl RunArguments {
-    /// How much of a run is reported.
+    /// Returns the additional lines that are printed during a run.
     pub(crate) fn detail(&self, show: &ShowArguments) -> Detail {
         Detail { steps: show.verbose > 0, output: show.verbose > 1 || self.logs }
     }

@@ -1,4 +1,4 @@
-//! The flags for package comparison: `--show-drift`, `--forbid-drift` and what they default to.
+//! The flags for comparing packages: `--show-drift`, `--forbid-drift` and their defaults.
 
 use std::time::Duration;
 
@@ -32,13 +32,13 @@ pub(crate) struct DriftArguments {
 }
 
 impl DriftArguments {
-    /// How long the packages of an image may take.
+    /// Time-out for reading the packages of an image.
     pub(crate) fn read_timeout(&self) -> Duration {
         self.read_timeout.into()
     }
 
-    /// The executor's option. A rebuild is made to get new packages, so package changes are
-    /// reported when one is published.
+    /// Converts the flags to the executor's option. A rebuild is made to get new packages, so
+    /// package changes are reported when a rebuild is published.
     pub(crate) fn wanted(&self, publishes_rebuild: bool) -> Drift {
         match self {
             Self { forbid_drift: true, .. } => Drift::Forbid,

@@ -1,7 +1,7 @@
 //! Reads the environment variables that the command uses besides those of its flags.
 //!
-//! Called only by commands that use an engine or a registry: a plain dry run neither looks for an
-//! engine nor opens a credential.
+//! Called only by commands that use an engine or a registry: a plain dry run neither searches for
+//! an engine nor reads a credential.
 
 use std::env;
 use std::ffi::OsString;
@@ -15,15 +15,16 @@ use registry::{DockerConfig, Registry, Trust};
 
 use crate::cli::exit::CliError;
 
-/// A text that is set; an empty variable counts as unset, as CI systems leave it behind.
+/// Returns a text that is set. An empty variable counts as unset, because CI systems leave
+/// variables empty.
 pub(crate) fn given(text: Option<&str>) -> Option<String> {
     text.filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// A variable's text, unless it is empty.
+/// Returns a variable's text, or `None` if it is unset or empty.
 ///
 /// # Errors
-/// When it is not UTF-8.
+/// If the text is not UTF-8.
 pub(crate) fn variable(name: &'static str) -> Result<Option<String>, CliError> {
     match env::var_os(name).map(OsString::into_string) {
         None => Ok(None),
@@ -32,11 +33,12 @@ pub(crate) fn variable(name: &'static str) -> Result<Option<String>, CliError> {
     }
 }
 
-/// Reads a file that a flag names, at most `limit` bytes of it. What is below `/dev` or `/proc` (stdin, a shell's `<(…)`)
-/// is read to its end; anywhere else a pipe is refused, since nobody may ever write to it.
+/// Reads a file that a flag names, of at most `limit` bytes. Files below `/dev` or `/proc` (stdin,
+/// a shell's `<(…)`) are read to their end; elsewhere a pipe is refused, since it may never get a
+/// writer.
 ///
 /// # Errors
-/// When it cannot be read, is no regular file, or is longer.
+/// If the file cannot be read, is not a regular file, or is longer.
 pub(crate) fn read_file(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
     let failed = || format!("cannot read {}", path.display());
     let absolute = std::path::absolute(path).with_context(failed)?;
@@ -64,28 +66,29 @@ fn read_to_end(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Where the docker client keeps its configuration: `DOCKER_CONFIG`, else `.docker` in the home
-/// directory.
+/// Returns the directory of the docker client's configuration: `DOCKER_CONFIG`, else `.docker` in
+/// the home directory.
 pub(crate) fn docker_config_directory() -> Option<PathBuf> {
     let path = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     path("DOCKER_CONFIG").or_else(|| path("HOME").map(|home| home.join(".docker")))
 }
 
-/// The docker client's configuration, and what this machine's docker and podman are told of registries: below
-/// `XDG_CONFIG_HOME`, else `.config` of the home directory, and below `/etc`.
+/// Reads the docker client's configuration, and the settings for registries of this machine's
+/// docker and podman: below `XDG_CONFIG_HOME`, else `.config` in the home directory, and below
+/// `/etc`.
 ///
 /// # Errors
-/// A file that is not what docker or podman write.
+/// If a file is not in docker's or podman's format.
 pub(crate) fn docker_config() -> anyhow::Result<DockerConfig> {
     let own = directory("XDG_CONFIG_HOME", ".config");
     let trust = Trust::load(&own.into_iter().chain(["/etc".into()]).collect::<Vec<_>>())?;
     Ok(DockerConfig::load(docker_config_directory().as_deref())?.with_trust(trust))
 }
 
-/// The engine that a flag, the environment or the docker configuration names.
+/// Returns the engine that a flag, the environment or the docker configuration names.
 ///
 /// # Errors
-/// An address that cannot be read, a context that does not exist.
+/// If an address is invalid, or a context does not exist.
 pub(crate) fn endpoint(host: Option<&str>, config: &DockerConfig) -> anyhow::Result<Endpoint> {
     let wanted = EndpointRequest {
         flag: given(host),
@@ -98,15 +101,15 @@ pub(crate) fn endpoint(host: Option<&str>, config: &DockerConfig) -> anyhow::Res
     Ok(executor::engine::endpoint::resolve(&wanted, config)?)
 }
 
-/// Where what can be fetched again is kept: `image-builder` in `XDG_CACHE_HOME`, else in `.cache`
-/// of the home directory. See <https://specifications.freedesktop.org/basedir-spec/latest/>, which
-/// has relative paths ignored.
+/// Returns the directory of the cache: `image-builder` in `XDG_CACHE_HOME`, else in `.cache` in the
+/// home directory. Relative paths are ignored, as
+/// <https://specifications.freedesktop.org/basedir-spec/latest/> requires.
 fn cache_directory() -> Option<PathBuf> {
     Some(directory("XDG_CACHE_HOME", ".cache")?.join("image-builder"))
 }
 
-/// The same registry client, with image configurations cached in the user's cache directory. That
-/// may be in the source tree's repository, at `tree`, whose links are not followed.
+/// Adds a cache of image configurations, in the user's cache directory, to a registry client. That
+/// directory may lie in the source tree's repository `tree`; links in there are not followed.
 pub(crate) fn cached(registry: Registry, tree: &Path) -> Registry {
     match cache_directory() {
         Some(directory) => registry.with_cache(directory.join("configs"), Some(tree.to_owned())),
@@ -114,16 +117,17 @@ pub(crate) fn cached(registry: Registry, tree: &Path) -> Registry {
     }
 }
 
-/// A directory of the user's, by its variable or where it lies in the home directory.
+/// Returns a directory of the user: the one in the variable, else the one in the home directory.
 fn directory(variable: &str, in_home: &str) -> Option<PathBuf> {
     let path = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     path(variable).or_else(|| path("HOME").map(|home| home.join(in_home)))
 }
 
-/// `SOURCE_DATE_EPOCH`, in seconds. See <https://reproducible-builds.org/specs/source-date-epoch/>.
+/// Returns `SOURCE_DATE_EPOCH` in seconds. See
+/// <https://reproducible-builds.org/specs/source-date-epoch/>.
 ///
 /// # Errors
-/// When it is no whole number.
+/// If it is not a whole number.
 pub(crate) fn source_date_epoch() -> Result<Option<i64>, CliError> {
     let Some(text) = variable("SOURCE_DATE_EPOCH")? else { return Ok(None) };
     text.parse().map(Some).map_err(|_| {

@@ -1,18 +1,17 @@
 //! Escapes text from files, git, registry or engine so that it is safe to print.
 //!
-//! A terminal obeys control characters, a reader is misled by bidirectional marks, and a CI system
-//! obeys commands in a job's log. None of what others wrote may do that; it is shown escaped
-//! instead.
+//! Terminals interpret control characters, bidirectional marks mislead readers, and CI systems
+//! execute commands in a job's log. External text must not do any of this, so it is shown escaped.
 
 use std::borrow::Cow;
 
 pub(crate) use plan::escape_json;
 use plan::{is_marked_command, misleads};
 
-/// One piece of a line: what comes back has no line end, no control character and no CI command.
+/// Escapes a part of a line: the result has no line end, no control character and no CI command.
 ///
-/// Escapes are `\n`, `\t`, `\r`, `\x1b`, `\u{202e}`. A backslash stays as it is: texts are for
-/// reading, not for reading back.
+/// Escapes are `\n`, `\t`, `\r`, `\x1b`, `\u{202e}`. A backslash stays unchanged: the result is for
+/// people, and cannot be unescaped.
 #[must_use]
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if is_safe(text) {
@@ -23,9 +22,9 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     for (at, c) in text.char_indices() {
         let rest = &text[at..];
         match c {
-            // GitHub obeys `::command::` at the start of a line, leading white space aside.
+            // GitHub executes `::command::` at the start of a line, after optional white space.
             ':' if at == indent && rest.starts_with("::") => out.push_str("\\x3a"),
-            // GitHub and Azure obey `##[…]` and `##vso[…]` anywhere, TeamCity `##teamcity[…]`.
+            // GitHub and Azure execute `##[…]` and `##vso[…]` anywhere, TeamCity `##teamcity[…]`.
             '#' if is_marked_command(rest) => out.push_str("\\x23"),
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
@@ -38,8 +37,7 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A line that something printed: as [`escape`], without what a line end or a redrawn line leaves
-/// behind.
+/// Escapes a line of output: as [`escape`], without the line end or carriage return that ends it.
 #[must_use]
 pub(crate) fn escape_output(line: &str) -> Cow<'_, str> {
     escape(line.trim_end_matches(['\r', '\n']))

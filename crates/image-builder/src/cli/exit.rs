@@ -8,11 +8,11 @@ use planner::git::{ErrorKind, SourceError};
 use crate::report::text::format::Paint;
 use crate::report::text::problems::{self, help_lines};
 
-/// Done, also when there was nothing to do.
+/// Success, also if there was nothing to do.
 pub(crate) const DONE: u8 = 0;
-/// A defect of this program, a panic too.
+/// A defect of this program, including a panic.
 pub(crate) const DEFECT: u8 = 1;
-/// Usage, an unknown revision, or the source tree is refused.
+/// A usage error, an unknown revision, or a rejected source tree.
 pub(crate) const USAGE: u8 = 2;
 /// A build failed.
 pub(crate) const BUILD: u8 = 3;
@@ -32,7 +32,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// SIGTERM.
 pub(crate) const TERMINATED: u8 = 143;
 
-/// The planner refuses the source tree or the request.
+/// The planner rejects the source tree or the request.
 #[derive(Debug, thiserror::Error)]
 #[error("{} problems", .0.len())]
 pub(crate) struct InvalidTree(pub(crate) Vec<Problem>);
@@ -74,29 +74,29 @@ impl CliError {
         Self::new(DOES_NOT_HOLD, message)
     }
 
-    /// The exit code of a signal.
+    /// An error with the exit code of a signal.
     pub(crate) fn interrupted(code: u8) -> Self {
         Self::new(code, "interrupted by a signal")
     }
 
-    /// The same with lines below the message.
+    /// Adds lines below the message.
     pub(crate) fn list(self, list: Vec<String>) -> Self {
         Self { list, ..self }
     }
 
-    /// The same with the error that led to it, whose type stays what it is.
+    /// Adds the cause, and keeps its type.
     pub(crate) fn caused_by(self, source: impl Into<anyhow::Error>) -> Self {
         let source = source.into().reallocate_into_boxed_dyn_error_without_backtrace();
         Self { source: Some(source), ..self }
     }
 
-    /// The same with what to do about it.
+    /// Adds the help text.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 }
 
-/// The exit code of an error: that of the first cause whose kind is known.
+/// Returns the exit code of an error: that of the first cause whose kind is known.
 pub(crate) fn of_error(error: &anyhow::Error) -> u8 {
     let context = error.downcast_ref::<CliError>().map(|stop| stop.code);
     context.or_else(|| error.chain().find_map(of_cause)).unwrap_or(DEFECT)
@@ -129,7 +129,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     cause.is::<std::io::Error>().then_some(ENVIRONMENT)
 }
 
-/// The exit code of a finished run; of several the first one in the specification's list.
+/// Returns the exit code of a finished run; for several failures, the one that is first in the
+/// specification's list.
 pub(crate) fn of_result(result: &RunResult) -> u8 {
     if result.success {
         return DONE;
@@ -144,11 +145,11 @@ pub(crate) fn of_result(result: &RunResult) -> u8 {
     ]
     .into_iter()
     .find_map(|(kind, code)| failed(kind).then_some(code))
-    // A run that says neither success nor what failed breaks its own promise.
+    // A result with neither success nor a failure is a defect of the executor.
     .unwrap_or(DEFECT)
 }
 
-/// The text for stderr: the chain of causes on one line, then what to do.
+/// Returns the text for stderr: the chain of causes on one line, then the help text.
 pub(crate) fn text(error: &anyhow::Error, paint: Paint) -> String {
     if let Some(InvalidTree(found)) = error.downcast_ref::<InvalidTree>() {
         return problems::problems(found, paint);
@@ -167,7 +168,7 @@ pub(crate) fn text(error: &anyhow::Error, paint: Paint) -> String {
         }
     }
     let mut out = format!("{} {}\n", paint.red("error:"), problems::message(&chain.join(": ")));
-    // Where a `CliError` is anyhow's context, only this finds it; elsewhere the chain does.
+    // A `CliError` that is anyhow's context is found only this way; any other is in the chain.
     let mut stops: Vec<&CliError> = error.downcast_ref::<CliError>().into_iter().collect();
     stops.extend(error.chain().filter_map(|cause| cause.downcast_ref::<CliError>()));
     let runs = error.chain().filter_map(|cause| cause.downcast_ref::<RunError>());

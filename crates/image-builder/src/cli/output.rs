@@ -13,10 +13,11 @@ use crate::cli::escape::escape_json;
 use crate::cli::exit::CliError;
 use crate::report::text::format::Paint;
 
-/// Writes data. A reader that went away (`image-builder plan | head -1`, a closed terminal) is no error.
+/// Writes data to stdout. A closed reader (`image-builder plan | head -1`, a closed terminal) is
+/// not an error.
 ///
 /// # Errors
-/// What else can happen to a file that stdout leads to, a full disk for instance.
+/// Any other error of the file behind stdout, for instance a full disk.
 pub(crate) fn print_stdout(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -25,9 +26,9 @@ pub(crate) fn print_stdout(text: &str) -> io::Result<()> {
     }
 }
 
-/// Whether it is the error of a closed terminal, which has no reader any more, like a closed pipe.
+/// Whether the error is that of a closed terminal, which like a closed pipe has no reader.
 fn is_hung_up(error: &io::Error) -> bool {
-    // Linux's EIO. A disk says this as well, but a disk is no character device.
+    // Linux's EIO. A disk returns it too, but a disk is not a character device.
     const EIO: i32 = 5;
     let is_device = || {
         let stream = io::stdout().as_fd().try_clone_to_owned().map(File::from);
@@ -36,10 +37,10 @@ fn is_hung_up(error: &io::Error) -> bool {
     error.raw_os_error() == Some(EIO) && is_device()
 }
 
-/// A document for stdout: indented JSON with a line end, safe to print.
+/// Formats a document for stdout: indented JSON with a line end, safe to print.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
+/// If the document cannot be written as JSON.
 pub(crate) fn json(document: &impl Serialize) -> anyhow::Result<String> {
     let json = serde_json::to_string_pretty(document).context("cannot write JSON")?;
     Ok(escape_json(&json).into_owned() + "\n")
@@ -75,11 +76,11 @@ fn dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Writes a file that a flag names: whole, or not at all. `tree` is the root of the repository that the source tree is
-/// in: no link in there is followed.
+/// Writes a file that a flag names, completely or not at all. `tree` is the root of the source
+/// tree's repository: links in there are not followed.
 ///
 /// # Errors
-/// When it cannot be written; then what was there before is still there.
+/// If the file cannot be written; an existing file is then unchanged.
 pub(crate) fn save(path: &Path, tree: Option<&Path>, text: &str) -> anyhow::Result<()> {
     files::save(path, tree, text.as_bytes()).map_err(|error| {
         let message = format!("cannot write {}", path.display());

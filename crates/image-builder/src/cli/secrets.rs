@@ -1,7 +1,7 @@
 //! Parses `--secret`, and reads its value from a file or a variable as docker's client does.
 //!
 //! See docker's "docker buildx build", `--secret`. Values are passed only to the executor, and no
-//! message contains one. Only `build` reads them; a dry run opens no secret.
+//! message contains one. Only `build` reads them; a dry run reads no secret.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,7 +12,7 @@ use executor::BuildSecret;
 use crate::cli::env;
 use crate::cli::exit::CliError;
 
-/// The most that BuildKit takes as one secret, in bytes.
+/// The largest secret that BuildKit accepts, in bytes.
 const MOST: u64 = 500 * 1024;
 
 /// One `--secret`.
@@ -26,7 +26,7 @@ pub(crate) struct Secret {
 enum Source {
     File(PathBuf),
     Variable(String),
-    /// The variable of the secret's name, else the file of that name.
+    /// The variable with the id as its name, else the file with that name.
     Named,
 }
 
@@ -52,7 +52,7 @@ impl std::str::FromStr for Secret {
         let id = filled(id).ok_or("it has no id: write id=NAME")?;
         let source = match (filled(src), filled(env), kind) {
             (Some(_), Some(_), _) => return Err("src and env exclude each other".to_owned()),
-            // Docker reads `type=env,src=NAME` so, too.
+            // Docker reads `type=env,src=NAME` in this way too.
             (Some(name), None, Some("env")) | (None, Some(name), None | Some("env")) => {
                 Source::Variable(name)
             }
@@ -67,10 +67,10 @@ impl std::str::FromStr for Secret {
     }
 }
 
-/// Reads them all.
+/// Reads all secrets.
 ///
 /// # Errors
-/// A value that is not there, cannot be read or is too large, and an id that is given twice.
+/// If a value does not exist, cannot be read or is too large, or an id is given twice.
 pub(crate) fn read(wanted: &[Secret]) -> Result<Vec<BuildSecret>, CliError> {
     let mut read: Vec<BuildSecret> = Vec::new();
     for secret in wanted {
@@ -103,7 +103,7 @@ fn value(secret: &Secret) -> Result<Vec<u8>, CliError> {
 }
 
 fn variable(name: &str) -> Option<Vec<u8>> {
-    // The system's own calls panic on such names.
+    // The standard library panics on such names.
     let possible = !name.is_empty() && !name.contains(['=', '\0']);
     possible.then(|| std::env::var_os(name).map(OsString::into_encoded_bytes)).flatten()
 }

@@ -25,17 +25,17 @@ pub(crate) struct Signals {
     pub(crate) cancel: CancellationToken,
 }
 
-/// How long the last words of a run that was asked to stop may take to be read.
+/// Time limit for printing the last events of a run that was cancelled.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 impl Signals {
-    /// Some time after the first signal; never without one.
+    /// Completes some time after the first signal; never without a signal.
     pub(crate) async fn late(&self) {
         self.cancel.cancelled().await;
         tokio::time::sleep(LAST_WORDS).await;
     }
 
-    /// The exit code that a signal asks for.
+    /// Returns the exit code for the received signal.
     pub(crate) fn code(&self) -> Option<u8> {
         match self.code.load(Ordering::SeqCst) {
             0 => None,
@@ -43,7 +43,8 @@ impl Signals {
         }
     }
 
-    /// The result of `work`, or an error with the exit code of the signal that interrupted it.
+    /// Returns the result of `work`, or an error with the exit code of the signal that interrupted
+    /// it.
     pub(crate) async fn unless_stopped<T>(
         &self,
         work: impl Future<Output = anyhow::Result<T>>,
@@ -57,10 +58,10 @@ impl Signals {
     }
 }
 
-/// Runs what waits for engines and registries, and tells it of signals.
+/// Runs asynchronous work that uses engines and registries, and passes it the signals.
 ///
 /// # Errors
-/// When the system gives no threads, and what `work` meets.
+/// If no threads can be started, and errors of `work`.
 pub(crate) fn run<T, F>(work: impl FnOnce(Signals) -> F) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<T>>,
@@ -71,23 +72,23 @@ where
         .build()
         .context("cannot start the threads that ask engines and registries")?;
     let done = runtime.block_on(work(signals));
-    // Files that are still being read must not hold up the end.
+    // Files that are still being read must not delay the exit.
     runtime.shutdown_background();
     done
 }
 
-/// Runs what leaves nothing behind wherever it stops, until its end or the first signal.
+/// Runs work that can be dropped at any point, until it ends or the first signal arrives.
 ///
 /// # Errors
-/// As [`run`], and when a signal came.
+/// As [`run`], and if a signal arrived.
 pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     run(|signals| async move { signals.unless_stopped(work).await })
 }
 
-/// Listens from now on.
+/// Starts to listen for signals, once for the process.
 ///
 /// # Errors
-/// When the system does not let us listen.
+/// If the signal handlers cannot be installed.
 pub(crate) fn listen() -> io::Result<Signals> {
     static SIGNALS: Mutex<Option<Signals>> = Mutex::new(None);
     let mut known = SIGNALS.lock();
@@ -106,7 +107,7 @@ fn start() -> io::Result<Signals> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = if hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
-    // Handled, a write beyond the largest size of a file (`ulimit -f`) is an error like that of a
+    // With a handler, a write beyond the size limit of files (`ulimit -f`) returns an error, like a
     // full disk.
     let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     drop(entered);
@@ -139,7 +140,7 @@ async fn next(signals: &mut Option<Signal>) -> Option<()> {
     }
 }
 
-/// Whether the parent process asked for this one to outlive its terminal, as `nohup` does.
+/// Whether the parent process requested that this one outlive its terminal, as `nohup` does.
 fn hangup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

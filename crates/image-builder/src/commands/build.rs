@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use executor::{BuilderChoice, Event, Options, Relation, RunErrorKind, RunResult};
+use executor::{BuilderChoice, Event, Options, RunErrorKind, RunResult};
 use plan::{ComparedWith, FORMAT_VERSION, Plan};
 use planner::Planned;
 use planner::git::{self, Buildable, Comparison, OpenedTree};
@@ -144,10 +144,8 @@ fn flags_of(wanted: &Plan, given: &Plan) -> Vec<String> {
     if wanted.repo != given.repo {
         flags.push(format!("--repo {}", wanted.repo));
     }
-    let rebuild = |plan: &Plan| {
-        let (_, tag) = plan.builds.first()?.build_tag().rsplit_once(':')?;
-        plan::BuildTag::parse(tag)?.rebuild
-    };
+    let rebuild =
+        |plan: &Plan| plan::BuildTag::parse(plan::tag_of(plan.builds.first()?.build_tag())?)?.rebuild;
     if let Some(number) = rebuild(wanted).filter(|number| rebuild(given) != Some(*number)) {
         flags.push(format!("--rebuild {number}"));
     }
@@ -288,7 +286,7 @@ async fn run_and_show(
     // A separate thread: a slow terminal or pipe must not delay the builds.
     let handle = Handle::current();
     let shown = thread::spawn(move || show_events(face, events, &handle));
-    let history = |commit: &str| relation(&opened.root, &planned.plan.revision.commit, commit);
+    let history = |commit: &str| git::relation(&opened.root, &planned.plan.revision.commit, commit);
     let ended =
         executor::run(&planned.plan, &planned.contexts, options, history, sender, signals.cancel.clone())
             .await;
@@ -430,17 +428,6 @@ fn summarise(progress: Progress, result: &RunResult, plan: &Plan, file: Option<&
         let paint: Paint = output::stderr_paint();
         output::print_stderr(&package_changes::text(result, paint));
         output::print_stderr(&format!("\n{}", summary::text(result, plan, file, paint)));
-    }
-}
-
-/// Returns how a commit relates to another one, in the executor's type.
-pub(super) fn relation(root: &Path, ours: &str, other: &str) -> Relation {
-    match git::relation(root, ours, other) {
-        git::Relation::Same => Relation::Same,
-        git::Relation::Ancestor => Relation::Ancestor,
-        git::Relation::Descendant => Relation::Descendant,
-        git::Relation::Diverged => Relation::Diverged,
-        git::Relation::Unknown => Relation::Unknown,
     }
 }
 

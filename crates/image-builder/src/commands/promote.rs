@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
+use executor::Failure;
 use executor::promote::{self, Copying, Event, Promotion, Route, Unit};
-use executor::{Failure, Relation};
 use indicatif::{ProgressBar, ProgressStyle};
+use plan::Relation;
 use planner::config::{self, Config};
 use planner::{LayerGraph, Request, git};
 use registry::{Pushes, Registry};
@@ -126,7 +127,7 @@ impl NamesArguments {
 /// tree.
 pub(crate) fn history(root: &Path) -> impl Fn(&str, &str) -> Relation + Send + Sync + use<> {
     let root = root.to_owned();
-    move |ours, other| super::build::relation(&root, ours, other)
+    move |ours, other| git::relation(&root, ours, other)
 }
 
 /// Returns the client for commands that write to registries.

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use executor::{BuilderChoice, Options, Outcome, Relation, RunResult};
+use executor::{BuilderChoice, Options, Outcome, RunResult};
 use plan::spec::Spec;
 use plan::trail::BuildLabels;
-use plan::{BuildTag, ImageName, Plan, Provenance, Revision, Target};
+use plan::{BuildTag, ImageName, LayerKey, Plan, Provenance, Relation, Revision, Target, tag_of};
 use planner::Request;
 use planner::build_spec::{MissingFile, SpecDrafts, replan};
 use planner::git::{self, Comparison};
@@ -79,7 +79,7 @@ struct Ready {
     looker: ImageLocator,
     /// Where the run is recorded.
     root: PathBuf,
-    /// The root of the git repository around, if there is one.
+    /// The root of the surrounding git repository, if there is one.
     repository: Option<PathBuf>,
     _temporary: Option<tempfile::TempDir>,
 }
@@ -183,7 +183,7 @@ struct Files {
     directory: PathBuf,
     /// Where the run is recorded.
     root: PathBuf,
-    /// The root of the git repository around, if there is one.
+    /// The root of the surrounding git repository, if there is one.
     repository: Option<PathBuf>,
     /// A description of the source of the files, for people.
     origin: String,
@@ -312,10 +312,12 @@ async fn layer(
 ) -> anyhow::Result<String> {
     let name = ImageName::parse(reference).context("the spec names an image")?;
     let (_, target) = name.repository.rsplit_once('/').unwrap_or(("", &name.repository));
-    let key = format!("{target}:{}", name.tag.as_deref().unwrap_or_default());
-    let Some(Some(build_tag)) = from.layers.get(&key) else {
+    let version = name.tag.clone().unwrap_or_default();
+    let key = LayerKey { target: target.to_owned(), version };
+    let Some(Some(build_tag)) = from.layers.get(&key.to_string()) else {
         return resolved.cloned().ok_or_else(|| {
-            CliError::does_not_hold(format!("the image does not record its build of sci/{key}")).into()
+            CliError::does_not_hold(format!("the image does not record its build of {}", key.reference()))
+                .into()
         });
     };
     let tagged = ImageName { tag: Some(build_tag.clone()), digest: None, has_tag: true, ..name.clone() };
@@ -335,9 +337,9 @@ async fn layer(
 
 /// Gives the build names that no other image has.
 fn rename(plan: &mut Plan, top: &BuildLabels) {
-    for tag in &mut plan.builds[0].tags {
-        let tail = tag.rsplit_once(':').map_or("latest", |(_, tail)| tail);
-        *tag = format!("{REPO}/{}:{tail}", top.repository());
+    let tags = &mut plan.builds[0].tags;
+    for tag in [&mut tags.build, &mut tags.moving] {
+        *tag = format!("{REPO}/{}:{}", top.repository(), tag_of(tag).unwrap_or("latest"));
     }
     REPO.clone_into(&mut plan.repo);
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use executor::promote::MoveState;
 use executor::rollback::{self, Candidate, Outlook, Rollback, RollbackRequest};
-use plan::BuildTag;
+use plan::{BuildTag, Family, tag_of};
 
 use super::promote::{self as promoting, Names, NamesArguments};
 use crate::cli::args::Format;
@@ -61,7 +61,7 @@ pub(crate) struct RollbackArguments {
 pub(crate) fn run(arguments: &RollbackArguments) -> anyhow::Result<u8> {
     let names = arguments.tree.read()?;
     let unit = products::unit(&names.units, &arguments.product)?;
-    let (_, version) = arguments.product.rsplit_once(':').unwrap_or_default();
+    let version = tag_of(&arguments.product).unwrap_or_default();
     let to = match &arguments.to {
         None => None,
         Some(text) => {
@@ -150,7 +150,7 @@ async fn roll_back(
 /// Prints how to keep the next build from undoing the rollback.
 fn keep(names: &Names, wanted: &RollbackRequest, rollback: &Rollback) {
     let line = (!wanted.held).then(|| products::hold_line(&names.config.hold, &wanted.product));
-    let science = |name: &str| name.starts_with("sci/");
+    let science = |name: &str| matches!(Family::split(name), Some((Family::Sci, _)));
     let touched = rollback.tags.iter().any(|tag| tag.state != MoveState::Kept && science(&tag.name));
     let others = if touched { products::based_on(&names.graph, &wanted.product) } else { Vec::new() };
     output::print_stderr(&format!(

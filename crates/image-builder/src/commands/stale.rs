@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &StaleArguments) -> anyhow::Result<u8> {
         Format::Json => output::json(&report::document(&told))?,
     };
     output::print_stdout(&text).context("cannot write to stdout")?;
-    // Each failed query is printed as an error of its own.
+    // Each failed query is printed as a separate error.
     let mut code = exit::DONE;
     for error in failed.into_values() {
         output::print_stderr(&exit::text(&anyhow::Error::new(error), output::stderr_paint()));

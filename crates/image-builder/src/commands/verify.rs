@@ -1,5 +1,5 @@
-//! `image-builder verify`: checks the provenance of images against this source tree and against
-//! what is published.
+//! `image-builder verify`: checks the provenance of images against this source tree and against the
+//! published images.
 //!
 //! Gathers facts; [`crate::report::image::verify`] evaluates them.
 
@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use plan::trail::BuildLabels;
-use plan::{ImageName, Provenance};
-use planner::git::{self, ChangeCommit, Comparison, Relation};
+use plan::{Family, ImageName, Provenance, Relation, split_tag};
+use planner::git::{self, ChangeCommit, Comparison};
 use planner::tree::Base;
 use planner::{PublishedNames, Request, identities};
 
@@ -86,7 +86,7 @@ async fn verify(
         for (crumb, _) in trail.builds() {
             let mut parents = Vec::new();
             for (layer, recorded) in crumb.from.iter().flat_map(|from| &from.layers) {
-                let reference = format!("{repo}/sci/{layer}");
+                let reference = format!("{repo}/{}", Family::Sci.repository(layer));
                 if !published.contains_key(&reference) {
                     let shown = self::published(looker, &reference, layer, on_engine).await?;
                     published.insert(reference.clone(), shown);
@@ -142,11 +142,10 @@ async fn published(
     let Ok(name) = ImageName::parse(reference) else { return Ok(Published::Absent) };
     let seen = if on_engine { looker.on_engine(&name).await? } else { looker.in_registry(&name).await? };
     let Some(seen) = seen else { return Ok(Published::Absent) };
-    let target = layer.split_once(':').map_or(layer, |(target, _)| target);
+    let repository = Family::Sci.repository(split_tag(layer).0).to_string();
     let trail = Provenance::read(&seen.labels, Some(&looker.config.label_prefix));
     let mut crumbs = trail.iter().flat_map(|trail| &trail.crumbs);
-    let wanted =
-        |crumb: &&BuildLabels| crumb.repository() == format!("sci/{target}") && crumb.version.is_some();
+    let wanted = |crumb: &&BuildLabels| crumb.repository() == repository && crumb.version.is_some();
     let Some(crumb) = crumbs.find(wanted) else { return Ok(Published::Silent) };
     let version = crumb.version.clone().unwrap_or_default();
     if seen.place == FoundIn::Registry && shows(looker, &seen, crumb, None).await?.is_some() {

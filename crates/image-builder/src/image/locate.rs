@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use executor::image_reader::lookup;
-use plan::ImageName;
+use plan::{Family, ImageName};
 use planner::config::{self, Config};
 use planner::git;
 use registry::{DockerConfig, Registry};
@@ -19,7 +19,7 @@ use crate::cli::env;
 use crate::cli::exit::CliError;
 use crate::tree::open;
 
-/// How long an engine may take for one answer.
+/// Time-out for one response of an engine.
 const ENGINE: Duration = Duration::from_secs(30);
 
 /// Where images are looked for.
@@ -58,10 +58,10 @@ pub(crate) enum From {
     Registry,
 }
 
-/// An image as it was shown.
+/// An image, as the engine or registry describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ImageInfo {
-    /// As it was asked for, in full.
+    /// The requested name, in full.
     pub(crate) name: ImageName,
     /// Where it was found.
     pub(crate) place: FoundIn,
@@ -90,15 +90,15 @@ pub(crate) enum FoundIn {
     Registry,
 }
 
-/// The way to images, with the configuration of the source tree around, if there is one.
+/// Finds images, with the configuration of the surrounding source tree, if there is one.
 pub(crate) struct ImageLocator {
-    /// How trees here are configured.
+    /// The configuration of the source tree, or the defaults.
     pub(crate) config: Config,
     /// `{repo}`.
     pub(crate) repo: String,
     /// The wanted platform.
     pub(crate) platform: String,
-    /// For registries.
+    /// The client for registries.
     pub(crate) registry: Registry,
     /// Logins.
     pub(crate) docker_config: DockerConfig,
@@ -107,7 +107,7 @@ pub(crate) struct ImageLocator {
 }
 
 impl ImageLocator {
-    /// Reads configurations and connects nowhere.
+    /// Reads configurations; does not connect.
     pub(crate) fn new(arguments: &LookArguments) -> anyhow::Result<Self> {
         let config = configuration(arguments)?;
         let repo = env::given(arguments.repo.as_deref());
@@ -131,24 +131,25 @@ impl ImageLocator {
         })
     }
 
-    /// The full name of what was typed: as docker reads it, but `sci/…` and `rel/…` belong to the
-    /// repo.
+    /// Returns the full name of a typed name: as docker reads it, but `sci/…` and `rel/…` are below
+    /// the repo.
     pub(crate) fn name(&self, text: &str) -> anyhow::Result<ImageName> {
-        let ours = text.starts_with("sci/") || text.starts_with("rel/");
+        let ours = Family::split(text).is_some();
         let full = if ours { format!("{}/{text}", self.repo) } else { text.to_owned() };
         ImageName::parse(&full).map_err(|error| CliError::usage(error.to_string()).into())
     }
 
-    /// Looks for an image where the flags say.
+    /// Finds an image in the places that the flags select.
     pub(crate) async fn look(&self, text: &str) -> anyhow::Result<ImageInfo> {
         let name = self.name(text)?;
         let missing = |name: &ImageName, why: &str| {
             let stop = missing(name, why);
-            // As `promote` and `rollback` name products.
+            // A name without a slash may be that of a product, as `promote` and `rollback` take it.
             if text.contains('/') {
                 stop
             } else {
-                stop.help(format!("a product of this repo is rel/{text}, its layer sci/{text}"))
+                let [product, layer] = [Family::Rel, Family::Sci].map(|family| family.repository(text));
+                stop.help(format!("a product of this repo is {product}, its layer {layer}"))
             }
         };
         if self.from == From::Registry {
@@ -174,7 +175,7 @@ impl ImageLocator {
         }
     }
 
-    /// Asks the engine.
+    /// Asks the engine for an image.
     pub(crate) async fn on_engine(&self, name: &ImageName) -> anyhow::Result<Option<ImageInfo>> {
         let endpoint = env::endpoint(self.host.as_deref(), &self.docker_config)?;
         let Some(found) = lookup::find(&endpoint, &name.to_string(), ENGINE).await? else { return Ok(None) };
@@ -214,7 +215,7 @@ fn missing(name: &ImageName, why: &str) -> CliError {
     CliError::environment(format!("{name} is {why}"))
 }
 
-/// The configuration of the source tree around; where there is none, the defaults.
+/// Returns the configuration of the surrounding source tree, or the defaults if there is none.
 fn configuration(arguments: &LookArguments) -> anyhow::Result<Config> {
     let start = open::start(arguments.root.as_deref())?;
     let read = git::on_disk(&git::Options { start, ..git::Options::default() });
@@ -225,7 +226,7 @@ fn configuration(arguments: &LookArguments) -> anyhow::Result<Config> {
     }
 }
 
-/// RFC 3339 in UTC, as configurations have it, fraction and all.
+/// Parses RFC 3339 in UTC, as in image configurations, with an optional fraction.
 fn unix(text: &str) -> Option<i64> {
     let time = humantime::parse_rfc3339_weak(text).ok()?;
     i64::try_from(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok()

@@ -1,5 +1,5 @@
-//! Reads the external base images of published layers from registries; the planner decides what is
-//! stale.
+//! Reads the external base images of published layers from registries; the planner decides which
+//! layers are stale.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,14 +14,14 @@ use crate::registries::published;
 use crate::registries::queries::{self, QueryErrors};
 use registry::Pushes;
 
-/// Every layer that is made from such images, with what moved; and what could not be asked for.
+/// Returns every layer with external base images and its state, and the failed queries.
 pub(crate) fn layers(opened: &OpenedTree, request: &Request) -> anyhow::Result<(Vec<Layer>, QueryErrors)> {
     let stale = Stale::new(&opened.inputs, request).map_err(InvalidTree)?;
     let (images, bases, failed) = read(opened, &stale, stale.references())?;
     Ok((stale.layers(&images, &bases), failed))
 }
 
-/// Plans what follows the moves.
+/// Plans the rebuild of layers whose base images moved.
 pub(crate) fn plan(opened: &OpenedTree, request: &Request) -> anyhow::Result<Planned> {
     let stale = Stale::new(&opened.inputs, request).map_err(InvalidTree)?;
     let references = planned_from::references(&opened.inputs, request).map_err(InvalidTree)?.images;

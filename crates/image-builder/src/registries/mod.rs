@@ -1,4 +1,4 @@
-//! Questions that the command asks registries, many at a time.
+//! The queries that the command sends to registries, many at a time.
 
 pub(crate) mod base_images;
 pub(crate) mod products;

@@ -1,24 +1,25 @@
-//! Lists the repositories and tags that make up a product: what `promote` and `rollback` move
+//! Lists the repositories and tags that make up a product, which `promote` and `rollback` move
 //! together.
 //!
-//! Pure. Names are those that the tree gives; no registry is asked for a catalogue.
+//! Pure. The names come from the tree; no registry is asked for a catalogue.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use executor::promote::Unit;
+use plan::Product;
 use planner::LayerGraph;
 use planner::layer_graph::Node;
 
 use crate::cli::exit::CliError;
 use crate::report::text::format::short_list;
 
-/// Every image and version of a tree by its name: products, and those without a compat image, which
-/// end in a science image.
+/// Returns every image and version of a tree by name: products, and science images of final layers
+/// without a compat image.
 pub(crate) fn units(graph: &LayerGraph) -> BTreeMap<String, Unit> {
     let mut units: BTreeMap<String, Unit> = BTreeMap::new();
     for layer in &graph.science {
-        let product = format!("{}:{}", layer.image, layer.version);
-        let name = format!("sci/{}:{}", layer.target, layer.version);
+        let product = Product { image: layer.image.clone(), version: layer.version.clone() }.to_string();
+        let name = layer.reference();
         let unit = units.entry(product.clone()).or_insert_with(|| Unit {
             product,
             top: name.clone(),
@@ -38,7 +39,7 @@ pub(crate) fn units(graph: &LayerGraph) -> BTreeMap<String, Unit> {
     units
 }
 
-/// One of them by its name.
+/// Returns the unit with a name.
 pub(crate) fn unit(units: &BTreeMap<String, Unit>, product: &str) -> Result<Unit, CliError> {
     units.get(product).cloned().ok_or_else(|| {
         let known: Vec<&String> = units.keys().collect();
@@ -47,7 +48,7 @@ pub(crate) fn unit(units: &BTreeMap<String, Unit>, product: &str) -> Result<Unit
     })
 }
 
-/// The products that are based on the layers of another one, sorted.
+/// Returns the products that are based on the layers of another one, sorted.
 pub(crate) fn based_on(graph: &LayerGraph, product: &str) -> Vec<String> {
     let of = |layer: &planner::layer_graph::ScienceNode| format!("{}:{}", layer.image, layer.version);
     let mut reached: BTreeSet<&str> =
@@ -73,8 +74,8 @@ pub(crate) fn based_on(graph: &LayerGraph, product: &str) -> Vec<String> {
     others.into_iter().collect()
 }
 
-/// The line of `image-builder.toml` that keeps a product where it is, beside those that it keeps
-/// already.
+/// Returns the line of `image-builder.toml` that holds a product, in addition to those that are
+/// held already.
 pub(crate) fn hold_line(hold: &[String], product: &str) -> String {
     let mut all: BTreeSet<&str> = hold.iter().map(String::as_str).collect();
     all.insert(product);

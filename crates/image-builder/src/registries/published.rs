@@ -1,5 +1,5 @@
 //! Reads the images that a tree names from the registry, for `--since-published`; the planner
-//! decides what is missing.
+//! decides which builds are missing.
 //!
 //! Nothing is pulled. For each image: one manifest, one HEAD for the build tag that its labels
 //! name, and one configuration unless it is cached or a product's labels already have its content.
@@ -56,13 +56,13 @@ pub(crate) fn plan(
     Ok(published::plan(&opened.inputs, request, &Published { images, commits }).map_err(InvalidTree)?)
 }
 
-/// The configuration of a tree.
+/// Returns the configuration of a tree.
 pub(crate) fn configuration(opened: &OpenedTree) -> Config {
     config::parse(opened.inputs.now.config.as_deref()).0
 }
 
-/// Fails if an image needs a decision, after listing these images on stderr. The plan is shown
-/// before.
+/// Fails if an image needs a decision, after listing these images on stderr. The caller shows the
+/// plan first.
 pub(crate) fn settled(planned: &Planned) -> Result<(), CliError> {
     let undecided = &planned.undecided;
     if undecided.is_empty() {
@@ -87,10 +87,9 @@ pub(crate) fn settled(planned: &Planned) -> Result<(), CliError> {
     ))
 }
 
-/// Reads what the registry shows for each of these moving tags: a manifest, and a configuration
-/// unless it is cached. If a product's labels record everything about its science image, that
-/// image's manifest shows whether it is still the same. The first response that shows neither
-/// presence nor absence is an error.
+/// Reads the image of each moving tag: a manifest, and a configuration unless it is cached. If a
+/// product's labels record everything about its science image, that image's manifest shows whether
+/// it is still the same. The first response that shows neither presence nor absence is an error.
 pub(crate) fn read(
     references: References,
     config: &Config,
@@ -117,10 +116,11 @@ pub(crate) fn read(
     Ok(images)
 }
 
-/// An image that is asked for: its full reference, as text and taken apart.
+/// A requested image: its full reference, as text and parsed.
 type Question = (String, ImageName);
 
-/// Groups of sequential queries: a product and its science image, any other image by itself.
+/// Returns groups of queries that are sent one after the other: a product and its science image,
+/// any other image by itself.
 fn in_order(references: References) -> anyhow::Result<Vec<Vec<Question>>> {
     let References { images, finals } = references;
     let below: BTreeSet<&String> = finals.values().collect();
@@ -139,7 +139,7 @@ struct Reader {
     registry: Registry,
     platform: String,
     prefix: String,
-    /// The prefix of our labels' keys.
+    /// The prefix of our labels' keys, with its dot.
     kept: String,
 }
 
@@ -167,8 +167,8 @@ impl Reader {
         Ok(answers)
     }
 
-    /// What the build tag named by an image's labels shows, by a HEAD: a moving tag may have been
-    /// pointed to another image with the right labels.
+    /// Reads, by a HEAD, the digest of the build tag that an image's labels name: a moving tag may
+    /// have been pointed to another image with the right labels.
     async fn build_tag(
         &self,
         moving: &ImageName,
@@ -186,7 +186,7 @@ impl Reader {
         })
     }
 
-    /// The labels that are kept.
+    /// Returns the labels that are needed.
     fn wanted(&self, labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
         let others = [oci::REVISION, oci::BASE_NAME, oci::BASE_DIGEST];
         let is_wanted = |key: &String| key.starts_with(&self.kept) || others.contains(&key.as_str());

@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 use crate::cli::exit::CliError;
 use crate::cli::{env, output};
 
-/// Questions at a time.
+/// Queries that run at a time.
 const AT_ONCE: usize = 16;
 /// Transient registry failures are retried for at most this long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,13 +30,14 @@ const LINE: Duration = Duration::from_secs(10);
 /// Failed queries with their errors.
 pub(crate) type QueryErrors = BTreeMap<String, Error>;
 
-/// The way to registries, with the credentials that a build has.
+/// Returns the registry client, with the credentials that a build has.
 pub(crate) fn registry() -> anyhow::Result<Registry> {
     let config = env::docker_config()?;
     Ok(Registry::new(registry::Options { config, retry_for: PATIENCE, ..registry::Options::default() }))
 }
 
-/// Asks every question. Each answer goes to `take` as it comes; what that refuses ends it.
+/// Sends all queries. Passes each response to `take` as it arrives; an error of `take` ends the
+/// queries.
 pub(crate) async fn each<Q, A, F>(
     questions: impl IntoIterator<Item = Q>,
     ask: impl Fn(Q) -> F,
@@ -49,7 +50,7 @@ where
     each_of(questions, |_| 1, ask, take).await
 }
 
-/// The same, if a query may concern several images.
+/// As [`each`], for queries that may concern several images.
 pub(crate) async fn each_of<Q, A, F>(
     questions: impl IntoIterator<Item = Q>,
     images: impl Fn(&Q) -> usize,
@@ -89,8 +90,8 @@ where
     Ok(())
 }
 
-/// The digest that each tag shows now, verified by hashing the manifest, since it is written into
-/// files; `None` for a missing tag. And failed queries.
+/// Returns the digest that each tag points to now, and the failed queries. The digest is `None` for
+/// a missing tag. It is verified by hashing the manifest, because it is written into files.
 pub(crate) async fn digests(
     registry: &Registry,
     questions: BTreeSet<ImageName>,
@@ -114,8 +115,8 @@ pub(crate) async fn digests(
     Ok((digests, failed))
 }
 
-/// The same, and of digests that each is asked about, those that are the same image for its
-/// platforms.
+/// Returns the digest that each tag points to now, the given digests that are the same image for
+/// the given platforms, and the failed queries.
 pub(crate) async fn shown(
     registry: &Registry,
     questions: BTreeMap<ImageName, Question>,
@@ -139,7 +140,7 @@ pub(crate) async fn shown(
     Ok((bases, failed))
 }
 
-/// One HEAD, unless the tag moved: then the manifests show whether it moved for one of the
+/// Sends one HEAD, unless the tag moved: then the manifests show whether it moved for one of the
 /// platforms.
 async fn one(registry: &Registry, image: &ImageName, question: Question) -> Result<Shown, Error> {
     let Question { mut digests, platforms } = question;
@@ -172,11 +173,11 @@ async fn one(registry: &Registry, image: &ImageName, question: Question) -> Resu
     Ok(shown)
 }
 
-/// Failed queries as one error.
+/// Returns the failed queries as one error.
 pub(crate) fn refuse(failed: QueryErrors) -> anyhow::Result<()> {
     let mut failed = failed.into_values();
     let Some(first) = failed.next() else { return Ok(()) };
-    // Often one registry is away, and one cause is behind them all.
+    // Often one registry is unreachable, and all errors have that cause.
     let more = failed.len();
     let error = anyhow::Error::new(first);
     Err(match more {
@@ -187,7 +188,7 @@ pub(crate) fn refuse(failed: QueryErrors) -> anyhow::Result<()> {
     })
 }
 
-/// How far it is: a line that changes on a terminal, one now and then elsewhere.
+/// The progress of queries: a line that is redrawn on a terminal, an occasional line elsewhere.
 struct QueryProgress {
     bar: ProgressBar,
     live: bool,

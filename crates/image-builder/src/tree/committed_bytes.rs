@@ -1,5 +1,5 @@
-//! Writes committed bytes to temporary files where those on disk differ, so that the executor can
-//! read them.
+//! Writes committed bytes to temporary files if the files on disk differ from them, so that the
+//! executor can read them.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use planner::git;
 use planner::tree::Tree;
 use tempfile::TempDir;
 
-/// Puts the bytes of such files into a temporary directory, and lets the contexts name them there.
-/// The directory is removed when it is dropped; `None` where every file is on disk as it is to be
-/// sent.
+/// Writes the bytes of such files into a temporary directory, and changes the contexts to these
+/// paths. The directory is removed when the result is dropped; `None` if all files on disk have the
+/// bytes to be sent.
 pub(crate) fn stage(
     options: &git::Options,
     tree: &Tree,

@@ -1,13 +1,13 @@
 //! Lists the differences of two JSON documents as text.
 //!
-//! Lists whose items have an `id` are compared by it, so that one build more is one difference and
-//! not a hundred.
+//! Lists whose items have an `id` are matched by id, so that an additional build is one difference
+//! and not a hundred.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// One line for each different value, with those of `left` and `right`.
+/// Returns one line for each different value, with both values.
 pub(crate) fn differences(left: &Value, right: &Value) -> Vec<String> {
     let mut found = Vec::new();
     compare("", left, right, &mut found);
@@ -57,7 +57,7 @@ fn compare_optional(path: &str, left: Option<&Value>, right: Option<&Value>, fou
     }
 }
 
-/// Plain values before objects, and those before lists.
+/// The sort order of a value: plain values, then objects, then lists.
 fn rank(value: Option<&Value>) -> u8 {
     match value {
         Some(Value::Array(_)) => 2,
@@ -66,7 +66,7 @@ fn rank(value: Option<&Value>) -> u8 {
     }
 }
 
-/// The ids of a list's items; `None` unless every item has one.
+/// Returns the ids of a list's items; `None` unless every item has one.
 fn ids(list: &[Value]) -> Option<Vec<&str>> {
     list.iter().map(|item| item.get("id")?.as_str()).collect()
 }

@@ -1,4 +1,4 @@
-//! Opens a source tree and plans it by the flags. Shared by every subcommand that plans.
+//! Opens a source tree and makes a plan by the flags. Shared by every subcommand that plans.
 
 use std::path::{Path, PathBuf};
 
@@ -12,18 +12,18 @@ use crate::cli::env;
 use crate::cli::exit::{CliError, InvalidTree};
 use crate::registries::{base_images, published};
 
-/// The other side of a comparison.
+/// The side that the tree is compared with.
 #[derive(Debug, Clone)]
 pub(crate) enum Baseline {
-    /// A side of its history.
+    /// A comparison within git's history.
     History(Comparison),
-    /// The registry.
+    /// The published images.
     Published,
-    /// The external images in registries.
+    /// The external base images in registries.
     Bases,
 }
 
-/// The comparison by the flags.
+/// Returns the comparison that the flags select.
 pub(crate) fn baseline(arguments: &TreeArguments) -> anyhow::Result<Baseline> {
     if arguments.since_published {
         return Ok(Baseline::Published);
@@ -31,7 +31,7 @@ pub(crate) fn baseline(arguments: &TreeArguments) -> anyhow::Result<Baseline> {
     comparison(arguments).map(Baseline::History)
 }
 
-/// Reads the source tree and plans it.
+/// Reads the source tree and makes a plan.
 pub(crate) fn planned(
     arguments: &TreeArguments,
     baseline: Baseline,
@@ -65,7 +65,7 @@ pub(crate) fn open(arguments: &TreeArguments, comparison: Comparison) -> anyhow:
     Ok(git::open(&options(arguments, comparison)?)?)
 }
 
-/// The options for reading the tree by these flags.
+/// Returns the options for reading the tree.
 pub(crate) fn options(arguments: &TreeArguments, comparison: Comparison) -> anyhow::Result<git::Options> {
     Ok(git::Options {
         start: start(arguments.root.as_deref())?,
@@ -77,7 +77,7 @@ pub(crate) fn options(arguments: &TreeArguments, comparison: Comparison) -> anyh
     })
 }
 
-/// The source tree's location: `--root`, or the current directory.
+/// Returns the source tree's location: `--root`, or the current directory.
 pub(crate) fn start(root: Option<&Path>) -> anyhow::Result<PathBuf> {
     match root {
         Some(root) => Ok(root.to_owned()),
@@ -85,14 +85,15 @@ pub(crate) fn start(root: Option<&Path>) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// The git repository that the current directory is in, for commands that need no source tree.
+/// Returns the git repository that contains the current directory, for commands that need no source
+/// tree.
 pub(crate) fn repository() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     let found = here.ancestors().find(|directory| directory.join(".git").symlink_metadata().is_ok());
     found.map(Path::to_owned)
 }
 
-/// Plans it.
+/// Makes a plan for a tree.
 pub(crate) fn plan(arguments: &TreeArguments, opened: &OpenedTree) -> anyhow::Result<Planned> {
     Ok(planner::plan(&opened.inputs, &request_in(arguments, opened)).map_err(InvalidTree)?)
 }
@@ -111,7 +112,7 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Plan> {
     Plan::from_json(&text).with_context(|| format!("{}", file.display()))
 }
 
-/// `--ref`, or the default.
+/// Returns the comparison of `--ref`, or the default.
 pub(crate) fn comparison(arguments: &TreeArguments) -> anyhow::Result<Comparison> {
     Ok(match &arguments.reference {
         Some(text) => Comparison::parse(text)?,
@@ -119,8 +120,8 @@ pub(crate) fn comparison(arguments: &TreeArguments) -> anyhow::Result<Comparison
     })
 }
 
-/// As [`request`], with the directories of `--include` and `--ignore` below the source tree's root:
-/// they can be absolute, or lie below the current directory.
+/// As [`request`], with the directories of `--include` and `--ignore` relative to the source tree's
+/// root. The flags may have absolute paths, or paths relative to the current directory.
 fn request_in(arguments: &TreeArguments, opened: &OpenedTree) -> Request {
     let mut request = request(arguments);
     let below_root = |directory: &mut String| {
@@ -128,7 +129,7 @@ fn request_in(arguments: &TreeArguments, opened: &OpenedTree) -> Request {
         if is_layer(directory.trim_start_matches("./").trim_end_matches('/')) {
             return;
         }
-        // An absolute path stays one when it is joined to another.
+        // Joining an absolute path to another path returns the absolute path.
         let here = std::env::current_dir().ok().and_then(|here| here.join(&*directory).canonicalize().ok());
         let below = here.as_deref().and_then(|here| here.strip_prefix(&opened.root).ok()?.to_str());
         if let Some(path) = below.filter(|path| is_layer(path)) {
@@ -142,7 +143,7 @@ fn request_in(arguments: &TreeArguments, opened: &OpenedTree) -> Request {
     request
 }
 
-/// The flags as a request to the planner.
+/// Converts the flags to a request to the planner.
 pub(crate) fn request(arguments: &TreeArguments) -> Request {
     let selection = if arguments.all {
         Selection::All

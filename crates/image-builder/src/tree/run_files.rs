@@ -1,7 +1,7 @@
 //! Writes the files of `--summary` and `--junit`.
 //!
-//! They are written when the run starts, as if it had been interrupted, and again when it ends: a
-//! reader never takes a file of an earlier run, or its absence, for this run's result.
+//! They are written when the run starts, as if it had been interrupted, and again when it ends, so
+//! that a reader never mistakes a file of an earlier run, or a missing one, for this run's result.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub(crate) struct RunFiles {
 }
 
 impl RunFiles {
-    /// The same, for a plan's run in the source tree of a git repository.
+    /// Returns the files of a plan's run, in the source tree of a git repository.
     pub(crate) fn of<'a>(&'a self, plan: &'a Plan, push: bool, repository: Option<&'a Path>) -> Reports<'a> {
         Reports { files: self, plan, push, repository }
     }
@@ -41,28 +41,29 @@ pub(crate) struct Reports<'a> {
     files: &'a RunFiles,
     plan: &'a Plan,
     push: bool,
-    /// The root of the repository that the source tree is in.
+    /// The root of the repository that contains the source tree.
     repository: Option<&'a Path>,
 }
 
 impl Reports<'_> {
-    /// Says that the run did not come to its end; fails where nothing could be written then either.
+    /// Writes that the run was interrupted. Fails if the files cannot be written, so that the run
+    /// need not start.
     pub(crate) fn begin(&self) -> anyhow::Result<()> {
         self.fail("the run was cut off: it is still running, or was killed")
     }
 
-    /// Says what kept the run from beginning, or from telling its end.
+    /// Writes why the run could not start, or why its result is missing.
     pub(crate) fn fail(&self, why: &str) -> anyhow::Result<()> {
         let error = Some(why.to_owned());
         self.end(&RunResult { push: self.push, error, ..RunResult::not_started(self.plan) })
     }
 
-    /// Says that there was nothing to do.
+    /// Writes that there was nothing to do.
     pub(crate) fn nothing(&self) -> anyhow::Result<()> {
         self.end(&RunResult { push: self.push, success: true, ..RunResult::not_started(self.plan) })
     }
 
-    /// Writes what became of the run.
+    /// Writes the result of the run.
     pub(crate) fn end(&self, result: &RunResult) -> anyhow::Result<()> {
         let write = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
             Some(path) => output::save(path, self.repository, &text()),

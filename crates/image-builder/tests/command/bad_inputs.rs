@@ -8,10 +8,10 @@ use fuzzing::mistakes::{self, Mistake};
 
 use crate::support::{Run, Tree};
 
-/// How many mistakes go through the binary.
+/// Approximate number of mistakes that go through the binary.
 const SHARE: usize = 320;
 
-/// Exit 2, something said, no panic, no raw control character.
+/// Asserts exit code 2, an error message, no panic, and no raw control character.
 fn check(run: &Run, what: &str) {
     assert_eq!(run.code, Some(2), "{what}: {run:?}");
     assert!(run.stderr.contains("error: "), "{what}: {run:?}");
@@ -20,13 +20,13 @@ fn check(run: &Run, what: &str) {
     assert!(!run.stderr.contains(raw), "{what}: {:?}", run.stderr);
 }
 
-/// Whether a file system and a command line can hold it.
+/// Whether a mistake can be written to a file system and a command line.
 fn can_be_written(mistake: &Mistake) -> bool {
     mistake.files.keys().all(|path| !path.contains('\0'))
         && mistake.files.values().all(|text| text.len() < 100_000)
 }
 
-/// Adds all files to git's index: an untracked file is no part of the tree.
+/// Adds all files to git's index: untracked files are not part of the tree.
 fn stage(tree: &Tree) {
     let added = Command::new("git").args(["add", "--all"]).current_dir(tree.root()).status();
     assert!(added.expect("git runs").success());

@@ -1,4 +1,4 @@
-//! `build`, as far as it goes without an engine: what it refuses, and plan files.
+//! `build`, as far as the command gets without an engine: rejected requests, and plan files.
 
 use std::process::Command;
 
@@ -52,13 +52,13 @@ fn what_is_in_no_commit_is_not_pushed_to_the_repo_of_the_tree() {
         let run = tree.run(arguments).code(2);
         assert!(run.stderr.contains("the tree's own repo"), "{}", run.stderr);
     }
-    // The uncommitted configuration does not make the repo another one.
+    // The uncommitted configuration does not change the tree's own repo.
     tree.write("image-builder.toml", "repo = \"localhost:1/mine\"\n");
     for repo in [own, "localhost:1/mine"] {
         let run = tree.run(&["build", "--push", "--allow-dirty", "--untracked", "--repo", repo]).code(2);
         assert!(run.stderr.contains("the tree's own repo"), "{}", run.stderr);
     }
-    // A dry run shows the plan, and says how the run would end.
+    // A dry run shows the plan, and reports how the run would end.
     let run = tree.run(&["--push", "--dryrun"]).code(0);
     assert!(run.stdout.contains("final plan includes"), "{}", run.stdout);
     let said =
@@ -66,7 +66,7 @@ fn what_is_in_no_commit_is_not_pushed_to_the_repo_of_the_tree() {
     assert!(run.stderr.contains(said), "{}", run.stderr);
     let run = tree.run(&["--push", "--dryrun", "--allow-dirty", "--repo", "localhost:1/other"]).code(0);
     assert!(!run.stderr.contains("refused"), "{}", run.stderr);
-    // Another repo goes on, as far as to the engine that is not there.
+    // With another repo the command continues until it finds no engine.
     tree.run(&["build", "--push", "--allow-dirty", "--repo", "localhost:1/other"]).code(5);
 }
 
@@ -110,10 +110,10 @@ fn a_plan_file_chooses_nothing() {
     let file = tree.home().join("plan.json");
     let file = file.to_str().unwrap();
     tree.run(&["plan", "--out", file]).code(0);
-    // The same tree and flags: it goes on, as far as to the engine that is not there.
+    // With the same tree and flags the command continues until it finds no engine.
     tree.run(&["build", "--plan", file]).code(5);
     tree.run(&["build", "--plan", file, "--dryrun"]).code(0);
-    // Other flags.
+    // Other flags are rejected.
     let run = tree.run(&["build", "--plan", file, "--repo", "localhost:1/other"]).code(2);
     assert!(
         run.stderr.contains(
@@ -122,13 +122,13 @@ fn a_plan_file_chooses_nothing() {
         "{}",
         run.stderr
     );
-    // An edited file.
+    // An edited file is rejected.
     let text = std::fs::read_to_string(file).unwrap();
     let edited = tree.home().join("edited.json");
     std::fs::write(&edited, text.replace("debian:12.5", "evil:12.5")).unwrap();
     let run = tree.run(&["build", "--plan", edited.to_str().unwrap()]).code(2);
     assert!(run.stderr.contains("builds[science/nist-basic].dockerfile: "), "{}", run.stderr);
-    // Another minor version of the format, with a field more.
+    // Another minor version of the format, with an additional field, is accepted.
     let version = format!("\"format_version\": \"{}\",", plan::FORMAT_VERSION);
     for minor in ["1.0", "1.7"] {
         let other = text.replacen(&version, &format!("\"format_version\": \"{minor}\", \"new\": 1,"), 1);
@@ -136,12 +136,12 @@ fn a_plan_file_chooses_nothing() {
         std::fs::write(&edited, other).unwrap();
         tree.run(&["build", "--plan", edited.to_str().unwrap()]).code(5);
     }
-    // Another tree.
+    // Another tree is rejected.
     tree.write("science/nist-basic/packages.txt", "astropy\n");
     tree.run(&["build", "--plan", file]).code(2);
     tree.commit();
     tree.run(&["build", "--plan", file]).code(2);
-    // No plan.
+    // A file that is not a plan is rejected.
     std::fs::write(&edited, "{\"format_version\": \"2.0\"}").unwrap();
     let run = tree.run(&["build", "--plan", edited.to_str().unwrap()]).code(2);
     assert!(run.stderr.contains("format version 2.0"), "{}", run.stderr);
@@ -157,7 +157,7 @@ fn a_plan_of_all_or_of_some_layers_wants_the_same_flags() {
         tree.run(&[&["plan", "--out", file], flags].concat()).code(0);
         tree.run(&[&["build", "--plan", file], flags].concat()).code(5);
         let run = tree.run(&["build", "--plan", file]).code(2);
-        // First the error, then the differences, then what to do.
+        // The error comes first, then the differences, then the help text.
         let places =
             ["error: the source tree and the flags give another plan", "\n  compared_with", "help: "];
         let places =

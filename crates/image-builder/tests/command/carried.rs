@@ -16,7 +16,7 @@ use crate::support::{Run, Tree};
 const BASE: &str = "docker.io/library/debian:12";
 const HARMLESS: &str = "FROM docker.io/library/debian:12\nCOPY data /opt/\n# harmless\n";
 
-/// An image of one layer in a registry, and the spec that it was built from.
+/// An image with one science layer in a registry, and its genuine spec.
 struct Scene {
     registry: Registry,
     tree: Tree,
@@ -42,7 +42,7 @@ impl Scene {
         Self { registry: Registry::start(), tree: Tree::new(), build, genuine }
     }
 
-    /// Shows the image with these artifacts, and with a spec in its label where one is given.
+    /// Publishes the image with these artifacts, and with a spec in its label if one is given.
     fn show(&self, label: Option<&Spec>, artifacts: &[&[&[u8]]]) {
         let mut labels: BTreeMap<&str, String> =
             self.build.labels.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
@@ -60,7 +60,7 @@ impl Scene {
         self.tree.run(&[&[arguments[0], &reference, "--from", "registry"], &arguments[1..]].concat())
     }
 
-    /// Both commands find the genuine spec.
+    /// Asserts that both commands find the genuine spec.
     #[track_caller]
     fn finds_the_genuine(&self, by: &str) {
         let told = self.run(&["inspect", "--spec"]).code(0);
@@ -79,7 +79,7 @@ impl Scene {
         std::fs::remove_dir_all(self.tree.root().join("out")).expect("it is there");
     }
 
-    /// Asserts that neither command shows anything of the forged contents.
+    /// Asserts that neither command shows any of the forged contents.
     #[track_caller]
     fn finds_none(&self, why: &str) {
         for arguments in [&["inspect", "--spec"][..], &["rebuild", "--from-spec", "out", "--yes"]] {
@@ -90,7 +90,7 @@ impl Scene {
         }
     }
 
-    /// The spec with something changed.
+    /// Returns the genuine spec with a change.
     fn other(&self, change: impl FnOnce(&mut Spec)) -> Vec<u8> {
         let mut spec = self.genuine.clone();
         change(&mut spec);
@@ -101,7 +101,8 @@ impl Scene {
         self.genuine.to_json().into_bytes()
     }
 
-    /// Another text in the place of the Dockerfile, under the id of the genuine one.
+    /// Returns a spec with another text in place of the Dockerfile, under the id of the genuine
+    /// one.
     fn tampered(&self) -> Vec<u8> {
         self.other(|spec| {
             let file = spec.files.get_mut("science/sky/Dockerfile").expect("a layer has one");
@@ -125,7 +126,7 @@ fn case_spec_poisoning_lie() {
     });
     scene.show(Some(&scene.genuine), &[&[&lie]]);
     scene.finds_the_genuine("label");
-    // A label without the files of the context, and the genuine artifact after the lie.
+    // A label without the files of the context, and the genuine artifact after the forged one.
     scene.show(Some(&scene.genuine.clone().definition()), &[&[&lie], &[&scene.genuine()]]);
     scene.finds_the_genuine("artifact");
     // A forged artifact alone does not replace the label.
@@ -172,7 +173,7 @@ fn case_rebuild_tampered_dockerfile() {
     scene.finds_none("science/sky/Dockerfile does not match its id");
     scene.show(None, &[&[&tampered], &[&scene.genuine()]]);
     scene.finds_the_genuine("artifact");
-    // Files of the context, ids that are none, and another tree with its own ids.
+    // A changed file of the context, and a file without an id.
     let context = scene.other(|spec| {
         let data = spec.files.get_mut("science/sky/data").expect("it is sent");
         data.contents = Some(Contents::Text("2\n".to_owned()));
@@ -184,14 +185,15 @@ fn case_rebuild_tampered_dockerfile() {
     });
     scene.show(None, &[&[&without]]);
     scene.finds_none("science/sky/Dockerfile has the id");
-    // The label has the definition alone, and beside it is nothing but a lie.
+    // The label has the definition only, and the only artifact is forged.
     scene.show(Some(&scene.genuine.clone().definition()), &[&[&tampered]]);
     let run = scene.run(&["rebuild", "--from-spec", "out", "--yes"]).code(7);
     assert!(run.stderr.contains("science/sky/Dockerfile does not match its id"), "{}", run.stderr);
     assert!(run.stdout.is_empty() && !scene.tree.root().join("out").exists(), "{}", run.stdout);
 }
 
-/// Layers are looked up in the repo of the spec, and its exact images are shown.
+/// A spec contains the repo in which layers are looked up, and the exact images that are shown.
+/// Another repo is rejected; exact images that the labels do not confirm are not used.
 #[test]
 fn a_spec_leads_to_no_other_repo_and_vouches_for_no_image() {
     let scene = Scene::new();

@@ -1,10 +1,10 @@
-//! `check`: the real binary on small trees, what it says, what it writes, how it ends.
+//! `check`: the real binary on small trees, with its output, its files and its exit code.
 
 use std::fs;
 
 use crate::support::{SAMPLE, Tree};
 
-/// A layer with comments, DOS line ends and a byte order mark, and much to mend.
+/// A layer with comments, DOS line ends, a byte order mark, and many warnings.
 fn untidy() -> Tree {
     let tree = Tree::new();
     tree.write_all(SAMPLE);
@@ -94,7 +94,7 @@ fn what_is_refused_or_denied_gives_seven() {
         "{}",
         run.stdout
     );
-    // Where there is no tree at all, there is nothing to say about it.
+    // Without a source tree there are no findings.
     assert!(Tree::new().run(&["check"]).code(2).stdout.is_empty());
 }
 
@@ -142,7 +142,7 @@ fn fix_shows_first_then_writes_and_leaves_nothing_of_its_kind() {
         .replace("golang:", "docker.io/library/golang:")
         .replace("busybox:", "docker.io/library/busybox:");
     assert_eq!(texts.map(before), [expect, descriptor.replace("2.0", "\"2.0\"")]);
-    // Again, there is nothing to do.
+    // The second time there is nothing to fix.
     assert_eq!(tree.run(&["check", "--fix"]).code(0).stderr, "");
 }
 

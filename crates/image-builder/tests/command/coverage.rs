@@ -1,5 +1,4 @@
-//! `coverage`: which products carry the compat stack, with the commit since which the others do
-//! not.
+//! `coverage`: which products have the compat stack, and since which commit the others do not.
 
 use crate::shelved::Scene;
 use crate::support::Run;
@@ -22,7 +21,7 @@ fn only_products_are_asked_for_and_what_is_behind_is_told_with_its_commit() {
     let asked = scene.shelf.asked();
     assert!(asked.len() == 6 && asked.iter().all(|line| line.contains("/rel/")), "{asked:#?}");
 
-    // A commit that changes no image, the one that does, and one more.
+    // One commit that changes no image, one that does, and another one.
     scene.tree.write("compat/common/README.md", "What this is for.\n");
     scene.tree.write("compat/common/.dockerignore", "README.md\n");
     scene.tree.commit();
@@ -64,7 +63,7 @@ fn only_products_are_asked_for_and_what_is_behind_is_told_with_its_commit() {
     assert_eq!(product["changed_paths"], serde_json::json!(["compat/jupyter/Dockerfile"]));
 }
 
-/// The short hash of the commit that all is published from.
+/// Returns the short hash of the commit from which everything is published.
 fn first(scene: &Scene) -> String {
     let labels = scene.shelf.labels("x/rel/nist-basic", "1.0").expect("it is published");
     let version = &labels["org.sciserver.compat.version"];

@@ -1,5 +1,6 @@
-//! Every code that a source tree can give, each from a tree that gives it, as people see it. The
-//! texts are one page, `snapshots/command__diagnostics__every_code.snap`: read it as they would.
+//! Every code that a source tree can cause, each from a tree that causes it, with the text that
+//! people see. The texts are on one page, `snapshots/command__diagnostics__every_code.snap`, to be
+//! read by people.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -9,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Run, Tree};
 
-/// A layer that is right: `FROM sci/sky:1.0` is known, and so are the compat layers `common` and
+/// A layer without findings: `FROM sci/sky:1.0` is known, and so are the compat layers `common` and
 /// `jupyter`.
 const TREE: &str = r#"
 //- /compat/common/Dockerfile
@@ -30,7 +31,7 @@ FROM scratch
 }
 "#;
 
-/// Code and the files that are added to the tree.
+/// Each code with the files that are added to the tree.
 const IN_A_TREE: &[(&str, &str)] = &[
     (
         "arg-secret",
@@ -114,7 +115,7 @@ const IN_A_TREE: &[(&str, &str)] = &[
     ),
 ];
 
-/// Code and the Dockerfile of a science layer.
+/// Each code with the Dockerfile of a science layer.
 const IN_A_DOCKERFILE: &[(&str, &str)] = &[
     (
         "bad-reference",
@@ -162,14 +163,14 @@ const IN_A_DOCKERFILE: &[(&str, &str)] = &[
     ("version-gone", "FROM sci/sky:0.9\n"),
 ];
 
-/// Code and the Dockerfile of a compat layer.
+/// Each code with the Dockerfile of a compat layer.
 const IN_A_FRAGMENT: &[(&str, &str)] = &[
     ("fragment-directive", "# escape=`\nUSER root\n"),
     ("fragment-from", "FROM docker.io/library/debian:12\nUSER root\n"),
     ("fragment-open", "USER root\nRUN true \\\n"),
 ];
 
-/// The parts of a report that concern a code.
+/// Returns the parts of a report that concern a code.
 fn of_code(code: &str, run: &Run) -> String {
     let marked = format!("[{code}]\n");
     let parts = run.stdout.split("\n\n").filter(|part| format!("{part}\n").contains(&marked));
@@ -182,13 +183,13 @@ fn tree() -> Tree {
     tree
 }
 
-/// The output of `check` for a tree with uncommitted files.
+/// Returns the output of `check` for a tree with uncommitted files.
 fn added(tree: &Tree, arguments: &[&str]) -> Run {
     tree.git(&["add", "--all"]);
     tree.run(&[&["check"], arguments].concat())
 }
 
-/// The output of `check --ref` after a change.
+/// Returns the output of `check --ref` after a change.
 fn changed(change: impl FnOnce(&Tree)) -> Run {
     let mut tree = tree();
     tree.write_all(
@@ -203,7 +204,7 @@ fn changed(change: impl FnOnce(&Tree)) -> Run {
     tree.run(&["check", "--ref", "HEAD^"])
 }
 
-/// Findings that need a file system, git or a flag.
+/// Returns findings that need a file system, git or a flag.
 fn special() -> BTreeMap<&'static str, Run> {
     let mut found = BTreeMap::new();
     let with = |change: &dyn Fn(&Tree)| {
@@ -293,7 +294,7 @@ fn special() -> BTreeMap<&'static str, Run> {
     found
 }
 
-/// Writes to git's index what no command of git's would.
+/// Writes entries to git's index that no ordinary git command would write.
 fn index(tree: &Tree, lines: &str) {
     let mut git = Command::new("git")
         .args(["update-index", "--add", "--index-info"])

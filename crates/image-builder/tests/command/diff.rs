@@ -1,4 +1,4 @@
-//! `diff` of images whose layers are made to exhaust their reader or never end: the real binary
+//! `diff` of images with layers that would exhaust their reader or that never end: the real binary
 //! against a registry in memory.
 
 use testbed::registry::Shelf;
@@ -7,7 +7,7 @@ use crate::support::{Run, Tree};
 
 const STATUS: &str = "var/lib/dpkg/status";
 
-/// A member of a tar: its header with `kind`, and its content.
+/// Returns a member of a tar: its header with `kind`, and its content.
 fn member(name: &str, kind: u8, size: u64, content: &[u8]) -> Vec<u8> {
     let mut header = [0; 512];
     header[..name.len()].copy_from_slice(name.as_bytes());
@@ -21,7 +21,7 @@ fn member(name: &str, kind: u8, size: u64, content: &[u8]) -> Vec<u8> {
     member
 }
 
-/// Octal digits, or beyond their range a binary number, as GNU tar writes it.
+/// Formats a size as octal digits, or beyond their range as a binary number, as GNU tar does.
 fn size_field(size: u64) -> [u8; 12] {
     let mut field = [0; 12];
     if size < 1 << 33 {
@@ -39,7 +39,7 @@ fn seal(header: &mut [u8; 512]) {
     header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
 }
 
-/// An old GNU sparse file that unfolds to 2^60 bytes.
+/// Returns an old GNU sparse file that expands to 2^60 bytes.
 fn sparse() -> Vec<u8> {
     let mut header: [u8; 512] = member(STATUS, b'S', 0, b"").try_into().expect("one block");
     header[386..398].copy_from_slice(&size_field(1 << 60));
@@ -54,7 +54,7 @@ fn package(version: &str) -> Vec<u8> {
     member("l/site-packages/a-1.dist-info/METADATA", b'0', text.len() as u64, text.as_bytes())
 }
 
-/// Members as a layer, with the size that its manifest declares.
+/// Returns members as a layer, with the size that its manifest declares.
 fn layer(members: &[Vec<u8>]) -> (Vec<u8>, usize) {
     let mut layer = members.concat();
     layer.resize(layer.len() + 1024, 0);
@@ -62,7 +62,7 @@ fn layer(members: &[Vec<u8>]) -> (Vec<u8>, usize) {
     (layer, size)
 }
 
-/// Shows two images, and compares them.
+/// Publishes two images, and compares them.
 fn diff(shelf: &Shelf, bad: &(Vec<u8>, usize), flags: &[&str]) -> Run {
     shelf.put_layers("x/a", "good", &[layer(&[package("1")])]);
     shelf.put_layers("x/a", "bad", std::slice::from_ref(bad));
@@ -78,7 +78,7 @@ fn compare(shelf: &Shelf, flags: &[&str]) -> Run {
     run
 }
 
-/// The record that cannot be read is named; what else there is is compared.
+/// The unreadable record is named, and everything else is compared.
 #[test]
 fn case_bombs_in_layers_sparse_file_is_named_and_the_rest_compared() {
     let shelf = Shelf::start();
@@ -113,7 +113,7 @@ fn case_bombs_in_layers_blob_that_is_longer_than_its_manifest_tells() {
     assert!(run.stderr.contains("is longer than") || run.stderr.contains("more than"), "{}", run.stderr);
 }
 
-/// A blob that never ends: the requested time-out is kept.
+/// A blob whose transfer stalls: the requested time-out applies.
 #[test]
 fn case_bombs_in_layers_blob_that_never_comes() {
     let shelf = Shelf::start();

@@ -1,4 +1,4 @@
-//! `explain`: from the command line to the text, and its errors.
+//! `explain`: its output and its errors.
 
 use serde_json::Value;
 

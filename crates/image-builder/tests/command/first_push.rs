@@ -1,5 +1,5 @@
-//! A registry as Quay and Artifactory are: a repository that does not exist yet answers 401 to a
-//! token without `push`.
+//! A registry like Quay and Artifactory, which answer 401 for a repository that does not exist yet
+//! if the token lacks `push`.
 
 use parking_lot::Mutex;
 use std::io::Write as _;
@@ -39,7 +39,7 @@ fn case_first_push_into_new_repository() {
     assert!(run.stdout.contains("includes 1 science build"), "{run:?}");
     let asked = std::mem::take(&mut *scopes.lock());
     assert!(!asked.is_empty() && asked.iter().all(|scope| scope.contains("pull%2Cpush")), "{asked:?}");
-    // A query requests read access only, and its rejection is no absence.
+    // Without `--push` only read access is requested, and a 401 does not count as absence.
     let run = plan(&[]).code(5);
     assert!(run.stderr.contains(&format!("no credentials for {}", server.address)), "{run:?}");
     let asked = std::mem::take(&mut *scopes.lock());

@@ -112,7 +112,7 @@ fn every_format_can_be_written_to_a_file() {
     }
 }
 
-/// `UPDATE_EXAMPLES=1` writes what came out.
+/// `UPDATE_EXAMPLES=1` writes the new picture.
 #[test]
 fn the_picture_in_the_readme_is_what_the_tool_draws_of_this_repository() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -1,4 +1,4 @@
-//! A plan touches nothing: no socket, no credential, no file.
+//! A plan has no side effects: it opens no socket, reads no credential and writes no file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use crate::support::Tree;
 
-/// Every file below a directory, with metadata that would show a write.
+/// Lists every file below a directory, with metadata that would show a write.
 fn listing(directory: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
     let mut found = BTreeMap::new();
     let mut open = vec![directory.to_path_buf()];

@@ -20,7 +20,7 @@ fn an_image_of_a_gigabyte_is_told_from_kilobytes() {
     registry.image("x/rel/nist:1.0", &LABELS);
     let tree = Tree::new();
     let repo = format!("{}/x", registry.host());
-    // No engine answers here, so that the registry is asked by itself.
+    // No engine is running here, so the registry is asked without a flag.
     let told = tree.run(&["inspect", "rel/nist:1.0", "--repo", &repo]).code(0);
     let shown = told.stdout.replace(&registry.host(), "$REGISTRY");
     let (first, rest) = shown.split_once('\n').unwrap();
@@ -70,7 +70,7 @@ fn an_image_without_a_trail_says_so_and_one_that_is_not_there_is_another_matter(
     tree.run(&["inspect", "Not/A Name"]).code(2);
 }
 
-/// Labels in numbers that would make work quadratic: sixteen megabytes of them are judged as fast
+/// Enough labels to make quadratic work too slow: sixteen megabytes of labels are processed as fast
 /// as they are read.
 #[test]
 fn case_quadratic_cpu_of_labels() {

@@ -1,4 +1,4 @@
-//! Signals while a registry says nothing, in every command that asks one: row 55.
+//! Signals while a registry does not respond, in every command that queries one: row 55.
 
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
@@ -43,14 +43,14 @@ fn every_command_that_asks_a_registry_ends_at_a_signal() {
         assert!(sent.elapsed() < Duration::from_secs(5), "{arguments:?}: {:?}", sent.elapsed());
         assert!(run.stderr.contains("interrupted by a signal"), "{arguments:?}: {}", run.stderr);
         drop(connection);
-        // Connections that were not accepted any more.
+        // Closes connections that are still in the queue.
         registry.set_nonblocking(true).unwrap();
         while registry.accept().is_ok() {}
         registry.set_nonblocking(false).unwrap();
     }
 }
 
-/// `nohup` has the signal ignored, and a run goes on then.
+/// `nohup` ignores the signal, so the run continues.
 #[test]
 fn what_is_to_outlive_its_terminal_does() {
     let registry = TcpListener::bind("127.0.0.1:0").unwrap();

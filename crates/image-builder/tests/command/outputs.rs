@@ -1,4 +1,4 @@
-//! Files that flags name, in a source tree that brings links and pipes: row 45.
+//! Files that flags name, in a source tree that contains links and pipes: row 45.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::Tree;
 
-/// The sample, in which `plan.json` and `ci` are links to a file and a directory of somebody else.
+/// The sample tree, in which `plan.json` and `ci` are links to another user's file and directory.
 fn scene() -> (Tree, tempfile::TempDir) {
     let victim = tempfile::tempdir().expect("a directory");
     fs::write(victim.path().join("bashrc"), "ORIGINAL=mine\n").expect("a file");
@@ -36,7 +36,7 @@ fn case_out_through_link() {
         &["graph", "--out"],
         &["graph", "--all", "--format", "svg", "--out"],
         &["stale", "--plan", "--repo", "127.0.0.1:1/x", "--out"],
-        // There is no engine, and the written file says so.
+        // There is no engine, which the written file reports.
         &["build", "--all", "--summary"],
         &["build", "--all", "--junit"],
         &["build", "--ref", "HEAD", "--summary"],
@@ -44,7 +44,7 @@ fn case_out_through_link() {
         let (tree, victim) = scene();
         let usual = tree.run(&[arguments, &["usual.json"]].concat());
         if arguments[0] == "stale" {
-            // Nothing answers there, so that it does not come to writing.
+            // No registry responds there, so nothing is written.
             assert!(!tree.root().join("usual.json").exists());
             continue;
         }
@@ -56,7 +56,7 @@ fn case_out_through_link() {
             assert!(run.stderr.contains("help: name a regular file"), "{arguments:?}: {}", run.stderr);
             assert_untouched(victim.path());
         }
-        // The last component is replaced, and never followed.
+        // The last component is replaced, never followed.
         for path in ["plan.json", "new.json"] {
             let run = tree.run(&[arguments, &[path]].concat());
             assert_eq!(run.code, usual.code, "{arguments:?}: {}", run.stderr);
@@ -114,8 +114,8 @@ fn an_existing_file_keeps_its_mode() {
     }
 }
 
-/// `ulimit -f`: a file that may not grow is a full disk, and the signal that goes with it ends
-/// nothing.
+/// With `ulimit -f`, a write beyond the limit fails as on a full disk; the signal that accompanies
+/// the error does not end the process.
 #[test]
 fn a_limit_of_file_sizes_is_told_and_leaves_nothing() {
     let tree = Tree::sample();
@@ -140,7 +140,7 @@ fn a_plan_is_read_from_stdin() {
         let mut command = tree.command(&["build", "--dryrun", "--plan", name]);
         let output = command.stdin(fs::File::open(&file).unwrap()).output().unwrap();
         tree.outcome(&output).code(0);
-        // A pipe, as of a shell.
+        // Reads from a pipe, as in a shell.
         let (reader, mut writer) = std::io::pipe().unwrap();
         let text = plan.clone();
         let written = std::thread::spawn(move || std::io::Write::write_all(&mut writer, text.as_bytes()));
@@ -150,8 +150,8 @@ fn a_plan_is_read_from_stdin() {
     }
 }
 
-/// Killed at any instant, a fix leaves no file in a layer, and the next one removes what waited
-/// outside.
+/// If a fix is killed at any time, no file is left in a layer, and the next fix removes the staged
+/// files outside.
 #[test]
 fn case_tempfiles_left() {
     let mut tree = Tree::new();

@@ -1,4 +1,4 @@
-//! `pin`: the real binary against a registry of our own, which shows what a test wants.
+//! `pin`: the real binary against a registry whose responses are set by each test.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -17,9 +17,9 @@ type Shown = Arc<Mutex<BTreeMap<String, Answer>>>;
 enum Answer {
     Digest(char),
     Status(u16),
-    /// A digest's first digit, for clients with a password.
+    /// The first digit of a digest, for clients with a password only.
     Login(char),
-    /// The same with this header beside it.
+    /// The first digit of a digest, with a response header.
     Header(char, &'static str),
 }
 
@@ -46,7 +46,7 @@ impl Registry {
         self.shown.lock().insert(image.to_owned(), answer);
     }
 
-    /// The requests, sorted, each once.
+    /// Returns the requests, sorted and without duplicates.
     fn asked(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.credentials().into_iter().map(|(line, _)| line).collect();
         lines.sort();
@@ -78,7 +78,7 @@ fn answer(
             body = manifest(*digit);
             "200 OK\r\ncontent-type: application/vnd.oci.image.index.v1+json".to_owned()
         }
-        // This header contains something that is no digest of the manifest.
+        // The header's value is not the manifest's digest.
         Some(Answer::Header(digit, value)) => {
             body = manifest(*digit);
             let kind = "application/vnd.oci.image.index.v1+json";
@@ -95,7 +95,7 @@ fn answer(
     )
 }
 
-/// The manifest for a digit.
+/// Returns the manifest for a digit.
 fn manifest(digit: char) -> String {
     format!("{{\"schemaVersion\": 2, \"manifests\": [], \"annotations\": {{\"digit\": \"{digit}\"}}}}")
 }
@@ -106,7 +106,7 @@ fn digest(digit: char) -> String {
 
 const DOCKERFILE: &str = "science/a/Dockerfile";
 
-/// A tree whose one layer has this Dockerfile, `$REGISTRY` put in.
+/// Returns a tree whose only layer has this Dockerfile, with `$REGISTRY` replaced.
 fn tree(registry: &Registry, dockerfile: &str) -> Tree {
     let tree = Tree::new();
     tree.write("science/a/sciserver-image.json", "{\"image\": \"a\", \"compat\": null}\n");
@@ -160,7 +160,7 @@ fn digests_are_written_behind_tags_and_all_else_stays() {
         ["GET /v2/debian/manifests/12", "GET /v2/go/lang/manifests/latest"],
         "each is asked for once, and the frontend not at all"
     );
-    // A guideline less, and nothing to do any more.
+    // The warning is gone, and there is nothing left to pin.
     assert!(!tree.run(&["check"]).code(0).stdout.contains("from-unpinned"));
     let before = registry.credentials().len();
     insta::assert_snapshot!(told(&registry, &tree.run(&["pin"]).code(0)), @"
@@ -194,7 +194,7 @@ fn a_check_says_what_is_not_pinned_and_what_has_moved() {
     ---
     ");
     assert_eq!(text(&registry, &tree), before);
-    // A tag that moved is left alone, unless a flag asks for it.
+    // A tag that moved is not followed unless a flag requests it.
     tree.run(&["pin"]).code(0);
     let pinned = before.replace("alpine:3", &format!("alpine:3@{}", digest('c')));
     assert_eq!(text(&registry, &tree), pinned);
@@ -260,7 +260,7 @@ fn nothing_is_written_unless_everything_is_known() {
       help: request access on $REGISTRY, or docker login $REGISTRY as a user with access
     ");
     assert_eq!(text(&registry, &tree), before);
-    // A tree in which an image could be missed.
+    // A tree in which a reference could be missed.
     tree.write(DOCKERFILE, "FROM $REGISTRY/debian:12 AS\n");
     tree.run(&["pin"]).code(2);
 }
@@ -269,7 +269,7 @@ fn nothing_is_written_unless_everything_is_known() {
 fn case_pin_header_injection() {
     const GOOD: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     for (header, code) in [
-        // No digest: as if there were no such header.
+        // Without a digest: as if the header were missing.
         ("", 0),
         ("not a digest", 0),
         ("sha256:zz", 0),
@@ -278,7 +278,7 @@ fn case_pin_header_injection() {
         ("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa AS evil", 0),
         ("SHA256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 0),
         ("\"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", 0),
-        // A digest that the manifest does not have.
+        // A digest that is not the manifest's.
         (GOOD, 5),
     ] {
         let registry = Registry::start();

@@ -211,8 +211,8 @@ fn schema_and_completions_need_no_source_tree() {
     }
 }
 
-/// As CI systems write it, with a variable for the workspace; the predecessor takes paths of the
-/// current directory too.
+/// CI systems use a variable with the workspace's absolute path; the previous tool also accepts
+/// paths below the current directory.
 #[test]
 fn case_absolute_include() {
     let mut tree = Tree::new();
@@ -259,7 +259,8 @@ fn case_symlink_dockerfile() {
     };
     let first = plan(&tree);
     assert_eq!(first["builds"][0]["dockerfile"], "FROM docker.io/library/debian:12\n");
-    // A change of what the link names is one of the layer, also where it is no part of the context.
+    // A change of the link's target is a change of the layer, even if the target is not part of the
+    // context.
     tree.write("science/a/Dockerfile.centos", "FROM docker.io/library/debian:13\n");
     let dirty = plan(&tree);
     assert_eq!(dirty["builds"][0]["dockerfile"], "FROM docker.io/library/debian:13\n");
@@ -269,7 +270,8 @@ fn case_symlink_dockerfile() {
     let inputs = |plan: &Value| plan["builds"][0]["context"]["inputs"].clone();
     assert_ne!(inputs(&first), inputs(&second));
     assert_eq!(inputs(&dirty), inputs(&second));
-    // Links that lead out are refused, and what they name is not shown.
+    // Links that lead out of the layer are rejected, and the contents of their targets are not
+    // shown.
     for target in ["../../canary", "../b/Dockerfile", "/etc/passwd", "nowhere", "Dockerfile"] {
         tree.write("canary", "FROM docker.io/library/canary:1\n");
         tree.remove("science/a/Dockerfile");

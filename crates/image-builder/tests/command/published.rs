@@ -7,12 +7,12 @@ use crate::shelved::{Scene, build_tag};
 use crate::support::Run;
 
 impl Scene {
-    /// A subcommand with `--since-published`.
+    /// Runs a subcommand with `--since-published`.
     fn run(&self, command: &str, arguments: &[&str]) -> Run {
         self.command(&[&[command, "--since-published"], arguments].concat())
     }
 
-    /// Builds of the plan, with their reasons.
+    /// Returns the builds of the plan, with their reasons.
     fn builds(&self, arguments: &[&str]) -> String {
         let plan = self.run("plan", &[&["--format", "json"], arguments].concat()).code(0);
         let plan: serde_json::Value = serde_json::from_str(&plan.stdout).expect("JSON");
@@ -58,7 +58,7 @@ fn after_a_good_run_there_is_nothing_to_do_and_after_a_failed_one_what_is_missin
 #[test]
 fn an_image_costs_three_questions_and_two_when_its_configuration_is_known() {
     let scene = Scene::published();
-    // Under another digest than the products record.
+    // Gives the images other digests than the products record.
     for (repository, tag) in [("x/sci/nist-basic", "1.0"), ("x/sci/nist-basic-2", "2.0")] {
         let mut labels = scene.shelf.labels(repository, tag).expect("it is published");
         labels.insert("other".to_owned(), "image".to_owned());
@@ -77,7 +77,7 @@ fn an_image_costs_three_questions_and_two_when_its_configuration_is_known() {
     assert_eq!(scene.builds(&[]), "");
     let asked = scene.shelf.asked();
     assert!(asked.len() == 8 && asked.iter().all(|line| line.contains("/manifests/")), "{asked:#?}");
-    // Of the build tag nothing but its digest is asked for.
+    // Only the digest of the build tag is requested.
     let heads = asked.iter().filter(|line| line.starts_with("HEAD ") && line.contains("-2-")).count();
     assert_eq!(heads, 4, "{asked:#?}");
     // A tampered file is fetched again.
@@ -103,8 +103,8 @@ fn a_product_tells_of_the_science_image_of_the_same_run() {
     };
     let of = |asked: &[String]| asked.iter().filter(|line| line.contains("/blobs/")).count();
     assert_eq!(asked(), [format!("GET /v2/{repository}/manifests/2.0")]);
-    // An index in front of it has the same configuration for our platform, and the tag then shows
-    // the digest of the index.
+    // The tag points to an index whose image for our platform has the same configuration, so the
+    // tag has the digest of the index.
     let labels = scene.shelf.labels(repository, "2.0").expect("it is published");
     let mut foreign = labels.clone();
     foreign.insert("other".to_owned(), "platform".to_owned());
@@ -117,7 +117,7 @@ fn a_product_tells_of_the_science_image_of_the_same_run() {
     }
     let by_index = asked();
     assert_eq!((by_index.len(), of(&by_index)), (4, 1), "{by_index:#?}");
-    // Nor of another image, though its build tag is the same.
+    // Nor does the configuration of another image, although its build tag is the same.
     scene.show(repository, "2.0", &foreign);
     let other = asked();
     assert_eq!((other.len(), of(&other)), (3, 1), "{other:#?}");
@@ -148,7 +148,7 @@ fn a_product_tells_of_the_science_image_that_it_was_built_on() {
     let asked_for: Vec<String> =
         scene.shelf.asked().into_iter().filter(|line| line.contains("/sci/nist-basic-2/")).collect();
     assert_eq!(asked_for.len(), 4, "{asked_for:#?}");
-    // The same image under another tag of the same build: the product does not record it.
+    // Another image under the same build tag: the product does not record it.
     let mut labels = scene.shelf.labels("x/sci/nist-basic-2", "2.0").expect("it is published");
     labels.insert("other".to_owned(), "image".to_owned());
     scene.show("x/sci/nist-basic-2", "2.0", &labels);
@@ -170,7 +170,7 @@ fn any_answer_but_a_404_stops_the_run() {
             assert_eq!(run.stdout, "");
         }
     }
-    // A configuration that is gone is no absent image.
+    // A missing configuration does not make the image absent.
     let scene = Scene::published();
     let asked = {
         let _ = scene.builds(&[]);
@@ -180,7 +180,7 @@ fn any_answer_but_a_404_stops_the_run() {
     scene.shelf.trouble(blob.trim_start_matches("GET "), 404);
     fs::remove_dir_all(scene.tree.home().join(".cache")).expect("it is ours");
     assert!(scene.run("plan", &[]).code(5).stderr.contains("404"));
-    // A proxy of the hotel.
+    // The registry cannot be reached.
     let scene = Scene::sample();
     let away = "127.0.0.1:1/x";
     let run = scene.tree.run(&["plan", "--since-published", "--repo", away]).code(5);
@@ -225,7 +225,7 @@ fn what_nobody_can_tell_is_shown_and_stops_a_build() {
         ),
         "{said}"
     );
-    // Its descendant was built on another image.
+    // The descendant was built on another image.
     assert_eq!(scene.builds(&["--adopt"]).lines().count(), 3);
     assert_eq!(scene.builds(&["--rebuild", "2"]).lines().count(), 4);
 }
@@ -284,7 +284,7 @@ fn a_comparison_with_a_commit_is_another_thing() {
     let run = scene.tree.run(&["plan", "--adopt"]).code(2);
     assert!(run.stderr.contains("--since-published"), "{}", run.stderr);
     assert!(scene.shelf.asked().is_empty());
-    // A tree that is wrong asks for nothing either.
+    // No query is sent for an invalid tree.
     scene.tree.write("science/nist-basic-2/Dockerfile", "FROM sci/nothing:1.0\n");
     let run = scene.run("plan", &[]).code(2);
     assert!(run.stderr.contains("nothing"), "{}", run.stderr);
@@ -294,13 +294,14 @@ fn a_comparison_with_a_commit_is_another_thing() {
 #[test]
 fn row_51_a_tag_that_was_moved_to_an_image_with_the_right_labels_is_told_or_set_right() {
     let mut scene = Scene::published();
-    // One more layer, and the labels as they were: only the build tag shows what was built.
+    // The labels are the same and the image is another one: only the build tag still points to the
+    // right image.
     for (repository, tag) in [("x/sci/nist-basic", "1.0"), ("x/rel/nist-basic", "2.0")] {
         let mut labels = scene.shelf.labels(repository, tag).expect("it is published");
         labels.insert("org.example.layer".to_owned(), "one more".to_owned());
         scene.shelf.put(repository, tag, &labels);
     }
-    // At the commit of those builds, the night takes them again and sets the tags right.
+    // At the commit of those builds, a run takes the published builds again and corrects the tags.
     let builds = scene.builds(&[]);
     assert!(builds.starts_with("science/nist-basic [{\"build_tag\":\"1.0-2-"), "{builds}");
     assert_eq!(builds.matches("tag-moved").count(), 2, "{builds}");

@@ -1,4 +1,4 @@
-//! Requests that are refused before a build, with text and exit code.
+//! Requests that are rejected before a build, with text and exit code.
 
 use crate::support::{SAMPLE, Tree};
 

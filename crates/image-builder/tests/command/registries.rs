@@ -1,8 +1,8 @@
 //! Real registries of every kind: which credentials they accept, how they are reached, and the
-//! errors when they are not.
+//! errors if they are not.
 //!
-//! `0.0.0.0` acts as another machine: it reaches this one, and no client treats it as a loopback
-//! address.
+//! `0.0.0.0` acts as another machine: the address reaches this machine, and no client treats it as
+//! a loopback address.
 
 use std::fs;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::support::{Run, Tree};
 /// The path of an image that every registry here holds.
 const IMAGE: &str = "x/sci/nist:1.0";
 
-/// A registry with that image, and a tree without anything.
+/// A registry with that image, and an empty tree.
 struct Scene {
     registry: PrivateRegistry,
     tree: Tree,
@@ -37,7 +37,7 @@ impl Scene {
         Self { registry, tree: Tree::new() }
     }
 
-    /// Looks at the image by one address of its registry.
+    /// Inspects the image under one address of its registry.
     fn inspect(&self, address: &str, environment: &[(&str, &str)]) -> Run {
         let mut command =
             self.tree.command(&["inspect", &format!("{address}/{IMAGE}"), "--from", "registry"]);
@@ -56,7 +56,7 @@ impl Scene {
         assert!(run.stdout.contains("sci/nist 1.0-41-0a1b2c3"), "{}", run.stdout);
     }
 
-    /// Asserts the error if it is not.
+    /// Asserts that the registry is not reached, and returns the error.
     #[track_caller]
     fn refused(&self, address: &str) -> String {
         self.inspect(address, &[]).code(5).stderr
@@ -73,7 +73,8 @@ impl Scene {
         fs::remove_dir_all(self.tree.home().join(".config")).expect("it was written");
     }
 
-    /// Reaches one registry by every kind of address. A login is used for each address.
+    /// Reaches one registry under every kind of address. With `logs_in`, each address needs a
+    /// login.
     fn by_every_way(&self, logs_in: bool) {
         let secure = Secure::start(&self.registry, Clients::All);
         let plain_far = self.registry.address().replace("127.0.0.1", "0.0.0.0");
@@ -95,11 +96,11 @@ impl Scene {
             }
             self.tree.write_docker_config(&serde_json::json!({"auths": all}).to_string());
         }
-        // Loopback addresses, without a word to anybody.
+        // Loopback addresses need no configuration.
         self.is_reached(&near);
         self.is_reached(&secure.near());
 
-        // An authority that is not known, then known by one file, then by another.
+        // The certificate authority is unknown, then known from one file, then from another.
         let said = self.refused(&far);
         for expect in
             ["UnknownIssuer", "SSL_CERT_FILE", &format!("$HOME/.config/docker/certs.d/{far}/ca.crt")]
@@ -116,7 +117,7 @@ impl Scene {
         assert!(run.stderr.contains("$HOME/elsewhere/docker/certs.d"), "{}", run.stderr);
         self.forget();
 
-        // Insecure by docker's word or by podman's, over TLS and without.
+        // Marked as insecure in docker's or podman's configuration, with and without TLS.
         let said = self.refused(&plain_far);
         assert!(said.contains("it does not speak TLS") && said.contains("insecure-registries"), "{said}");
         for address in [&far, &plain_far] {

@@ -1,5 +1,5 @@
-//! A registry in memory: images made of labels, over plain HTTP, and a count of all bytes that it
-//! sent.
+//! A registry in memory: images that consist of labels, over plain HTTP, and a count of all bytes
+//! that it sent.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ impl Registry {
         self.server.address.to_string()
     }
 
-    /// Shows an image of two layers, 500 MB each, that are not there, under `repository:tag`.
+    /// Publishes an image of two layers of 500 MB each, which do not exist, under `repository:tag`.
     /// Returns its digest.
     pub(crate) fn image(&self, name: &str, labels: &[(&str, &str)]) -> String {
         let labels: BTreeMap<&str, &str> = labels.iter().copied().collect();
@@ -69,7 +69,7 @@ impl Registry {
         digest
     }
 
-    /// Has a tag show another image with the same configuration.
+    /// Points a tag to another image with the same configuration.
     pub(crate) fn move_tag(&self, name: &str) {
         let (repository, tag) = name.rsplit_once(':').expect("a tag");
         let mut served = self.served.lock();
@@ -83,7 +83,7 @@ impl Registry {
         }
     }
 
-    /// Lists artifacts of a build spec's type for an image of a repository: each with these layers.
+    /// Lists artifacts of a build spec's type for an image of a repository, each with these layers.
     pub(crate) fn artifacts(&self, repository: &str, image: &str, artifacts: &[&[&[u8]]]) {
         let manifest_type = "application/vnd.oci.image.manifest.v1+json";
         let mut served = self.served.lock();
@@ -116,18 +116,18 @@ impl Registry {
         );
     }
 
-    /// Bytes of all bodies so far.
+    /// Returns the number of bytes of all bodies so far.
     pub(crate) fn sent(&self) -> usize {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// All requests so far.
+    /// Returns all requests so far.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().clone()
     }
 }
 
-/// `sha256:…` of bytes.
+/// Returns the digest of bytes: `sha256:…`.
 pub(crate) fn digest(bytes: &[u8]) -> String {
     let hex = hex::encode(Sha256::digest(bytes));
     format!("sha256:{hex}")

@@ -1,25 +1,25 @@
-//! The least of an HTTP server: one request for each connection, answered by the test.
+//! A minimal HTTP server: one request for each connection, answered by the test.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A request without its body, as `HEAD /v2/sky/manifests/1.0`.
+/// A request without its body; `line` is, for instance, `HEAD /v2/sky/manifests/1.0`.
 pub(crate) struct Request {
     pub(crate) line: String,
     /// Empty without credentials.
     pub(crate) authorization: String,
 }
 
-/// It ends when dropped.
+/// The server stops when dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Listens on a free port of 127.0.0.1; `answer` writes the whole answer.
+    /// Listens on a free port of 127.0.0.1; `answer` writes the whole response.
     pub(crate) fn start(mut answer: impl FnMut(&TcpStream, Request) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
@@ -37,7 +37,7 @@ impl Server {
     }
 }
 
-/// The request that ends the server.
+/// The request that stops the server.
 const END: &str = "END";
 
 impl Drop for Server {

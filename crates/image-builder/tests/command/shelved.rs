@@ -1,4 +1,4 @@
-//! A source tree, and a registry in memory that shows what would be built from it.
+//! A source tree, and a registry in memory that holds the images of its builds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use testbed::registry::Shelf;
 
 use crate::support::{Run, Tree};
 
-/// Both.
+/// The tree and the registry.
 pub(crate) struct Scene {
     pub(crate) tree: Tree,
     pub(crate) shelf: Shelf,
@@ -33,7 +33,7 @@ impl Scene {
         self.shelf.publish(&plan.stdout, failing)
     }
 
-    /// Puts an image under a moving tag and under the build tag that its labels name.
+    /// Publishes an image under a moving tag and under the build tag that its labels name.
     pub(crate) fn show(&self, repository: &str, tag: &str, labels: &BTreeMap<String, String>) {
         self.shelf.put(repository, tag, labels);
         self.shelf.put(repository, &build_tag(repository, labels), labels);
@@ -44,7 +44,8 @@ impl Scene {
         format!("{}/x", self.shelf.address())
     }
 
-    /// The command with that repo, which is shown as `$REPO`, and the registry as `$HOST`.
+    /// Runs the command with that repo. The output has `$REPO` for the repo and `$HOST` for the
+    /// registry.
     pub(crate) fn command(&self, arguments: &[&str]) -> Run {
         let repo = self.repo();
         let mut run = self.tree.run(&[arguments, &["--repo", &repo]].concat());
@@ -55,7 +56,7 @@ impl Scene {
     }
 }
 
-/// The build tag that labels name for an image of a repository.
+/// Returns the build tag that labels name for an image of a repository.
 pub(crate) fn build_tag(repository: &str, labels: &BTreeMap<String, String>) -> String {
     let (family, name) = repository.rsplit_once('/').expect("a family and a name");
     let key = match family.ends_with("rel") {

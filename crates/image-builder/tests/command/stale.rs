@@ -1,4 +1,4 @@
-//! `stale`: bases that moved in their registry, and the plan that follows them.
+//! `stale`: base images that moved in their registry, and the plan for the rebuild.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ struct Scene {
     shelf: Shelf,
 }
 
-/// Two layers on a base of another maker, and one on top of the first.
+/// Two layers on an external base image, and one on top of the first.
 const FILES: &str = r#"
 //- /science/one/sciserver-image.json
 {"image": "one", "version": "1.0"}
@@ -34,7 +34,7 @@ CMD ["true"]
 "#;
 
 impl Scene {
-    /// All images published.
+    /// The tree with all images published.
     fn published() -> Self {
         let shelf = Shelf::start();
         let mut tree = Tree::new();
@@ -49,7 +49,7 @@ impl Scene {
         scene
     }
 
-    /// Moves the tag of a base.
+    /// Points the tag of a base image to an image with these contents.
     fn base(&self, name: &str, tag: &str, contents: &str) {
         let labels = BTreeMap::from([("contents".to_owned(), contents.to_owned())]);
         self.shelf.put(&format!("os/{name}"), tag, &labels);
@@ -60,7 +60,7 @@ impl Scene {
         self.tree.run(&[arguments, &["--repo", &repo]].concat())
     }
 
-    /// With what depends on this run shown as names.
+    /// Runs the command and replaces values that differ between runs by names.
     fn run(&self, arguments: &[&str]) -> Run {
         let mut run = self.plain(arguments);
         let mut names = vec![(self.tree.head()[..7].to_owned(), "$HEAD")];
@@ -79,7 +79,7 @@ impl Scene {
     }
 }
 
-/// Digests that no fixture names.
+/// Replaces digests that no fixture names.
 fn unnamed(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -190,7 +190,7 @@ fn an_index_that_moved_for_another_platform_is_no_move() {
     assert!(!stale(), "{}", scene.run(&["stale", "-v"]).stdout);
     show("new", "other");
     assert!(stale());
-    // Published again from an index, of which then another platform's image moves, and then ours.
+    // Publishes the layers on the index; then another platform's image moves, and then ours.
     let plan = scene.plain(&["stale", "--plan", "--rebuild", "7", "--format", "json"]).code(0);
     assert!(scene.shelf.publish(&plan.stdout, &[]).is_empty());
     assert!(!stale());
@@ -240,7 +240,7 @@ fn the_plan_follows_the_moves_and_is_planned_again_by_build() {
     assert!(build(&[]).code(2).stderr.contains("--rebuild"), "a plan file chooses nothing");
     let explained = scene.tree.run(&["explain", "--plan", &file, "two:1.0"]).code(0).stdout;
     assert!(explained.contains("/os/linux:12 moved from sha256:"), "{explained}");
-    // It moves again, so the plan differs from the one that was shown.
+    // The base image moves again, so the plan differs from the one that was shown.
     scene.base("linux", "12", "newer");
     let refused = build(&["--rebuild", "7"]).code(2).stderr;
     assert!(refused.contains("another plan"), "{refused}");
@@ -261,10 +261,10 @@ fn a_base_that_cannot_be_asked_for_hides_no_other() {
     );
     assert!(run.stdout.contains("  ?       $HOST/os/tools:1, copied from\n"), "{}", run.stdout);
     assert!(run.stderr.contains("$HOST/os/tools:1") && run.stderr.contains("403"), "{}", run.stderr);
-    // The number of a build is not guessed.
+    // No plan is made while the state of a base image is unknown.
     let run = scene.run(&["stale", "--plan", "--rebuild", "7"]).code(5);
     assert_eq!(run.stdout, "");
-    // Nor is the published image.
+    // An unknown published image is an error too.
     scene.shelf.trouble("/v2/x/sci/one/manifests/1.0", 401);
     assert!(scene.run(&["stale"]).code(5).stderr.contains("cannot determine what is published"));
     let run = scene.run(&["stale", "--out", "plan.json"]).code(2);

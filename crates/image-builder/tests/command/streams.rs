@@ -47,8 +47,8 @@ fn nothing_is_coloured_off_a_terminal() {
     assert!(!run.stdout.contains('\x1b') && !run.stderr.contains('\x1b'));
 }
 
-/// An engine that takes the connection and says nothing: the run waits for it when the signal
-/// comes.
+/// The engine accepts the connection and does not respond, so the run waits when the signal
+/// arrives.
 #[test]
 fn signals_have_exit_codes_of_their_own() {
     let tree = Tree::sample();

@@ -4,7 +4,8 @@ use std::ops::Deref;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// The layers of the previous tool's documentation: `nist-basic` 1.0, and 2.0 that is based on it.
+/// The layers of the previous tool's documentation: `nist-basic` 1.0, and 2.0, which is based on
+/// it.
 pub(crate) const SAMPLE: &str = r#"
 //- /science/nist-basic/sciserver-image.json
 {
@@ -38,7 +39,7 @@ CMD ["true"]
 CMD ["jupyter-notebook"]
 "#;
 
-/// A source tree with a history, and the binary in it.
+/// A source tree with a history, in which the binary is run.
 pub(crate) struct Tree {
     tree: testbed::tree::Tree,
 }
@@ -65,7 +66,7 @@ impl Tree {
         Self { tree: testbed::tree::Tree::new() }
     }
 
-    /// The predecessor's sample with a second commit, in which a file of the lower layer changed.
+    /// The sample with a second commit, in which a file of the lower layer changed.
     pub(crate) fn sample() -> Self {
         let mut tree = Self::new();
         tree.write_all(SAMPLE);
@@ -80,7 +81,7 @@ impl Tree {
         self.tree.commit();
     }
 
-    /// The binary, in this tree, with nothing of the caller's environment.
+    /// Returns the binary as a command in this tree, without the caller's environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_image-builder"));
         command
@@ -110,15 +111,15 @@ impl Tree {
     }
 }
 
-/// Whether these arguments may come as far as to the lock of a repo, which is one for all tests of
-/// this machine.
+/// Whether a command with these arguments may take the lock of a repo, which all tests on this
+/// machine share.
 fn builds(arguments: &[&str]) -> bool {
     let is_build = matches!(arguments.first(), None | Some(&"build")) || arguments.contains(&"--push");
     is_build && !arguments.iter().any(|text| text.starts_with("--wait"))
 }
 
 impl Run {
-    /// Asserts the exit code, and returns what went to stdout.
+    /// Asserts the exit code, and returns the run.
     #[track_caller]
     pub(crate) fn code(self, expect: i32) -> Self {
         assert_eq!(self.code, Some(expect), "stdout: {}\nstderr: {}", self.stdout, self.stderr);

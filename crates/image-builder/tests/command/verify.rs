@@ -1,4 +1,5 @@
-//! `verify`: the real binary on a history, with images as a build of it would have published them.
+//! `verify`: the real binary on a history, with images like those that a build would have
+//! published.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +8,8 @@ use plan::{Kind, Plan, Target};
 use crate::served::Registry;
 use crate::support::{Run, Tree};
 
-/// Publishes what a plan over everything would build now, `from` labels and all; returns its build
-/// tag of version 1.0.
+/// Publishes the images that a plan with `--all` would build now, with their labels, including
+/// `from`. Returns the build tag of version 1.0.
 fn publish(tree: &Tree, registry: &Registry) -> String {
     let repo = format!("{}/x", registry.host());
     let plan = tree.run(&["plan", "--all", "--format", "json", "--repo", &repo]).code(0).stdout;
@@ -33,7 +34,7 @@ fn publish(tree: &Tree, registry: &Registry) -> String {
             .insert(format!("{key}.from"), serde_json::json!({"layers": layers, "images": {}}).to_string());
         let labels: Vec<(&str, &str)> =
             inherited.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        for tag in &build.tags {
+        for tag in build.tags.iter() {
             registry.image(tag.split_once('/').expect("a registry").1, &labels);
         }
         images.insert(build.id.0.clone(), inherited);
@@ -74,8 +75,8 @@ fn a_fresh_product_holds_until_a_layer_or_a_parent_changes() {
       all holds: 3 builds
     ");
 
-    // A file that is in no image changes nothing; then the interface changes, and later the lowest
-    // layer.
+    // A change to a file that is in no image has no effect. Then the interface changes, and later
+    // the lowest layer.
     tree.write("science/nist-basic/README.md", "another text\n");
     tree.commit();
     verify(&tree, &registry, &["rel/nist-basic:2.0"]).code(0);
@@ -166,7 +167,7 @@ fn a_merge_is_no_change_of_what_it_only_brought_together() {
     assert!(!line.contains(&tree.head()[..7]), "{told}");
 }
 
-/// Somebody moves a tag to an image with the same labels and one layer more.
+/// Another client moves a tag to an image with the same labels and an additional layer.
 #[test]
 fn a_moving_tag_that_shows_another_image_with_the_right_labels_does_not_hold() {
     let tree = Tree::sample();
@@ -179,7 +180,7 @@ fn a_moving_tag_that_shows_another_image_with_the_right_labels_does_not_hold() {
     assert_eq!(fails.len(), 1, "{}", moved.stdout);
     assert!(fails[0].contains("its labels name the build $REGISTRY/x/rel/nist-basic:1.0-2-"), "{}", fails[0]);
     assert!(fails[0].contains(", which shows sha256:"), "{}", fails[0]);
-    // Of a parent too; the product itself is what it was.
+    // The same for a parent; the product itself is unchanged.
     registry.move_tag("x/sci/nist-basic:1.0");
     let parent = verify(&tree, &registry, &["rel/nist-basic:1.0"]).code(7);
     assert!(

@@ -1,5 +1,5 @@
 //! Files that are meant to exhaust memory (row 14). A separate program: the system's figure for a
-//! process's peak includes that of its parent, so this one has to stay small.
+//! process's peak includes that of its parent, so this program must stay small.
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
@@ -15,7 +15,7 @@ mod support;
 /// Time-out of a run of the binary; a hang is a defect too.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Row 14, with the most memory that a run took, in KiB, as the system counts it.
+/// Row 14: measures the peak memory of each run, in KiB, as the system reports it.
 #[test]
 fn descriptors_that_would_take_all_memory() {
     let mut tree = Tree::sample();
@@ -42,7 +42,7 @@ fn descriptors_that_would_take_all_memory() {
         assert!(run.code == Some(2) && run.stderr.contains("error: "), "{what}: {:.2000}", run.stderr);
         assert!(peak < 64 * 1024, "{what}: {peak} KiB");
     }
-    // One GiB that takes no place on the disk; committing it would.
+    // One GiB that takes no space on the disk; a commit of the file would.
     let tree = Tree::sample();
     File::create(tree.root().join(path)).and_then(|file| file.set_len(1 << 30)).expect("a sparse file");
     let (run, Used { peak, .. }) = measured(&tree, &["plan"]);
@@ -50,9 +50,9 @@ fn descriptors_that_would_take_all_memory() {
     assert!(peak < 64 * 1024, "one GiB: {peak} KiB");
 }
 
-/// The registry of a large source tree, read without a cache: first as one run built it, where
-/// products record the ids of their science images, then with a renewed interface, where they
-/// record digests.
+/// Reads the registry of a large source tree, without and with a cache: first as one run built the
+/// images, where products record the ids of their science images, then with a renewed interface,
+/// where products record digests.
 #[test]
 fn what_is_published_of_many_products_takes_few_questions() {
     let products = testbed::scale::quick_or_long(50_u32, 1000);
@@ -81,8 +81,9 @@ fn what_is_published_of_many_products_takes_few_questions() {
         assert!(shelf.publish(&plan.stdout, &[]).is_empty());
         forget(&tree);
         drop(shelf.asked());
-        // A manifest for each of two images, whose tags move independently; what the product's
-        // build tag shows, which confirms its labels; and its configuration, unless it is cached.
+        // For each product: one manifest for each of two images, whose tags move independently; a
+        // HEAD for the product's build tag, which confirms its labels; and its configuration,
+        // unless cached.
         for (cache, most) in [("cold", 4 * products as usize), ("warm", 3 * products as usize)] {
             let before = shelf.connections();
             figures[state][cache] = since_published(&tree, &repo);
@@ -97,14 +98,13 @@ fn what_is_published_of_many_products_takes_few_questions() {
     testbed::scale::record("since-published", &figures);
 }
 
-/// Nothing is in the cache any more.
+/// Empties the cache.
 fn forget(tree: &Tree) {
     let cache = tree.home().join(".cache");
     assert!(!cache.exists() || fs::remove_dir_all(&cache).is_ok());
 }
 
-/// The same images on a real registry: what a plan takes there, and the question about coverage,
-/// beside skopeo.
+/// Measures the same queries and `coverage` on a real registry, and compares them with skopeo.
 fn on_a_real_one(
     registry: &PrivateRegistry,
     shelf: &testbed::registry::Shelf,
@@ -142,12 +142,12 @@ fn on_a_real_one(
     figures
 }
 
-/// A plan in which nothing is to be built, and what it took.
+/// Measures a plan without builds.
 fn since_published(tree: &Tree, repo: &str) -> serde_json::Value {
     measured_json(tree, &["plan", "--since-published", "--repo", repo], "nothing to build")
 }
 
-/// A command that says something, and what it took.
+/// Measures a command, and asserts that its output contains `says`.
 fn measured_json(tree: &Tree, arguments: &[&str], says: &str) -> serde_json::Value {
     let began = Instant::now();
     let (run, Used { peak, processor }) = measured(tree, arguments);
@@ -157,7 +157,7 @@ fn measured_json(tree: &Tree, arguments: &[&str], says: &str) -> serde_json::Val
     serde_json::json!({"seconds": took.as_secs_f64(), "processor_seconds": processor, "peak_kib": peak})
 }
 
-/// The time of `skopeo inspect` for one product: its process, one manifest, one configuration.
+/// Measures `skopeo inspect` for one product: its process, one manifest, one configuration.
 fn skopeo(repo: &str) -> Duration {
     let (began, of) = (Instant::now(), 20);
     for number in 0..of {
@@ -173,13 +173,14 @@ fn skopeo(repo: &str) -> Duration {
 
 /// The resources that a run of the binary used.
 struct Used {
-    /// The most memory, in KiB.
+    /// The peak memory, in KiB.
     peak: i64,
-    /// Seconds of all processors together, which other programs on the machine change little.
+    /// Processor time of all processors together, in seconds, which other programs on the machine
+    /// affect little.
     processor: f64,
 }
 
-/// Runs the binary and asks the system what it used.
+/// Runs the binary and reads its resource usage from the system.
 #[expect(clippy::zombie_processes, reason = "`wait` waits for it in its own way")]
 fn measured(tree: &Tree, arguments: &[&str]) -> (Run, Used) {
     let home = tree.home();
@@ -196,7 +197,7 @@ fn measured(tree: &Tree, arguments: &[&str]) -> (Run, Used) {
     (tree.outcome(&output), used)
 }
 
-/// Waits for a process as `wait4` does, which also says what it used.
+/// Waits for a process with `wait4`, which also returns its resource usage.
 #[expect(unsafe_code, reason = "the standard library waits without asking for the usage")]
 fn wait(child: &Child) -> (std::process::ExitStatus, Used) {
     let id = libc::pid_t::try_from(child.id()).expect("a process id");
@@ -204,10 +205,10 @@ fn wait(child: &Child) -> (std::process::ExitStatus, Used) {
     let mut ended = false;
     loop {
         let mut status = 0;
-        // SAFETY: all zeros are a usage of nothing.
+        // SAFETY: `rusage` consists of integers, for which zero is valid.
         let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-        // SAFETY: both places live as long as the call, and the child is ours and not yet waited
-        // for.
+        // SAFETY: both pointers are valid for the whole call, and the child is ours and not yet
+        // waited for.
         let waited = unsafe { libc::wait4(id, &raw mut status, libc::WNOHANG, &raw mut usage) };
         if waited == id {
             assert!(!ended, "it had to be ended after {PATIENCE:?}");

@@ -6,28 +6,28 @@ use std::sync::Arc;
 use crate::tree::layers::{CompatLayer, DESCRIPTOR, DOCKERFILE, ScienceLayer, dockerfile_identity};
 use crate::tree::{LayerFiles, TreeFile};
 
-/// The differences between two states of a layer. Paths are below the source tree's root, with
-/// today's directory.
+/// The differences between two states of a layer. Paths are below the source tree's root, in the
+/// layer's present directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// The Dockerfile and files of the context, sorted.
+    /// Changed Dockerfile and context files, sorted.
     pub(crate) paths: Vec<String>,
     /// Changed fields of the descriptor that affect the build, sorted.
     pub(crate) fields: Vec<String>,
-    /// Whether the compat layer is another one.
+    /// Whether the compat layer changed.
     pub(crate) compat: bool,
-    /// Files that are in no context, sorted.
+    /// Changed files that are not part of any context, sorted.
     pub(crate) quiet_paths: Vec<String>,
-    /// Fields of the descriptor that decide nothing, sorted.
+    /// Changed fields of the descriptor that do not affect the build, sorted.
     pub(crate) quiet_fields: Vec<String>,
-    /// The descriptor's text differs and nothing that it says.
+    /// Whether the descriptor's text differs but not its values.
     pub(crate) layout: bool,
-    /// Where the layer was, when that is elsewhere now.
+    /// The former directory of the layer, if it was moved.
     pub(crate) moved_from: Option<String>,
 }
 
 impl Difference {
-    /// Whether the build differs.
+    /// Whether the differences change the build.
     pub(crate) fn builds(&self) -> bool {
         !self.paths.is_empty() || !self.fields.is_empty()
     }
@@ -114,7 +114,7 @@ fn difference<'a>(
     }
 }
 
-/// Paths of files that are on one side only, or not alike.
+/// Returns the paths of files that are on one side only or differ.
 fn changed<'a>(
     now: impl Iterator<Item = &'a TreeFile>,
     base: impl Iterator<Item = &'a TreeFile>,

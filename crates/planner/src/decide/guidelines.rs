@@ -1,8 +1,8 @@
 //! Checks a tree against the guidelines: references, labels, overrides within compat stacks.
 //!
-//! Those that one descriptor breaks by itself are found where it is read. How heavy each is, the
-//! configuration says. They follow the container guidelines of the ESCAPE open-source repository:
-//! the full registry, an exact version.
+//! Guidelines about a single descriptor are checked where it is parsed. The configuration sets the
+//! level of each guideline. The guidelines follow the container guidelines of the ESCAPE
+//! open-source repository: name the registry and an exact version.
 
 use plan::label::{self, Field, oci};
 use plan::{ImageName, Span};
@@ -16,8 +16,8 @@ use crate::tree::image_reference::{Meaning, Need};
 use crate::tree::layers::CompatLayer;
 use crate::tree::model::TreeModel;
 
-/// Labels of the OCI image specification that the tool sets, and the descriptor's field that they
-/// come from.
+/// Labels of the OCI image specification that image-builder sets, with the descriptor fields that
+/// they come from.
 const OCI_LABELS: [(&str, Option<&str>); 13] = [
     (oci::CREATED, None),
     (oci::REVISION, None),
@@ -34,7 +34,7 @@ const OCI_LABELS: [(&str, Option<&str>); 13] = [
     (oci::BASE_DIGEST, None),
 ];
 
-/// Finds what breaks a guideline.
+/// Reports violations of guidelines.
 pub(crate) fn check(now: &TreeModel, config: &Config, findings: &mut Findings) {
     let science = now.side.science.iter().zip(&now.science_needs);
     let compat = now.side.compat.iter().zip(&now.compat_needs);
@@ -46,7 +46,7 @@ pub(crate) fn check(now: &TreeModel, config: &Config, findings: &mut Findings) {
     });
     for (files, needs, labels) in science.chain(compat) {
         let Some(file) = &files.dockerfile else { continue };
-        // A reference that looks like a layer of the tree has had its own warning.
+        // A reference that is named like a layer of the tree has its own warning.
         let is_external =
             |need: &&Need| matches!(need.meaning, Meaning::External { is_like_ours: false, .. });
         for need in needs.iter().filter(is_external).take(MOST) {
@@ -63,7 +63,8 @@ pub(crate) fn check(now: &TreeModel, config: &Config, findings: &mut Findings) {
     }
 }
 
-/// Most images and labels of one file that are checked: more findings of the same kind do not help.
+/// At most this many images and labels of one file are checked: more findings of the same kind do
+/// not help.
 const MOST: usize = 50;
 
 const SHADOWED: &str = "compat-shadowed";
@@ -85,7 +86,8 @@ fn external(file: &SourceFile, need: &Need, config: &Config, findings: &mut Find
             );
         let typed = file.text.get(span.start..span.end).unwrap_or_default();
         let name = name_part(typed);
-        // With a variable in its name, the text in the file is not the text to change.
+        // If the name contains a variable, the resolved text is not the text in the file, so there
+        // is no fix.
         let problem = if name == name_part(text) {
             problem.fix(Span { start: span.start, end: span.start + name.len() }, image.name())
         } else {
@@ -108,7 +110,7 @@ fn external(file: &SourceFile, need: &Need, config: &Config, findings: &mut Find
     }
 }
 
-/// A reference without tag and digest. One with a variable keeps that.
+/// Returns a reference without tag and digest. Variables stay.
 fn name_part(text: &str) -> &str {
     text.split([':', '@']).next().unwrap_or_default()
 }
@@ -135,7 +137,7 @@ fn own_label(file: &SourceFile, key: &str, span: Span, config: &Config, findings
     findings.guideline(config, problem.span(&file.text, span.start..span.end).help(help));
 }
 
-/// Whether a key is that of a breadcrumb, of whatever layer.
+/// Whether a key is a provenance label of any layer.
 fn is_breadcrumb(key: &str, prefix: &str) -> bool {
     let fields = [Field::Version, Field::BuildTime, Field::Inputs, Field::From];
     let science = key

@@ -1,4 +1,4 @@
-//! Decides which builds a plan has, and why.
+//! Decides which builds a plan contains, and why.
 
 pub(crate) mod difference;
 pub(crate) mod guidelines;

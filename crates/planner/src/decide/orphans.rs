@@ -1,5 +1,5 @@
-//! Finds products that would be lost: removed from the tree, left without a compat layer, or
-//! published again with less.
+//! Finds products that would be lost: removed from the tree, without a compat layer, or published
+//! again with less content.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::tree::image_reference::Meaning;
 use crate::tree::model::{self, TreeModel};
 use crate::tree::product_name::ProductName;
 
-/// Refuses what loses a product of the base, unless it is given up on purpose.
+/// Rejects the loss of a product of the base, unless it is removed on purpose.
 pub(crate) fn check(
     now: &TreeModel,
     base: &TreeModel,
@@ -56,8 +56,8 @@ fn loss(now: &TreeModel, base: &TreeModel, product: &ProductName, was_final: usi
     downgrade(now, is_final, product, old_target)
 }
 
-/// Refuses products whose final layer neither is nor descends from the final layer of the published
-/// image; `before` has the target of that layer by product.
+/// Rejects products whose final layer is neither the final layer of the published image nor a
+/// descendant of it. `before` contains the target of that published layer by product.
 pub(crate) fn check_published(
     now: &TreeModel,
     before: &BTreeMap<ProductName, String>,
@@ -84,7 +84,7 @@ fn given_up_by(name: &str) -> String {
     )
 }
 
-/// The product would be published again without what its old final layer had in it.
+/// Reports a product that would be published again without the contents of its former final layer.
 fn downgrade(now: &TreeModel, is_final: usize, product: &ProductName, old_target: &str) -> Option<Problem> {
     let kept = now.layer_of_target(old_target);
     if now.chains.unknown[is_final] || is_based_on(now, is_final, product, old_target, kept) {
@@ -102,7 +102,7 @@ fn downgrade(now: &TreeModel, is_final: usize, product: &ProductName, old_target
     })
 }
 
-/// Whether a layer is `other`, or is based on it or on a published build of it.
+/// Whether a layer is the layer `kept`, or is based on it or on a published build of `target`.
 fn is_based_on(
     now: &TreeModel,
     layer: usize,

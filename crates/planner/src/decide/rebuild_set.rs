@@ -16,11 +16,11 @@ use crate::tree::product_name::ProductName;
 /// The builds with their reasons, and changes that build nothing.
 #[derive(Debug, Default)]
 pub(crate) struct RebuildSet {
-    /// By science layer; empty where none is built.
+    /// Reasons by science layer; empty if the layer is not built.
     pub(crate) science: Vec<Vec<Reason>>,
-    /// By product, with its final layer and the compat layer on top of its stack.
+    /// Builds by product, with the final layer and the stack.
     pub(crate) compat: BTreeMap<ProductName, CompatBuild>,
-    /// Sorted.
+    /// Changes that build nothing, sorted.
     pub(crate) unbuilt: Vec<Unbuilt>,
 }
 
@@ -32,9 +32,9 @@ pub(crate) struct CompatBuild {
     pub(crate) reasons: Vec<Reason>,
 }
 
-/// The id of a product's build.
+/// Returns the id of a product's build.
 pub(crate) fn product_id(product: &ProductName) -> BuildId {
-    BuildId(format!("rel/{product}"))
+    BuildId(product.reference())
 }
 
 /// The state of a layer in the comparison.
@@ -42,7 +42,7 @@ pub(crate) fn product_id(product: &ProductName) -> BuildId {
 enum State {
     /// The base has no layer of that name.
     New,
-    /// It has one.
+    /// The base has the layer, with these differences.
     Known(Difference),
 }
 
@@ -83,9 +83,8 @@ pub(crate) fn affected(
     affected
 }
 
-/// Adds to the layers that are built for their own sake what follows from them: all that depends on
-/// them, and products. Products that are held are not built, nor are their own layers: what a
-/// rollback set back stays there.
+/// Adds to the changed layers everything that must be built because of them: dependents and
+/// products. Held products and their layers are not built, so that a rollback stays in effect.
 pub(crate) fn spread(
     now: &TreeModel,
     mut reasons: Vec<Vec<Reason>>,
@@ -95,7 +94,7 @@ pub(crate) fn spread(
     let marked: Vec<bool> = reasons.iter().map(|reasons| !reasons.is_empty()).collect();
     let held: Vec<bool> = (0..marked.len()).map(|layer| is_held(now, layer, config)).collect();
     let planned = now.graph.with_free_descendants(&marked, &held);
-    // Everything that would be built if nothing were held.
+    // All layers that would be built without `hold`.
     let touched = now.graph.with_descendants(&marked);
     let id = |layer: usize| BuildId(now.side.science[layer].path().to_owned());
     let mut unbuilt = Vec::new();
@@ -146,7 +145,7 @@ fn why_held(product: &ProductName) -> String {
     format!("{product} is under `hold` in image-builder.toml")
 }
 
-/// The changes because of which a layer would be built.
+/// Returns the changes behind a reason to build a layer.
 fn what_changed(reason: Reason) -> Vec<String> {
     match reason {
         Reason::Forced { flag } => vec![flag],
@@ -162,8 +161,8 @@ fn what_changed(reason: Reason) -> Vec<String> {
     }
 }
 
-/// The science layers that a product's compat image needs: the final one, and those that fragments
-/// copy from.
+/// Returns the science layers that a product's compat image needs: the final layer, and those that
+/// fragments copy from.
 pub(crate) fn parents_of_product(now: &TreeModel, layer: usize, stack: &[usize]) -> Vec<usize> {
     let copied = stack.iter().flat_map(|compat| layers_in(&now.compat_needs[*compat]));
     let parents: BTreeSet<usize> = copied.chain([layer]).collect();
@@ -179,7 +178,7 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Why a science layer is built for its own sake.
+    /// Returns the reasons to build a science layer, except for changed parents.
     fn own_reasons(&self, layer: usize) -> Vec<Reason> {
         match self.flags.judge(self.now.side.science[layer].path()) {
             Judged::Forced(flag) => vec![Reason::Forced { flag }],
@@ -206,13 +205,13 @@ impl Comparison<'_> {
         }
     }
 
-    /// Whether the base has a layer in the same directory, by another name.
+    /// Whether the base has a layer with another name in the same directory.
     fn had_another_target(&self, layer: usize) -> bool {
         let path = self.now.side.science[layer].path();
         self.base.side.science.binary_search_by(|other| other.path().cmp(path)).is_ok()
     }
 
-    /// Why a product's compat image is built, apart from science layers that are.
+    /// Returns the reasons to build a product's compat image, except for rebuilt science layers.
     fn product_reasons(&self, product: &ProductName, layer: usize, stack: &[usize]) -> Vec<Reason> {
         let flags: BTreeSet<String> = stack
             .iter()
@@ -269,7 +268,7 @@ impl Comparison<'_> {
         (from.as_deref() != Some(to)).then(|| Reason::FinalChanged { from, to: to.to_owned() })
     }
 
-    /// The product had another compat, or none.
+    /// Returns a reason if the product had another compat layer or none.
     fn compat_field_changed(&self, product: &ProductName, layer: usize) -> Option<Reason> {
         let before = self.base.compat_name_of(*self.base.finals.get(product)?);
         (before != self.now.compat_name_of(layer))
@@ -319,7 +318,7 @@ impl Comparison<'_> {
         unbuilt
     }
 
-    /// Lists changes of one layer that do not count.
+    /// Lists changes of one layer that do not affect its build.
     fn quiet(&self, path: &str, descriptor: &str, state: &State, unbuilt: &mut Vec<Unbuilt>) {
         let mut add = |changed: Vec<String>, why: &str| {
             unbuilt.push(Unbuilt { layer: path.to_owned(), changed, why: why.to_owned() });

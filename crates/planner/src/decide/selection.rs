@@ -1,4 +1,4 @@
-//! Applies `--ignore`, `--include` and `--all` to a layer. Independent of differences.
+//! Applies `--ignore`, `--include` and `--all` to a layer. Does not depend on the differences.
 
 use crate::Problem;
 use crate::diagnostics::finding::Findings;
@@ -8,15 +8,15 @@ use crate::views::suggest;
 
 /// Whether, and by which flag, a layer counts as changed.
 pub(crate) enum Judged {
-    /// No flag names it: its differences decide.
+    /// No flag names the layer: its differences decide.
     Compared,
-    /// A flag says that it changed.
+    /// A flag treats the layer as changed.
     Forced(String),
-    /// A flag says that it did not.
+    /// A flag treats the layer as unchanged.
     Unchanged(String),
 }
 
-/// The flags that speak of directories, which all have to be layers.
+/// The flags that name directories. All of them must be layers.
 pub(crate) struct Flags<'a> {
     selection: &'a Selection,
     included: Vec<&'a str>,
@@ -24,7 +24,7 @@ pub(crate) struct Flags<'a> {
 }
 
 impl<'a> Flags<'a> {
-    /// A directory that is no layer is among the findings.
+    /// Parses the flags. Reports directories that are not layers.
     pub(crate) fn new(request: &'a Request, tree: &Tree, findings: &mut Findings) -> Self {
         let included = match &request.selection {
             Selection::Include(directories) => layers(directories, "--include", tree, findings),
@@ -34,7 +34,7 @@ impl<'a> Flags<'a> {
         Self { selection: &request.selection, included, ignored }
     }
 
-    /// The decision of the flags for the layer at a path.
+    /// Returns the decision of the flags for the layer at a path.
     pub(crate) fn judge(&self, path: &str) -> Judged {
         if self.ignored.binary_search(&path).is_ok() {
             return Judged::Unchanged(format!("--ignore {path} treats it as unchanged"));
@@ -50,7 +50,7 @@ impl<'a> Flags<'a> {
     }
 }
 
-/// Directories as they were typed, as paths of layers, sorted.
+/// Converts directories as typed to paths of layers, sorted.
 fn layers<'a>(directories: &'a [String], flag: &str, tree: &Tree, findings: &mut Findings) -> Vec<&'a str> {
     let mut known: Vec<&str> = tree.layers.iter().map(|files| files.path.as_str()).collect();
     known.sort_unstable();

@@ -1,10 +1,10 @@
 //! The codes of all findings, with a one-line description of each.
 //!
-//! A code never changes its meaning: configurations, CI systems and people's notes name it.
+//! A code never changes its meaning: configurations, CI systems and notes refer to it.
 
 use crate::views::suggest;
 
-/// Every code with what it is about, sorted.
+/// Every code with its description, sorted.
 pub const CODES: [(&str, &str); 80] = [
     ("arg-secret", "a build argument looks like a secret"),
     ("arguments", "an instruction lacks arguments, or has invalid ones"),
@@ -88,14 +88,14 @@ pub const CODES: [(&str, &str); 80] = [
     ("version-unquoted", "a version is a number without quotes"),
 ];
 
-/// The description of a code; `None` for an unknown one.
+/// Returns the description of a code; `None` for an unknown one.
 #[must_use]
 pub fn summary(code: &str) -> Option<&'static str> {
     let at = CODES.binary_search_by(|(known, _)| (*known).cmp(code)).ok()?;
     Some(CODES[at].1)
 }
 
-/// The code that somebody may have meant, if one is close.
+/// Returns the code that was probably meant, if one is close.
 #[must_use]
 pub fn closest(word: &str) -> Option<&'static str> {
     suggest::closest(word, CODES.iter().map(|(code, _)| *code))

@@ -5,27 +5,27 @@ use plan::Warning;
 use crate::Problem;
 use crate::parse::config::{Config, Level};
 
-/// Guidelines that a plan does not report while they are warnings: they concern the maintainers of
-/// the tree, and `check` reports them. As errors they refuse a plan like any other problem.
+/// Guidelines that a plan does not report as warnings: they concern the maintainers of the tree,
+/// and `check` reports them. Denied guidelines fail a plan like any other problem.
 const FOR_CHECK: [&str; 5] =
     ["compat-shadowed", "from-unpinned", "from-unqualified", "from-unversioned", "label-overridden"];
 
-/// Which guidelines are reported.
+/// The guidelines that are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Interest {
-    /// Those that matter for a plan.
+    /// Guidelines that matter for a plan.
     #[default]
     Plan,
-    /// All.
+    /// All guidelines.
     Check,
-    /// None, as at the base of a comparison.
+    /// No guidelines, as at the base of a comparison.
     Nothing,
 }
 
 /// All findings so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Findings {
-    /// Problems that refuse the tree.
+    /// Problems. A tree with problems is rejected.
     pub(crate) problems: Vec<Problem>,
     /// Warnings.
     pub(crate) warnings: Vec<Problem>,
@@ -33,23 +33,23 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// A list that takes no notice of guidelines.
+    /// Creates a list that ignores guidelines.
     pub(crate) fn lenient() -> Self {
         Self { interest: Interest::Nothing, ..Self::default() }
     }
 
-    /// A list that takes notice of every guideline.
+    /// Creates a list that accepts every guideline.
     pub(crate) fn thorough() -> Self {
         Self { interest: Interest::Check, ..Self::default() }
     }
 
-    /// Adds what refuses the tree.
+    /// Adds a problem.
     pub(crate) fn refuse(&mut self, problem: Problem) {
         self.problems.push(problem);
     }
 
-    /// Whether it is of interest what a builder would say. It is not at the base of a comparison,
-    /// which is not built.
+    /// Whether defects that builders report are collected. They are ignored at the base of a
+    /// comparison, which is not built.
     pub(crate) fn wants_defects(&self) -> bool {
         self.interest != Interest::Nothing
     }
@@ -59,7 +59,7 @@ impl Findings {
         self.warnings.push(problem);
     }
 
-    /// Whether a guideline has to be checked.
+    /// Whether a guideline must be checked.
     pub(crate) fn wants(&self, config: &Config, code: &str) -> bool {
         match (self.interest, config.level(code)) {
             (Interest::Nothing, _) | (_, Level::Allow) => false,
@@ -68,7 +68,7 @@ impl Findings {
         }
     }
 
-    /// Adds what breaks a guideline: as heavy as the configuration says.
+    /// Adds a violation of a guideline, with the level from the configuration.
     pub(crate) fn guideline(&mut self, config: &Config, problem: Problem) {
         if !self.wants(config, problem.code) {
             return;
@@ -80,13 +80,13 @@ impl Findings {
         }
     }
 
-    /// Adds all of another list.
+    /// Adds all findings of another list.
     pub(crate) fn extend(&mut self, other: Self) {
         self.problems.extend(other.problems);
         self.warnings.extend(other.warnings);
     }
 
-    /// In order of file and line, each once.
+    /// Sorts the findings by file and line, and removes duplicates.
     pub(crate) fn sorted(mut self) -> Self {
         self.problems.sort();
         self.problems.dedup();
@@ -96,7 +96,7 @@ impl Findings {
     }
 }
 
-/// A warning as in a plan.
+/// Converts a problem to a warning of a plan.
 pub(crate) fn warning(problem: Problem) -> Warning {
     let Problem { file, line, code, message, help, .. } = problem;
     Warning { file, line, code: code.to_owned(), message, help }

@@ -1,4 +1,4 @@
-//! Problems and warnings with their codes and places.
+//! Problems and warnings with their codes and positions.
 
 pub mod code;
 pub(crate) mod finding;

@@ -1,4 +1,4 @@
-//! A problem in a source tree: code, place, message and help.
+//! A problem in a source tree: code, position, message and help.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,35 +7,35 @@ use plan::Span;
 
 use crate::diagnostics::code;
 
-/// In a line that is longer than this, in bytes, columns are not worth counting again and again.
+/// In lines longer than this, in bytes, columns are not counted, since repeated counting is slow.
 const LONG_LINE: usize = 10_000;
 
-/// One thing that is wrong. The planner collects all that it can find before it gives up.
+/// A problem. The planner collects all problems before it fails.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// File or directory below the source tree's root; `None` when it lies in a flag.
+    /// File or directory below the source tree's root; `None` for a problem of a flag.
     pub file: Option<String>,
     /// Line in that file, counted from 1.
     pub line: Option<u32>,
     /// Column in that line, in characters, counted from 1.
     pub column: Option<u32>,
-    /// How many characters are marked from there, within the line; `None` if only the beginning is
+    /// The number of marked characters from there, within the line; `None` if only the beginning is
     /// known.
     pub width: Option<u32>,
     /// A stable name of the kind of problem, in kebab case.
     pub code: &'static str,
     /// The message, in lower case and without a full stop.
     pub message: String,
-    /// What to do about it.
+    /// A suggested solution.
     pub help: Option<String>,
     /// A fix that needs no decision.
     pub fix: Option<Box<Edit>>,
 }
 
-/// A piece of a file's text, written anew.
+/// A replacement of a part of a file's text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edit {
-    /// Bytes of the file's text, byte order mark included.
+    /// The byte range in the file's text, byte order mark included.
     pub span: Span,
     /// The replacement.
     pub text: String,
@@ -48,7 +48,7 @@ impl Problem {
         Self { file: Some(file.into()), ..Self::in_flags(code, message) }
     }
 
-    /// A problem of what was asked for.
+    /// A problem of the request.
     #[must_use]
     pub fn in_flags(code: &'static str, message: impl Into<String>) -> Self {
         debug_assert!(code::summary(code).is_some(), "the code {code:?} is missing in planner::code::CODES");
@@ -56,13 +56,13 @@ impl Problem {
         Self { file: None, line: None, column: None, width: None, code, message, help: None, fix: None }
     }
 
-    /// The same at a line.
+    /// Sets the line.
     #[must_use]
     pub fn line(self, line: u32) -> Self {
         Self { line: Some(line), ..self }
     }
 
-    /// The same at the line and column of a byte offset into the file's text.
+    /// Sets line and column from a byte offset into the file's text.
     #[must_use]
     pub fn at(self, text: &str, offset: usize) -> Self {
         let before = text.get(..offset.min(text.len())).unwrap_or(text);
@@ -71,8 +71,8 @@ impl Problem {
         Self { line: Some(line_of(text, offset)), column: Some(column), ..self }
     }
 
-    /// The same at a range of bytes of the file's text. Of one that goes over a line end, the part
-    /// in the first line.
+    /// Sets line, column and width from a byte range of the file's text. If the range crosses a
+    /// line end, only the part in the first line is marked.
     #[must_use]
     pub fn span(self, text: &str, range: Range<usize>) -> Self {
         let meant = text.get(range.clone()).unwrap_or_default();
@@ -81,8 +81,8 @@ impl Problem {
         Self { width, ..self.at(text, range.start) }
     }
 
-    /// The same as [`Problem::span`] where the line is known, for texts with many such places. Far
-    /// out in a very long line the column is left out.
+    /// As [`Problem::span`] if the line is known, for texts with many such positions. Leaves out
+    /// the column far out in a very long line.
     #[must_use]
     pub(crate) fn span_in_line(self, text: &str, range: Range<usize>, line: u32) -> Self {
         let near = text.as_bytes()[..range.start.min(text.len())].iter().rev().take(LONG_LINE);
@@ -96,20 +96,20 @@ impl Problem {
         }
     }
 
-    /// The same with what would put it right.
+    /// Sets the fix.
     #[must_use]
     pub fn fix(self, span: Span, text: impl Into<String>) -> Self {
         Self { fix: Some(Box::new(Edit { span, text: text.into() })), ..self }
     }
 
-    /// The same with what to do about it.
+    /// Sets the help.
     #[must_use]
     pub fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 }
 
-/// The line of a byte offset into a text, counted from 1.
+/// Returns the line of a byte offset into a text, counted from 1.
 pub(crate) fn line_of(text: &str, offset: usize) -> u32 {
     let before = &text.as_bytes()[..offset.min(text.len())];
     u32::try_from(before.iter().filter(|byte| **byte == b'\n').count() + 1).unwrap_or(u32::MAX)

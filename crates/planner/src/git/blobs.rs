@@ -11,11 +11,11 @@ use crate::git::error::SourceError;
 use crate::git::history::commit::blob;
 use crate::git::repository;
 
-/// Reads contents by id. What is not in the source tree's own repository (a submodule's file), or larger than `limit`
-/// bytes, is left out.
+/// Reads contents by id. Leaves out contents that are not in the source tree's own repository
+/// (files of a submodule) or are larger than `limit` bytes.
 ///
 /// # Errors
-/// [`SourceError`], when the repository cannot be opened.
+/// [`SourceError`], if the repository cannot be opened.
 pub fn blobs(
     root: &Path,
     ids: impl IntoIterator<Item = BlobId>,

@@ -3,88 +3,89 @@
 
 use std::path::PathBuf;
 
-/// The kind of an error, which alone decides the exit code.
+/// The kind of an error. It determines the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The request is invalid: an unknown revision, no source tree here (exit 2).
+    /// The request is invalid, for example an unknown revision or a missing source tree (exit 2).
     Usage,
-    /// The machine or the clone does not give it: git, a base that vanished, the disk (exit 5).
+    /// The machine or the clone fails: git, a vanished base, the disk (exit 5).
     Environment,
 }
 
-/// Why a source tree cannot be read. Messages hold their causes, which are therefore no sources.
+/// The reason why a source tree cannot be read. Messages contain the underlying error, so there is
+/// no `source`.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// Neither the directory nor any above it has `science/` or `compat/`.
+    /// Neither the directory nor any parent contains `science/` or `compat/`.
     #[error("no source tree in {} or above it", shown(.start))]
     NoSourceTree {
-        /// Where the search began.
+        /// The directory where the search began.
         start: PathBuf,
     },
-    /// The directory that was given is none.
+    /// The given path is not a directory that can be entered.
     #[error("{} is not a directory that can be entered: {cause}", shown(.path))]
     NoDirectory {
-        /// As given.
+        /// The path as given.
         path: PathBuf,
         /// The system's error.
         cause: std::io::Error,
     },
-    /// The source tree lies in no git repository.
+    /// The source tree is not in a git repository.
     #[error("{} is not in a git repository", shown(.root))]
     NoRepository {
         /// The source tree's root.
         root: PathBuf,
     },
-    /// The repository's configuration says that its files are somewhere else.
+    /// The repository's configuration names another working tree.
     #[error("the git repository at {} keeps its files elsewhere", shown(.root))]
     OtherWorktree {
-        /// Where `.git` is.
+        /// The directory of `.git`.
         root: PathBuf,
     },
-    /// The repository belongs to somebody else.
+    /// The repository belongs to another user.
     #[error("the git repository at {} belongs to another user", shown(.root))]
     ForeignOwner {
-        /// The directory that would have to be trusted.
+        /// The directory that the user would have to trust.
         root: PathBuf,
     },
     /// There is no commit yet.
     #[error("the git repository has no commit yet")]
     NoCommit,
-    /// The text of a revision can be none.
+    /// The text cannot be a revision.
     #[error("{text:?} is not a revision: {why}")]
     BadRevision {
-        /// As given.
+        /// The text as given.
         text: String,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
-    /// The commit that GitLab gives for a branch that was not there before.
+    /// The all-zero commit that GitLab passes for a new branch.
     #[error("the revision {text} is all zeros, which names no commit")]
     ZeroRevision {
-        /// As given.
+        /// The text as given.
         text: String,
     },
-    /// Nothing has this name.
+    /// The revision does not exist.
     #[error("unknown revision {text:?}")]
     UnknownRevision {
-        /// As given.
+        /// The text as given.
         text: String,
     },
-    /// Several commits could be meant.
+    /// The text could denote several commits.
     #[error("the revision {text:?} is ambiguous")]
     AmbiguousRevision {
-        /// As given.
+        /// The text as given.
         text: String,
     },
-    /// A tree, a blob, or a commit without such a parent.
+    /// The revision is a tree, a blob, or a parent that the commit does not have.
     #[error("the revision {text:?} names no commit: {why}")]
     NotACommit {
-        /// As given.
+        /// The text as given.
         text: String,
-        /// Why it is invalid.
+        /// The reason.
         why: String,
     },
-    /// The two sides of `A...B` have no history in common.
+    /// The two sides of `A...B` have no common history.
     #[error("{left:?} and {right:?} have no commit in common")]
     NoMergeBase {
         /// The left side.
@@ -95,41 +96,41 @@ pub enum SourceError {
     /// The clone ends before the base of the comparison.
     #[error("the base of the comparison, {text}, is not in this shallow clone{}", named(.commit.as_deref()))]
     ShallowBase {
-        /// As given.
+        /// The text as given.
         text: String,
         /// The missing commit, if its id is known.
         commit: Option<String>,
     },
-    /// A commit that was named by all its digits is not there: a force push, or it was never
+    /// A commit named by all its digits is missing: after a force push, or because it was never
     /// fetched.
     #[error("the base of the comparison, commit {commit}, is not in this repository")]
     BaseGone {
-        /// All digits.
+        /// The id with all digits.
         commit: String,
     },
-    /// An object that the history needs is not there.
+    /// An object that the history needs is missing.
     #[error("the git repository lacks object {id}, which {wanted} needs")]
     MissingObject {
-        /// All digits.
+        /// The id with all digits.
         id: String,
-        /// What it is needed for.
+        /// The purpose of the object.
         wanted: String,
     },
-    /// A path given to `--with-ignored` that is not there, or not below the source tree's root.
+    /// A path given to `--with-ignored` does not exist, or is not below the source tree's root.
     #[error("--with-ignored {}: {why}", shown(.path))]
     WithIgnored {
-        /// As given.
+        /// The path as given.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
-    /// A file of attributes that is too large to be meant.
+    /// A file of attributes is too large.
     #[error("{path} is larger than 1 MiB")]
     LargeAttributes {
-        /// Its path in the repository.
+        /// The path in the repository.
         path: String,
     },
-    /// git's data cannot be read.
+    /// Data of git cannot be read.
     #[error("{what}: {}", .cause.message())]
     Git {
         /// The operation.
@@ -181,7 +182,7 @@ impl SourceError {
         }
     }
 
-    /// What to do about it.
+    /// Returns a suggested solution.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         let text = match self {
@@ -229,15 +230,15 @@ impl SourceError {
         Some(text)
     }
 
-    /// Something that libgit2 could not do.
+    /// Wraps an error of libgit2 with the failed operation.
     pub(super) fn git(what: impl Into<String>) -> impl FnOnce(git2::Error) -> Self {
         let what = what.into();
         move |cause| Self::Git { what, cause }
     }
 }
 
-/// Forms of a repository that git reads and libgit2 does not: what its message says of them, and
-/// what brings the repository into a form that both read.
+/// Repository formats that git reads and libgit2 does not: a part of libgit2's message, and a
+/// command that converts the repository to a format that both read.
 const FORMATS: [(&str, &str); 6] = [
     ("extension: 'sdir'", "libgit2 reads no sparse index: git sparse-checkout reapply --no-sparse-index"),
     ("extension: 'link'", "libgit2 reads no split index: git update-index --no-split-index"),
@@ -256,13 +257,13 @@ const FORMATS: [(&str, &str); 6] = [
     ("unsupported", "this repository has a newer format than libgit2 reads: use a plain clone of it"),
 ];
 
-/// The remedy for a form of a repository that libgit2 does not read.
+/// Returns the remedy for a repository format that libgit2 does not read.
 fn format_remedy(message: &str) -> Option<String> {
     let (_, remedy) = FORMATS.iter().find(|(mark, _)| message.to_lowercase().contains(mark))?;
     Some((*remedy).to_owned())
 }
 
-/// A path for a message, with invalid UTF-8 escaped.
+/// Converts a path to text for a message, with invalid UTF-8 escaped.
 fn shown(path: &std::path::Path) -> String {
     path.as_os_str().as_encoded_bytes().utf8_chunks().fold(String::new(), |mut text, chunk| {
         for c in chunk.valid().chars() {
@@ -279,7 +280,7 @@ fn named(commit: Option<&str>) -> String {
     commit.map(|commit| format!(" (commit {commit})")).unwrap_or_default()
 }
 
-/// A path as a word that can be pasted into a shell.
+/// Converts a path to a word that can be pasted into a shell.
 fn shell_word(path: &std::path::Path) -> String {
     let text = shown(path);
     if text.bytes().all(|c| c.is_ascii_alphanumeric() || b"/._-+:@".contains(&c)) {

@@ -17,31 +17,31 @@ use crate::git::listing::{Entry, Listing, parent};
 use crate::git::repository::{CONFIG, DESCRIPTOR, ROOTS, Stores};
 use crate::git::working_tree::disk;
 
-/// A text longer than this, in bytes, is refused and not read.
+/// Size limit of texts, in bytes. Larger files are rejected without being read.
 pub(super) const TEXT_LIMIT: usize = 1 << 20;
 
 pub(super) const DOCKERFILE: &str = "Dockerfile";
-/// Most links that are followed to a Dockerfile.
+/// At most this many links to a Dockerfile are followed.
 const MOST_LINKS: usize = 8;
-/// In the order in which BuildKit reads them.
+/// In the order in which BuildKit tries them.
 const IGNORE_FILES: [&str; 2] = ["Dockerfile.dockerignore", ".dockerignore"];
 
-/// Whether a path is one whose text matters.
+/// Whether the text of a file is needed.
 pub(super) fn is_text(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     path == CONFIG || name == DESCRIPTOR || name == DOCKERFILE || IGNORE_FILES.contains(&name)
 }
 
-/// Where the files of a side are.
+/// The location of the files of a side.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Side<'run> {
     /// On disk.
     Disk,
-    /// In a commit, to be compared with the other side.
+    /// In a commit, with the other side for comparison.
     Commit { other: Option<(&'run Listing, &'run Tree)> },
 }
 
-/// Makes a tree of layers of a listing.
+/// Groups a listing into a tree of layers.
 pub(super) fn tree(stores: &Stores, listing: &Listing, side: Side<'_>) -> Result<Tree, SourceError> {
     let mut reader = Reader { stores, side, problems: listing.problems.clone() };
     let config = match listing.entries.iter().find(|entry| entry.path == CONFIG) {
@@ -69,7 +69,7 @@ struct Reader<'run> {
 }
 
 impl Reader<'_> {
-    /// Every directory that is a layer, sorted.
+    /// Returns every directory that is a layer, sorted.
     fn directories<'list>(&mut self, listing: &'list Listing) -> Vec<&'list str> {
         let mut directories: Vec<&str> = listing
             .entries
@@ -93,7 +93,7 @@ impl Reader<'_> {
         });
         let mut outer: Vec<&str> = Vec::new();
         let mut by_depth = directories.clone();
-        // Sorted as full paths with a trailing separator, so that contents follow their directory.
+        // Sort as full paths with a trailing separator, so that contents follow their directory.
         by_depth.sort_by(|a, b| a.bytes().chain([b'/']).cmp(b.bytes().chain([b'/'])));
         for directory in by_depth {
             let is_inside =
@@ -115,7 +115,7 @@ impl Reader<'_> {
         directories
     }
 
-    /// One layer; `None` when its descriptor cannot be read.
+    /// Reads one layer; `None` if its descriptor cannot be read.
     fn layer(&mut self, directory: &str, listing: &Listing) -> Result<Option<Arc<LayerFiles>>, SourceError> {
         if let Side::Commit { other: Some((other, tree)) } = self.side
             && let Ok(at) = tree.layers.binary_search_by(|layer| layer.path.as_str().cmp(directory))
@@ -125,7 +125,7 @@ impl Reader<'_> {
         }
         let entries = listing.below(directory);
         let mut text = |name: &str| {
-            // All begin with the directory and a separator.
+            // All paths begin with the directory and a separator.
             let own = |entry: &Rc<Entry>| entry.path[directory.len() + 1..].cmp(name);
             match entries.binary_search_by(own) {
                 Ok(at) => self.text(&entries[at]).map(|text| (true, text)),
@@ -168,8 +168,8 @@ impl Reader<'_> {
         })))
     }
 
-    /// The scripts that a descriptor names as tests. A missing one, or a link, is left out: the
-    /// descriptor's parser reports it.
+    /// Reads the scripts that a descriptor names as tests. A missing script or a link is left out:
+    /// `parse::test_scripts` reports it.
     fn scripts(
         &mut self,
         directory: &str,
@@ -195,7 +195,7 @@ impl Reader<'_> {
     fn file(&self, directory: &str, entry: &Entry) -> TreeFile {
         let on_disk = match (self.side, &entry.on_disk) {
             (Side::Disk, on_disk) => on_disk.clone(),
-            // Neither git nor the disk has it.
+            // Neither git nor the disk has the contents.
             (Side::Commit { .. }, Some(lacking @ OnDisk::Lacking(_))) => Some(lacking.clone()),
             (Side::Commit { .. }, _) => None,
         };
@@ -203,7 +203,7 @@ impl Reader<'_> {
         TreeFile { path, mode: entry.mode.clone(), id: disk::public_id(entry.id), on_disk }
     }
 
-    /// The text of a file; `None` with a problem when it has none that may be read.
+    /// Returns the text of a file; `None` and a problem if it is not readable text.
     fn text(&mut self, entry: &Entry) -> Result<Option<Arc<SourceFile>>, SourceError> {
         let problem = |code, message: &str| Problem::in_file(code, entry.path.clone(), message);
         let too_large =
@@ -233,7 +233,7 @@ impl Reader<'_> {
         let store = self.stores.get(entry.store);
         let odb = store.repository.odb().map_err(SourceError::git("cannot open git's objects"))?;
         match (&entry.on_disk, self.side) {
-            // A file that is in no commit yet is only on disk.
+            // A file that is not in a commit yet is only on disk.
             (Some(on_disk), Side::Disk) if !odb.exists(entry.id) => self.uncommitted(entry, on_disk),
             _ => blob(&store.repository, entry.id, TEXT_LIMIT),
         }
@@ -250,13 +250,13 @@ impl Reader<'_> {
         let is_planned = match on_disk {
             OnDisk::Blob => disk::blob_id(&bytes) == entry.id,
             OnDisk::Sha256(digest) => *disk::hex(&Sha256::digest(&bytes)) == **digest,
-            // The text that git would have was put into the entry, unless it is too long.
+            // The converted text was stored in the entry, unless it is too long.
             OnDisk::Other { .. } | OnDisk::Lacking(_) => return Ok(None),
         };
         if is_planned { Ok(Some(bytes)) } else { Err(changed()) }
     }
 
-    /// Finds links in the place of a layer's directory, or of a directory of layers.
+    /// Reports links in place of a layer's directory, or of a directory of layers.
     fn links(&mut self, listing: &Listing, layers: &[&str]) {
         for entry in &listing.entries {
             let Mode::Symlink(target) = &entry.mode else { continue };
@@ -285,13 +285,13 @@ impl Reader<'_> {
     }
 }
 
-/// The file that a link names, as long as that lies in the same layer: docker build follows such a
-/// link to a Dockerfile. Any other link stays what it is.
+/// Follows a link to a file in the same layer, as docker build does for a Dockerfile. Other links
+/// are returned unchanged.
 fn behind_links<'list>(entries: &'list [Rc<Entry>], entry: &'list Rc<Entry>) -> &'list Rc<Entry> {
     let mut found = entry;
     for _ in 0..MOST_LINKS {
         let Mode::Symlink(target) = &found.mode else { return found };
-        // Above a directory that is a link lies something else than its path says.
+        // `..` after a linked directory leads to another place than the path suggests.
         if target.split('/').any(|part| part == "..") {
             break;
         }
@@ -302,12 +302,12 @@ fn behind_links<'list>(entries: &'list [Rc<Entry>], entry: &'list Rc<Entry>) -> 
     entry
 }
 
-/// Whether two lists of files are the same to git.
+/// Whether two lists of files are equal to git.
 fn alike(a: &[Rc<Entry>], b: &[Rc<Entry>]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Rc::ptr_eq(a, b) || a.same(b))
 }
 
-/// The problem of a link where none may be.
+/// Creates the problem of a link where none is allowed.
 pub(super) fn linked(path: &str, message: &str) -> Problem {
     Problem::in_file("symlink", path, message).help(
         "replace it by its target: the directory, descriptor and Dockerfile of a layer must be in the tree; \
@@ -315,7 +315,8 @@ pub(super) fn linked(path: &str, message: &str) -> Problem {
     )
 }
 
-/// Where a link leads below the source tree's root, by its text alone; `None` when it leads out.
+/// Resolves a link to a path below the source tree's root, by its text alone; `None` if it leads
+/// outside.
 fn resolved(link: &str, target: &str) -> Option<String> {
     if Path::new(target).is_absolute() {
         return None;

@@ -15,30 +15,30 @@ use crate::tree::{Mode, OnDisk, SourceFile};
 use crate::git::repository::{CONFIG, ROOTS};
 use crate::git::working_tree::disk::tree_id;
 
-/// A path longer than this is refused; Linux could not hold it.
+/// The longest path, in bytes: the limit of Linux.
 const MAX_PATH: usize = 4096;
 
-/// Room for git's tree object of a usual layer, in bytes.
+/// Capacity for git's tree object of a typical layer, in bytes.
 const TREE: usize = 512;
 
 /// A file or link of one side.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Below the source tree's root.
+    /// The path below the source tree's root.
     pub(super) path: String,
     pub(super) mode: Mode,
-    /// Of its contents as git knows them.
+    /// The blob id of the contents in git.
     pub(super) id: Oid,
-    /// The number of the repository that has the blob, if any has.
+    /// The number of the repository that contains the blob, if any does.
     pub(super) store: usize,
-    /// The file on disk; `None` in a commit.
+    /// The contents on disk; `None` in a commit.
     pub(super) on_disk: Option<OnDisk>,
-    /// The contents as git has them, if they were read anyway and are text.
+    /// The contents in git, if they were read anyway and are text.
     pub(super) text: Option<Arc<SourceFile>>,
 }
 
 impl Entry {
-    /// Whether git would see no difference.
+    /// Whether git would report no difference.
     pub(super) fn same(&self, other: &Self) -> bool {
         self.path == other.path && self.mode == other.mode && self.id == other.id
     }
@@ -47,31 +47,31 @@ impl Entry {
 /// All files of one side under the two roots, and the configuration file.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    /// Sorted by path, bytewise.
+    /// Entries sorted by path, bytewise.
     pub(super) entries: Vec<Rc<Entry>>,
-    /// Directories of which every file is in `entries` as git has it.
+    /// Directories whose files are all in `entries` as in git.
     directories: HashMap<String, Directory>,
-    /// Directories that another side holds alike, taken over from there as a whole.
+    /// Directories that are equal on the other side and were taken over as a whole.
     taken_over: HashSet<String>,
     /// Entries that could not be read.
     pub(super) problems: Vec<Problem>,
     /// Warnings.
     pub(super) notices: Vec<Problem>,
-    /// Paths that are missing in `entries`, or replace several entries of git.
+    /// Paths that are missing in `entries`, or represent several entries of git.
     gaps: Vec<String>,
 }
 
-/// A directory that is known to its last file.
+/// A directory whose files are all known.
 #[derive(Debug)]
 struct Directory {
-    /// Of its tree object.
+    /// The id of the tree object.
     id: Oid,
-    /// Where its entries are.
+    /// The range of the directory's entries.
     entries: Range<usize>,
 }
 
 impl Listing {
-    /// The entries below a directory.
+    /// Returns the entries below a directory.
     pub(super) fn below(&self, directory: &str) -> &[Rc<Entry>] {
         match self.directories.get(directory) {
             Some(known) => &self.entries[known.entries.clone()],
@@ -79,7 +79,7 @@ impl Listing {
         }
     }
 
-    /// Takes a directory over from another side, if that knows it to have this id.
+    /// Takes a directory over from another side, if that side has the directory with this id.
     pub(super) fn take_over(&mut self, directory: String, id: Oid, other: &Self) -> Result<(), String> {
         match other.directories.get(&directory).filter(|known| known.id == id) {
             Some(known) => {
@@ -91,12 +91,13 @@ impl Listing {
         }
     }
 
-    /// Whether the other side holds a directory alike, by what was taken over from there.
+    /// Whether a directory was taken over from the other side, by itself or with a parent.
     pub(super) fn is_taken_over(&self, directory: &str) -> bool {
         std::iter::successors(Some(directory), |path| parent(path)).any(|path| self.taken_over.contains(path))
     }
 
-    /// A path as text. One that is none, or cannot be shown, is a problem and a gap.
+    /// Converts a path to text. A path that is not valid text, or cannot be shown, becomes a
+    /// problem and a gap.
     pub(super) fn checked(&mut self, path: Vec<u8>) -> Option<String> {
         let Some(why) = unfit(&path) else { return String::from_utf8(path).ok() };
         let shown: String = escaped(&path).chars().take(200).collect();
@@ -106,28 +107,28 @@ impl Listing {
         None
     }
 
-    /// Says that git has something at `path` that is no entry, so the ids of the directories above
-    /// are unknown.
+    /// Records that git has something at `path` that is not an entry, so that the ids of the parent
+    /// directories are unknown.
     pub(super) fn gap(&mut self, path: &str) {
         self.gaps.push(path.to_owned());
     }
 
-    /// Sorts what was put in. Not for what [`Self::complete`] was called on.
+    /// Sorts the entries and problems. Must not be called after [`Self::complete`].
     pub(super) fn sort(&mut self) {
         self.entries.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
         self.problems.sort();
         self.problems.dedup();
     }
 
-    /// Sorts what was put in and works out the ids of the directories, so that another side can be
-    /// held against it.
+    /// Sorts the entries and computes the ids of the directories, so that the listing can be
+    /// compared with another side.
     pub(super) fn complete(&mut self) {
         self.sort();
         self.directories = directories(&self.entries, &self.gaps);
     }
 }
 
-/// The entries below a directory, of a sorted list.
+/// Returns the entries below a directory, from a sorted list.
 fn below<'list>(entries: &'list [Rc<Entry>], directory: &str) -> &'list [Rc<Entry>] {
     let is_before = |entry: &Rc<Entry>| {
         let (path, directory) = (entry.path.as_bytes(), directory.as_bytes());
@@ -144,7 +145,7 @@ fn below<'list>(entries: &'list [Rc<Entry>], directory: &str) -> &'list [Rc<Entr
     &entries[start..start + length]
 }
 
-/// Whether a path below the source tree's root is one that is read.
+/// Whether a path below the source tree's root is read.
 pub(super) fn is_wanted(path: &[u8]) -> bool {
     let below = |root: &&str| {
         path.strip_prefix(root.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
@@ -152,9 +153,9 @@ pub(super) fn is_wanted(path: &[u8]) -> bool {
     path == CONFIG.as_bytes() || ROOTS.iter().any(below)
 }
 
-/// Why a path is invalid.
+/// Returns the reason why a path is invalid.
 fn unfit(path: &[u8]) -> Option<&'static str> {
-    // Nearly all are ASCII, which this test finds without a branch for each byte.
+    // Nearly all paths are ASCII. This test has no branch for each byte.
     let is_plain = path.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
     match std::str::from_utf8(path) {
         Err(_) => Some("is not UTF-8"),
@@ -164,7 +165,7 @@ fn unfit(path: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Bytes as text without control characters.
+/// Converts bytes to text without control characters.
 fn escaped(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -178,21 +179,21 @@ fn escaped(bytes: &[u8]) -> String {
     text
 }
 
-/// The directory of a path; `None` at the top.
+/// Returns the parent directory of a path; `None` at the top.
 pub(super) fn parent(path: &str) -> Option<&str> {
     path.rsplit_once('/').map(|(parent, _)| parent)
 }
 
-/// A directory that is being put together in git's format of a tree object.
+/// A directory whose tree object is being built in git's format.
 struct Open<'list> {
     path: &'list str,
     object: Vec<u8>,
-    /// Its first entry.
+    /// The index of the first entry.
     first: usize,
 }
 
-/// Every directory with the id of its tree object (git's format: mode, space, name, NUL, id; sorted
-/// as full paths are).
+/// Returns every directory with the id of its tree object (git's format: mode, space, name, NUL,
+/// id; sorted in the order of full paths).
 fn directories(entries: &[Rc<Entry>], gaps: &[String]) -> HashMap<String, Directory> {
     let unknown: HashSet<&str> =
         gaps.iter().flat_map(|gap| std::iter::successors(parent(gap), |path| parent(path))).collect();

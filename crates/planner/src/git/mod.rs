@@ -2,17 +2,17 @@
 //!
 //! Git is read through libgit2 and never by running it, so that no hook, filter driver, external
 //! diff or fsmonitor of a stranger's tree runs. Commits are read without libgit2's grafts
-//! (`history`), so that names depend on the commits alone. Nothing is written: not even git's index
-//! is refreshed.
+//! (`history`), so that build tags depend on the commits alone. Nothing is written: not even git's
+//! index is refreshed.
 //!
-//! Equal parts of the two sides of a comparison are read once: a `listing` knows the id that git
+//! Equal parts of the two sides of a comparison are read once: a `listing` contains the id that git
 //! would give to each of its directories, and the other side's subtree with the same id is not
 //! opened. A layer that is equal on both sides is one `Arc`; its `source` and `expect` are those of
 //! the right-hand side.
 //!
 //! A layer whose descriptor cannot be read is not in [`crate::tree::Tree::layers`]; one whose
-//! Dockerfile or ignore file cannot be read is there without it. In each case a [`crate::Problem`]
-//! names the file.
+//! Dockerfile or ignore file cannot be read is included without that file. In each case a
+//! [`crate::Problem`] names the file.
 //!
 //! Does not interpret descriptors or Dockerfiles.
 
@@ -30,11 +30,10 @@ mod working_tree;
 use std::path::{Path, PathBuf};
 
 use git2::Oid;
-use plan::Revision;
+use plan::{Relation, Revision};
 
 pub use blobs::blobs;
 pub use error::{ErrorKind, SourceError};
-pub use history::Relation;
 pub use history::changed_commits::{ChangeCommit, Since, first_touched, touched};
 pub use history::comparison::Comparison;
 pub use history::recorded::recorded;
@@ -53,13 +52,13 @@ use crate::git::working_tree::{not_in_git, uncommitted};
 /// A source tree that was read.
 #[derive(Debug, Clone)]
 pub struct OpenedTree {
-    /// The source tree's root: absolute, without links in it.
+    /// The source tree's root: absolute, links resolved.
     pub root: PathBuf,
-    /// The root of the git repository that it lies in.
+    /// The root of the git repository that contains the source tree.
     pub repository: PathBuf,
     /// The inputs of a plan.
     pub inputs: Inputs,
-    /// Whether the right-hand side of the comparison is what lies on disk.
+    /// Whether the right-hand side of the comparison is on disk.
     pub buildable: Buildable,
     /// Differences between disk and HEAD under the two roots and `image-builder.toml`, including
     /// deletions and what `--untracked` and `--with-ignored` added: sorted paths below the root.
@@ -70,17 +69,17 @@ pub struct OpenedTree {
 /// Whether the right-hand side of a comparison can be built from the files on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Buildable {
-    /// It is the working tree.
+    /// The right-hand side is the working tree.
     WorkingTree,
-    /// It is HEAD, and nothing on disk differs from that.
+    /// It is HEAD, and the disk does not differ.
     Head,
-    /// It is HEAD, and something on disk differs: see [`OpenedTree::uncommitted`].
+    /// It is HEAD, and the disk differs: see [`OpenedTree::uncommitted`].
     HeadUnderChanges,
-    /// It is HEAD, and whether that is on disk was not asked: see [`Options::only_look`].
+    /// It is HEAD, and the disk was not checked: see [`Options::only_look`].
     Unasked,
     /// It is another commit.
     OtherCommit {
-        /// All digits.
+        /// The commit id with all digits.
         commit: String,
     },
 }
@@ -88,7 +87,8 @@ pub enum Buildable {
 /// Reads both sides of a comparison.
 ///
 /// # Errors
-/// [`SourceError`], when there is nothing that could be read. What is wrong in a tree goes into its `problems`.
+/// [`SourceError`], if the source tree cannot be read at all. Problems in a tree are in its
+/// `problems`.
 pub fn open(options: &Options) -> Result<OpenedTree, SourceError> {
     let root = repository::find_root(&options.start)?;
     let (git, top) = repository::open_above(&root)?;
@@ -102,8 +102,8 @@ pub fn open(options: &Options) -> Result<OpenedTree, SourceError> {
     let commit = sides.now.unwrap_or(head);
     let shallow = revision::is_shallow(&own.repository);
     let (right, now, base, count) = std::thread::scope(|scope| {
-        // In a long history the longest operation, which depends on nothing that is read
-        // concurrently.
+        // In a long history this is the longest operation. It does not depend on the data that is
+        // read concurrently.
         let counted = (!shallow).then(|| scope.spawn(|| count(&root, commit)));
         let right = match sides.now {
             Some(commit) if options.only_look || commit != head => {
@@ -143,25 +143,25 @@ pub fn open(options: &Options) -> Result<OpenedTree, SourceError> {
     })
 }
 
-/// How many commits are reachable from one, that one included.
+/// Counts the commits that are reachable from one, including that one.
 fn count(root: &Path, commit: Oid) -> Result<u64, SourceError> {
     let (git, _) = repository::open_above(root)?;
     History::of(&git)?.count(commit)
 }
 
-/// A source tree as it lies on disk, compared with nothing.
+/// A source tree as it is on disk, without a comparison.
 #[derive(Debug, Clone)]
 pub struct OnDisk {
-    /// The source tree's root: absolute, without links in it.
+    /// The source tree's root: absolute, links resolved.
     pub root: PathBuf,
-    /// The root of the git repository that it lies in.
+    /// The root of the git repository that contains the source tree.
     pub repository: PathBuf,
     /// Its contents.
     pub tree: Tree,
 }
 
-/// Reads what git tracks as it is on disk now. Of `options`, what concerns commits is of no interest: there need not be
-/// any.
+/// Reads the files that git tracks, as they are on disk now. Ignores the `options` that concern
+/// commits; the repository need not have any.
 ///
 /// # Errors
 /// As [`open`].
@@ -202,7 +202,7 @@ fn committed(
     Ok(Right { listing, side, buildable, uncommitted: Vec::new(), dirty: None })
 }
 
-/// Reads the working tree with added files, or HEAD. A HEAD that the disk does not differ from is
+/// Reads the working tree with added files, or HEAD. If the disk does not differ from HEAD, HEAD is
 /// read from disk, so that it can be built.
 fn on_disk_or_head(
     stores: &mut Stores,
@@ -232,7 +232,8 @@ fn on_disk_or_head(
     })
 }
 
-/// The relation of a build tag's commit to ours, for a moving tag that shows it.
+/// Returns the relation of the commit in a build tag to ours, for a moving tag that shows the
+/// build.
 ///
 /// `other` is 7 to 40 hex digits. A failed lookup, for any reason, is [`Relation::Unknown`].
 #[must_use]

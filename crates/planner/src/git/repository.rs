@@ -1,8 +1,8 @@
-//! Finds the source tree, its git repository, and the repositories of submodules in it.
+//! Finds the source tree, its git repository, and the repositories of its submodules.
 //!
 //! A repository is a directory that contains `.git`: a directory that merely looks like a bare
-//! repository, which can be committed in any tree, is never treated as one. Its permitted owners:
-//! see `trust`.
+//! repository, which can be committed in any tree, is never treated as one. For the permitted
+//! owners see `trust`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,15 +13,15 @@ use git2::{ErrorCode, Repository};
 use crate::git::error::SourceError;
 use crate::git::trust;
 
-/// The directories that make a source tree.
+/// The directories that identify a source tree.
 pub(super) const ROOTS: [&str; 2] = ["science", "compat"];
 /// The configuration file at a source tree's root.
 pub(super) const CONFIG: &str = "image-builder.toml";
-/// The file that makes a directory a layer.
+/// The file that identifies a layer's directory.
 pub(super) const DESCRIPTOR: &str = "sciserver-image.json";
 
-/// The nearest directory upwards that has one of the two roots. A layer's own subdirectory of that
-/// name makes none.
+/// Returns the nearest parent directory that has one of the two roots. A subdirectory with that
+/// name within a layer does not count.
 pub(super) fn find_root(start: &Path) -> Result<PathBuf, SourceError> {
     let start = if start.as_os_str().is_empty() { Path::new(".") } else { start };
     let absolute = start
@@ -39,7 +39,7 @@ pub(super) fn find_root(start: &Path) -> Result<PathBuf, SourceError> {
         .ok_or(SourceError::NoSourceTree { start: absolute.clone() })
 }
 
-/// Opens the repository that a source tree lies in.
+/// Opens the repository that contains a source tree.
 pub(super) fn open_above(root: &Path) -> Result<(Repository, PathBuf), SourceError> {
     let dir = root
         .ancestors()
@@ -48,7 +48,7 @@ pub(super) fn open_above(root: &Path) -> Result<(Repository, PathBuf), SourceErr
     Ok((open_at(dir)?, dir.to_owned()))
 }
 
-/// Opens the repository of a directory that has `.git` in it.
+/// Opens the repository of a directory that contains `.git`.
 fn open_at(dir: &Path) -> Result<Repository, SourceError> {
     let repository = trust::open(dir).map_err(|error| match error.code() {
         ErrorCode::Owner => SourceError::ForeignOwner { root: dir.to_owned() },
@@ -60,29 +60,30 @@ fn open_at(dir: &Path) -> Result<Repository, SourceError> {
     if at_home { Ok(repository) } else { Err(SourceError::OtherWorktree { root: dir.to_owned() }) }
 }
 
-/// The repository of the source tree and those of the submodules in it, by where they are mounted
-/// below the source tree's root. The first is mounted above that, so that paths in it begin with
+/// The repository of the source tree and those of its submodules, by their mount points below the
+/// source tree's root. The first one is mounted at or above the root, so its paths begin with
 /// `prefix`.
 pub(super) struct Stores {
     root: PathBuf,
     stores: Vec<Rc<Store>>,
-    /// `None`: not initialised.
+    /// `None` if the submodule is not initialised.
     mounted: BTreeMap<String, Option<usize>>,
 }
 
 /// One repository.
 pub(super) struct Store {
     pub(super) repository: Repository,
-    /// Its place among the stores.
+    /// The index in `stores`.
     pub(super) number: usize,
-    /// Where it is below the source tree's root; empty for the source tree's own.
+    /// The mount point below the source tree's root; empty for the source tree's own repository.
     pub(super) mount: String,
-    /// The prefix of its paths before those below the source tree's root; empty, or ends in `/`.
+    /// The prefix of the repository's paths before those below the source tree's root; empty, or
+    /// ends in `/`.
     pub(super) prefix: String,
 }
 
 impl Stores {
-    /// The source tree's own repository at `top`.
+    /// Creates the stores with the source tree's own repository at `top`.
     pub(super) fn new(root: &Path, repository: Repository, top: &Path) -> Result<Self, SourceError> {
         let below = root.strip_prefix(top).expect("the repository was found above the root");
         let mut prefix = below
@@ -104,19 +105,19 @@ impl Stores {
         &self.root
     }
 
-    /// The repository of this number.
+    /// Returns the repository with a number.
     pub(super) fn get(&self, number: usize) -> Rc<Store> {
         Rc::clone(&self.stores[number])
     }
 
-    /// The repository of the submodule at `path` below the source tree's root; `None` when it is
-    /// not initialised.
+    /// Returns the repository of the submodule at `path` below the source tree's root; `None` if it
+    /// is not initialised.
     pub(super) fn submodule(&mut self, path: &str) -> Result<Option<Rc<Store>>, SourceError> {
         if let Some(known) = self.mounted.get(path) {
             return Ok(known.map(|number| self.get(number)));
         }
         let dir = self.root.join(path);
-        // A link in the way would lead to a repository that is not the submodule's.
+        // A link in the path would lead to a repository that is not the submodule's.
         let real = dir.canonicalize().is_ok_and(|real| real == dir);
         let opened = if real && dir.join(".git").symlink_metadata().is_ok() {
             let (number, mount) = (self.stores.len(), path.to_owned());
@@ -135,7 +136,7 @@ impl Stores {
         self.mounted.get(path).is_some_and(Option::is_some)
     }
 
-    /// The repository whose working tree holds a path below the source tree's root.
+    /// Returns the repository whose working tree contains a path below the source tree's root.
     pub(super) fn holding(&self, path: &str) -> Rc<Store> {
         let inside = |mount: &str| path.strip_prefix(mount).is_some_and(|rest| rest.starts_with('/'));
         let innermost = self
@@ -150,7 +151,7 @@ impl Stores {
 }
 
 impl Store {
-    /// A path below the source tree's root as this repository has it.
+    /// Converts a path below the source tree's root to a path of this repository.
     pub(super) fn own_path(&self, path: &str) -> String {
         let below = if self.mount.is_empty() { path } else { &path[self.mount.len() + 1..] };
         format!("{}{below}", self.prefix)

@@ -2,7 +2,7 @@
 //! libgit2 does not: `dir/*` (git 2.46), a `/` at the end, `GIT_CONFIG_GLOBAL` and
 //! `GIT_CONFIG_COUNT`.
 //!
-//! Only the user's and the system's configuration are asked, never the repository's own.
+//! Reads only the user's and the system's configuration, never that of the repository.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use git2::{Config, ErrorCode, Repository, RepositoryOpenFlags};
 use parking_lot::Mutex;
 
-/// Held while a repository is opened: the switch for the check of owners is libgit2's, for all
+/// Locked while a repository is opened: libgit2's switch for the check of owners is global to all
 /// threads.
 static OPENING: Mutex<()> = Mutex::new(());
 
-/// Opens the repository of a directory that has `.git` in it, if its owner is us or it is trusted.
+/// Opens the repository of a directory that contains `.git`, if it belongs to the current user or
+/// is trusted.
 pub(super) fn open(dir: &Path) -> Result<Repository, git2::Error> {
     let nowhere: [&Path; 0] = [];
     let open = || Repository::open_ext(dir, RepositoryOpenFlags::NO_SEARCH, nowhere);
@@ -41,7 +42,7 @@ fn is_trusted(dir: &Path) -> bool {
     trusts(values(), dir, home.as_deref())
 }
 
-/// Every value of `safe.directory`, in the order in which git reads them.
+/// Returns every value of `safe.directory`, in the order in which git reads them.
 fn values() -> Vec<String> {
     let mut values = Vec::new();
     let global = env::var_os("GIT_CONFIG_GLOBAL").filter(|path| !path.is_empty());
@@ -52,7 +53,7 @@ fn values() -> Vec<String> {
     if let Ok(configuration) = configuration
         && let Ok(entries) = configuration.multivar("safe.directory", None)
     {
-        // An entry that is no text names no directory.
+        // An entry that is not text cannot name a directory.
         let _ = entries.for_each(|entry| values.extend(entry.value().ok().map(str::to_owned)));
     }
     let text = |name: String| env::var_os(name).map(OsString::into_string).and_then(Result::ok);
@@ -65,8 +66,8 @@ fn values() -> Vec<String> {
     values
 }
 
-/// Whether values of `safe.directory` name a directory, as git's setup.c decides: an empty one
-/// takes back those before it.
+/// Whether values of `safe.directory` name a directory, as in git's setup.c: an empty value resets
+/// the ones before it.
 fn trusts(values: impl IntoIterator<Item = String>, dir: &Path, home: Option<&Path>) -> bool {
     values.into_iter().fold(false, |trusted, value| match value.as_str() {
         "" => false,
@@ -80,7 +81,7 @@ fn trusts(values: impl IntoIterator<Item = String>, dir: &Path, home: Option<&Pa
                 && full
                     .parent()
                     .is_some_and(|above| above.is_absolute() && dir != above && dir.starts_with(above));
-            // Components, so that a slash at the end is none.
+            // Compare components, so that a trailing slash is ignored.
             trusted || is_below || full.is_absolute() && full == dir
         }
     })

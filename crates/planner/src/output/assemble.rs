@@ -1,14 +1,14 @@
 //! Assembles the plan: order, references, tags, labels, contexts, Dockerfiles.
 //!
-//! The builds and their reasons are given.
+//! Takes the decided builds and their reasons as input.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use plan::label::{self, Field, oci};
 use plan::name::build_tag;
 use plan::{
-    Build, BuildContext, BuildId, Context, Entry, EntryKind, Kind, Origin, Reason, Reference, Revision, Role,
-    Span, Target,
+    Build, BuildContext, BuildId, Context, Entry, EntryKind, Family, Kind, Origin, Reason, Reference,
+    Revision, Role, Span, Tags, Target,
 };
 
 use crate::Problem;
@@ -32,8 +32,8 @@ pub(crate) struct Naming<'a> {
     pub(crate) rebuild: Option<u64>,
 }
 
-/// Builds in order, and what each of them is sent. Files that would have to be sent and cannot be
-/// had are problems.
+/// Returns the builds in order, and the context of each. Reports files that must be sent but are
+/// unavailable.
 pub(crate) fn builds(
     survey: &TreeModel,
     affected: &RebuildSet,
@@ -74,7 +74,7 @@ impl Assembly<'_> {
         let needs = &self.survey.science_needs[index];
         let references: Vec<Reference> = needs.iter().map(|need| self.reference(need, need.span)).collect();
         let inputs = inputs_digest::science(self.survey, index, &self.naming.config.platform);
-        let tags = self.tags("sci", descriptor.target.as_str(), descriptor.version.as_str());
+        let tags = self.tags(Family::Sci, descriptor.target.as_str(), descriptor.version.as_str());
         let mut labels = self.oci_labels(layer, descriptor.description.as_deref(), &tags, &references);
         let prefix = &self.naming.config.label_prefix;
         let target = descriptor.target.as_str();
@@ -129,7 +129,7 @@ impl Assembly<'_> {
         let (dockerfile, references, origins) = self.generated(product, compat);
         let platform = &self.naming.config.platform;
         let inputs = inputs_digest::compat(self.survey, below, &compat.stack, &overlay, platform);
-        let tags = self.tags("rel", product.image.as_str(), product.version.as_str());
+        let tags = self.tags(Family::Rel, product.image.as_str(), product.version.as_str());
         let description = below.descriptor.description.as_ref().or(top.descriptor.description.as_ref());
         let mut labels = self.oci_labels(below, description.map(String::as_str), &tags, &references);
         let prefix = &self.naming.config.label_prefix;
@@ -169,8 +169,8 @@ impl Assembly<'_> {
         (build, Context { entries })
     }
 
-    /// The Dockerfile of a compat build: the science image, the fragments of the stack, the image's
-    /// own name.
+    /// Generates the Dockerfile of a compat build: the science image, the fragments of the stack,
+    /// the image's own name.
     fn generated(
         &self,
         product: &ProductName,
@@ -178,7 +178,7 @@ impl Assembly<'_> {
     ) -> (String, Vec<Reference>, Vec<Origin>) {
         let below = &self.survey.side.science[compat.science];
         let base =
-            self.moving_tag("sci", below.descriptor.target.as_str(), below.descriptor.version.as_str());
+            self.moving_tag(Family::Sci, below.descriptor.target.as_str(), below.descriptor.version.as_str());
         let mut text = String::from("FROM ");
         let span = Span { start: text.len(), end: text.len() + base.len() };
         text.push_str(&base);
@@ -231,11 +231,11 @@ impl Assembly<'_> {
             return Target::Build { id: BuildId(layer.path().to_owned()) };
         }
         let target = layer.descriptor.target.as_str();
-        let reference = self.moving_tag("sci", target, layer.descriptor.version.as_str());
+        let reference = self.moving_tag(Family::Sci, target, layer.descriptor.version.as_str());
         Target::Layer { reference, target: target.to_owned() }
     }
 
-    /// The science layers that a compat build needs.
+    /// Returns the planned science layers that a compat build needs.
     fn parents_of_compat(&self, compat: &CompatBuild) -> BTreeSet<usize> {
         let copied = compat.stack.iter().flat_map(|layer| layers_in(&self.survey.compat_needs[*layer]));
         std::iter::once(compat.science).chain(copied).filter(|layer| self.planned[*layer]).collect()
@@ -252,21 +252,21 @@ impl Assembly<'_> {
         build_tag(layer.descriptor.version.as_str(), self.naming.revision, self.naming.rebuild)
     }
 
-    fn moving_tag(&self, family: &str, name: &str, version: &str) -> String {
-        format!("{}/{family}/{name}:{version}", self.naming.repo)
+    fn moving_tag(&self, family: Family, name: &str, version: &str) -> String {
+        format!("{}/{}", self.naming.repo, family.repository(name).tagged(version))
     }
 
-    fn tags(&self, family: &str, name: &str, version: &str) -> Vec<String> {
+    fn tags(&self, family: Family, name: &str, version: &str) -> Tags {
         let tag = build_tag(version, self.naming.revision, self.naming.rebuild);
-        vec![self.moving_tag(family, name, &tag), self.moving_tag(family, name, version)]
+        Tags { build: self.moving_tag(family, name, &tag), moving: self.moving_tag(family, name, version) }
     }
 
-    /// Every key of the OCI image specification that is known before the build.
+    /// Returns the labels of the OCI image specification that are known before the build.
     fn oci_labels(
         &self,
         layer: &ScienceLayer,
         description: Option<&str>,
-        tags: &[String],
+        tags: &Tags,
         references: &[Reference],
     ) -> BTreeMap<String, String> {
         let descriptor = &layer.descriptor;
@@ -283,14 +283,14 @@ impl Assembly<'_> {
                 (oci::URL, text(&descriptor.url)),
                 (oci::DOCUMENTATION, text(&descriptor.documentation)),
                 (oci::LICENSES, text(&descriptor.licenses)),
-                (oci::REF_NAME, tags[1].clone()),
+                (oci::REF_NAME, tags.moving.clone()),
                 (oci::BASE_NAME, base.map(|base| self.base_name(&base.target)).unwrap_or_default()),
             ]
             .map(|(key, value)| (key.to_owned(), value)),
         )
     }
 
-    /// The name of a base as it is called over time.
+    /// Returns the name of a base image that stays the same over time: the moving tag of a layer.
     fn base_name(&self, base: &Target) -> String {
         match base {
             Target::Build { id } => {
@@ -299,7 +299,7 @@ impl Assembly<'_> {
                     .binary_search_by(|layer| layer.path().cmp(&id.0))
                     .expect("the id of a science build is the path of a layer");
                 let descriptor = &science[index].descriptor;
-                self.moving_tag("sci", descriptor.target.as_str(), descriptor.version.as_str())
+                self.moving_tag(Family::Sci, descriptor.target.as_str(), descriptor.version.as_str())
             }
             Target::Layer { reference, .. }
             | Target::Pinned { reference }

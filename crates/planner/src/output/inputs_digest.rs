@@ -1,24 +1,27 @@
 //! Computes the inputs digest: a digest of everything that determines what a build makes.
 //!
-//! Published in labels: the definition of `v1` never changes. It is SHA-256 over a sequence of fields, each as
-//! the number of its bytes (8 bytes, big-endian) and the bytes; a list is the number of its members, in decimal,
-//! as a field, and then the fields of each member. The fields of `v1`, in this order:
+//! The digest is published in labels: the definition of `v1` never changes. It is SHA-256 over a
+//! sequence of fields. Each field is encoded as the number of its bytes (8 bytes, big-endian) and
+//! the bytes. A list is encoded as the number of its members, in decimal, as a field, followed by
+//! the fields of each member. The fields of `v1`, in this order:
 //!
 //! 1. `science` or `compat`;
 //! 2. the platform, `linux/amd64`;
 //! 3. compat only: the science layer below, `{target}:{version}`;
-//! 4. the list of Dockerfiles, each by git's id of its contents: one for science, those of the stack's fragments in
-//!    their order for compat;
+//! 4. the list of Dockerfiles, each by git's id of its contents: one for science, those of the
+//!    stack's fragments in their order for compat;
 //! 5. the list of build arguments by name: name, value;
 //! 6. the list of images that the Dockerfiles name, in their order: kind, name. Kinds are `layer`
-//!    (`{target}:{version}`, whether it is built along or not), `pinned` (`sci/{target}:{build tag}`), `product`
-//!    (`rel/{image}:{tag}`), `external` (registry, repository, tag, digest as docker completes them) and
-//!    `scratch` (no name). The generated FROM of a compat image is left out: see 3;
-//! 7. the list of files of the context by path: path, mode (`100644`, `100755`, `120000`), git's id of the
-//!    contents. Of a science layer's Dockerfile, 4 has the contents: it is listed only where `COPY` sees it with
-//!    another mode than `100644`. `.dockerignore` is listed also where it excludes itself.
+//!    (`{target}:{version}`, whether or not the plan builds it), `pinned`
+//!    (`sci/{target}:{build tag}`), `product` (`rel/{image}:{tag}`), `external` (registry,
+//!    repository, tag, digest as docker completes them) and `scratch` (no name). The generated FROM
+//!    of a compat image is left out: see 3;
+//! 7. the list of files of the context by path: path, mode (`100644`, `100755`, `120000`), git's id
+//!    of the contents. The contents of a science layer's Dockerfile are in 4: the file is listed
+//!    only if `COPY` sees it with another mode than `100644`. `.dockerignore` is listed even if it
+//!    excludes itself.
 //!
-//! So nothing of it depends on directories, times, labels, build tags, or the repo that is built for.
+//! So the digest does not depend on directories, times, labels, build tags, or the target repo.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +33,7 @@ use crate::tree::layers::{CompatLayer, ScienceLayer, dockerfile_identity};
 use crate::tree::model::TreeModel;
 use crate::tree::{Mode, TreeFile};
 
-/// The digest of a science build.
+/// Returns the digest of a science build.
 pub(crate) fn science(survey: &TreeModel, layer: usize, platform: &str) -> String {
     let science = &survey.side.science[layer];
     let mut fields = Fields::new("science", platform);
@@ -43,7 +46,7 @@ pub(crate) fn science(survey: &TreeModel, layer: usize, platform: &str) -> Strin
     fields.digest()
 }
 
-/// The digest of a compat build.
+/// Returns the digest of a compat build.
 pub(crate) fn compat(
     survey: &TreeModel,
     below: &ScienceLayer,

@@ -1,7 +1,7 @@
 //! Lists the names that a tree publishes, each with its inputs digest and source directories.
 //!
-//! For comparing an image with a tree, also with one that a plan would refuse today: what cannot be
-//! understood is left out, and says nothing about the rest.
+//! Used to compare an image with a tree, including trees that a plan would reject: invalid parts
+//! are left out and do not affect the rest.
 
 use std::collections::BTreeMap;
 
@@ -14,16 +14,16 @@ use crate::tree::compat_stack::Overlay;
 use crate::tree::layers::{CompatLayer, Reader};
 use crate::tree::model::TreeModel;
 
-/// The layer or product of a published name.
+/// The inputs and sources of a published name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedNames {
     /// The inputs digest.
     pub inputs: String,
-    /// The directories that it comes from: the science layer, or the layers of the compat stack.
+    /// The source directories: the science layer, or the layers of the compat stack.
     pub layers: Vec<String>,
 }
 
-/// Every name of a tree below `{repo}`: `sci/nist-basic:1.0`, `rel/nist-basic:2.0`.
+/// Returns every name of a tree below `{repo}`: `sci/nist-basic:1.0`, `rel/nist-basic:2.0`.
 #[must_use]
 pub fn identities(tree: &Tree, request: &Request) -> BTreeMap<String, PublishedNames> {
     let mut findings = Findings::lenient();
@@ -35,7 +35,7 @@ pub fn identities(tree: &Tree, request: &Request) -> BTreeMap<String, PublishedN
         survey.side.science.iter().enumerate().filter(|(_, layer)| layer.dockerfile.is_some())
     {
         identities.insert(
-            format!("sci/{}:{}", layer.descriptor.target, layer.descriptor.version),
+            layer.descriptor.reference(),
             PublishedNames {
                 inputs: inputs_digest::science(&survey, index, &config.platform),
                 layers: vec![layer.path().to_owned()],
@@ -51,7 +51,7 @@ pub fn identities(tree: &Tree, request: &Request) -> BTreeMap<String, PublishedN
         let overlay = Overlay::new(&layers);
         let below = &survey.side.science[science];
         identities.insert(
-            format!("rel/{product}"),
+            product.reference(),
             PublishedNames {
                 inputs: inputs_digest::compat(&survey, below, &stack, &overlay, &config.platform),
                 layers: layers.iter().map(|layer| layer.path().to_owned()).collect(),
@@ -91,8 +91,8 @@ CMD ["true"]
         let request = Request { selection: crate::Selection::All, ..Request::default() };
         let plan = crate::plan(&fixture::first(&whole), &request).unwrap().plan;
         for build in &plan.builds {
-            let family = if build.id.0.starts_with("rel/") { "rel" } else { "sci" };
-            let identity = &found[&format!("{family}/{}:{}", build.image, build.version)];
+            let name = plan::Family::from(build.kind).repository(&build.image).tagged(&build.version);
+            let identity = &found[&name];
             assert_eq!(identity.inputs, build.context.inputs, "{}", build.id);
             assert_eq!(identity.layers, build.context.sources, "{}", build.id);
         }

@@ -8,8 +8,8 @@ use plan::{Origin, Written};
 use crate::parse::dockerfile::Instruction;
 use crate::tree::layers::DOCKERFILE;
 
-/// The origins of the instructions of a layer's Dockerfile or fragment that follows `lines` lines
-/// of another text.
+/// Returns the origins of the instructions of a layer's Dockerfile or fragment that follows `lines`
+/// lines of another text.
 pub(crate) fn of_layer(path: &str, instructions: &[Instruction], lines: u32) -> Vec<Origin> {
     let origin = |instruction: &Instruction| Origin {
         instruction: instruction.keyword.clone(),
@@ -20,12 +20,12 @@ pub(crate) fn of_layer(path: &str, instructions: &[Instruction], lines: u32) -> 
     instructions.iter().map(origin).collect()
 }
 
-/// A generated instruction, on one line.
+/// Returns the origin of a generated instruction, on one line.
 pub(crate) fn generated(instruction: &str, line: u32) -> Origin {
     Origin { instruction: instruction.to_owned(), first: line, last: line, written: None }
 }
 
-/// How many lines a text has that ends with its last line's end.
+/// Counts the lines of a text that ends with a line end.
 pub(crate) fn lines(text: &str) -> u32 {
     u32::try_from(text.matches('\n').count()).unwrap_or(u32::MAX)
 }

@@ -15,43 +15,43 @@ use crate::views::suggest;
 /// The configuration of a source tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `{repo}`: a registry host, with a path or without.
+    /// `{repo}`: a registry host with an optional path.
     pub repo: String,
     /// Other names that FROM lines use for `repo`.
     pub aliases: Vec<String>,
-    /// Where a parent is taken from that `repo` lacks.
+    /// The repository from which parent images that `repo` lacks are pulled.
     pub base_repo: Option<String>,
     /// The platform of builds, `os/arch[/variant]`.
     pub platform: String,
-    /// First part of the keys of the breadcrumb labels.
+    /// The first part of the keys of the provenance labels.
     pub label_prefix: String,
     /// The variable that holds an image's own name.
     pub image_variable: String,
-    /// Science targets that exist in the registry and no longer in the tree.
+    /// Science targets that exist in the registry but no longer in the tree.
     pub published: Vec<String>,
-    /// Products that are given up on purpose, `image:version`.
+    /// Products that were removed on purpose, `image:version`.
     pub retired: Vec<String>,
-    /// Products that no plan builds and no push moves, `image:version`.
+    /// Products that no plan builds and whose moving tags no push updates, `image:version`.
     pub hold: Vec<String>,
     /// The repository's public address.
     pub source: Option<String>,
-    /// Levels of guidelines that are not the default, by code.
+    /// Levels of guidelines that differ from the default, by code.
     pub check: BTreeMap<String, Level>,
 }
 
-/// How a guideline is taken.
+/// The level of a guideline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Nothing is said.
+    /// Not reported.
     Allow,
-    /// A warning.
+    /// Reported as a warning.
     Warn,
-    /// A problem: the tree is refused.
+    /// Reported as a problem: the tree is rejected.
     Deny,
 }
 
-/// Guidelines by code, with what they are taken as unless configured.
+/// Guidelines by code, with their default levels.
 pub const GUIDELINES: [(&str, Level); 11] = [
     ("arg-secret", Level::Warn),
     ("compat-shadowed", Level::Warn),
@@ -66,10 +66,10 @@ pub const GUIDELINES: [(&str, Level); 11] = [
     ("version-unquoted", Level::Warn),
 ];
 
-/// The largest file that is read, in bytes.
+/// Size limit of the file, in bytes.
 const MAX_SIZE: usize = 128 << 10;
 
-/// Most problems of the file that are reported.
+/// At most this many problems of the file are reported.
 const MAX_PROBLEMS: usize = 50;
 
 /// The keys of the file.
@@ -106,7 +106,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How a guideline is taken. A code that is none warns.
+    /// Returns the level of a guideline. Unknown codes have the level [`Level::Warn`].
     #[must_use]
     pub fn level(&self, code: &str) -> Level {
         let default = GUIDELINES.iter().find(|(known, _)| *known == code).map(|(_, level)| *level);
@@ -114,9 +114,10 @@ impl Config {
     }
 }
 
-/// Reads the configuration file; without one, the defaults.
+/// Parses the configuration file. Returns the defaults if there is no file.
 ///
-/// A value that has a problem is left at its default, so that the rest of the tree can be judged.
+/// An invalid value is reported and left at its default, so that the rest of the tree can be
+/// checked.
 #[must_use]
 pub fn parse(file: Option<&SourceFile>) -> (Config, Vec<Problem>) {
     let mut config = Config::default();
@@ -164,10 +165,10 @@ pub fn parse(file: Option<&SourceFile>) -> (Config, Vec<Problem>) {
     (config, reader.problems)
 }
 
-/// Whether a text can be `{repo}`: a registry host, with a path or without, no tag.
+/// Checks that a text can be `{repo}`: a registry host with an optional path and without a tag.
 ///
 /// # Errors
-/// What it should be.
+/// Returns the form that is required.
 pub fn check_repo(text: &str) -> Result<(), &'static str> {
     let rule =
         "a registry host, with a path or without, as in registry.example.org/images: lower case, without tag";
@@ -178,10 +179,10 @@ pub fn check_repo(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Whether a text names a platform.
+/// Checks that a text names a platform.
 ///
 /// # Errors
-/// What it should be.
+/// Returns the form that is required.
 pub fn check_platform(text: &str) -> Result<(), &'static str> {
     let word = |part: &str| {
         !part.is_empty() && part.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'))
@@ -193,10 +194,10 @@ pub fn check_platform(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Whether a text names a product, `image:version`.
+/// Checks that a text names a product, `image:version`.
 ///
 /// # Errors
-/// What it should be.
+/// Returns the form that is required.
 pub fn check_product(text: &str) -> Result<(), &'static str> {
     match text.split_once(':') {
         Some((image, version)) if Name::parse(image).is_ok() && Version::parse(version).is_ok() => Ok(()),
@@ -226,7 +227,7 @@ fn check_source(text: &str) -> Result<(), &'static str> {
     if plain && !host.is_empty() && !host.contains('@') { Ok(()) } else { Err(rule) }
 }
 
-/// A rule: `Err` says what a text should be.
+/// A check of a value. `Err` contains the form that is required.
 type Rule = fn(&str) -> Result<(), &'static str>;
 
 struct Reader<'a> {
@@ -312,7 +313,7 @@ impl Reader<'_> {
         match rule(text) {
             Ok(()) => Some(text.to_owned()),
             Err(rule) => {
-                // An address can hold a token.
+                // An address can contain a token, so it is not shown.
                 let shown = if key == "source" { "the address".to_owned() } else { format!("{text:?}") };
                 self.problem("config-value", place, format!("{key}: {shown} is not valid"), rule);
                 None

@@ -2,7 +2,7 @@
 //!
 //! The rules are those of BuildKit's client, used by docker since 23 and by buildx: moby's
 //! `patternmatcher` (`MatchesUsingParentResults`), its parser of ignore files, and the directory
-//! walk of `fsutil`. None of the three is fully documented; the table of the tests was recorded
+//! walk of `fsutil`. None of the three is fully documented; the table in the tests was recorded
 //! from a client. The classic builder's client enters an excluded directory only if the text of an
 //! exception begins with it, so an exception such as `!**/*.py` re-includes less there.
 
@@ -13,21 +13,21 @@ use regex::Regex;
 use crate::Problem;
 use crate::tree::SourceFile;
 
-/// The largest file that is read, in bytes.
+/// Size limit of the file, in bytes.
 const MAX_SIZE: usize = 1 << 20;
 
-/// How many patterns are taken. Each is held against each file of the context and each directory
-/// above that.
+/// The limit on the number of patterns. Each one is matched against each file of the context and
+/// each parent directory.
 const MAX_PATTERNS: usize = 2_000;
 
-/// The longest pattern, in bytes: as long as a path can be.
+/// The longest pattern, in bytes: the limit of a path.
 const MAX_LENGTH: usize = 4_096;
 
-/// A pattern up to this long, in bytes, and without a class always makes an expression: none is too
-/// large for it.
+/// A pattern without a class and up to this long, in bytes, always compiles: its regular expression
+/// stays within the size limit.
 const SURE: usize = 128;
 
-/// Most problems of one file that are reported.
+/// At most this many problems of one file are reported.
 const MAX_PROBLEMS: usize = 50;
 
 /// The patterns of a `.dockerignore`.
@@ -40,9 +40,9 @@ pub struct Ignore {
 
 #[derive(Debug, Clone)]
 struct Pattern {
-    /// `!`: what it matches is sent after all.
+    /// `!`: files that match the pattern are sent after all.
     exception: bool,
-    /// Cleaned, without `!`.
+    /// The cleaned pattern, without `!`.
     text: String,
     matcher: Matcher,
 }
@@ -50,15 +50,15 @@ struct Pattern {
 #[derive(Debug, Clone)]
 enum Matcher {
     Exact,
-    /// Up to a `**` at the end.
+    /// The text before a `**` at the end.
     Prefix(String),
-    /// Behind a `**` at the beginning.
+    /// The text after a `**` at the beginning.
     Suffix(String),
     Expression(Expression),
 }
 
-/// A regular expression that is made when something is held against it that begins and ends as the
-/// pattern does: a tree can hold thousands of them, and few are ever asked for more.
+/// A regular expression that is compiled on first use, for a path that begins and ends as the
+/// pattern does. A tree can have thousands of patterns, and few of them are ever used.
 #[derive(Debug, Clone)]
 struct Expression {
     text: String,
@@ -70,13 +70,13 @@ struct Expression {
 }
 
 impl Expression {
-    /// Of a pattern. One that may be too large is made at once.
+    /// Creates the expression of a pattern. Compiles it at once if it may be too large.
     fn new(text: String, pattern: &str) -> Result<Self, String> {
-        // An escape can be a class of characters.
+        // An escape can denote a class of characters.
         let wildcards: &[char] = &['*', '?', '[', ']', '\\'];
         let is_plain = !pattern.contains('\\');
         let head = pattern.split(wildcards).next().filter(|_| is_plain).unwrap_or_default().to_owned();
-        // `**/` matches nothing as well.
+        // `**/` also matches the empty string.
         let tail = pattern.rsplit(wildcards).next().filter(|_| is_plain).unwrap_or_default();
         let tail = tail.trim_start_matches('/').to_owned();
         let expression = Self { text, head, tail, made: OnceLock::new() };
@@ -97,10 +97,10 @@ impl Expression {
     }
 }
 
-/// Reads a `.dockerignore`.
+/// Parses a `.dockerignore`.
 ///
 /// # Errors
-/// Every pattern that no client takes, or that clients and builders take differently.
+/// Returns every pattern that no client accepts, or that clients and builders read differently.
 pub fn parse(file: &SourceFile) -> Result<Ignore, Vec<Problem>> {
     if file.text.len() > MAX_SIZE {
         let problem = Problem::in_file("too-large", &file.path, "the file is larger than 1 MiB");
@@ -110,7 +110,7 @@ pub fn parse(file: &SourceFile) -> Result<Ignore, Vec<Problem>> {
     let mut problems = Vec::new();
     let text = file.text.strip_prefix('\u{feff}').unwrap_or(&file.text);
     for (number, line) in (1..).zip(text.lines()) {
-        // A comment is one only without blanks before it.
+        // `#` begins a comment only at the beginning of a line.
         let trimmed = line.trim();
         if line.starts_with('#') || trimmed.is_empty() {
             continue;
@@ -156,21 +156,21 @@ pub fn parse(file: &SourceFile) -> Result<Ignore, Vec<Problem>> {
 }
 
 impl Ignore {
-    /// Whether a file is left out. The path is relative, with `/`. `Dockerfile` and `.dockerignore`
-    /// never are.
+    /// Whether a file is left out of the context. The path is relative, with `/`. `Dockerfile` and
+    /// `.dockerignore` are never left out.
     #[must_use]
     pub fn excludes(&self, path: &str) -> bool {
         !matches!(path, "Dockerfile" | ".dockerignore") && self.hides(path)
     }
 
-    /// Whether `COPY` does not see a file: where a pattern matches them, this is true of
-    /// `Dockerfile` and `.dockerignore` as well, which a builder reads all the same.
+    /// Whether a file is invisible to `COPY`. Unlike [`Ignore::excludes`], this can be true for
+    /// `Dockerfile` and `.dockerignore`, which a builder reads all the same.
     #[must_use]
     pub fn hides(&self, path: &str) -> bool {
         if self.patterns.is_empty() {
             return false;
         }
-        // For each pattern, whether it matched the directory above.
+        // For each pattern, whether it matched the parent directory.
         let mut above: Vec<bool> = Vec::new();
         let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
         for end in ends {
@@ -179,8 +179,8 @@ impl Ignore {
             let mut matched = vec![false; self.patterns.len()];
             for (at, pattern) in self.patterns.iter().enumerate() {
                 let inherited = above.get(at).copied().unwrap_or(false);
-                // A pattern that would change nothing is skipped, and so has no effect below
-                // either.
+                // A pattern that would change nothing is skipped, so it has no effect below this
+                // directory either.
                 if !inherited && (pattern.exception != excluded || !pattern.matches(part)) {
                     continue;
                 }
@@ -195,8 +195,8 @@ impl Ignore {
         false
     }
 
-    /// Whether the client enters an excluded directory: any as soon as an exception has a wildcard,
-    /// else those that an exception begins with.
+    /// Whether the client enters an excluded directory: every one if an exception has a wildcard,
+    /// otherwise those that an exception begins with.
     fn is_entered(&self, directory: &str) -> bool {
         self.has_wide_exception
             || self.patterns.iter().filter(|pattern| pattern.exception).any(|pattern| {
@@ -206,7 +206,8 @@ impl Ignore {
     }
 }
 
-/// Without a `/**` or `/*` at its end, which matches what the directory itself does.
+/// Removes a `/**` or `/*` from the end, which matches everything that the directory itself
+/// matches.
 fn without_last_wildcard(pattern: &str) -> &str {
     let pattern = pattern.strip_suffix("/**").unwrap_or(pattern);
     pattern.strip_suffix("/*").unwrap_or(pattern)
@@ -303,7 +304,7 @@ impl Matcher {
     }
 }
 
-/// The meaning of `\` and a character. The client passes letters on to Go's regular expressions, so
+/// Translates `\` and a character. The client passes letters on to Go's regular expressions, so
 /// `\d` is a digit, and `\foo` begins with a form feed.
 fn escape(c: char) -> Result<String, String> {
     let literal = |c: char| regex::escape(c.encode_utf8(&mut [0; 4]));
@@ -325,7 +326,7 @@ fn escape(c: char) -> Result<String, String> {
     })
 }
 
-/// A class, its `[` already read.
+/// Translates a character class, whose `[` has been read.
 fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<String, String> {
     const OPEN: &str = "close the '[', or escape it: '\\['";
     let mut regex = "[".to_owned();
@@ -368,7 +369,7 @@ fn class_char(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<ch
     }
 }
 
-/// The shortest path of the same meaning, as Go's `filepath.Clean` makes it.
+/// Returns the shortest equivalent path, as Go's `filepath.Clean` does.
 fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();

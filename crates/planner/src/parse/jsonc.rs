@@ -1,5 +1,5 @@
-//! Parses JSON with `#`, `//` and `/* */` comments and trailing commas. Nothing else is tolerated:
-//! duplicate keys and text after the end are errors.
+//! Parses JSON with `#`, `//` and `/* */` comments and trailing commas. No other deviation is
+//! accepted: duplicate keys and text after the end are errors.
 
 use std::borrow::Cow;
 
@@ -9,19 +9,20 @@ use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use crate::Problem;
 use crate::tree::SourceFile;
 
-/// The largest file that is read, in bytes.
+/// Size limit of the file, in bytes.
 const MAX_SIZE: usize = 1 << 20;
 
-/// Most problems of one file that are reported.
+/// At most this many problems of one file are reported.
 pub(crate) const MAX_PROBLEMS: usize = 50;
 
-/// How deep lists and objects may go. The parser behind this one recurses.
+/// The deepest nesting of lists and objects. The underlying parser recurses.
 const MAX_DEPTH: usize = 64;
 
-/// The text that is parsed: the file's, of equal length, without what the parser does not know. Most have nothing of that.
+/// Blanks out the parts that the underlying parser does not accept: `#` comments and a byte order
+/// mark. The length stays the same. Most files have neither and are returned as they are.
 ///
 /// # Errors
-/// A file that is too large, or too deep to be read.
+/// Returns a problem if the file is too large or nested too deeply.
 pub(crate) fn prepare(file: &SourceFile) -> Result<Cow<'_, str>, Problem> {
     if file.text.len() > MAX_SIZE {
         return Err(Problem::in_file("too-large", &file.path, "the descriptor is larger than 1 MiB")
@@ -72,7 +73,7 @@ pub(crate) fn prepare(file: &SourceFile) -> Result<Cow<'_, str>, Problem> {
             (State::Text, '"') => State::Value,
             (State::Text, '\\') => State::Escaped,
             (State::Escaped, _) => State::Text,
-            // A line end closes an unclosed string: the parser reports it.
+            // A line end closes an unclosed string, which the parser reports.
             (State::Text | State::Hash | State::Line, '\n') => State::Value,
             (State::Hash, _) => {
                 blank = c != '\r';
@@ -96,7 +97,7 @@ pub(crate) fn prepare(file: &SourceFile) -> Result<Cow<'_, str>, Problem> {
     Ok(Cow::Owned(prepared))
 }
 
-/// Whether a text certainly holds nothing that the parser does not know, and cannot be too deep.
+/// Whether a text certainly has nothing to blank out and is not nested too deeply.
 fn is_plain(text: &str) -> bool {
     let opened = text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count();
     opened <= MAX_DEPTH && !text.contains('#') && !text.starts_with('\u{feff}')
@@ -112,11 +113,11 @@ enum State {
     Block,
 }
 
-/// Reads the one object that a file holds, with a problem for each key that stands twice. `prepared` comes from
-/// [`prepare`].
+/// Parses a file that contains one object. Also returns a problem for each duplicate key.
+/// `prepared` comes from [`prepare`].
 ///
 /// # Errors
-/// What is no JSON or no object.
+/// Returns problems if the text is not JSON or not an object.
 pub(crate) fn object<'a>(
     file: &SourceFile,
     prepared: &'a str,
@@ -182,7 +183,7 @@ fn duplicates_in(value: &Value<'_>, found: &mut dyn FnMut(&str, usize)) {
     }
 }
 
-/// A field's name.
+/// Returns the name of a field.
 pub(crate) fn key<'a>(name: &'a ObjectPropName<'_>) -> &'a str {
     match name {
         ObjectPropName::String(literal) => &literal.value,

@@ -1,7 +1,7 @@
 //! Joins the tests that descriptors declare with the scripts that they name.
 //!
-//! A script is read whether or not `.dockerignore` keeps it out of the context: it is brought into
-//! the container of its test, and need not be in the image.
+//! A script is read even if `.dockerignore` excludes it from the context: it is copied into the
+//! container of its test, and need not be in the image.
 
 use plan::{ImageTest, TestAction};
 
@@ -9,10 +9,10 @@ use crate::Problem;
 use crate::parse::descriptor::{DeclaredAction, DeclaredTest};
 use crate::tree::{LayerFiles, Mode};
 
-/// The longest script, in bytes: the plan contains it.
+/// Size limit of a script, in bytes: the plan contains the script.
 const MAX_SCRIPT: usize = 64 << 10;
 
-/// Problems of the scripts that a layer's tests name.
+/// Returns the problems of the scripts that a layer's tests name.
 pub(crate) fn problems<'a>(
     files: &LayerFiles,
     tests: impl Iterator<Item = (u32, &'a DeclaredTest)>,
@@ -37,7 +37,7 @@ fn wrong(files: &LayerFiles, path: &str) -> Option<(&'static str, &'static str)>
     if let Mode::Symlink(_) = files.files[at].mode {
         return Some(("is a symbolic link", "put the file that it names in its place"));
     }
-    // A script that could not be read was reported already.
+    // An unreadable script has been reported already.
     let text = &files.scripts.get(path)?.text;
     let first = text.split('\n').next().unwrap_or_default();
     if text.len() > MAX_SCRIPT {
@@ -56,7 +56,7 @@ fn wrong(files: &LayerFiles, path: &str) -> Option<(&'static str, &'static str)>
     }
 }
 
-/// The tests of a layer, as in the plan.
+/// Returns the tests of a layer, as in the plan.
 pub(crate) fn planned(files: &LayerFiles, tests: &[DeclaredTest]) -> impl Iterator<Item = ImageTest> {
     tests.iter().map(|test| ImageTest {
         layer: files.path.clone(),

@@ -1,8 +1,8 @@
-//! Computes base chains: the base image of a layer's last stage, the base of that, and so on. They
-//! determine the final layers and the dependencies.
+//! Computes base chains: the base image of a layer's last stage, the base image of that one, and so
+//! on. They determine the final layers and the dependencies.
 //!
-//! Works on numbers: a node is an index, and products and images are numbers. One walk over all
-//! layers answers everything, in linear time.
+//! Nodes, products and images are numbers. One walk over all layers computes everything, in linear
+//! time.
 
 use hashbrown::HashMap;
 use plan::Version;
@@ -10,35 +10,35 @@ use plan::Version;
 /// The base of a layer's last stage, if it is a layer of the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LayerBase {
-    /// The layer below.
+    /// The layer that is the base.
     pub(crate) on: usize,
-    /// Whether it names one build of that layer, which makes no dependency.
+    /// Whether the reference names one build of that layer, which is not a dependency.
     pub(crate) pinned: bool,
 }
 
-/// A layer as far as chains are concerned.
+/// The properties of a layer that matter for chains.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Link<'a> {
-    /// Its base.
+    /// The base of the layer.
     pub(crate) layer_base: Option<LayerBase>,
-    /// Whether that could not be found out.
+    /// Whether the base could not be determined.
     pub(crate) unknown: bool,
-    /// The same number for the same image.
+    /// The image of the layer: equal numbers for equal images.
     pub(crate) image: usize,
-    /// The version.
+    /// The version of the layer.
     pub(crate) version: &'a Version,
 }
 
 /// The results, by layer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chains {
-    /// Whether no other layer of the same image and version is based on it. `false` for layers that
-    /// cannot be judged.
+    /// Whether no other layer of the same image and version is based on this one. `false` if that
+    /// cannot be determined.
     pub(crate) is_final: Vec<bool>,
-    /// Whether its chain of bases is unknown: its Dockerfile, or that of an ancestor, is broken or
-    /// in a cycle.
+    /// Whether the base chain is unknown: the Dockerfile of the layer or of an ancestor is broken,
+    /// or there is a cycle.
     pub(crate) unknown: Vec<bool>,
-    /// Pairs of a layer and one below it of the same image with a higher version.
+    /// Pairs of a layer and an ancestor of the same image with a higher version.
     pub(crate) higher_below: Vec<(usize, usize)>,
     below: Vec<Option<usize>>,
     visits: Vec<Option<(usize, usize)>>,
@@ -67,7 +67,7 @@ impl Chains {
             if chains.below[root].is_some() {
                 continue;
             }
-            // Each node is entered, then all above it, then left.
+            // Enters a node, visits all its descendants, then leaves it.
             let mut open = vec![(root, Step::Enter)];
             while let Some((node, step)) = open.pop() {
                 clock += 1;
@@ -102,8 +102,8 @@ impl Chains {
         }
     }
 
-    /// The layer of the tree at the bottom of a layer's chain; the layer itself when its chain
-    /// leads nowhere.
+    /// Returns the last layer of the tree in a layer's base chain; the layer itself if the chain is
+    /// unknown.
     pub(crate) fn bottom(&self, layer: usize) -> usize {
         let mut bottom = layer;
         while let Some(below) = self.below[bottom].filter(|_| self.visits[layer].is_some()) {
@@ -118,12 +118,13 @@ enum Step {
     Leave,
 }
 
-/// The layers between a root and where the walk is.
+/// The layers between a root and the present node of the walk.
 #[derive(Default)]
 struct Path<'a> {
-    /// By image and version, from below to above.
+    /// Layers by image and version, from the root upwards.
     products: HashMap<(usize, &'a str), Vec<usize>>,
-    /// By image, the layer of the highest version up to here, at each layer of that image.
+    /// By image: for each layer of that image on the path, the layer with the highest version so
+    /// far.
     highest: HashMap<usize, Vec<usize>>,
 }
 
@@ -152,8 +153,8 @@ impl<'a> Path<'a> {
     }
 }
 
-/// The base of each layer. A pinned build was made from an older tree, so pinned bases may form a
-/// cycle through layers of today; such a cycle is cut at its pinned bases.
+/// Returns the base of each layer. A pinned build was made from an older tree, so pinned bases may
+/// form a cycle through present layers; such a cycle is cut at its pinned bases.
 fn without_pinned_cycles(links: &[Link<'_>]) -> Vec<Option<usize>> {
     #[derive(Clone, Copy, PartialEq)]
     enum Seen {
@@ -211,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_final_layer_has_none_of_its_product_above() {
-        // 0 ← 1 (another image) ← 2, all in between included.
+        // 0 ← 1 (another image) ← 2, including the layers in between.
         let (chains, finals) = chains(&[(0, "1.0", None), (1, "1.0", Some(0)), (0, "1.0", Some(1))]);
         assert_eq!(finals, [1, 2]);
         assert!(chains.is_based_on(2, 0) && chains.is_based_on(2, 2) && !chains.is_based_on(0, 2));

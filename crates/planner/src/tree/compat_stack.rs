@@ -1,4 +1,4 @@
-//! Computes compat stacks: their layers in order, and their files overlaid.
+//! Computes compat stacks: the order of their layers, and their merged files.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,9 @@ use crate::Problem;
 use crate::tree::layers::CompatLayer;
 use crate::tree::{LayerFiles, TreeFile};
 
-/// The layers of a stack, an include before what includes it, each once at its first place. A layer
-/// that includes itself, directly or not, is an error found elsewhere; here it ends the search.
+/// Returns the layers of a stack: included layers before the including one, each once at its first
+/// place. A layer that includes itself, directly or not, is reported elsewhere; here it ends the
+/// search.
 pub(crate) fn order(top: usize, includes: &[Vec<usize>]) -> Vec<usize> {
     let mut stack = Vec::new();
     let mut met = std::collections::HashSet::from([top]);
@@ -35,16 +36,16 @@ pub(crate) fn order(top: usize, includes: &[Vec<usize>]) -> Vec<usize> {
 /// The files of a stack.
 #[derive(Debug)]
 pub(crate) struct Overlay<'a> {
-    /// By path in the context: the layer that it comes from, and the file.
+    /// Files by path in the context: the layer that a file comes from, and the file.
     pub(crate) files: BTreeMap<&'a str, (&'a LayerFiles, &'a TreeFile)>,
-    /// Settings that a later layer replaces, sorted.
+    /// Settings that a later layer overrides, sorted.
     pub(crate) shadowed: Vec<Shadowed>,
-    /// A file over a directory, or the reverse.
+    /// Files that replace a directory, or the reverse.
     pub(crate) problems: Vec<Problem>,
 }
 
 impl<'a> Overlay<'a> {
-    /// Lays the layers' files over each other.
+    /// Merges the files of the layers. Later layers override earlier ones.
     pub(crate) fn new(layers: &[&'a CompatLayer]) -> Self {
         let mut files: BTreeMap<&str, (&CompatLayer, &TreeFile)> = BTreeMap::new();
         let mut shadowed = Vec::new();
@@ -66,7 +67,7 @@ impl<'a> Overlay<'a> {
     }
 }
 
-/// The build arguments of a stack: a later layer's value wins.
+/// Merges the build arguments of a stack. Values of later layers override earlier ones.
 pub(crate) fn args(layers: &[&CompatLayer]) -> BTreeMap<String, String> {
     layers.iter().flat_map(|layer| layer.descriptor.args.clone()).collect()
 }

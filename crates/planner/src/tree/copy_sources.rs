@@ -1,7 +1,7 @@
 //! Checks the sources of `COPY` and `ADD` against the files of a context.
 //!
-//! A name is searched in the sorted list of files, and a pattern is matched with those below its
-//! leading directories without wildcards; patterns are those of Go's `filepath.Match`, component by
+//! A name is searched in the sorted list of files. A pattern is matched with the files below its
+//! leading directories without wildcards. Patterns are those of Go's `filepath.Match`, component by
 //! component.
 
 use std::cell::Cell;
@@ -11,33 +11,34 @@ use crate::parse::dockerfile::{ContextUse, Source};
 use crate::parse::dockerignore::Ignore;
 use crate::tree::{Mode, SourceFile, TreeFile};
 
-/// Most findings that are reported of one Dockerfile.
+/// At most this many findings of one Dockerfile are reported.
 const MOST_TOLD: usize = 50;
 
-/// Most comparisons of files with the patterns of one Dockerfile; beyond that nothing is reported.
+/// The limit on comparisons of files with the patterns of one Dockerfile. Beyond this limit nothing
+/// is reported.
 const MOST_COMPARED: usize = 200_000;
 
-/// The files of one layer that a context is made of.
+/// The files that one layer contributes to a context.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Files<'a> {
-    /// Sorted by path.
+    /// The files, sorted by path.
     pub(crate) files: &'a [TreeFile],
     pub(crate) ignore: Option<&'a Ignore>,
-    /// Paths that are never part of it.
+    /// Paths that are never part of the context.
     pub(crate) never: &'a [&'a str],
 }
 
-/// The files of a source.
+/// Whether a source exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Found {
     Nothing,
-    /// There is something, and the ignore file leaves it out.
+    /// The source exists, but the ignore file excludes it.
     Ignored,
     Something,
 }
 
-/// Problems of the paths that an instruction uses from a context, which can consist of several
-/// layers' files.
+/// Problems of the paths that instructions use from a context, which can consist of the files of
+/// several layers.
 #[derive(Debug, Default)]
 pub(crate) struct Missing {
     /// Problems that every builder rejects.
@@ -46,7 +47,7 @@ pub(crate) struct Missing {
     pub(crate) warnings: Vec<Problem>,
 }
 
-/// Looks up all that the instructions of one file take.
+/// Checks all sources of the instructions of one file.
 pub(crate) fn missing(file: &SourceFile, taken: &[ContextUse], context: &[Files<'_>]) -> Missing {
     let mut missing = Missing::default();
     let left = Cell::new(MOST_COMPARED);
@@ -104,8 +105,8 @@ fn look_up(context: &Files<'_>, path: &str, is_pattern: bool, left: &Cell<usize>
     if path.is_empty() {
         return Found::Something;
     }
-    // Builders treat escapes outside of patterns differently, and a path behind a link is
-    // elsewhere.
+    // Builders read escapes outside of patterns differently, and the target of a link is not in the
+    // list.
     if !is_pattern && path.contains('\\') || context.has_link_above(path) {
         return Found::Something;
     }
@@ -118,7 +119,7 @@ impl Files<'_> {
             && !self.ignore.is_some_and(|ignore| ignore.hides(&file.path))
     }
 
-    /// Whether there is a file of this path, or one below it.
+    /// Whether a file has this path or is below it.
     fn holds(&self, path: &str, left: &Cell<usize>) -> Found {
         let itself = self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok();
         if itself.is_some_and(|at| self.is_sent(&self.files[at])) {
@@ -140,14 +141,14 @@ impl Files<'_> {
         best
     }
 
-    /// The files below a directory; all, below the context itself.
+    /// Returns the files below a directory; all files if the directory is the context itself.
     fn below<'s>(&'s self, directory: &str) -> impl Iterator<Item = &'s TreeFile> + use<'s> {
         let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
         let start = self.files.partition_point(|file| file.path.as_str() < prefix.as_str());
         self.files[start..].iter().take_while(move |file| file.path.starts_with(&prefix))
     }
 
-    /// Whether a pattern matches a file or a directory that holds one.
+    /// Whether a pattern matches a file, or a directory that contains one.
     fn matches(&self, pattern: &str, left: &Cell<usize>) -> Found {
         let depth = pattern.split('/').count();
         let plain: Vec<&str> =
@@ -170,7 +171,7 @@ impl Files<'_> {
         best
     }
 
-    /// Whether a directory that a path leads through is a link, or the path itself is one.
+    /// Whether a directory above a path is a symbolic link.
     fn has_link_above(&self, path: &str) -> bool {
         let ends = path.match_indices('/').map(|(at, _)| at);
         ends.map(|end| &path[..end]).any(|above| {
@@ -186,7 +187,7 @@ fn spend(left: &Cell<usize>) -> bool {
     rest.is_some()
 }
 
-/// Go's `filepath.Match`; `None` when the pattern is none.
+/// Go's `filepath.Match`; `None` if the pattern is invalid.
 fn go_match(pattern: &str, name: &str) -> Option<bool> {
     let patterns: Vec<&str> = pattern.split('/').collect();
     let names: Vec<&str> = name.split('/').collect();
@@ -204,7 +205,7 @@ enum Token {
     Any,
     /// `?`
     One,
-    /// `[…]`: ranges, and whether they are those that do not match.
+    /// `[…]`: ranges, and whether the class is negated.
     Class(Vec<(char, char)>, bool),
 }
 
@@ -249,7 +250,7 @@ fn tokens(part: &str) -> Option<Vec<Token>> {
 }
 
 fn match_part(tokens: &[Token], name: &[char]) -> bool {
-    // The last `*`, and up to where it was tried.
+    // The last `*`, and the position up to which it was tried.
     let (mut star, mut token, mut at) = (None, 0, 0);
     loop {
         match tokens.get(token) {

@@ -1,6 +1,6 @@
 //! A dependency graph over numbers: dependents, cycles, order.
 //!
-//! Nodes are indexes. Every walk is a loop, so that a chain of any length fits the stack. Base
+//! Nodes are indices. Every walk is a loop, so that long chains do not overflow the stack. Base
 //! chains and final layers are in [`crate::tree::base_chains`].
 
 use std::collections::{BTreeSet, VecDeque};
@@ -8,11 +8,11 @@ use std::collections::{BTreeSet, VecDeque};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-/// Most cycles that are reported of one strongly connected component; the others disappear or are
-/// found once these are fixed.
+/// At most this many cycles of one strongly connected component are reported. The others disappear,
+/// or are found, once these are fixed.
 const CYCLES_OF_A_KNOT: usize = 20;
 
-/// Nodes with what each of them needs.
+/// Nodes with their dependencies.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Graph {
     parents: Vec<Vec<usize>>,
@@ -20,7 +20,7 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// From the list of what each node needs, in any order and with repetitions.
+    /// Creates a graph from the dependencies of each node, in any order and with repetitions.
     pub(crate) fn new(mut parents: Vec<Vec<usize>>) -> Self {
         let mut children = vec![Vec::new(); parents.len()];
         for (node, needed) in parents.iter_mut().enumerate() {
@@ -33,17 +33,18 @@ impl Graph {
         Self { parents, children }
     }
 
-    /// The parents of a node, sorted.
+    /// Returns the dependencies of a node, sorted.
     pub(crate) fn parents(&self, node: usize) -> &[usize] {
         &self.parents[node]
     }
 
-    /// The marked nodes and all that need one of them, directly or not.
+    /// Returns the marked nodes and all their direct and indirect dependents.
     pub(crate) fn with_descendants(&self, marked: &[bool]) -> Vec<bool> {
         self.with_free_descendants(marked, &vec![false; marked.len()])
     }
 
-    /// The same without blocked ones, and without what only those lead to.
+    /// As [`Graph::with_descendants`], but without blocked nodes and nodes that are reached only
+    /// through them.
     pub(crate) fn with_free_descendants(&self, marked: &[bool], blocked: &[bool]) -> Vec<bool> {
         let mut reached: Vec<bool> =
             marked.iter().zip(blocked).map(|(marked, blocked)| *marked && !blocked).collect();
@@ -58,10 +59,10 @@ impl Graph {
         reached
     }
 
-    /// The length of the longest way from each node down to one that needs nothing, counting marked
-    /// nodes only.
+    /// Returns the length of the longest path from each node to a node without dependencies,
+    /// counting marked nodes only.
     ///
-    /// Nodes on a cycle, and those that need one, have no such length: they get 0.
+    /// Nodes on a cycle and their dependents have no such length and get 0.
     pub(crate) fn levels(&self, marked: &[bool]) -> Vec<usize> {
         let mut level = vec![0; self.parents.len()];
         let mut missing: Vec<usize> = self.parents.iter().map(Vec::len).collect();
@@ -80,9 +81,9 @@ impl Graph {
         level
     }
 
-    /// The cycles, each as the nodes on it in order of need, beginning with its smallest: enough of
-    /// them that each node that lies on a cycle is on one of these, as far as [`CYCLES_OF_A_KNOT`]
-    /// goes.
+    /// Returns cycles, each as its nodes in the order of dependency, beginning with the smallest.
+    /// Every node that is on a cycle is on one of the returned cycles, up to [`CYCLES_OF_A_KNOT`]
+    /// cycles of a component.
     pub(crate) fn cycles(&self) -> Vec<Vec<usize>> {
         let mut cycles = Vec::new();
         for knot in self.knots() {
@@ -104,7 +105,7 @@ impl Graph {
         cycles
     }
 
-    /// Groups of nodes that all need each other.
+    /// Returns the strongly connected components that contain a cycle.
     fn knots(&self) -> Vec<Vec<usize>> {
         let edges =
             self.parents.iter().enumerate().flat_map(|(node, needed)| needed.iter().map(move |p| (node, *p)));
@@ -115,7 +116,7 @@ impl Graph {
         for (node, parent) in edges {
             graph.add_edge(NodeIndex::new(node), NodeIndex::new(parent), ());
         }
-        // Not `tarjan_scc`, which calls itself.
+        // Not `tarjan_scc`, which is recursive.
         kosaraju_scc(&graph)
             .into_iter()
             .map(|knot| knot.into_iter().map(NodeIndex::index).collect::<Vec<_>>())
@@ -123,7 +124,7 @@ impl Graph {
             .collect()
     }
 
-    /// The shortest way from a node back to itself through nodes of its knot.
+    /// Returns the shortest path from a node back to itself within its component.
     fn shortest_cycle(&self, start: usize, knot: &BTreeSet<usize>) -> Vec<usize> {
         let mut reached_from = std::collections::BTreeMap::new();
         let mut open = VecDeque::from([start]);
@@ -179,7 +180,7 @@ mod tests {
     fn cycles_are_whole_and_in_order_of_need() {
         assert_eq!(Graph::new(vec![vec![0]]).cycles(), [vec![0]]);
         assert_eq!(Graph::new(vec![vec![2], vec![0], vec![1], vec![2]]).cycles(), [vec![0, 2, 1]]);
-        // Two that share a node, and one apart.
+        // Two cycles that share a node, and a separate one.
         let graph = Graph::new(vec![vec![1], vec![0, 2], vec![1], vec![], vec![5], vec![4]]);
         assert_eq!(graph.cycles(), [vec![0, 1], vec![1, 2], vec![4, 5]]);
         assert!(Graph::new(vec![vec![], vec![0]]).cycles().is_empty());

@@ -1,10 +1,11 @@
 //! Resolves a reference within the tree: a layer, one build of a layer, or an external image.
 //!
-//! Takes the text after substitution; names without a host are resolved before docker's defaults
-//! are added, since `sci/nist:1.0` is ours and `docker.io/sci/nist:1.0` is not.
+//! Takes the text after variable expansion. Names without a host are resolved before docker's
+//! defaults are added, since `sci/nist:1.0` is a layer of the tree and `docker.io/sci/nist:1.0` is
+//! not.
 
 use hashbrown::HashMap;
-use plan::{BuildTag, ImageName, Role, Span};
+use plan::{BuildTag, Family, ImageName, LayerKey, Role, Span};
 
 use crate::Problem;
 use crate::diagnostics::finding::Findings;
@@ -14,13 +15,13 @@ use crate::tree::SourceFile;
 use crate::tree::layers::Side;
 use crate::views::suggest::Suggestions;
 
-/// An image that a Dockerfile needs.
+/// An image that a Dockerfile references.
 #[derive(Debug, Clone)]
 pub(crate) struct Need {
     pub(crate) role: Role,
     pub(crate) span: Span,
     pub(crate) line: u32,
-    /// As it is named, variables substituted.
+    /// The name, variables expanded.
     pub(crate) text: String,
     pub(crate) platform: Platform,
     pub(crate) meaning: Meaning,
@@ -31,7 +32,7 @@ pub(crate) struct Need {
 pub(crate) enum Meaning {
     /// A science layer of the tree: a dependency.
     Layer(usize),
-    /// A science layer that only the registry has.
+    /// A science layer that exists only in the registry.
     Registry {
         target: String,
         version: String,
@@ -42,29 +43,29 @@ pub(crate) enum Meaning {
     Pinned {
         /// The full reference.
         reference: String,
-        /// Without the repo: what identifies it wherever the tree is built.
+        /// The reference without the repo, which identifies the build wherever the tree is built.
         name: String,
         target: String,
         /// `None` if only a digest identifies the build.
         version: Option<String>,
-        /// The layer of the tree that has its target.
+        /// The layer of the tree with that target.
         layer: Option<usize>,
     },
-    /// A product: a science image with a compat on top.
+    /// A product: a science image with a compat stack on top.
     Product {
         /// The full reference.
         reference: String,
-        /// Without the repo.
+        /// The reference without the repo.
         name: String,
         image: String,
-        /// `None` when it names one build of the product.
+        /// `None` if the reference names one build of the product.
         version: Option<String>,
     },
     /// Any other image.
     External {
         /// The full reference, with docker's defaults.
         reference: String,
-        /// Whether it is named as a layer or a product of the tree is.
+        /// Whether the image is named like a layer or a product of the tree.
         is_like_ours: bool,
     },
     /// The empty image.
@@ -77,7 +78,7 @@ pub(crate) struct Place<'a> {
     pub(crate) file: &'a SourceFile,
     pub(crate) span: Span,
     pub(crate) line: u32,
-    /// The science layer whose Dockerfile it is, if it is one.
+    /// The science layer of the Dockerfile, if any.
     pub(crate) own: Option<usize>,
 }
 
@@ -91,25 +92,26 @@ impl Place<'_> {
     }
 }
 
-/// All that a reference can mean in one tree.
+/// The names that references of one tree can resolve to.
 #[derive(Debug)]
 pub(crate) struct Catalog<'a> {
     config: &'a Config,
-    /// Where images go and hostless names lie: the flag's, else the configuration's.
+    /// The repo for published images and for names without a host: the flag's, otherwise the
+    /// configuration's.
     repo: &'a str,
     side: &'a Side,
     targets: HashMap<&'a str, usize>,
     /// The layers of each image.
     images: HashMap<&'a str, Vec<usize>>,
-    /// The repos that are the tree's, as docker completes them.
+    /// The repos of the tree, completed as docker does.
     repos: Vec<String>,
     suggestions: Suggestions,
 }
 
-/// A guideline.
+/// The code of the guideline.
 const LIKE_LAYER: &str = "external-like-layer";
 
-/// A name below `sci/` or `rel/`, taken apart.
+/// A name below `sci/` or `rel/`, split into its parts.
 struct Parts<'a> {
     name: &'a str,
     tag: Option<&'a str>,
@@ -147,7 +149,7 @@ impl<'a> Catalog<'a> {
         Self { config, repo, side, targets, images, repos, suggestions: Suggestions::default() }
     }
 
-    /// Resolves a reference; `None` if it is wrong or unknown, which is then reported.
+    /// Resolves a reference. Returns `None` and reports a problem if it is invalid or unknown.
     pub(crate) fn meaning(&self, text: &str, place: Place<'_>, findings: &mut Findings) -> Option<Meaning> {
         if text == "scratch" {
             return Some(Meaning::Scratch);
@@ -156,11 +158,10 @@ impl<'a> Catalog<'a> {
             Some(ours) => (ours, text.to_owned()),
             None => (text, format!("{}/{text}", self.repo)),
         };
-        if let Some(rest) = ours.strip_prefix("sci/") {
-            return self.science(ours, &Parts::of(rest), full, place, findings);
-        }
-        if let Some(rest) = ours.strip_prefix("rel/") {
-            return self.product(ours, &Parts::of(rest), full, place, findings);
+        match Family::split(ours) {
+            Some((Family::Sci, rest)) => return self.science(ours, &Parts::of(rest), full, place, findings),
+            Some((Family::Rel, rest)) => return self.product(ours, &Parts::of(rest), full, place, findings),
+            None => {}
         }
         if !text.contains(['/', '@'])
             && let Some(layer) = self.layer_of_moving_tag(text)
@@ -227,7 +228,7 @@ impl<'a> Catalog<'a> {
             }
             return None;
         }
-        let reference = format!("{}/sci/{target}:{tag}", self.repo);
+        let reference = format!("{}/{}", self.repo, Family::Sci.repository(target).tagged(tag));
         valid(&reference, place, findings)?;
         Some(Meaning::Registry { target: target.to_owned(), version: tag.to_owned(), reference })
     }
@@ -270,8 +271,8 @@ impl<'a> Catalog<'a> {
         Some(Meaning::Product { reference: full, name: name.to_owned(), image, version })
     }
 
-    /// An image of somebody else's. One that is named as a layer or a product of the tree is,
-    /// whatever its tag, was perhaps meant to be that.
+    /// Resolves an external image. Reports images that are named like a layer or a product of the
+    /// tree, with any tag, since that layer may have been meant.
     fn external(&self, text: &str, place: Place<'_>, findings: &mut Findings) -> Option<Meaning> {
         let image = valid(text, place, findings)?;
         let last = image.repository.rsplit('/').next().unwrap_or_default();
@@ -312,8 +313,9 @@ impl<'a> Catalog<'a> {
         Some(Meaning::External { reference: image.to_string(), is_like_ours })
     }
 
-    /// The layer that has this target, or one of the product of this name. None where that is the
-    /// layer's own name: it may well be built on the image that it is named after.
+    /// Returns the layer with this target, or a layer of the product with this name. Returns `None`
+    /// if the referencing layer has that name itself, since it may be based on the image that it is
+    /// named after.
     fn meant(&self, name: &str, tag: Option<&str>, own: Option<usize>) -> Option<usize> {
         if let Some(layer) = self.targets.get(name).copied() {
             return (own != Some(layer)).then_some(layer);
@@ -326,21 +328,21 @@ impl<'a> Catalog<'a> {
         layers.iter().rev().find(has_tag).or(layers.last()).copied()
     }
 
-    /// The text after `{repo}/`, the tree's own repo or one of its aliases, if its family is ours.
-    /// If several repos match, the longest counts.
+    /// Returns the text after `{repo}/` if it begins with `sci/` or `rel/`. `{repo}` is the tree's
+    /// repo or one of its aliases; the longest match counts.
     fn behind_a_repo<'t>(&self, text: &'t str) -> Option<&'t str> {
         [self.repo, &self.config.repo]
             .into_iter()
             .chain(self.config.aliases.iter().map(String::as_str))
             .filter_map(|repo| text.strip_prefix(repo)?.strip_prefix('/'))
-            .filter(|ours| ours.starts_with("sci/") || ours.starts_with("rel/"))
+            .filter(|ours| Family::split(ours).is_some())
             .min_by_key(|ours| ours.len())
     }
 
     fn layer_of_moving_tag(&self, text: &str) -> Option<usize> {
-        let (target, tag) = text.split_once(':')?;
-        let layer = *self.targets.get(target)?;
-        (self.side.science[layer].descriptor.version.as_str() == tag).then_some(layer)
+        let LayerKey { target, version } = LayerKey::parse(text)?;
+        let layer = *self.targets.get(target.as_str())?;
+        (self.side.science[layer].descriptor.version.as_str() == version).then_some(layer)
     }
 
     fn path(&self, layer: usize) -> &str {

@@ -1,7 +1,7 @@
 //! Parses one side of a comparison layer by layer: descriptors, Dockerfiles, ignore files.
 //!
-//! Does not know how layers relate; see [`crate::tree::model`]. A layer that both sides hold alike
-//! is understood once.
+//! Does not know how layers depend on each other; see [`crate::tree::model`]. A layer that is equal
+//! on both sides is parsed once.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,32 +20,32 @@ use crate::tree::copy_sources::{self, Files};
 use crate::tree::{LayerFiles, Mode, SourceFile, Tree, TreeFile};
 use crate::{Problem, parallel};
 
-/// The descriptor's name in a layer's directory.
+/// The file name of the descriptor in a layer's directory.
 pub(crate) const DESCRIPTOR: &str = "sciserver-image.json";
-/// The Dockerfile's name in a layer's directory.
+/// The file name of the Dockerfile in a layer's directory.
 pub(crate) const DOCKERFILE: &str = "Dockerfile";
-/// Files of a compat layer that are no part of its context.
+/// Files of a compat layer that are not part of its context.
 const NOT_IN_COMPAT: [&str; 4] = [DESCRIPTOR, DOCKERFILE, ".dockerignore", "Dockerfile.dockerignore"];
 
-/// Layers of one task: fewer take less time than a thread needs to start.
+/// The number of layers per task: fewer take less time than starting a thread.
 const SHARE: usize = 16;
 
-/// A science layer whose descriptor could be read.
+/// A science layer whose descriptor is valid.
 #[derive(Debug)]
 pub(crate) struct ScienceLayer {
     pub(crate) files: Arc<LayerFiles>,
     pub(crate) descriptor: descriptor::Science,
-    /// `None` when there is none, or none that can be read.
+    /// `None` if there is no Dockerfile or it cannot be parsed.
     pub(crate) dockerfile: Option<Dockerfile>,
     ignore: Option<Arc<Ignore>>,
 }
 
-/// A compat layer whose descriptor could be read.
+/// A compat layer whose descriptor is valid.
 #[derive(Debug)]
 pub(crate) struct CompatLayer {
     pub(crate) files: Arc<LayerFiles>,
     pub(crate) descriptor: descriptor::CompatLayer,
-    /// `None` when there is none, or none that can be read.
+    /// `None` if there is no Dockerfile or it cannot be parsed.
     pub(crate) fragment: Option<Fragment>,
     ignore: Option<Arc<Ignore>>,
 }
@@ -56,30 +56,31 @@ impl ScienceLayer {
         &self.files.path
     }
 
-    /// The files that decide what a build makes, besides the contents of the Dockerfile.
+    /// Returns the files that affect the build, besides the contents of the Dockerfile.
     pub(crate) fn context(&self) -> impl Iterator<Item = &TreeFile> {
         let ignore = self.ignore.as_deref();
         self.files.files.iter().filter(move |file| match file.path.as_str() {
             DESCRIPTOR => false,
-            // COPY sees its mode as well.
+            // `COPY` can also copy the mode of the Dockerfile.
             DOCKERFILE => file.mode != Mode::File && !is_hidden(ignore, file),
             path => !ignore.is_some_and(|ignore| ignore.excludes(path)),
         })
     }
 
-    /// The files that `COPY` sees: as [`ScienceLayer::context`], with the Dockerfile and without
-    /// `.dockerignore`, as its patterns say.
+    /// Returns the files that `COPY` sees. Unlike [`ScienceLayer::context`], this includes the
+    /// Dockerfile and excludes `.dockerignore` if the patterns say so.
     pub(crate) fn sent(&self) -> impl Iterator<Item = &TreeFile> {
         let ignore = self.ignore.as_deref();
         self.files.files.iter().filter(move |file| file.path != DESCRIPTOR && !is_hidden(ignore, file))
     }
 
-    /// The files that `COPY` finds, including the tree's Dockerfile.
+    /// Returns the files that `COPY` finds, including the tree's Dockerfile.
     pub(crate) fn copied(&self) -> Files<'_> {
         Files { files: &self.files.files, ignore: self.ignore.as_deref(), never: &[DESCRIPTOR] }
     }
 
-    /// A builder's findings for the Dockerfile, and for the paths that it copies from its context.
+    /// Returns defects and warnings of the Dockerfile, and of the paths that it copies from its
+    /// context.
     fn noticed(&self) -> Option<DockerfileNotes> {
         let (file, dockerfile) = (self.files.dockerfile.as_ref()?, self.dockerfile.as_ref()?);
         let mut noticed = dockerfile.noticed.clone();
@@ -89,7 +90,8 @@ impl ScienceLayer {
         Some(noticed)
     }
 
-    /// A problem at a field of the descriptor; where that has its default, at the image's name.
+    /// Creates a problem at a field of the descriptor, or at the image's name if the field is
+    /// missing.
     pub(crate) fn problem(&self, field: &str, code: &'static str, message: String) -> Problem {
         let file = &self.files.descriptor;
         let problem = Problem::in_file(code, &file.path, message);
@@ -106,12 +108,12 @@ impl CompatLayer {
         &self.files.path
     }
 
-    /// `jupyter`: what descriptors call it.
+    /// `jupyter`: the name that descriptors use.
     pub(crate) fn name(&self) -> &str {
         compat_name(&self.files.path)
     }
 
-    /// Its files in a build's context.
+    /// Returns the files that the layer adds to a build's context.
     pub(crate) fn context(&self) -> impl Iterator<Item = &TreeFile> {
         let ignore = self.ignore.as_deref();
         let counts =
@@ -119,23 +121,23 @@ impl CompatLayer {
         self.files.files.iter().filter(counts)
     }
 
-    /// Its files that `COPY` finds.
+    /// Returns the layer's files that `COPY` finds.
     pub(crate) fn copied(&self) -> Files<'_> {
         Files { files: &self.files.files, ignore: self.ignore.as_deref(), never: &NOT_IN_COMPAT }
     }
 }
 
-/// The name of the compat layer at a path.
+/// Returns the name of the compat layer at a path.
 pub(crate) fn compat_name(path: &str) -> &str {
     path.strip_prefix("compat/").unwrap_or(path)
 }
 
-/// The identity of a layer's Dockerfile: its contents as git has them, whatever line ends it has on
-/// disk.
+/// Returns the identity of a layer's Dockerfile: the id of its contents in git, regardless of line
+/// ends on disk.
 pub(crate) fn dockerfile_identity(files: &LayerFiles) -> Option<Cow<'_, str>> {
     let text = files.dockerfile.as_ref()?;
     let file = files.files.binary_search_by(|file| file.path.as_str().cmp(DOCKERFILE));
-    // git records where a link leads, but not what is there.
+    // For a link, git records the target path but not its contents, so the text is used.
     let file = file.ok().filter(|at| !matches!(files.files[*at].mode, Mode::Symlink(_)));
     Some(file.map_or(Cow::Borrowed(text.text.as_str()), |at| files.files[at].id.to_string().into()))
 }
@@ -147,17 +149,17 @@ fn is_hidden(ignore: Option<&Ignore>, file: &TreeFile) -> bool {
 /// One side of a comparison.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
-    /// By path. Without those of which another has the target.
+    /// Science layers by path. A second layer with the same target is left out.
     pub(crate) science: Vec<Arc<ScienceLayer>>,
-    /// By path.
+    /// Compat layers by path.
     pub(crate) compat: Vec<Arc<CompatLayer>>,
-    /// Layers left out of the lists above, because of their descriptor.
+    /// Layers that are left out of the lists above because their descriptors are broken.
     pub(crate) broken: Vec<Arc<LayerFiles>>,
 }
 
 impl Side {
-    /// Whether a layer that was left out may be the one that is meant by a name. Where that may be,
-    /// nothing is said about what seems to be missing: it would go away with the real problem.
+    /// Whether a broken layer may be the one that a name refers to. If so, a missing name is not
+    /// reported: that problem would disappear with the real one.
     pub(crate) fn may_hide(&self, name: &str) -> bool {
         let quoted = format!("\"{name}\"");
         let means = |files: &Arc<LayerFiles>| {
@@ -167,15 +169,15 @@ impl Side {
     }
 }
 
-/// Understands layers, each once.
+/// Parses layers, each once.
 pub(crate) struct Reader<'a> {
     config: &'a Config,
     allowed_frontends: &'a [String],
-    /// By address: the `Arc`s are those of both trees, which outlive this.
+    /// Parsed layers by address: the `Arc`s belong to both trees, which outlive this.
     read: HashMap<usize, Understood>,
 }
 
-/// Ignore files that were understood, by their text: in many trees, layers have the same one.
+/// Parsed ignore files by text: in many trees, most layers have the same one.
 type Ignores = HashMap<String, Arc<Ignore>>;
 
 #[derive(Clone)]
@@ -189,9 +191,9 @@ enum Layer {
 struct Understood {
     layer: Layer,
     findings: Findings,
-    /// Guidelines that it breaks: of no interest at the base of a comparison.
+    /// Broken guidelines; ignored at the base of a comparison.
     guidelines: Vec<Problem>,
-    /// A builder's findings, which are of no interest there either.
+    /// Defects and warnings of the Dockerfile; ignored at the base of a comparison.
     noticed: DockerfileNotes,
 }
 
@@ -200,7 +202,7 @@ impl<'a> Reader<'a> {
         Self { config, allowed_frontends, read: HashMap::new() }
     }
 
-    /// Parses a tree, as far as possible, and reports the rest.
+    /// Parses the layers of a tree and reports their problems.
     pub(crate) fn side(&mut self, tree: &Tree, findings: &mut Findings) -> Side {
         let mut side = Side::default();
         let mut layers: Vec<&Arc<LayerFiles>> = tree.layers.iter().collect();
@@ -230,7 +232,7 @@ impl<'a> Reader<'a> {
         side
     }
 
-    /// Understands those that were not met before.
+    /// Parses the layers that have not been parsed before.
     fn understand(&mut self, layers: &[&Arc<LayerFiles>]) {
         let new = |files: &&&Arc<LayerFiles>| !self.read.contains_key(&address(files));
         let new: Vec<&Arc<LayerFiles>> = layers.iter().filter(new).copied().collect();
@@ -293,7 +295,7 @@ fn science(
     let dockerfile = files.dockerfile.as_ref().and_then(|file| {
         match dockerfile::parse(file, args, &config.platform, allowed) {
             Ok(dockerfile) => Some(dockerfile),
-            // A value that the Dockerfile lacks may be in the broken part of the descriptor.
+            // A variable without a value may be set in the broken part of the descriptor.
             Err(problems) => {
                 let certain = |problem: &Problem| sound || problem.code != "unknown-reference";
                 findings.problems.extend(problems.into_iter().filter(certain));

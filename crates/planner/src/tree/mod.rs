@@ -1,4 +1,4 @@
-//! The inputs of the planner as plain values: what `git` read, not parsed yet.
+//! The inputs of the planner as plain values: the unparsed files that `git` read.
 
 pub(crate) mod base_chains;
 pub(crate) mod compat_stack;
@@ -21,12 +21,12 @@ use crate::Problem;
 
 pub use crate::blob_id::BlobId;
 
-/// All that a plan is made from, besides what was asked for.
+/// All inputs of a plan, except the request.
 #[derive(Debug, Clone)]
 pub struct Inputs {
-    /// The commit that names come from.
+    /// The commit that build tags are derived from.
     pub revision: Revision,
-    /// The right-hand side of the comparison: what would be built.
+    /// The right-hand side of the comparison: the state to build.
     pub now: Tree,
     /// The left-hand side.
     pub base: Base,
@@ -37,12 +37,12 @@ pub struct Inputs {
 pub enum Base {
     /// A commit's tree.
     Commit {
-        /// All hex digits of its id.
+        /// The commit id with all hex digits.
         commit: String,
-        /// Its contents.
+        /// The contents of the commit.
         tree: Tree,
     },
-    /// There is none: the repository's first commit.
+    /// No tree: the base of the repository's first commit.
     Empty,
 }
 
@@ -51,63 +51,65 @@ pub enum Base {
 pub struct Tree {
     /// `image-builder.toml`.
     pub config: Option<Arc<SourceFile>>,
-    /// Every directory with a descriptor, sorted by path. A layer that both sides hold alike is the
-    /// same `Arc`, so that it needs to be understood only once.
+    /// Every directory with a descriptor, sorted by path. A layer that is equal on both sides is
+    /// the same `Arc`, so that it is parsed only once.
     pub layers: Vec<Arc<LayerFiles>>,
-    /// Parts that could not be read, with the layer's path if a layer is concerned.
+    /// Parts that could not be read. A problem of a layer has the layer's path.
     pub problems: Vec<Problem>,
-    /// Files on disk that are not in git, though they look like parts of the tree: worth a warning.
+    /// Files on disk that look like parts of the tree but are not in git; reported as warnings.
     pub notices: Vec<Problem>,
 }
 
-/// A layer's directory, as text and file ids.
+/// A layer's directory: the text of some files, and the ids of all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerFiles {
-    /// The root that it is under.
+    /// The kind of the layer, by its root directory.
     pub kind: Kind,
-    /// Below the source tree's root: `science/nist`.
+    /// The path below the source tree's root: `science/nist`.
     pub path: String,
-    /// The same, as an absolute path of this machine; empty where the files are in git alone.
+    /// The absolute path on this machine; empty if the files are only in git.
     pub directory: PathBuf,
     /// `sciserver-image.json`.
     pub descriptor: Arc<SourceFile>,
     /// `Dockerfile`, if there is one.
     pub dockerfile: Option<Arc<SourceFile>>,
-    /// `Dockerfile.dockerignore`, else `.dockerignore`, if there is one.
+    /// `Dockerfile.dockerignore`, otherwise `.dockerignore`, if there is one.
     pub ignore_file: Option<Arc<SourceFile>>,
-    /// The scripts that the descriptor names as tests, by their path below the layer's directory:
-    /// those that are files, and could be read.
+    /// The scripts that the descriptor names as tests, by their paths below the layer's directory.
+    /// Contains those that are regular files and readable.
     pub scripts: BTreeMap<String, SourceFile>,
-    /// Every file of the directory that counts (tracked, and what flags add), those above included,
-    /// sorted by path.
+    /// Every file of the directory that is tracked or added by flags, including the above, sorted
+    /// by path.
     pub files: Vec<TreeFile>,
 }
 
-/// A file whose text matters.
+/// A file whose text is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Below the source tree's root.
+    /// The path below the source tree's root.
     pub path: String,
-    /// Its text. A byte order mark is still there.
+    /// The text of the file. A byte order mark is not removed.
     pub text: String,
 }
 
-/// A file of which only the identity matters. A tree has many, so nothing is stored that can be
-/// derived.
+/// A file of which only the identity is needed. A tree has many, so derivable values are not
+/// stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeFile {
-    /// Below the layer's directory, with `/`.
+    /// The path below the layer's directory, with `/`.
     pub path: String,
-    /// Its mode in git.
+    /// The file's mode in git.
     pub mode: Mode,
-    /// Of its contents as git knows them.
+    /// The blob id of the file's contents in git.
     pub id: BlobId,
-    /// Its expected contents on disk when it is sent; `None` for the left-hand side and for links.
+    /// The expected contents on disk when the file is sent; `None` for the left-hand side and for
+    /// links.
     pub on_disk: Option<OnDisk>,
 }
 
 impl TreeFile {
-    /// What the sender of its contents must find on disk, or the git blob if the disk was not read.
+    /// Returns the contents that the sender must find on disk, or the git blob if the disk was not
+    /// read.
     #[must_use]
     pub fn expect(&self) -> Expect {
         match &self.on_disk {
@@ -124,22 +126,23 @@ impl TreeFile {
 /// The contents of a file on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnDisk {
-    /// Those that git knows.
+    /// The contents of the git blob.
     Blob,
-    /// Others: attributes of the tree convert them, or Git LFS keeps them. SHA-256, in hex.
+    /// Other contents, since attributes of the tree convert them or Git LFS stores them. SHA-256,
+    /// in hex.
     Sha256(Box<str>),
-    /// Not those of the commit, because settings of this machine converted them. The sent bytes
-    /// come from git: see [`crate::git::contents_of_commit`].
+    /// Not the contents of the commit, because settings of this machine convert them. The bytes to
+    /// send come from git: see [`crate::git::contents_of_commit`].
     Other {
-        /// SHA-256 of the sent bytes, in hex; `None` if they are the blob.
+        /// SHA-256 of the bytes to send, in hex; `None` if they are the blob.
         sha256: Option<Box<str>>,
     },
-    /// Not those of the commit, which are not available: the problem, reported when the file is
-    /// sent.
+    /// Not the contents of the commit, which are unavailable. The problem is reported when the file
+    /// is sent.
     Lacking(Box<Problem>),
 }
 
-/// The modes that git keeps of a file.
+/// The mode of a file in git.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
     /// 100644

@@ -1,7 +1,7 @@
 //! The model of one side of a comparison: dependencies, final layers, compat stacks.
 //!
-//! Independent of the other side. Problems go to the findings; whatever depends on a problem is
-//! then left out silently, so that one mistake gives one finding.
+//! Does not depend on the other side. Problems are added to the findings. Everything that depends
+//! on a problem is then left out silently, so that one mistake gives one finding.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,16 +23,16 @@ use crate::tree::product_name::ProductName;
 use crate::tree::{SourceFile, onbuild};
 use crate::views::suggest::Suggestions;
 
-/// Most includes that do not exist, of one descriptor, that are shown with their place.
+/// At most this many missing includes of one descriptor are reported with their positions.
 const MOST_MARKED: usize = 50;
 
 /// One side of a comparison. Layers are numbered as in [`Side`].
 #[derive(Debug, Default)]
 pub(crate) struct TreeModel {
     pub(crate) side: Side,
-    /// The images that each science layer needs, in the order of the Dockerfile.
+    /// The images that each science layer references, in the order of the Dockerfile.
     pub(crate) science_needs: Vec<Vec<Need>>,
-    /// The images that each compat layer's fragment needs.
+    /// The images that each compat layer's fragment references.
     pub(crate) compat_needs: Vec<Vec<Need>>,
     /// The layers that each compat layer includes.
     pub(crate) includes: Vec<Vec<usize>>,
@@ -42,14 +42,14 @@ pub(crate) struct TreeModel {
     pub(crate) chains: Chains,
     /// The final layer of each image and version that has exactly one.
     pub(crate) finals: BTreeMap<ProductName, usize>,
-    /// Images and versions whose final layer is unknown; the reason is among the findings.
+    /// Images and versions whose final layer is unknown. The reasons are among the findings.
     doubtful: BTreeSet<ProductName>,
     targets: HashMap<String, usize>,
     compats: HashMap<String, usize>,
 }
 
 impl TreeModel {
-    /// Looks at a side as a whole.
+    /// Builds the model of a side.
     pub(crate) fn new(side: Side, config: &Config, repo: &str, findings: &mut Findings) -> Self {
         let catalog = Catalog::new(config, repo, &side);
         let mut unknown = vec![false; side.science.len()];
@@ -101,17 +101,17 @@ impl TreeModel {
         survey
     }
 
-    /// The science layer of a target.
+    /// Returns the science layer with a target.
     pub(crate) fn layer_of_target(&self, target: &str) -> Option<usize> {
         self.targets.get(target).copied()
     }
 
-    /// The compat layer of a name.
+    /// Returns the compat layer with a name.
     pub(crate) fn compat_of_name(&self, name: &str) -> Option<usize> {
         self.compats.get(name).copied()
     }
 
-    /// The name of the compat layer that a science layer's descriptor gives.
+    /// Returns the name of the compat layer in a science layer's descriptor.
     pub(crate) fn compat_name_of(&self, layer: usize) -> Option<&str> {
         match &self.side.science[layer].descriptor.compat {
             Compat::Layer(name) => Some(name),
@@ -119,13 +119,13 @@ impl TreeModel {
         }
     }
 
-    /// Image and version of a science layer.
+    /// Returns the image and version of a science layer.
     pub(crate) fn product_of(&self, layer: usize) -> ProductName {
         let descriptor = &self.side.science[layer].descriptor;
         ProductName { image: descriptor.image.clone(), version: descriptor.version.clone() }
     }
 
-    /// Products with their final layer and their compat layer.
+    /// Returns the products with their final layers and compat layers.
     pub(crate) fn products(&self) -> impl Iterator<Item = (&ProductName, usize, usize)> {
         self.finals.iter().filter_map(|(name, layer)| {
             let compat = self.compat_of_name(self.compat_name_of(*layer)?)?;
@@ -133,12 +133,12 @@ impl TreeModel {
         })
     }
 
-    /// The compat layers of the stack that has this one on top.
+    /// Returns the compat layers of the stack with this one on top.
     pub(crate) fn stack(&self, top: usize) -> Vec<usize> {
         compat_stack::order(top, &self.includes)
     }
 
-    /// Whether nothing sure can be said of an image and version, for reasons that are among the
+    /// Whether the final layer of an image and version is uncertain, for reasons that are among the
     /// findings.
     pub(crate) fn in_doubt(&self, product: &ProductName) -> bool {
         self.doubtful.contains(product) || self.side.may_hide(product.image.as_str())
@@ -159,8 +159,7 @@ impl TreeModel {
                     certain.push((product, layer));
                     continue;
                 }
-                // All layers are in a cycle, or their bases are unknown: both are reported
-                // elsewhere.
+                // All layers are in a cycle or have unknown bases. Both are reported elsewhere.
                 [] => {}
                 [first, ..] => {
                     let unsure = finals.iter().any(|layer| self.chains.unknown[*layer]);
@@ -248,7 +247,7 @@ impl TreeModel {
         }
     }
 
-    /// Compat layers that are on top of a stack: those that a science layer names, and those that
+    /// Returns the top layers of stacks: compat layers that a science layer names, and those that
     /// no other includes.
     pub(crate) fn tops(&self) -> BTreeSet<usize> {
         let named =
@@ -258,8 +257,8 @@ impl TreeModel {
         named.chain(apart).collect()
     }
 
-    /// A cycle may lead through a product: a layer on a product needs its final layer, and all that
-    /// the fragments of its stack copy from.
+    /// Reports cycles. A cycle may lead through a product: a layer that is based on a product needs
+    /// its final layer, and all layers that the fragments of its stack copy from.
     fn find_cycles(&self, findings: &mut Findings) {
         let mut through: HashMap<(usize, usize), String> = HashMap::new();
         let mut parents: Vec<Vec<usize>> =
@@ -273,7 +272,7 @@ impl TreeModel {
                 let product = ProductName { image, version };
                 for below in self.made_from(&product) {
                     if !parents[layer].contains(&below) {
-                        through.insert((layer, below), format!("rel/{product}"));
+                        through.insert((layer, below), product.reference());
                         parents[layer].push(below);
                     }
                 }
@@ -308,7 +307,7 @@ impl TreeModel {
         }
     }
 
-    /// The science layers that a product's image is made from, at once.
+    /// Returns the science layers that a product's image is made from directly.
     fn made_from(&self, product: &ProductName) -> Vec<usize> {
         let Some(layer) = self.finals.get(product).copied() else { return Vec::new() };
         let compat = self.compat_name_of(layer).and_then(|name| self.compat_of_name(name));
@@ -355,7 +354,7 @@ impl TreeModel {
     }
 }
 
-/// Each fragment of a stack copies from the files of all its layers.
+/// Checks the copied paths of each fragment of a stack against the files of all its layers.
 fn copied_in_stack(layers: &[&CompatLayer], findings: &mut Findings) {
     let context: Vec<Files<'_>> = layers.iter().map(|layer| layer.copied()).collect();
     for layer in layers {
@@ -366,7 +365,7 @@ fn copied_in_stack(layers: &[&CompatLayer], findings: &mut Findings) {
     }
 }
 
-/// The science layers of the tree that are needed.
+/// Returns the referenced science layers of the tree.
 pub(crate) fn layers_in(needs: &[Need]) -> impl Iterator<Item = usize> {
     needs.iter().filter_map(|need| match need.meaning {
         Meaning::Layer(layer) => Some(layer),
@@ -374,7 +373,7 @@ pub(crate) fn layers_in(needs: &[Need]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The base image of the last stage.
+/// Returns the base image of the last stage.
 pub(crate) fn base(needs: &[Need]) -> Option<&Need> {
     needs.iter().find(|need| need.role == Role::Base)
 }
@@ -399,7 +398,7 @@ fn needs(
     (needs, base_unknown)
 }
 
-/// A problem at one of the names of `includes`.
+/// Creates a problem at one of the names in `includes`.
 fn at_include(layer: &CompatLayer, name: &str, code: &'static str, message: String) -> Problem {
     let file = &layer.files.descriptor;
     let problem = Problem::in_file(code, &file.path, message);
@@ -429,7 +428,8 @@ fn chains(side: &Side, needs: &[Vec<Need>], unknown: &[bool]) -> Chains {
     Chains::new(&links)
 }
 
-/// A build of the version that a layer has now is that layer's product, though no dependency.
+/// Returns the base of a layer, if it is a layer of the tree. A pinned build counts if it has the
+/// layer's present version, although it is not a dependency.
 fn layer_base(side: &Side, base: &Need) -> Option<LayerBase> {
     match &base.meaning {
         Meaning::Layer(on) => Some(LayerBase { on: *on, pinned: false }),

@@ -13,11 +13,11 @@ use crate::tree::Tree;
 use crate::tree::layers::{DESCRIPTOR, ScienceLayer};
 use crate::tree::model::TreeModel;
 
-/// The longest repository, with its registry, that the distribution project's `reference` package
-/// takes.
+/// The longest repository name, with its registry, that the distribution project's `reference`
+/// package accepts.
 const MAX_REPOSITORY: usize = 255;
 
-/// Refuses names that are too long, and those that differ in case or Unicode form only.
+/// Rejects names that are too long, and names that differ only in case or Unicode form.
 pub(crate) fn check(
     tree: &Tree,
     now: &TreeModel,
@@ -75,7 +75,7 @@ fn similar_products(now: &TreeModel, findings: &mut Findings) {
     }
 }
 
-/// Two names that are one to some file system or registry are the same here.
+/// Maps names that some file system or registry considers equal to the same text.
 fn folded(name: &str) -> Cow<'_, str> {
     if !name.is_ascii() {
         return name.nfkc().flat_map(char::to_lowercase).nfkc().collect();

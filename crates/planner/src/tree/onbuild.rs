@@ -1,7 +1,7 @@
 //! Applies `ONBUILD` triggers of layers to the builds of their dependents.
 //!
-//! A trigger belongs to the child: its names are resolved among the child's stages, and an image
-//! that it names is one that the child depends on (Dockerfile reference, "ONBUILD").
+//! A trigger runs in the build of the child: its names are resolved among the child's stages, and
+//! an image that it names is a dependency of the child (Dockerfile reference, "ONBUILD").
 
 use plan::{Role, Span};
 
@@ -14,14 +14,14 @@ use crate::tree::layers::{ScienceLayer, Side};
 use crate::tree::product_name::ProductName;
 use crate::tree::{SourceFile, copy_sources};
 
-/// A guideline.
+/// The code of the guideline.
 const INHERITED: &str = "onbuild-inherited";
 
-/// Most characters of a trigger that are shown.
+/// At most this many characters of a trigger are shown.
 const SHOWN: usize = 60;
 
-/// Which layers run triggers of others, reported; and the layers that they need for these, as pairs
-/// of a layer and its parent.
+/// Reports layers that run triggers of others. Returns the dependencies that the triggers add, as
+/// pairs of a layer and its parent.
 pub(crate) fn inherited(
     side: &Side,
     needs: &[Vec<Need>],
@@ -71,7 +71,7 @@ pub(crate) fn inherited(
 
 const HELP: &str = "build with --allow-onbuild, or write these instructions here and remove ONBUILD there";
 
-/// The paths that triggers copy from the context of a child.
+/// Checks the paths that triggers copy from the context of a child.
 fn copied_by(side: &Side, parent: usize, child: usize, findings: &mut Findings) {
     let (parent, child) = (&side.science[parent], &side.science[child]);
     let (Some(file), Some(dockerfile)) = (&parent.files.dockerfile, &parent.dockerfile) else { return };
@@ -81,7 +81,7 @@ fn copied_by(side: &Side, parent: usize, child: usize, findings: &mut Findings) 
     }
 }
 
-/// Products run the triggers of their final layers in the build of the compat image.
+/// Reports products that run the triggers of their final layers in the build of the compat image.
 pub(crate) fn of_products<'p>(
     side: &Side,
     products: impl Iterator<Item = (&'p ProductName, usize, usize)>,

@@ -1,7 +1,7 @@
-//! Checks a source tree: all problems, and all guidelines that it breaks.
+//! Checks a source tree: all problems, and all guidelines that it violates.
 //!
-//! [`crate::plan()`] refuses for the same reasons; this reports more, needs no base and no commit,
-//! and continues where a plan would stop.
+//! [`crate::plan()`] fails for the same problems. This check reports more, needs no base and no
+//! commit, and continues where a plan would stop.
 
 use plan::Revision;
 
@@ -13,10 +13,10 @@ use crate::tree::model::TreeModel;
 use crate::tree::{Base, OnDisk, Tree, names};
 use crate::{Problem, Request, configuration, surveys};
 
-/// One thing that was found.
+/// A finding with its level.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// [`Level::Warn`], or [`Level::Deny`] for what a plan refuses.
+    /// [`Level::Warn`], or [`Level::Deny`] for a problem that fails a plan.
     pub level: Level,
     /// The problem.
     pub problem: Problem,
@@ -25,19 +25,18 @@ pub struct Finding {
 /// The result of a check.
 #[derive(Debug, Clone)]
 pub struct Checked {
-    /// By file and line, each once.
+    /// The findings by file and line, without duplicates.
     pub findings: Vec<Finding>,
     /// Number of checked layers.
     pub layers: usize,
-    /// The configuration that holds.
+    /// The configuration in effect.
     pub config: Config,
 }
 
 /// Checks a tree.
 ///
-/// With a base, also what would be lost since. Names are checked with the commit; without one its
-/// commit count is unknown. Of `request` only the parts that concern the whole tree count, not the
-/// selection.
+/// With a base, also reports products that would be lost. Names are checked for `revision`; without
+/// one, the commit count is unknown. The selection of `request` is ignored.
 #[must_use]
 pub fn check(now: &Tree, since: Option<&Base>, revision: Option<&Revision>, request: &Request) -> Checked {
     let mut findings = Findings::thorough();
@@ -60,7 +59,7 @@ pub fn check(now: &Tree, since: Option<&Base>, revision: Option<&Revision>, requ
     Checked { findings, layers: now.layers.len(), config }
 }
 
-/// Files that would have to be sent and cannot be had.
+/// Reports files that must be sent but are unavailable.
 fn lacking(survey: &TreeModel, findings: &mut Findings) {
     let science = survey.side.science.iter().flat_map(|layer| layer.context());
     let compat = survey.side.compat.iter().flat_map(|layer| layer.context());

@@ -1,15 +1,15 @@
 //! The layer graph as data, for `graph`.
 //!
-//! Independent of changes: the build ids of a plan say which nodes it touches.
+//! Does not depend on changes: the build ids of a plan identify the affected nodes.
 
-use plan::Role;
+use plan::{Family, Role};
 use serde::Serialize;
 
 use crate::decide::rebuild_set::product_id;
 use crate::tree::image_reference::Meaning;
 use crate::tree::model::TreeModel;
 
-/// A source tree as a graph. Sorted throughout: the same tree gives the same bytes.
+/// A source tree as a graph. All lists are sorted, so that the same tree gives the same bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LayerGraph {
     /// Science layers, by path.
@@ -18,7 +18,7 @@ pub struct LayerGraph {
     pub compat: Vec<CompatNode>,
     /// Dependencies, by the path of the dependent.
     pub edges: Vec<Edge>,
-    /// External images that something is based on or copies from.
+    /// External images that layers are based on or copy from.
     pub externals: Vec<String>,
     /// The images for users, by image and version.
     pub products: Vec<Product>,
@@ -27,19 +27,27 @@ pub struct LayerGraph {
 /// A science layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ScienceNode {
-    /// `science/nist`; also the id of its build.
+    /// `science/nist`; also the id of the layer's build.
     pub path: String,
-    /// Name of the product that it belongs to.
+    /// Name of the product that the layer belongs to.
     pub image: String,
     /// Version of that product.
     pub version: String,
-    /// Its unique name.
+    /// The layer's unique name.
     pub target: String,
-    /// Whether it is the final layer of `image:version`.
+    /// Whether the layer is the final layer of `image:version`.
     #[serde(rename = "final")]
     pub is_final: bool,
-    /// Name of the compat layer that its descriptor gives.
+    /// Name of the compat layer in the layer's descriptor.
     pub compat: Option<String>,
+}
+
+impl ScienceNode {
+    /// Returns the moving tag of the layer's image, `sci/nist:1.0`.
+    #[must_use]
+    pub fn reference(&self) -> String {
+        Family::Sci.repository(&self.target).tagged(&self.version)
+    }
 }
 
 /// A compat layer.
@@ -49,43 +57,43 @@ pub struct CompatNode {
     pub path: String,
     /// `jupyter`.
     pub name: String,
-    /// Names of the layers that it includes, in its order.
+    /// Names of the included layers, in the order of the descriptor.
     pub includes: Vec<String>,
 }
 
 /// A dependency of a layer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Edge {
-    /// Path of the layer that needs it.
+    /// Path of the dependent layer.
     pub from: String,
-    /// Its target.
+    /// The dependency.
     pub to: Node,
-    /// Its role.
+    /// The role of the dependency.
     pub role: EdgeRole,
 }
 
-/// The far end of an edge.
+/// The dependency at the end of an edge.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Node {
-    /// A layer of the tree: a change there rebuilds its dependents.
+    /// A layer of the tree: changes rebuild its dependents.
     Layer {
-        /// Its path.
+        /// Path of the layer.
         path: String,
     },
-    /// A science layer that only the registry has.
+    /// A science layer that exists only in the registry.
     Published {
-        /// Its moving tag.
+        /// Moving tag of the layer.
         reference: String,
     },
-    /// One build of a science layer: no dependency, drawn dashed.
+    /// One build of a science layer: not a dependency, drawn dashed.
     Pinned {
         /// The full reference.
         reference: String,
-        /// Path of the layer, when the tree has one of that target.
+        /// Path of the layer with that target, if it is in the tree.
         layer: Option<String>,
     },
-    /// An image of another maker.
+    /// An external image.
     External {
         /// The full reference.
         reference: String,
@@ -122,20 +130,20 @@ impl From<Role> for EdgeRole {
 /// An image and version that users run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Product {
-    /// `rel/nist-basic:2.0`; also the id of its build.
+    /// `rel/nist-basic:2.0`; also the id of the product's build.
     pub id: String,
-    /// Its name.
+    /// Name of the image.
     pub image: String,
-    /// Its version.
+    /// Version of the image.
     pub version: String,
-    /// Path of its final layer.
+    /// Path of the product's final layer.
     pub final_layer: String,
-    /// Names of the layers of its compat stack, an include before what includes it.
+    /// Names of the layers of the compat stack; included layers precede the including one.
     pub stack: Vec<String>,
 }
 
 impl LayerGraph {
-    /// The graph of a side.
+    /// Returns the graph of a tree.
     pub(crate) fn of(survey: &TreeModel) -> Self {
         let side = &survey.side;
         let path = |layer: usize| side.science[layer].path().to_owned();

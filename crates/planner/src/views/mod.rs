@@ -1,4 +1,4 @@
-//! Other views of a source tree than the plan: each serves one command.
+//! Views of a source tree other than the plan; each serves one command.
 
 pub(crate) mod check;
 pub mod explain;

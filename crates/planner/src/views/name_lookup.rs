@@ -1,10 +1,10 @@
 //! Finds the layer or product that a name on the command line refers to.
 //!
-//! Works on names only: [`crate::views::explain`] says whether something is built, and why.
+//! Compares names only: [`crate::views::explain`] determines whether something is built, and why.
 
 use std::collections::BTreeSet;
 
-use plan::{Plan, Unbuilt};
+use plan::{Family, LayerKey, Plan, Unbuilt};
 use serde::Serialize;
 
 use crate::views::layer_graph::{LayerGraph, ScienceNode};
@@ -16,7 +16,7 @@ use crate::views::suggest;
 pub enum Subject {
     /// A science layer.
     Science {
-        /// `science/nist`; also the id of its build.
+        /// `science/nist`; also the id of the layer's build.
         path: String,
     },
     /// A compat layer.
@@ -26,18 +26,18 @@ pub enum Subject {
     },
     /// An image and version, whether or not it has a compat image.
     Product {
-        /// `rel/nist-basic:2.0`; also the id of its build.
+        /// `rel/nist-basic:2.0`; also the id of the product's build.
         id: String,
     },
-    /// A layer that only the base of the comparison has.
+    /// A layer that exists only at the base of the comparison.
     Gone {
-        /// Where it was.
+        /// Former path of the layer.
         path: String,
     },
 }
 
 impl Subject {
-    /// Its path, or the id of its build.
+    /// Returns the path of the layer, or the id of the product's build.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -47,18 +47,19 @@ impl Subject {
     }
 }
 
-/// A name that nothing has.
+/// A name that does not refer to anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownName {
     /// The closest known name.
     pub closest: Option<String>,
 }
 
-/// Finds what is called so.
+/// Finds the layer or product with a name.
 ///
-/// Understood are a layer's path, a target (also as `sci/target` or `sci/target:version`), a product (`rel/image:version`
-/// or `image:version`), the name of a compat layer, and an image that has one version. Of several that have the
-/// name, the first in this order counts. With a plan, layers that changed and are gone are found too.
+/// Accepts a layer's path, a target (also as `sci/target` or `sci/target:version`), a product
+/// (`rel/image:version` or `image:version`), the name of a compat layer, and an image that has one
+/// version. If several have the name, the first in this order counts. With a plan, also finds
+/// changed layers that no longer exist.
 ///
 /// # Errors
 /// [`UnknownName`], with the closest name.
@@ -66,18 +67,26 @@ pub fn find(text: &str, graph: &LayerGraph, plan: Option<&Plan>) -> Result<Subje
     let text = text.trim_start_matches("./").trim_end_matches('/');
     let names = Names { graph, unbuilt: plan.map_or(&[], |plan| &plan.unbuilt) };
     names.by_path(text).or_else(|| names.by_name(text)).ok_or_else(|| {
-        // An image with several versions is as good as named.
+        // For an image with several versions, suggest the last of its products.
         if let Some(last) = names.products_of(text).pop() {
-            return UnknownName { closest: Some(last.trim_start_matches("rel/").to_owned()) };
+            return UnknownName { closest: Some(without_family(&last, Family::Rel).to_owned()) };
         }
         let known = names.all();
         UnknownName { closest: suggest::closest(text, known.iter().map(String::as_str)).map(str::to_owned) }
     })
 }
 
-/// `rel/{image}:{version}` of a layer, whether or not that product exists.
+/// Returns `rel/{image}:{version}` of a layer, whether or not that product exists.
 pub(crate) fn product_of(layer: &ScienceNode) -> String {
-    format!("rel/{}:{}", layer.image, layer.version)
+    Family::Rel.repository(&layer.image).tagged(&layer.version)
+}
+
+/// Returns the text without a leading family.
+fn without_family(text: &str, family: Family) -> &str {
+    match Family::split(text) {
+        Some((found, rest)) if found == family => rest,
+        _ => text,
+    }
 }
 
 struct Names<'a> {
@@ -100,19 +109,19 @@ impl Names<'_> {
     fn by_name(&self, text: &str) -> Option<Subject> {
         let graph = self.graph;
         let science = |layer: &ScienceNode| Subject::Science { path: layer.path.clone() };
-        let target = text.strip_prefix("sci/").unwrap_or(text);
+        let target = without_family(text, Family::Sci);
         if let Some(layer) = graph.science.iter().find(|layer| layer.target == target) {
             return Some(science(layer));
         }
-        let product = format!("rel/{}", text.strip_prefix("rel/").unwrap_or(text));
+        let product = Family::Rel.repository(without_family(text, Family::Rel)).to_string();
         let is_product = graph.products.iter().any(|known| known.id == product)
             || graph.science.iter().any(|layer| product_of(layer) == product);
-        if is_product && !text.starts_with("sci/") {
+        if is_product && target == text {
             return Some(Subject::Product { id: product });
         }
-        if let Some(layer) =
-            graph.science.iter().find(|layer| format!("{}:{}", layer.target, layer.version) == target)
-        {
+        if let Some(layer) = graph.science.iter().find(|layer| {
+            LayerKey { target: layer.target.clone(), version: layer.version.clone() }.to_string() == target
+        }) {
             return Some(science(layer));
         }
         if let Some(layer) = graph.compat.iter().find(|layer| layer.name == text) {
@@ -125,19 +134,19 @@ impl Names<'_> {
         }
     }
 
-    /// The products of an image, as ids.
+    /// Returns the products of an image, as ids.
     fn products_of(&self, image: &str) -> Vec<String> {
-        let image = image.strip_prefix("rel/").unwrap_or(image);
+        let image = without_family(image, Family::Rel);
         let layers = self.graph.science.iter().filter(|layer| layer.image == image);
         layers.map(product_of).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// All names, the ways of writing them aside.
+    /// Returns all names, each in one form.
     fn all(&self) -> Vec<String> {
         let mut names = Vec::new();
         for layer in &self.graph.science {
             let product = product_of(layer);
-            names.push(product.trim_start_matches("rel/").to_owned());
+            names.push(without_family(&product, Family::Rel).to_owned());
             names.extend([layer.path.clone(), layer.target.clone(), product]);
         }
         for layer in &self.graph.compat {
@@ -188,7 +197,7 @@ FROM docker.io/library/debian:12
             ("stars:1.0", "science/deep/sky"),
             ("sky:1.0", "rel/sky:1.0"),
             ("rel/sky:1.0", "rel/sky:1.0"),
-            // A product without a compat image can be asked for too.
+            // A product without a compat image is found too.
             ("sky:2.0", "rel/sky:2.0"),
             ("helios", "rel/helios:1.0"),
             ("compat/batch", "compat/batch"),

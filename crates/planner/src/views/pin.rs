@@ -1,6 +1,6 @@
-//! Finds the references to external images that `pin` gives a digest.
+//! Finds the references to external images to which `pin` adds a digest.
 //!
-//! Asks no registry: which digest a tag shows is handed in.
+//! Does not query a registry: the caller passes the digests of tags.
 
 use plan::{ImageName, Role, Span};
 
@@ -11,35 +11,35 @@ use crate::tree::layers::Reader;
 use crate::tree::model::TreeModel;
 use crate::{Edit, Problem, Request, configuration};
 
-/// An external image at the place where a Dockerfile names it.
+/// An external image, at the position where a Dockerfile references it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExternalImage {
     /// The Dockerfile, below the source tree's root.
     pub file: String,
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub line: u32,
-    /// Its role.
+    /// The role of the image.
     pub role: Role,
-    /// Bytes of the file's text.
+    /// The byte range in the file's text.
     pub span: Span,
     /// The text in the file.
     pub typed: String,
-    /// The same with variables substituted.
+    /// The text with variables expanded.
     pub text: String,
-    /// The image that it names.
+    /// The parsed image name.
     pub image: ImageName,
 }
 
 impl ExternalImage {
-    /// The tag that is followed: `None` for a digest without one.
+    /// Returns the image by its tag; `None` for a digest without a tag.
     #[must_use]
     pub fn tagged(&self) -> Option<ImageName> {
         self.image.tag.as_ref()?;
         Some(ImageName { digest: None, ..self.image.clone() })
     }
 
-    /// The reference with a digest, the tag still readable; where there was none, `latest`, which
-    /// it meant.
+    /// Returns the reference with a digest. The tag stays readable; a reference without tag and
+    /// digest gets its implicit tag `latest`.
     #[must_use]
     pub fn pinned(&self, digest: &str) -> String {
         let name = self.text.split_once('@').map_or(self.text.as_str(), |(name, _)| name);
@@ -47,18 +47,19 @@ impl ExternalImage {
         format!("{name}{}@{digest}", if is_bare { ":latest" } else { "" })
     }
 
-    /// The edit that writes that digest; `None` if the text contains variables, quotes or line
-    /// ends.
+    /// Returns the edit that inserts the digest; `None` if the text contains variables, quotes or
+    /// line ends.
     #[must_use]
     pub fn edit(&self, digest: &str) -> Option<Edit> {
         (self.typed == self.text).then(|| Edit { span: self.span, text: self.pinned(digest) })
     }
 }
 
-/// Every external image that a tree names, in the order of files and of their lines.
+/// Returns every external image that a tree references, in the order of files and lines.
 ///
 /// # Errors
-/// What a plan would refuse, guidelines aside: in a Dockerfile that cannot be read, an image could be missed.
+/// Returns the problems that a plan would report, except for guidelines: an image could be missed
+/// in an unreadable Dockerfile.
 pub fn external_images(now: &Tree, request: &Request) -> Result<Vec<ExternalImage>, Vec<Problem>> {
     let mut findings = Findings::lenient();
     let (config, repo) = configuration(now, request, &mut findings);

@@ -8,20 +8,20 @@ use crate::views::name_lookup::{Subject, product_of};
 /// The direction from a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// To base images, images copied from, and includes.
+    /// Dependencies: base images, images copied from, and includes.
     Needed,
-    /// To dependents: what is based on it, copies from it, includes it, or has it in its compat
-    /// stack.
+    /// Dependents: layers and products that are based on the layer, copy from it, include it, or
+    /// have it in their compat stack.
     Needing,
     /// Both.
     Both,
 }
 
 impl LayerGraph {
-    /// The part around some layers or products.
+    /// Returns the part around some layers or products.
     ///
-    /// A product comes with its final layer and its compat stack. External images are kept below
-    /// the parents.
+    /// A product is returned with its final layer and its compat stack. External images are
+    /// included if dependencies are.
     #[must_use]
     pub fn around(&self, subjects: &[Subject], direction: Direction) -> Self {
         let (needs, needed_by) = self.neighbours();
@@ -76,7 +76,8 @@ impl LayerGraph {
         }
     }
 
-    /// Parents and dependents of each layer or product; products included, external images not.
+    /// Returns the dependencies and dependents of each layer or product; products included,
+    /// external images not.
     fn neighbours(&self) -> (Neighbours<'_>, Neighbours<'_>) {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         for edge in &self.edges {
@@ -125,7 +126,7 @@ mod tests {
     use crate::views::name_lookup;
     use crate::{Request, fixture};
 
-    /// `base` ← `upper` ← `top`, `other` apart; `top` is a product on `jupyter`, which includes
+    /// `base` ← `upper` ← `top`, `other` separate; `top` is a product on `jupyter`, which includes
     /// `common`.
     const TREE: &str = r#"
 //- /science/base/sciserver-image.json

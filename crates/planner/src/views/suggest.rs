@@ -6,7 +6,7 @@ use std::cell::Cell;
 /// letters.
 const LONGEST: usize = 300;
 
-/// The known word that is closest to one that is not known, if one is close.
+/// Returns the known word that is closest to an unknown one, if one is close.
 pub(crate) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LONGEST {
         return None;
@@ -20,7 +20,7 @@ pub(crate) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, known)| known)
 }
 
-/// The same, for possibly as many unknown words as known ones: only the first hundred are compared.
+/// Suggestions for texts with many unknown words: only the first hundred are compared.
 #[derive(Debug)]
 pub(crate) struct Suggestions {
     left: Cell<u8>,
@@ -33,7 +33,7 @@ impl Default for Suggestions {
 }
 
 impl Suggestions {
-    /// As [`closest`]; `known` is asked only while there is something left.
+    /// As [`closest`]. Calls `known` only if the limit is not reached.
     pub(crate) fn closest<'a>(&self, word: &str, known: impl FnOnce() -> Vec<&'a str>) -> Option<&'a str> {
         self.left.set(self.left.get().checked_sub(1)?);
         closest(word, known().into_iter())

@@ -1,4 +1,5 @@
-//! Trees that were planned wrongly, or refused although they are right, each with its right result.
+//! Regression tests: trees that were planned incorrectly, or rejected although valid, each with the
+//! correct result.
 
 use plan::{Build, BuildId, Target, Warning};
 use planner::config::Level;
@@ -6,7 +7,7 @@ use planner::{Finding, Planned, Request, Selection, fixture, pin};
 
 use crate::{plan, refused, short};
 
-/// A layer with its Dockerfile, of version 1.0 and without a compat.
+/// A layer of version 1.0 with this Dockerfile and without a compat layer.
 fn layer(name: &str, dockerfile: &str) -> String {
     format!(
         "//- /science/{name}/Dockerfile\n{dockerfile}\n//- /science/{name}/sciserver-image.json\n\
@@ -70,13 +71,13 @@ fn case_bare_host_repo() {
     assert_eq!(names(&result, "science/b"), ["science/a"]);
     assert_eq!(names(&result, "science/c"), ["science/a"]);
     assert_eq!(
-        build(&result, "science/a").tags,
+        build(&result, "science/a").tags.iter().collect::<Vec<_>>(),
         ["compute.repo.sciserver.org/sci/a:1.0-42-f90dbd6", "compute.repo.sciserver.org/sci/a:1.0"]
     );
     for repo in ["localhost", "localhost:5000", "r.example.org"] {
         let request = Request { repo: Some(repo.to_owned()), ..Request::default() };
         let result = plan(&fixture::first(&tree), &request);
-        assert_eq!(build(&result, "science/a").tags[1], format!("{repo}/sci/a:1.0"));
+        assert_eq!(build(&result, "science/a").tags.moving, format!("{repo}/sci/a:1.0"));
     }
     for repo in ["UPPER/x", "images", "r.example.org/x:1"] {
         let request = Request { repo: Some(repo.to_owned()), ..Request::default() };
@@ -167,7 +168,7 @@ fn case_fix_bare_name() {
         warned(&planned(&tree)),
         ["science/top/Dockerfile:1 external-like-layer", "science/top/Dockerfile:2 external-like-layer"]
     );
-    // Where somebody says that it is meant, it is an image as any other.
+    // If the guideline is allowed, the image is external like any other.
     let allowed = format!("//- /image-builder.toml\n[check]\nexternal-like-layer = \"allow\"\n{tree}");
     assert_eq!(warned(&planned(&allowed)), [""; 0]);
     let pinned = pin::external_images(&fixture::tree(&allowed), &Request::default()).expect("a sound tree");
@@ -177,7 +178,7 @@ fn case_fix_bare_name() {
     assert_eq!(fixed, 2, "base:latest and tools get their registry");
 }
 
-/// A layer may be named after the image that it is built on.
+/// A layer may be named after the image that it is based on.
 #[test]
 fn a_layers_own_name_is_somebody_elses_image() {
     let tree = layer("base-notebook", "FROM quay.io/jupyter/base-notebook:2024-05-01");
@@ -258,14 +259,14 @@ FROM docker.io/library/ubuntu:22.04
     assert_eq!(warning.help.as_deref(), Some("write sci/base:23.09 to use that layer as the base"));
 }
 
-/// `ux.md` 04d: the build would look for a tag that this tool never creates.
+/// `ux.md` 04d: the build would use a tag that image-builder never creates.
 #[test]
 fn a_layer_is_named_with_its_version() {
     let tree = layer("top", "FROM sci/base") + &layer("base", "FROM scratch");
     assert_eq!(found(&tree), ["deny science/top/Dockerfile:1:6 unversioned-layer"]);
     let told = refused(&fixture::first(&tree), &Request::default());
     assert!(told.contains("write sci/base:1.0 to use science/base as the base"), "{told}");
-    // Somebody may have made that tag, and says so.
+    // A tag that is written out is used: it may have been created by other means.
     let tree = layer("top", "FROM sci/base:latest") + &layer("base", "FROM scratch");
     assert_eq!(warned(&planned(&tree)), ["science/top/Dockerfile:1 version-gone"]);
 }
@@ -304,14 +305,14 @@ LABEL";
     ];
     assert_eq!(told.iter().map(|told| told.replace("science/a/Dockerfile:", "")).collect::<Vec<_>>(), expect);
     assert!(planner::plan(&fixture::first(&layer("a", text)), &Request::default()).is_err());
-    // At the base of a comparison there is nothing to be mended.
+    // Problems at the base of a comparison are ignored.
     let good = layer("a", "FROM docker.io/library/debian:12");
     let result = plan(&fixture::inputs(&good, &layer("a", text)), &Request::default());
     assert_eq!(warned(&result), [""; 0]);
     assert_eq!(result.plan.builds.len(), 1);
 }
 
-/// Parents set variables that no Dockerfile of the tree declares.
+/// Base images set variables that no Dockerfile of the tree declares.
 #[test]
 fn variables_of_a_base_image_are_not_guessed() {
     let text = "FROM quay.io/jupyter/base-notebook:2024-05-01
@@ -332,7 +333,7 @@ fn case_committed_conflict() {
     assert_eq!(found(&layer("a", text)), ["deny science/a/Dockerfile:2:1 merge-conflict"]);
     let text = "FROM docker.io/library/debian:12\nRUN a && \\\n<<<<<<< HEAD\n    b\n=======\n    c\n>>>>>>> 1cafbc2 (fix)";
     assert_eq!(found(&layer("a", text)), ["deny science/a/Dockerfile:3:1 merge-conflict"]);
-    // Text that is written into a file is no conflict.
+    // Text that is written to a file is not a conflict.
     let text = "FROM scratch\nCOPY <<'EOF' /x\n<<<<<<< HEAD\n>>>>>>> x\nEOF\n# <<<<<<< HEAD\nCMD [\"a\"]";
     assert_eq!(found(&layer("a", text)), [""; 0]);
     let fragment = "//- /compat/c/Dockerfile\nUSER a\n<<<<<<< HEAD\nUSER b\n=======\n>>>>>>> x\n//- /compat/c/sciserver-image.json\n{}\n";
@@ -452,8 +453,7 @@ fn case_onbuild_from_stage() {
     assert_eq!(fixes, []);
 }
 
-/// The layer that a trigger names is one that the child depends on, and not the layer that holds
-/// the trigger.
+/// A layer that a trigger names is a dependency of the child, not of the layer with the trigger.
 #[test]
 fn what_a_trigger_names_the_child_needs() {
     let tree = |tools: &str| {
@@ -482,7 +482,7 @@ fn case_onbuild_untold() {
     ");
     let told = found(&tree);
     assert!(told.contains(&"warn science/top/Dockerfile:1:6 onbuild-inherited".to_owned()), "{told:?}");
-    // A grandchild runs nothing: triggers are used up.
+    // A grandchild does not run the trigger: triggers run once.
     let tree = format!("{tree}{}", layer("upper", "FROM sci/top:1.0"));
     assert_eq!(warned(&planned(&tree)), ["science/top/Dockerfile:1 onbuild-inherited"]);
     // The trigger copies from the child's context.

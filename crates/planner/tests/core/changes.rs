@@ -1,10 +1,10 @@
-//! Which differences count as a change, what is built because of them, and the reasons.
+//! Differences that count as changes, the builds that they cause, and their reasons.
 
 use planner::{Request, Selection, fixture};
 
 use crate::{plan, short};
 
-/// Two products, `sea` alone and `sky` of two layers, over a stack of two compat layers.
+/// Two products on a stack of two compat layers: `sea` with one layer, `sky` with two.
 const TREE: &str = r#"
 //- /compat/common/Dockerfile
 USER root
@@ -376,7 +376,7 @@ fn inputs_depend_on_what_is_built_and_nothing_else() {
         ("exec notebook", "exec lab", 2),
         ("USER root", "USER x", 2),
         (r#""sea", "version": "1.0""#, r#""sea", "version": "1.0", "args": {"A": "b"}"#, 1),
-        // The compat image changes when it is based on another layer.
+        // The compat image changes if it is based on another layer.
         (r#""sea", "version": "1.0""#, r#""sea", "version": "1.1""#, 1),
     ] {
         let after = inputs(&TREE.replace(from, to), &Request::default());

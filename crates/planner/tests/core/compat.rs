@@ -1,4 +1,4 @@
-//! Compat images: the generated Dockerfile, the merged files, and replaced settings.
+//! Compat images: the generated Dockerfile, the merged files, and overridden settings.
 
 use plan::{BuildId, EntryKind};
 use planner::{Request, Selection, fixture};

@@ -1,5 +1,5 @@
-//! Simulated nights: from any published state the plan is exactly what is missing; after a failure
-//! its dependents are planned again, and after a good run nothing.
+//! Simulated nightly runs: from any published state, the plan contains exactly the missing builds.
+//! After a failure its dependents are planned again, and after a successful run nothing is planned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,25 +10,26 @@ use proptest::prelude::*;
 use super::properties::{Model, models, name};
 use super::world::World;
 
-/// What was really built, recorded by the builds themselves and not by labels.
+/// The actual state of a build, recorded independently of labels.
 #[derive(Debug, Clone)]
 struct Made {
-    /// The night, which also replaces the build tag.
+    /// The night of the build, used as its build tag.
     night: u64,
-    /// With the changes, or before them.
+    /// Whether the build includes the changes.
     changes: bool,
     /// The nights of the parents that it was built on.
     parents: BTreeMap<usize, u64>,
 }
 
-/// By build id.
+/// Actual states by build id.
 type Truth = BTreeMap<String, Made>;
 
 fn science(layer: usize) -> String {
     format!("science/{}", name(layer))
 }
 
-/// Every build that there can be, parents first: what it needs, and whether a change is in it.
+/// Returns all possible builds, parents first, with their parents and whether they contain a
+/// change.
 fn all_builds(model: &Model) -> Vec<(String, BTreeSet<usize>, bool)> {
     let mut all: Vec<_> = (0..model.layers.len())
         .map(|layer| (science(layer), model.needs(layer), model.layers[layer].changed))
@@ -43,7 +44,7 @@ fn all_builds(model: &Model) -> Vec<(String, BTreeSet<usize>, bool)> {
     all
 }
 
-/// The builds that are needed by what was really built.
+/// Returns the builds that are needed according to the actual states.
 fn wanted(model: &Model, truth: &Truth, changes: bool) -> BTreeSet<String> {
     let mut wanted = BTreeSet::new();
     for (id, needs, changed) in all_builds(model) {
@@ -63,8 +64,8 @@ fn wanted(model: &Model, truth: &Truth, changes: bool) -> BTreeSet<String> {
     wanted
 }
 
-/// One night: plans, compares the plan with the truth, builds with failures. Returns what is
-/// missing after it.
+/// Simulates one night: plans, compares the plan with the actual states, and builds with failures.
+/// Returns the builds that are missing afterwards.
 fn night(
     (model, number, changes): (&Model, u64, bool),
     world: &mut World,
@@ -93,7 +94,7 @@ fn night(
     Ok(missing)
 }
 
-/// A few every time, and many in `cargo xtask soak`.
+/// The number of cases: a few by default, many in `cargo xtask soak`.
 fn cases() -> u32 {
     if std::env::var("IMAGE_BUILDER_SOAK").is_ok_and(|value| value == "1") { 1000 } else { 24 }
 }
@@ -112,7 +113,7 @@ proptest! {
         prop_assume!(model.wrong().is_empty());
         let (mut world, mut truth) = (World::default(), Truth::new());
         night((&model, 1, false), &mut world, &mut truth, &first_fails)?;
-        // Tags vanish, as somebody cleans a registry.
+        // Remove tags, as a registry cleanup does.
         for at in lost.iter().filter(|_| !world.images.is_empty()).collect::<Vec<_>>() {
             let Some(tag) = world.images.keys().nth(at.index(world.images.len().max(1))).cloned() else { continue };
             world.images.remove(&tag);
@@ -125,7 +126,7 @@ proptest! {
             truth.remove(&id).expect("it was built");
         }
         let missing = night((&model, 2, true), &mut world, &mut truth, &second_fails)?;
-        // Exactly what is missing, with or without a commit in between.
+        // The plan contains exactly the missing builds, with or without a commit in between.
         prop_assert_eq!(&wanted(&model, &truth, true), &missing);
         let third = if same_commit { 2 } else { 3 };
         let missing = night((&model, third, true), &mut world, &mut truth, &[])?;

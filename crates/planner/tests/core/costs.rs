@@ -1,5 +1,5 @@
-//! Small files that ask for much: time, memory, or the same work again for each of their lines.
-//! Before there were bounds, each of these ran out of its time here, or out of 3 GB of memory.
+//! Small files that cause much work: time, memory, or repeated work for each line. Without limits,
+//! each of these exceeded the time here, or 3 GB of memory.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -8,8 +8,8 @@ use planner::{Request, fixture};
 
 use crate::{refused, told};
 
-/// Generous: bounded work takes a fraction of it without optimisation, unbounded work very much
-/// longer.
+/// The time limit. Work within limits takes a fraction of it even without optimisation, unlimited
+/// work takes far longer.
 const LONGEST: Duration = Duration::from_secs(20);
 
 fn layer(dockerfile: &str, more: &str) -> String {

@@ -1,4 +1,4 @@
-//! Which published products carry the compat stack of a tree.
+//! Finds the published products that contain the compat stack of a tree.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -37,7 +37,7 @@ RUN batch
 { "includes": ["core"] }
 "#;
 
-/// A world in which all of the tree was published by its first commit.
+/// A world in which the whole tree was published by its first commit.
 fn published() -> World {
     let mut world = World::default();
     let inputs = world.commit(1, &fixture::tree(TREE));
@@ -46,7 +46,7 @@ fn published() -> World {
     world
 }
 
-/// The states of all products at the second commit, a line each.
+/// The states of all products at the second commit, one per line.
 fn judged(world: &mut World, text: &str, compat: Option<&str>) -> String {
     let inputs = world.commit(2, &fixture::tree(text));
     let request = Request::default();
@@ -91,7 +91,7 @@ fn what_is_published_as_it_is_here_carries_it_and_asks_no_commit() {
 #[test]
 fn only_the_stack_counts_and_only_the_part_of_it_that_is_asked_for() {
     let mut world = published();
-    // A science layer is another matter.
+    // Changes of science layers do not count.
     let science = TREE.replace("//- /science/sky/data\n1", "//- /science/sky/data\n2");
     assert_eq!(judged(&mut world, &science, None), "sea:1.0 carries\nsky:1.0 carries\n");
     let web = TREE.replace("RUN web", "RUN more");
@@ -123,7 +123,7 @@ fn another_compat_layer_is_not_what_is_asked_for_unless_the_image_had_it_too() {
     ] {
         assert_eq!(judged(&mut published(), &switched, compat), expect, "{compat:?}");
     }
-    // A layer that came into the stack by an include.
+    // A layer that was added to the stack by an include.
     let included =
         format!("{TREE}//- /compat/new/Dockerfile\nRUN new\n//- /compat/new/sciserver-image.json\n{{}}\n")
             .replace(
@@ -161,7 +161,7 @@ fn what_is_absent_held_or_of_the_predecessor_is_told_as_that() {
         judged(&mut world, &core, None),
         "sea:1.0 carries\nsky:1.0 behind since 0000001: web [compat/web/Dockerfile]\n"
     );
-    // Its commit is not here.
+    // The commit is missing.
     world.commits.remove(&digits(1));
     let unknown = "? commit 0000001, from which it was built, is not in this repository";
     assert_eq!(judged(&mut world, TREE, None), format!("sea:1.0 {unknown}\nsky:1.0 {unknown}\n"));

@@ -1,4 +1,4 @@
-//! Why something is in a plan, or is not.
+//! Explanations why something is in a plan, or is not.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use planner::{Planned, Request, Selection, fixture, name_lookup};
 use crate::{plan, reason_text};
 
 /// `numerics` ← `sky` (two layers of one product, the upper copies from `tools`) ← `moon`, which
-/// has no compat.
+/// has no compat layer.
 const TREE: &str = r#"
 //- /compat/common/Dockerfile
 USER 1000
@@ -55,7 +55,7 @@ FROM sci/numerics:1.0-40-abcdef0
 { "image": "pinned", "version": "1.0", "compat": null }
 "#;
 
-/// An explanation in short: a line for each chain, and for each obstacle.
+/// An explanation as short text: a line for each chain, and for each obstacle.
 fn short(explanation: &Explanation) -> String {
     let built = if explanation.built { "built" } else { "not built" };
     let mut text = format!("{} {built}\n", explanation.subject.name());

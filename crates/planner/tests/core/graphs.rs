@@ -1,4 +1,4 @@
-//! The layers as a graph, whatever a plan holds of them.
+//! The layer graph, independent of a plan.
 
 use planner::{Request, fixture};
 

@@ -1,4 +1,4 @@
-//! Guidelines: what a check reports and a plan does not, their levels and fixes.
+//! Guidelines: findings that a check reports and a plan does not, their levels and fixes.
 
 use planner::config::Level;
 use planner::{Finding, Request, dockerfile, fixture};

@@ -1,4 +1,4 @@
-//! Tests of images: which build has which tests, and which scripts are refused.
+//! Tests of images: the tests of each build, and rejected scripts.
 
 use plan::{BuildId, TestAction};
 use planner::{Request, Selection, fixture};
@@ -55,7 +55,7 @@ fn an_image_has_the_tests_of_its_own_layers_in_order() {
     assert_eq!((compat.tests[1].user.as_deref(), compat.tests[1].timeout), (Some("4242"), 60));
     let science = planned.plan.build(&BuildId("science/sky".to_owned())).expect("planned");
     assert_eq!((science.tests[1].timeout, science.tests[1].network), (300, true));
-    // The plan is data: it comes back as it went.
+    // The plan survives conversion to JSON and back.
     let json = planned.plan.to_json();
     assert_eq!(plan::Plan::from_json(&json).expect("a plan"), planned.plan);
 }
@@ -133,7 +133,7 @@ fn scripts_that_cannot_run_are_refused() {
         let told = refused(&fixture::first(&tree), &Request::default());
         let expect = format!("science/sky/sciserver-image.json:1: tests: {expect}");
         assert!(told.starts_with(&expect), "{told}");
-        // Nothing of the other side can be mended.
+        // Problems of the other side are ignored.
         plan(&fixture::inputs(TREE, &tree), &Request::default());
     }
 }

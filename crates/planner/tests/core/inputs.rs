@@ -1,4 +1,4 @@
-//! What changes the inputs digest, and that nothing else does.
+//! Changes that affect the inputs digest, and changes that do not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,7 @@ fn of(text: &str) -> BTreeMap<String, String> {
     digests(&fixture::first(text), &Request::default())
 }
 
-/// Ids of the builds of which the digest is another one.
+/// Ids of the builds whose digest changed.
 fn changed(text: &str) -> BTreeSet<String> {
     let before = of(TREE);
     let after = of(text);
@@ -113,7 +113,7 @@ fn nothing_else_does() {
         assert!(TREE.contains(from), "{from}");
         assert_eq!(changed(&TREE.replacen(from, to, 1)), BTreeSet::new(), "{from} => {to}");
     }
-    // Neither the commit, nor flags, nor where a layer's directory lies.
+    // Neither the commit, nor flags, nor a layer's directory affect it.
     let mut inputs = fixture::first(TREE);
     inputs.revision.count = Some(7);
     inputs.revision.dirty = Some("01234567".to_owned());
@@ -126,7 +126,7 @@ fn nothing_else_does() {
 
 #[test]
 fn no_two_builds_share_it_by_how_fields_meet() {
-    // The same bytes, cut at other places.
+    // The same bytes, split into fields differently.
     let leaf = |args: &str| {
         let text = TREE.replace(r#"{"A": "1"}"#, args);
         of(&text)["science/leaf"].clone()

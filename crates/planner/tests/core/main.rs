@@ -25,7 +25,7 @@ use std::fmt::Write as _;
 use plan::{Kind, Reason};
 use planner::{Planned, Problem, Request};
 
-/// Plans, or shows why not.
+/// Plans, or panics with the problems.
 fn plan(inputs: &planner::tree::Inputs, request: &Request) -> Planned {
     planner::plan(inputs, request).unwrap_or_else(|problems| panic!("refused:\n{}", told(&problems)))
 }

@@ -1,4 +1,4 @@
-//! Random trees against a model that does everything the long way: sets, and walks from each layer.
+//! Compares the planner on random trees with a simple model: sets, and walks from each layer.
 //!
 //! The numbers are those of the invariants: 1 closed and minimal, 2 in order, 3 deterministic, 6
 //! injective.
@@ -10,7 +10,7 @@ use planner::tree::{Inputs, Mode, Tree};
 use planner::{Request, fixture};
 use proptest::prelude::*;
 
-/// A science layer; other layers are meant by their place in the list, and come before it.
+/// A science layer. It refers to earlier layers by their indices in the list.
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
     image: usize,
@@ -21,7 +21,7 @@ pub(super) struct Layer {
     pub(super) changed: bool,
 }
 
-/// A compat layer, with what it includes and copies from.
+/// A compat layer, with its includes and the layer that it copies from.
 #[derive(Debug, Clone)]
 pub(super) struct Compat {
     includes: BTreeSet<usize>,
@@ -35,14 +35,14 @@ pub(super) struct Model {
     pub(super) compats: Vec<Compat>,
 }
 
-/// How a layer uses its base's image: most begin a new stage, some continue it.
+/// How a layer uses the image of its base: most begin a new image, some continue that of the base.
 #[derive(Debug, Clone, Copy)]
 enum Image {
     Own,
     Continue {
         version_up: u8,
     },
-    /// Any image, at any version: mostly wrong.
+    /// Any image with any version: mostly invalid.
     Wild(usize, u8),
 }
 
@@ -101,7 +101,7 @@ pub(super) fn models() -> impl Strategy<Value = Model> {
     })
 }
 
-/// Names in another order than the list's.
+/// Names whose order differs from the order of the list.
 pub(super) fn name(index: usize) -> String {
     format!("l{}", (index * 7919) % 10_007)
 }
@@ -168,7 +168,7 @@ impl Model {
         std::iter::successors(self.layers[layer].base, |base| self.layers[*base].base).collect()
     }
 
-    /// For each product the layers that no other of its layers is based on.
+    /// Returns for each product the layers that are not the base of another of its layers.
     pub(super) fn finals(&self) -> BTreeMap<String, Vec<usize>> {
         let mut finals: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for layer in 0..self.layers.len() {
@@ -182,7 +182,7 @@ impl Model {
         finals
     }
 
-    /// Codes of the refusals that must come.
+    /// Returns the codes of the expected problems.
     pub(super) fn wrong(&self) -> BTreeSet<&'static str> {
         let mut wrong = BTreeSet::new();
         if self.finals().values().any(|finals| finals.len() > 1) {
@@ -286,7 +286,7 @@ proptest! {
         // 6
         let mut tags = BTreeSet::new();
         for build in builds {
-            for tag in &build.tags {
+            for tag in build.tags.iter() {
                 let read = ImageName::parse(tag);
                 prop_assert_eq!(read.map(|name| name.to_string()), Ok(tag.clone()));
                 prop_assert!(tags.insert(tag.clone()), "{} is used twice", tag);
@@ -319,7 +319,7 @@ proptest! {
         let mut labels = BTreeSet::new();
         for build in &planned.plan.builds {
             prop_assert!(Version::parse(&build.version).is_ok());
-            for tag in &build.tags {
+            for tag in build.tags.iter() {
                 prop_assert_eq!(ImageName::parse(tag).map(|name| name.to_string()), Ok(tag.clone()));
                 prop_assert!(references.insert(tag.clone()), "{} is used twice", tag);
             }

@@ -1,4 +1,4 @@
-//! `--since-published`: one published image after the other against what the tree holds.
+//! `--since-published`: compares one published image after the other with the tree.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ RUN web
 { "includes": ["core"] }
 "#;
 
-/// A world in which all of a tree was published by its first commit.
+/// A world in which the whole tree was published by its first commit.
 fn published(text: &str) -> (World, Tree) {
     let mut world = World::default();
     let tree = fixture::tree(text);
@@ -71,8 +71,7 @@ fn version(target: &str) -> String {
     format!("{PREFIX}.science.{target}.version")
 }
 
-/// The number of science images that need no request of their own, because a product records what
-/// they are.
+/// Returns the number of science images that need no request, because a product records them.
 fn told_by_products(world: &mut World, text: &str) -> usize {
     let inputs = world.commit(9, &fixture::tree(text));
     world.plan_by_products(&inputs, &Request::default()).expect("the tree is sound").1
@@ -92,13 +91,13 @@ fn a_product_that_was_built_on_a_published_image_tells_of_it() {
     let changed = text.replace("\n1\n", "\n2\n");
     assert_eq!(told_by_products(&mut world, &changed), 0);
     assert!(second(&mut world, &changed, &Request::default()).contains("science/leaf/data"));
-    // The parent moved on: there is another image, which the product does not record.
+    // The parent moved: its tag shows another image, which the product does not record.
     let mut moved = world.clone();
     let leaf = moved.images.get_mut(&sci("leaf")).expect("it is published");
     leaf.insert(version("leaf"), "1.0-3-0000003".to_owned());
     assert_eq!(told_by_products(&mut moved, &text), 0);
     assert!(second(&mut moved, &text, &Request::default()).contains("rel/leaf"));
-    // An instruction of a compat layer that overwrites an inherited label.
+    // An instruction of a compat layer overrides an inherited label.
     let product = format!("{REPO}/rel/leaf:1.0");
     for (key, value) in [
         (version("leaf"), "1.0-8-0000008"),
@@ -118,7 +117,7 @@ fn a_product_that_was_built_on_a_published_image_tells_of_it() {
     assert_eq!(told_by_products(&mut world, &text), 0);
 }
 
-/// Writes a field of the label with a product's inputs.
+/// Sets a field of the label with a product's inputs.
 fn tell(world: &mut World, product: &str, field: &str, value: serde_json::Value) {
     let labels = world.images.get_mut(product).expect("it is published");
     let from = labels.get_mut(&format!("{PREFIX}.compat.from")).expect("it tells");
@@ -137,19 +136,19 @@ fn a_product_that_was_built_in_one_run_with_its_science_image_tells_of_it() {
     let changed = TREE.replace("\n1\n", "\n2\n");
     assert_eq!(told_by_products(&mut world, &changed), 0);
     assert!(second(&mut world, &changed, &Request::default()).contains("science/leaf/data"));
-    // Built once more, in equal layers: another label is another configuration.
+    // Built again with equal image layers: another label means another configuration.
     let mut again = world.clone();
     let leaf = again.images.get_mut(&sci("leaf")).expect("it is published");
     leaf.insert(format!("{PREFIX}.science.leaf.buildtime"), "1800000000".to_owned());
     assert_eq!(told_by_products(&mut again, TREE), 0);
     assert_eq!(second(&mut again, TREE, &Request::default()), "");
-    // Made from other inputs under the same build tag, of which the product knows nothing.
+    // Built from other inputs under the same build tag, without a record in the product.
     let mut other = world.clone();
     let leaf = other.images.get_mut(&sci("leaf")).expect("it is published");
     leaf.insert(format!("{PREFIX}.science.leaf.inputs"), "v1:sha256:0".to_owned());
     assert_eq!(told_by_products(&mut other, TREE), 0);
     assert!(second(&mut other, TREE, &Request::default()).contains("science/leaf"));
-    // Another layer, another version, nothing, no id; and an engine with other ids.
+    // Another layer, another version, nothing, no id, and an engine with other ids.
     let id = super::world::config_of(&world.images[&sci("leaf")]);
     for ids in [
         serde_json::json!({"base:1.0": id}),
@@ -169,7 +168,7 @@ fn a_product_that_was_built_in_one_run_with_its_science_image_tells_of_it() {
         assert_eq!(told_by_products(&mut written, TREE), 0, "{ids}");
         assert_eq!(second(&mut written, TREE, &Request::default()), "", "{ids}");
     }
-    // The inherited labels have to belong to the recorded build and base.
+    // The inherited labels must match the recorded build and base image.
     for (key, value) in [
         (version("leaf"), "1.0-8-0000008"),
         ("org.opencontainers.image.base.name".to_owned(), "r.example/x/sci/base:1.0"),
@@ -192,7 +191,7 @@ fn a_product_that_was_built_in_one_run_with_its_science_image_tells_of_it() {
 fn nothing_is_planned_when_all_is_published() {
     let (mut world, _) = published(TREE);
     assert_eq!(second(&mut world, TREE, &Request::default()), "");
-    // A descriptor's description is no input.
+    // A description in a descriptor is not an input.
     let described = TREE.replace(r#""image": "tool","#, r#""image": "tool", "description": "x","#);
     assert_eq!(second(&mut world, &described, &Request::default()), "");
 }
@@ -257,7 +256,8 @@ fn a_parent_that_moved_is_found_through_the_trail() {
             )
         );
     }
-    // The science image of a product: one compat build failed after its science was pushed.
+    // Only the science image of a product is new: its compat build failed after the science image
+    // was pushed.
     let (mut world, tree) = published(TREE);
     let changed = TREE.replace("//- /science/leaf/data\n1", "//- /science/leaf/data\n2");
     let inputs = world.commit(2, &fixture::tree(&changed));
@@ -266,7 +266,7 @@ fn a_parent_that_moved_is_found_through_the_trail() {
     assert_eq!(missing.len(), 1);
     let found = second(&mut world, &changed, &Request::default());
     assert_eq!(found, "rel/leaf:1.0 on leaf\n    moved science/leaf 1.0-1-0000001 => 1.0-2-0000002\n");
-    // The tree goes back: the science image is made again, and the compat image with it.
+    // The tree is reverted: the science image is built again, and the compat image with it.
     let inputs = world.commit(3, &tree);
     assert_eq!(plan(&world, &inputs, &Request::default()).plan.builds.len(), 2);
 }
@@ -308,8 +308,8 @@ fn images_of_the_predecessor_are_compared_through_their_commit() {
     let fragment = TREE.replace("RUN web", "RUN else");
     let found = second(&mut world, &fragment, &Request::default());
     assert_eq!(found, "rel/leaf:1.0 on leaf\n    compat web: compat/web/Dockerfile\n");
-    // It wrote nothing of what it copied from: a parent that is younger than the image is not in
-    // it.
+    // The previous tool did not record copied images: a parent that is younger than the image is
+    // not the one that was used.
     let labels = world.images.get_mut(&sci("tool")).expect("it was built");
     labels.insert(version("tool"), "1.0-9-0000009".to_owned());
     labels.insert(format!("{PREFIX}.science.tool.buildtime"), "1000.25".to_owned());
@@ -339,7 +339,7 @@ fn what_nobody_can_tell_is_never_planned_by_itself() {
         let base = images.remove(&sci("base")).expect("it was built");
         world.images.insert(sci("base"), base);
         world.as_the_predecessor();
-        // All else is as this program wrote it.
+        // All other labels are as this program writes them.
         world.images.extend(images);
         let base = world.images.get_mut(&sci("base")).expect("it is there");
         match &label {
@@ -421,8 +421,8 @@ fn a_tree_that_is_wrong_asks_for_nothing() {
     assert!(told(&problems).contains("did you mean base?"));
 }
 
-/// A world in which a moving tag was moved to an image with the labels of the build `tag`, whose
-/// tag shows `digest`.
+/// A world in which a moving tag points to an image with the labels of the build `tag`, and that
+/// build tag shows `digest`.
 fn moved(name: &str, tag: &str, digest: Option<&str>) -> World {
     let (mut world, _) = published(TREE);
     let (tag, digest) = (tag.to_owned(), digest.map(str::to_owned));
@@ -433,12 +433,12 @@ fn moved(name: &str, tag: &str, digest: Option<&str>) -> World {
 #[test]
 fn row_51_a_moving_tag_is_not_believed_because_its_labels_are_right() {
     let ours = "1.0-1-0000001";
-    // A product is made again, on the untouched science image.
+    // A product is rebuilt on the unchanged science image.
     let mut world = moved("rel/leaf", ours, Some("sha256:e"));
     let planned = second(&mut world, TREE, &Request::default());
     assert_eq!(planned, "rel/leaf:1.0 on leaf\n    moved $REPO/rel/leaf:1.0 from 1.0-1-0000001\n");
-    // A science image is never replaced automatically: it is reported, with what its build tag
-    // shows.
+    // A science image is never replaced automatically: it is reported, with the digest of its build
+    // tag.
     for digest in [Some("sha256:e"), None] {
         let mut world = moved("sci/base", ours, digest);
         let told = second(&mut world, TREE, &Request::default());
@@ -448,7 +448,7 @@ fn row_51_a_moving_tag_is_not_believed_because_its_labels_are_right() {
         let rebuilt = second(&mut world, TREE, &Request { rebuild: Some(7), ..Request::default() });
         assert!(rebuilt.contains("science/base\n    forced --rebuild 7\n"), "{rebuilt}");
     }
-    // The build of this commit exists: it is reused, and the tag is corrected.
+    // The build of this commit exists: it is reused, and the moving tag is corrected.
     let mut world = moved("sci/base", ours, Some("sha256:e"));
     let inputs = world.commit(1, &fixture::tree(TREE));
     let planned = plan(&world, &inputs, &Request::default());

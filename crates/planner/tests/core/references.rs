@@ -1,4 +1,4 @@
-//! The meaning of each kind of reference: the table of the specification.
+//! The meaning of each kind of reference: the table in the specification.
 
 use plan::{Build, BuildId, Target};
 use planner::{Request, fixture};
@@ -121,7 +121,7 @@ fn another_repo_has_its_own_parents() {
     ] {
         let (build, _) = own(reference, &request);
         assert_eq!(show(&build.references[0].target), meaning, "{reference}");
-        assert_eq!(build.tags[1], "localhost:5000/test/sci/own:1.0");
+        assert_eq!(build.tags.moving, "localhost:5000/test/sci/own:1.0");
     }
 }
 

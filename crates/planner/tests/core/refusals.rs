@@ -1,4 +1,4 @@
-//! Every refusal: file, line, message, help.
+//! Every problem: file, line, message, help.
 
 use planner::{Request, Selection, fixture};
 
@@ -145,7 +145,7 @@ fn a_cycle_through_ones_own_product() {
     science/c/Dockerfile:1:6: layers need each other: science/c → rel/b:1.0 → science/c [cycle]
       help: remove one of these references, or name a build tag in it, which is not a dependency
     ");
-    // One build of a product was made before, so it needs nothing of today.
+    // A pinned build of a product already exists, so it does not depend on present layers.
     let pinned = layers.replace("rel/b:1.0", "rel/b:1.0-7-0a1b2c3");
     let planned = plan(&fixture::first(&format!("{TREE}{pinned}")), &Request::default());
     assert_eq!(planned.plan.warnings.len(), 2, "{}", short(&planned));
@@ -173,7 +173,7 @@ fn an_unquoted_version_weighs_what_the_configuration_says() {
         let planned = plan(&fixture::first(&tree(level)), &Request::default());
         assert_eq!(planned.plan.warnings.len(), warnings, "{level}");
     }
-    // The base's mistake was fixed since.
+    // The problem of the base has been fixed since.
     let mended = tree("deny").replace("1.5,", "\"1.5\",");
     let planned = plan(&fixture::inputs(&mended, &tree("deny")), &Request::default());
     assert_eq!(planned.plan.warnings, []);
@@ -321,13 +321,13 @@ fn product() -> String {
 fn orphans() {
     let base = product();
     let lost = |now: &str| refused(&fixture::inputs(now, &base), &Request::default());
-    // The product is gone, its layers too.
+    // The product is removed, with its layers.
     let common = &base[base.find("//- /compat").expect("it has one")..];
     insta::assert_snapshot!(lost(common), @r#"
     science/more: sky:1.0 would be orphaned: no layer makes it any more, and the published image would get no compat updates [orphan]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
-    // Changed in place with another version, or another name.
+    // The version or the image name is changed in place.
     insta::assert_snapshot!(lost(&base.replace("\"1.0\"", "\"1.1\"").replace("sci/sky:1.0", "sci/sky:1.1")), @r#"
     science/more/sciserver-image.json:2:13: sky:1.0 would be orphaned: no layer makes it any more, and the published image would get no compat updates [orphan]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
@@ -336,7 +336,7 @@ fn orphans() {
     science/more/sciserver-image.json:1:12: sky:1.0 would be orphaned: no layer makes it any more, and the published image would get no compat updates [orphan]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
-    // Without a compat.
+    // The compat layer is removed.
     insta::assert_snapshot!(lost(&base.replace(" \"compat\": \"common\" }\n//- /compat", " \"compat\": null }\n//- /compat")), @r#"
     science/more/sciserver-image.json:3:12: sky:1.0 would be orphaned: its final layer science/more has no compat any more [orphan]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
@@ -347,14 +347,14 @@ fn orphans() {
 fn silent_downgrades() {
     let base = product();
     let lost = |now: &str| refused(&fixture::inputs(now, &base), &Request::default());
-    // The top layer is deleted: the one below would be published without what it had.
+    // The top layer is deleted: the product would be published without that layer's contents.
     let (bottom, rest) = base.split_once("//- /science/more").expect("it has one");
     let without = format!("{bottom}{}", &rest[rest.find("//- /compat").expect("it has one")..]);
     insta::assert_snapshot!(lost(&without), @r#"
     science/sky/Dockerfile:1:6: sky:1.0 would silently lose the contents of more: its final layer is science/sky now, which does not descend from it [silent-downgrade]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
     "#);
-    // Another layer took its place.
+    // Another layer replaces it.
     insta::assert_snapshot!(lost(&base.replace("/more/", "/other/")), @r#"
     science/other/Dockerfile:1:6: sky:1.0 would silently lose the contents of more: its final layer is science/other now, which does not descend from it [silent-downgrade]
       help: keep it, or give it up on purpose: list "sky:1.0" under `retired` in image-builder.toml, or pass --allow-orphan sky:1.0
@@ -363,7 +363,7 @@ fn silent_downgrades() {
     let one_more = base
         + &layer("third", "FROM sci/more:1.0", r#"{ "image": "sky", "version": "1.0", "compat": "common" }"#);
     plan(&fixture::inputs(&one_more, &product()), &Request::default());
-    // One build of the layer that was final has all that it had.
+    // A pinned build of the former final layer has all its contents.
     let pinned = without
         + &layer(
             "third",
@@ -394,7 +394,8 @@ fn an_orphan_can_be_allowed() {
 
 #[test]
 fn one_mistake_makes_one_finding() {
-    // `sky` cannot be read: that `more` has no base, and that a product is gone, follow from it.
+    // `sky` cannot be parsed. That `more` has no base, and that a product is missing, are
+    // consequences.
     let base = product();
     let now = base
         .replace("{ \"image\": \"sky\", \"version\": \"1.0\",", "{ \"image\": \"sky\", \"version\": \"v1\",");
@@ -402,7 +403,7 @@ fn one_mistake_makes_one_finding() {
     science/sky/sciserver-image.json:1:30: version: "v1" is not a version [descriptor-value]
       help: a number, then any number of parts of letters, digits and '_' with a '.' before each, at most 128 characters
     "#);
-    // The bases are not known either.
+    // The bases are unknown as well.
     let now = base.replace("FROM sci/sky:1.0", "FROM ${BASE}");
     insta::assert_snapshot!(refused(&fixture::inputs(&now, &base), &Request::default()), @r"
     science/more/Dockerfile:1:6: FROM: BASE has no value [unknown-reference]

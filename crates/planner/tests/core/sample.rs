@@ -1,5 +1,5 @@
-//! The sample of the predecessor's documentation: two science layers, one on the other, of two
-//! versions.
+//! The sample of the previous tool's documentation: two science layers of different versions, one
+//! based on the other.
 
 use planner::{Request, fixture};
 
@@ -38,7 +38,7 @@ fn the_plan_is_that_of_the_documentation() {
         ["science/nist-basic", "rel/nist-basic:1.0", "science/nist-basic-2", "rel/nist-basic:2.0"]
     );
     let tags: Vec<&str> =
-        planned.plan.builds.iter().flat_map(|build| &build.tags).map(String::as_str).collect();
+        planned.plan.builds.iter().flat_map(|build| build.tags.iter()).map(String::as_str).collect();
     insta::assert_snapshot!(tags.join("\n"));
     insta::assert_snapshot!(planned.plan.to_json());
 }

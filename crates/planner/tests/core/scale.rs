@@ -1,4 +1,4 @@
-//! Unrealistically large trees: the test is that they can be planned at all.
+//! Unrealistically large trees: checks that they can be planned at all.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use planner::{Request, fixture};
 
 use crate::plan;
 
-/// Layers by their base; each is a separate product.
+/// A tree of layers with these bases; each layer is a separate product.
 fn tree(layers: usize, base: impl Fn(usize) -> String, changed: &str) -> Tree {
     let mut files = BTreeMap::new();
     let mut add = |path: String, text: String| files.insert(path, (Mode::File, text));
@@ -49,7 +49,7 @@ fn a_ring_of_ten_thousand_is_named_whole() {
 #[test]
 fn a_hundred_thousand_side_by_side() {
     let base = |_: usize| "docker.io/library/debian:12".to_owned();
-    // Both sides share all layers but the first, as they come from `source`.
+    // Both sides share all layers except the first, as trees read by `git` do.
     let now = tree(100_000, base, "RUN x\n");
     let mut before = now.clone();
     let first = now.layers.iter().position(|layer| layer.path == "science/l0").expect("it is there");

@@ -1,4 +1,4 @@
-//! Published science layers whose bases moved, and the plan that follows.
+//! Published science layers whose external base images moved, and the resulting plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -40,7 +40,7 @@ fn digest(of: &str) -> String {
     format!("sha256:{}", of.repeat(64))
 }
 
-/// A world in which all of a tree was published by its first commit.
+/// A world in which the whole tree was published by its first commit.
 fn published(text: &str) -> World {
     let mut world = World::default();
     world.bases = [(DEBIAN, "a"), (TOOLS, "b")].map(|(name, of)| (name.to_owned(), digest(of))).into();
@@ -51,7 +51,7 @@ fn published(text: &str) -> World {
     world
 }
 
-/// What registries show for the questions.
+/// Returns the results of registries for the questions.
 fn asked(world: &World, questions: &BTreeMap<ImageName, Question>) -> Bases {
     let show = |image: &ImageName| {
         let digest = world.bases.get(&image.to_string()).cloned();
@@ -192,7 +192,7 @@ CMD ["true"]
         format!("not compat/core ({TOOLS}): --ignore compat/core treats it as unchanged\n"),
         "the lowest that names it decides"
     );
-    // Built again, there is nothing to follow.
+    // After the rebuild, nothing is stale.
     let inputs = world.commit(3, &fixture::tree(&text));
     let request = Request::default();
     let stale = Stale::new(&inputs, &request).expect("the tree is sound");
@@ -213,7 +213,7 @@ fn an_index_that_moved_for_other_platforms_only_is_the_same() {
     let mut bases = asked(&world, &stale.questions(&images));
     let shown = Shown { digest: Some(digest("c")), same: BTreeSet::from([digest("a")]) };
     bases.insert(DEBIAN.to_owned(), shown);
-    // The other could not be asked.
+    // The other registry cannot be queried.
     bases.remove(TOOLS);
     assert_eq!(
         told_of(&stale, &images, &bases),
@@ -238,7 +238,7 @@ fn the_plan_names_the_move_and_builds_what_depends_on_it() {
          science/leaf\n    parent science/base\n\
          rel/leaf:1.0 on leaf\n    parent science/leaf\n"
     );
-    // Layers on hold and ignored layers are not built.
+    // Held layers and ignored layers are not built.
     let held = format!("{TREE}//- /image-builder.toml\nhold = [\"leaf:1.0\"]\n");
     let ignore = Request { ignore: vec!["science/tool".to_owned()], ..Request::default() };
     assert_eq!(
@@ -304,7 +304,7 @@ fn what_tells_no_digest_is_never_planned() {
     let unplanned = plan(&mut world, TREE, &Request::default());
     assert!(unplanned.starts_with(&format!("not science/base ({DEBIAN}): {why}\n")), "{unplanned}");
     assert_eq!(unplanned.lines().count(), 4, "{unplanned}");
-    // A tag that is gone, and a layer that was never published.
+    // A deleted tag, and a layer that was never published.
     let mut world = published(TREE);
     world.bases.remove(TOOLS);
     world.images.remove(&format!("{REPO}/sci/tool:1.0"));
@@ -363,10 +363,10 @@ fn case_stale_ignores_from_platform() {
         found.1.platforms.iter().cloned().collect::<Vec<_>>()
     };
     let named = |names: &[&str]| names.iter().map(|name| Some((*name).to_owned())).collect::<Vec<_>>();
-    // science/base takes it for the plan's platform, science/tool for another one.
+    // `science/base` uses the image for the plan's platform, `science/tool` for another one.
     assert_eq!(platforms(TOOLS), named(&["linux/amd64", "linux/arm64"]));
     assert_eq!(platforms(DEBIAN), named(&["linux/amd64"]), "what the plan builds for");
-    // A platform that only the build knows is not compared.
+    // A platform that is known only in the build is not compared.
     let text = text.replace("--platform=linux/arm64", "--platform=$WHERE");
     let inputs = world.commit(3, &fixture::tree(&text));
     if let Ok(stale) = Stale::new(&inputs, &request) {

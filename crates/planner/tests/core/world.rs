@@ -1,5 +1,5 @@
-//! A registry in memory, and builds that put there what the executor would: labels, inherited and
-//! own.
+//! A registry in memory, and builds that write the same labels as the executor: inherited ones and
+//! new ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -15,37 +15,38 @@ pub(super) const PREFIX: &str = "org.sciserver";
 /// The published images, and the earlier commits.
 #[derive(Debug, Clone, Default)]
 pub(super) struct World {
-    /// By moving tag.
+    /// Labels of images by moving tag.
     pub(super) images: BTreeMap<String, BTreeMap<String, String>>,
-    /// By all digits.
+    /// Trees by commit id, with all digits.
     pub(super) commits: BTreeMap<String, Tree>,
-    /// Digests that tags of other makers show, by full reference.
+    /// Digests of external tags, by full reference.
     pub(super) bases: BTreeMap<String, String>,
-    /// What build tags named by images show, by moving tag, where it is not that image.
+    /// The images at the build tags that images name, by moving tag, if they differ from that
+    /// image.
     pub(super) build_tags: BTreeMap<String, BuildTagShows>,
     /// The hour of the last build.
     hours: u32,
 }
 
-/// The digest of an image in this model: of its labels.
+/// Returns the digest of an image in this model, computed from its labels.
 fn digest_of(labels: &BTreeMap<String, String>) -> String {
     let mut hasher = DefaultHasher::new();
     labels.hash(&mut hasher);
     format!("sha256:{:064x}", hasher.finish())
 }
 
-/// The digest of its configuration, which is its id on an engine.
+/// Returns the digest of an image's configuration, which is the image's id on an engine.
 pub(super) fn config_of(labels: &BTreeMap<String, String>) -> String {
     digest_of(&BTreeMap::from([("config".to_owned(), digest_of(labels))]))
 }
 
-/// The n-th commit's digits.
+/// Returns the id of the n-th commit.
 pub(super) fn digits(number: u64) -> String {
     format!("{number:07x}{}", "c".repeat(33))
 }
 
 impl World {
-    /// The tree as the n-th commit, which history has from now on.
+    /// Adds the tree to the history as the n-th commit.
     pub(super) fn commit(&mut self, number: u64, tree: &Tree) -> Inputs {
         self.commits.insert(digits(number), tree.clone());
         let mut revision = planner::fixture::revision();
@@ -54,8 +55,8 @@ impl World {
         Inputs { revision, now: tree.clone(), base: Base::Empty }
     }
 
-    /// Plans as the command does: reads images, then commits. In every world that a test creates,
-    /// the labels of products have to lead to the same plan as the science images' own labels.
+    /// Plans as the command does: reads images, then commits. Checks for every world of the tests
+    /// that the labels of products lead to the same plan as the science images' own labels.
     pub(super) fn plan(&self, inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>> {
         let planned = self.plan_by_images(inputs, request);
         match (&planned, self.plan_by_products(inputs, request)) {
@@ -75,8 +76,8 @@ impl World {
         published::plan(inputs, request, &Published { images, commits })
     }
 
-    /// The same, asking for no labels that a product has from its science image. With how many were
-    /// taken from there.
+    /// As [`World::plan`], without reading labels of science images that a product has. Also
+    /// returns the number of images that were not read.
     pub(super) fn plan_by_products(
         &self,
         inputs: &Inputs,
@@ -104,7 +105,7 @@ impl World {
         Ok((published::plan(inputs, request, &Published { images, commits })?, taken))
     }
 
-    /// What the registry shows for moving tags.
+    /// Returns the images at moving tags.
     pub(super) fn shown(&self, references: BTreeSet<String>) -> BTreeMap<String, Option<Image>> {
         let show = |reference: String| {
             let image = self.images.get(&reference).map(|labels| Image {
@@ -118,7 +119,7 @@ impl World {
         references.into_iter().map(show).collect()
     }
 
-    /// The trees of commits, by some of their digits.
+    /// Returns the trees of commits, by some of their digits.
     pub(super) fn held(&self, commits: BTreeSet<String>) -> BTreeMap<String, Option<Tree>> {
         let find = |digits: String| {
             let mut found = self.commits.iter().filter(|(commit, _)| commit.starts_with(&digits));
@@ -128,8 +129,8 @@ impl World {
         commits.into_iter().map(find).collect()
     }
 
-    /// Carries a plan out. Builds of `failing` fail, and their dependents are skipped; returns what
-    /// is missing then.
+    /// Executes a plan. Builds in `failing` fail, and their dependents are skipped. Returns the
+    /// missing builds.
     pub(super) fn build(&mut self, plan: &Plan, failing: &BTreeSet<BuildId>) -> BTreeSet<BuildId> {
         let mut missing = BTreeSet::new();
         for build in &plan.builds {
@@ -170,7 +171,7 @@ impl World {
             from.insert(layer.clone(), tag.cloned());
             if reference.role == Role::Base {
                 labels.clone_from(parent);
-                // An image of the same run has no digest yet, but an id.
+                // An image of the same run has an id, but no digest yet.
                 match reference.target {
                     Target::Layer { .. } => base_digest = parent_digest,
                     _ => drop(ids.insert(layer, config_of(parent))),
@@ -189,7 +190,7 @@ impl World {
         labels
     }
 
-    /// Takes from all images what the predecessor did not write.
+    /// Removes the labels that the previous tool did not write from all images.
     pub(super) fn as_the_predecessor(&mut self) {
         for labels in self.images.values_mut() {
             labels.retain(|key, _| {

@@ -58,7 +58,7 @@ fn history(files: &BTreeMap<String, Kind>) -> History {
     history
 }
 
-/// The digests of all builds of what a comparison has on its right-hand side.
+/// Returns the digests of all builds of a comparison's right-hand side.
 fn digests(root: &Path, comparison: &str) -> BTreeMap<String, String> {
     let comparison = Comparison::parse(comparison).unwrap();
     let options = Options { start: root.to_owned(), comparison, build_number: Some(1), ..Options::default() };
@@ -69,7 +69,7 @@ fn digests(root: &Path, comparison: &str) -> BTreeMap<String, String> {
     planned.plan.builds.into_iter().map(|build| (build.id.0, build.context.inputs)).collect()
 }
 
-/// Runs git below a directory, with a file mode mask.
+/// Runs git in a directory, with a file mode mask.
 fn git(below: &Path, mask: &str, arguments: &[&str]) {
     let output = Command::new("sh")
         .args(["-c", &format!("umask {mask}; exec git \"$@\""), "git"])
@@ -84,7 +84,8 @@ fn git(below: &Path, mask: &str, arguments: &[&str]) {
     assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Gives every file and directory of a tree other times, and modes that git does not know.
+/// Changes the times of all files and directories of a tree, and sets modes that git does not
+/// store.
 fn disturb(root: &Path) {
     let mut open = vec![root.join("science"), root.join("compat")];
     let mut hours = 0;
@@ -118,7 +119,7 @@ proptest! {
         let expect = digests(&root, "HEAD^");
         prop_assert_eq!(expect.len(), 3);
 
-        // From git's objects alone, with something else checked out.
+        // Reads from git's objects alone, with another commit checked out.
         let now = history.git.refname_to_id("HEAD").unwrap();
         let side = tempfile::tempdir().unwrap();
         let url = format!("file://{}", root.display());
@@ -142,7 +143,7 @@ proptest! {
         git(&root, "022", &["worktree", "add", "--quiet", "--detach", &linked.display().to_string(), "HEAD"]);
         prop_assert_eq!(&digests(&linked, "HEAD^"), &expect, "a worktree");
 
-        // A repository in which it is a directory, with another history.
+        // A repository with another history, in which the tree is a subdirectory.
         let below = side.path().join("other/tree");
         fs::create_dir_all(&below).unwrap();
         let copy = |name: &str| {

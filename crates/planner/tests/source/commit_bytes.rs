@@ -1,4 +1,5 @@
-//! A commit gives the same bytes from every clone, whatever settings and filters the machine has.
+//! A commit gives the same bytes from every clone, regardless of the machine's settings and
+//! filters.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +22,7 @@ pub(crate) struct Clone {
 }
 
 impl Clones {
-    /// A repository with one layer, `science/a`, whose image gets all files of its directory.
+    /// A repository with one layer, `science/a`, whose image contains all files of its directory.
     pub(crate) fn new() -> (Self, Clone) {
         let clones = Self { directory: tempfile::tempdir().unwrap() };
         let first = Clone { root: clones.directory.path().canonicalize().unwrap().join("first") };
@@ -59,7 +60,7 @@ impl Clone {
     pub(crate) fn commit(&self) {
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--message=x"]);
-        // So that no file was written in the tick in which the index was.
+        // Ensures that no file was written in the same clock tick as the index.
         self.settle();
     }
 
@@ -75,7 +76,7 @@ impl Clone {
         self.git(&["update-index", "-q", "--refresh"]);
     }
 
-    /// Makes git's index forget what it knows of a file's state.
+    /// Makes the state of a file in git's index outdated.
     fn touch(&self, path: &str) {
         let bytes = fs::read(self.root.join(path)).unwrap();
         fs::write(self.root.join(path), bytes).unwrap();
@@ -94,7 +95,7 @@ impl Clone {
         planner::plan(&self.open().inputs, &Request { selection: Selection::All, ..Request::default() })
     }
 
-    /// All bytes that `science/a` is sent, each held against what the plan expects.
+    /// Returns all bytes that `science/a` is sent, each compared with the plan's expectation.
     fn sent(&self) -> BTreeMap<String, String> {
         let opened = self.open();
         assert_eq!(opened.uncommitted, Vec::<String>::new());
@@ -186,7 +187,7 @@ fn case_autocrlf_attributes_of_the_tree_do_decide() {
     let expect = (second.sent(), second.inputs());
     assert_eq!(expect.0["run.bat"], "echo hello\r\n");
     assert!(expect.0["version"].starts_with("$Id: "), "{:?}", expect.0["version"]);
-    // The first one was never checked out, so its disk has other bytes.
+    // The first one was never checked out, so the bytes on its disk differ.
     assert_eq!(fs::read_to_string(first.root.join("science/a/run.bat")).unwrap(), "echo hello\n");
     for (name, clone) in [("first", &first), ("crlf", &clones.clone("crlf", &["core.autocrlf=true"]))] {
         assert_eq!((clone.sent(), clone.inputs()), expect, "{name}");
@@ -195,7 +196,7 @@ fn case_autocrlf_attributes_of_the_tree_do_decide() {
     }
 }
 
-/// As nbstripout: what comes out of a notebook's run is in no commit.
+/// As nbstripout: the output of a notebook is not committed.
 const STRIP: [&str; 2] = ["filter.strip.clean=sed /output/d", "filter.strip.smudge=cat"];
 const NOTEBOOK: &str = "code\noutput: secret\n";
 
@@ -214,17 +215,17 @@ fn case_clean_filter_publishes_uncommitted_bytes_of_a_filter_are_refused() {
     let [(code, file, message)] = first.refusals().try_into().unwrap();
     assert_eq!((code, file.as_str()), ("filtered-file", "science/a/n.ipynb"));
     assert!(message.contains("\"strip\""), "{message}");
-    // A clone has what git has on disk, with the filter and without it.
+    // A clone has the committed bytes on disk, with or without the filter.
     let plain = clones.clone("plain", &[]);
     let filtered = clones.clone("filtered", &STRIP);
     assert_eq!(plain.sent()["n.ipynb"], "code\n");
     assert_eq!((filtered.sent(), filtered.inputs()), (plain.sent(), plain.inputs()));
-    // As the help says.
+    // As the help suggests.
     fs::remove_file(first.root.join("science/a/n.ipynb")).unwrap();
     first.git(&["-c", "filter.strip.smudge=", "checkout", "--", "science/a/n.ipynb"]);
     first.settle();
     assert_eq!((first.sent(), first.inputs()), (plain.sent(), plain.inputs()));
-    // Kept out of the context, so it does not matter.
+    // A file that is excluded from the context does not matter.
     first.write("science/a/n.ipynb", NOTEBOOK);
     first.write("science/a/.dockerignore", "*.ipynb\n");
     first.commit();
@@ -238,7 +239,7 @@ fn case_clean_filter_publishes_uncommitted_a_filter_of_the_clone_decides_nothing
     first.commit();
     let expect = (first.sent(), first.inputs());
     let clone = clones.clone("clone", &STRIP);
-    // As `nbstripout --install` does it.
+    // As `nbstripout --install` does.
     clone.write(".git/info/attributes", "*.ipynb filter=strip\n");
     clone.write("science/a/n.ipynb", NOTEBOOK);
     clone.git(&["add", "--all"]);
@@ -306,7 +307,7 @@ fn case_still_needed_though_ignored_only_what_is_sent_has_to_be_there() {
     first.write("science/a/.dockerignore", "*.big\n");
     first.commit();
     assert!(!first.sent().contains_key("x.big"));
-    // Nor in a layer that is not built.
+    // Nor does a file of a layer that is not built.
     first.write("science/a/.dockerignore", "\n");
     first.write("science/b/sciserver-image.json", r#"{"image": "b", "version": "1.0", "compat": null}"#);
     first.write("science/b/Dockerfile", "FROM docker.io/library/debian:12\n");

@@ -1,9 +1,10 @@
-//! Which commits are compared, and their names.
+//! The commits that are compared, and their names.
 
 use std::fs;
 
 use git2::Oid;
-use planner::git::{Buildable, ErrorKind, Options, Relation, SourceError, open, relation};
+use plan::Relation;
+use planner::git::{Buildable, ErrorKind, Options, SourceError, open, relation};
 use planner::tree::Base;
 
 use crate::history::{History, base, base_commit, file, layer, paths};
@@ -74,7 +75,7 @@ fn whoever_only_looks_at_two_commits_never_meets_the_working_tree() {
     assert_eq!(opened.buildable, Buildable::Unasked);
     assert_eq!((&opened.uncommitted, &opened.inputs.revision.dirty), (&vec![], &None));
     assert_eq!(ids(&opened), ids(&with_files));
-    // A side that is the working tree is read from there all the same.
+    // The working tree is read anyway if it is a side of the comparison.
     let opened = open(&look("HEAD^")).unwrap();
     assert_eq!((opened.buildable, opened.inputs.now.layers.len()), (Buildable::WorkingTree, 0));
 }
@@ -179,7 +180,7 @@ fn an_annotated_tag_names_its_commit() {
     assert_eq!(base_commit(&history.open("v1")), head.id().to_string());
 }
 
-/// Three commits of which the clone lacks the first, as `git clone --depth 2` leaves it.
+/// Three commits, of which the clone lacks the first, as after `git clone --depth 2`.
 fn shallow() -> (History, [Oid; 3]) {
     let history = History::small();
     let first = history.git.refname_to_id("HEAD").unwrap();

@@ -1,4 +1,4 @@
-//! Files that git has in another form than the disk: line ends, `$Id$`, Git LFS.
+//! Files whose bytes in git and on disk differ: line ends, `$Id$`, Git LFS.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn sha256(text: &str) -> String {
     hex::encode(Sha256::digest(text))
 }
 
-/// Makes git's index forget what it knows of the file's state.
+/// Makes the state of a file in git's index outdated.
 fn touch(history: &History, path: &str) {
     let text = fs::read(history.path(path)).unwrap();
     fs::write(history.path(path), text).unwrap();
@@ -44,7 +44,7 @@ fn line_ends_are_those_of_git() {
             let text = file(now, "science/a", "file");
             assert_eq!(opened.uncommitted, Vec::<String>::new(), "{shown}, {round}");
             assert_eq!(text.id.to_string(), blob("text\n"), "{shown}, {round}");
-            // The tree's own attributes decide what is sent, not the bytes on this machine's disk.
+            // The tree's own attributes decide which bytes are sent, not this machine's disk.
             let sent = match attributes.contains("eol=crlf") {
                 true => Expect::Sha256(sha256("text\r\n")),
                 false => Expect::GitBlob(blob("text\n")),
@@ -157,7 +157,7 @@ fn a_large_file_that_the_index_knows_is_not_read() {
     use std::os::unix::fs::MetadataExt;
     let history = large();
     history.write("science/a/data", "the contents");
-    // As `git lfs` leaves it: the index has the pointer's id and the state of the real file.
+    // As after `git lfs`: the index has the pointer's id and the state of the real file.
     let found = fs::metadata(history.path("science/a/data")).unwrap();
     let mut index = history.git.index().unwrap();
     let mut entry = index.get_path("science/a/data".as_ref(), 0).unwrap();

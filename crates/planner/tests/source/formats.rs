@@ -1,4 +1,4 @@
-//! Forms of a repository that git reads and libgit2 does not: what to do is said.
+//! Repository formats that git reads and libgit2 does not: the error suggests a remedy.
 
 use planner::git::{Options, SourceError, open};
 

@@ -1,5 +1,5 @@
-//! Git histories made for a test: in a temporary directory, with fixed authors and times, blind to
-//! the configuration of the machine.
+//! Git histories for tests: in a temporary directory, with fixed authors and times, independent of
+//! the machine's configuration.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -13,7 +13,7 @@ use planner::git::{Comparison, OpenedTree, Options, SourceError, open};
 use planner::tree::{Base, LayerFiles, OnDisk, Tree, TreeFile};
 use tempfile::TempDir;
 
-/// A repository that is a source tree, or holds one.
+/// A repository that is or contains a source tree.
 pub(crate) struct History {
     directory: TempDir,
     pub(crate) git: Repository,
@@ -37,7 +37,7 @@ impl History {
         history
     }
 
-    /// The same without libgit2's caches.
+    /// Reopens the repository without libgit2's caches.
     pub(crate) fn reopened(self) -> Self {
         let git = Repository::open(self.directory.path()).unwrap();
         Self { git, ..self }
@@ -51,7 +51,7 @@ impl History {
         self.root().join(path)
     }
 
-    /// Writes a file, dated long before the index will be, so that the index is trusted.
+    /// Writes a file with a time long before that of the index, so that the index is trusted.
     pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -59,7 +59,7 @@ impl History {
         age(&path);
     }
 
-    /// A directory with a descriptor, a Dockerfile and one more file.
+    /// Writes a directory with a descriptor, a Dockerfile and one more file.
     pub(crate) fn layer(&self, directory: &str) {
         self.write(&format!("{directory}/sciserver-image.json"), "{}\n");
         self.write(&format!("{directory}/Dockerfile"), "FROM scratch\nCOPY file /\n");
@@ -85,7 +85,7 @@ impl History {
         }
     }
 
-    /// Takes everything on disk into the index.
+    /// Adds everything on disk to the index.
     pub(crate) fn stage(&self) {
         let mut index = self.git.index().unwrap();
         index.add_all(["*"], IndexAddOption::DEFAULT, None).unwrap();
@@ -99,7 +99,7 @@ impl History {
         self.commit_on(message, &parents)
     }
 
-    /// Commits everything on disk onto these parents, and checks that out.
+    /// Commits everything on disk with these parents, and checks the commit out.
     pub(crate) fn commit_on(&self, message: &str, parents: &[Oid]) -> Oid {
         self.stage();
         let tree = self.git.find_tree(self.git.index().unwrap().write_tree().unwrap()).unwrap();
@@ -112,7 +112,7 @@ impl History {
         id
     }
 
-    /// Moves the branch to a commit of the files on disk.
+    /// Moves the branch to a commit that matches the files on disk.
     pub(crate) fn check_out(&self, id: Oid) {
         self.git.reference("refs/heads/main", id, true, "test").unwrap();
         self.git.set_head("refs/heads/main").unwrap();
@@ -128,12 +128,12 @@ impl History {
         Options { start: self.root(), comparison, ..Options::default() }
     }
 
-    /// The tree of a comparison that must succeed.
+    /// Opens a comparison that must succeed.
     pub(crate) fn open(&self, comparison: &str) -> OpenedTree {
         open(&self.options(comparison)).unwrap_or_else(|error| panic!("{comparison}: {error}"))
     }
 
-    /// Why a comparison fails.
+    /// Returns the error of a comparison.
     pub(crate) fn fails(&self, comparison: &str) -> SourceError {
         match Comparison::parse(comparison) {
             Ok(comparison) => open(&Options { start: self.root(), comparison, ..Options::default() })
@@ -143,26 +143,26 @@ impl History {
     }
 }
 
-/// A time that no index is written at.
+/// Sets a time that differs from that of any index.
 pub(crate) fn age(path: &Path) {
     let file = fs::File::options().write(true).open(path).unwrap();
     file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000)).unwrap();
 }
 
-/// Keeps libgit2 away from the configuration of the machine.
+/// Prevents libgit2 from reading the configuration of the machine.
 #[expect(unsafe_code, reason = "libgit2's search paths are global; they are set once, before it is used")]
 fn blind() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let nowhere = "/nonexistent";
         for level in [ConfigLevel::ProgramData, ConfigLevel::System, ConfigLevel::XDG, ConfigLevel::Global] {
-            // SAFETY: no other thread is in libgit2 yet, since each test begins here.
+            // SAFETY: no other thread uses libgit2 yet, since each test begins here.
             unsafe { git2::opts::set_search_path(level, nowhere) }.unwrap();
         }
     });
 }
 
-/// The tree that a comparison's base has.
+/// Returns the tree of a comparison's base.
 pub(crate) fn base(opened: &OpenedTree) -> &Tree {
     match &opened.inputs.base {
         Base::Commit { tree, .. } => tree,
@@ -170,7 +170,7 @@ pub(crate) fn base(opened: &OpenedTree) -> &Tree {
     }
 }
 
-/// The commit that a comparison's base is.
+/// Returns the commit of a comparison's base.
 pub(crate) fn base_commit(opened: &OpenedTree) -> &str {
     match &opened.inputs.base {
         Base::Commit { commit, .. } => commit,
@@ -214,7 +214,7 @@ pub(crate) fn problems(tree: &Tree) -> Vec<(&str, &str)> {
     tree.problems.iter().map(place).collect()
 }
 
-/// The problems of sending it.
+/// Returns the problems of files that cannot be sent.
 pub(crate) fn lacking(tree: &Tree) -> Vec<Problem> {
     let files = tree.layers.iter().flat_map(|layer| &layer.files);
     let lacking = files.filter_map(|file| match &file.on_disk {

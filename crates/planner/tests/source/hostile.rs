@@ -1,4 +1,5 @@
-//! A stranger's repository: nothing of it runs, nothing is trusted, nothing is written.
+//! A stranger's repository: none of its programs run, none of its settings are trusted, and nothing
+//! is written.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -74,7 +75,7 @@ fn no_program_that_a_repository_names_is_run() {
     assert!(!canary.exists());
 }
 
-/// Every path below a directory, with its contents' length and time.
+/// Returns every path below a directory, with the length and time of its contents.
 fn state(directory: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
     walkdir::WalkDir::new(directory)
         .into_iter()

@@ -1,4 +1,4 @@
-//! Which directories are layers, what the two sides share, and errors.
+//! The directories that are layers, the layers that two sides share, and errors.
 
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -121,7 +121,7 @@ fn texts_that_are_none_are_refused_and_not_read() {
         assert_eq!(paths(tree), ["compat/c"]);
         assert_eq!(layer(tree, "compat/c").dockerfile, None);
     }
-    // Not committed, so that git does not have it either.
+    // Not committed, so git does not have it either.
     history.write("science/a/sciserver-image.json", vec![b'x'; 2 << 20]);
     let opened = history.open("HEAD");
     assert_eq!(problems(&opened.inputs.now)[1], ("too-large", "science/a/sciserver-image.json"));
@@ -216,8 +216,8 @@ fn a_root_that_is_a_link_is_refused() {
     assert_eq!(paths(&opened.inputs.now), Vec::<&str>::new());
 }
 
-/// A script that a descriptor names as a test is text, wherever it lies: committed, changed, new,
-/// or in another commit.
+/// A script that a descriptor names as a test is read as text, whether it is committed, changed,
+/// new, or in another commit.
 #[test]
 fn scripts_of_tests_are_read_with_their_layer() {
     let history = History::empty();
@@ -246,7 +246,7 @@ fn scripts_of_tests_are_read_with_their_layer() {
     let planner::tree::Base::Commit { tree, .. } = &opened.inputs.base else { panic!("there is a base") };
     assert_eq!(scripts(tree), committed, "the other side has its own");
 
-    // Staged and nowhere else; then too large, and not UTF-8.
+    // Staged only; then too large, and not UTF-8.
     history.stage();
     assert_eq!(scripts(&history.open("HEAD").inputs.now), read(&[("t/one.sh", "#!/bin/sh\necho 2\n")]));
     for (bytes, code) in [(vec![b'x'; (1 << 20) + 1], "too-large"), (b"#!\xff\n".to_vec(), "not-utf8")] {

@@ -1,4 +1,4 @@
-//! Which commits changed files, and since when files differ.
+//! The commits that changed files, and the commit since which files differ.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use planner::git::{Since, first_touched, touched};
 
 use crate::history::History;
 
-/// The message of the first commit since another that left its mark on paths.
+/// Returns the message of the first commit after `from` since which paths differ.
 fn first(history: &History, from: Oid, to: Oid, paths: &[&str]) -> Option<String> {
     let paths = paths.iter().map(|path| (*path).to_owned()).collect();
     let since = Since { commit: from.to_string()[..7].to_owned(), paths };

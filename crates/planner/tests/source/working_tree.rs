@@ -1,4 +1,4 @@
-//! Which files of the working tree count, and the digits of uncommitted changes.
+//! The files of the working tree that count, and the digits of uncommitted changes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -200,7 +200,7 @@ fn a_repository_among_untracked_files_is_not_entered() {
     assert_eq!(dirty(&opened), None);
 }
 
-/// A history with a submodule at `science/a/lib`, and where that comes from.
+/// A history with a submodule at `science/a/lib`, and the submodule's source.
 fn with_submodule() -> (History, History) {
     let library = History::empty();
     library.write("code", "one\n");
@@ -234,7 +234,7 @@ fn the_files_of_a_submodule_count() {
     assert_eq!(opened.uncommitted, ["science/a/lib/deep/code", "science/a/lib/new"]);
     history.remove("science/a/lib/new");
 
-    // Another commit is checked out than the one that is recorded.
+    // The checked-out commit differs from the recorded one.
     let lib = Repository::open(history.path("science/a/lib")).unwrap();
     let mut index = lib.index().unwrap();
     index.add_all(["*"], IndexAddOption::DEFAULT, None).unwrap();

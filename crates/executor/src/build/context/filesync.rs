@@ -1,16 +1,16 @@
-//! Serves a context over a BuildKit session: BuildKit gets all names, and requests the files that
-//! it lacks.
+//! Serves a context over a BuildKit session: BuildKit receives all names, and requests the files
+//! that it lacks.
 //!
 //! The protocol is that of fsutil, which BuildKit calls `FileSync/DiffCopy`: a packet for each name
-//! with its size, mode and time, and an empty packet after the last; contents in the order of the
-//! requests, between names and after them. Contents are checked as for the tar, and a file that
-//! changed ends the stream with an error. A file that is not requested is not read: the copy that
-//! the engine kept under the key of this context came from a session that checked it, so it is the
-//! planned file, whatever happened to the local one. This module deals with packets only, not with
-//! engines or sessions.
+//! with its size, mode and time, and an empty packet after the last one. Contents are sent in the
+//! order of the requests, between names and after them. They are verified as for the tar, and a
+//! file that changed ends the stream with an error. A file that is not requested is not read: the
+//! engine's copy under the key of this context came from a session that verified it, so it is the
+//! planned file even if the local one changed since. Does not know about engines or sessions, only
+//! about packets.
 //!
-//! A session offers two directories: `context`, which is what `COPY` sees, and `dockerfile` with
-//! only the generated Dockerfile.
+//! A session offers two directories: `context`, the files that `COPY` can use, and `dockerfile`,
+//! which contains only the generated Dockerfile.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -32,13 +32,13 @@ use crate::build::context::{
     CheckedDirectories, ContextError, Hashing, IGNORE_FILE, check_link, check_path, directories, open,
 };
 
-/// Pieces on their way.
+/// Maximum number of pieces in flight.
 const PIECES_UNDERWAY: usize = 8;
 
-/// Names in a piece.
+/// Number of names in a piece.
 const NAMES_AT_ONCE: usize = 64;
 
-/// Kinds of files, as Go's `fs.FileMode` has them, which is what goes over the wire.
+/// File kinds in the encoding of Go's `fs.FileMode`, which the protocol uses.
 const MODE_DIRECTORY: u32 = 1 << 31;
 const MODE_SYMLINK: u32 = 1 << 27;
 
@@ -56,10 +56,10 @@ pub(crate) struct Source {
     failure: Mutex<Option<ContextError>>,
 }
 
-/// Which of the two directories is fetched, and which paths in it.
+/// The requested directory, and the requested paths in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Requested {
-    /// The one with nothing but the Dockerfile.
+    /// The directory that contains only the Dockerfile.
     Dockerfile,
     /// All of the context.
     All,
@@ -69,9 +69,9 @@ pub(crate) enum Requested {
 
 impl Requested {
     /// Parses a request: the directory's name, and the paths that the engine will read. Announcing
-    /// more paths is harmless, so patterns need no interpretation. `.dockerignore` was applied when
-    /// the context was planned: an engine that requests that file alone, to apply its patterns,
-    /// gets nothing.
+    /// more paths is harmless, so patterns are not interpreted. `.dockerignore` was applied when
+    /// the context was planned: an engine that requests only that file, to apply its patterns,
+    /// receives nothing.
     pub(crate) fn new(directory: &str, paths: &[String]) -> Option<Self> {
         match directory {
             "dockerfile" => return Some(Self::Dockerfile),
@@ -100,7 +100,7 @@ impl Requested {
     }
 }
 
-/// A name in a directory that is fetched.
+/// A name in the requested directory.
 #[derive(Debug, Clone, Copy)]
 enum Name<'a> {
     Directory(&'a str),
@@ -123,9 +123,9 @@ impl Source {
         Self { context, dockerfile, mtime, sent: Arc::default(), failure: Mutex::default() }
     }
 
-    /// The key under which an engine finds what it fetched before. It considers a file unchanged if
-    /// size and time are the same; all files have one time here, so the key covers every byte of
-    /// the context. The time of the generated Dockerfile depends on its text.
+    /// The key under which an engine caches what it fetched. The engine considers a file unchanged
+    /// if size and time are the same. All files have the same time here, so the key covers every
+    /// byte of the context. The time of the generated Dockerfile depends on its text instead.
     pub(crate) fn key(&self) -> String {
         let mut hash = Sha256::new();
         let mut part = |text: &str| {
@@ -152,12 +152,13 @@ impl Source {
         hex::encode(hash.finalize())
     }
 
-    /// Why the context could not be handed over, if so.
+    /// Takes the error that prevented serving the context, if any.
     pub(crate) fn failure(&self) -> Option<ContextError> {
         self.failure.lock().take()
     }
 
-    /// Hands over what is wanted to one who asks in `requests`: packets, as gRPC sends them, in pieces that end with a packet.
+    /// Serves the requested files to the peer that sends `requests`. Returns gRPC messages in
+    /// pieces, each of which ends with a complete message.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -168,14 +169,13 @@ impl Source {
     ) -> mpsc::Receiver<Result<Bytes, Status>> {
         let (sender, pieces) = mpsc::channel(PIECES_UNDERWAY);
         let (asks, asked) = mpsc::unbounded_channel();
-        // Requests are read as they arrive: a peer that is not read from stops reading too.
+        // Requests are read as they arrive: if they are not read, the peer stops reading too.
         tokio::spawn(receive(requests, asks));
         tokio::task::spawn_blocking(move || {
             let give = |piece| sender.blocking_send(Ok(piece)).map_err(|_| ContextError::Closed);
             if let Err(error) = self.give(&wanted, asked, Pieces::new(&give)) {
                 let status = Status::aborted(error.to_string());
-                // The failure is recorded first: the reason is read from here when the engine
-                // reports an error.
+                // Record the failure first: it is read when the engine reports an error.
                 if !matches!(error, ContextError::Closed) {
                     *self.failure.lock() = Some(error);
                 }
@@ -193,7 +193,7 @@ impl Source {
     ) -> Result<(), ContextError> {
         let names = self.names(wanted)?;
         let mut checked = CheckedDirectories::default();
-        // Announced sizes of the files that can be requested.
+        // Announced sizes of the files that may still be requested.
         let mut sizes = Vec::with_capacity(names.len());
         let mut next = None;
         for name in &names {
@@ -201,12 +201,13 @@ impl Source {
             let is_file = stat.mode & (MODE_DIRECTORY | MODE_SYMLINK) == 0;
             sizes.push(is_file.then_some(stat.size));
             pieces.packet(&Packet { stat: Some(stat), ..packet(PacketType::PacketStat) })?;
-            // Few at a time, or nothing is asked for before all of them are on their way.
+            // Send small batches: otherwise the engine would request nothing until all names were
+            // sent.
             if sizes.len().is_multiple_of(NAMES_AT_ONCE) {
                 pieces.hand_on()?;
             }
-            // The engine makes files of names while it is given contents, so neither waits for all
-            // of the other.
+            // The engine creates files from names while it receives contents, so names and contents
+            // are interleaved.
             next = next.or_else(|| asked.try_recv().ok());
             if let Some(PeerMessage::File(id)) = next
                 && (id as usize) < sizes.len()
@@ -233,7 +234,8 @@ impl Source {
         }
     }
 
-    /// Sends the contents of an announced file. `sizes` has the files that may still be requested.
+    /// Sends the contents of an announced file. `sizes` contains the files that may still be
+    /// requested.
     fn give_file(
         &self,
         id: u32,
@@ -242,7 +244,7 @@ impl Source {
         pieces: &mut Pieces<'_>,
     ) -> Result<(), ContextError> {
         let at = id as usize;
-        // Each file is sent once, so that a peer cannot make this read a file again and again.
+        // Each file is sent once, so that a peer cannot make us read a file repeatedly.
         let size = sizes.get_mut(at).and_then(Option::take).ok_or(ContextError::Closed)?;
         match names[at] {
             Name::Dockerfile => {
@@ -260,7 +262,7 @@ impl Source {
         pieces.packet(&Packet { id, ..packet(PacketType::PacketData) })
     }
 
-    /// All names that are wanted, each directory before what lies in it.
+    /// All requested names, each directory before its contents.
     fn names(&self, wanted: &Requested) -> Result<Vec<Name<'_>>, ContextError> {
         if *wanted == Requested::Dockerfile {
             return Ok(vec![Name::Dockerfile]);
@@ -324,8 +326,8 @@ impl Source {
     }
 }
 
-/// Reads a file in pieces of a given size and checks that it is the planned one, of the announced
-/// size. The caller holds the last pieces back until that check has passed.
+/// Reads a file in chunks and checks that it is the planned file and has the announced size. The
+/// caller does not send the end of the file before that check has passed.
 fn read(
     entry: &Entry,
     reported: i64,
@@ -348,7 +350,7 @@ fn read(
     contents.finish(entry, expect)
 }
 
-/// A time that changes with the Dockerfile.
+/// A modification time derived from the Dockerfile's text.
 fn dockerfile_time(text: &str) -> i64 {
     let hash = Sha256::digest(text);
     let number = hash[..8].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
@@ -369,7 +371,7 @@ async fn receive(
     let mut seen = BTreeSet::new();
     while let Some(Ok(packet)) = requests.next().await {
         let asked = match packet.r#type() {
-            // No more of them are kept than there are files.
+            // Each id is queued once, so at most as many requests are queued as there are files.
             PacketType::PacketReq if seen.insert(packet.id) => PeerMessage::File(packet.id),
             PacketType::PacketFin => PeerMessage::End,
             _ => return,

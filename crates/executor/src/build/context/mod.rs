@@ -1,9 +1,9 @@
 //! Writes a build's context as a tar stream; `filesync` serves the same files one by one.
 //!
-//! The same files give the same bytes: they are sorted and have one constant time, user id 0 and
-//! one of two modes. Files are streamed through a bounded channel and never held in memory. Each is
-//! compared with what the planner saw; a file that changed ends the stream with an error, so that
-//! the engine never takes a part for the whole.
+//! The same files produce the same bytes: entries are sorted, and have one constant time, user id 0
+//! and one of two modes. Files are streamed through a bounded channel and never held in memory.
+//! Each file is compared with the digest in the plan; a file that changed ends the stream with an
+//! error, so that the engine never takes a partial context for the whole.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 pub(crate) mod filesync;
 mod packet_writer;
 
-/// 1980-01-01, the earliest time that every archive format can hold.
+/// 1980-01-01, the earliest time that every archive format can represent.
 pub const CONSTANT_TIME: i64 = 315_532_800;
 
 /// The ignore file of a context.
@@ -33,7 +33,7 @@ const CHUNKS_UNDERWAY: usize = 8;
 /// Why a context cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
-    /// The file is not what the planner saw.
+    /// The file differs from the plan.
     #[error("{path} changed after the plan was made")]
     Changed {
         /// Its path in the context.
@@ -47,48 +47,47 @@ pub enum ContextError {
         /// The system's error.
         source: io::Error,
     },
-    /// A path that must not be in a context, which the planner never makes.
+    /// A path that is not allowed in a context; the planner never produces one.
     #[error("{path:?} cannot be sent: {why}")]
     Path {
         /// The path.
         path: String,
-        /// What is wrong with it.
+        /// Why it is not allowed.
         why: &'static str,
     },
-    /// The engine closed the stream. The caller that started it has the better error.
+    /// The engine closed the stream. The request that sends the context has the better error.
     #[error("the engine stopped reading the context")]
     Closed,
 }
 
-/// A context on its way.
+/// A context that is being sent.
 #[derive(Debug)]
 pub struct ContextStream {
-    /// Pieces of the tar, an error when it cannot be completed.
+    /// Chunks of the tar, or an error if it cannot be completed.
     pub chunks: mpsc::Receiver<io::Result<Bytes>>,
     /// Bytes sent so far.
     pub sent: Arc<AtomicU64>,
-    /// How it ended; it ends when the last piece was taken.
+    /// The outcome; available once the last chunk was taken.
     pub end: tokio::task::JoinHandle<Result<(), ContextError>>,
 }
 
-/// The generated Dockerfile of a build whose context is one tar: the classic builder and podman
-/// read it from there.
+/// The generated Dockerfile of a build whose context is a single tar, as for the classic builder
+/// and podman.
 ///
-/// These builders leave out of what `COPY` sees the Dockerfile that `.dockerignore` in the tar
-/// excludes. So the tar names the generated one in its `.dockerignore`, which excludes itself as
-/// well where the layer has none that `COPY` is to see. Where it has one, `COPY` sees that with one
-/// more line.
+/// These builders hide the Dockerfile from `COPY` if the `.dockerignore` in the tar excludes it. So
+/// the tar's `.dockerignore` lists the generated Dockerfile, and also lists itself if the context
+/// has no `.dockerignore`. If the context has one, `COPY` sees that file with one more line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
     /// Its text.
     pub text: String,
-    /// Its path, which no file of the context has.
+    /// Its path, which is not the path of a file of the context.
     pub path: String,
 }
 
 impl Generated {
-    /// A Dockerfile beside a context. The path depends on the names in the context alone, so that
-    /// equal contexts make equal layers.
+    /// Creates a Dockerfile for a context. The path depends only on the names in the context, so
+    /// that equal contexts produce equal layers.
     #[must_use]
     pub fn new(text: String, context: &Context) -> Self {
         let is_taken = |path: &String| {
@@ -103,7 +102,8 @@ impl Generated {
     }
 }
 
-/// Starts to stream a context with a generated Dockerfile. Every entry gets the same time, Unix seconds.
+/// Starts to stream a context with a generated Dockerfile. Every entry gets the time `mtime`, in
+/// Unix seconds.
 ///
 /// # Panics
 /// Outside of a tokio runtime.
@@ -116,7 +116,7 @@ pub fn stream(context: Context, dockerfile: Generated, mtime: i64) -> ContextStr
             ChannelWriter { sender: sender.clone(), buffer: BytesMut::with_capacity(CHUNK), counter };
         let written = write_tar(writer, &context, &dockerfile, mtime);
         if let Err(error) = &written {
-            // An aborted request, not a short tar that the engine could take for the whole.
+            // Aborts the request: the engine could take a short tar for the whole context.
             let _ = sender.blocking_send(Err(io::Error::other(error.to_string())));
         }
         written
@@ -124,8 +124,8 @@ pub fn stream(context: Context, dockerfile: Generated, mtime: i64) -> ContextStr
     ContextStream { chunks, sent, end }
 }
 
-/// The first link of a context whose text leads out of it. podman's service accepts no such
-/// context.
+/// Finds the first symbolic link whose target is outside of the context. podman's service rejects
+/// such a context.
 pub(crate) fn link_that_leaves(context: &Context) -> Option<(&str, &str)> {
     context.entries.iter().find_map(|entry| {
         let EntryKind::Symlink { target } = &entry.kind else { return None };
@@ -203,7 +203,7 @@ fn check_path(entry: &Entry, previous: Option<&str>) -> Result<(), ContextError>
     Ok(())
 }
 
-/// Those that come with an entry, unless one has the name of a file.
+/// The directories to add before an entry; an error if one of them has the name of a file.
 fn directories<'a>(
     context: &'a Context,
     previous: Option<&str>,
@@ -219,8 +219,8 @@ fn directories<'a>(
     })
 }
 
-/// The directories of `path` that the path before it did not have, outer first. The list is sorted,
-/// so each directory comes once.
+/// The directories of `path` that the previous path did not have, outermost first. The list is
+/// sorted, so each directory is returned once.
 fn new_directories<'a>(previous: Option<&str>, path: &'a str) -> impl Iterator<Item = &'a str> {
     let previous = previous.unwrap_or_default().to_owned();
     path.match_indices('/').map(|(end, _)| end).filter_map(move |end| {
@@ -229,7 +229,8 @@ fn new_directories<'a>(previous: Option<&str>, path: &'a str) -> impl Iterator<I
     })
 }
 
-/// Directories that were seen to be real ones, so that no link leads out of a layer.
+/// Checks that directories are not symbolic links, so that no link leads out of a layer. Remembers
+/// the last one.
 #[derive(Default)]
 struct CheckedDirectories {
     last: Option<PathBuf>,
@@ -255,7 +256,7 @@ impl CheckedDirectories {
     }
 }
 
-/// Where links are checked out as links, this one must still lead where it led.
+/// Checks that a symbolic link still has the planned target, if it is checked out as a link.
 fn check_link(entry: &Entry, target: &str) -> Result<(), ContextError> {
     if target.is_empty() || target.contains('\0') {
         return Err(path_error(&entry.path, "it is a link to nothing that a system could name"));
@@ -286,7 +287,7 @@ impl<W: Write> Archive<W> {
     }
 
     fn append(&mut self, mut header: tar::Header, path: &str, data: impl Read) -> Result<(), ContextError> {
-        // Names of more than 100 bytes go into an entry of their own before it, as GNU tar does.
+        // As in GNU tar, names of more than 100 bytes go into a separate entry before this one.
         self.builder.append_data(&mut header, path, data).map_err(|_| ContextError::Closed)
     }
 
@@ -301,8 +302,8 @@ impl<W: Write> Archive<W> {
     fn link(&mut self, path: &str, target: &str) -> Result<(), ContextError> {
         let mut header = self.header(tar::EntryType::Symlink, 0o777, 0);
         if header.set_link_name_literal(target).is_err() {
-            // GNU tar's form for long targets. The crate would write it too, but clean the target
-            // up before.
+            // GNU tar's format for long targets. The crate could write it too, but would normalise
+            // the target first.
             let mut long = self.header(tar::EntryType::GNULongLink, 0o644, target.len() as u64 + 1);
             long.set_path("././@LongLink").map_err(|_| path_error(path, "its target is too long"))?;
             long.set_cksum();
@@ -320,7 +321,7 @@ impl<W: Write> Archive<W> {
         self.append(header, path, io::empty())
     }
 
-    /// Adds a file, and bytes behind its own.
+    /// Adds a file, with the bytes of `behind` appended to its contents.
     fn file(
         &mut self,
         entry: &Entry,
@@ -341,8 +342,7 @@ impl<W: Write> Archive<W> {
     }
 }
 
-/// Opens a file and returns its size, without following a link or waiting for the other end of a
-/// pipe.
+/// Opens a file and returns its size, without following a link or blocking on a pipe.
 fn open(entry: &Entry) -> Result<(File, u64), ContextError> {
     let read = |source| ContextError::Read { path: entry.path.clone(), source };
     let changed = || ContextError::Changed { path: entry.path.clone() };
@@ -355,7 +355,7 @@ fn open(entry: &Entry) -> Result<(File, u64), ContextError> {
     if metadata.is_file() { Ok((file, metadata.len())) } else { Err(changed()) }
 }
 
-/// Passes on a file of known size and hashes its bytes.
+/// Reads a file of known size and hashes its bytes.
 struct Hashing<'a> {
     file: &'a File,
     left: u64,
@@ -387,7 +387,7 @@ impl<'a> Hashing<'a> {
         Self { file, left: size, digest, error: None }
     }
 
-    /// Checks that the file has ended and is what the planner saw.
+    /// Checks that the file has ended and is the planned one.
     fn finish(mut self, entry: &Entry, expect: &Expect) -> Result<(), ContextError> {
         let read = |source| ContextError::Read { path: entry.path.clone(), source };
         let grown = self.file.read(&mut [0]).map_err(read)? > 0;
@@ -419,7 +419,7 @@ impl Read for Hashing<'_> {
     }
 }
 
-/// Sends the written bytes in pieces, and blocks while too many are in flight.
+/// Sends the written bytes in chunks, and blocks while too many are in flight.
 struct ChannelWriter {
     sender: mpsc::Sender<io::Result<Bytes>>,
     buffer: BytesMut,

@@ -1,7 +1,8 @@
-//! Encodes gRPC packets and joins small ones to larger pieces.
+//! Encodes gRPC packets and combines small ones into larger pieces.
 //!
-//! Each packet is a message: five bytes with its length, then its protobuf encoding. File contents
-//! are read directly into the piece that is sent, and small packets share a piece.
+//! Each packet is a message: a prefix of five bytes that contains its length, then its protobuf
+//! encoding. File contents are read directly into the piece that is sent, and small packets share a
+//! piece.
 
 use bollard_buildkit_proto::fsutil::types::Packet;
 use bollard_buildkit_proto::fsutil::types::packet::PacketType;
@@ -11,14 +12,14 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 
 use crate::build::context::ContextError;
 
-/// Bytes of a file in one packet at most. An engine takes messages of 4 MiB.
+/// Maximum number of file bytes in one packet. An engine accepts messages of up to 4 MiB.
 pub(super) const CHUNK: usize = 128 * 1024;
-/// Beside a packet of that size there is room for what opens it, and for one that ends a file.
+/// Size of a piece: a packet of that size, its header, and the packet that ends a file.
 const PIECE: usize = CHUNK + 64;
-/// Of a packet, its field `data`.
+/// Number of the field `data` of a packet.
 const DATA: u32 = 4;
 
-/// Where packets go.
+/// Collects packets into pieces.
 pub(super) struct Pieces<'a> {
     buffer: Vec<u8>,
     give: &'a dyn Fn(Bytes) -> Result<(), ContextError>,
@@ -29,8 +30,8 @@ impl<'a> Pieces<'a> {
         Self { buffer: Vec::new(), give }
     }
 
-    /// Adds one without contents. It stays until the next one lacks the room, or until all are
-    /// handed on.
+    /// Adds a packet without contents. It is sent when the piece is full, or with the next
+    /// [`Self::hand_on`].
     pub(super) fn packet(&mut self, packet: &Packet) -> Result<(), ContextError> {
         let length = packet.encoded_len();
         self.open(length)?;
@@ -38,8 +39,8 @@ impl<'a> Pieces<'a> {
         Ok(())
     }
 
-    /// Adds `count` bytes of a file, which `fill` writes. They are sent even if the file turns out
-    /// to have changed: the caller then withholds the end of the file by sending nothing more.
+    /// Adds `count` bytes of a file, which `fill` writes. The bytes are sent even if the file turns
+    /// out to have changed; the caller then sends nothing more, so that the file has no end.
     pub(super) fn contents<R>(
         &mut self,
         id: u32,
@@ -56,7 +57,7 @@ impl<'a> Pieces<'a> {
         Ok(fill(&mut self.buffer[start..]))
     }
 
-    /// Makes room for a message, and opens it.
+    /// Makes room for a message and writes its prefix.
     fn open(&mut self, length: usize) -> Result<(), ContextError> {
         if self.buffer.len() + length + 5 > PIECE {
             self.hand_on()?;
@@ -70,13 +71,13 @@ impl<'a> Pieces<'a> {
         Ok(())
     }
 
-    /// Sends what was collected.
+    /// Sends the collected packets.
     pub(super) fn hand_on(&mut self) -> Result<(), ContextError> {
         if self.buffer.is_empty() {
             return Ok(());
         }
         let piece = if self.buffer.len() * 2 < PIECE {
-            // Many can wait to be sent, so a small one holds no more memory than it needs.
+            // Many pieces can wait to be sent, so a small one must not hold a whole buffer.
             let piece = Bytes::copy_from_slice(&self.buffer);
             self.buffer.clear();
             piece

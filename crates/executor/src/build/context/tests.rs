@@ -1,12 +1,12 @@
-//! Reads contexts back from their tar streams.
+//! Reads tar streams of contexts back.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 
 use super::*;
 
-/// Entries of an archive: path → (kind, mode, link, contents). Times and owners are asserted to be
-/// the constant ones.
+/// Entries of an archive: path, kind, mode, link target, contents. Times and owners are asserted to
+/// be constant.
 type Listing = Vec<(String, char, u32, String, Vec<u8>)>;
 
 fn read_back(bytes: &[u8]) -> Listing {
@@ -112,7 +112,7 @@ fn modes_links_long_names_and_empty_files_survive() {
     assert_eq!(archive(&context).unwrap(), bytes, "the same files make the same bytes");
 }
 
-/// A builder that gets a tar leaves out what `.dockerignore` excludes of these two.
+/// A builder that receives a tar hides these two files if `.dockerignore` excludes them.
 #[test]
 fn case_dockerfile_in_context_of_a_tar() {
     let root = tempfile::tempdir().unwrap();

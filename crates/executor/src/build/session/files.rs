@@ -1,7 +1,7 @@
 //! Implements BuildKit's `FileSync` service with the packets of a context.
 //!
-//! What is generated for a service has each message as a value, and copies its contents once more.
-//! Here they go on as they were read; requests are read as everywhere.
+//! A generated gRPC service would decode every message to a value and copy the file contents once
+//! more. This one forwards the contents as they were read; requests are decoded as usual.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -23,10 +23,10 @@ use tower_service::Service;
 
 use crate::build::context::filesync::{Requested, Source};
 
-/// How an engine calls it.
+/// The path by which an engine calls the service.
 pub(super) const DIFF_COPY: &str = "/moby.filesync.v1.FileSync/DiffCopy";
 
-/// The source files of the build.
+/// The service, with the files of one build.
 #[derive(Clone)]
 pub(super) struct Files(pub(super) Arc<Source>);
 
@@ -70,7 +70,7 @@ impl Files {
     }
 }
 
-/// Pieces, and how it ended.
+/// A response body made of pieces; ends with a gRPC status in the trailers.
 struct Pieces {
     pieces: mpsc::Receiver<Result<Bytes, Status>>,
     is_over: bool,
@@ -167,7 +167,7 @@ mod tests {
             .body(Frames(frames))
             .expect("it is a request");
         let answer = tokio::spawn(async move { sender.send_request(request).await });
-        // All that the first window of the connection has room for is on its way.
+        // Let everything be sent that the connection's first window has room for.
         for _ in 0..100_000 {
             tokio::task::yield_now().await;
         }

@@ -1,9 +1,10 @@
 //! Implements the session that BuildKit opens during a build to request files, build secrets and
 //! credentials.
 //!
-//! moby's `POST /session` turns its connection around: from then on the engine is the client of
-//! four gRPC services (BuildKit's `session/filesync`, `session/secrets` and `session/auth`, and
-//! gRPC's health checking). bollard has a similar session without files. Secret values leave this
+//! moby's `POST /session` reverses the connection: from then on the engine is the client of four
+//! gRPC services (BuildKit's `session/filesync`, `session/secrets` and `session/auth`, and gRPC's
+//! health checking). bollard has a similar session without files. Secret values leave this module
+//! only when a build requests them by their id.
 //! module only when a build requests them by their id.
 
 use std::collections::{BTreeMap, HashMap};
@@ -44,10 +45,10 @@ use crate::engine::endpoint::connect::Transport;
 use crate::engine::{EngineError, EngineErrorKind};
 use crate::run::options::BuildSecret;
 
-/// How long an engine may take to open a session.
+/// Time limit for the engine to open a session.
 const OPENING: Duration = Duration::from_secs(30);
 
-/// The largest window of HTTP/2 (RFC 9113, 6.9.1).
+/// The largest HTTP/2 window (RFC 9113, 6.9.1).
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
 /// The methods that the engine may call, as announced to it.
@@ -96,9 +97,9 @@ pub(crate) async fn open(
 /// Serves a connection until the engine ends it. The build itself reports failures.
 async fn serve(stream: impl Read + Write + Send + Unpin + 'static, routes: Routes) {
     let mut connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    // h2 ends a connection when small frames wait to be read that are worth more than half of its
-    // window, 256 bytes for each. An engine asks for thousands of files at once, by a frame each;
-    // how many can wait, the window of its one stream bounds.
+    // h2 closes a connection when unread small frames, counted as 256 bytes each, exceed half of
+    // the connection window. An engine requests thousands of files at once, one frame each. The
+    // window of the engine's single stream limits the number of frames that can queue up.
     connection.initial_connection_window_size(LARGEST_WINDOW);
     let service = TowerToHyperService::new(routes);
     let _ = write_coalescer::run(stream, |stream| connection.serve_connection(stream, service)).await;
@@ -109,7 +110,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 async fn upgrade(way: &Transport, id: &str, key: &str) -> Result<hyper::upgrade::Upgraded, Failure> {
     let stream = way.dial().await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with the upgrade, or with the connection.
+    // Ends with the upgrade or with the connection.
     let _driver = tokio::spawn(connection.with_upgrades());
     let mut request = HttpRequest::post("/session")
         .header(HOST, "engine")
@@ -128,7 +129,7 @@ async fn upgrade(way: &Transport, id: &str, key: &str) -> Result<hyper::upgrade:
     Ok(hyper::upgrade::on(answer).await?)
 }
 
-/// A name that no other build uses, here or in another process.
+/// An id that is unique across builds and processes.
 fn fresh_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -147,7 +148,7 @@ impl Secrets for SecretStore {
         request: Request<GetSecretRequest>,
     ) -> Result<Response<GetSecretResponse>, Status> {
         let id = &request.get_ref().id;
-        // "Not found" is what makes BuildKit go on without a secret that is not required.
+        // BuildKit continues without an optional secret only after "not found".
         let value = self.0.get(id).ok_or_else(|| Status::not_found(format!("no secret {id:?} was given")))?;
         Ok(Response::new(GetSecretResponse { data: value.clone() }))
     }
@@ -158,8 +159,8 @@ struct Logins(HashMap<String, DockerCredentials>);
 
 impl Logins {
     fn credentials(&self, host: &str) -> CredentialsResponse {
-        // BuildKit asks by the host that it connects to, the docker client keeps the login under
-        // another name.
+        // BuildKit passes the host that it connects to, but the Docker client stores the login
+        // under another name.
         let key = if host == "registry-1.docker.io" { crate::engine::login_key("docker.io") } else { host };
         let login = self.0.get(key).cloned().unwrap_or_default();
         match login.identitytoken {
@@ -181,7 +182,7 @@ impl Auth for Logins {
         Ok(Response::new(self.credentials(&request.get_ref().host)))
     }
 
-    // Where the client fetches no tokens, the engine does, with the credentials.
+    // The engine fetches tokens itself, with the credentials, if the client does not.
     async fn fetch_token(
         &self,
         _: Request<FetchTokenRequest>,
@@ -204,7 +205,8 @@ impl Auth for Logins {
     }
 }
 
-/// The engine asks every few seconds, and gives a build up whose session does not answer.
+/// The engine checks the health every few seconds and aborts a build whose session does not
+/// respond.
 struct HealthService;
 
 #[tonic::async_trait]

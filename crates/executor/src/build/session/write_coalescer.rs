@@ -1,9 +1,9 @@
-//! Joins small writes of a connection to large ones.
+//! Combines small writes of a connection into large ones.
 //!
 //! HTTP/2 writes frame by frame with a flush after each, and engines accept frames of at most 16
 //! KiB. Each flush is a system call that wakes the engine, which wakes this process as soon as it
-//! has read; that costs more than copying the bytes. So written bytes are collected here until the
-//! connection has nothing more to write for the moment, or until there are many.
+//! has read; that costs more than copying the bytes. So written bytes are collected until the
+//! connection has nothing more to write for now, or until [`MOST`] bytes are collected.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use parking_lot::{Mutex, MutexGuard};
 
-/// More than a socket takes at once.
+/// Collected bytes that trigger a write: more than a socket accepts at once.
 const MOST: usize = 256 * 1024;
 
 /// Runs a connection over `stream` to its end.
@@ -35,7 +35,7 @@ where
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(Some(ended));
         }
-        // The reader waits, perhaps for an answer to bytes that are still here.
+        // The reader is waiting, perhaps for an answer to bytes that are still buffered.
         match held.held().poll_flush(cx) {
             Poll::Ready(Err(_)) => Poll::Ready(None),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
@@ -44,7 +44,7 @@ where
     .await
 }
 
-/// A stream whose writes are gathered: it is flushed by [`run`] alone.
+/// A stream whose writes are collected; only [`run`] flushes it.
 #[derive(Debug)]
 pub(super) struct WriteCoalescer<T>(Arc<Mutex<Buffered<T>>>);
 
@@ -52,7 +52,7 @@ pub(super) struct WriteCoalescer<T>(Arc<Mutex<Buffered<T>>>);
 struct Buffered<T> {
     stream: T,
     bytes: Vec<u8>,
-    /// How many of them are on their way.
+    /// Number of these bytes that were written already.
     sent: usize,
     is_flushed: bool,
 }
@@ -65,7 +65,7 @@ impl<T> WriteCoalescer<T> {
 }
 
 impl<T: Write + Unpin> Buffered<T> {
-    /// Takes as much as there is room for.
+    /// Copies as much of `parts` as fits into the buffer, after sending the buffer if it is full.
     fn poll_take(&mut self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         if self.bytes.len() >= MOST {
             ready!(self.poll_send(cx))?;
@@ -128,7 +128,7 @@ impl<T: Write + Unpin> Write for WriteCoalescer<T> {
         true
     }
 
-    /// Called after every frame and ignored: [`run`] flushes.
+    /// Does nothing, since h2 calls it after every frame; [`run`] flushes.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -183,7 +183,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_leave_together_and_none_is_lost() {
-        // More than is collected, to a reader that accepts less at a time.
+        // More bytes than are collected at once, and a reader that accepts fewer at a time.
         let (here, mut there) = tokio::io::duplex(100_000);
         let frames: Vec<Vec<u8>> = (0..3_000_u32).map(|number| number.to_be_bytes().repeat(100)).collect();
         let (sent, writes) = (frames.clone(), Arc::new(AtomicUsize::new(0)));

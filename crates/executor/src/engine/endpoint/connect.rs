@@ -1,6 +1,6 @@
-//! Opens a connection to an engine: by a socket, over TCP, with TLS, or by ssh.
+//! Opens a connection to an engine: through a socket, over TCP, with TLS, or through ssh.
 //!
-//! Certificates and addresses are read once. Does not know HTTP, nor what happens on a connection.
+//! Certificates and addresses are read once. Does not know about HTTP or the use of a connection.
 
 use std::error::Error;
 use std::fmt;
@@ -21,15 +21,15 @@ use tower_service::Service;
 
 use crate::engine::endpoint::{Endpoint, Tls, ssh};
 
-/// How long a connection may take to be opened, as for ssh.
+/// Time-out for opening a connection.
 const OPENING: Duration = Duration::from_secs(30);
 
-/// Something that is read and written.
+/// A stream to the engine.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
-/// The way to an engine.
+/// How an engine is reached.
 #[derive(Clone)]
 pub(crate) enum Transport {
     /// The path of a socket.
@@ -55,7 +55,7 @@ impl fmt::Debug for Transport {
 }
 
 impl Transport {
-    /// The transport to an endpoint. Checks what can be checked locally, and opens nothing.
+    /// The transport to an endpoint. Checks what can be checked locally, and opens no connection.
     pub(crate) fn to(endpoint: &Endpoint) -> io::Result<Self> {
         let host = endpoint.host.as_str();
         if let Some(path) = host.strip_prefix("unix://") {
@@ -125,7 +125,7 @@ impl Transport {
     }
 }
 
-/// The innermost error, below the ones that libraries add.
+/// The innermost error, without the wrappers of libraries.
 pub(crate) fn root(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -134,7 +134,8 @@ pub(crate) fn root(error: &(dyn Error + 'static)) -> String {
     cause.to_string()
 }
 
-/// Like the docker client: the engine's certificate must be signed by the given CA and by no other.
+/// The TLS configuration. As in the Docker client, the engine's certificate must be signed by the
+/// given CA; the system's CAs are not trusted.
 fn client(tls: &Tls) -> io::Result<ClientConfig> {
     let unusable = |path: &Path, cause: &dyn std::fmt::Display| {
         io::Error::other(format!("{} cannot be used: {cause}", path.display()))

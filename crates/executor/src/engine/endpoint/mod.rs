@@ -1,4 +1,4 @@
-//! Chooses the engine and its transport by the docker client's rules for hosts and contexts.
+//! Selects the engine and its transport by the Docker client's rules for hosts and contexts.
 //!
 //! The rules ("Docker contexts", "Environment variables"): an address takes precedence over a
 //! context, `DOCKER_HOST` over `DOCKER_CONTEXT`, that over the current context, and the system's
@@ -22,10 +22,10 @@ use sha2::{Digest, Sha256};
 use connect::Transport;
 pub(crate) use pool::{KEEP, PoolConfig};
 
-/// Where the engine of a system listens.
+/// The default address of an engine.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
-/// The settings that select an engine: one flag, and environment variables, where an empty value
+/// The settings that select an engine: one flag, and environment variables. An empty variable
 /// counts as unset.
 #[derive(Debug, Clone, Default)]
 pub struct EndpointRequest {
@@ -35,12 +35,12 @@ pub struct EndpointRequest {
     pub docker_host: Option<String>,
     /// `DOCKER_CONTEXT`.
     pub docker_context: Option<String>,
-    /// `DOCKER_TLS_VERIFY`: any value switches TLS on for an address of the tcp kind.
+    /// `DOCKER_TLS_VERIFY`: any value enables TLS for a `tcp://` address.
     pub tls_verify: Option<String>,
-    /// `DOCKER_CERT_PATH`: where `ca.pem`, `cert.pem` and `key.pem` lie, else the configuration
-    /// directory.
+    /// `DOCKER_CERT_PATH`: the directory of `ca.pem`, `cert.pem` and `key.pem`; by default the
+    /// configuration directory.
     pub cert_path: Option<PathBuf>,
-    /// The docker client's configuration directory, `DOCKER_CONFIG` or `~/.docker`.
+    /// The Docker client's configuration directory, `DOCKER_CONFIG` or `~/.docker`.
     pub config_dir: Option<PathBuf>,
 }
 
@@ -49,7 +49,7 @@ pub struct EndpointRequest {
 pub struct Endpoint {
     /// `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/path]`.
     pub host: String,
-    /// With which certificates, when over TLS.
+    /// The certificates, if TLS is used.
     pub tls: Option<Tls>,
     /// The source of the setting, for messages: `DOCKER_HOST`, `docker context lab`, `default`.
     pub origin: String,
@@ -72,13 +72,13 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// Why there is no way to an engine.
+/// Why an engine cannot be selected or reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct EndpointError {
     /// The error.
     pub message: String,
-    /// What to do next.
+    /// Suggests how to fix the error.
     pub help: Option<String>,
 }
 
@@ -97,7 +97,7 @@ impl fmt::Display for Endpoint {
 /// Finds the engine's address. Opens no connection.
 ///
 /// # Errors
-/// An address that cannot be read, a context that does not exist, certificates that are not there.
+/// An invalid address, an unknown context, or missing certificates.
 pub fn resolve(request: &EndpointRequest, config: &DockerConfig) -> Result<Endpoint, EndpointError> {
     let directory = request.config_dir.as_deref();
     match choose(request, config.current_context()) {
@@ -121,14 +121,15 @@ pub fn resolve(request: &EndpointRequest, config: &DockerConfig) -> Result<Endpo
     }
 }
 
-/// Connects to an engine: checks what can be checked here, and sends nothing yet. Connections are kept for the next
-/// request of this client and its clones, and end with the last of them.
+/// Creates a client for an engine. Checks what can be checked locally, and sends nothing yet.
+/// Connections are kept open for later requests of this client and its clones, and close with the
+/// last of them.
 ///
-/// `timeout` is how long a request may wait for the head of its answer, which for a build is as long as its
-/// context takes to be sent.
+/// `timeout` limits the wait for the head of a response, which for a build takes as long as sending
+/// its context.
 ///
 /// # Errors
-/// A socket that is not there, certificates that cannot be read.
+/// A missing socket, or unreadable certificates.
 pub fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Docker, EndpointError> {
     Ok(client(&way(endpoint)?, timeout, KEEP))
 }
@@ -137,7 +138,7 @@ pub fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Docker, Endpoin
 pub(crate) const NOT_PERMITTED: &str = "join the group that may use it (as a rule: `sudo usermod -aG docker $USER`, then \
      log in again), or name another engine in DOCKER_HOST";
 
-/// The way to an engine.
+/// The transport to an engine.
 pub(crate) fn way(endpoint: &Endpoint) -> Result<Transport, EndpointError> {
     Transport::to(endpoint).map_err(|cause| {
         if cause.kind() == std::io::ErrorKind::PermissionDenied {
@@ -158,8 +159,8 @@ pub(crate) fn client(way: &Transport, timeout: Duration, keep: PoolConfig) -> Do
         .with_request_modifier(|request| for_own_session(url_safe_credentials(request)))
 }
 
-/// bollard opens its own session for a BuildKit build. A build with our session is therefore
-/// requested as a classic one, and changed to BuildKit (`version=2`) here; a classic build has no
+/// bollard opens its own session for a BuildKit build. So a build with our session is requested as
+/// a classic build, and changed to BuildKit (`version=2`) here. A real classic build has no
 /// session.
 fn for_own_session(mut request: BollardRequest) -> BollardRequest {
     let uri = request.uri().to_string();
@@ -176,8 +177,8 @@ fn for_own_session(mut request: BollardRequest) -> BollardRequest {
 }
 
 /// bollard encodes credentials in standard base64, but the engine expects the URL-safe alphabet
-/// (Engine API, "Authentication") and silently continues without credentials when it cannot decode
-/// them: `+` and `/` are therefore replaced.
+/// (Engine API, "Authentication") and silently continues without credentials if it cannot decode
+/// them. So `+` and `/` are replaced.
 fn url_safe_credentials(mut request: BollardRequest) -> BollardRequest {
     for name in ["x-registry-auth", "x-registry-config"] {
         let Some(value) = request.headers().get(name).and_then(|value| value.to_str().ok()) else { continue };
@@ -212,7 +213,7 @@ fn choose<'a>(request: &'a EndpointRequest, current: Option<&'a str>) -> Choice<
     }
 }
 
-/// The address in its full form, or why it is none.
+/// Completes an address, or returns why it is invalid.
 fn normal_host(text: &str, port: u16, origin: &str) -> Result<String, EndpointError> {
     let error = |why: &str| bad_host(text, origin, why);
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
@@ -288,8 +289,8 @@ struct ContextEndpoint {
     skip_tls_verify: bool,
 }
 
-/// Reads a context from the store: `contexts/meta/{sha256 of the name}/meta.json`, its certificates
-/// below `contexts/tls/{the same}/docker`.
+/// Reads a context from the store: `contexts/meta/{sha256 of the name}/meta.json`, with its
+/// certificates in `contexts/tls/{sha256 of the name}/docker`.
 fn context(directory: Option<&Path>, name: &str, said_by: &str) -> Result<Endpoint, EndpointError> {
     let unknown = || {
         let known = directory.map(known_contexts).unwrap_or_default();
@@ -336,7 +337,7 @@ fn context_id(name: &str) -> String {
     hex::encode(Sha256::digest(name))
 }
 
-/// The names in the store, sorted; what cannot be read is left out.
+/// The names in the store, sorted; unreadable entries are left out.
 fn known_contexts(directory: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(directory.join("contexts/meta")) else { return Vec::new() };
     let mut names: Vec<String> = entries

@@ -1,7 +1,7 @@
-//! Keeps connections to an engine open for the next request.
+//! Keeps connections to an engine open for later requests.
 //!
-//! bollard's own clients connect for each request, which with TLS is a handshake and with ssh a
-//! process. Here one pool serves all requests to an engine, whatever the transport.
+//! bollard's own clients open a connection for each request, which costs a handshake with TLS and a
+//! process with ssh. Here one pool serves all requests to an engine, with any transport.
 
 use std::future::Future;
 use std::io;
@@ -23,21 +23,21 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use crate::engine::endpoint::connect::{Connection, Transport, root};
 
-/// How connections are kept.
+/// Limits for idle connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PoolConfig {
-    /// Most idle connections that are kept. While requests are under way, any number is open.
+    /// Maximum number of idle connections. The number of connections in use is not limited.
     pub(crate) most: usize,
-    /// For this long.
+    /// How long an idle connection is kept.
     pub(crate) time: Duration,
 }
 
-/// A build asks its next question within seconds, and few builds ask at the same time.
+/// A build sends its next request within seconds, and few builds send requests at the same time.
 pub(crate) const KEEP: PoolConfig = PoolConfig { most: 8, time: Duration::from_secs(30) };
 
 type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Error>> + Send>>;
 
-/// The transport for bollard's requests. All connections end when the last clone of bollard's
+/// The transport for bollard's requests. All connections close when the last clone of bollard's
 /// client is dropped.
 pub(crate) fn transport(
     way: Transport,
@@ -58,8 +58,8 @@ pub(crate) fn transport(
 }
 
 /// Sends a request. The pool repeats requests that could not be sent. A query is also repeated if a
-/// reused connection ended without an answer, since the engine may have closed it at that moment.
-/// Whether the engine started any other request cannot be known, so that one fails.
+/// reused connection ended without a response, since the engine may have closed it at that moment.
+/// Any other request fails then, because the engine may have executed it.
 async fn ask<B>(
     client: &Client<Connector, B>,
     mut request: Request<B>,
@@ -92,7 +92,7 @@ where
     }
 }
 
-/// Whether a connection had brought an answer.
+/// Whether a connection has delivered a response.
 #[derive(Debug, Clone, Default)]
 struct HadResponse(Arc<AtomicBool>);
 
@@ -104,7 +104,8 @@ fn was_used(error: &legacy::Error) -> bool {
     extras.get::<HadResponse>().is_some_and(|used| used.0.load(Ordering::Relaxed))
 }
 
-/// The client's own words are "client error (SendRequest)"; what happened is behind them.
+/// The message of the client's error is only "client error (SendRequest)"; the cause is at the end
+/// of the chain.
 fn reported(error: &legacy::Error) -> Error {
     Error::IOError { err: io::Error::other(root(error)) }
 }

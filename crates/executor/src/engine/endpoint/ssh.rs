@@ -1,7 +1,7 @@
-//! Connects to an engine through `ssh … docker system dial-stdio`, as the docker client does.
+//! Connects to an engine through `ssh … docker system dial-stdio`, as the Docker client does.
 //!
-//! bollard's ssh support needs a socket multiplexer of ssh, and treats a port as a part of the
-//! host's name. Here the user's ssh applies all of its configuration.
+//! bollard's ssh support needs ssh's connection multiplexing, and treats a port as a part of the
+//! host name. This module runs the user's ssh, which applies all of its configuration.
 
 use std::future::Future;
 use std::io;
@@ -13,10 +13,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Join, ReadBuf};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-/// Bytes of ssh's stderr that are kept.
+/// Maximum number of bytes of ssh's stderr in an error.
 const COMPLAINT: u64 = 4096;
 
-/// Where ssh goes.
+/// The destination of ssh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     user: Option<String>,
@@ -26,7 +26,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Reads `ssh://[user@]host[:port][/path of the socket]`, or says why it is none.
+    /// Parses `ssh://[user@]host[:port][/path of the socket]`, or returns why it is invalid.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let rest = text.strip_prefix("ssh://").ok_or("it does not begin with ssh://")?;
         let (authority, socket) = match rest.find('/') {
@@ -55,7 +55,7 @@ impl Target {
         };
         let port =
             port.map(|port| port.parse().map_err(|_| "the port is not a number up to 65535")).transpose()?;
-        // A host that begins with a dash would be an option of ssh, and could run a program.
+        // ssh would take a host that begins with a dash for an option, which could run a program.
         if !is_word(&host.replace(':', "")) {
             return Err("the host's name is empty or has strange characters");
         }
@@ -95,7 +95,7 @@ fn is_word(text: &str) -> bool {
         && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
-/// A running ssh, read and written like a socket. Dropped, it ends.
+/// A running ssh process, read and written like a socket. Dropping it kills the process.
 pub(crate) struct Pipe {
     io: Join<ChildStdout, ChildStdin>,
     complaint: JoinHandle<String>,
@@ -119,8 +119,8 @@ impl Pipe {
         let mut stderr = child.stderr.take().ok_or_else(closed)?;
         let complaint = tokio::spawn(async move {
             let mut kept = Vec::new();
-            // A read error would only hide the first failure. The rest is drained, or ssh would
-            // block.
+            // A read error would only hide the first failure. The rest is drained, because ssh
+            // would block otherwise.
             let _ = (&mut stderr).take(COMPLAINT).read_to_end(&mut kept).await;
             let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
             String::from_utf8_lossy(&kept).trim().to_owned()
@@ -130,10 +130,10 @@ impl Pipe {
 }
 
 impl Pipe {
-    /// The error of an ssh that ended before the engine answered, from its stderr.
+    /// Returns the error of an ssh that ended before the engine answered, from its stderr.
     fn complain(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let why = ready!(Pin::new(&mut self.complaint).poll(cx)).unwrap_or_default();
-        // A task's answer can be taken once.
+        // The result of a task can be taken only once.
         self.silent = false;
         Poll::Ready(io::Error::other(format!("ssh ended: {}", why.escape_debug())))
     }
@@ -189,8 +189,8 @@ mod tests {
     /// An engine behind a program that replaces ssh.
     fn engine(directory: &tempfile::TempDir, script: &str) -> Docker {
         let path = directory.path().join("ssh");
-        // By another process: a child of a parallel test could hold our own writing end open for a
-        // moment, and the kernel runs no file that is open for writing.
+        // Written by another process: a child of a parallel test could still hold our file open for
+        // writing, and the kernel does not execute such a file.
         let written = std::process::Command::new("sh")
             .args(["-c", "printf '#!/bin/sh\n%s\n' \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"])
             .arg(&path)
@@ -202,8 +202,8 @@ mod tests {
         client(&way, Duration::from_secs(60), KEEP)
     }
 
-    /// Writes its process and its arguments down, and answers each head with the same. It does not
-    /// end by itself.
+    /// A script that records its process id and arguments, and answers each request head with the
+    /// same response. It does not end by itself.
     fn script(log: &Path, answer: &str) -> String {
         format!(
             r#"echo "$$ $@" >> '{}'
@@ -218,14 +218,14 @@ mod tests {
 
     const OK: &str = r"content-length: 2\r\n\r\nOK";
 
-    /// The processes of a log, and what follows each.
+    /// The process ids in a log, with the arguments of each.
     fn asked(log: &Path) -> Vec<(u32, String)> {
         let text = std::fs::read_to_string(log).unwrap_or_default();
         let lines = text.lines().filter_map(|line| line.split_once(' '));
         lines.map(|(id, rest)| (id.parse().expect("a number"), rest.to_owned())).collect()
     }
 
-    /// Whether a process runs. One that ended but was not waited for does not.
+    /// Whether a process is running; a zombie is not.
     fn runs(id: u32) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
@@ -263,8 +263,8 @@ mod tests {
                 assert_eq!(answer.expect("an answer"), "OK");
             }
         }
-        // A request that comes while a connection is on its way back opens one more, which then
-        // waits too.
+        // A request that arrives while a connection is being returned to the pool opens another
+        // one, which then stays in the pool too.
         let count = asked(&log).len();
         assert!((1..15).contains(&count), "{count} for 15 requests");
         drop(docker);

@@ -1,4 +1,4 @@
-//! A minimal engine for tests, on loopback or a socket, with or without TLS. It counts connections
+//! A minimal engine for tests, on loopback or a socket, with or without TLS. It records connections
 //! and requests.
 
 use parking_lot::Mutex;
@@ -19,21 +19,21 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::engine::endpoint::connect::Connection;
 
-/// Time-out of everything that a test waits for.
+/// Time-out for everything that a test waits for.
 const BOUND: Duration = Duration::from_secs(30);
 
 /// How the engine handles a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Action {
     Answer,
-    /// Answers and closes, without saying so before.
+    /// Answers, then closes the connection without announcing that.
     AnswerAndClose,
     Close,
-    /// Says a first line and no more.
+    /// Sends a status line and nothing else.
     Begin,
-    /// Says nothing, and reads on.
+    /// Sends nothing, but continues to read.
     Nothing,
-    /// Leaves HTTP, and says back what it hears.
+    /// Switches protocols, and echoes all bytes.
     Switch,
     /// Answers once this many requests have arrived.
     AnswerAt(usize),
@@ -41,19 +41,19 @@ pub(super) enum Action {
 
 type Script = Arc<dyn Fn(usize, usize) -> Action + Send + Sync>;
 
-/// What an engine received.
+/// Connections and requests that an engine received.
 pub(super) struct Received {
-    /// How many connections came, ever.
+    /// Total number of connections.
     came: AtomicUsize,
-    /// How many are open.
+    /// Number of open connections.
     open: watch::Sender<usize>,
     /// Connection and first line of each request.
     asked: watch::Sender<Vec<(usize, String)>>,
-    /// The `Host` that was named last.
+    /// The most recent `Host` header.
     host: Mutex<String>,
 }
 
-/// A running engine; it ends when it is dropped.
+/// A running engine; dropping it stops it.
 pub(super) struct TestEngine {
     pub(super) host: String,
     pub(super) seen: Arc<Received>,
@@ -80,14 +80,14 @@ impl Listener {
 }
 
 impl TestEngine {
-    /// On a free port. `what` is asked by the number of the connection and of the request on it,
-    /// from 1.
+    /// Starts an engine on a free port. `what` maps the number of the connection, and of the
+    /// request on it, both from 1, to an action.
     pub(super) async fn start(what: impl Fn(usize, usize) -> Action + Send + Sync + 'static) -> Self {
         let (listener, host) = port().await;
         Self::behind(Listener::Network(listener), host, Arc::new(what))
     }
 
-    /// One that answers everything, at a socket.
+    /// Starts an engine that answers everything, on a socket.
     pub(super) fn at(path: &Path) -> Self {
         let listener = UnixListener::bind(path).expect("the path is free");
         Self::behind(
@@ -97,7 +97,7 @@ impl TestEngine {
         )
     }
 
-    /// One that answers every client with a certificate, by the files of
+    /// Starts an engine that answers all clients that have a certificate, with the files of
     /// `testbed::registry::certificates`.
     pub(super) async fn certified(directory: &Path) -> Self {
         let certificates = |name: &str| -> Vec<CertificateDer<'static>> {
@@ -135,7 +135,7 @@ impl TestEngine {
                 ours.open.send_modify(|open| *open += 1);
                 let (seen, what) = (Arc::clone(&ours), Arc::clone(&what));
                 tokio::spawn(async move {
-                    // A disconnected client is expected.
+                    // A client may disconnect at any time.
                     let _ = serve(stream, number, &seen, &what).await;
                     seen.open.send_modify(|open| *open -= 1);
                 });
@@ -160,7 +160,7 @@ impl Received {
         self.asked.borrow().iter().filter(|(_, line)| line.starts_with(method)).count()
     }
 
-    /// The connections of all requests.
+    /// The connection of each request.
     pub(super) fn connections(&self) -> Vec<usize> {
         self.asked.borrow().iter().map(|(connection, _)| *connection).collect()
     }
@@ -231,7 +231,7 @@ async fn serve(
         }
         match what {
             Action::AnswerAndClose | Action::Close => return Ok(()),
-            // Until the client goes.
+            // Wait until the client disconnects.
             Action::Begin | Action::Nothing => {
                 return tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(|_| ());
             }

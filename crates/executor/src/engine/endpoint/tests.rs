@@ -1,4 +1,5 @@
-//! Tables of hosts and contexts, and a context store as docker writes it.
+//! Tests with tables of hosts and contexts, and with a context store as the Docker client writes
+//! it.
 
 use super::*;
 

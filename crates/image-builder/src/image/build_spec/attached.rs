@@ -1,10 +1,10 @@
-//! Finds the build spec of an image, in its label or among the artifacts that refer to it, and
-//! verifies it.
+//! Finds the build spec of an image, in its label or among the artifacts that refer to the image,
+//! and verifies it.
 //!
 //! Any client with push access to a repository can attach an artifact to an image there, and can
 //! write the list of artifacts. So a spec counts only if it verifies against the image's own
-//! labels, which its digest covers. Specs that cannot be read or do not verify are skipped, however
-//! many there are.
+//! labels, which its digest covers. Specs that cannot be read or do not verify are skipped; at most
+//! [`MOST`] artifacts are read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,22 +27,22 @@ use crate::report::text::format::count;
 /// Most artifacts of one image that are read.
 const MOST: usize = 1000;
 /// Size limits of the rounds in which artifacts are read, small ones first: hiding a spec behind
-/// other artifacts costs their bytes.
+/// other artifacts costs as many bytes.
 const SIZES: [usize; 3] = [256 << 10, 2 << 20, build_spec::LARGEST];
 /// Artifacts that are read at a time.
 const AT_ONCE: usize = 4;
-/// How long all of them may take.
+/// Time limit for reading all artifacts.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Most reasons that are reported.
 const REASONS: usize = 3;
 
-/// A spec that came with an image, and verifies.
+/// A verified spec that was attached to an image.
 #[derive(Debug)]
 pub(crate) struct AttachedSpec {
     pub(crate) spec: Spec,
     /// `label` or `artifact`.
     pub(crate) by: &'static str,
-    /// Why others that came with the image are not its spec: some of them, for people.
+    /// Why other attached texts are not the image's spec: some of the reasons, for people.
     pub(crate) refused: Vec<String>,
 }
 
@@ -54,14 +54,14 @@ struct Judge {
     build_tag: String,
     commit: Option<String>,
     repo: Option<String>,
-    /// Digests of what it was made from, by reference.
+    /// Digests of the images that it was made from, by reference.
     images: BTreeMap<String, Option<String>>,
     base_digest: Option<String>,
     request: Request,
 }
 
 impl Judge {
-    /// `None` if the labels lack what a spec is verified with.
+    /// Returns `None` if the labels lack a value that a spec is verified with.
     fn new(seen: &ImageInfo, trail: &Provenance, request: &Request) -> Option<Self> {
         let top = trail.top();
         let label = |key: &str| seen.labels.get(key).filter(|value| !value.is_empty()).cloned();
@@ -77,7 +77,7 @@ impl Judge {
         })
     }
 
-    /// The spec, with what the image vouches for.
+    /// Verifies a spec, and reduces its exact images to those that the image's labels confirm.
     fn verified(&self, mut spec: Spec) -> Result<Spec, String> {
         let recorded = Recorded {
             inputs: &self.inputs,
@@ -86,7 +86,7 @@ impl Judge {
             commit: self.commit.as_deref(),
         };
         verify(&spec, &recorded, &self.request)?;
-        // Parent images are looked up in that repo.
+        // The images of parents are looked up in that repo.
         if let Some(repo) = self.repo.as_ref().filter(|repo| **repo != spec.repo) {
             return Err(format!("the spec has the repo {:?}, and the image {repo:?}", spec.repo));
         }
@@ -105,10 +105,11 @@ impl Judge {
     }
 }
 
-/// Looks for the spec of an image: in its label, and where that lacks something, in what refers to the image.
+/// Finds the spec of an image: in its label, and if that is missing or incomplete, among the
+/// artifacts that refer to the image.
 ///
 /// # Errors
-/// What registries answer, and where there are specs of which none verifies.
+/// Errors of registries, and an error if there are specs but none verifies.
 pub(crate) async fn find(
     looker: &ImageLocator,
     seen: &ImageInfo,
@@ -155,7 +156,7 @@ pub(crate) async fn find(
     Ok(labelled.map(|found| AttachedSpec { refused: shortened(refused), ..found }))
 }
 
-/// Refuses texts that are not the spec of the image that they came with.
+/// Returns the error for texts that are not the spec of the image to which they are attached.
 pub(crate) fn not_trusted(message: String, refused: Vec<String>) -> CliError {
     CliError::does_not_hold(message).list(refused).help(
         "anybody who may push there can attach such a text: do not trust it. In a clone of its source tree, \
@@ -163,7 +164,7 @@ pub(crate) fn not_trusted(message: String, refused: Vec<String>) -> CliError {
     )
 }
 
-/// As many reasons as are worth reading.
+/// Shortens the list of reasons to [`REASONS`] and the number of the others.
 fn shortened(mut refused: Vec<String>) -> Vec<String> {
     let all = refused.len();
     refused.truncate(REASONS);
@@ -176,13 +177,13 @@ fn shortened(mut refused: Vec<String>) -> Vec<String> {
 /// The result of reading an artifact.
 enum Read {
     Spec(Box<Spec>),
-    /// Not a spec of this image, and why.
+    /// Not a spec of this image, and the reason.
     Other(String),
-    /// Not there, not readable, or too large.
+    /// Missing, unreadable or too large.
     Failed(String),
 }
 
-/// The first whole spec that verifies, else any that does. Adds to `refused` what does not.
+/// Returns the first complete spec that verifies, else any that does. Adds the others to `refused`.
 async fn among_artifacts(
     registry: &Registry,
     image: &ImageName,

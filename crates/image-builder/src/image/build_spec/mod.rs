@@ -1,10 +1,10 @@
 //! Writes build specs into labels, artifacts and directories.
-//! [`crate::image::build_spec::attached`] finds and verifies specs that came with an image.
+//! [`crate::image::build_spec::attached`] finds and verifies the spec of an existing image.
 //!
-//! The label holds what fits beside the other labels. The artifact, which refers to the image in
-//! its registry, also holds the context, up to a limit. A failure to attach the artifact is
-//! reported and is not an error: the image is published, and the next run that finds it attaches
-//! what is missing.
+//! The label contains as much of the spec as fits beside the other labels. The artifact, which
+//! refers to the image in its registry, also contains the context, up to a limit. A failure to
+//! attach the artifact is reported and is not an error: the image is published, and the next run
+//! that finds the image attaches the artifact.
 
 pub(crate) mod attached;
 
@@ -42,13 +42,13 @@ use crate::report::text::format::count;
 const ALL_LABELS: usize = 16 << 10;
 /// Limit for the spec's label.
 const LABEL: usize = 10 << 10;
-/// Contents of more bytes than these are not tried to fit into a label.
+/// Contexts of more bytes than this are not put into a label.
 const LABEL_CONTENTS: u64 = 64 << 10;
-/// Contents of a context of more bytes than these do not travel.
+/// Contexts of more bytes than this are not attached.
 const ARTIFACT_CONTENTS: u64 = 4 << 20;
 /// The largest spec that is read.
 pub(crate) const LARGEST: usize = 16 << 20;
-/// Artifacts on their way at a time.
+/// Artifacts that are uploaded at a time.
 const AT_ONCE: usize = 8;
 /// Stops attaching after this many failures.
 const FAILURES: usize = 3;
@@ -65,7 +65,7 @@ pub(crate) enum SpecScope {
 }
 
 /// Adds the spec to every build's labels if it fits. Otherwise the label is empty, so that no
-/// parent's is inherited.
+/// parent's spec is inherited.
 pub(crate) fn label(plan: &mut Plan, tree: &Tree, request: &Request, travels: SpecScope) {
     let outlines = SpecDrafts::new(tree, request);
     let key = label::spec(&plan.label_prefix);
@@ -98,7 +98,8 @@ fn weight(build: &Build) -> usize {
     known + references + stack + 1024
 }
 
-/// Reads the contents of a context as git has them; none if they exceed `most` bytes in all.
+/// Reads the contents of a context that are the same in git and on disk; none if the context
+/// exceeds `most` bytes in all.
 fn fill(mut outline: SpecDraft<'_>, most: u64) -> Spec {
     let mut left = most;
     for lacking in outline.context.values() {
@@ -109,8 +110,7 @@ fn fill(mut outline: SpecDraft<'_>, most: u64) -> Spec {
         }
     }
     for (path, lacking) in &outline.context {
-        // Contents that git has in another form than the disk would give other inputs to a client
-        // without git.
+        // Contents that git converts would result in other inputs for a client without git.
         if matches!(&lacking.file.on_disk, Some(OnDisk::Sha256(_) | OnDisk::Other { sha256: Some(_) })) {
             continue;
         }
@@ -120,7 +120,7 @@ fn fill(mut outline: SpecDraft<'_>, most: u64) -> Spec {
     outline.spec
 }
 
-/// Puts contents into a spec, if they are those that git knows.
+/// Puts contents into a spec, if they match the file's id in git.
 pub(crate) fn put(spec: &mut Spec, path: &str, bytes: Vec<u8>) {
     if let Some(file) = spec.files.get_mut(path)
         && file.id == BlobId::of(&bytes).to_string()
@@ -139,7 +139,7 @@ fn encode(spec: &Spec) -> String {
 }
 
 /// A lower bound for the length of [`encode`]'s result: a digest does not compress below its twenty
-/// bytes. So a context of thousands of files is not compressed only to find that it does not fit.
+/// bytes. This avoids compressing a context of thousands of files that does not fit.
 fn least(spec: &Spec) -> usize {
     let ids: BTreeSet<&str> = spec.files.values().map(|file| file.id.as_str()).collect();
     ids.len().saturating_sub(1) * 20 * 4 / 3
@@ -161,8 +161,8 @@ pub(crate) async fn attach(
     travels: SpecScope,
 ) {
     let pushed = |outcome| matches!(outcome, Outcome::Built | Outcome::Reused);
-    // After a failed push nothing more is sent to the registry; the next run attaches what is
-    // missing.
+    // After a failed push nothing more is sent to the registry; the next run attaches the missing
+    // artifacts.
     let failed = |failure| !matches!(failure, None | Some(Failure::Build));
     if result.builds.iter().any(|build| failed(build.failure)) {
         return;
@@ -200,7 +200,7 @@ pub(crate) async fn attach(
         let (registry, known) = (registry.clone(), result.builds[at].outcome == Outcome::Reused);
         tasks.spawn(async move {
             let _turn = turn;
-            // Of what was there before the run, most has its spec.
+            // Most images that existed before the run already have their spec.
             if known && !registry.referrers(&image, ARTIFACT_TYPE).await?.is_empty() {
                 return Ok(());
             }
@@ -223,7 +223,7 @@ fn by_digest(build: &Build, digest: Option<&str>) -> Option<ImageName> {
     Some(ImageName { tag: None, digest: Some(digest?.to_owned()), ..name })
 }
 
-/// The exact images of a build's references that have digests.
+/// Returns the exact images of a build's references, as far as they have digests.
 fn resolved(plan: &Plan, result: &RunResult, at: usize) -> BTreeMap<String, String> {
     let references: Vec<&Target> = plan.builds[at]
         .references
@@ -259,8 +259,8 @@ fn resolved(plan: &Plan, result: &RunResult, at: usize) -> BTreeMap<String, Stri
     resolved
 }
 
-/// Writes the files of a spec below a directory, which must be empty or not there yet. `repository`
-/// is the root of the git repository around, if there is one: no link in there is followed.
+/// Writes the files of a spec below a directory, which must be empty or missing. `repository` is
+/// the root of the surrounding git repository, if there is one: links in there are not followed.
 pub(crate) fn write(spec: &Spec, directory: &Path, repository: Option<&Path>) -> anyhow::Result<()> {
     let shown = directory.display();
     if directory.read_dir().is_ok_and(|mut found| found.next().is_some()) {
@@ -290,7 +290,7 @@ pub(crate) fn write(spec: &Spec, directory: &Path, repository: Option<&Path>) ->
         .with_context(|| format!("cannot write {shown}/spec.json"))
 }
 
-/// Makes a directory, and those above it.
+/// Creates a directory and its parents.
 fn make(directory: &Path, repository: Option<&Path>) -> std::io::Result<Dir> {
     match Dir::open(directory, repository) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -301,7 +301,7 @@ fn make(directory: &Path, repository: Option<&Path>) -> std::io::Result<Dir> {
     make(above, repository)?.make(name, Access::Shared)
 }
 
-/// Writes one file of a spec, which nothing is in the way of.
+/// Writes one file of a spec, which must not exist.
 fn write_file(root: &Dir, path: &str, file: &SpecFile) -> anyhow::Result<()> {
     let Some(contents) = &file.contents else { return Ok(()) };
     let bytes = contents.bytes().context("it is no base64")?;

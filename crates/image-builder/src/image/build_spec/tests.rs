@@ -59,13 +59,13 @@ fn a_label_holds_what_fits_and_is_always_there() {
             }
         }
     }
-    // Twice the same is the same to the byte.
+    // The same inputs result in the same bytes.
     let (mut one, mut two) = (plan.clone(), plan.clone());
     travel_label(&mut one, &inputs.now, &request, SpecScope::Full);
     travel_label(&mut two, &inputs.now, &request, SpecScope::Full);
     assert_eq!(one, two);
-    // A chain of texts that no compression makes small leaves the label empty, and the others
-    // alone.
+    // A Dockerfile that does not compress leaves its build's label empty, and the other labels
+    // unchanged.
     let mut large = plan.clone();
     let digits: String = (0..40_000_u64).map(|n| char::from(33 + (n * n * 7919 % 90) as u8)).collect();
     large.builds[0].dockerfile = (0..8).map(|n: u64| blob(&[n as u8]) + &digits).collect();
@@ -79,7 +79,7 @@ fn travel_label(plan: &mut Plan, tree: &Tree, request: &Request, travels: SpecSc
     super::label(plan, tree, request, travels);
 }
 
-/// Digests are what nothing can pack; all else in these specs is as like as it can be.
+/// Digests do not compress; all other parts of these specs are as similar as possible.
 #[test]
 fn what_is_said_to_be_too_long_unpacked_is_so() {
     let mut spec = spec();

@@ -8,7 +8,7 @@ use plan::{Build, BuildContext, BuildId, ComparedWith, FORMAT_VERSION, Kind, Pla
 /// A planned build that needs other builds.
 pub(crate) fn planned(id: &str, needs: &[&str]) -> Build {
     let name = id.replace("science/", "sci/");
-    let (name, _) = name.split_once(':').unwrap_or((&name, ""));
+    let (name, _) = plan::split_tag(&name);
     Build {
         id: BuildId(id.to_owned()),
         kind: if id.starts_with("rel/") { Kind::Compat } else { Kind::Science },
@@ -20,10 +20,10 @@ pub(crate) fn planned(id: &str, needs: &[&str]) -> Build {
         references: Vec::new(),
         needs: needs.iter().map(|id| BuildId((*id).to_owned())).collect(),
         reasons: Vec::new(),
-        tags: vec![
-            format!("registry.example.org/x/{name}:1.0-2-abcdef0"),
-            format!("registry.example.org/x/{name}:1.0"),
-        ],
+        tags: plan::Tags {
+            build: format!("registry.example.org/x/{name}:1.0-2-abcdef0"),
+            moving: format!("registry.example.org/x/{name}:1.0"),
+        },
         labels: BTreeMap::new(),
         args: BTreeMap::new(),
         context: BuildContext { inputs: "v1:sha256:00".to_owned(), sources: Vec::new() },
@@ -60,7 +60,7 @@ pub(crate) fn plan(builds: Vec<Build>) -> Plan {
 /// The result of a planned build.
 pub(crate) fn ended(build: &Build, outcome: Outcome) -> BuildResult {
     let there = matches!(outcome, Outcome::Built | Outcome::Reused);
-    let tags = if there { build.tags.clone() } else { Vec::new() };
+    let tags: Vec<String> = if there { build.tags.iter().cloned().collect() } else { Vec::new() };
     BuildResult {
         tags: tags.clone(),
         image_id: there.then(|| "sha256:1d".to_owned()),

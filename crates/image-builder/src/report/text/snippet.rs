@@ -1,7 +1,7 @@
 //! Shows a source line with a marked range, as compilers do.
 //!
-//! No library is used: the line is untrusted and escaped first, and the mark has to match the
-//! escaped text.
+//! No library is used: the line is untrusted and escaped first, and the mark must match the escaped
+//! text.
 
 use unicode_width::UnicodeWidthStr as _;
 

@@ -34,7 +34,7 @@ fn take(mistake: &Mistake) -> (ContextUse, Duration) {
 
 /// The verdict on one mistake.
 struct Judged {
-    /// What is wrong with the result, if anything.
+    /// The defect in the response, if there is one.
     wrong: Option<String>,
     took: Duration,
     panicked: bool,

@@ -1,8 +1,8 @@
 //! Applies edits to files of the source tree, each file completely or not at all, and shows them as
 //! a diff.
 //!
-//! What an edit leaves alone stays as it is to the byte: comments, line ends, a byte order mark,
-//! the file's mode.
+//! All other bytes of a file are preserved: comments, line ends, a byte order mark. So is the
+//! file's mode.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
@@ -24,13 +24,13 @@ use crate::report::text::format::Paint;
 
 /// The largest file that is edited; the planner reads no larger ones.
 const LARGEST: u64 = 16 << 20;
-/// How many lines around a change are shown.
+/// Number of lines around a change that are shown.
 const CONTEXT: usize = 2;
 
-/// A file that is to change.
+/// The changes of one file.
 #[derive(Debug)]
 pub(crate) struct Change {
-    /// Below the source tree's root.
+    /// The path below the source tree's root.
     pub(crate) file: String,
     before: String,
     after: String,
@@ -38,7 +38,7 @@ pub(crate) struct Change {
     pub(crate) edits: Vec<Replaced>,
 }
 
-/// One piece of text that is replaced.
+/// A piece of text that is replaced.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Replaced {
     /// Counted from 1.
@@ -64,8 +64,8 @@ pub(crate) fn change(file: &str, text: &str, edits: impl IntoIterator<Item = Edi
     }
 }
 
-/// Puts the texts that lie on disk in the place of those that git would have, for these files; says
-/// whether any differs. They do where git converts line ends, and edits are made on disk.
+/// Replaces git's texts of these files by those on disk; returns whether any differs. They differ
+/// if git converts line ends, and edits are made on disk.
 pub(crate) fn take_from_disk(tree: &mut Tree, root: &Path, files: &BTreeSet<String>) -> anyhow::Result<bool> {
     let mut differ = false;
     for layer in &mut tree.layers {
@@ -93,21 +93,22 @@ fn read(path: &Path) -> anyhow::Result<String> {
     text.with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Where changed files are staged below the source tree's root until all of them are complete. Git
-/// ignores the directory.
+/// The directory below the source tree's root in which changed files are staged until all of them
+/// are complete. Git ignores the directory.
 const STAGING: [&str; 2] = [".image-builder", "staging"];
-/// How long another process that writes files of this tree is waited for.
+/// Time limit for waiting for another process that writes files of this tree.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Interval of checks for completion.
+/// Interval of attempts to take the lock.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Writes the files: all of them first, outside of every layer, then each into its place at once. Until then, what goes
-/// wrong leaves everything as it was. What a killed process left is removed.
+/// Writes the files: first all of them to the staging directory, outside of every layer, then
+/// renames each into its place. An error before the renames leaves everything unchanged. Removes
+/// the staged files of a killed process.
 ///
-/// `repository` is the root of the git repository that the source tree is in.
+/// `repository` is the root of the git repository that contains the source tree.
 ///
 /// # Errors
-/// When a file cannot be written, or changed while it was being judged.
+/// If a file cannot be written, or changed since it was read.
 pub(crate) fn write(root: &Path, repository: &Path, changes: &[Change]) -> anyhow::Result<()> {
     if changes.is_empty() {
         return Ok(());
@@ -132,7 +133,7 @@ pub(crate) fn write(root: &Path, repository: &Path, changes: &[Change]) -> anyho
     Ok(())
 }
 
-/// The directory where files wait, with nothing in it, and the lock that keeps other processes out.
+/// Returns the empty staging directory, and the lock that excludes other processes.
 fn staging(root: &Path, repository: &Path) -> anyhow::Result<(files::Dir, File)> {
     let [home, staging] = STAGING;
     let home = files::Dir::open(root, Some(repository))?.make(home, Access::Shared)?;
@@ -155,17 +156,16 @@ fn staging(root: &Path, repository: &Path) -> anyhow::Result<(files::Dir, File)>
         }
     }
     let staging = home.make(staging, Access::Private)?;
-    // The holder of the lock is the only process with files here, so these were left by a killed
-    // one.
+    // Only the holder of the lock has files here, so these were left by a killed process.
     for name in staging.names()? {
-        // A directory, which we never make here, is left alone.
+        // A directory is left alone: this program never creates one here.
         let _ = staging.remove(name);
     }
     Ok((staging, lock))
 }
 
-/// Where a change is to be written: the file itself, or the one that it leads to as a link, in the
-/// same source tree.
+/// Returns the path to write: the file itself, or the target of a link, which must be in the same
+/// repository.
 fn place(root: &Path, repository: &Path, change: &Change) -> anyhow::Result<PathBuf> {
     let path = root.join(&change.file);
     if read(&path)? != change.before {
@@ -189,7 +189,7 @@ fn place(root: &Path, repository: &Path, change: &Change) -> anyhow::Result<Path
     Ok(target)
 }
 
-/// The changes as `diff -u` writes them.
+/// Formats the changes like `diff -u`.
 pub(crate) fn diff(changes: &[Change], paint: Paint) -> String {
     let mut out = String::new();
     for Change { file, before, after, .. } in changes {
@@ -215,7 +215,7 @@ pub(crate) fn diff(changes: &[Change], paint: Paint) -> String {
     out
 }
 
-/// The changes as lines `file:line: old => new`.
+/// Formats the changes as lines `file:line: old => new`.
 pub(crate) fn list(changes: &[Change]) -> String {
     let mut out = String::new();
     for change in changes {
@@ -227,7 +227,7 @@ pub(crate) fn list(changes: &[Change]) -> String {
     out
 }
 
-/// Edits by file.
+/// Groups edits by file.
 pub(crate) fn by_file(edits: impl IntoIterator<Item = (String, Edit)>) -> BTreeMap<String, Vec<Edit>> {
     let mut files: BTreeMap<String, Vec<Edit>> = BTreeMap::new();
     for (file, edit) in edits {

@@ -1,4 +1,4 @@
-//! Files are rewritten completely or not at all, to the byte.
+//! Files are rewritten completely or not at all, and all other bytes are preserved.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -31,7 +31,7 @@ fn a_diff_shows_what_changes_and_nothing_that_a_terminal_obeys() {
     ");
 }
 
-/// The entries of a directory except `.image-builder`, in which no staged file is left.
+/// Returns the entries of a directory except `.image-builder`. Asserts that no staged file is left.
 #[track_caller]
 fn left(dir: &Path) -> Vec<String> {
     assert_eq!(fs::read_dir(dir.join(".image-builder/staging")).unwrap().count(), 0);

@@ -1,7 +1,8 @@
-//! Finds the products that carry the tree's present compat stack, and what differs in the others.
+//! Finds the products that contain the tree's present compat stack, and the differences in the
+//! others.
 //!
-//! Only the stack is of interest: a science layer below that changed or moved is
-//! `--since-published`'s business.
+//! Checks the stack only: changes of the science layers below it are handled by
+//! `--since-published`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,12 +21,12 @@ use crate::decide::published::provenance::{ImageLabels, LabelOwner, Origin};
 use crate::decide::published::surveyed::Surveyed;
 use crate::decide::published::{Build, Image};
 
-/// A tree's products, and the compat layer that is asked for.
+/// The products of a tree, optionally limited to one compat layer.
 #[derive(Debug)]
 pub struct Coverage<'a> {
     side: Surveyed,
     request: &'a Request,
-    /// Of which compat layer; `None` for the whole stack of each product.
+    /// The compat layer to check; `None` for the whole stack of each product.
     of: Option<usize>,
 }
 
@@ -34,57 +35,57 @@ pub struct Coverage<'a> {
 pub struct Covered {
     /// `nist-basic:2.0`.
     pub product: String,
-    /// Its moving tag as a full reference.
+    /// The product's moving tag as a full reference.
     pub reference: String,
-    /// The path of its final layer.
+    /// The path of the product's final layer.
     pub layer: String,
-    /// Names of the layers of its stack now, an include before what includes it.
+    /// Names of the layers of the present stack; included layers precede the including one.
     pub stack: Vec<String>,
-    /// Whether it is under `hold`.
+    /// Whether `hold` lists the product.
     pub held: bool,
     /// The published build.
     pub published: Option<Build>,
-    /// Whether that carries what was asked for.
+    /// Whether the published build contains the stack.
     #[serde(flatten)]
     pub state: State,
 }
 
-/// Whether an image carries the stack that the tree has.
+/// Whether an image contains the present compat stack of the tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum State {
-    /// It does.
+    /// The image contains it.
     Carries,
-    /// It does not.
+    /// The image does not contain it.
     Behind {
         /// Names of the layers of the stack that changed, sorted; empty if unknown.
         #[serde(rename = "changed_layers")]
         layers: Vec<String>,
-        /// Paths that changed since its commit: below the source tree's root, sorted; empty if
-        /// unknown.
+        /// Paths that changed since the image's commit: below the source tree's root, sorted; empty
+        /// if unknown.
         #[serde(rename = "changed_paths")]
         paths: Vec<String>,
-        /// The commit that it was built from, by 7 to 40 digits.
+        /// The commit that the image was built from, as 7 to 40 hex digits.
         #[serde(rename = "built_from")]
         commit: Option<String>,
         /// An explanation, as a sentence.
         why: Option<String>,
     },
-    /// Nothing has its name in the registry.
+    /// The registry has no image with the product's name.
     NotPublished,
-    /// Unknown, for a reason.
+    /// The state cannot be determined.
     Untold {
-        /// Why, as a sentence.
+        /// The reason, as a sentence.
         why: String,
     },
 }
 
 impl<'a> Coverage<'a> {
-    /// Understands a tree once. `compat` is a compat layer's name or path: then only products with it in their stack count,
-    /// and only it with what it includes.
+    /// Parses a tree. If `compat` is given, the name or path of a compat layer, only products with
+    /// that layer in their stack are checked, and only for that layer and its includes.
     ///
     /// # Errors
-    /// Everything that is wrong with the source tree, and a compat layer that it does not have.
+    /// Returns the problems of the source tree, or a problem if the tree has no such compat layer.
     pub fn new(inputs: &Inputs, request: &'a Request, compat: Option<&str>) -> Result<Self, Vec<Problem>> {
         let side = Surveyed::sound(inputs, request)?;
         let of = match compat {
@@ -94,25 +95,25 @@ impl<'a> Coverage<'a> {
         Ok(Self { side, request, of })
     }
 
-    /// `{repo}` of the images.
+    /// The `{repo}` of the images.
     #[must_use]
     pub fn repo(&self) -> &str {
         &self.side.repo
     }
 
-    /// The name of the compat layer that was asked for.
+    /// The name of the compat layer that is checked.
     #[must_use]
     pub fn of(&self) -> Option<&str> {
         self.of.map(|layer| self.side.now.side.compat[layer].name())
     }
 
-    /// Full references of the images to read: the moving tags of products.
+    /// Returns the full references of the images to read: the moving tags of products.
     #[must_use]
     pub fn references(&self) -> BTreeSet<String> {
         self.products().map(|(product, ..)| self.side.product(product)).collect()
     }
 
-    /// Commits that are needed to judge them: 7 to 40 digits each.
+    /// Returns the commits that are needed to judge the images, as 7 to 40 hex digits.
     #[must_use]
     pub fn commits(&self, images: &BTreeMap<String, Option<Image>>) -> BTreeSet<String> {
         let nothing = BTreeMap::new();
@@ -128,7 +129,8 @@ impl<'a> Coverage<'a> {
         self.products().filter_map(asked).collect()
     }
 
-    /// Judges every product, by name. `commits` are those that [`Coverage::commits`] names.
+    /// Judges every product, in the order of names. `commits` are those that [`Coverage::commits`]
+    /// returned.
     #[must_use]
     pub fn judge(
         &self,
@@ -161,7 +163,7 @@ impl<'a> Coverage<'a> {
         judged.collect()
     }
 
-    /// Products with their final layer and their stack, as far as they were asked for.
+    /// Returns the products to check, with their final layers and stacks.
     fn products(&self) -> impl Iterator<Item = (&ProductName, usize, Vec<usize>)> {
         let with_stack = |(product, layer, top)| (product, layer, self.side.now.stack(top));
         let all = self.side.now.products().map(with_stack);
@@ -182,7 +184,7 @@ impl<'a> Coverage<'a> {
         };
         let (commit, then) = match judge.then(trail, LabelOwner::Compat) {
             Ok(known) => known,
-            // Two digests of one version show a change by themselves, unless the product has
+            // Two different digests of the same version prove a change, unless the product has
             // another final layer now.
             Err(why) if is_other && !self.other_final(trail, layer) => {
                 return behind(None, &format!("it was made from other inputs; {why}"));
@@ -225,14 +227,14 @@ impl<'a> Coverage<'a> {
         }
     }
 
-    /// Whether the image says that it is based on another final layer.
+    /// Whether the labels name another final layer as the base image.
     fn other_final(&self, trail: ImageLabels<'_>, layer: usize) -> bool {
         let target = self.side.now.side.science[layer].descriptor.target.as_str();
         trail.base_target().is_some_and(|from| from != target)
     }
 }
 
-/// The compat layer of a name or path.
+/// Returns the compat layer with a name or path.
 fn find(side: &Surveyed, text: &str) -> Result<usize, Problem> {
     let path = text.trim_start_matches("./").trim_end_matches('/');
     let name = path.strip_prefix("compat/").unwrap_or(path);
@@ -249,7 +251,7 @@ fn find(side: &Surveyed, text: &str) -> Result<usize, Problem> {
     })
 }
 
-/// The names of the stack that a compat layer was on top of.
+/// Returns the names of the layers of a stack, by the compat layer on top.
 fn stack_of<'s>(side: &'s Side, top: &'s str) -> BTreeSet<&'s str> {
     let mut stack = BTreeSet::from([top]);
     let mut open = vec![top];

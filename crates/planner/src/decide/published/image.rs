@@ -1,39 +1,41 @@
-//! A published image, as far as a plan needs it.
+//! A published image, reduced to the values that a plan needs.
 
 use std::collections::BTreeMap;
 
 /// A published image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// The digest that its tag shows.
+    /// The digest that the image's tag shows.
     pub digest: String,
-    /// Its labels, the inherited ones too.
+    /// The labels of the image, including inherited ones.
     pub labels: BTreeMap<String, String>,
-    /// Whether these are only what a product has from it: [`super::below()`].
+    /// Whether `labels` contains only the labels that a product inherited from this image: see
+    /// [`super::below()`].
     pub is_inherited: bool,
-    /// Whether this image is the build that its labels name.
+    /// Whether the build tag that the labels name shows this image.
     pub build_tag: BuildTagShows,
 }
 
-/// What the build tag named by an image's labels shows. Any client with push access can point a
+/// The image at the build tag that an image's labels name. A client with push access can point a
 /// moving tag to an image with the right labels and other layers; a build tag never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuildTagShows {
-    /// This image.
+    /// The same image.
     It,
     /// The labels name no build tag.
     Untold,
-    /// Another image, or nothing.
+    /// Another image, or none.
     Other {
         /// The build tag.
         tag: String,
-        /// The digest that it shows.
+        /// The digest that the build tag shows.
         digest: Option<String>,
     },
 }
 
 impl Image {
-    /// Why it is not the build that its labels name, as a sentence; `None` if nothing contradicts.
+    /// Returns as a sentence why the image is not the build that its labels name; `None` if nothing
+    /// contradicts the labels.
     #[must_use]
     pub fn doubt(&self) -> Option<String> {
         match &self.build_tag {

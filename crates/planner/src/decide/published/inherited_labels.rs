@@ -1,9 +1,9 @@
-//! Reads from a product's labels what they record of its science image: its digest, and the labels
-//! inherited from it.
+//! Reads the parts of a product's labels that describe its science image: the recorded digest, and
+//! the inherited labels.
 //!
-//! The caller reads the tag of the science layer itself. That image is the product's base only if
-//! one of its digests is the one that the product records; either digest, of the manifest or of the
-//! configuration, covers all labels.
+//! The caller reads the tag of the science layer. That image is the base image of the product only
+//! if one of its digests equals the recorded one. Both the digest of the manifest and the digest of
+//! the configuration cover all labels.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use plan::label::{self, oci};
 use crate::decide::published::image::{BuildTagShows, Image};
 use crate::decide::published::provenance::{BuiltOn, ImageLabels, LabelOwner};
 
-/// The science image that a product is based on, as far as its labels tell.
+/// The science image that a product is based on, as described by the product's labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InheritedLabels {
     digest: String,
@@ -21,38 +21,39 @@ pub struct InheritedLabels {
 }
 
 impl InheritedLabels {
-    /// Whether an image with this digest, or with a configuration of this digest, is that one.
+    /// Whether the recorded digest equals this digest, of a manifest or of a configuration.
     #[must_use]
     pub fn is(&self, digest: &str) -> bool {
         self.digest == digest
     }
 
-    /// That image, after the registry confirmed it; `digest` is what its tag shows.
+    /// Converts to an image, after the registry has confirmed it. `digest` is the digest that its
+    /// tag shows.
     #[must_use]
     pub fn shown_as(self, digest: String) -> Image {
-        // The product's own build tag confirms its labels.
+        // The product's own build tag confirms the labels.
         Image { digest, labels: self.labels, is_inherited: true, build_tag: BuildTagShows::It }
     }
 }
 
-/// What a product's labels record of its science image. `science` is the moving tag of its final
-/// layer. `None` if they record no digest, or another layer or build.
+/// Returns the labels of the science image that a product's labels contain. `science` is the moving
+/// tag of the product's final layer. Returns `None` if the labels record no digest, or another
+/// layer or build.
 ///
-/// A product on a published image records that image's digest. A product that was built in the same
-/// run as its science image records the image's id on the engine, which is the digest of its
-/// configuration; if an engine's ids are different, no image in a registry has that digest, and the
-/// science image itself is read.
+/// A product that was built on a published image records the digest of that image. A product that
+/// was built in the same run as its science image records the image's id on the engine, which is
+/// the digest of its configuration. If an engine uses other ids, no image in a registry has that
+/// digest, and the caller reads the science image itself.
 ///
-/// Both digests cover the image's labels, and the registry shows whether the tag shows that very
-/// image. A product with false inherited labels is trusted only as far as nothing is built because
-/// of them.
+/// Both digests cover the image's labels, and the registry confirms that the tag shows that image.
+/// A product with false inherited labels is trusted only to decide that nothing is built.
 #[must_use]
 pub fn below(product: &Image, science: &str, prefix: &str) -> Option<InheritedLabels> {
     if product.doubt().is_some() {
         return None;
     }
     let trail = ImageLabels { prefix, labels: &product.labels };
-    // Without this label, the label for the base may be inherited.
+    // Without this label, the label that names the base image may be inherited.
     trail.inputs(LabelOwner::Compat)?;
     let name = ImageName::parse(science).ok()?;
     let (target, version) = (name.repository.rsplit('/').next()?, name.tag.as_deref()?);
@@ -63,8 +64,8 @@ pub fn below(product: &Image, science: &str, prefix: &str) -> Option<InheritedLa
         Some(digest) => digest.clone(),
         None => trail.id_of(LabelOwner::Compat, target, version)?,
     };
-    // The one label that a product writes about it as well: an instruction of a compat layer may
-    // have set another.
+    // The build tag is recorded by the product too. Compare the two, since an instruction of a
+    // compat layer may have set another inherited label.
     let build_tag = trail.build_tag(LabelOwner::Science(target))?;
     if trail.recorded(LabelOwner::Compat, target, version) != Some(BuiltOn::Build(build_tag.to_owned())) {
         return None;

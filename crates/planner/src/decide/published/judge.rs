@@ -1,5 +1,5 @@
-//! Compares one published image with the tree: does it exist, are its inputs the same, are its
-//! parents the published ones.
+//! Compares one published image with the tree: whether it exists, whether its inputs are the same,
+//! and whether its parents are the published ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,23 +21,24 @@ use crate::decide::published::image::{BuildTagShows, Image};
 use crate::decide::published::provenance::{BuiltOn, ImageLabels, LabelOwner, Origin};
 use crate::decide::published::surveyed::Surveyed;
 
-/// What has to be read before a plan.
+/// The data to read before a plan can be made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NeededImages {
-    /// Commits that are needed to judge images, 7 to 40 digits each.
+    /// Commits that are needed to judge images, as 7 to 40 hex digits.
     pub commits: BTreeSet<String>,
-    /// Full references of images whose inherited labels will not do: their own are needed.
+    /// Full references of images whose inherited labels are not sufficient, so that their own
+    /// labels are needed.
     pub images: BTreeSet<String>,
 }
 
-/// Versions of the inputs digest that this program can compute begin so.
+/// The prefix of the versions of inputs digests that this program can compute.
 pub(super) const KNOWN_INPUTS: &str = "v1:";
 
-/// Everything known of the images.
+/// All data about the published images.
 pub(super) struct Judge<'a> {
     pub(super) side: &'a Surveyed,
     images: &'a BTreeMap<String, Option<Image>>,
-    /// The trees of commits, by the digits that they are requested with.
+    /// The trees of commits, by the hex digits that they are requested with.
     history: BTreeMap<&'a str, Side>,
     /// `--adopt`
     adopt: bool,
@@ -45,14 +46,14 @@ pub(super) struct Judge<'a> {
     rebuild: Option<u64>,
 }
 
-/// The result for a science image by its own labels.
+/// The result for a science image, by its own labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is made from what the tree holds.
+    /// The image was made from the present inputs.
     Same,
-    /// It has to be built, for this reason.
+    /// The image must be built, for this reason.
     Build(Reason),
-    /// Unknown, with the reason as a sentence.
+    /// Unknown; the reason is a sentence.
     Undecided(String),
 }
 
@@ -80,7 +81,7 @@ impl<'a> Judge<'a> {
         self.image(reference).map(|image| self.told_by(image))
     }
 
-    /// The labels of an image that is the build that its labels name.
+    /// Returns the labels of an image, if it is the build that its labels name.
     fn proven(&self, reference: &str) -> Option<ImageLabels<'a>> {
         let image = self.image(reference).filter(|image| image.doubt().is_none())?;
         Some(self.told_by(image))
@@ -94,8 +95,8 @@ impl<'a> Judge<'a> {
         ImageLabels { prefix: &self.side.config.label_prefix, labels: &image.labels }
     }
 
-    /// The commits of all images that are not known to be as they should. Where that is known by
-    /// inherited labels only, the image itself.
+    /// Returns the commits of all images that are not known to be up to date. If only inherited
+    /// labels are known, returns the image instead.
     pub(super) fn further(&self) -> NeededImages {
         let mut further = NeededImages::default();
         let mut ask = |reference: String, of: LabelOwner<'_>, inputs: &str| {
@@ -123,18 +124,18 @@ impl<'a> Judge<'a> {
         further
     }
 
-    /// The target of the final layer that each published product was made from, if recorded.
+    /// Returns the recorded target of the final layer that each published product was made from.
     pub(super) fn finals(&self) -> BTreeMap<ProductName, String> {
         let of_product = |(product, _, _): (&ProductName, usize, usize)| {
             let trail = self.proven(&self.side.product(product))?;
-            // Without that label, the label for the base may be inherited.
+            // Without this label, the label that names the base image may be inherited.
             trail.inputs(LabelOwner::Compat)?;
             Some((product.clone(), trail.base_target()?.to_owned()))
         };
         self.now().products().filter_map(of_product).collect()
     }
 
-    /// Judges a science image by what it was made from.
+    /// Judges a science image by its recorded inputs.
     pub(super) fn science(&self, index: usize) -> Verdict {
         let layer = &self.now().side.science[index];
         let reference = self.side.science(index);
@@ -144,7 +145,8 @@ impl<'a> Judge<'a> {
         if let Some(image) = self.image(&reference)
             && let Some(why) = image.doubt()
         {
-            // The build that this run would make already exists, and its tag is set.
+            // The build that this run would make is published already: the run only sets its moving
+            // tag.
             let own = build_tag(layer.descriptor.version.as_str(), &self.side.revision, self.rebuild);
             return match tag_moved(&reference, image) {
                 Some(Reason::TagMoved { build_tag, shows: Some(shows), .. }) if build_tag == own => {
@@ -171,7 +173,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The verdict for a science image whose state is unknown.
+    /// Returns the verdict for a science image whose state is unknown.
     fn doubt(&self, why: String) -> Verdict {
         match self.rebuild {
             Some(number) => Verdict::Build(Reason::Forced { flag: format!("--rebuild {number}") }),
@@ -180,7 +182,8 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Differences of a science layer since the commit of its image, or why they are unknown.
+    /// Returns the differences of a science layer since the commit of its image, or the reason why
+    /// they are unknown.
     fn science_difference(
         &self,
         index: usize,
@@ -199,7 +202,7 @@ impl<'a> Judge<'a> {
         Ok((difference.paths, difference.fields))
     }
 
-    /// The tree at an image's commit, or why it is unknown.
+    /// Returns the tree at an image's commit, or the reason why it is unknown.
     pub(super) fn then(&self, trail: ImageLabels<'_>, of: LabelOwner<'_>) -> Result<(String, &Side), String> {
         match trail.origin(of) {
             Origin::Untold => Err("it does not record the commit it was built from".to_owned()),
@@ -211,7 +214,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Why a product's compat image is built, but for parents.
+    /// Returns the reasons to build a product's compat image, except for changed parents.
     pub(super) fn product(&self, product: &ProductName, layer: usize, stack: &[usize]) -> Vec<Reason> {
         let reference = self.side.product(product);
         let Some(trail) = self.trail(&reference) else {
@@ -233,19 +236,20 @@ impl<'a> Judge<'a> {
         let since = self.then(trail, LabelOwner::Compat);
         match &since {
             Ok((_, then)) => reasons.extend(self.stack_difference(then, layer, stack)),
-            // A compat image can be rebuilt without new packages for scientists; an adopted one
-            // stays.
+            // A compat image can be rebuilt without changing packages for scientists; an adopted
+            // one stays.
             Err(_) if !tells && self.adopt => return Vec::new(),
             Err(_) => {}
         }
-        // For an image without a usable digest, the absence of differences counts as unchanged.
+        // An image without a usable digest counts as unchanged if the comparison finds no
+        // differences.
         if reasons.is_empty() && (tells || since.is_err()) {
             reasons.push(inputs_changed(trail, LabelOwner::Compat, Vec::new(), Vec::new()));
         }
         reasons
     }
 
-    /// Differences of a compat stack since a commit.
+    /// Returns the differences of a compat stack since a commit.
     pub(super) fn stack_difference(&self, then: &Side, layer: usize, stack: &[usize]) -> Vec<Reason> {
         let now = self.now();
         let mut reasons = Vec::new();
@@ -283,14 +287,15 @@ impl<'a> Judge<'a> {
         reasons
     }
 
-    /// The parents of a science layer whose build tag is no longer the one that it was built on.
+    /// Returns a reason for each parent of a science layer whose build tag is no longer the one
+    /// that the layer was built on.
     pub(super) fn moved_below_science(&self, index: usize) -> Vec<Reason> {
         let target = self.now().side.science[index].descriptor.target.as_str();
         let trail = self.proven(&self.side.science(index));
         self.moved(trail, LabelOwner::Science(target), self.now().science_needs[index].iter())
     }
 
-    /// The same of a product.
+    /// The same as [`Judge::moved_below_science`], for a product.
     pub(super) fn moved_below_product(
         &self,
         product: &ProductName,
@@ -349,10 +354,10 @@ impl<'a> Judge<'a> {
         match trail.built_on(of, target, version) {
             BuiltOn::Build(from) if from == to => None,
             BuiltOn::Build(from) => moved(Some(from)),
-            // The earlier image had no build tag, and this one has.
+            // The parent had no build tag when this image was built, and has one now.
             BuiltOn::Nameless => moved(None),
-            // Labels do not travel through COPY, and the predecessor wrote none for it: a parent
-            // that was built after the image is not the one in it.
+            // `COPY` does not copy labels, and the previous tool recorded none for it. A parent
+            // that was built after the image is not the one that the image was made from.
             BuiltOn::Untold => {
                 let later = parent.build_time(LabelOwner::Science(target))? > trail.build_time(of)?;
                 if later { moved(None) } else { None }
@@ -372,7 +377,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The reason for an image that is not the build that its labels name.
+/// Returns the reason for an image that is not the build that its labels name.
 fn tag_moved(reference: &str, image: &Image) -> Option<Reason> {
     let BuildTagShows::Other { tag, digest } = &image.build_tag else { return None };
     let (reference, build_tag) = (reference.to_owned(), tag.clone());

@@ -1,21 +1,21 @@
-//! `--since-published`: plans what is missing in the registry, outdated, or built on a parent that
-//! moved.
+//! `--since-published`: plans builds that are missing in the registry, outdated, or based on a
+//! parent that moved.
 //!
-//! Three pure steps; between them the caller reads what was asked for: [`references`] names the
-//! images, [`further`] the commits that are needed to judge them, [`plan()`] decides. There is no
-//! access to registry or git here. "Published" are the names that the tree gives; other images in
-//! the registry are ignored.
+//! Planning has three pure steps, and the caller reads the requested data between them:
+//! [`references`] returns the images, [`further`] the commits that are needed to judge them, and
+//! [`plan()`] decides. Does not access a registry or git. An image counts as published only under
+//! the names that the tree defines; other images in the registry are ignored.
 //!
-//! An image is up to date if its own label has the inputs digest that its layer has now, and if
-//! every layer that it needs still has the build tag that it was built on. Images without that
-//! label (of the previous tool, which recorded a build tag only) are compared through the commit in
-//! their build tag.
+//! An image is up to date if its own label has the layer's present inputs digest, and if every
+//! layer that it needs still has the build tag that it was built on. Images without that label (of
+//! the previous tool, which recorded only a build tag) are compared through the commit in their
+//! build tag.
 //!
-//! A product inherits the labels of the science image that it is based on, and its own labels
-//! record that image's digest, or the digest of its configuration: [`below()`] reads the one from
-//! the other, so that one request answers for both.
+//! A product inherits the labels of its science image, and its own labels record the digest of that
+//! image or of its configuration. [`below()`] derives the science image from the product's labels,
+//! so one request is enough for both.
 //!
-//! [`coverage`] and [`stale`] evaluate the same images for two other questions.
+//! [`coverage`] and [`stale`] evaluate the same images for two other commands.
 
 pub mod coverage;
 mod image;
@@ -44,19 +44,19 @@ use crate::decide::published::provenance::{ImageLabels, LabelOwner};
 pub use crate::decide::published::surveyed::References;
 use crate::decide::published::surveyed::Surveyed;
 
-/// The images that are published under the names of a tree, and what is known of their origin.
+/// The published images of a tree, and the commits that they were built from.
 #[derive(Debug, Clone, Default)]
 pub struct Published {
-    /// By full reference; `None` where the registry has nothing of that name. All that
-    /// [`references`] names.
+    /// Images by full reference, `None` if the registry has no image with that name. Contains every
+    /// reference that [`references`] returns.
     pub images: BTreeMap<String, Option<Image>>,
-    /// The trees of commits, by the digits that [`further`] names; `None` where the history does
-    /// not have such a commit.
+    /// The trees of commits, by the hex digits that [`further`] returns; `None` if the history does
+    /// not contain the commit.
     pub commits: BTreeMap<String, Option<Tree>>,
 }
 
-/// The build tag named by the labels of the image at a moving tag, as a full reference: it has to
-/// show the same digest. `None` if they name none.
+/// Returns the full reference of the build tag that the labels of the image at a moving tag name.
+/// The build tag must show the same digest. Returns `None` if the labels name no build tag.
 #[must_use]
 pub fn named_build(moving: &ImageName, labels: &BTreeMap<String, String>, prefix: &str) -> Option<ImageName> {
     let mut parts = moving.repository.rsplit('/');
@@ -73,34 +73,35 @@ pub fn named_build(moving: &ImageName, labels: &BTreeMap<String, String>, prefix
 /// A published science image for which it is unknown whether it matches the tree.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Undecided {
-    /// The layer's path.
+    /// The path of the layer.
     pub layer: String,
-    /// Its moving tag.
+    /// The moving tag of the layer.
     pub reference: String,
-    /// Why, as a sentence.
+    /// The reason, as a sentence.
     pub why: String,
 }
 
-/// The full references of all images that a plan depends on: every science layer, every product, and layers that only
-/// the registry has.
+/// Returns the full references of all images that a plan depends on: every science layer, every
+/// product, and layers that exist only in the registry.
 ///
 /// # Errors
-/// Everything that is wrong with the source tree: nobody needs to be asked then.
+/// Returns the problems of the source tree; no image needs to be read then.
 pub fn references(inputs: &Inputs, request: &Request) -> Result<References, Vec<Problem>> {
     Ok(Surveyed::sound(inputs, request)?.references())
 }
 
-/// Lists what has to be read to judge the images. If it names images, it is called again with them.
+/// Returns the commits and images that must be read to judge the images. If it returns images, it
+/// must be called again with them.
 #[must_use]
 pub fn further(inputs: &Inputs, request: &Request, images: &BTreeMap<String, Option<Image>>) -> NeededImages {
     let side = Surveyed::new(inputs, request, &mut Findings::lenient());
     Judge::new(&side, images, &BTreeMap::new(), request).further()
 }
 
-/// Plans what is missing. The base of `inputs` is of no interest.
+/// Plans the builds that are missing or outdated. Ignores the base of `inputs`.
 ///
 /// # Errors
-/// Everything that is wrong with the source tree or the request, by file and line.
+/// Returns the problems of the source tree and the request, with file and line.
 pub fn plan(inputs: &Inputs, request: &Request, published: &Published) -> Result<Planned, Vec<Problem>> {
     let mut findings = Findings::default();
     let side = Surveyed::new(inputs, request, &mut findings);
@@ -118,11 +119,11 @@ pub fn plan(inputs: &Inputs, request: &Request, published: &Published) -> Result
 pub struct Build {
     /// The digest that the tag shows.
     pub digest: String,
-    /// Its build tag, if recorded.
+    /// The build tag, if recorded.
     pub build_tag: Option<String>,
-    /// When it was built: Unix time in seconds.
+    /// The time of the build: Unix time in seconds.
     pub built: Option<f64>,
-    /// Its inputs digest; none on images of the predecessor.
+    /// The inputs digest; `None` for images of the previous tool.
     pub inputs: Option<String>,
 }
 

@@ -1,46 +1,48 @@
-//! Reads the provenance labels of a published image: its own build, and the builds below it.
+//! Reads the provenance labels of a published image: its own build, and the builds that it is based
+//! on.
 
 use std::collections::BTreeMap;
 
+use plan::Family;
 use plan::label::{self, Field, oci};
 use plan::name::BuildTag;
 use plan::trail::BuiltFrom;
 
-/// An image's labels, the inherited ones too.
+/// The labels of an image, including inherited ones.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ImageLabels<'a> {
     pub(super) prefix: &'a str,
     pub(super) labels: &'a BTreeMap<String, String>,
 }
 
-/// The author of labels.
+/// The build that set a label.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum LabelOwner<'a> {
-    /// A science layer's, by its target.
+    /// A science layer, by its target.
     Science(&'a str),
-    /// Those of the compat on top.
+    /// The compat stack on top.
     Compat,
 }
 
 /// The commit that an image was built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin<'a> {
-    /// By 7 to 40 digits.
+    /// The commit, as 7 to 40 hex digits.
     Commit(&'a str),
-    /// It held changes that were in no commit.
+    /// The build contained uncommitted changes.
     Dirty,
-    /// It has no build tag among its labels.
+    /// The labels contain no build tag.
     Untold,
 }
 
 /// The recorded build of a layer that an image needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BuiltOn {
-    /// The build tag that it was built on.
+    /// The build tag that the image was built on.
     Build(String),
     /// The layer's image had no build tag.
     Nameless,
-    /// Nothing.
+    /// Not recorded.
     Untold,
 }
 
@@ -53,22 +55,22 @@ impl<'a> ImageLabels<'a> {
         self.labels.get(&key).map(String::as_str)
     }
 
-    /// The build tag of a layer's build; for compat without the image before it.
+    /// Returns the build tag of a build. The image name in the label of a compat image is removed.
     pub(super) fn build_tag(&self, of: LabelOwner<'_>) -> Option<&'a str> {
         let text = self.get(of, Field::Version)?;
         match of {
             LabelOwner::Science(_) => Some(text),
-            LabelOwner::Compat => text.rsplit_once(':').map(|(_, tag)| tag),
+            LabelOwner::Compat => plan::tag_of(text),
         }
     }
 
-    /// The inputs digest.
+    /// Returns the inputs digest.
     pub(super) fn inputs(&self, of: LabelOwner<'_>) -> Option<&'a str> {
         self.get(of, Field::Inputs)
     }
 
-    /// The commit of an image's own build: the one that its build tag names, by all its digits
-    /// where another label agrees.
+    /// Returns the commit of an image's own build. It is the commit in the build tag, with all
+    /// digits if the revision label agrees.
     pub(super) fn origin(&self, of: LabelOwner<'_>) -> Origin<'a> {
         let Some(tag) = self.build_tag(of) else { return Origin::Untold };
         let Some(parsed) = BuildTag::parse(tag) else { return Origin::Untold };
@@ -86,7 +88,8 @@ impl<'a> ImageLabels<'a> {
         }
     }
 
-    /// The build of a layer that the image was built on. `version` is the layer's.
+    /// Returns the build of a layer that the image was built on. `version` is the version of the
+    /// layer.
     pub(super) fn built_on(&self, of: LabelOwner<'_>, target: &str, version: &str) -> BuiltOn {
         if let Some(recorded) = self.recorded(of, target, version) {
             return recorded;
@@ -97,31 +100,33 @@ impl<'a> ImageLabels<'a> {
         }
     }
 
-    /// The same, as far as the image's own build wrote it down.
+    /// As [`ImageLabels::built_on`], but only if the image's own build recorded it.
     pub(super) fn recorded(&self, of: LabelOwner<'_>, target: &str, version: &str) -> Option<BuiltOn> {
         let tag = self.from(of).layers.remove(&format!("{target}:{version}"))?;
         Some(tag.map_or(BuiltOn::Nameless, BuiltOn::Build))
     }
 
-    /// The id of a layer's image on the engine, if no registry had it yet.
+    /// Returns the id on the engine of a layer's image, if it was not in a registry yet.
     pub(super) fn id_of(&self, of: LabelOwner<'_>, target: &str, version: &str) -> Option<String> {
         self.from(of).ids.remove(&format!("{target}:{version}"))
     }
 
-    /// When a build was made, in Unix time.
+    /// Returns the time of a build: Unix time in seconds.
     pub(super) fn build_time(&self, of: LabelOwner<'_>) -> Option<f64> {
         self.get(of, Field::BuildTime)?.parse().ok().filter(|time: &f64| time.is_finite())
     }
 
-    /// The target of the science layer that the image is based on, if it is a layer of this tree.
+    /// Returns the target of the science layer that the image is based on; `None` if the base image
+    /// is not below `sci/`.
     pub(super) fn base_target(&self) -> Option<&'a str> {
         let name = self.labels.get(oci::BASE_NAME)?;
         let (family, last) = name.rsplit_once('/')?;
-        let is_ours = family == "sci" || family.ends_with("/sci");
-        last.split_once(':').map(|(target, _)| target).filter(|_| is_ours)
+        let is_ours = family.rsplit('/').next() == Some(Family::Sci.as_str());
+        let (target, tag) = plan::split_tag(last);
+        (is_ours && tag.is_some()).then_some(target)
     }
 
-    /// The recorded inputs of an image; empty without them.
+    /// Returns the recorded inputs of an image; empty if there are none.
     pub(super) fn from(&self, of: LabelOwner<'_>) -> BuiltFrom {
         let text = self.get(of, Field::From);
         text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
@@ -150,7 +155,7 @@ mod tests {
                 LabelOwner::Science("a"),
                 Origin::Commit(full),
             ),
-            // The revision of another image, inherited by one that does not set it.
+            // An image that does not set its revision inherited the label of another image.
             (
                 vec![("x.science.a.version", "1.0-7-bbbbbbb"), (oci::REVISION, full)],
                 LabelOwner::Science("a"),

@@ -1,4 +1,4 @@
-//! Turns judged images into builds, and into decisions that are left to the user.
+//! Converts judged images to builds, and to decisions that the user must make.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::decide::published::Undecided;
 use crate::decide::published::judge::{Judge, Verdict};
 
 /// Decides the builds. A layer that `--ignore` names counts as unchanged; changes of its parents
-/// count.
+/// still count.
 pub(super) fn affected(
     judge: &Judge<'_>,
     tree: &Tree,
@@ -35,7 +35,7 @@ pub(super) fn affected(
                 unbuilt.push(Unbuilt { layer: path.to_owned(), changed: vec![reference], why });
             }
             (Verdict::Build(reason), Judged::Compared | Judged::Forced(_)) => reasons.push(reason),
-            // An image that is held needs no decision.
+            // A held image needs no decision.
             (Verdict::Undecided(_), _) if is_held(now, index, &judge.side.config) => {}
             (Verdict::Undecided(why), Judged::Compared | Judged::Forced(_)) => {
                 undecided.push(Undecided { layer: path.to_owned(), reference, why });
@@ -72,7 +72,8 @@ pub(super) fn affected(
     (affected, undecided)
 }
 
-/// A parent that is built again has moved in any case: one reason is enough.
+/// Removes `ParentMoved` reasons for parents that are rebuilt: they move in any case, and one
+/// reason is enough.
 fn forget_moves(affected: &mut RebuildSet, built: &BTreeSet<&str>) {
     let forget = |reasons: &mut Vec<Reason>| {
         reasons.retain(

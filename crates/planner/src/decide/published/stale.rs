@@ -1,8 +1,8 @@
 //! Finds published images whose external base images moved, with all dependents, and plans their
-//! rebuild. A product counts by itself if its compat stack copies from external images.
+//! rebuild. A product is listed if its compat stack copies from external images.
 //!
-//! Pure: [`Stale::questions`] names the tags, and the caller brings what registries show for them.
-//! An image that does not record the digest of its base is never planned.
+//! Pure: [`Stale::questions`] returns the tags, and the caller reads their digests from registries.
+//! An image that does not record the digest of its base image is never planned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ use crate::decide::published::provenance::{ImageLabels, LabelOwner};
 use crate::decide::published::surveyed::Surveyed;
 use crate::decide::published::{Build, Image};
 
-/// A tree's layers and products with the images of other makers that they name.
+/// The layers and products of a tree, with the external images that they reference.
 #[derive(Debug)]
 pub struct Stale<'a> {
     inputs: &'a Inputs,
@@ -36,15 +36,15 @@ pub struct Stale<'a> {
     made: Vec<Made>,
 }
 
-/// A layer or product with external images.
+/// A layer or product that references external images.
 #[derive(Debug)]
 struct Made {
     which: Which,
     /// A science layer's path, or a product's id.
     id: String,
-    /// Its moving tag as a full reference.
+    /// The moving tag as a full reference.
     reference: String,
-    /// By full reference.
+    /// The external images by full reference.
     externals: BTreeMap<String, External>,
 }
 
@@ -54,113 +54,114 @@ enum Which {
     Product(ProductName),
 }
 
-/// An image of another maker.
+/// An external image.
 #[derive(Debug, Clone)]
 struct External {
-    /// Its first role.
+    /// The first role of the image.
     role: Role,
-    /// The path of the layer that names it.
+    /// The path of the layer that references it.
     by: String,
-    /// The platforms that it is used for.
+    /// The platforms that the image is used for.
     platforms: BTreeSet<Platform>,
 }
 
-/// What has to be read of a tag.
+/// The data to read for a tag.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Question {
-    /// The digests that published images were made from.
+    /// The recorded digests of published images.
     pub digests: BTreeSet<String>,
-    /// The platforms that its image is used for; `None` is an unknown one, for which any other
-    /// digest counts as moved.
+    /// The platforms that the image is used for. `None` is an unknown platform: any other digest
+    /// counts as moved.
     pub platforms: BTreeSet<Option<String>>,
 }
 
-/// What a registry shows for a tag.
+/// The result for a tag.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// `None` when there is no such tag.
+    /// The digest of the tag; `None` if there is no such tag.
     pub digest: Option<String>,
-    /// Digests that were asked about and hold the same image for each of the platforms in question,
-    /// though they differ: an index is another one as soon as any platform's image is.
+    /// Requested digests that differ from `digest` but denote the same image for each requested
+    /// platform: the digest of an index changes as soon as the image of any platform changes.
     pub same: BTreeSet<String>,
 }
 
-/// Results by reference with tag. A missing one could not be read.
+/// Results by reference with tag. A reference that could not be read is missing.
 pub type Bases = BTreeMap<String, Shown>;
 
-/// A science layer or product that is made from images of other makers.
+/// A science layer or product that is made from external images.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Layer {
-    /// A science layer's path; `rel/nist-basic:2.0` of a product whose compat stack names such
-    /// images.
+    /// A science layer's path, or `rel/nist-basic:2.0` for a product whose compat stack references
+    /// external images.
     pub layer: String,
-    /// Its moving tag as a full reference.
+    /// The moving tag as a full reference.
     pub reference: String,
     /// The published build.
     pub published: Option<Build>,
-    /// These images, by reference.
+    /// The external images, by reference.
     pub bases: Vec<Base>,
     /// Direct and indirect dependents: paths of science layers, then products,
     /// `rel/nist-basic:2.0`.
     pub dependents: Vec<String>,
 }
 
-/// An image of another maker that a layer is made from.
+/// An external image that a layer is made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Base {
     /// The full reference.
     pub image: String,
-    /// Its role.
+    /// The role of the image.
     pub role: Role,
-    /// Whether it moved.
+    /// Whether the image moved.
     #[serde(flatten)]
     pub state: State,
 }
 
-/// Whether an image moved since a layer was built.
+/// Whether an external image moved since a layer was built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum State {
-    /// Its tag shows another digest.
+    /// The tag shows another digest.
     Moved {
         /// The digest that the layer was built on.
         from: String,
         /// The digest that the tag shows.
         to: String,
     },
-    /// It does not.
+    /// The tag shows the same image.
     Same {
         /// The digest that the layer was built on.
         digest: String,
     },
-    /// Its registry has no such tag any more.
+    /// The registry has no such tag any more.
     Gone {
         /// The digest that the layer was built on.
         from: String,
     },
-    /// The Dockerfile names it by digest, so that it cannot move; its tag, if one is named too,
-    /// shows that digest.
+    /// The Dockerfile names the image by digest, so it cannot move. If a tag is named too, it shows
+    /// that digest.
     Pinned {
-        /// That digest.
+        /// The digest in the Dockerfile.
         digest: String,
     },
-    /// The Dockerfile names it by digest and tag, and the tag shows another one by now, or nothing.
+    /// The Dockerfile names the image by digest and tag, and the tag now shows another digest or
+    /// none.
     PinBehind {
-        /// That digest.
+        /// The digest in the Dockerfile.
         digest: String,
-        /// What the tag shows.
+        /// The digest that the tag shows.
         to: Option<String>,
     },
     /// The published image does not record the digest that it was built on.
     Untold,
-    /// Its registry could not be asked.
+    /// The registry could not be queried.
     Unanswered,
-    /// Nothing is published of the layer.
+    /// The layer has no published image.
     NotPublished,
 }
 
 impl Layer {
-    /// Whether something moved that a new build would follow.
+    /// Whether an external image moved, so that a new build would be based on another image.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.bases.iter().any(|base| matches!(base.state, State::Moved { .. }))
@@ -168,10 +169,10 @@ impl Layer {
 }
 
 impl<'a> Stale<'a> {
-    /// Understands a tree once.
+    /// Parses a tree.
     ///
     /// # Errors
-    /// Everything that is wrong with the source tree.
+    /// Returns the problems of the source tree.
     pub fn new(inputs: &'a Inputs, request: &'a Request) -> Result<Self, Vec<Problem>> {
         let mut findings = Findings::default();
         let side = Surveyed::new(inputs, request, &mut findings);
@@ -184,15 +185,14 @@ impl<'a> Stale<'a> {
         Ok(Self { inputs, request, side, findings, made })
     }
 
-    /// Full references of the images to read: the moving tags of layers and products with external
-    /// images.
+    /// Returns the full references of the images to read: the moving tags of layers and products
+    /// that reference external images.
     #[must_use]
     pub fn references(&self) -> BTreeSet<String> {
         self.made.iter().map(|made| made.reference.clone()).collect()
     }
 
-    /// The tags that are asked about, each once, with the digests that published images were made
-    /// from.
+    /// Returns the tags to query, each once, with the recorded digests of published images.
     #[must_use]
     pub fn questions(&self, images: &BTreeMap<String, Option<Image>>) -> BTreeMap<ImageName, Question> {
         let mut questions: BTreeMap<ImageName, Question> = BTreeMap::new();
@@ -218,7 +218,7 @@ impl<'a> Stale<'a> {
         questions
     }
 
-    /// All that is made from images of other makers: layers by path, then products by name.
+    /// Returns everything that is made from external images: layers by path, then products by name.
     #[must_use]
     pub fn layers(&self, images: &BTreeMap<String, Option<Image>>, bases: &Bases) -> Vec<Layer> {
         let of_made = |made: &Made| {
@@ -243,11 +243,11 @@ impl<'a> Stale<'a> {
         self.made.iter().map(of_made).collect()
     }
 
-    /// Plans what is made from images that moved, and all that depends on them. `images` are all that
-    /// [`crate::decide::published::references`] names.
+    /// Plans the builds whose external images moved, and all dependents. `images` contains all that
+    /// [`crate::decide::published::references`] returned.
     ///
     /// # Errors
-    /// What is wrong with the request, and what would lose a product.
+    /// Returns the problems of the request, and products that would be lost.
     pub fn plan(
         self,
         images: &BTreeMap<String, Option<Image>>,
@@ -308,8 +308,8 @@ impl<'a> Stale<'a> {
             .collect()
     }
 
-    /// The digests that the published image was made from; none for an image that is not the build
-    /// it claims to be.
+    /// Returns the recorded digests of the published image's external images; empty if the image is
+    /// not the build that its labels name.
     fn recorded(
         &self,
         made: &Made,
@@ -360,7 +360,7 @@ impl<'a> Stale<'a> {
     }
 }
 
-/// Every layer and product, with the images of other makers that its own instructions name.
+/// Returns every layer and product that references external images in its own instructions.
 fn made(side: &Surveyed) -> Vec<Made> {
     let now = &side.now;
     let science = now.side.science.iter().enumerate().map(|(layer, science)| {
@@ -391,8 +391,8 @@ fn add_externals(externals: &mut BTreeMap<String, External>, needs: &[Need], by:
     }
 }
 
-/// Builds of a plan whose build tag is published already: to rebuild them, another build tag is
-/// needed.
+/// Returns the build tags of a plan that are published already. Rebuilding them requires other
+/// build tags.
 #[must_use]
 pub fn built_already(plan: &Plan, images: &BTreeMap<String, Option<Image>>) -> Vec<String> {
     let is_there = |build: &&plan::Build| {
@@ -402,13 +402,14 @@ pub fn built_already(plan: &Plan, images: &BTreeMap<String, Option<Image>>) -> V
             plan::Kind::Science => LabelOwner::Science(&build.target),
             plan::Kind::Compat => LabelOwner::Compat,
         };
-        let tag = build.build_tag().rsplit_once(':').map(|(_, tag)| tag);
+        let tag = plan::tag_of(build.build_tag());
         tag.is_some() && trail.build_tag(of) == tag
     };
     plan.builds.iter().filter(is_there).map(|build| build.build_tag().to_owned()).collect()
 }
 
-/// `recorded` are the external digests in the labels of the published image.
+/// Determines the state of an external image. `recorded` are the digests in the labels of the
+/// published image.
 fn state(reference: &str, recorded: Option<&BTreeMap<String, Option<String>>>, bases: &Bases) -> State {
     let Some(recorded) = recorded else { return State::NotPublished };
     let image = ImageName::parse(reference).ok();

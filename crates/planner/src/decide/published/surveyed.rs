@@ -19,11 +19,12 @@ use crate::{Problem, Request, configuration};
 pub struct References {
     /// Full references of images.
     pub images: BTreeSet<String>,
-    /// By a product's moving tag, that of its final layer. Both are among `images`.
+    /// The moving tag of each product's final layer, by the product's moving tag. Both are in
+    /// `images`.
     pub finals: BTreeMap<String, String>,
 }
 
-/// The tree, understood.
+/// The model of the tree, with its configuration and names.
 #[derive(Debug)]
 pub(super) struct Surveyed {
     pub(super) now: TreeModel,
@@ -42,7 +43,7 @@ impl Surveyed {
         Self { now, config, repo, revision: inputs.revision.clone() }
     }
 
-    /// As [`Surveyed::new`], of a tree in which nothing is wrong.
+    /// As [`Surveyed::new`], but fails if the tree has problems.
     pub(super) fn sound(inputs: &Inputs, request: &Request) -> Result<Self, Vec<Problem>> {
         let mut findings = Findings::default();
         let side = Self::new(inputs, request, &mut findings);
@@ -64,14 +65,14 @@ impl Surveyed {
         References { images, finals }
     }
 
-    /// The moving tag of a science layer.
+    /// Returns the moving tag of a science layer.
     pub(super) fn science(&self, layer: usize) -> String {
         let descriptor = &self.now.side.science[layer].descriptor;
-        format!("{}/sci/{}:{}", self.repo, descriptor.target, descriptor.version)
+        format!("{}/{}", self.repo, descriptor.reference())
     }
 
-    /// The moving tag of a product.
+    /// Returns the moving tag of a product.
     pub(super) fn product(&self, product: &ProductName) -> String {
-        format!("{}/rel/{product}", self.repo)
+        format!("{}/{}", self.repo, product.reference())
     }
 }

@@ -1,6 +1,6 @@
 //! Reads the attributes that the tree itself sets: those of its `.gitattributes` files only.
 //! libgit2 also reads those of the machine and the clone (`info/attributes`,
-//! `core.attributesFile`), which no commit holds.
+//! `core.attributesFile`), which are not part of any commit.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,37 +15,37 @@ use crate::git::conversion::{Attribute, Conversion, NAMES};
 /// The name of the files that hold attributes.
 pub(in crate::git) const ATTRIBUTES: &str = ".gitattributes";
 
-/// The attributes of one repository's tree. Fast when it is asked for paths in their order.
+/// The attributes of one repository's tree. Fast if paths are queried in sorted order.
 pub(in crate::git) struct TreeAttributes {
-    /// The texts of all files, by their directory with a `/` at its end; the top is empty.
+    /// The texts of all files, by their directory with a trailing `/`; the top directory is empty.
     texts: BTreeMap<String, Vec<u8>>,
     search: Search,
     collection: MetadataCollection,
-    /// The directories whose files are in `search`, outer first.
+    /// The directories whose files are in `search`, outer directories first.
     taken: Vec<String>,
     outcome: Outcome,
 }
 
 impl TreeAttributes {
-    /// Takes the contents of `.gitattributes` by their paths in the repository.
+    /// Takes the contents of `.gitattributes` files by their paths in the repository.
     pub(in crate::git) fn new(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
         let texts = files.into_iter().filter_map(|(path, text)| {
             let directory = path.strip_suffix(ATTRIBUTES)?;
             Some((directory.to_owned(), text))
         });
         let mut collection = MetadataCollection::default();
-        // No file is read, so nothing can fail; the macros that git has built in are always there.
+        // No file is read, so this cannot fail; git's built-in macros are always included.
         let none: [PathBuf; 0] = [];
         let search = Search::new_globals(none, &mut Vec::new(), &mut collection).unwrap_or_default();
         Self { texts: texts.collect(), search, collection, taken: Vec::new(), outcome: Outcome::default() }
     }
 
-    /// Whether there are any.
+    /// Whether there are no attributes.
     pub(in crate::git) fn is_empty(&self) -> bool {
         self.texts.is_empty()
     }
 
-    /// The conversion that the tree requests for a path of the repository.
+    /// Returns the conversion that the tree requests for a path of the repository.
     pub(in crate::git) fn at(&mut self, path: &str) -> Conversion {
         if self.is_empty() {
             return Conversion::default();
@@ -69,7 +69,7 @@ impl TreeAttributes {
         Conversion::of(values, false)
     }
 
-    /// Holds exactly the files of the directories above a path in `search`.
+    /// Loads exactly the files of the directories above a path into `search`.
     fn take(&mut self, path: &str) {
         while self.taken.last().is_some_and(|last| !path.starts_with(last.as_str())) {
             self.taken.pop();
@@ -82,7 +82,7 @@ impl TreeAttributes {
                 let source = Path::new(directory).join(ATTRIBUTES);
                 let is_top = directory.is_empty();
                 let root = Some(Path::new(""));
-                // It is read from memory, so nothing can fail.
+                // The file is read from memory, so this cannot fail.
                 let _ = self.search.add_patterns_buffer(text, source, root, &mut self.collection, is_top);
                 self.taken.push(directory.to_owned());
             }

@@ -4,11 +4,10 @@
 //!
 //! There are two sets of rules. Those of the *machine* (its settings, and attributes from all
 //! places) decide whether git considers a file unmodified. Those of the *tree* (its
-//! `.gitattributes` alone) decide which bytes a commit contains, whatever machine it is checked out
-//! on.
+//! `.gitattributes` alone) decide which bytes a commit contains, regardless of the machine.
 //!
 //! Bytes are not converted to or from a `working-tree-encoding`: such a file counts as modified
-//! unless git's index says otherwise.
+//! unless git's index records it as unmodified.
 
 pub(in crate::git) mod attributes;
 pub(in crate::git) mod rules;
@@ -17,7 +16,7 @@ use git2::{AttrCheckFlags, AttrValue, Config, Repository};
 
 use crate::git::error::SourceError;
 
-/// The names of the attributes that decide.
+/// The names of the attributes that determine a conversion.
 pub(in crate::git) const NAMES: [&str; 6] =
     ["text", "crlf", "eol", "ident", "filter", "working-tree-encoding"];
 
@@ -25,7 +24,7 @@ pub(in crate::git) const NAMES: [&str; 6] =
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::git) struct Conversion {
     line_ends: LineEnds,
-    /// `eol=crlf`: LF becomes CR LF on the way to disk.
+    /// `eol=crlf`: LF becomes CR LF when a file is written to disk.
     to_crlf: bool,
     ident: bool,
     /// `filter=lfs`: the blob is a pointer to the contents.
@@ -41,12 +40,12 @@ pub(in crate::git) struct Conversion {
 enum LineEnds {
     #[default]
     Kept,
-    /// If it looks like text, and git does not already have it with CR LF.
+    /// Only if the file seems to be text, and its blob does not have CR LF already.
     Guessed,
     Text,
 }
 
-/// The conversions that a repository's configuration and attributes ask for on this machine.
+/// The conversions that a repository's configuration and attributes request on this machine.
 pub(in crate::git) struct Conversions {
     guess: bool,
 }
@@ -60,12 +59,12 @@ impl Conversions {
         Self { guess }
     }
 
-    /// Whether any file can be converted without an attribute.
+    /// Whether files without attributes can be converted.
     pub(in crate::git) fn by_default(&self) -> bool {
         self.guess
     }
 
-    /// The conversions of the file at a path of the repository.
+    /// Returns the conversion of the file at a path of the repository.
     pub(in crate::git) fn at(&self, repository: &Repository, path: &str) -> Result<Conversion, SourceError> {
         let value = |name: &str| {
             repository
@@ -105,7 +104,7 @@ impl From<AttrValue<'_>> for Attribute {
 }
 
 impl Conversion {
-    /// The conversion for values of [`NAMES`]. `guess`: `core.autocrlf`.
+    /// Returns the conversion for values of [`NAMES`]. `guess` is the setting `core.autocrlf`.
     pub(in crate::git) fn of(values: [Attribute; NAMES.len()], guess: bool) -> Self {
         let [text, crlf, eol, ident, filter, encoding] = values;
         let line_ends = line_ends(text, crlf, &eol, guess);
@@ -124,7 +123,7 @@ impl Conversion {
         }
     }
 
-    /// Whether bytes of the same number can be others: a program or an encoding comes in between.
+    /// Whether a program or an encoding can change the bytes without changing their number.
     pub(in crate::git) fn is_opaque(&self) -> bool {
         self.filter.is_some() || self.is_encoded
     }
@@ -134,7 +133,8 @@ impl Conversion {
         self.to_crlf || self.ident
     }
 
-    /// The bytes that git has for these on disk. `known` is the blob that git has at that path now.
+    /// Returns the bytes of the blob that git makes from these bytes on disk. `known` is the blob
+    /// that git has at that path now.
     pub(in crate::git) fn to_git(&self, disk: Vec<u8>, known: Option<&[u8]>) -> Vec<u8> {
         let convert = match self.line_ends {
             LineEnds::Kept => false,
@@ -147,7 +147,7 @@ impl Conversion {
         if self.ident { without_ident(bytes) } else { bytes }
     }
 
-    /// The bytes that git writes to disk for these of a blob.
+    /// Returns the bytes that git writes to disk for these bytes of a blob.
     pub(in crate::git) fn to_disk(&self, blob: Vec<u8>) -> Vec<u8> {
         let bytes = if self.ident { with_ident(blob) } else { blob };
         let guessed = self.line_ends == LineEnds::Guessed;
@@ -165,7 +165,8 @@ impl Conversion {
     }
 }
 
-/// As git's convert.c decides: `text`, else the old `crlf`; a set `eol` alone makes it text.
+/// Decides as git's convert.c: `text`, otherwise the old `crlf`; a set `eol` alone makes the file
+/// text.
 fn line_ends(text: Attribute, crlf: Attribute, eol: &Attribute, guess: bool) -> LineEnds {
     let decided = match text {
         Attribute::Unspecified => crlf,
@@ -192,7 +193,7 @@ fn without_crlf(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().enumerate().filter(|(at, c)| **c != b'\r' || !before_newline(*at)).map(|(_, c)| *c).collect()
 }
 
-/// As git's convert.c guesses: a NUL, a CR without LF, or more than one unprintable byte in 128.
+/// Guesses as git's convert.c: a NUL, a CR without LF, or more than one unprintable byte in 128.
 fn is_binary(bytes: &[u8]) -> bool {
     let (mut printable, mut unprintable) = (0_usize, 0_usize);
     for (at, c) in bytes.iter().enumerate() {
@@ -209,7 +210,7 @@ fn is_binary(bytes: &[u8]) -> bool {
     (printable >> 7) < unprintable
 }
 
-/// `$Id: anything$` becomes `$Id$`, on one line.
+/// Replaces `$Id: anything$` by `$Id$`, on one line.
 fn without_ident(bytes: Vec<u8>) -> Vec<u8> {
     const START: &[u8] = b"$Id:";
     if !bytes.windows(START.len()).any(|window| window == START) {
@@ -232,7 +233,7 @@ fn without_ident(bytes: Vec<u8>) -> Vec<u8> {
     out
 }
 
-/// `$Id$` becomes `$Id: {the blob's id} $`.
+/// Replaces `$Id$` by `$Id: {the blob's id} $`.
 fn with_ident(blob: Vec<u8>) -> Vec<u8> {
     const MARK: &[u8] = b"$Id$";
     if !blob.windows(MARK.len()).any(|window| window == MARK) {
@@ -261,15 +262,15 @@ fn with_ident(blob: Vec<u8>) -> Vec<u8> {
 pub(in crate::git) struct Pointer {
     /// SHA-256 of the contents, in hex.
     pub(in crate::git) sha256: String,
-    /// Their length in bytes.
+    /// The length of the contents in bytes.
     pub(in crate::git) size: u64,
 }
 
 impl Pointer {
-    /// No pointer is longer.
+    /// The largest size of a pointer, in bytes.
     pub(in crate::git) const MAX: usize = 1024;
 
-    /// Reads a pointer; `None` when these bytes are none.
+    /// Parses a pointer; `None` if the bytes are not a pointer.
     pub(in crate::git) fn parse(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= Self::MAX)?;
         let mut lines = text.lines();
@@ -290,7 +291,7 @@ impl Pointer {
         Some(Self { sha256: sha256.to_owned(), size: size? })
     }
 
-    /// The id of the blob that `git lfs clean` would make.
+    /// Returns the id of the blob that `git lfs clean` would make.
     pub(in crate::git) fn blob_id(&self) -> git2::Oid {
         let Self { sha256, size } = self;
         let text = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n");

@@ -13,13 +13,13 @@ use crate::git::history::commit::blob;
 use crate::git::repository::Stores;
 use crate::git::working_tree::tracked::{Tracked, TrackedFiles};
 
-/// More bytes of one `.gitattributes` are not read; git itself stops at 100 MiB.
+/// Size limit of a `.gitattributes` file, in bytes. The limit of git is 100 MiB.
 const MOST_ATTRIBUTES: usize = 1 << 20;
 
-/// The rules of every repository that holds files of the tree.
+/// The rules of every repository that contains files of the tree.
 pub(in crate::git) struct Rules<'run> {
     root: &'run Path,
-    /// The attributes of the trees that have any, by the number of their repository.
+    /// The attributes of trees that have any, by the number of their repository.
     trees: HashMap<usize, TreeAttributes>,
     repositories: HashMap<usize, RepositoryRules>,
 }
@@ -27,15 +27,14 @@ pub(in crate::git) struct Rules<'run> {
 /// The rules of one repository.
 pub(in crate::git) struct RepositoryRules {
     conversions: Conversions,
-    /// Whether anything at all can be converted.
+    /// Whether any file can be converted.
     pub(in crate::git) may_convert: bool,
-    /// Whether there are attributes outside of the tree, where programs such as nbstripout put
-    /// theirs.
+    /// Whether attributes are set outside of the tree, as programs such as nbstripout do.
     has_attributes_of_machine: bool,
-    /// Whether the file system knows what may be executed (`core.fileMode`).
+    /// Whether the file system stores the executable bit (`core.fileMode`).
     pub(in crate::git) has_modes: bool,
-    /// Whether it knows links (`core.symlinks`); where not, git writes their targets into small
-    /// files.
+    /// Whether the file system supports links (`core.symlinks`). If not, git writes their targets
+    /// to small files.
     pub(in crate::git) has_links: bool,
     tree: RefCell<TreeAttributes>,
 }
@@ -53,7 +52,7 @@ impl<'run> Rules<'run> {
         Ok(Self { root: stores.root(), trees, repositories: HashMap::new() })
     }
 
-    /// The rules of the repository that holds a file.
+    /// Returns the rules of the repository that contains a file.
     pub(in crate::git) fn of(&mut self, tracked: &Tracked) -> Result<&RepositoryRules, SourceError> {
         let number = tracked.store.number;
         if !self.repositories.contains_key(&number) {
@@ -82,7 +81,8 @@ impl<'run> Rules<'run> {
 }
 
 impl RepositoryRules {
-    /// The conversion of a file on this machine, which decides whether git considers it unmodified.
+    /// Returns the conversion of a file on this machine, which decides whether git considers the
+    /// file unmodified.
     pub(in crate::git) fn of_machine(&self, tracked: &Tracked) -> Result<Conversion, SourceError> {
         if !self.may_convert {
             return Ok(Conversion::default());
@@ -90,7 +90,7 @@ impl RepositoryRules {
         self.conversions.at(&tracked.store.repository, &tracked.store.own_path(&tracked.path))
     }
 
-    /// Whether bytes on disk can be others than git's though there are as many of them.
+    /// Whether bytes on disk can differ from those in git although their number is equal.
     pub(in crate::git) fn is_opaque(
         &self,
         tracked: &Tracked,
@@ -100,13 +100,14 @@ impl RepositoryRules {
         if tree.is_opaque() || !self.has_attributes_of_machine { Ok(tree.is_opaque()) } else { of_machine() }
     }
 
-    /// The conversion of a file by the tree alone, which decides the bytes that a commit contains.
+    /// Returns the conversion of a file by the tree alone, which decides the bytes that a commit
+    /// contains.
     pub(in crate::git) fn of_tree(&self, tracked: &Tracked) -> Conversion {
         self.tree.borrow_mut().at(&tracked.store.own_path(&tracked.path))
     }
 }
 
-/// Where attributes can be beside the working tree: gitattributes(5).
+/// Returns the places of attributes outside of the working tree: gitattributes(5).
 fn shared_attributes(repository: &Repository, config: &git2::Config) -> Vec<PathBuf> {
     let mut places =
         vec![repository.commondir().join("info/attributes"), PathBuf::from("/etc/gitattributes")];

@@ -1,4 +1,5 @@
-//! Finds the commits that changed given paths, and since when files differ from a given state.
+//! Finds the commits that changed given paths, and the commits since which files differ from a
+//! given state.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -10,31 +11,33 @@ use crate::git::error::SourceError;
 use crate::git::history::{Commit, History};
 use crate::git::repository::{self, Store, Stores};
 
-/// A commit that changed something.
+/// A commit that changed one of the paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeCommit {
-    /// All digits.
+    /// The commit id with all digits.
     pub commit: String,
     /// The first line of its message.
     pub summary: String,
-    /// When it was committed: Unix time in seconds.
+    /// The committer's time: Unix time in seconds.
     pub time: i64,
 }
 
-/// Files that are other than they were at a commit.
+/// A query for files that differ from their state at a commit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Since {
-    /// 7 to 40 digits of that commit.
+    /// The commit, as 7 to 40 hex digits.
     pub commit: String,
-    /// Below the source tree's root.
+    /// The paths below the source tree's root.
     pub paths: Vec<String>,
 }
 
-/// The commits that `to` has and `from` has not, and that changed something at a path below the source tree's root: against
-/// each of their parents, so that a merge counts only for what it changed itself. The newest first, at most `most`.
+/// Returns the commits that are in the history of `to` but not of `from`, and that changed an
+/// object at one of the paths below the source tree's root. A commit is compared with each of its
+/// parents, so that a merge counts only for its own changes. Returns the newest first, at most
+/// `most`.
 ///
 /// # Errors
-/// [`SourceError`], when the history cannot be read.
+/// [`SourceError`], if the history cannot be read.
 pub fn touched(
     root: &Path,
     (from, to): (&str, &str),
@@ -49,8 +52,8 @@ pub fn touched(
     Ok(found.into_iter().map(|(commit, header)| search.tell(commit, header.time)).collect())
 }
 
-/// The first commit since then after which the paths were never again what they had been; `None` where `to` holds what was
-/// there then.
+/// Returns for each query the first commit since which the paths never had their former state
+/// again; `None` if they have it at `to`.
 ///
 /// # Errors
 /// As [`touched`].
@@ -85,11 +88,11 @@ pub fn first_touched(
     Ok(answers)
 }
 
-/// Objects that were read, so that many queries read them once.
+/// Caches objects, so that several queries read them once.
 struct Search<'repo> {
     store: &'repo Store,
     history: History<'repo>,
-    /// By tree and path of the repository.
+    /// Entries by tree and path of the repository.
     entries: HashMap<(Oid, String), Option<Oid>>,
 }
 
@@ -104,7 +107,7 @@ impl<'repo> Search<'repo> {
         found.map(|commit| commit.id()).map_err(SourceError::git(format!("cannot find commit {hex}")))
     }
 
-    /// The newest first.
+    /// As the function [`touched`], the newest first.
     fn touched(
         &mut self,
         (from, to): (&str, &str),
@@ -118,7 +121,7 @@ impl<'repo> Search<'repo> {
             let own = self.entries(header.tree, &paths)?;
             let mut differs = true;
             for parent in &header.parents {
-                // A parent that a shallow clone lacks cannot be compared with.
+                // Parents that are missing in a shallow clone are not compared.
                 if let Some(parent) = self.history.commit(*parent)? {
                     differs &= self.entries(parent.tree, &paths)? != own;
                 }
@@ -146,13 +149,13 @@ impl<'repo> Search<'repo> {
         }
     }
 
-    /// The objects at paths below the source tree's root.
+    /// Returns the objects at paths below the source tree's root.
     fn own_entries(&mut self, tree: Oid, paths: &[String]) -> Result<Vec<Option<Oid>>, SourceError> {
         let paths: Vec<String> = paths.iter().map(|path| self.store.own_path(path)).collect();
         self.entries(tree, &paths)
     }
 
-    /// The objects at paths of a tree.
+    /// Returns the objects at paths of a tree.
     fn entries(&mut self, tree: Oid, paths: &[String]) -> Result<Vec<Option<Oid>>, SourceError> {
         let mut found = Vec::with_capacity(paths.len());
         for path in paths {

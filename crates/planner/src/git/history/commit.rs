@@ -1,5 +1,5 @@
-//! Lists a commit's files from its tree objects. Subtrees that the other side holds too are not
-//! opened.
+//! Lists a commit's files from its tree objects. Does not open subtrees that are equal on the other
+//! side.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use crate::git::error::SourceError;
 use crate::git::listing::{Entry, Listing, is_wanted};
 use crate::git::repository::{Store, Stores};
 
-/// A link's text is never longer on Linux.
+/// The longest target of a link on Linux.
 pub(in crate::git) const MAX_LINK: usize = 4096;
 
 /// The file modes of git's tree objects and index.
@@ -20,7 +20,7 @@ pub(in crate::git) const MODE_LINK: i32 = 0o120_000;
 pub(in crate::git) const MODE_SUBMODULE: i32 = 0o160_000;
 pub(in crate::git) const MODE_EXECUTABLE: i32 = 0o100_755;
 
-/// A part of a tree that is still to be visited.
+/// A part of a tree that has not been visited yet.
 struct Todo {
     store: Rc<Store>,
     path: String,
@@ -28,7 +28,8 @@ struct Todo {
     id: Oid,
 }
 
-/// The files under the two roots of the tree of a commit of the source tree's own repository.
+/// Lists the files under the two roots, in the tree of a commit of the source tree's own
+/// repository.
 pub(in crate::git) fn read(
     stores: &mut Stores,
     tree: Oid,
@@ -56,7 +57,7 @@ pub(in crate::git) fn read(
     Ok(listing)
 }
 
-/// The tree of the source tree's root, which may be a directory of the repository.
+/// Returns the tree of the source tree's root, which may be a directory of the repository.
 fn source_tree(store: &Store, tree: Oid) -> Result<Option<Oid>, SourceError> {
     let mut id = tree;
     for name in store.prefix.split_terminator('/') {
@@ -88,7 +89,7 @@ fn kind(mode: i32) -> ObjectType {
     }
 }
 
-/// Takes a tree's members up for reading: the first comes last, as the next to be taken.
+/// Adds the members of a tree to `open`, in reverse order, so that the first member is taken next.
 fn expand(
     store: &Rc<Store>,
     tree: Oid,
@@ -114,7 +115,7 @@ fn expand(
     Ok(())
 }
 
-/// A directory: taken over from the other side where that has the same.
+/// Visits a directory. Takes it over from the other side if that has the same tree.
 fn subtree(
     todo: Todo,
     known: Option<&Listing>,
@@ -131,9 +132,9 @@ fn subtree(
     expand(&todo.store, todo.id, &path, open, listing)
 }
 
-/// A submodule: the tree of the commit that is recorded for it. If its repository is missing, or
-/// lacks that commit, one entry with the commit's id represents its files, so that another commit
-/// is a difference.
+/// Visits a submodule: the tree of its recorded commit. If its repository is missing or lacks that
+/// commit, one entry with the commit's id represents its files, so that another commit is a
+/// difference.
 fn submodule(
     stores: &mut Stores,
     todo: &Todo,
@@ -159,13 +160,13 @@ fn submodule(
     Ok(())
 }
 
-/// The problem of a submodule whose files are not there.
+/// Creates the problem of a submodule whose files are missing.
 pub(in crate::git) fn uninitialised(path: &str) -> Problem {
     Problem::in_file("submodule", path, "the files of this submodule are not there")
         .help(format!("fetch them: git submodule update --init --recursive {path}"))
 }
 
-/// A file or a link.
+/// Adds a file or a link.
 fn file(todo: &Todo, listing: &mut Listing) -> Result<(), SourceError> {
     let mode = match todo.mode {
         MODE_LINK => match link_target(todo)? {
@@ -190,7 +191,7 @@ fn file(todo: &Todo, listing: &mut Listing) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// The problem of a link whose target is no text.
+/// Creates the problem of a link whose target is not text.
 pub(in crate::git) fn bad_link(path: &str) -> Problem {
     Problem::in_file(
         "bad-link",
@@ -205,7 +206,7 @@ fn link_target(todo: &Todo) -> Result<Option<String>, SourceError> {
     Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|target| !target.contains('\0')))
 }
 
-/// A blob's bytes; `None`, without reading it, when there are more than `limit`.
+/// Returns a blob's bytes; `None`, without reading the blob, if it is larger than `limit`.
 pub(in crate::git) fn blob(
     repository: &Repository,
     id: Oid,

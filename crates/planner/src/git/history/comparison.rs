@@ -1,4 +1,4 @@
-//! Parses `--ref`: the two sides of a comparison. Independent of a repository.
+//! Parses `--ref`: the two sides of a comparison. Does not access a repository.
 
 use std::fmt;
 
@@ -14,22 +14,23 @@ pub struct Comparison {
 /// The forms that a comparison can have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::git) enum ComparisonForm {
-    /// HEAD's first parent, or nothing where it has none, and the working tree.
+    /// HEAD's first parent, or nothing if there is none, and the working tree.
     #[default]
     Parent,
     /// `A`: that commit and the working tree.
     WorkingTree { base: String },
     /// `A..B`: two commits.
     Commits { base: String, head: String },
-    /// `A...B`: what B has in common with A, and B.
+    /// `A...B`: the merge base of A and B, and B.
     MergeBase { base: String, head: String },
 }
 
 impl Comparison {
-    /// Reads `A`, `A..B` or `A...B`, where an empty side is HEAD.
+    /// Parses `A`, `A..B` or `A...B`, where an empty side is HEAD.
     ///
     /// # Errors
-    /// [`SourceError::BadRevision`] for what no revision can look like, [`SourceError::ZeroRevision`].
+    /// [`SourceError::BadRevision`] if a side cannot be a revision, [`SourceError::ZeroRevision`]
+    /// if it is all zeros.
     pub fn parse(text: &str) -> Result<Self, SourceError> {
         let form = if let Some((base, head)) = text.split_once("...") {
             ComparisonForm::MergeBase { base: side(base, text)?, head: side(head, text)? }
@@ -64,7 +65,7 @@ fn side(side: &str, whole: &str) -> Result<String, SourceError> {
 }
 
 impl fmt::Display for Comparison {
-    /// As it could be typed.
+    /// Writes the comparison as typed on the command line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.form {
             ComparisonForm::Parent => f.write_str("HEAD^"),

@@ -1,8 +1,8 @@
 //! Walks the history by the commits' own parents, ignoring grafts and replace refs.
 //!
 //! libgit2 applies `info/grafts`, so commits are parsed here from their raw text (git's commit
-//! object: `tree`, then `parent` lines, then `author` and `committer`); replace refs mean nothing
-//! to libgit2. Where a shallow clone ends, a parent is named and not there.
+//! object: `tree`, then `parent` lines, then `author` and `committer`). libgit2 ignores replace
+//! refs. At the boundary of a shallow clone, a commit names parents that are missing.
 
 pub(in crate::git) mod changed_commits;
 pub(in crate::git) mod commit;
@@ -15,22 +15,9 @@ use std::rc::Rc;
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
 use hashbrown::{HashMap, HashSet};
 
-use crate::git::error::SourceError;
+use plan::Relation;
 
-/// How a commit lies to ours in the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Relation {
-    /// It is ours.
-    Same,
-    /// Ours descends from it.
-    Ancestor,
-    /// It descends from ours.
-    Descendant,
-    /// Neither descends from the other.
-    Diverged,
-    /// It is not in this clone, or the clone is too shallow to decide.
-    Unknown,
-}
+use crate::git::error::SourceError;
 
 /// Reads commits, each once.
 pub(in crate::git) struct History<'repo> {
@@ -42,25 +29,24 @@ pub(in crate::git) struct History<'repo> {
 pub(in crate::git) struct Commit {
     pub(in crate::git) tree: Oid,
     pub(in crate::git) parents: Vec<Oid>,
-    /// Seconds of the committer's line: for choosing among several merge bases, and for telling
-    /// people.
+    /// Seconds of the committer's line: used to choose among several merge bases, and for display.
     pub(in crate::git) time: i64,
 }
 
-/// Where two histories meet.
+/// The merge base of two histories.
 pub(in crate::git) enum MergeBase {
     /// The newest of the best common ancestors.
     At(Oid),
-    /// They have nothing in common.
+    /// The histories have no common commit.
     Nowhere,
-    /// Nothing in common as far as this clone reaches.
+    /// No common commit, as far as this clone's history reaches.
     BeyondClone,
 }
 
-/// All commits that are reachable from one, that one included.
+/// All commits that are reachable from one, including that one.
 struct Reachable {
     commits: HashSet<Oid>,
-    /// The first that was named as a parent and is not there.
+    /// The first parent that is named but missing.
     missing: Option<Oid>,
 }
 
@@ -70,7 +56,7 @@ impl<'repo> History<'repo> {
         Ok(Self { odb, commits: HashMap::new() })
     }
 
-    /// A commit's header; `None` when this clone lacks it.
+    /// Returns a commit's header; `None` if it is missing in this clone.
     pub(in crate::git) fn commit(&mut self, id: Oid) -> Result<Option<Rc<Commit>>, SourceError> {
         if let Some(known) = self.commits.get(&id) {
             return Ok(known.clone());
@@ -92,7 +78,7 @@ impl<'repo> History<'repo> {
         Ok(read)
     }
 
-    /// How many commits are reachable from one, that one included.
+    /// Counts the commits that are reachable from one, including that one.
     pub(in crate::git) fn count(&mut self, from: Oid) -> Result<u64, SourceError> {
         let reachable = self.reachable(from)?;
         match reachable.missing {
@@ -103,12 +89,12 @@ impl<'repo> History<'repo> {
         }
     }
 
-    /// The commit that `A...B` compares B with.
+    /// Returns the commit that `A...B` compares B with.
     pub(in crate::git) fn merge_base(&mut self, left: Oid, right: Oid) -> Result<MergeBase, SourceError> {
         let (left, right) = (self.reachable(left)?, self.reachable(right)?);
         let common: HashSet<Oid> = left.commits.intersection(&right.commits).copied().collect();
-        // Every ancestor of a common commit is common, so the best ones are those that are no
-        // parent of one.
+        // Every ancestor of a common commit is common too, so the best ones are those that are not
+        // a parent of another.
         let mut best = common.clone();
         for id in &common {
             for parent in self.commit(*id)?.iter().flat_map(|commit| &commit.parents) {
@@ -127,7 +113,7 @@ impl<'repo> History<'repo> {
         })
     }
 
-    /// How `other` lies to `ours`.
+    /// Returns the relation of `other` to `ours`.
     pub(in crate::git) fn relation(&mut self, ours: Oid, other: Oid) -> Result<Relation, SourceError> {
         if ours == other {
             return Ok(Relation::Same);
@@ -146,7 +132,7 @@ impl<'repo> History<'repo> {
         })
     }
 
-    /// Commits that are reachable from one commit and not from another, the newest first.
+    /// Returns the commits that are reachable from `to` and not from `from`, the newest first.
     pub(in crate::git) fn between(
         &mut self,
         from: Oid,
@@ -176,7 +162,7 @@ impl<'repo> History<'repo> {
     }
 }
 
-/// Reads the lines that matter of a commit's header.
+/// Parses the relevant lines of a commit's header.
 fn parse(text: &[u8]) -> Option<Commit> {
     let mut lines = text.split(|c| *c == b'\n').take_while(|line| !line.is_empty()).peekable();
     let id = |hex: &[u8]| std::str::from_utf8(hex).ok().and_then(|hex| Oid::from_str(hex).ok());
@@ -192,7 +178,7 @@ fn parse(text: &[u8]) -> Option<Commit> {
     Some(Commit { tree, parents, time: time.unwrap_or_default() })
 }
 
-/// The tree of a commit that is known to be there.
+/// Returns the tree of a commit that must exist.
 pub(in crate::git) fn tree_of(history: &mut History<'_>, commit: Oid) -> Result<Oid, SourceError> {
     match history.commit(commit)? {
         Some(commit) => Ok(commit.tree),

@@ -14,11 +14,12 @@ use crate::git::repository::{self, Stores};
 use crate::git::working_tree;
 use crate::git::working_tree::untracked::Additions;
 
-/// The trees of commits, by 7 to 40 of their digits; `None` where this clone has no such commit, or several that begin so.
-/// What they hold as `now`, the working tree, does is the same `Arc`.
+/// Returns the trees of commits, by 7 to 40 of their hex digits; `None` if this clone has no such
+/// commit, or several that begin with these digits. Layers that are equal in `now`, the working
+/// tree, are the same `Arc`.
 ///
 /// # Errors
-/// When git or the disk cannot be read.
+/// Fails if git or the disk cannot be read.
 pub fn recorded(
     options: &Options,
     now: &Tree,

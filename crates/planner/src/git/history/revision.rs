@@ -1,8 +1,8 @@
 //! Resolves revisions to commits.
 //!
-//! libgit2 looks up names; a chain of `^` and `~` after one is followed here, along the parents
-//! that the commits themselves name, so that grafts have no effect and a parent that a shallow
-//! clone lacks has a name.
+//! libgit2 resolves names. A chain of `^` and `~` after a name is followed here, along the parents
+//! that the commits themselves name, so that grafts have no effect and a parent that is missing in
+//! a shallow clone can be named.
 
 use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository};
 
@@ -10,18 +10,18 @@ use crate::git::error::SourceError;
 use crate::git::history::comparison::{Comparison, ComparisonForm};
 use crate::git::history::{History, MergeBase};
 
-/// The longest name of a reference that can be anywhere, in bytes.
+/// The longest possible name of a reference, in bytes.
 const LONGEST: usize = 1024;
 
 /// The two sides of a comparison as commits.
 pub(in crate::git) struct Sides {
-    /// `None`: the repository's first commit has nothing before it.
+    /// `None` before the repository's first commit.
     pub(in crate::git) base: Option<Oid>,
-    /// `None`: the working tree.
+    /// `None` for the working tree.
     pub(in crate::git) now: Option<Oid>,
 }
 
-/// The commit that is checked out.
+/// Returns the commit that is checked out.
 pub(in crate::git) fn head(repository: &Repository) -> Result<Oid, SourceError> {
     match repository.refname_to_id("HEAD") {
         Ok(id) => Ok(id),
@@ -34,7 +34,7 @@ pub(in crate::git) fn head(repository: &Repository) -> Result<Oid, SourceError> 
 
 /// Whether the clone lacks a part of its history.
 pub(in crate::git) fn is_shallow(repository: &Repository) -> bool {
-    // libgit2 reads it from the directory of a linked worktree, where the file never is.
+    // libgit2 checks the directory of a linked worktree, which never contains the file.
     repository.commondir().join("shallow").metadata().is_ok_and(|found| found.len() > 0)
 }
 
@@ -85,7 +85,7 @@ struct Finder<'run, 'repo> {
 }
 
 impl Finder<'_, '_> {
-    /// The commit that a text names.
+    /// Returns the commit that a text names.
     fn commit(&mut self, text: &str) -> Result<Oid, SourceError> {
         let (name, steps) = split(text);
         let mut id = self.named(if name.is_empty() { text } else { name }, text)?;
@@ -107,7 +107,7 @@ impl Finder<'_, '_> {
         Ok(id)
     }
 
-    /// The commit that a text without steps names; `whole` is what was typed.
+    /// Returns the commit that a text without steps names. `whole` is the text as typed.
     fn named(&mut self, text: &str, whole: &str) -> Result<Oid, SourceError> {
         let object =
             self.repository.revparse_single(text).map_err(|error| self.unknown(text, whole, error))?;
@@ -131,11 +131,11 @@ impl Finder<'_, '_> {
             }
             ErrorCode::NotFound => SourceError::UnknownRevision { text: whole.to_owned() },
             ErrorCode::Ambiguous => SourceError::AmbiguousRevision { text: whole.to_owned() },
-            // `:path` and `:/text` among them, which libgit2 has in part only.
+            // Includes `:path` and `:/text`, which libgit2 supports only in part.
             code if code == ErrorCode::InvalidSpec || error.class() == ErrorClass::Invalid => {
                 SourceError::BadRevision { text: whole.to_owned(), why: "git cannot read it" }
             }
-            // The name of a file that no file system takes.
+            // A file name that is too long for any file system.
             _ if text.len() > LONGEST => {
                 SourceError::BadRevision { text: whole.to_owned(), why: "it is too long" }
             }
@@ -143,7 +143,7 @@ impl Finder<'_, '_> {
         }
     }
 
-    /// A commit that another one names as its parent, if this clone has it.
+    /// Returns the commit that another one names as its parent, if this clone has it.
     fn there(&mut self, id: Oid, text: &str) -> Result<Oid, SourceError> {
         if self.history.commit(id)?.is_some() {
             return Ok(id);
@@ -165,8 +165,8 @@ enum Step {
     Ancestor(usize),
 }
 
-/// Splits a revision into a name and the steps after it; with other operators all of it is the
-/// name.
+/// Splits a revision into a name and the steps after it. With other operators, the whole text is
+/// the name.
 fn split(text: &str) -> (&str, Vec<Step>) {
     let Some(at) = text.find(['^', '~']) else { return (text, Vec::new()) };
     let (name, mut rest) = text.split_at(at);

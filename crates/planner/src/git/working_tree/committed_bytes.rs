@@ -20,16 +20,17 @@ use crate::git::working_tree::disk;
 use crate::git::working_tree::tracked::{Known, Tracked, tracked};
 use crate::git::working_tree::untracked::{self, Additions};
 
-/// Takes the bytes of one entry: the build, the entry's position in its context, the bytes.
+/// Receives the bytes of one entry: the build, the entry's position in its context, the bytes.
 pub type Take<'a> = dyn FnMut(&BuildId, usize, Vec<u8>) -> std::io::Result<()> + 'a;
 
-/// Hands out what is sent for those files of contexts whose bytes on disk are others
-/// ([`OnDisk::Other`]). They are what the plan expects.
+/// Passes the bytes to send for context files whose bytes on disk differ ([`OnDisk::Other`]) to
+/// `take`. The bytes are those that the plan expects.
 ///
-/// `tree` is what the contexts were planned from, `options` what that was read with.
+/// `tree` is the tree that the contexts were planned from, and `options` are the options that it
+/// was read with.
 ///
 /// # Errors
-/// [`SourceError`], also when a file was changed since; and what `take` says.
+/// [`SourceError`], also if a file changed since then, or if `take` fails.
 pub fn contents_of_commit(
     options: &Options,
     tree: &Tree,
@@ -68,7 +69,7 @@ pub fn contents_of_commit(
         };
         let bytes = match committed.filter(|bytes| is_expected(bytes)) {
             Some(bytes) => bytes,
-            // Not in git yet: what it would have there.
+            // The file is not in git yet: convert it as git would.
             None => {
                 let machine = rules.of_machine(tracked)?;
                 let bytes = tree.to_disk(to_git(&machine, tracked, read(&stores, tracked)?)?);
@@ -88,7 +89,7 @@ fn in_git(tracked: &Tracked, known: &Known) -> Result<Option<Vec<u8>>, SourceErr
     blob(&tracked.store.repository, id, usize::MAX)
 }
 
-/// The entries of contexts whose bytes are not on disk.
+/// Returns the entries of contexts whose bytes are not on disk.
 fn entries<'a>(
     tree: &Tree,
     contexts: &'a BTreeMap<BuildId, Context>,

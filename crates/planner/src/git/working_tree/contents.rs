@@ -1,13 +1,13 @@
-//! Decides what a file on disk is to git: its blob id, and which bytes are sent for it.
+//! Determines the blob id of a file on disk, and the bytes that are sent for it.
 //!
 //! A commit gives the same image from every clone: for a file that git considers unmodified, the
 //! bytes of its blob are sent, converted by the attributes of the tree itself. Settings of this
 //! machine (`core.autocrlf`, `core.eol`, filter programs, attributes outside of the tree) can put
 //! other bytes on disk; then the bytes come from git ([`OnDisk::Other`]). If the tree requires a
-//! filter program and the disk shows that one ran, the bytes of the commit are unknown
+//! filter program and the bytes on disk show that it ran, the bytes of the commit are unknown
 //! ([`OnDisk::Lacking`]).
 //!
-//! A file is read only as far as the decision needs.
+//! A file is read only as far as the decision requires.
 
 use git2::Oid;
 use sha2::{Digest as _, Sha256};
@@ -29,7 +29,7 @@ use crate::git::working_tree::tracked::{Known, Tracked};
 pub(in crate::git) struct Contents {
     pub(in crate::git) id: Oid,
     pub(in crate::git) on_disk: OnDisk,
-    /// As git has it, if it is needed and differs from git's index.
+    /// The contents in git, if they are needed and differ from git's index.
     pub(in crate::git) text: Option<Vec<u8>>,
     /// A warning.
     pub(in crate::git) notice: Option<Problem>,
@@ -41,7 +41,7 @@ impl Contents {
     }
 }
 
-/// Finds out what a file's contents are in git, reading it no more than is needed.
+/// Determines a file's contents in git, reading no more than necessary.
 pub(in crate::git) fn of(
     stores: &Stores,
     rules: &RepositoryRules,
@@ -67,13 +67,13 @@ pub(in crate::git) fn of(
         return large(stores, tracked, &file);
     }
     match &tracked.known {
-        // git's index says unmodified, whatever was done to the bytes on their way.
+        // The index records the file as unmodified, regardless of conversions.
         Some(known) if file.is_remembered => unmodified(stores, tracked, &tree, known.id),
         _ => converted(stores, &machine, &tree, tracked, file),
     }
 }
 
-/// Whether the disk has the very bytes of the blob that git's index knows.
+/// Whether the disk has exactly the bytes of the blob in git's index.
 fn is_the_blob(
     stores: &Stores,
     rules: &RepositoryRules,
@@ -88,15 +88,16 @@ fn is_the_blob(
     if blob_size(tracked, known)? != file.size {
         return Ok(false);
     }
-    // The index remembers the file, and it has as many bytes as the blob: only what keeps their
-    // number could have changed them.
+    // The index remembers the file, and its size equals that of the blob: only a conversion that
+    // keeps the size can have changed it.
     if rules.is_opaque(tracked, tree)? {
         return Ok(digests(stores, tracked)?.blob == known.id);
     }
     Ok(true)
 }
 
-/// A file whose blob lies on disk as it is. Attributes of the tree may want it otherwise.
+/// Handles a file whose bytes on disk are those of the blob. Attributes of the tree may require
+/// other bytes.
 fn unconverted(
     stores: &Stores,
     rules: &RepositoryRules,
@@ -125,7 +126,7 @@ fn unconverted(
     Ok(Contents::new(id, on_disk, file.bytes))
 }
 
-/// A file that git takes for unmodified though its bytes are not those of the blob.
+/// Handles a file that git considers unmodified although its bytes differ from the blob.
 fn unmodified(
     stores: &Stores,
     tracked: &Tracked,
@@ -135,7 +136,7 @@ fn unmodified(
     let on_disk = if let Some(filter) = &tree.filter {
         OnDisk::Lacking(filtered(&tracked.path, filter).into())
     } else if tree.is_encoded {
-        // The tree's attributes decide the encoding.
+        // The tree's attributes determine the encoding.
         OnDisk::Sha256(digests(stores, tracked)?.sha256.into())
     } else if tree.changes_disk() {
         let known = blob(&tracked.store.repository, id, usize::MAX)?.unwrap_or_default();
@@ -151,7 +152,7 @@ fn unmodified(
     Ok(Contents::new(id, on_disk, None))
 }
 
-/// A file that git's index cannot decide: it is read, and converted as git would.
+/// Handles a file that git's index does not identify: reads it, and converts it as git would.
 fn converted(
     stores: &Stores,
     machine: &Conversion,
@@ -165,7 +166,7 @@ fn converted(
     };
     let on_disk = disk::blob_id(&bytes);
     if machine.is_opaque() {
-        // The result of a program or an encoding is unknown, so its bytes on disk count.
+        // The result of a program or an encoding is unknown, so the bytes on disk count.
         let text = is_text(&tracked.path).then_some(bytes);
         let notice = tracked.known.as_ref().map(|_| only_git_can_tell(&tracked.path, machine));
         return Ok(Contents { id: on_disk, on_disk: OnDisk::Blob, text, notice });
@@ -184,7 +185,7 @@ fn converted(
     Ok(Contents::new(id, on_disk, text))
 }
 
-/// The bytes that git would have for these on disk.
+/// Returns the bytes that git would store for these bytes on disk.
 pub(in crate::git) fn to_git(
     machine: &Conversion,
     tracked: &Tracked,
@@ -197,7 +198,7 @@ pub(in crate::git) fn to_git(
     Ok(machine.to_git(bytes, known.as_deref()))
 }
 
-/// A file that Git LFS keeps: its blob is a pointer.
+/// Handles a file that Git LFS stores: its blob is a pointer.
 fn large(stores: &Stores, tracked: &Tracked, file: &FoundFile) -> Result<Contents, SourceError> {
     let pointer = match &tracked.known {
         Some(known) => {
@@ -206,7 +207,7 @@ fn large(stores: &Stores, tracked: &Tracked, file: &FoundFile) -> Result<Content
         None => None,
     };
     if let (Some(known), Some(pointer), true) = (&tracked.known, &pointer, file.is_remembered) {
-        // git's index says unmodified, so the pointer gives the contents without reading them.
+        // The index records the file as unmodified, so the pointer has the digest of the contents.
         let on_disk = OnDisk::Sha256(pointer.sha256.as_str().into());
         return Ok(Contents::new(known.id, on_disk, None));
     }
@@ -229,8 +230,8 @@ fn not_pulled(path: &str) -> Problem {
         .help("fetch it: git lfs pull; or leave it out of the context with .dockerignore")
 }
 
-/// A file whose state git's index does not remember: `git status` would run the filter, and no tree
-/// may run a program here.
+/// Creates the problem of a file whose state git's index does not remember: `git status` would run
+/// the filter, but programs that a tree names are not run here.
 fn only_git_can_tell(path: &str, machine: &Conversion) -> Problem {
     let by = match &machine.filter {
         Some(filter) => format!("its filter {filter:?}"),

@@ -14,7 +14,7 @@ use crate::tree::BlobId;
 
 use crate::git::error::SourceError;
 
-/// Metadata of a path, without following a link; `None` if there is nothing.
+/// Returns the metadata of a path, without following a link; `None` if the path does not exist.
 pub(in crate::git) fn metadata(path: &Path) -> Result<Option<Metadata>, SourceError> {
     match path.symlink_metadata() {
         Ok(found) => Ok(Some(found)),
@@ -28,8 +28,8 @@ pub(in crate::git) fn read(path: &Path, looked_at: &Metadata) -> Result<Vec<u8>,
     all_of(&mut open(path, looked_at)?, || path.to_owned(), looked_at.len())
 }
 
-/// Reads a file that has this many bytes. One more is asked for, so that a single call also sees
-/// the end.
+/// Reads a file that has this many bytes. Requests one more byte, so that a single call also
+/// detects the end.
 pub(in crate::git) fn all_of(
     file: &mut File,
     path: impl Fn() -> PathBuf,
@@ -56,11 +56,11 @@ pub(in crate::git) fn all_of(
 /// The digests of a file's bytes.
 pub(in crate::git) struct Digests {
     pub(in crate::git) blob: Oid,
-    /// In hex.
+    /// The SHA-256 in hex.
     pub(in crate::git) sha256: String,
 }
 
-/// Hashes a file whose metadata was read before, in pieces.
+/// Hashes a file whose metadata was read before, in chunks.
 pub(in crate::git) fn digests(path: &Path, looked_at: &Metadata) -> Result<Digests, SourceError> {
     let mut file = open(path, looked_at)?;
     let mut blob = Sha1::new_with_prefix(blob_header(looked_at.len()));
@@ -83,17 +83,17 @@ pub(in crate::git) fn digests(path: &Path, looked_at: &Metadata) -> Result<Diges
     Ok(Digests { blob: oid(&blob.finalize()), sha256: hex(&sha256.finalize()) })
 }
 
-/// The id of a blob with these contents.
+/// Returns the id of a blob with these contents.
 pub(in crate::git) fn blob_id(bytes: &[u8]) -> Oid {
     oid(&Sha1::new_with_prefix(blob_header(bytes.len() as u64)).chain_update(bytes).finalize())
 }
 
-/// The id of a tree object with these contents.
+/// Returns the id of a tree object with these contents.
 pub(in crate::git) fn tree_id(bytes: &[u8]) -> Oid {
     oid(&Sha1::new_with_prefix(format!("tree {}\0", bytes.len())).chain_update(bytes).finalize())
 }
 
-/// An id as the rest of the planner knows it.
+/// Converts an id to the type that the rest of the planner uses.
 pub(in crate::git) fn public_id(id: Oid) -> BlobId {
     BlobId::from(<[u8; 20]>::try_from(id.as_bytes()).expect("SHA-1 has 20 bytes"))
 }
@@ -106,7 +106,7 @@ fn oid(bytes: &[u8]) -> Oid {
     Oid::from_bytes(bytes).expect("SHA-1 has the length of an id")
 }
 
-/// Bytes as lower case hex digits.
+/// Converts bytes to lower-case hex digits.
 pub(in crate::git) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = Vec::with_capacity(bytes.len() * 2);
@@ -116,7 +116,7 @@ pub(in crate::git) fn hex(bytes: &[u8]) -> String {
     String::from_utf8(text).expect("digits are ASCII")
 }
 
-/// A path below a root, made in one piece: there are many of them.
+/// Joins a path to a root with one allocation, since there are many paths.
 pub(in crate::git) fn below(root: &Path, path: &str) -> PathBuf {
     let mut full = PathBuf::with_capacity(root.as_os_str().len() + 1 + path.len());
     full.push(root);
@@ -141,7 +141,7 @@ pub(in crate::git) fn changed(path: &Path) -> SourceError {
     SourceError::ChangedWhileReading { path: PathBuf::from(path) }
 }
 
-/// An error about something that was there a moment ago.
+/// Returns the error for a file that existed when its metadata was read.
 pub(in crate::git) fn vanished(path: &Path, error: std::io::Error) -> SourceError {
     let gone =
         matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput)

@@ -1,4 +1,4 @@
-//! Reads the working tree: what git tracks, plus what flags add, as it is on disk.
+//! Reads the working tree: tracked files, and files that flags add, as they are on disk.
 
 pub(in crate::git) mod committed_bytes;
 pub(in crate::git) mod contents;
@@ -57,7 +57,7 @@ pub(in crate::git) fn read(stores: &mut Stores, additions: &Additions) -> Result
     Ok(listing)
 }
 
-/// Decides the state of a path of the working tree.
+/// Determines the entry of a path of the working tree.
 fn settle(
     stores: &Stores,
     rules: &mut Rules<'_>,
@@ -73,7 +73,7 @@ fn settle(
             Ok(None)
         }
         Found::Nothing => Ok(match &tracked.known {
-            // A sparse checkout left it out on purpose: it is as git has it, and cannot be sent.
+            // A sparse checkout left the file out on purpose: it is as in git, and cannot be sent.
             Some(known) if known.is_sparse => {
                 let id = known.id;
                 match known.mode {
@@ -112,7 +112,7 @@ fn entry(tracked: Tracked, mode: Mode, id: Oid, on_disk: Option<OnDisk>) -> Entr
     Entry { path: tracked.path, mode, id, store: tracked.store.number, on_disk, text: None }
 }
 
-/// A link, by its target.
+/// Creates the entry of a link.
 fn link(tracked: Tracked, target: Vec<u8>, listing: &mut Listing) -> Option<Entry> {
     let id = disk::blob_id(&target);
     match String::from_utf8(target) {
@@ -125,7 +125,7 @@ fn link(tracked: Tracked, target: Vec<u8>, listing: &mut Listing) -> Option<Entr
     }
 }
 
-/// The target of a link that is not on disk.
+/// Returns the target of a link that is not on disk.
 fn link_in_git(tracked: &Tracked, known: &Known) -> Result<Option<String>, SourceError> {
     let bytes = blob(&tracked.store.repository, known.id, MAX_LINK)?;
     Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))

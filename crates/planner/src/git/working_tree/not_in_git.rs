@@ -1,7 +1,7 @@
-//! Finds configuration, layers and Dockerfiles that are on disk and not in git: they are not
-//! planned, so they are reported.
+//! Reports configuration, layers and Dockerfiles that are on disk but not in git, since they are
+//! not planned.
 //!
-//! Directories are listed, and no file is opened. Layers that git knows are not entered.
+//! Lists directories, but does not open files. Does not enter layers that git tracks.
 
 use std::fs;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::git::layers::DOCKERFILE;
 use crate::git::listing::{Listing, parent};
 use crate::git::repository::{CONFIG, DESCRIPTOR, ROOTS, Stores};
 
-/// Most directories that are listed; few directories are no layers.
+/// At most this many directories are listed; few directories are not layers.
 const MOST_DIRECTORIES: usize = 1000;
 
-/// Warnings about what `listing`, of the right-hand side, does not hold.
+/// Returns warnings about files that are missing in `listing`, the listing of the right-hand side.
 pub(in crate::git) fn notices(stores: &Stores, listing: &Listing) -> Vec<Problem> {
     let own = stores.get(0);
     let mut search = Search {
@@ -51,7 +51,7 @@ impl Search<'_> {
         }
     }
 
-    /// Dockerfiles that git has, in directories that are no layers.
+    /// Checks tracked Dockerfiles in directories that are not layers.
     fn dockerfiles(&mut self) {
         for entry in &self.listing.entries {
             let Some(directory) = entry.path.strip_suffix(DOCKERFILE).and_then(|dir| dir.strip_suffix('/'))
@@ -73,9 +73,9 @@ impl Search<'_> {
         }
     }
 
-    /// Looks at the members of a directory that is no layer.
+    /// Checks the members of a directory that is not a layer.
     fn below(&mut self, directory: &str, open: &mut Vec<String>) {
-        // A directory that cannot be listed adds nothing.
+        // A directory that cannot be listed is skipped.
         let members = fs::read_dir(self.root.join(directory)).into_iter().flatten().flatten();
         let mut names: Vec<String> = members
             .filter(|member| member.file_type().is_ok_and(|kind| kind.is_dir()))
@@ -122,7 +122,7 @@ impl Search<'_> {
     }
 }
 
-/// Of a layer: `science/nist/sciserver-image.json`.
+/// Returns the path of a layer's descriptor: `science/nist/sciserver-image.json`.
 fn descriptor(directory: &str) -> String {
     [directory, "/", DESCRIPTOR].concat()
 }

@@ -1,6 +1,6 @@
-//! Stats many paths of the working tree at once, without following links. Reads a file only where
-//! git's index does not identify its contents, or where its text is needed. Of git it knows only
-//! index entries.
+//! Stats many paths of the working tree at once, without following links. Reads a file only if
+//! git's index does not identify its contents, or if its text is needed. Of git it knows only index
+//! entries.
 
 use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,7 +17,7 @@ use crate::git::error::SourceError;
 use crate::git::working_tree::disk::{all_of, below, blob_id, changed, digests, metadata, vanished};
 use crate::parallel;
 
-/// Paths of one task: fewer take less time than a thread needs to start.
+/// The number of paths per task: fewer take less time than starting a thread.
 const SHARE: usize = 64;
 
 /// The file state that git's index recorded when the contents were known.
@@ -27,19 +27,19 @@ pub(in crate::git) struct Remembered {
     pub(in crate::git) inode: u32,
     pub(in crate::git) changed: (i32, u32),
     pub(in crate::git) modified: (i32, u32),
-    /// Whether the file may have been written after the index was, within one tick of the clock.
+    /// Whether the file may have been written after the index, within one tick of the clock.
     pub(in crate::git) racy: bool,
 }
 
 /// A path to read.
 pub(in crate::git) struct PathQuery<'list> {
-    /// Below the root.
+    /// The path below the root.
     pub(in crate::git) path: &'list str,
-    /// The state recorded in the index; with `None` the file is read.
+    /// The state recorded in the index; if `None`, the file is read.
     pub(in crate::git) remembered: Option<Remembered>,
-    /// The blob that the index has there.
+    /// The blob in the index.
     pub(in crate::git) known: Option<Oid>,
-    /// Whether its bytes are wanted, up to this many.
+    /// Size limit up to which the file's bytes are returned; `None` if they are not needed.
     pub(in crate::git) text_limit: Option<u64>,
 }
 
@@ -48,9 +48,9 @@ pub(in crate::git) struct PathQuery<'list> {
 pub(in crate::git) enum Found {
     /// Nothing, or neither a file nor a link.
     Nothing,
-    /// Nothing that git would see: this directory above it is a link.
+    /// Nothing that git would report: this parent directory is a link.
     BehindLink(String),
-    /// A link with its target, never followed.
+    /// A link with its target, which is never followed.
     Link(Vec<u8>),
     /// A file.
     File(FoundFile),
@@ -61,18 +61,18 @@ pub(in crate::git) enum Found {
 pub(in crate::git) struct FoundFile {
     pub(in crate::git) executable: bool,
     pub(in crate::git) size: u64,
-    /// Whether it is as the index remembers it.
+    /// Whether the file is in the state that the index recorded.
     pub(in crate::git) is_remembered: bool,
-    /// The id that its bytes have as a blob; `None` when it was not read since it is as the index
-    /// remembers it.
+    /// The blob id of the file's bytes; `None` if the file was not read because the index
+    /// identifies it.
     pub(in crate::git) id: Option<Oid>,
-    /// Its bytes, if they were requested and not too many.
+    /// The file's bytes, if requested and within the limit.
     pub(in crate::git) bytes: Option<Vec<u8>>,
 }
 
-/// Looks at many paths, in as many threads as the machine runs at once. The answers are in the
-/// order of the questions, which should be sorted. Of texts that are one blob to the index and are
-/// as it remembers them, only the first is read.
+/// Stats many paths, on as many threads as the machine has processors. The answers are in the order
+/// of the questions, which should be sorted. Of texts that have the same blob in the index and are
+/// in their recorded state, only the first is read.
 pub(in crate::git) fn look(root: &Path, questions: &[PathQuery<'_>]) -> Result<Vec<Found>, SourceError> {
     let opened =
         directory(root).map_err(|source| SourceError::Io { path: root.to_owned(), cause: source })?;
@@ -89,7 +89,8 @@ pub(in crate::git) fn look(root: &Path, questions: &[PathQuery<'_>]) -> Result<V
     }
     for (at, first) in firsts.iter().enumerate() {
         let Some(first) = first else { continue };
-        // Only bytes that are that blob: what git has can be other bytes than those on disk.
+        // Only if the bytes are those of the blob: the blob can have other bytes than the file on
+        // disk.
         let bytes = match &found[*first] {
             Found::File(first) if first.id.is_some() && first.id == questions[at].known => {
                 first.bytes.clone()
@@ -105,7 +106,7 @@ pub(in crate::git) fn look(root: &Path, questions: &[PathQuery<'_>]) -> Result<V
     Ok(found)
 }
 
-/// For each text that the index has as the same blob as one before it, that one.
+/// Returns for each text the first one with the same blob in the index, if there is an earlier one.
 fn firsts(questions: &[PathQuery<'_>]) -> Vec<Option<usize>> {
     let mut first_of = HashMap::new();
     let first = |(at, question): (usize, &PathQuery<'_>)| {
@@ -117,10 +118,10 @@ fn firsts(questions: &[PathQuery<'_>]) -> Vec<Option<usize>> {
     questions.iter().enumerate().map(first).collect()
 }
 
-/// Which directories below the root are real directories.
+/// Records which directories below the root are real directories.
 struct Directories<'run> {
     root: &'run Path,
-    /// The root, so that each lookup resolves a short path.
+    /// The opened root, so that each lookup resolves a short path.
     opened: BorrowedFd<'run>,
     real: HashMap<&'run str, DirectoryPath<'run>>,
 }
@@ -154,7 +155,7 @@ impl<'run> Directories<'run> {
         Ok(way)
     }
 
-    /// As [`metadata`], of a path below the root.
+    /// As [`metadata`], for a path below the root.
     fn state(&self, path: &str) -> Result<Option<State>, SourceError> {
         match rustix::fs::statat(self.opened, path, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) => Ok(Some(State::from(found))),
@@ -252,7 +253,7 @@ fn look_at<'run>(
     }))
 }
 
-/// The blob id of a file's bytes, if the file is still the one whose metadata was read.
+/// Returns the blob id of a file's bytes, if the file is still the one whose metadata was read.
 fn blob_on_disk(path: &Path, looked_at: &State) -> Result<Oid, SourceError> {
     let found =
         metadata(path)?.filter(|found| (found.ino(), found.len()) == (looked_at.inode, looked_at.length));
@@ -263,7 +264,7 @@ fn is_executable(found: &State) -> bool {
     found.mode & 0o100 != 0
 }
 
-/// Reads a text; `None` when it is no file, or longer than `limit`.
+/// Reads a text; `None` if it is not a file, or longer than `limit`.
 fn text(
     mut file: File,
     path: impl Fn() -> PathBuf,
@@ -285,7 +286,7 @@ fn text(
 }
 
 impl Remembered {
-    /// Whether a file is still the one in the index, as far as its metadata shows.
+    /// Whether a file is still the one in the index, by its metadata.
     fn holds_for(&self, found: &State) -> bool {
         let same = |remembered: (i32, u32), found: (i64, i64)| {
             i64::from(remembered.0) == found.0 && (remembered.1 == 0 || i64::from(remembered.1) == found.1)
@@ -323,7 +324,8 @@ mod tests {
             question("a", "same", same, true),
             question("b", "same", same, true),
             question("c", "other", same, false),
-            // To the index one blob, on disk other bytes: as where git converts line ends.
+            // The index has the same blob, but the bytes on disk differ, as with converted line
+            // ends.
             question("d", "converted", Some(blob_id(b"d")), true),
             question("e", "converted", Some(blob_id(b"d")), true),
         ];

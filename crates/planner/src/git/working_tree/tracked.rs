@@ -1,4 +1,5 @@
-//! Lists what git tracks: index entries below the two roots, including initialised submodules.
+//! Lists the files that git tracks: index entries below the two roots, including initialised
+//! submodules.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -22,11 +23,11 @@ const STAGE: u16 = 0x3000;
 
 /// A relevant path, with its entry in git's index.
 pub(in crate::git) struct Tracked {
-    /// Below the source tree's root.
+    /// The path below the source tree's root.
     pub(in crate::git) path: String,
-    /// The repository that it belongs to.
+    /// The repository that the path belongs to.
     pub(in crate::git) store: Rc<Store>,
-    /// `None` for a file that git does not track.
+    /// The index entry; `None` for an untracked file.
     pub(in crate::git) known: Option<Known>,
 }
 
@@ -35,7 +36,7 @@ pub(in crate::git) struct Known {
     pub(in crate::git) id: Oid,
     pub(in crate::git) mode: i32,
     pub(in crate::git) remembered: Remembered,
-    /// Left out of the working tree by a sparse checkout.
+    /// Whether a sparse checkout left the file out of the working tree.
     pub(in crate::git) is_sparse: bool,
 }
 
@@ -48,8 +49,8 @@ pub(in crate::git) struct TrackedFiles {
     pub(in crate::git) attributes: Vec<(usize, String, Oid)>,
 }
 
-/// All tracked files under the two roots. Problems, and entries for submodules whose files are
-/// missing, go into the listing.
+/// Returns all tracked files under the two roots. Adds problems, and entries for submodules whose
+/// files are missing, to the listing.
 pub(in crate::git) fn tracked(
     stores: &mut Stores,
     listing: &mut Listing,
@@ -93,8 +94,8 @@ fn is_attributes(path: &[u8]) -> bool {
     path.strip_suffix(ATTRIBUTES.as_bytes()).is_some_and(|above| above.is_empty() || above.ends_with(b"/"))
 }
 
-/// Reads a repository's index, and when it was written. It is opened by its path: an index opened
-/// through the repository would be sorted by the repository's configuration.
+/// Reads a repository's index, and the time when it was written. The index is opened by its path:
+/// if opened through the repository, it would be sorted by the repository's configuration.
 fn index(store: &Store) -> Result<(Index, (i64, i64)), SourceError> {
     let path = store.repository.path().join("index");
     let found = metadata(&path)?;
@@ -104,7 +105,7 @@ fn index(store: &Store) -> Result<(Index, (i64, i64)), SourceError> {
     Ok((index, written))
 }
 
-/// Where an entry is below the source tree's root; `None` when it is not of those that are read.
+/// Returns the path of an entry below the source tree's root; `None` if the path is not read.
 fn place(store: &Store, entry: IndexEntry, listing: &mut Listing) -> Option<String> {
     let full = if store.prefix.is_empty() && store.mount.is_empty() {
         entry.path
@@ -125,8 +126,8 @@ fn place(store: &Store, entry: IndexEntry, listing: &mut Listing) -> Option<Stri
     Some(path)
 }
 
-/// The state recorded in the index. A file that may have been written in the same clock tick as the
-/// index can have changed without a trace (git's "racy git").
+/// Returns the state recorded in the index. A file that may have been written in the same clock
+/// tick as the index can have changed without a trace (git's "racy git").
 fn remembered(entry: &IndexEntry, written: (i64, i64)) -> Remembered {
     let modified = (entry.mtime.seconds(), entry.mtime.nanoseconds());
     let racy = match modified {
@@ -147,7 +148,8 @@ fn is_there(root: &Path, path: &str) -> Result<bool, SourceError> {
     Ok(metadata(&root.join(path))?.is_some_and(|found| found.is_dir()))
 }
 
-/// One entry with the recorded commit's id represents the files of a submodule, as in a commit.
+/// Adds one entry with the recorded commit's id, which represents the files of a submodule, as in a
+/// commit.
 fn unfetched(listing: &mut Listing, path: String, id: Oid, store: usize) {
     let on_disk = Some(OnDisk::Lacking(uninitialised(&path).into()));
     listing.entries.push(Rc::new(Entry { path, mode: Mode::File, id, store, on_disk, text: None }));

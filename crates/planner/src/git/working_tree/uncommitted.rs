@@ -9,13 +9,13 @@ use crate::tree::Mode;
 use crate::git::listing::{Entry, Listing};
 use crate::git::working_tree::disk::hex;
 
-/// A path at which two sides differ, with what the new side has there.
+/// A path at which two sides differ, with the entry of the new side.
 pub(in crate::git) struct Difference<'list> {
     pub(in crate::git) path: &'list str,
     now: Option<&'list Entry>,
 }
 
-/// Every path at which `now` differs from `head`, sorted.
+/// Returns every path at which `now` differs from `head`, sorted.
 pub(in crate::git) fn differences<'list>(
     head: &'list Listing,
     now: &'list Listing,
@@ -40,12 +40,12 @@ pub(in crate::git) fn differences<'list>(
     }
 }
 
-/// Eight hex digits over the differing paths, their modes and contents: the same wherever they are
-/// the same.
+/// Returns eight hex digits that identify the differing paths, their modes and contents; equal
+/// differences give equal digits. `None` if there are no differences.
 ///
-/// SHA-256 over, for each path, its length as eight bytes, big end first, the path, git's mode (or
-/// `deleted`) and, unless it is deleted, the id of its blob, both with a NUL behind. `None` when
-/// nothing differs.
+/// The digits are from a SHA-256 over, for each path, the path's length (8 bytes, big-endian), the
+/// path, git's mode (or `deleted`) and, unless the path is deleted, its blob id. The last two are
+/// each followed by a NUL.
 pub(in crate::git) fn digits(differences: &[Difference<'_>]) -> Option<String> {
     if differences.is_empty() {
         return None;

@@ -14,17 +14,17 @@ use crate::git::options::Options;
 use crate::git::repository::{CONFIG, ROOTS, Store, Stores};
 use crate::git::working_tree::tracked::Tracked;
 
-/// Files that count besides tracked ones.
+/// Files to include in addition to tracked ones.
 #[derive(Debug, Default)]
 pub(in crate::git) struct Additions {
-    /// Files that git neither tracks nor ignores.
+    /// Whether to include files that git neither tracks nor ignores.
     untracked: bool,
-    /// Everything at or below these paths below the source tree's root.
+    /// Paths below the source tree's root. Everything at or below them is included.
     everything_at: Vec<String>,
 }
 
 impl Additions {
-    /// The additions of the options, with checked paths.
+    /// Returns the additions of the options, with checked paths.
     pub(in crate::git) fn of(options: &Options, root: &Path) -> Result<Self, SourceError> {
         let everything_at =
             options.with_ignored.iter().map(|path| place(root, path)).collect::<Result<_, _>>()?;
@@ -32,7 +32,7 @@ impl Additions {
     }
 }
 
-/// A path given to `--with-ignored` as it is below the root.
+/// Converts a path given to `--with-ignored` to a path below the root.
 fn place(root: &Path, path: &Path) -> Result<String, SourceError> {
     let bad = |why| SourceError::WithIgnored { path: path.to_owned(), why };
     let below = if path.is_absolute() {
@@ -63,7 +63,7 @@ fn place(root: &Path, path: &Path) -> Result<String, SourceError> {
     Ok(text.to_owned())
 }
 
-/// The added files, without those in `tracked`, which is sorted.
+/// Returns the added files, without those in `tracked`, which is sorted.
 pub(in crate::git) fn find(
     stores: &Stores,
     additions: &Additions,
@@ -87,15 +87,15 @@ pub(in crate::git) fn find(
         .collect())
 }
 
-/// Which files of a directory are added.
+/// The files of a directory that are added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
     NotIgnored,
     All,
 }
 
-/// All files and links at and below a path. Links are not followed, and a nested repository that is
-/// no submodule is skipped, as in git.
+/// Finds all files and links at and below a path. Links are not followed, and a nested repository
+/// that is not a submodule is skipped, as in git.
 fn walk(
     stores: &Stores,
     start: &str,
@@ -167,7 +167,7 @@ fn is_missing(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
-/// An error of the walk: what was listed a moment ago is gone, or cannot be read.
+/// Converts an error of the walk: a listed file is gone, or cannot be read.
 fn unreadable(root: &Path, error: walkdir::Error) -> SourceError {
     let path = error.path().unwrap_or(root).to_owned();
     match error.into_io_error() {

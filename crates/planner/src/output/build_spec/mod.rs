@@ -1,9 +1,9 @@
 //! Converts a build of a plan to the build spec that is attached to its image, and a build spec
 //! back to a build.
 //!
-//! A spec holds a small source tree of the layers that the build comes from. A client with nothing
-//! else plans it like any other tree and gets the same inputs. The caller fills in the contents of
-//! files that were not read as text anyway.
+//! A spec contains a small source tree with the layers that the build is made from. A client that
+//! has only the spec can plan it like any other tree and gets the same inputs. The caller adds the
+//! contents of files that the planner did not read as text.
 
 mod verify;
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plan::spec::{CONFIG, Contents, FORMAT_VERSION, Spec, SpecFile};
-use plan::{Build, BuildId, ComparedWith, Context, Kind, Plan, Reason, Revision};
+use plan::{Build, BuildId, ComparedWith, Context, Family, Kind, Plan, Reason, Revision};
 
 use crate::configuration;
 use crate::decide::rebuild_set::{CompatBuild, RebuildSet, product_id};
@@ -26,26 +26,27 @@ use crate::tree::{BlobId, LayerFiles, Mode, SourceFile, Tree, TreeFile};
 
 pub use verify::{Recorded, verify};
 
-/// A spec, and where the contents are that it lacks.
+/// A spec, with the locations of the contents that it still lacks.
 #[derive(Debug, Clone)]
 pub struct SpecDraft<'a> {
     /// The spec. Files of the context have no contents yet.
     pub spec: Spec,
-    /// Those files, by their path in the spec.
+    /// The files without contents, by their paths in the spec.
     pub context: BTreeMap<String, MissingFile<'a>>,
 }
 
-/// A file whose contents a spec lacks.
+/// A file whose contents are missing in a spec.
 #[derive(Debug, Clone, Copy)]
 pub struct MissingFile<'a> {
-    /// Its layer's directory on this machine, absolute; meaningless for a commit's.
+    /// The absolute directory of the file's layer on this machine; meaningless for files of a
+    /// commit.
     directory: &'a Path,
     /// The file.
     pub file: &'a TreeFile,
 }
 
 impl MissingFile<'_> {
-    /// Where it is on this machine.
+    /// Returns the path of the file on this machine.
     #[must_use]
     pub fn source(&self) -> PathBuf {
         self.directory.join(&self.file.path)
@@ -62,7 +63,7 @@ pub struct SpecDrafts<'a> {
 }
 
 impl<'a> SpecDrafts<'a> {
-    /// Understands a tree once. `request` as it was planned with.
+    /// Parses a tree. `request` must be the one of the plan.
     #[must_use]
     pub fn new(tree: &'a Tree, request: &Request) -> Self {
         let mut findings = Findings::lenient();
@@ -72,10 +73,10 @@ impl<'a> SpecDrafts<'a> {
         Self { tree, survey, repo, platform: config.platform }
     }
 
-    /// The spec of a build of this tree's plan.
+    /// Returns the spec of a build of this tree's plan.
     #[must_use]
     pub fn of(&self, plan: &Plan, build: &Build) -> SpecDraft<'_> {
-        let tag = build.build_tag().rsplit_once(':').and_then(|(_, tag)| plan::BuildTag::parse(tag));
+        let tag = plan::tag_of(build.build_tag()).and_then(plan::BuildTag::parse);
         let mut outline = self.outline(build.kind, &build.id, plan.revision.clone());
         outline.spec.rebuild = tag.and_then(|tag| tag.rebuild);
         outline.spec.inputs.clone_from(&build.context.inputs);
@@ -84,20 +85,17 @@ impl<'a> SpecDrafts<'a> {
         outline
     }
 
-    /// The spec of the image published under a name, `sci/nist:1.0` or `rel/nist-basic:2.0`,
-    /// without what [`replan`] adds: inputs, Dockerfile and arguments. `None` if the tree has
-    /// nothing of that name.
+    /// Returns the spec of the image published under a name, `sci/nist:1.0` or
+    /// `rel/nist-basic:2.0`, without the parts that [`replan`] adds: inputs, Dockerfile and
+    /// arguments. Returns `None` if the tree does not define that name.
     #[must_use]
     pub fn named(&self, name: &str, revision: Revision) -> Option<SpecDraft<'_>> {
-        let (kind, id) = if name.starts_with("rel/") {
+        let (kind, id) = if Family::split(name).is_some_and(|(family, _)| family == Family::Rel) {
             let mut products = self.survey.products().map(|(product, ..)| product_id(product));
             (Kind::Compat, products.find(|id| id.0 == name)?)
         } else {
             let mut science = self.survey.side.science.iter();
-            let is_meant = |layer: &crate::parse::descriptor::Science| {
-                format!("sci/{}:{}", layer.target, layer.version) == name
-            };
-            let layer = science.find(|layer| is_meant(&layer.descriptor))?;
+            let layer = science.find(|layer| layer.descriptor.reference() == name)?;
             (Kind::Science, BuildId(layer.path().to_owned()))
         };
         Some(self.outline(kind, &id, revision))
@@ -159,7 +157,7 @@ impl<'a> SpecDrafts<'a> {
 }
 
 impl<'a> SpecDraft<'a> {
-    /// Descriptor, Dockerfile and ignore file of a layer.
+    /// Adds descriptor, Dockerfile and ignore file of a layer.
     fn layer(&mut self, files: &LayerFiles) {
         let texts = [Some(&files.descriptor), files.dockerfile.as_ref(), files.ignore_file.as_ref()];
         for text in texts.into_iter().flatten() {
@@ -205,12 +203,13 @@ fn mode(mode: &Mode) -> &'static str {
     }
 }
 
-/// Plans the one build of a spec whose files lie below a directory.
+/// Plans the single build of a spec whose files are below a directory.
 ///
-/// The plan names images as the first build did. Contexts expect of each file the contents that git knew.
+/// The plan uses the same image names as the first build. Contexts expect the contents of each file
+/// that git recorded.
 ///
 /// # Errors
-/// When the files do not give that build.
+/// Fails if the files do not produce that build.
 pub fn replan(
     spec: &Spec,
     directory: &Path,
@@ -262,7 +261,7 @@ pub fn replan(
     Ok((plan, contexts))
 }
 
-/// The source tree that a spec holds.
+/// Returns the source tree that a spec contains.
 fn tree_of(spec: &Spec, directory: &Path) -> Result<Tree, String> {
     let text = |path: &str| match spec.files.get(path).map(|file| &file.contents) {
         Some(Some(Contents::Text(text))) => Some(SourceFile { path: path.to_owned(), text: text.clone() }),
@@ -284,7 +283,8 @@ fn tree_of(spec: &Spec, directory: &Path) -> Result<Tree, String> {
                 ("100644", _) => Mode::File,
                 ("100755", _) => Mode::Executable,
                 ("120000", Some(Contents::Text(target))) => Mode::Symlink(target.clone()),
-                // Of a definition the target did not travel; inputs count it by its id.
+                // In a spec that is only a definition, the link's target is missing; the inputs
+                // digest uses its id.
                 ("120000", None) => Mode::Symlink(String::new()),
                 (mode, _) => return Err(format!("{path} has the mode {mode:?}, which is none")),
             };

@@ -1,9 +1,9 @@
 //! Verifies a build spec against the labels of its image.
 //!
 //! Any client with push access to a repository can attach a spec to an image there. The labels of
-//! the image itself cannot be forged, since its digest covers them, and they hold the inputs
-//! digest. So contents are compared with the ids that the spec declares for them, ids with the
-//! inputs digest, and the other fields of the spec with what its files give.
+//! the image cannot be forged, since its digest covers them, and they contain the inputs digest. So
+//! contents are compared with the ids that the spec declares for them, ids with the inputs digest,
+//! and the other fields of the spec with the result of planning its files.
 
 use std::path::Path;
 
@@ -23,15 +23,15 @@ pub struct Recorded<'a> {
     pub repository: &'a str,
     /// `1.0-42-f90dbd6`.
     pub build_tag: &'a str,
-    /// `org.opencontainers.image.revision`, all digits, if the image has it.
+    /// `org.opencontainers.image.revision` with all hex digits, if the image has it.
     pub commit: Option<&'a str>,
 }
 
-/// Verifies a spec, whole or not, against the labels of its image. The build that comes back is made
+/// Verifies a spec, complete or not, against the labels of its image. The returned build is made
 /// from verified files only.
 ///
 /// # Errors
-/// What does not hold, in words.
+/// Returns a description of the first mismatch.
 pub fn verify(spec: &Spec, recorded: &Recorded<'_>, request: &Request) -> Result<Build, String> {
     for (path, file) in &spec.files {
         contents_have_their_id(path, file)?;
@@ -51,19 +51,20 @@ pub fn verify(spec: &Spec, recorded: &Recorded<'_>, request: &Request) -> Result
     let build = plan.builds.remove(0);
     holds("files of the inputs digest", &build.context.inputs, recorded.inputs)?;
     let name = build.build_tag();
-    let (repository, build_tag) = name.rsplit_once(':').unwrap_or((name, ""));
+    let (repository, build_tag) = plan::split_tag(name);
     let repository = repository.strip_prefix(&format!("{}/", spec.repo)).unwrap_or(repository);
     holds("name", repository, recorded.repository)?;
-    holds("build tag", build_tag, recorded.build_tag)?;
+    holds("build tag", build_tag.unwrap_or_default(), recorded.build_tag)?;
     if build.dockerfile != spec.dockerfile || build.args != spec.args {
         return Err("the spec has another Dockerfile or other arguments than its files give".to_owned());
     }
     Ok(build)
 }
 
-/// Holds a file's contents against the id that git gives to them.
+/// Compares the git id of a file's contents with the declared id.
 fn contents_have_their_id(path: &str, file: &SpecFile) -> Result<(), String> {
-    // No label covers the configuration, and specs of the first versions have no id for it.
+    // The configuration is not covered by a label, and specs of the first versions have no id for
+    // it.
     if path == CONFIG && file.id.is_empty() {
         return Ok(());
     }
@@ -113,8 +114,8 @@ COPY start.sh /
 hello
 "#;
 
-    /// The specs of all builds, with the contents that a registry would hold, and what their images
-    /// record.
+    /// Returns the specs of all builds with the contents that a registry would have, and the builds
+    /// that their images record.
     fn specs() -> Vec<(Spec, Build)> {
         let inputs = fixture::first(TREE);
         let request = Request { selection: Selection::All, ..Request::default() };
@@ -134,7 +135,8 @@ hello
     }
 
     fn recorded(build: &Build) -> Recorded<'_> {
-        let (repository, build_tag) = build.build_tag().rsplit_once(':').unwrap();
+        let (repository, build_tag) = plan::split_tag(build.build_tag());
+        let build_tag = build_tag.unwrap();
         Recorded {
             inputs: &build.context.inputs,
             repository: repository.strip_prefix("r.example/x/").unwrap(),

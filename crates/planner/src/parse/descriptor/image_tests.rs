@@ -14,28 +14,29 @@ use crate::views::suggest;
 /// Fields of a test.
 pub(crate) const TEST_FIELDS: [&str; 5] = ["run", "script", "timeout", "network", "user"];
 
-/// Seconds that a test may take when it gives no time.
+/// The time-out of a test that does not set one, in seconds.
 pub(crate) const DEFAULT_TIMEOUT: u64 = 60;
 
-/// Seconds that a test may ask for.
+/// The longest time-out of a test, in seconds.
 const MAX_TIMEOUT: u64 = 3600;
 
-/// Tests that a layer may have.
+/// The largest number of tests of a layer.
 const MAX_TESTS: usize = 50;
 
-/// Bytes that the words of a `run` may have together: Linux takes twice that.
+/// The largest total size of the words of a `run`, in bytes. Linux accepts twice that.
 const MAX_RUN: usize = 64 << 10;
 
-/// A test as a descriptor asks for it.
+/// A test as declared in a descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeclaredTest {
     /// The command.
     pub action: DeclaredAction,
-    /// Seconds after which it has failed.
+    /// The time-out in seconds. A test that takes longer has failed.
     pub timeout: u64,
-    /// Whether its container has a network.
+    /// Whether the container of the test has a network.
     pub network: bool,
-    /// As whom it runs, as docker has it: a user, and a group behind a colon.
+    /// The user that runs the test, in docker's form: a user, optionally followed by a colon and a
+    /// group.
     pub user: Option<String>,
 }
 
@@ -49,7 +50,7 @@ pub enum DeclaredAction {
 }
 
 impl DeclaredTest {
-    /// The path of its script below the layer, if it is one.
+    /// The path of the script below the layer, if the test is a script.
     #[must_use]
     pub fn script(&self) -> Option<&str> {
         match &self.action {
@@ -60,7 +61,7 @@ impl DeclaredTest {
 }
 
 impl<'a> Reader<'a> {
-    /// The tests that are sound, each with its line.
+    /// Returns the valid tests, each with its line.
     pub(super) fn tests(&mut self) -> Vec<(u32, DeclaredTest)> {
         let Some((property, elements)) = self.elements("tests") else { return Vec::new() };
         if elements.len() > MAX_TESTS {
@@ -174,7 +175,7 @@ impl<'a> Reader<'a> {
         Some(words)
     }
 
-    /// A path below the layer that stays there.
+    /// Checks that a script's path stays below the layer.
     fn script(&mut self, place: &Value<'a>, path: &str) -> Option<String> {
         let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && is_printable(part);
         if path.split('/').all(plain) && !path.contains('\\') {
@@ -227,7 +228,8 @@ impl<'a> Reader<'a> {
 
 const EXAMPLE: &str = "for instance { \"run\": [\"python3\", \"-c\", \"import numpy\"] }, or { \"script\": \"tests/import.sh\" }";
 
-/// A user, or a user and a group: names as the tools that make users take them, or numbers.
+/// Whether a text is `user` or `user:group`. Names follow the rules of the tools that create users;
+/// numbers are accepted too.
 fn is_user(text: &str) -> bool {
     let mut parts = text.split(':');
     let good = |part: &str| {

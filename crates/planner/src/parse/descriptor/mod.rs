@@ -1,7 +1,6 @@
 //! Parses descriptors, `sciserver-image.json`.
 //!
-//! Reads text and judges each field by itself. Whether a name exists elsewhere in the tree is not
-//! known here.
+//! Each field is checked by itself. Does not know which names exist elsewhere in the tree.
 
 mod image_tests;
 
@@ -10,7 +9,7 @@ use std::ops::Range;
 
 use jsonc_parser::ast::{Object, ObjectProp, Value};
 use jsonc_parser::common::Ranged;
-use plan::{Kind, Name, Span, Version};
+use plan::{Family, Kind, Name, Span, Version};
 
 use crate::Problem;
 use crate::diagnostics::problem;
@@ -41,7 +40,7 @@ pub const SCIENCE_FIELDS: [&str; 12] = [
 /// Fields of a compat layer's descriptor.
 pub(crate) const COMPAT_FIELDS: [&str; 4] = ["includes", "args", "description", "tests"];
 
-/// The version of a layer that gives none.
+/// The version of a layer whose descriptor has none.
 pub(crate) const DEFAULT_VERSION: &str = "1.0";
 
 /// A science layer's descriptor.
@@ -51,23 +50,23 @@ pub struct Science {
     pub image: Name,
     /// Version of the product.
     pub version: Version,
-    /// The layer's own name; the directory's unless given.
+    /// The layer's name; defaults to the name of its directory.
     pub target: Name,
     /// The compat layer, if the layer is final.
     pub compat: Compat,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
-    /// Becomes a label, as the following ones.
+    /// The description. It becomes a label, as do the following fields.
     pub description: Option<String>,
-    /// Whom to ask.
+    /// The contact for questions.
     pub authors: Option<String>,
-    /// SPDX expression.
+    /// The license as an SPDX expression.
     pub licenses: Option<String>,
-    /// Where to find out more.
+    /// The address of the project.
     pub url: Option<String>,
-    /// Where to read how to use it.
+    /// The address of the documentation.
     pub documentation: Option<String>,
-    /// Words to find it by.
+    /// Keywords for searches.
     pub keywords: Vec<String>,
     /// Tests that must succeed in the image before it is published.
     pub tests: Vec<DeclaredTest>,
@@ -78,9 +77,9 @@ pub struct Science {
 /// The field `compat`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compat {
-    /// Not there.
+    /// The field is missing.
     Unset,
-    /// `null`: no compat image is wanted.
+    /// `null`: the layer has no compat image on top.
     None,
     /// The name of a compat layer: its path below `compat/`.
     Layer(String),
@@ -89,19 +88,25 @@ pub enum Compat {
 /// A compat layer's descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompatLayer {
-    /// Compat layers below this one, by their paths below `compat/`.
+    /// Compat layers that this one includes, by their paths below `compat/`.
     pub includes: Vec<String>,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
-    /// For people.
+    /// A description for readers.
     pub description: Option<String>,
-    /// As of a science layer.
+    /// Tests that must succeed in the image before it is published.
     pub tests: Vec<DeclaredTest>,
     test_lines: Vec<u32>,
     places: BTreeMap<String, Range<usize>>,
 }
 
 impl Science {
+    /// The layer's image by its moving tag, `sci/nist:1.0`.
+    #[must_use]
+    pub fn reference(&self) -> String {
+        Family::Sci.repository(self.target.as_str()).tagged(&self.version)
+    }
+
     /// The byte range of a field's value in the file; `None` if it is missing.
     #[must_use]
     pub fn place(&self, field: &str) -> Option<Range<usize>> {
@@ -127,12 +132,12 @@ impl CompatLayer {
     }
 }
 
-/// Reads a science layer's descriptor. `directory` is the last component of its path, the target by
-/// default.
+/// Parses a science layer's descriptor. `directory` is the last component of its path, the default
+/// of `target`.
 ///
-/// What has a problem can have a descriptor all the same: as long as it is known which layer of
-/// which product it is, so that the rest of the tree can be judged. The last list is of guidelines
-/// that it breaks, which the configuration makes as heavy as it likes.
+/// A descriptor with problems is still returned if its image, version, target and compat layer are
+/// known, so that the rest of the tree can be checked. The last list contains broken guidelines;
+/// the configuration sets their levels.
 #[must_use]
 pub fn science(file: &SourceFile, directory: &str) -> (Option<Science>, Vec<Problem>, Vec<Problem>) {
     let prepared = match jsonc::prepare(file) {
@@ -177,7 +182,7 @@ pub fn science(file: &SourceFile, directory: &str) -> (Option<Science>, Vec<Prob
     (science, reader.problems, reader.guidelines)
 }
 
-/// Reads a compat layer's descriptor.
+/// Parses a compat layer's descriptor.
 #[must_use]
 pub fn compat(file: &SourceFile) -> (Option<CompatLayer>, Vec<Problem>, Vec<Problem>) {
     let prepared = match jsonc::prepare(file) {
@@ -197,10 +202,11 @@ pub fn compat(file: &SourceFile) -> (Option<CompatLayer>, Vec<Problem>, Vec<Prob
     (Some(layer), reader.problems, reader.guidelines)
 }
 
-/// The scripts that a descriptor names as tests, by their paths below the layer's directory.
+/// Returns the scripts that a descriptor names as tests, by their paths below the layer's
+/// directory.
 #[must_use]
 pub fn scripts(kind: Kind, file: &SourceFile) -> BTreeSet<String> {
-    // Most descriptors have none, and need not be understood for that.
+    // Most descriptors have no tests and need not be parsed.
     if !file.text.contains("tests") {
         return BTreeSet::new();
     }
@@ -361,7 +367,7 @@ impl<'a> Reader<'a> {
         includes
     }
 
-    /// Whether a text can be the name of a compat layer: a path below `compat/` that stays there.
+    /// Checks that a text can be the name of a compat layer: a path that stays below `compat/`.
     fn layer_name(&mut self, property: &ObjectProp<'_>, value: &Value<'_>, name: &str) -> bool {
         let plain = |part: &str| {
             !part.is_empty()
@@ -413,8 +419,8 @@ impl<'a> Reader<'a> {
         args
     }
 
-    /// A build argument is no place for a secret: it is in git, in the plan and in the image's
-    /// history.
+    /// Reports a build argument that seems to hold a secret: build arguments are visible in git, in
+    /// the plan and in the image's history.
     fn check_secret(&mut self, argument: &ObjectProp<'_>, name: &str, value: &str) {
         const WORDS: [&str; 8] =
             ["PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "APIKEY", "CREDENTIAL", "CREDENTIALS"];
@@ -517,7 +523,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a number comes out of a JSON reader with the digits that it went in with.
+/// Whether a number keeps its digits when a JSON parser reads and prints it.
 fn keeps_its_digits(number: &str) -> bool {
     if number.contains('.') {
         number.parse::<f64>().is_ok_and(|value| format!("{value:?}") == number)

@@ -9,34 +9,35 @@ use crate::parse::dockerfile::words;
 
 /// The variables that FROM lines see.
 ///
-/// Build arguments count for what an `ARG` declares; the platform's are declared from the start.
-/// Builders call the machine's own platform `BUILD…`; here that is the target's too, so that a plan
-/// is the same everywhere.
+/// A build argument overrides the value of a declared `ARG`. The platform variables are declared
+/// from the start. Builders use the machine's platform for `BUILD…`; here `BUILD…` is the target
+/// platform too, so that a plan is the same on every machine.
 pub(super) struct Global<'a> {
     given: &'a BTreeMap<String, String>,
     platform: &'a str,
-    /// By the file.
+    /// Variables that the file declares.
     declared: BTreeMap<String, Declared<'a>>,
     left: Cell<usize>,
 }
 
-/// Most bytes that the values of one file may expand to. A variable that holds another one twice,
-/// thirty times over, would exceed any memory.
+/// The limit on the bytes that the values of one file expand to in total. Thirty variables that
+/// each contain the previous one twice would exceed any memory.
 const MOST: usize = 4 << 20;
 
 struct Declared<'a> {
     value: Option<Cow<'a, str>>,
-    /// A variable without a value that its default names.
+    /// An undefined variable that the default refers to.
     from: Option<String>,
 }
 
 impl<'a> Global<'a> {
-    /// Variables that are declared before the first line: `platform` is `os/arch[/variant]`.
+    /// Creates the variables that are declared before the first line. `platform` is
+    /// `os/arch[/variant]`.
     pub(super) fn new(given: &'a BTreeMap<String, String>, platform: &'a str) -> Self {
         Self { given, platform, declared: BTreeMap::new(), left: Cell::new(MOST) }
     }
 
-    /// The value of a variable that is declared from the start.
+    /// Returns the value of a platform variable, which is declared from the start.
     pub(super) fn of_platform(&self, name: &str) -> Option<&'a str> {
         let what = name.strip_prefix("BUILD").or_else(|| name.strip_prefix("TARGET"))?;
         let mut parts = self.platform.splitn(3, '/');
@@ -50,7 +51,7 @@ impl<'a> Global<'a> {
         Some(self.given.get(name).map_or(value, String::as_str))
     }
 
-    /// Takes the arguments of an `ARG` in.
+    /// Adds the variables that an `ARG` declares.
     pub(super) fn declare(&mut self, arguments: &str, escape: char) -> Result<(), ExpansionError> {
         for word in words::split(arguments, escape) {
             let (name, default) = match word.split_once('=') {
@@ -72,17 +73,17 @@ impl<'a> Global<'a> {
         Ok(())
     }
 
-    /// Takes quotes away and puts the values of variables in.
+    /// Removes quotes and expands variables.
     pub(super) fn expand(&self, text: &str, escape: char) -> Result<Expanded, ExpansionError> {
         expansion::expand(text, escape, Quotes::Group, &self.left, &|name| self.value(name))
     }
 
-    /// The build argument of that name, whether or not something declares it.
+    /// Returns the build argument of that name, even if the file does not declare it.
     pub(super) fn given(&self, name: &str) -> Option<&'a str> {
         self.given.get(name).map(String::as_str)
     }
 
-    /// The value of a variable.
+    /// Returns the value of a variable.
     pub(super) fn value(&self, name: &str) -> Value<'_> {
         match self.declared.get(name) {
             Some(Declared { value, from }) => {
@@ -92,12 +93,12 @@ impl<'a> Global<'a> {
         }
     }
 
-    /// Whether an `ARG` before the first FROM, or the builder, declares it.
+    /// Whether a variable is declared by an `ARG` before the first FROM, or by the builder.
     pub(super) fn is_declared(&self, name: &str) -> bool {
         self.declared.contains_key(name) || self.of_platform(name).is_some()
     }
 
-    /// Help for a variable without a value.
+    /// Returns the help for a variable without a value.
     pub(super) fn help(&self, name: &str) -> String {
         if self.is_declared(name) {
             format!("give it a default (`ARG {name}=…`), or set it in `args` of sciserver-image.json")

@@ -9,59 +9,60 @@ use std::str::Chars;
 
 use crate::parse::dockerfile::patterns;
 
-/// How deep `${A:-${B:-…}}` may go.
+/// The deepest nesting of `${A:-${B:-…}}`.
 const MAX_DEPTH: usize = 16;
 
-/// The state of a variable.
+/// The value of a variable, if known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Value<'a> {
-    /// Its value; `None` when nothing sets it. Builders put nothing in for it then.
+    /// The value; `None` if the variable is not set. Builders insert nothing in this case.
     pub(super) text: Option<&'a str>,
-    /// Whether that is certain. A base image may set a variable that the Dockerfile does not.
+    /// Whether the value is certain. A base image may set a variable that the Dockerfile does not
+    /// set.
     pub(super) sure: bool,
-    /// A variable without a value that went into this one.
+    /// An undefined variable that this value was expanded from.
     pub(super) from: Option<&'a str>,
 }
 
 impl Value<'_> {
-    /// Nothing sets it.
+    /// A variable that is not set.
     pub(super) const UNSET: Self = Self { text: None, sure: true, from: None };
 }
 
-/// A text with the values of its variables.
+/// The result of an expansion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Expanded {
     pub(super) text: String,
     /// Whether every value is certain.
     pub(super) sure: bool,
-    /// The first variable without a value, for which nothing was put in.
+    /// The first undefined variable, which expanded to nothing.
     pub(super) lack: Option<UndefinedVariable>,
 }
 
 /// A variable without a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UndefinedVariable {
-    /// Its name.
+    /// The name of the variable.
     pub(super) name: String,
-    /// The variable that goes into it and has no value, if that is why.
+    /// The undefined variable that this one was expanded from, if that is the reason.
     pub(super) from: Option<String>,
 }
 
-/// Why variables cannot be put into a text.
+/// The reason why an expansion failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ExpansionError {
-    /// `${name:?}` asks for a value that the variable does not have.
+    /// `${name:?}` requires a value that the variable does not have.
     Required(String),
-    /// No builder can read it.
+    /// Builders reject the syntax.
     Syntax(String),
 }
 
 /// How quotes are treated in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quotes {
-    /// They group, and go away.
+    /// Quotes group, and are removed.
     Group,
-    /// They are characters as any other, as in a heredoc.
+    /// Quotes are ordinary characters, as in a heredoc.
     Plain,
 }
 
@@ -85,9 +86,9 @@ pub(super) fn expand<'v>(
 /// How escape characters are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Escapes {
-    /// It goes away.
+    /// The escape character is removed.
     Read,
-    /// It stays, since a pattern is read once more.
+    /// The escape character stays, since the pattern is parsed once more.
     Kept,
 }
 
@@ -102,7 +103,7 @@ struct Expansion<'a, 'l, 'v> {
 }
 
 impl<'v> Expansion<'_, '_, 'v> {
-    /// Up to `stop`, which is consumed, or to the end.
+    /// Expands up to `stop`, which is consumed, or up to the end.
     fn until(
         &mut self,
         stop: Option<char>,
@@ -211,7 +212,7 @@ impl<'v> Expansion<'_, '_, 'v> {
         }
     }
 
-    /// `${name#pattern}` and the like.
+    /// Expands `${name#pattern}`, `${name##pattern}`, `${name%pattern}` and `${name%%pattern}`.
     fn trimmed(&mut self, name: &str, operator: char, depth: usize) -> Result<String, ExpansionError> {
         let pattern = self.until(Some('}'), Escapes::Kept, depth + 1)?;
         let value = self.plain(name)?;
@@ -223,7 +224,7 @@ impl<'v> Expansion<'_, '_, 'v> {
         patterns::trim(&value, pattern, side, longest, self.left).map_err(ExpansionError::Syntax)
     }
 
-    /// `${name/pattern/text}` and `${name//pattern/text}`.
+    /// Expands `${name/pattern/text}` and `${name//pattern/text}`.
     fn replaced(&mut self, name: &str, depth: usize) -> Result<String, ExpansionError> {
         let every = self.chars.next_if_eq(&'/').is_some();
         let pattern = self.until(Some('/'), Escapes::Kept, depth + 1)?;
@@ -232,8 +233,8 @@ impl<'v> Expansion<'_, '_, 'v> {
         patterns::replace(&value, &pattern, &replacement, every, self.left).map_err(ExpansionError::Syntax)
     }
 
-    /// The name of a variable: a word, a number, or one of the shell's special parameters; empty
-    /// when there is none.
+    /// Reads the name of a variable: a word, a number, or one of the shell's special parameters.
+    /// Empty if there is no name.
     fn name(&mut self) -> String {
         let mut name = String::new();
         let is_special = |c: &char| matches!(c, '@' | '*' | '#' | '?' | '-' | '$' | '!');
@@ -249,7 +250,7 @@ impl<'v> Expansion<'_, '_, 'v> {
         name
     }
 
-    /// A variable's value, and nothing where it has none.
+    /// Returns a variable's value, or an empty string if the variable is not set.
     fn plain(&mut self, name: &str) -> Result<String, ExpansionError> {
         let found = self.look_up(name)?;
         self.sure &= found.sure;

@@ -1,8 +1,8 @@
 //! Parses directives: `# escape=`, and the frontends that `# syntax=` and `BUILDKIT_SYNTAX` would
 //! run.
 //!
-//! A frontend is a program of somebody's that reads the Dockerfile in our place, so every form in
-//! which BuildKit would find one is found here (`frontend/dockerfile/parser/directives.go`), and a
+//! A frontend is a third-party program that the builder runs to read the Dockerfile, so this finds
+//! every form in which BuildKit would find one (`frontend/dockerfile/parser/directives.go`), and a
 //! few that it would not.
 
 use plan::ImageName;
@@ -19,12 +19,12 @@ struct Directive<'a> {
     at: usize,
 }
 
-/// Where the text begins, behind a byte order mark.
+/// Returns the position where the text begins, after a byte order mark.
 pub(super) fn start(text: &str) -> usize {
     if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 }
 }
 
-/// The escape character: `\`, or that of `# escape=`.
+/// Returns the escape character: `\`, or the one that `# escape=` sets.
 pub(super) fn escape(text: &str) -> char {
     let found = directives(text, start(text));
     let escape = found.iter().find(|directive| directive.name == "escape");
@@ -34,7 +34,7 @@ pub(super) fn escape(text: &str) -> char {
     }
 }
 
-/// Problems of a Dockerfile's directives.
+/// Returns the problems of a Dockerfile's directives.
 pub(super) fn problems(file: &SourceFile, allowed: &[String]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let text = &file.text;
@@ -76,7 +76,8 @@ pub(super) fn problems(file: &SourceFile, allowed: &[String]) -> Vec<Problem> {
     problems
 }
 
-/// A fragment cannot have directives: it is inserted into a Dockerfile.
+/// Reports the directives of a fragment. A fragment cannot have any, since it is inserted into a
+/// Dockerfile.
 pub(super) fn problems_of_fragment(file: &SourceFile) -> Vec<Problem> {
     let text = &file.text;
     let mut found: Vec<(String, usize)> = Vec::new();
@@ -100,8 +101,8 @@ pub(super) fn problems_of_fragment(file: &SourceFile) -> Vec<Problem> {
     found.into_iter().map(problem).collect()
 }
 
-/// Directives at the top of a text: comment lines of the form `key=value` up to the first other
-/// line.
+/// Returns the directives at the top of a text: comment lines of the form `key=value` up to the
+/// first other line.
 fn directives(text: &str, start: usize) -> Vec<Directive<'_>> {
     let mut found = Vec::new();
     let mut at = start;
@@ -119,12 +120,12 @@ fn directives(text: &str, start: usize) -> Vec<Directive<'_>> {
     found
 }
 
-/// Every frontend that some builder could find in a text.
+/// Returns every frontend that any release of BuildKit could find in a text.
 ///
-/// BuildKit's releases differ: in old ones, that of Docker 20.10 among them, any `key=value`
-/// comment lets the search go on and the last `syntax` counts; later ones stop at an unknown key,
-/// skip `#!` lines, and know `//` and JSON as well. So the search goes on as long as that of any of
-/// them would, and takes every `syntax` on its way.
+/// The releases differ. In old ones, such as that of Docker 20.10, the search continues after any
+/// `key=value` comment, and the last `syntax` counts. Later releases stop at an unknown key, skip
+/// `#!` lines, and also know `//` and JSON. So this search continues as long as that of any release
+/// would, and collects every `syntax` on its way.
 fn frontends(text: &str) -> Vec<(String, usize)> {
     let start = start(text);
     let mut found: Vec<(String, usize)> = Vec::new();
@@ -149,7 +150,7 @@ fn frontends(text: &str) -> Vec<(String, usize)> {
     found
 }
 
-/// `# key=value` or `// key=value`, whatever the key.
+/// Parses `# key=value` or `// key=value` with any key.
 fn comment_pair(line: &str) -> Option<(&str, &str)> {
     let line = line.trim();
     let rest = line.strip_prefix('#').or_else(|| line.strip_prefix("//"))?;
@@ -161,7 +162,8 @@ fn comment_pair(line: &str) -> Option<(&str, &str)> {
     is_key.then_some((name, value))
 }
 
-/// `{"syntax": …}` in any letter case: a file that is a JSON object as a whole, or begins with one.
+/// Returns the `syntax` of a text that is, or begins with, a JSON object: `{"syntax": …}` in any
+/// letter case.
 fn json_syntax(text: &str) -> Option<String> {
     if !text.trim_start().starts_with('{') {
         return None;
@@ -171,7 +173,7 @@ fn json_syntax(text: &str) -> Option<String> {
     Some(syntax.1.as_str()?.to_owned())
 }
 
-/// Docker's own, of version 1, or one that the person at the command line allows.
+/// Whether a frontend is allowed: Docker's own in version 1, or one that the command line allows.
 fn is_allowed(image: &str, allowed: &[String]) -> bool {
     let Ok(name) = ImageName::parse(image) else { return false };
     let docker = name.registry == "docker.io"

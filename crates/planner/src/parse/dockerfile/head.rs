@@ -8,18 +8,18 @@ use crate::parse::dockerfile::words;
 pub(super) struct Head {
     /// In lower case.
     pub(super) keyword: String,
-    /// Where what follows the keyword begins in the line.
+    /// Where the text after the keyword begins in the line.
     pub(super) behind: usize,
     pub(super) flags: Vec<Flag>,
-    /// Where what follows the flags begins in the line.
+    /// Where the text after the flags begins in the line.
     pub(super) rest: usize,
 }
 
-/// One flag without its `--`, quotes and escapes taken away.
+/// One flag without its `--`, quotes and escapes removed.
 #[derive(Debug)]
 pub(super) struct Flag {
     text: String,
-    /// For each byte of `text` its position in the line.
+    /// The position in the line of each byte of `text`.
     at: Vec<usize>,
     /// The position of its `--` in the line.
     start: usize,
@@ -36,9 +36,9 @@ pub(super) struct Part<'a> {
 }
 
 impl Head {
-    /// Reads the instruction that begins at `start` of a line: a word, then words that begin with
-    /// `--`, up to a `--` alone or to a word that is none. Quotes group and `\` escapes, whatever
-    /// the escape directive says.
+    /// Parses the instruction that begins at `start` of a line: a keyword, then flags, up to a lone
+    /// `--` or a word that does not begin with `--`. Quotes group and `\` escapes, regardless of
+    /// the escape directive.
     pub(super) fn read(line: &str, start: usize) -> Self {
         let at = start + (line[start..].len() - line[start..].trim_start().len());
         let word = line[at..].split(words::is_blank).next().unwrap_or_default();
@@ -66,7 +66,7 @@ impl Flag {
         self.text.split_once('=').map_or(&self.text, |(name, _)| name)
     }
 
-    /// Its whole range in the line, with `--`.
+    /// The range of the flag in the line, with `--`.
     pub(super) fn range(&self) -> std::ops::Range<usize> {
         let end = self.at.last().map_or(self.start, |last| last + 1);
         self.start..end.max(self.start + 2)
@@ -104,7 +104,7 @@ fn skip_blanks(line: &str, at: usize) -> usize {
     line.len() - line[at..].trim_start().len()
 }
 
-/// The flag that begins at `at`, and where it ends; none for a `--` alone.
+/// Returns the flag that begins at `at`, and where it ends. A lone `--` is not a flag.
 fn flag(line: &str, at: usize) -> (Option<Flag>, usize) {
     let mut flag = Flag { text: String::new(), at: Vec::new(), start: at };
     let mut quote = None;

@@ -22,9 +22,9 @@ pub(super) struct Lines {
     pub(super) lines: Vec<Line>,
     /// The escape character, which also continues lines: `\`, or that of `# escape=`.
     pub(super) escape: char,
-    /// The construct that is unclosed at the end of the text.
+    /// The construct that is not closed at the end of the text.
     open: Option<Open>,
-    /// Where the first line is that builders cannot read.
+    /// Where the first line begins that is too long for builders.
     too_long: Option<usize>,
 }
 
@@ -33,25 +33,25 @@ pub(super) struct Lines {
 pub(super) struct Line {
     /// Joined, without line ends and comments.
     pub(super) text: String,
-    /// Of the first line that has text, counted from 1.
+    /// The number of the first line that has text, counted from 1.
     pub(super) number: u32,
-    /// Of the last line that belongs to it, the end of a heredoc included.
+    /// The number of the last line of the instruction, including the end of a heredoc.
     pub(super) end: u32,
     pub(super) head: Head,
-    /// The instruction behind an `ONBUILD`.
+    /// The instruction after `ONBUILD`.
     pub(super) trigger: Option<Head>,
     /// Ranges of heredoc text in the file in which variables are expanded.
     pub(super) bodies: Vec<Range<usize>>,
-    /// The pieces that `text` was joined from, in order; none of them is empty.
+    /// The pieces that `text` was joined from, in order; none is empty.
     pieces: Vec<Piece>,
 }
 
 /// A part of a line's text that is contiguous in the file.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
-    /// Where it begins in the line's text.
+    /// Where the piece begins in the line's text.
     at: usize,
-    /// Where it begins in the file.
+    /// Where the piece begins in the file.
     offset: usize,
 }
 
@@ -63,7 +63,7 @@ enum Open {
     Nothing { at: usize },
     /// `<<{name}` has no line `{name}`.
     Heredoc { name: String, at: usize },
-    /// `<< {name}` has no line `{name}`: new builders take that for a heredoc, old ones do not.
+    /// `<< {name}` has no line `{name}`: new builders read this as a heredoc, old ones do not.
     SpacedHeredoc { name: String, at: usize },
 }
 
@@ -87,7 +87,8 @@ impl Line {
         Span { start: self.offset(range.start), end }
     }
 
-    /// Converts a position in `text` to one in the file; after the last byte, the end.
+    /// Converts a position in `text` to one in the file. A position after the last byte becomes the
+    /// end.
     pub(super) fn offset(&self, at: usize) -> usize {
         let at = at.min(self.text.len());
         let behind = self.pieces.partition_point(|piece| piece.at <= at);
@@ -96,7 +97,7 @@ impl Line {
 }
 
 impl Lines {
-    /// Problems that every builder rejects.
+    /// Returns problems that every builder rejects.
     pub(super) fn problems(&self, file: &SourceFile) -> Vec<Problem> {
         let mut problems = Vec::new();
         if let Some(at) = self.too_long {
@@ -127,7 +128,7 @@ impl Lines {
         problems
     }
 
-    /// The first mark that git left where it could not merge two versions.
+    /// Reports the first conflict marker of an unfinished git merge.
     pub(super) fn conflict(&self, file: &SourceFile) -> Option<Problem> {
         let pieces = self.lines.iter().flat_map(|line| line.pieces.iter().map(|piece| piece.offset));
         let mut marks = pieces.filter(|offset| is_conflict_mark(&file.text, *offset));
@@ -137,7 +138,7 @@ impl Lines {
         Some(problem.at(&file.text, at).help(help))
     }
 
-    /// An unclosed construct that would swallow text appended to this one.
+    /// Reports an unclosed construct that would swallow text appended to this one.
     pub(super) fn problems_at_end(&self, file: &SourceFile) -> Option<Problem> {
         match self.open.as_ref()? {
             Open::Continuation { at } => Some(
@@ -162,7 +163,8 @@ impl Lines {
     }
 }
 
-/// Joins physical lines. Never fails: unclosed constructs are reported by [`Lines::problems`].
+/// Joins physical lines. Never fails: unclosed constructs are reported by [`Lines::problems`] and
+/// [`Lines::problems_at_end`].
 pub(super) fn read(text: &str) -> Lines {
     let escape = frontend::escape(text);
     let mut rest = Physical { text, at: frontend::start(text), number: 0, last: None, too_long: None };
@@ -232,7 +234,7 @@ pub(super) fn read(text: &str) -> Lines {
     lines
 }
 
-/// Whether there is a conflict mark of git at a position, at the beginning of a line.
+/// Whether a line begins at a position with a conflict marker of git.
 fn is_conflict_mark(text: &str, at: usize) -> bool {
     let bytes = text.as_bytes();
     let begins_line = at.checked_sub(1).is_none_or(|before| bytes[before] == b'\n');
@@ -240,8 +242,8 @@ fn is_conflict_mark(text: &str, at: usize) -> bool {
     begins_line && (mark == b"<<<<<<<" || mark == b">>>>>>>") && bytes.get(at + 7) == Some(&b' ')
 }
 
-/// A path in a context as builders clean it: below the context, whatever dots are in it. The
-/// context itself is empty.
+/// Cleans a path in a context as builders do: `..` does not leave the context. The context itself
+/// is the empty path.
 pub(super) fn clean(path: &str) -> String {
     let is_clean = |pair: &[u8]| pair[0] != b'/' || !matches!(pair[1], b'/' | b'.');
     if !path.starts_with(['/', '.']) && !path.ends_with('/') && path.as_bytes().windows(2).all(is_clean) {
@@ -260,10 +262,10 @@ pub(super) fn clean(path: &str) -> String {
     parts.join("/")
 }
 
-/// Adds a physical line; returns the position of its continuation character, if any.
+/// Adds a physical line. Returns the position of its continuation character, if any.
 ///
-/// BuildKit's rule: the escape character at the end, possibly followed by blanks, and not preceded
-/// by the same character.
+/// This is BuildKit's rule: the escape character at the end, possibly followed by blanks, and not
+/// preceded by the same character.
 fn push(line: &mut Line, text: &str, at: usize, escape: char) -> Option<usize> {
     let trimmed = text.trim_end_matches([' ', '\t']);
     let body = trimmed.strip_suffix(escape).filter(|body| !body.ends_with(escape));
@@ -275,7 +277,7 @@ fn push(line: &mut Line, text: &str, at: usize, escape: char) -> Option<usize> {
     body.map(|body| at + body.len())
 }
 
-/// Only these have heredocs, and a trigger with one of them.
+/// Whether an instruction can have heredocs: RUN, COPY and ADD can, also as triggers.
 fn can_have_heredocs(line: &Line) -> bool {
     let head = line.trigger.as_ref().unwrap_or(&line.head);
     matches!(head.keyword.as_str(), "run" | "copy" | "add") && line.text.contains("<<")
@@ -289,7 +291,7 @@ fn trim_line_end(line: &str) -> &str {
     line.trim_end_matches(['\r', '\n'])
 }
 
-/// The lines of the file.
+/// The physical lines of the file.
 struct Physical<'a> {
     text: &'a str,
     at: usize,
@@ -297,7 +299,7 @@ struct Physical<'a> {
     /// The last occurrence of each line, with and without leading tabs. Created on demand; it keeps
     /// the search for a missing end from being quadratic.
     last: Option<HashMap<&'a str, usize>>,
-    /// Where the first line is that builders cannot read.
+    /// Where the first line begins that is too long for builders.
     too_long: Option<usize>,
 }
 
@@ -314,7 +316,7 @@ impl<'a> Physical<'a> {
         Some((at, &rest[..length]))
     }
 
-    /// Whether there is an end for a heredoc further down.
+    /// Whether a heredoc's end follows further down.
     fn ends(&mut self, heredoc: &words::Heredoc) -> bool {
         let last = self.last.get_or_insert_with(|| {
             let mut last = HashMap::new();
@@ -329,7 +331,7 @@ impl<'a> Physical<'a> {
         last.get(heredoc.name.as_str()).is_some_and(|at| *at >= self.at)
     }
 
-    /// Skips the body of a heredoc, and returns where it ends; `None` if it has no end.
+    /// Skips the body of a heredoc and returns where it ends; `None` if it has no end.
     fn skip_heredoc(&mut self, heredoc: &words::Heredoc) -> Option<usize> {
         while let Some((at, line)) = self.next() {
             let line = trim_line_end(line);

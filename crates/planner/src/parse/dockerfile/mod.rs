@@ -1,10 +1,10 @@
 //! Parses Dockerfiles and fragments: the images that they reference with their positions, their
 //! instructions, and their defects.
 //!
-//! Parsed as BuildKit does (`frontend/dockerfile/parser` and the Dockerfile reference), including
-//! its quirks, since a missed reference is a missed rebuild. Constructs that builders read
-//! differently, or whose effect is unknown before a build, are problems, not guesses. Does not know
-//! layers: references are resolved elsewhere.
+//! Follows BuildKit (`frontend/dockerfile/parser` and the Dockerfile reference), including its
+//! quirks, since a missed reference is a missed rebuild. Constructs that builders read differently,
+//! or whose effect is unknown before a build, are reported as problems instead of being guessed.
+//! Does not know about layers: references are resolved elsewhere.
 
 mod arguments;
 mod expansion;
@@ -25,50 +25,49 @@ use plan::{Role, Span};
 use crate::Problem;
 use crate::tree::SourceFile;
 
-/// The largest Dockerfile that is read, in bytes. Builders need quadratic time for larger ones.
+/// Size limit of a Dockerfile, in bytes. Builders need quadratic time for larger ones.
 const MAX_SIZE: usize = 1 << 20;
 
 /// Supported forms of variables.
 const SUBSTITUTIONS: &str = "use $NAME, ${NAME}, ${NAME:-default}, ${NAME:+text}, ${NAME#prefix}, ${NAME%suffix} or ${NAME/text/other}";
 
-/// An image that a Dockerfile names.
+/// An image that a Dockerfile references.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageReference {
-    /// Its role.
+    /// The role of the image.
     pub role: Role,
-    /// Bytes of the file's text that name it: replacing them by an image gives a valid Dockerfile
-    /// again.
+    /// The byte range of the name in the file. Replacing it by an image gives a valid Dockerfile.
     pub span: Span,
-    /// The name, variables substituted; `scratch` for the empty image.
+    /// The name, variables expanded; `scratch` for the empty image.
     pub text: String,
-    /// Where the name begins.
+    /// The line where the name begins.
     pub line: u32,
-    /// For which platform its image is taken.
+    /// The platform of the image.
     pub platform: Platform,
 }
 
-/// For which platform an image is taken.
+/// The platform of a referenced image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Platform {
-    /// The one that is built for.
+    /// The target platform of the build.
     #[default]
     Target,
-    /// The platform of `FROM --platform=`, variables substituted.
+    /// The platform of `FROM --platform=`, variables expanded.
     Named(String),
-    /// `FROM --platform=` with what only a build knows.
+    /// `FROM --platform=` with a value that is known only in the build.
     Unknown,
 }
 
-/// An instruction, as far as anybody asks.
+/// An instruction, reduced to the parts that are used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instruction {
-    /// In capitals; `ONBUILD` for a trigger of any kind.
+    /// The keyword in upper case; `ONBUILD` for a trigger of any kind.
     pub keyword: String,
     /// The text after the flags, line continuations joined.
     pub arguments: String,
-    /// Where it begins.
+    /// The line where the instruction begins.
     pub line: u32,
-    /// Its last line: that of a continuation, or the end of a heredoc.
+    /// The last line of the instruction, including continuations and the end of a heredoc.
     pub end: u32,
 }
 
@@ -77,33 +76,33 @@ pub struct Instruction {
 pub struct ContextUse {
     /// `COPY`, `ADD` or `RUN --mount`.
     pub keyword: &'static str,
-    /// Those whose names are certain.
+    /// The sources whose names are certain.
     pub sources: Vec<Source>,
-    /// Whether these are all that it takes.
+    /// Whether `sources` contains everything that the instruction uses.
     pub complete: bool,
-    /// Whether `*`, `?` and `[` are characters as any other.
+    /// Whether `*`, `?` and `[` are ordinary characters.
     pub literal: bool,
 }
 
 /// A file, a directory or a pattern that an instruction names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Below the context, cleaned; empty for the context itself.
+    /// The cleaned path below the context; empty for the context itself.
     pub path: String,
-    /// As it is named, variables put in.
+    /// The path as written, variables expanded.
     pub typed: String,
-    /// Bytes of the file's text that name it, or those of all words of the instruction.
+    /// The byte range of the path in the file, or that of all words of the instruction.
     pub span: Span,
 }
 
-/// An instruction that runs where something is built on this image.
+/// An `ONBUILD` instruction. It runs in builds that use this image as their base.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trigger {
     /// The instruction, without `ONBUILD`.
     pub text: String,
     /// Its line.
     pub line: u32,
-    /// The stages or images that it names.
+    /// The stages or images that the instruction names.
     pub names: Vec<String>,
 }
 
@@ -119,55 +118,56 @@ pub struct DockerfileNotes {
 /// The Dockerfile of a science layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dockerfile {
-    /// Every image named, `scratch` included and stages left out, in the order of their spans.
+    /// Every referenced image, in the order of the spans: `scratch` is included, stages are not.
     pub references: Vec<ImageReference>,
-    /// In order.
+    /// The instructions in order.
     pub instructions: Vec<Instruction>,
-    /// Ids of the secrets that it mounts.
+    /// Ids of the secrets that the Dockerfile mounts.
     pub secrets: BTreeSet<String>,
-    /// Keys of the labels that it sets in its last stage, with their positions.
+    /// Keys of the labels that the last stage sets, with their positions.
     pub labels: Vec<(String, Span)>,
-    /// Paths of the context that it uses.
+    /// Paths of the context that the Dockerfile uses.
     pub taken: Vec<ContextUse>,
-    /// The names of its stages, in lower case.
+    /// The names of the stages, in lower case.
     pub stages: BTreeSet<String>,
-    /// Instructions that run in builds based on it.
+    /// Instructions that run in builds that use this image as their base.
     pub triggers: Vec<Trigger>,
-    /// Paths that these use from the context that they run in.
+    /// Paths that the triggers use from the context of the build that runs them.
     pub triggered: Vec<ContextUse>,
-    /// Further defects.
+    /// Defects and warnings that do not prevent parsing.
     pub noticed: DockerfileNotes,
 }
 
-/// The Dockerfile of a compat layer: instructions that go behind a FROM.
+/// The Dockerfile of a compat layer: instructions that follow a FROM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment {
-    /// Where the text begins, behind a byte order mark: leave that out when texts are joined.
+    /// Where the text begins, after a byte order mark. The mark is left out when texts are joined.
     pub start: usize,
     /// As in [`Dockerfile`]; spans count from the beginning of the file, byte order mark included.
     pub references: Vec<ImageReference>,
-    /// In order.
+    /// The instructions in order.
     pub instructions: Vec<Instruction>,
-    /// Image settings that can have only one value: `USER`, `WORKDIR`, `ENTRYPOINT`, `CMD`, `ENV
-    /// key`, with its line.
+    /// Image settings that can have only one value, with their lines: `USER`, `WORKDIR`,
+    /// `ENTRYPOINT`, `CMD`, `ENV key`.
     pub overrides: Vec<(String, u32)>,
-    /// Ids of the secrets that it mounts.
+    /// Ids of the secrets that the fragment mounts.
     pub secrets: BTreeSet<String>,
-    /// Keys of the labels that it sets, with their positions.
+    /// Keys of the labels that the fragment sets, with their positions.
     pub labels: Vec<(String, Span)>,
-    /// Paths of the context that it uses.
+    /// Paths of the context that the fragment uses.
     pub taken: Vec<ContextUse>,
-    /// Further defects.
+    /// Defects and warnings that do not prevent parsing.
     pub noticed: DockerfileNotes,
 }
 
-/// Reads the Dockerfile of a science layer.
+/// Parses the Dockerfile of a science layer.
 ///
-/// `args` are the descriptor's, `platform` is `os/arch[/variant]`, `allowed_frontends` are images that
-/// `# syntax=` may name beside `docker/dockerfile:1…`.
+/// `args` are the build arguments of the descriptor, `platform` is `os/arch[/variant]`,
+/// `allowed_frontends` are the images that `# syntax=` may name in addition to
+/// `docker/dockerfile:1…`.
 ///
 /// # Errors
-/// Every problem that was found, if one of them leaves it in doubt what the Dockerfile names. Others are
+/// Returns all problems if one of them makes the references uncertain. Other problems are in
 /// [`Dockerfile::noticed`].
 pub fn parse(
     file: &SourceFile,
@@ -203,10 +203,11 @@ pub fn parse(
     })
 }
 
-/// Reads the fragment of a compat layer: no FROM, no parser directive, and closed at its end, so that what is
-/// put behind it is not swallowed. A missing line end there is no problem.
+/// Parses the fragment of a compat layer. A fragment has no FROM and no parser directive, and all
+/// its constructs are closed, so that it does not swallow the text that follows. The line end at
+/// its end may be missing.
 ///
-/// `args` are the descriptor's.
+/// `args` are the build arguments of the descriptor.
 ///
 /// # Errors
 /// As [`parse`].
@@ -220,7 +221,7 @@ pub fn fragment(file: &SourceFile, args: &BTreeMap<String, String>) -> Result<Fr
     problems.extend(lines.problems(file));
     problems.extend(lines.problems_at_end(file));
     let mut rules = rules::Rules::new(file, lines.escape);
-    // A fragment has no ARG before the FROM, where the platform would be visible.
+    // A fragment has no ARG before the FROM, so the platform variables are not visible.
     let global = arguments::Global::new(args, "");
     let named = references::of_fragment(file, &lines, &mut rules, &global);
     problems.extend(named.problems);
@@ -247,7 +248,8 @@ fn all(mut problems: Vec<Problem>, defects: Vec<Problem>) -> Vec<Problem> {
     problems
 }
 
-/// The text with each span replaced. Spans are sorted and do not overlap, as those of references.
+/// Returns the text with each span replaced. Spans must be sorted and must not overlap, as those of
+/// references.
 #[must_use]
 pub fn rewrite(text: &str, replacements: &[(Span, String)]) -> String {
     let mut rewritten = String::with_capacity(text.len());
@@ -279,7 +281,7 @@ fn instructions(lines: &lines::Lines) -> Vec<Instruction> {
     lines.lines.iter().map(instruction).collect()
 }
 
-/// Settings of a fragment that a later one replaces.
+/// Returns the settings of a fragment that a later instruction can override.
 fn overrides(lines: &lines::Lines) -> Vec<(String, u32)> {
     let mut overrides = Vec::new();
     for line in &lines.lines {
@@ -298,7 +300,7 @@ fn overrides(lines: &lines::Lines) -> Vec<(String, u32)> {
     overrides
 }
 
-/// The keys of `LABEL` behind the last FROM. One with a variable in it is left out.
+/// Returns the keys of `LABEL` after the last FROM. Keys that contain variables are left out.
 fn labels(lines: &lines::Lines) -> Vec<(String, Span)> {
     let stage = lines.lines.iter().rposition(|line| line.head.is("from")).unwrap_or(0);
     let mut labels = Vec::new();

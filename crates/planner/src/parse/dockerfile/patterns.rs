@@ -1,12 +1,13 @@
 //! Matches the patterns of `${name#pattern}`, `${name%pattern}` and `${name/pattern/text}`.
 //!
-//! `*` is any text, `?` any character, neither across a line end; `\` escapes these and itself.
-//! BuildKit converts them to regular expressions (`convertShellPatternToRegex`); since they have no
-//! alternatives, both find the same text: the shortest or the longest from one position on.
+//! `*` matches any text, `?` any character, neither across a line end; `\` escapes these and
+//! itself. BuildKit converts patterns to regular expressions (`convertShellPatternToRegex`).
+//! Patterns have no alternatives, so both methods find the same text: the shortest or the longest
+//! match from one position on.
 
 use std::cell::Cell;
 
-/// From which side of a value text is taken away.
+/// The end of a value from which text is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Front,
@@ -22,7 +23,7 @@ enum Token {
     Char(char),
 }
 
-/// A value without the text at one of its ends that a pattern matches.
+/// Returns a value without the text at one end that a pattern matches.
 pub(super) fn trim(
     value: &str,
     pattern: &str,
@@ -47,7 +48,7 @@ pub(super) fn trim(
     }
 }
 
-/// A value with the first text that a pattern matches replaced, or with every such text.
+/// Replaces the first match of a pattern in a value, or every match.
 pub(super) fn replace(
     value: &str,
     pattern: &str,
@@ -61,7 +62,7 @@ pub(super) fn replace(
     let mut replaced = String::new();
     let mut at = 0;
     let mut goes_on = true;
-    // An empty match right behind another one does not count.
+    // An empty match right after another match does not count.
     let mut may_be_empty = true;
     while at <= chars.len() {
         let found = if goes_on { match_at(&tokens, &chars[at..], true) } else { None };
@@ -105,7 +106,7 @@ fn tokens(pattern: &str) -> Result<Vec<Token>, String> {
     Ok(tokens)
 }
 
-/// How much of the beginning a pattern matches; `None` when it does not match there.
+/// Returns the length of the prefix that a pattern matches; `None` if it does not match there.
 fn match_at(tokens: &[Token], chars: &[char], longest: bool) -> Option<usize> {
     // Tokens that may come next; the last position is reached when all are used up.
     let mut open = vec![false; tokens.len() + 1];
@@ -140,7 +141,7 @@ fn match_at(tokens: &[Token], chars: &[char], longest: bool) -> Option<usize> {
     found
 }
 
-/// Takes the work off what one file may cost.
+/// Subtracts the cost of a match from the budget of the file.
 fn spend(left: &Cell<usize>, length: usize, tokens: usize) -> Result<(), String> {
     let cost = length.saturating_mul(tokens.max(1));
     let rest = left.get().checked_sub(cost).ok_or("the values of variables are too long for patterns")?;

@@ -18,8 +18,8 @@ use crate::parse::dockerfile::{
     ContextUse, ImageReference, Platform, SUBSTITUTIONS, Trigger, frontend, words,
 };
 
-/// Most problems of one file: a file that is no Dockerfile at all need not be reported line by
-/// line.
+/// At most this many problems of one file are reported: a file that is not a Dockerfile need not be
+/// reported line by line.
 const MAX_PROBLEMS: usize = 50;
 
 const INSTRUCTIONS: [&str; 18] = [
@@ -43,21 +43,21 @@ const INSTRUCTIONS: [&str; 18] = [
     "workdir",
 ];
 
-/// Results so far.
+/// The results so far.
 struct Found<'a> {
     file: &'a SourceFile,
     references: Vec<ImageReference>,
     problems: Vec<Problem>,
-    /// Stages above, by their names in lower case.
+    /// Preceding stages, by their names in lower case.
     stages: BTreeMap<String, usize>,
-    /// Names of all stages, for the ones that are used before they are there.
+    /// Names of all stages, to detect a stage that is used before its definition.
     later: BTreeSet<String>,
-    /// How many stages there are above, the present one included.
+    /// The number of stages so far, including the present one.
     count: usize,
-    /// Triggers of each stage, by the numbers of their lines in the list.
+    /// The triggers of each stage, as indices into the list of lines.
     triggers: Vec<Vec<usize>>,
     warnings: Vec<Problem>,
-    /// Up to where the file's lines are counted, and the number of the line there.
+    /// The position up to which line ends are counted, and the number of the line there.
     counted: (usize, u32),
 }
 
@@ -66,16 +66,16 @@ pub(super) struct Named {
     pub(super) references: Vec<ImageReference>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
-    /// The names of its stages, in lower case.
+    /// The names of the stages, in lower case.
     pub(super) stages: BTreeSet<String>,
-    /// Those of the last stage, which run where something is built on it.
+    /// Triggers of the last stage. They run in builds that use the image as their base.
     pub(super) triggers: Vec<Trigger>,
-    /// Paths that these use from a context.
+    /// Paths that the triggers use from a context.
     pub(super) triggered: Vec<ContextUse>,
 }
 
-/// The references of a whole Dockerfile. Each instruction is also checked by the rules, in its
-/// stage.
+/// Finds the references of a Dockerfile. Also applies the rules to each instruction, in the scope
+/// of its stage.
 pub(super) fn of_dockerfile(
     file: &SourceFile,
     lines: &Lines,
@@ -132,7 +132,8 @@ pub(super) fn of_dockerfile(
             found.problem(line, 0, "no-from", message, help);
         }
     } else if found.problems.is_empty() {
-        // Where a word is no instruction, that may have been meant to be FROM.
+        // Not reported if there are other problems: a misspelled instruction may have been meant as
+        // FROM.
         found.problems.push(
             Problem::in_file("no-from", &file.path, "the Dockerfile has no FROM")
                 .line(1)
@@ -145,7 +146,7 @@ pub(super) fn of_dockerfile(
     let last = found.triggers.pop().unwrap_or_default();
     let triggers = last.iter().map(|line| trigger(&lines.lines[*line])).collect();
     let triggered = last.iter().flat_map(|line| rules.triggered(&lines.lines[*line])).collect();
-    // A trigger is written above the stage that it runs in, and may run in several.
+    // A trigger precedes the stages that run it, and several stages may run it.
     found.references.sort_by_key(|reference| reference.span.start);
     found.references.dedup_by_key(|reference| reference.span);
     Named {
@@ -158,8 +159,8 @@ pub(super) fn of_dockerfile(
     }
 }
 
-/// The references of a fragment, which has no stages. A trigger in it runs where something is built
-/// on the product.
+/// Finds the references of a fragment, which has no stages. A trigger in a fragment runs in builds
+/// that use the product as their base.
 pub(super) fn of_fragment(
     file: &SourceFile,
     lines: &Lines,
@@ -196,7 +197,7 @@ pub(super) fn of_fragment(
     }
 }
 
-/// The trigger of a line, and the stages or images that it names.
+/// Returns the trigger of a line with the stages or images that it names.
 fn trigger(line: &Line) -> Trigger {
     let head = line.trigger.as_ref().unwrap_or(&line.head);
     let named = head.flags.iter().filter_map(|flag| match (head.keyword.as_str(), flag.name()) {
@@ -216,7 +217,7 @@ fn trigger(line: &Line) -> Trigger {
     }
 }
 
-/// The name behind `AS`.
+/// Returns the name after `AS`.
 fn stage_name(line: &Line) -> Option<&str> {
     if !line.head.is("from") {
         return None;
@@ -227,7 +228,7 @@ fn stage_name(line: &Line) -> Option<&str> {
     }
 }
 
-/// The value of `FROM --platform=`.
+/// Returns the platform of `FROM --platform=`.
 fn platform(line: &Line, escape: char, global: &Global<'_>) -> Platform {
     let Some(flag) = line.head.flags.iter().find(|flag| flag.name() == "platform") else {
         return Platform::Target;
@@ -239,7 +240,7 @@ fn platform(line: &Line, escape: char, global: &Global<'_>) -> Platform {
     }
 }
 
-/// The words after the flags of a FROM.
+/// Returns the words after the flags of a FROM, with their positions.
 fn from_words(line: &Line) -> Vec<(&str, usize)> {
     let start = line.head.rest;
     let mut words = Vec::new();
@@ -268,7 +269,8 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// A FROM; returns which reference is at the bottom of its stage, and the base of the stage.
+    /// Parses a FROM. Returns the index of the reference at the bottom of the stage's chain, and
+    /// the base of the stage.
     fn from(
         &mut self,
         line: &Line,
@@ -330,7 +332,7 @@ impl<'a> Found<'a> {
         stands
     }
 
-    /// The image of a FROM. A variable without a value is empty there, as builders have it.
+    /// Adds the image of a FROM. A variable without a value is empty there, as in builders.
     fn base(
         &mut self,
         line: &Line,
@@ -360,7 +362,7 @@ impl<'a> Found<'a> {
         self.image(line, place, Role::Stage, text)
     }
 
-    /// A trigger at its place. Its names are resolved where it runs.
+    /// Checks a trigger where it is written. Its names are resolved where it runs.
     fn trigger(&mut self, line: &Line) {
         let Some(trigger) = &line.trigger else { return };
         if matches!(trigger.keyword.as_str(), "onbuild" | "from" | "maintainer") {
@@ -369,7 +371,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Any other instruction: that of the line, or the trigger in it.
+    /// Checks any other instruction: the line itself, or the trigger in it.
     fn instruction(&mut self, line: &Line, head: &Head) {
         for flag in &head.flags {
             match (head.keyword.as_str(), flag.name()) {
@@ -412,7 +414,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// The stage or image that a flag names.
+    /// Resolves the name in a flag to a stage, or adds it as an image.
     fn named(&mut self, line: &Line, value: &Part<'_>, role: Role, what: &str) {
         let lower = value.text.to_lowercase();
         if value.text.is_empty() || self.stages.get(&lower).is_some_and(|stage| stage + 1 < self.count) {
@@ -448,8 +450,8 @@ impl<'a> Found<'a> {
             return None;
         }
         let span = line.span(range);
-        // Counted from the reference before it: one line can hold many thousands. A trigger is
-        // written above that.
+        // Counts from the previous reference, since one line can have many thousands. The line of a
+        // trigger can precede that reference.
         let (start, number) = if span.start < self.counted.0 { (0, 1) } else { self.counted };
         let above = self.file.text[start..span.start].bytes().filter(|byte| *byte == b'\n').count();
         let number = number.saturating_add(u32::try_from(above).unwrap_or(u32::MAX));
@@ -458,7 +460,7 @@ impl<'a> Found<'a> {
         Some(self.references.len() - 1)
     }
 
-    /// Words that are no instruction, arguments that would choose a frontend.
+    /// Reports words that are not instructions, and arguments that would choose a frontend.
     fn check_keyword(&mut self, line: &Line) {
         let head = line.trigger.as_ref().unwrap_or(&line.head);
         if head.is("arg") && frontend::is_chosen(&line.text[head.behind..]) {

@@ -1,7 +1,7 @@
 //! Tracks the values of a stage's variables, instruction by instruction.
 //!
-//! `ENV` overrides `ARG`, also an `ENV` of the base image. So the value of an `ARG`, or that a
-//! variable has none, is certain only in a stage `FROM scratch`.
+//! `ENV` overrides `ARG`, even if the base image sets it. So the value of an `ARG`, or the lack of
+//! a value, is certain only in a stage `FROM scratch`.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use crate::parse::dockerfile::arguments::Global;
 use crate::parse::dockerfile::expansion::{self, Expanded, ExpansionError, Quotes, Value};
 
-/// Most bytes that the values of one file may expand to.
+/// The limit on the bytes that the values of one file expand to in total.
 const MOST: usize = 4 << 20;
 
-/// Most variables that are passed from stage to stage in one file; beyond that no value is certain.
+/// The limit on the variables that one file passes from stage to stage. Beyond this limit, no value
+/// is certain.
 const MOST_HANDED_ON: usize = 100_000;
 
 #[derive(Debug, Clone, Default)]
@@ -20,7 +21,7 @@ pub(super) struct Scope {
     variables: BTreeMap<String, Variable>,
     /// Whether nothing else can set a variable.
     closed: bool,
-    /// Whether the stage sets its directory.
+    /// Whether the stage sets its working directory.
     pub(super) has_workdir: bool,
 }
 
@@ -40,7 +41,7 @@ pub(super) enum By {
 /// The scopes of all stages of a file.
 #[derive(Debug)]
 pub(super) struct Scopes {
-    /// Those of the stages above, as they are at their ends.
+    /// Scopes of the preceding stages, as of their ends.
     ended: Vec<Scope>,
     pub(super) now: Scope,
     begun: bool,
@@ -61,7 +62,7 @@ impl Scopes {
         Self { ended: Vec::new(), now: Scope::default(), begun: false, handed_on: 0, left: Cell::new(MOST) }
     }
 
-    /// A stage begins.
+    /// Begins a stage.
     pub(super) fn begin(&mut self, on: StageBase) {
         let next = match on {
             StageBase::Nothing => Scope { closed: true, ..Scope::default() },
@@ -74,12 +75,12 @@ impl Scopes {
         }
     }
 
-    /// The variables of a stage above: those that are set for the image, since those of `ARG` end
-    /// with the stage.
+    /// Returns the variables that a stage inherits from a preceding one: those of `ENV`. Those of
+    /// `ARG` end with their stage.
     fn hand_on(&mut self, stage: usize) -> Scope {
         let below = match self.ended.get(stage) {
             Some(below) => below,
-            // The present one, which is not put away yet.
+            // The present stage, which has not been moved to `ended` yet.
             None => &self.now,
         };
         self.handed_on += below.variables.len();
@@ -95,7 +96,7 @@ impl Scopes {
         }
     }
 
-    /// Puts the values of variables into a text.
+    /// Expands variables in a text.
     pub(super) fn expand(
         &self,
         text: &str,
@@ -105,14 +106,14 @@ impl Scopes {
         expansion::expand(text, escape, quotes, &self.left, &|name| self.now.value(name))
     }
 
-    /// An `ARG` of the present stage: with a default, or without.
+    /// Declares an `ARG` of the present stage, with or without a default.
     pub(super) fn declare(&mut self, name: String, default: Option<Expanded>, global: Option<&Global<'_>>) {
         if self.now.variables.get(&name).is_some_and(|known| known.by == By::Env) {
             return;
         }
         let given = global.and_then(|global| global.given(&name).or(global.value(&name).text));
         let (text, sure) = match (given, default) {
-            // A build argument goes before the default; one before the first FROM does not.
+            // A build argument overrides the default; an `ARG` before the first FROM does not.
             (Some(given), None) => (Some(given.to_owned()), true),
             (_, Some(default)) => match global.and_then(|global| global.given(&name)) {
                 Some(given) => (Some(given.to_owned()), true),
@@ -123,7 +124,7 @@ impl Scopes {
         self.now.variables.insert(name, Variable { text, sure, by: By::Arg });
     }
 
-    /// An `ENV` of the present stage.
+    /// Sets an `ENV` of the present stage.
     pub(super) fn set(&mut self, name: String, value: Expanded) {
         self.now.variables.insert(name, Variable { text: Some(value.text), sure: value.sure, by: By::Env });
     }

@@ -1,15 +1,15 @@
 //! Lists the secrets that a Dockerfile mounts: the ids of `RUN --mount=type=secret`.
 //!
-//! As BuildKit reads them (Dockerfile reference, "RUN --mount=type=secret"): without an id, the
-//! last part of the target is one. An id with a variable is left out, since its name is known only
-//! in the build.
+//! Follows BuildKit (Dockerfile reference, "RUN --mount=type=secret"): a mount without an id uses
+//! the last part of its target. An id with a variable is left out, since its value is known only in
+//! the build.
 
 use std::collections::BTreeSet;
 
 use crate::parse::dockerfile::head::Flag;
 use crate::parse::dockerfile::lines::Lines;
 
-/// The ids, each once.
+/// Returns the ids, each once.
 pub(super) fn mounted(lines: &Lines) -> BTreeSet<String> {
     let runs = lines.lines.iter().map(|line| &line.head).filter(|head| head.is("run"));
     let flags = runs.flat_map(|head| &head.flags);

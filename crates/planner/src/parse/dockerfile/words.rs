@@ -10,9 +10,9 @@ pub(super) struct Heredoc {
     pub(super) name: String,
     /// `<<-`: tabs may precede the end marker.
     pub(super) strip_tabs: bool,
-    /// `<< name`, which builders before 2024 take for two words.
+    /// `<< name`, which builders before 2024 read as two words.
     pub(super) spaced: bool,
-    /// Whether variables are expanded in its text by COPY and ADD: unless its name is quoted.
+    /// Whether COPY and ADD expand variables in the text: they do unless the name is quoted.
     pub(super) expands: bool,
     /// Its position in the line.
     pub(super) at: usize,
@@ -23,7 +23,7 @@ pub(super) fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\u{b}' | '\u{c}' | '\r')
 }
 
-/// The words of a text, quotes and escapes still in them.
+/// Splits a text into words, which keep their quotes and escapes.
 pub(super) fn split(text: &str, escape: char) -> Vec<&str> {
     let mut words = Vec::new();
     let mut start = None;
@@ -48,13 +48,13 @@ pub(super) fn split(text: &str, escape: char) -> Vec<&str> {
     words
 }
 
-/// The keys of an `ENV` or `LABEL` instruction, `key=value …` or the legacy `key value`, without
-/// quotes, with their ranges in the text.
+/// Returns the keys of an `ENV` or `LABEL` instruction, `key=value …` or the legacy `key value`,
+/// without quotes, with their ranges in the text.
 pub(super) fn keys(arguments: &str, escape: char) -> Vec<(String, Range<usize>)> {
     let mut keys = Vec::new();
     let mut end = 0;
     for (number, word) in split(arguments, escape).into_iter().enumerate() {
-        // Between words there is white space and nothing else.
+        // Only white space separates words.
         let start = arguments.len() - arguments[end..].trim_start().len();
         end = start + word.len();
         let key = match word.split_once('=') {
@@ -70,8 +70,8 @@ pub(super) fn keys(arguments: &str, escape: char) -> Vec<(String, Range<usize>)>
     keys
 }
 
-/// The heredocs that begin in an instruction, in order: words of the form `<<name`, a number or
-/// nothing before it. A line with an open quote has none.
+/// Returns the heredocs that begin in an instruction, in order: words of the form `<<name`,
+/// optionally preceded by a number. A line with an unclosed quote has none.
 pub(super) fn heredocs(line: &str) -> Vec<Heredoc> {
     let mut words: Vec<(usize, String)> = Vec::new();
     let mut word: Option<(usize, String)> = None;
@@ -118,7 +118,7 @@ fn heredoc(at: usize, word: &str) -> Option<Heredoc> {
     Some(Heredoc { name: unquote(raw), strip_tabs, spaced: raw.len() < rest.len(), expands, at })
 }
 
-/// Takes quotes and escapes away; a `$` stays as it is.
+/// Removes quotes and escapes; a `$` stays.
 fn unquote(text: &str) -> String {
     let mut plain = String::new();
     let mut quote = None;

@@ -7,12 +7,12 @@ use plan::{Build, BuildId, Kind, Plan, Reason, Role, Target};
 use crate::views::explain::{Chain, Link, Step};
 use crate::views::layer_graph::{EdgeRole, LayerGraph, Node, Product};
 
-/// From each cause the shortest way to a build; the shortest first.
+/// Returns the shortest path from each cause to a build; the shortest path first.
 pub(super) fn to_build(plan: &Plan, graph: &LayerGraph, id: &str) -> Vec<Chain> {
     let builds: BTreeMap<&str, &Build> =
         plan.builds.iter().map(|build| (build.id.0.as_str(), build)).collect();
     let Some(subject) = builds.get(id) else { return Vec::new() };
-    // Towards the subject: from a build that is needed to the one that needs it.
+    // For each build, the next one on the way to the subject: the build that needs it.
     let mut towards: BTreeMap<&str, &Build> = BTreeMap::new();
     let mut open = VecDeque::from([*subject]);
     let mut chains = Vec::new();
@@ -47,8 +47,8 @@ pub(super) fn to_build(plan: &Plan, graph: &LayerGraph, id: &str) -> Vec<Chain> 
     chains
 }
 
-/// From a compat layer to each product that is built because it changed, or because one that it
-/// includes did.
+/// Returns the chains from a compat layer to each product that is built because the layer, or one
+/// that it includes, changed.
 pub(super) fn from_compat(plan: &Plan, graph: &LayerGraph, path: &str) -> Vec<Chain> {
     let mut chains = Vec::new();
     for build in plan.builds.iter().filter(|build| build.kind == Kind::Compat) {
@@ -59,7 +59,7 @@ pub(super) fn from_compat(plan: &Plan, graph: &LayerGraph, path: &str) -> Vec<Ch
                     chains.extend(through.filter(|chain| chain.steps.iter().any(|step| step.id == path)));
                 }
                 Reason::Forced { flag } => {
-                    // `--include compat/common` names the layer, `--all` means each.
+                    // `--include compat/common` names the layer, `--all` selects every layer.
                     let named = flag.split_once(' ').map_or(path, |(_, named)| named);
                     let layer = name_of(named);
                     if !build.compat_stack.iter().any(|name| name == layer) {
@@ -77,7 +77,7 @@ pub(super) fn from_compat(plan: &Plan, graph: &LayerGraph, path: &str) -> Vec<Ch
     chains
 }
 
-/// Paths of the layers of a product's stack.
+/// Returns the paths of the layers of a product's stack.
 pub(super) fn stack_paths<'a>(
     graph: &'a LayerGraph,
     product: &'a Product,
@@ -95,7 +95,7 @@ fn sort(chains: &mut [Chain]) {
     });
 }
 
-/// From a changed layer of a compat stack by includes to the product.
+/// Returns the chain from a changed layer of a compat stack through includes to the product.
 fn in_stack(graph: &LayerGraph, build: &Build, layer: &str, paths: &[String]) -> Chain {
     let changed = path_of(graph, layer);
     let inside = format!("{changed}/");
@@ -110,8 +110,8 @@ fn in_stack(graph: &LayerGraph, build: &Build, layer: &str, paths: &[String]) ->
     Chain { cause, steps }
 }
 
-/// The layers between one of a stack and its top, from below: the shortest way; nothing when the
-/// graph has none.
+/// Returns the layers on the shortest path from a layer of a stack to its top. Empty if the graph
+/// has no such path.
 fn by_includes<'a>(graph: &'a LayerGraph, top: &'a str, layer: &str) -> Vec<&'a str> {
     let includes: BTreeMap<&str, &[String]> =
         graph.compat.iter().map(|node| (node.name.as_str(), &node.includes[..])).collect();
@@ -134,7 +134,7 @@ fn by_includes<'a>(graph: &'a LayerGraph, top: &'a str, layer: &str) -> Vec<&'a 
     way
 }
 
-/// How a build needs another.
+/// Returns the link by which a build needs another.
 fn needs(graph: &LayerGraph, build: &Build, parent: &str) -> Link {
     let parent_id = BuildId(parent.to_owned());
     let names_parent = |target: &Target| matches!(target, Target::Build { id } if *id == parent_id);

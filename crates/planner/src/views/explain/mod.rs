@@ -3,7 +3,7 @@
 //!
 //! Published data: `image-builder explain --format json` writes an [`Explanation`]. Field names are
 //! fixed; a new field, or a new kind of reason, link or obstacle, is a minor change of
-//! [`FORMAT_VERSION`], anything else a major one. Does not know how it is shown.
+//! [`FORMAT_VERSION`], anything else a major one. Does not know how explanations are shown.
 
 mod chains;
 mod obstacles;
@@ -17,7 +17,7 @@ use crate::views::name_lookup::Subject;
 
 pub use partial::graph_of;
 
-/// The version that is written.
+/// The format version that is written.
 pub const FORMAT_VERSION: &str = "1.0";
 
 /// The explanation for one layer or product.
@@ -25,27 +25,28 @@ pub const FORMAT_VERSION: &str = "1.0";
 pub struct Explanation {
     /// [`FORMAT_VERSION`] of the writer.
     pub format_version: &'static str,
-    /// Its subject.
+    /// The layer or product that is explained.
     pub subject: Subject,
-    /// Whether the plan builds it. A compat layer is no build of its own: for it, whether the plan
-    /// builds products because of it.
+    /// Whether the plan builds the subject. A compat layer has no build; for it, whether the plan
+    /// builds products because of the layer.
     pub built: bool,
-    /// The full references that its build gets; empty when there is none.
+    /// The full references that the subject's build gets; empty if there is no build.
     pub tags: Vec<String>,
     /// One chain for each cause, the shortest first.
     pub chains: Vec<Chain>,
-    /// Why it is not built; for a compat layer, its changes that build nothing.
+    /// The reasons why the subject is not built; for a compat layer, its changes that build
+    /// nothing.
     pub obstacles: Vec<Obstacle>,
-    /// A compat layer's products, by id; the product of a final science layer.
+    /// For a compat layer its products, by id; for a final science layer its product.
     pub products: Vec<ProductState>,
 }
 
 /// The shortest chain from one cause to the subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Chain {
-    /// The reason of the first step. Of a compat stack, only the changed layer and its paths.
+    /// The reason of the first step. For a compat stack, only the changed layer and its paths.
     pub cause: Reason,
-    /// From the layer or product that the cause is in to the one that is explained.
+    /// The steps from the layer or product that has the cause to the subject.
     pub steps: Vec<Step>,
 }
 
@@ -65,61 +66,62 @@ pub struct Step {
 pub enum Link {
     /// The chain begins here.
     Cause,
-    /// It needs the image of the one before.
+    /// The step needs the image of the one before.
     Needs {
-        /// Its role; `None` if the plan does not have it.
+        /// The role of that image; `None` if it is not in the plan.
         role: Option<Role>,
-        /// The Dockerfile, or the fragment, that names it.
+        /// The Dockerfile or fragment that references it.
         file: Option<String>,
         /// The line in that file, counted from 1; `None` for a fragment.
         line: Option<usize>,
     },
-    /// It is the product whose final layer is the one before.
+    /// The step is the product whose final layer is the one before.
     Final,
-    /// It is a compat layer that includes the one before.
+    /// The step is a compat layer that includes the one before.
     Includes,
-    /// It is a product that has the one before on top of its compat stack, or in it when that is
-    /// all that is known.
+    /// The step is a product with the one before on top of its compat stack, or somewhere in the
+    /// stack if the graph does not have the includes.
     InStack,
 }
 
-/// Something that keeps a layer or product out of a plan.
+/// A reason why a layer or product is not in a plan.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Obstacle {
-    /// Something changed that builds nothing.
+    /// A change that builds nothing.
     Quiet {
-        /// Paths, or fields of the descriptor.
+        /// Changed paths, or changed fields of the descriptor.
         changed: Vec<String>,
-        /// Why that builds nothing, as a sentence.
+        /// The reason why the change builds nothing, as a sentence.
         why: String,
     },
-    /// Nothing in it differs.
+    /// The layer has no differences.
     Unchanged,
-    /// None of the layers that it needs is built.
+    /// None of the needed layers is built.
     NoParentBuilt {
-        /// All of them, needed directly or not, sorted; empty when it needs no other layer.
+        /// All direct and indirect dependencies, sorted; empty if there are none.
         needs: Vec<String>,
     },
-    /// It, or a layer that it needs, names one build of a layer, which is no dependency.
+    /// The layer, or one that it needs, references a single build of a layer, which is not a
+    /// dependency.
     Pinned {
-        /// Path of the layer that names it.
+        /// Path of the layer with the reference.
         by: String,
         /// The reference.
         reference: String,
-        /// Path of the layer, when the tree has it.
+        /// Path of the referenced layer, if it is in the tree.
         layer: Option<String>,
-        /// Whether the plan builds that layer, without effect on this one.
+        /// Whether the plan builds the referenced layer, without effect on this one.
         built: bool,
     },
-    /// It has a compat, which does not count, since another layer is the final one.
+    /// The layer has a compat layer that is ignored, since another layer is the final one.
     NotFinal {
         /// Id of the product.
         product: String,
-        /// Path of its final layer.
+        /// Path of the product's final layer.
         final_layer: String,
     },
-    /// There is no compat image, since the final layer has no compat.
+    /// There is no compat image, since the final layer has no compat layer.
     NoCompat {
         /// Path of the final layer.
         final_layer: String,
@@ -128,20 +130,20 @@ pub enum Obstacle {
     FinalNotBuilt {
         /// Path of the final layer.
         final_layer: String,
-        /// Why the plan does not have it.
+        /// The reasons why the final layer is not in the plan.
         because: Vec<Obstacle>,
     },
     /// No layer of a product's compat stack changed.
     StackUnchanged {
-        /// Paths of its layers, an include before what includes it.
+        /// Paths of the layers of the stack; included layers precede the including one.
         stack: Vec<String>,
     },
     /// No product has this compat layer in its stack.
     InNoStack {
-        /// Paths of compat layers that include it nevertheless.
+        /// Paths of compat layers that include it anyway.
         included_by: Vec<String>,
     },
-    /// The plan's file does not have it, and so no reason.
+    /// The plan's file does not contain the subject, so there is no reason.
     NotInFile,
 }
 
@@ -154,16 +156,16 @@ pub struct ProductState {
     pub built: bool,
 }
 
-/// How much a graph knows.
+/// The completeness of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Knowledge {
     /// All layers of the tree that the plan was made from.
     Tree,
-    /// The parts that a plan knows: [`graph_of`].
+    /// Only the parts that a plan contains: [`graph_of`].
     PlanOnly,
 }
 
-/// Explains why something is in a plan, or is not.
+/// Explains why a layer or product is in a plan, or is not.
 #[must_use]
 pub fn explain(plan: &Plan, graph: &LayerGraph, knowledge: Knowledge, subject: &Subject) -> Explanation {
     let built = |id: &str| plan.build(&BuildId(id.to_owned()));
@@ -200,7 +202,7 @@ pub fn explain(plan: &Plan, graph: &LayerGraph, knowledge: Knowledge, subject: &
         format_version: FORMAT_VERSION,
         subject: subject.clone(),
         built: is_built,
-        tags: own.map(|build| build.tags.clone()).unwrap_or_default(),
+        tags: own.map(|build| build.tags.iter().cloned().collect()).unwrap_or_default(),
         products: products
             .map(|product| ProductState { id: product.id.clone(), built: built(&product.id).is_some() })
             .collect(),

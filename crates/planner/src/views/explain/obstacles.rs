@@ -1,4 +1,4 @@
-//! Finds what keeps a layer or product out of a plan.
+//! Finds the reasons why a layer or product is not in a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use crate::views::explain::{Obstacle, chains};
 use crate::views::layer_graph::{EdgeRole, LayerGraph, Node};
 use crate::views::name_lookup::product_of;
 
-/// For a science layer that is not built.
+/// Returns the obstacles of a science layer that is not built.
 pub(super) fn of_science(plan: &Plan, graph: &LayerGraph, path: &str) -> Vec<Obstacle> {
     let mut obstacles = quiet(plan, path);
-    // The planner names a held product at its final layer; that says nothing of the layer.
+    // The planner records a held product at its final layer; this is not an obstacle of the layer.
     obstacles.retain(
-        |obstacle| !matches!(obstacle, Obstacle::Quiet { changed, .. } if changed.iter().any(|c| c.starts_with("rel/"))),
+        |obstacle| !matches!(obstacle, Obstacle::Quiet { changed, .. } if changed.iter().any(|changed| plan::Family::split(changed).is_some())),
     );
     if obstacles.is_empty() {
         obstacles.push(Obstacle::Unchanged);
@@ -35,7 +35,7 @@ pub(super) fn of_science(plan: &Plan, graph: &LayerGraph, path: &str) -> Vec<Obs
     obstacles
 }
 
-/// For a product that is not built.
+/// Returns the obstacles of a product that is not built.
 pub(super) fn of_product(plan: &Plan, graph: &LayerGraph, id: &str) -> Vec<Obstacle> {
     let Some(product) = graph.products.iter().find(|product| product.id == id) else {
         let last = graph.science.iter().find(|layer| layer.is_final && product_of(layer) == id);
@@ -46,7 +46,7 @@ pub(super) fn of_product(plan: &Plan, graph: &LayerGraph, id: &str) -> Vec<Obsta
             .collect();
     };
     let mut obstacles = quiet_of_product(plan, id);
-    // A product that is held would be built otherwise: the rest would be wrong to say.
+    // A held product would be built otherwise, so other obstacles would be wrong.
     if !obstacles.is_empty() {
         return obstacles;
     }
@@ -61,7 +61,8 @@ pub(super) fn of_product(plan: &Plan, graph: &LayerGraph, id: &str) -> Vec<Obsta
     obstacles
 }
 
-/// For a compat layer: its changes that build nothing, and whether it is in no stack.
+/// Returns the obstacles of a compat layer: changes that build nothing, and whether any stack
+/// contains the layer.
 pub(super) fn of_compat(plan: &Plan, graph: &LayerGraph, path: &str, built: bool) -> Vec<Obstacle> {
     let mut obstacles = quiet(plan, path);
     if obstacles.is_empty() && !built {
@@ -79,7 +80,7 @@ pub(super) fn of_compat(plan: &Plan, graph: &LayerGraph, path: &str, built: bool
     obstacles
 }
 
-/// Changes of a layer that build nothing.
+/// Returns the changes of a layer that build nothing.
 pub(super) fn quiet(plan: &Plan, path: &str) -> Vec<Obstacle> {
     let of_layer = plan.unbuilt.iter().filter(|unbuilt| unbuilt.layer == path);
     of_layer
@@ -87,7 +88,7 @@ pub(super) fn quiet(plan: &Plan, path: &str) -> Vec<Obstacle> {
         .collect()
 }
 
-/// Removes obstacles that need the whole tree.
+/// Removes obstacles that can be determined only from the whole tree.
 pub(super) fn forget(obstacles: &mut Vec<Obstacle>) {
     obstacles.retain(|obstacle| matches!(obstacle, Obstacle::Quiet { .. } | Obstacle::Pinned { .. }));
 }
@@ -98,7 +99,8 @@ fn quiet_of_product(plan: &Plan, id: &str) -> Vec<Obstacle> {
         .collect()
 }
 
-/// All layers that one needs, and the builds that it or they name.
+/// Returns all direct and indirect dependencies of a layer, and the pinned builds that the layer or
+/// they reference.
 fn below<'a>(plan: &Plan, graph: &'a LayerGraph, path: &'a str) -> (BTreeSet<&'a str>, Vec<Obstacle>) {
     let mut needs: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
     for edge in &graph.edges {

@@ -6,7 +6,8 @@ use plan::{Kind, Plan, Target};
 
 use crate::views::layer_graph::{CompatNode, Edge, LayerGraph, Node, Product, ScienceNode};
 
-/// The layers and products that a plan builds. A plan does not have the includes of compat layers.
+/// Returns the graph of the layers and products that a plan builds. A plan does not contain the
+/// includes of compat layers.
 #[must_use]
 pub fn graph_of(plan: &Plan) -> LayerGraph {
     let mut graph = LayerGraph::default();
@@ -54,10 +55,10 @@ pub fn graph_of(plan: &Plan) -> LayerGraph {
     graph
 }
 
-/// The path of a target that the plan builds; else the target itself.
+/// Returns the path of a target that the plan builds, otherwise the target itself.
 fn final_layer(plan: &Plan, target: &str) -> String {
     let mut builds = plan.builds.iter().filter(|build| build.kind == Kind::Science);
     builds
         .find(|build| build.target == target)
-        .map_or_else(|| format!("sci/{target}"), |build| build.layer.clone())
+        .map_or_else(|| plan::Family::Sci.repository(target).to_string(), |build| build.layer.clone())
 }

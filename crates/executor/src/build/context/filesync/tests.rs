@@ -1,4 +1,4 @@
-//! Checks what an engine is sent, packet by packet.
+//! Checks the packets that an engine receives.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -15,8 +15,8 @@ fn source(entries: Vec<Entry>) -> Arc<Source> {
     Arc::new(Source::new(sorted(entries), "FROM scratch\n".into(), CONSTANT_TIME))
 }
 
-/// Packets of one conversation: all names, then the contents of those that `ask` picks, until the
-/// end or an error.
+/// The packets of one conversation: all names, then the contents of the files for which `ask`
+/// returns true, until the end or an error.
 async fn fetch(source: &Arc<Source>, wanted: Requested, ask: impl Fn(&Stat) -> bool) -> Fetched {
     let (requests, heard) = mpsc::unbounded_channel();
     let heard = stream::unfold(heard, |mut heard| async { heard.recv().await.map(|next| (Ok(next), heard)) });
@@ -58,7 +58,7 @@ async fn fetch(source: &Arc<Source>, wanted: Requested, ask: impl Fn(&Stat) -> b
     fetched
 }
 
-/// Pieces as an engine reads them: a mark that nothing is compressed, a length, a packet.
+/// Parses pieces as an engine does: a byte that says "not compressed", a length, a packet.
 struct Packets {
     pieces: mpsc::Receiver<Result<Bytes, Status>>,
     read: VecDeque<Packet>,
@@ -118,7 +118,7 @@ async fn all_that_is_asked_for_comes_whole_and_in_an_engines_order() {
     ]);
     let fetched = fetch(&source, Requested::All, |_| true).await;
     assert!(fetched.is_over, "{:?}", fetched.error);
-    // A directory goes before all that only begins with its name.
+    // A directory comes before names that merely begin with its name.
     let expect = ["a", "a/b", "a/b/c", "a/b-c", "a/to", "a-b", "a.d", "a.d/e"];
     assert_eq!(fetched.paths(), expect);
     let modes =
@@ -161,13 +161,13 @@ async fn small_files_travel_together_and_one_that_changed_ends_them() {
         (pieces, error)
     };
     let (count, error) = pieces().await;
-    // One for each packet would be 900 of them.
+    // One piece for each packet would be 900 pieces.
     assert!(count < 300 && error.is_none(), "{count} {error:?}");
     std::fs::write(root.path().join("200"), "Contents").unwrap();
     assert_eq!(pieces().await.1.as_deref(), Some("200 changed after the plan was made"));
 }
 
-/// An engine asks for a file as soon as it has made one of its name.
+/// An engine requests a file as soon as it has created one for its name.
 #[tokio::test]
 async fn contents_travel_while_names_are_told() {
     const FILES: u32 = 2_000;
@@ -210,7 +210,7 @@ async fn what_an_engine_has_already_is_neither_sent_nor_read() {
     let root = tempfile::tempdir().unwrap();
     let entries = vec![file(root.path(), "a", b"1", false), file(root.path(), "b", b"22", false)];
     let source = source(entries);
-    // It kept the planned one.
+    // The engine has the planned file already.
     std::fs::write(root.path().join("a"), "x").unwrap();
     let fetched = fetch(&source, Requested::All, |stat| stat.path == "b").await;
     assert!(fetched.is_over && source.failure().is_none());
@@ -227,7 +227,7 @@ async fn a_file_that_changed_never_has_an_end() {
         let fetched = fetch(&source, Requested::All, |_| true).await;
         assert_eq!(fetched.error.as_deref(), Some("a changed after the plan was made"));
         assert!(!fetched.is_over);
-        // The file is not complete, though the engine may have a part.
+        // The file is not complete, although the engine may have received a part.
         assert_eq!(fetched.contents("a"), None);
         assert!(matches!(source.failure(), Some(ContextError::Changed { path }) if path == "a"));
     }
@@ -292,10 +292,10 @@ async fn an_engine_is_told_of_what_it_will_look_at() {
     };
     assert_eq!(reported(files(), &["a"]).await, "a a/b a/c");
     assert_eq!(reported(files(), &["z/y/x", "ab"]).await, "ab z z/y z/y/x");
-    // The generated one is in its own directory only.
+    // The generated Dockerfile is only in its own directory.
     assert_eq!(reported(files(), &["Dockerfile"]).await, "");
     assert_eq!(reported(files(), &[]).await, "");
-    // A path can lead through a link.
+    // A path may lead through a link.
     let linked = [files(), vec![link(root.path(), "l", "z")]].concat();
     assert_eq!(reported(linked, &["l/y"]).await, "a a/b a/c ab l z z/y z/y/x");
     let fetched = fetch(&source(files()), Requested::Dockerfile, |_| true).await;
@@ -303,7 +303,7 @@ async fn an_engine_is_told_of_what_it_will_look_at() {
     assert_eq!(fetched.contents("Dockerfile"), Some(&b"FROM scratch\n"[..]));
 }
 
-/// An engine takes what has the same key, path, size and time for the same.
+/// An engine considers files equal if key, path, size and time are equal.
 #[test]
 fn the_key_stands_for_all_but_the_dockerfile_whose_time_tells_it() {
     let root = Path::new("/nowhere");

@@ -1,4 +1,4 @@
-//! Checks the pool from the engine's end of the connections.
+//! Tests the pool from the engine's end of the connections.
 
 use bollard::Docker;
 use bollard::query_parameters::{
@@ -18,7 +18,7 @@ fn engine_at(host: &str, keep: PoolConfig) -> Docker {
     client(&way(&endpoint).expect("a good address"), LONG, keep)
 }
 
-/// A request that is no question.
+/// A request that is not a query.
 async fn tag(docker: &Docker) -> Result<(), Error> {
     let name = TagImageOptionsBuilder::default().repo("a").tag("b").build();
     docker.tag_image("x", Some(name)).await
@@ -31,7 +31,7 @@ async fn one_connection_serves_one_request_after_another() {
     for _ in 0..10 {
         assert_eq!(docker.ping().await.expect("an answer"), "OK");
         tag(&docker).await.expect("an answer");
-        // As the engine's client for long requests.
+        // Like the engine's client for long requests.
         let long = docker.clone().with_timeout(2 * LONG);
         assert_eq!(long.ping().await.expect("an answer"), "OK");
     }
@@ -94,7 +94,7 @@ async fn a_context_that_is_still_sent_ends_with_its_build() {
     let words = TestEngine::start(|_, _| Action::Begin).await;
     let docker = engine_at(&words.host, KEEP);
     let options = BuildImageOptionsBuilder::default().t("x").build();
-    // The rest never arrives.
+    // The rest of the context never arrives.
     let context = futures_util::stream::iter([Ok(Bytes::from_static(b"begun"))]);
     let context = bollard::body_try_stream(context.chain(futures_util::stream::pending()));
     let mut answers = Box::pin(docker.build_image(options, None, Some(context)));
@@ -138,7 +138,7 @@ async fn a_connection_that_the_engine_closed_is_not_used_again() {
 
 #[tokio::test]
 async fn only_questions_are_asked_again_and_only_where_a_connection_may_have_been_old() {
-    // The second request on a connection has no answer.
+    // The second request on each connection gets no response.
     let words =
         TestEngine::start(|_, request| if request == 1 { Action::Answer } else { Action::Close }).await;
     let docker = engine_at(&words.host, KEEP);
@@ -203,7 +203,7 @@ async fn certificates_are_read_once_and_hands_are_shaken_once() {
     };
     let at = |tls| Endpoint { host: words.host.clone(), tls, ..Endpoint::default() };
     let ours = way(&at(files("client"))).expect("good files");
-    // Another authority of the same name.
+    // Another CA with the same name.
     let other = tempfile::tempdir().expect("temporary directory");
     testbed::registry::certificates(other.path());
     let wrong = files("client").map(|tls| Tls { ca: other.path().join("ca.pem"), ..tls });
@@ -218,7 +218,7 @@ async fn certificates_are_read_once_and_hands_are_shaken_once() {
     }
     assert_eq!(words.seen.came(), 1);
     assert_eq!(format!("tcp://{}", words.seen.host()), words.host);
-    // As a session does.
+    // A session opens its connection in the same way.
     let mut bare = ours.dial().await.expect("a connection");
     bare.write_all(b"GET /_ping HTTP/1.1\r\n\r\n").await.expect("written");
     let mut answer = [0; 15];

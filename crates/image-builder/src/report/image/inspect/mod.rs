@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use plan::trail::{BuildLabels, KnownBy, StepKind, Writer};
-use plan::{Kind, Provenance};
+use plan::{Family, Kind, Provenance, split_tag};
 use serde::Serialize;
 
 use crate::cli::escape::escape;
@@ -206,9 +206,9 @@ impl TrailDocument {
                     Shown::Build(builds.len() - 1)
                 }
                 StepKind::Copied { layer, build_tag } => {
-                    let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
+                    let (target, _) = split_tag(layer);
                     let tag = build_tag.as_deref().unwrap_or("of an unknown build");
-                    Shown::Copied(format!("sci/{target} {tag}"))
+                    Shown::Copied(format!("{} {tag}", Family::Sci.repository(target)))
                 }
                 StepKind::Image { reference, digest } => Shown::Image(match digest {
                     Some(digest) if !reference.contains('@') => format!("{reference}@{digest}"),

@@ -2,8 +2,9 @@
 //! document.
 
 use plan::trail::BuildLabels;
+use plan::{Family, Relation, split_tag};
 use planner::PublishedNames;
-use planner::git::{ChangeCommit, Relation};
+use planner::git::ChangeCommit;
 use serde::Serialize;
 
 use crate::cli::escape::escape;
@@ -237,32 +238,34 @@ fn name_commit(touched: &ChangeCommit) -> String {
 fn is_based_on(parent: &Parent, since: Outcome) -> Claim {
     let claim = |result, text: String| Claim { about: "parent", result, text };
     let layer = &parent.layer;
-    let target = layer.split_once(':').map_or(layer.as_str(), |(target, _)| target);
+    let (target, _) = split_tag(layer);
+    let layer = Family::Sci.repository(layer);
+    let target = Family::Sci.repository(target);
     match (&parent.recorded, &parent.published) {
         (None, _) => {
-            claim(Outcome::Untold, format!("it was built on a sci/{layer} that did not record its build"))
+            claim(Outcome::Untold, format!("it was built on a {layer} that did not record its build"))
         }
         (Some(recorded), Published::Build(now)) if recorded == now => {
-            claim(Outcome::Holds, format!("it was built on sci/{target}:{now}, which is published"))
+            claim(Outcome::Holds, format!("it was built on {target}:{now}, which is published"))
         }
         (Some(recorded), Published::Build(now)) => {
-            claim(since, format!("it was built on sci/{target}:{recorded}, and published is {now}"))
+            claim(since, format!("it was built on {target}:{recorded}, and published is {now}"))
         }
         (Some(recorded), Published::Moved(now)) => claim(
             Outcome::Fails,
             format!(
-                "it was built on sci/{target}:{recorded}, and sci/{layer} shows an image that is not the build {now} \
+                "it was built on {target}:{recorded}, and {layer} shows an image that is not the build {now} \
                  that it names"
             ),
         ),
         (Some(recorded), Published::Silent) => claim(
             since,
             format!(
-                "it was built on sci/{target}:{recorded}, and the published sci/{layer} does not record its build"
+                "it was built on {target}:{recorded}, and the published {layer} does not record its build"
             ),
         ),
         (Some(recorded), Published::Absent) => {
-            claim(since, format!("it was built on sci/{target}:{recorded}, and no sci/{layer} is published"))
+            claim(since, format!("it was built on {target}:{recorded}, and no {layer} is published"))
         }
     }
 }

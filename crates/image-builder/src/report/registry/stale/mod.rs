@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use plan::{Revision, Role};
+use plan::{Family, Revision, Role};
 use planner::published::stale::{Base, Layer, State};
 use serde::Serialize;
 
@@ -153,7 +153,7 @@ fn total(report: &StaleReport<'_>) -> String {
         .flat_map(|layer| layer.dependents.iter().chain([&layer.layer]))
         .map(String::as_str)
         .collect();
-    let products = touched.iter().filter(|id| id.starts_with("rel/")).count();
+    let products = touched.iter().filter(|id| is_product(id)).count();
     out.push_str(&format!(
         "to follow: {} and {} (`image-builder stale --plan`)\n",
         count(touched.len() - products, "science build"),
@@ -162,9 +162,14 @@ fn total(report: &StaleReport<'_>) -> String {
     out
 }
 
+/// Whether an id is that of a product, not the path of a layer.
+fn is_product(id: &str) -> bool {
+    matches!(Family::split(id), Some((Family::Rel, _)))
+}
+
 /// `2 science layers and 1 product`
 fn all_of(report: &StaleReport<'_>) -> String {
-    let products = report.layers.iter().filter(|layer| layer.layer.starts_with("rel/")).count();
+    let products = report.layers.iter().filter(|layer| is_product(&layer.layer)).count();
     let layers = report.layers.len() - products;
     match (layers, products) {
         (layers, 0) => count(layers, "science layer"),

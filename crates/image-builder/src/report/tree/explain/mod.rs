@@ -1,6 +1,6 @@
 //! Shows an explanation: each cause with its path to the requested build, as an indented chain.
 
-use plan::{ComparedWith, Plan, Reason, Role};
+use plan::{ComparedWith, Family, Plan, Reason, Role};
 use planner::explain::{Chain, Explanation, Link, Obstacle, Step};
 use planner::name_lookup::Subject;
 
@@ -104,11 +104,16 @@ fn link(step: &Step) -> String {
     }
 }
 
+/// Whether a name in a plan is that of a product, not of a path.
+fn is_product(name: &str) -> bool {
+    matches!(Family::split(name), Some((Family::Rel, _)))
+}
+
 fn push_obstacle(out: &mut String, plan: &Plan, obstacle: &Obstacle, indent: &str, verbose: bool) {
     let names = |names: &[String]| if verbose { list(names) } else { short_list(names) };
     let sentence = match obstacle {
-        // A held product, which `changed` names itself: the reason is sufficient.
-        Obstacle::Quiet { changed, why } if changed.iter().all(|changed| changed.starts_with("rel/")) => {
+        // A held product: `changed` contains only product ids, so the reason is sufficient.
+        Obstacle::Quiet { changed, why } if changed.iter().all(|changed| is_product(changed)) => {
             escape(why).into_owned()
         }
         // An image in the registry.
@@ -142,7 +147,7 @@ fn push_obstacle(out: &mut String, plan: &Plan, obstacle: &Obstacle, indent: &st
         Obstacle::NotFinal { product, final_layer } => format!(
             "its compat does not count: {} is the final layer of {}",
             escape(final_layer),
-            escape(product.trim_start_matches("rel/"))
+            escape(Family::split(product).map_or(product.as_str(), |(_, name)| name))
         ),
         Obstacle::NoCompat { final_layer } => {
             format!("its final layer, {}, has no compat, so there is no compat image", escape(final_layer))

@@ -28,7 +28,7 @@ pub(crate) fn dot(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String 
                 &mut out,
                 "    ",
                 &layer.path,
-                &[&layer.path, &format!("sci/{}:{}", layer.target, layer.version)],
+                &[&layer.path, &layer.reference()],
                 if layer.is_final { &["penwidth=2"] } else { &[] },
                 is_touched(&layer.path),
             );

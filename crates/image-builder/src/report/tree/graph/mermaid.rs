@@ -31,7 +31,7 @@ pub(crate) fn mermaid(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> Str
         let _ = writeln!(out, "  subgraph g{number}[\"{}\"]", label(&format!("{image}:{version}")));
         for layer in layers {
             let class = if layer.is_final { "final" } else { "science" };
-            let reference = format!("sci/{}:{}", layer.target, layer.version);
+            let reference = layer.reference();
             chart.node(&mut out, &layer.path, ("[", "]"), &[&layer.path, &reference], class);
         }
         for product in graph.products.iter().filter(|p| p.image == image && p.version == version) {

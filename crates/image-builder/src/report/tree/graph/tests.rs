@@ -190,7 +190,7 @@ fn mermaid_reads_no_name_as_more_than_text() {
     let line = drawn.lines().find(|line| line.contains("click")).expect("the node is there").trim();
     let (label, rest) = line.strip_prefix("n1[\"").and_then(|rest| rest.split_once('"')).expect("a label");
     assert_eq!(rest, "]");
-    // The tool writes `<br/>`; every other character with a meaning has to be an entity.
+    // The tool writes `<br/>`; every other character with a meaning must be an entity.
     let label = label.replace("<br/>", "");
     assert!(!label.contains(['<', '>', '"', '%', '`', '&', '\x1b']), "{label}");
     assert!(label.contains("#34;#93;") || label.contains("#34;]"), "{label}");

@@ -14,11 +14,10 @@ pub(crate) fn text(graph: &LayerGraph, touched: Option<&ChangeCommit>, paint: Pa
         out.push_str(&format!("{}\n", paint.bold(&escape(&format!("{image}:{version}")))));
         for layer in layers {
             out.push_str(&format!(
-                "{} {}  sci/{}:{}{}\n",
+                "{} {}  {}{}\n",
                 mark(touched, &layer.path),
                 escape(&layer.path),
-                escape(&layer.target),
-                escape(&layer.version),
+                escape(&layer.reference()),
                 if layer.is_final { paint.green("  final") } else { String::new() },
             ));
             for edge in needs.get(layer.path.as_str()).into_iter().flatten() {

@@ -24,7 +24,10 @@ fn build(id: &str, kind: Kind, image: &str, version: &str, target: &str, reasons
         references: Vec::new(),
         needs: Vec::new(),
         reasons,
-        tags: vec![format!("{name}:{version}-42-f90dbd6"), format!("{name}:{version}")],
+        tags: plan::Tags {
+            build: format!("{name}:{version}-42-f90dbd6"),
+            moving: format!("{name}:{version}"),
+        },
         labels: BTreeMap::new(),
         args: BTreeMap::new(),
         context: BuildContext { inputs: "v1:sha256:00".to_owned(), sources: vec![id.to_owned()] },

@@ -1,5 +1,5 @@
-//! Checks the flags of instructions, as of Docker 29; a flag that older builders do not know is
-//! accepted.
+//! Checks the flags of instructions. The flags are those of Docker 29; older builders may not know
+//! all of them.
 
 use crate::parse::dockerfile::head::{Flag, Head};
 use crate::parse::dockerfile::lines::Line;
@@ -12,7 +12,7 @@ enum Takes {
     One,
     /// A value, any number of times.
     Many,
-    /// Nothing, or `true` or `false`.
+    /// No value, or `true` or `false`.
     Switch,
 }
 
@@ -46,7 +46,7 @@ const HEALTHCHECK: Known = &[
     ("timeout", Takes::One),
 ];
 
-/// Finds flags that no builder takes.
+/// Reports flags that no builder accepts.
 pub(in crate::parse::dockerfile) fn check(rules: &mut Rules<'_>, line: &Line, head: &Head) {
     let known = match head.keyword.as_str() {
         "from" => FROM,
@@ -55,7 +55,7 @@ pub(in crate::parse::dockerfile) fn check(rules: &mut Rules<'_>, line: &Line, he
         "add" => ADD,
         "healthcheck" if line.text[head.rest..].trim().eq_ignore_ascii_case("none") => return,
         "healthcheck" => HEALTHCHECK,
-        // Builders take these for the name of an argument.
+        // Builders read flags of `ARG` as the name of an argument.
         "arg" => return,
         _ => &[],
     };
@@ -93,7 +93,7 @@ fn is_bool_word(value: &str) -> bool {
     value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false")
 }
 
-/// Values with rules of their own.
+/// Checks the values of flags that have their own rules.
 fn value(rules: &mut Rules<'_>, line: &Line, name: &str, value: &str, flag: &Flag) {
     let help = match name {
         "mount" => return mounts::check(rules, line, flag),
@@ -115,7 +115,8 @@ fn value(rules: &mut Rules<'_>, line: &Line, name: &str, value: &str, flag: &Fla
     rules.defect(line, flag.range(), "flag", format!("--{name} takes no {value:?}"), help);
 }
 
-/// As Go's `time.ParseDuration` reads it, and not between zero and a millisecond.
+/// Whether a text is a duration as Go's `time.ParseDuration` reads it, and zero or at least a
+/// millisecond.
 fn is_duration(text: &str) -> bool {
     if matches!(text, "" | "0" | "+0" | "-0") {
         return true;
@@ -137,7 +138,7 @@ fn is_duration(text: &str) -> bool {
             ("h", 3600.0),
         ];
         let unit = units.iter().find_map(|(unit, factor)| Some((behind.strip_prefix(unit)?, factor)));
-        // `m` would also match the beginning of `ms`, which precedes it in the list.
+        // `ms` precedes `m` in the list, since `m` would match its beginning.
         let Some((behind, factor)) = unit else { return false };
         seconds += value * factor;
         rest = behind;

@@ -1,6 +1,6 @@
 //! Checks each instruction for errors that every builder rejects (BuildKit's `instructions.Parse`,
-//! and the steps right after it), so that they are reported before a build; collects the paths that
-//! instructions use from the context.
+//! and the steps right after it), so that they are reported before a build. Also collects the paths
+//! that instructions use from the context.
 //!
 //! Does not know which files exist. References and stages are checked elsewhere.
 
@@ -22,10 +22,10 @@ use crate::parse::dockerfile::lines::{self, Line};
 use crate::parse::dockerfile::scope::{Scopes, StageBase};
 use crate::parse::dockerfile::{ContextUse, Source, words};
 
-/// Of one file.
+/// At most this many problems of one file are reported.
 const MAX_PROBLEMS: usize = 50;
 
-/// Results so far.
+/// The results so far.
 pub(in crate::parse::dockerfile) struct Rules<'a> {
     pub(in crate::parse::dockerfile) file: &'a SourceFile,
     escape: char,
@@ -35,18 +35,18 @@ pub(in crate::parse::dockerfile) struct Rules<'a> {
     pub(in crate::parse::dockerfile) taken: Vec<ContextUse>,
 }
 
-/// A word of an instruction, quotes and variables still in it.
+/// A word of an instruction, before quotes and variables are expanded.
 struct Word<'l> {
     text: Cow<'l, str>,
     /// Its range in the line.
     range: std::ops::Range<usize>,
 }
 
-/// The content of brackets.
+/// The result of parsing arguments as a JSON list.
 enum Json {
-    /// It is none, so that it is read as words or handed to a shell.
+    /// Not a JSON list: the text is split into words or passed to a shell.
     None,
-    /// It is, and not of strings alone: no builder takes that.
+    /// A list with members that are not strings, which all builders reject.
     Others,
     Strings(Vec<String>),
 }
@@ -63,7 +63,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// A stage begins.
+    /// Begins a stage.
     pub(in crate::parse::dockerfile) fn begin(&mut self, line: &Line, on: StageBase, global: &Global<'_>) {
         flags::check(self, line, &line.head);
         let platform = line.head.flags.iter().find(|flag| flag.name() == "platform");
@@ -78,7 +78,7 @@ impl<'a> Rules<'a> {
         self.scopes.begin(on);
     }
 
-    /// Any other instruction: that of the line, or the trigger in it.
+    /// Checks any other instruction: the line itself, or the trigger in it.
     pub(in crate::parse::dockerfile) fn instruction(
         &mut self,
         line: &Line,
@@ -114,8 +114,8 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// The paths that a trigger uses from the context that it runs in, as far as they are certain.
-    /// Its form is not checked: builders check it where it runs.
+    /// Returns the paths that a trigger uses from the context of the build that runs it, as far as
+    /// they are certain. Does not check the form of the trigger: builders check it where it runs.
     pub(in crate::parse::dockerfile) fn triggered(&self, line: &Line) -> Vec<ContextUse> {
         let mut rules = Rules::new(self.file, self.escape);
         if let Some(trigger) = &line.trigger {
@@ -124,7 +124,7 @@ impl<'a> Rules<'a> {
         rules.taken
     }
 
-    /// `ENV` and `LABEL`: `key=value …`, or `key value` of old.
+    /// Checks `ENV` and `LABEL`: `key=value …`, or the legacy form `key value`.
     fn pairs(&mut self, line: &Line, keyword: &str, rest: usize) {
         let upper = || keyword.to_ascii_uppercase();
         let help = || format!("write `{} name=\"value\"`", upper());
@@ -177,7 +177,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// `ARG` after a FROM; before it only its form is checked.
+    /// Checks `ARG`. After a FROM, also declares the variable.
     pub(in crate::parse::dockerfile) fn arg(
         &mut self,
         line: &Line,
@@ -273,7 +273,8 @@ impl<'a> Rules<'a> {
         Source { path: lines::clean(text), typed: text.to_owned(), span }
     }
 
-    /// The text of a heredoc that COPY or ADD writes: variables are put into that, and quotes stay.
+    /// Checks the text of a heredoc that COPY or ADD writes. Builders expand variables in it and
+    /// keep its quotes.
     fn heredoc(&mut self, body: std::ops::Range<usize>) {
         let Some(text) = self.file.text.get(body.clone()).filter(|text| text.contains("${")) else { return };
         if let Err(ExpansionError::Syntax(why)) = self.scopes.expand(text, self.escape, Quotes::Plain) {
@@ -349,7 +350,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// Instructions with one argument, whatever is in it.
+    /// Checks instructions whose whole text is one argument.
     fn single(&mut self, line: &Line, keyword: &str, rest: usize) {
         let upper = keyword.to_ascii_uppercase();
         let text = line.text[rest..].trim_end();
@@ -372,7 +373,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// JSON or words. `None` for text that every builder rejects, which is reported.
+    /// Reads JSON or words. Returns `None` for text that every builder rejects, and reports it.
     fn list<'l>(&mut self, line: &'l Line, rest: usize) -> Option<Vec<Word<'l>>> {
         match self.json(line, rest) {
             Json::None => Some(split(line, rest)),
@@ -401,7 +402,7 @@ impl<'a> Rules<'a> {
         Json::Others
     }
 
-    /// Expands variables; `None` where no builder can, which is reported.
+    /// Expands variables. Returns `None` if no builder can, and reports it.
     pub(in crate::parse::dockerfile) fn expand(
         &mut self,
         line: &Line,
@@ -471,7 +472,7 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// Suggests a known word for an unknown one.
+/// Returns help that suggests a known word for an unknown one.
 pub(in crate::parse::dockerfile) fn did_you_mean(word: &str, known: &[&str]) -> String {
     match suggest::closest(word, known.iter().copied()) {
         Some(closest) => format!("did you mean {closest}?"),
@@ -492,7 +493,7 @@ fn split(line: &Line, rest: usize) -> Vec<Word<'_>> {
     words
 }
 
-/// Sources that ADD fetches and COPY refuses.
+/// Whether a source is one that ADD downloads and COPY rejects.
 fn is_remote(source: &str) -> bool {
     let has_scheme =
         ["http://", "https://", "git://", "ssh://"].iter().any(|scheme| source.starts_with(scheme));

@@ -39,9 +39,9 @@ struct Mount {
     has_id: bool,
     has_env: bool,
     has_sharing: bool,
-    /// `mode`, `uid` or `gid`.
+    /// The last of `mode`, `uid` and `gid` that was set.
     file_info: Option<&'static str>,
-    /// Whether a value is not known, so that nothing is said of the whole.
+    /// Whether a value is unknown, so that the combination of options is not checked.
     unsure: bool,
 }
 
@@ -51,10 +51,11 @@ impl Mount {
     }
 }
 
-/// Finds what no builder takes, and what a bind mount takes from the context.
+/// Reports mounts that no builder accepts, and collects the source that a bind mount uses from the
+/// context.
 pub(in crate::parse::dockerfile) fn check(rules: &mut Rules<'_>, line: &Line, flag: &Flag) {
     let Some(whole) = flag.value() else { return };
-    // Remaining quotes belong to CSV, which is reported elsewhere where it matters.
+    // Remaining quotes belong to CSV; `from` with quotes is reported elsewhere.
     if whole.text.contains('"') {
         return;
     }
@@ -91,7 +92,7 @@ pub(in crate::parse::dockerfile) fn check(rules: &mut Rules<'_>, line: &Line, fl
 
 type Read = Result<(), (String, String)>;
 
-/// A key without a value.
+/// Checks a key without a value.
 fn bare(mount: &Mount, key: &str) -> Read {
     match key {
         "readonly" | "ro" | "readwrite" | "rw" => Ok(()),
@@ -126,7 +127,7 @@ fn field(
     let text = expanded.text;
     let wrong = |help: &str| Err((format!("the mount's {key} takes no {text:?}"), help.to_owned()));
     if !expanded.sure {
-        // Only the base image could say more.
+        // The value depends on the base image.
         if matches!(key, "uid" | "gid" | "mode" | "size" | "type") && text.is_empty() {
             let lack = expanded.lack.map(|lack| lack.name).unwrap_or_default();
             let message = format!("the mount's {key} is empty unless the base image sets {lack}");
@@ -194,7 +195,7 @@ fn whole_of(mount: &Mount, has_workdir: bool) -> Read {
         "secret" | "ssh" => Ok(()),
         _ => match &mount.target {
             Some(target) if !target.is_empty() && !lines::clean(target).is_empty() => Ok(()),
-            // A path within the working directory is another one than the root.
+            // A path below the working directory is not the root.
             Some(target) if !target.starts_with('/') && has_workdir => Ok(()),
             None if has_workdir => Ok(()),
             _ => Err(("the mount would be put over `/`".to_owned(), "write target=/directory".to_owned())),
@@ -220,7 +221,7 @@ fn is_bool(text: &str) -> bool {
     matches!(text, "1" | "t" | "T" | "TRUE" | "true" | "True" | "0" | "f" | "F" | "FALSE" | "false" | "False")
 }
 
-/// As Go's `units.RAMInBytes` reads it.
+/// Whether a text is a size as Go's `units.RAMInBytes` reads it.
 fn is_size(text: &str) -> bool {
     let digits = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     let number = &text[..text.len() - digits.len()];

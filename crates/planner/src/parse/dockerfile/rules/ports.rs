@@ -1,6 +1,6 @@
 //! Checks ports of `EXPOSE` (`nat.ParsePortSpec`): `80`, `8000-8010/udp`, `[[address:]host:]80`.
 
-/// Whether a text names ports.
+/// Whether a text is a valid port specification.
 pub(in crate::parse::dockerfile) fn is_port(text: &str) -> bool {
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let is_protocol = ["", "tcp", "udp", "sctp"].iter().any(|known| protocol.eq_ignore_ascii_case(known));
@@ -11,7 +11,7 @@ pub(in crate::parse::dockerfile) fn is_port(text: &str) -> bool {
     is_protocol && range(container) && (host.is_empty() || range(host))
 }
 
-/// A port, or a range of them.
+/// Whether a text is a port or a range of ports.
 fn range(text: &str) -> bool {
     let number =
         |text: &str| text.bytes().all(|c| c.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten();

@@ -6,7 +6,7 @@ const NAMES: [&str; 37] = [
     "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX", "UNUSED",
 ];
 
-/// Whether a text names a signal.
+/// Whether a text is a signal.
 pub(in crate::parse::dockerfile) fn is_signal(text: &str) -> bool {
     if let Ok(number) = text.parse::<i64>() {
         return number != 0;

@@ -128,7 +128,7 @@ impl Chart {
             let mut cards = Vec::new();
             for layer in layers {
                 let kind = if layer.is_final { CardKind::Final } else { CardKind::Science };
-                let note = format!("sci/{}:{}", layer.target, layer.version);
+                let note = layer.reference();
                 let mut card = Card::new(kind, &layer.path, &[note], is_touched(&layer.path));
                 for edge in needs.get(layer.path.as_str()).into_iter().flatten() {
                     card.title.push_str(&format!("\n{}", need(edge)));

@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_order_avoids_crossings_and_lines_on_each_other() {
-        // Wire 0 ends where wire 1 begins: wire 1 has to end before wire 0 comes down.
+        // Wire 0 ends where wire 1 begins: wire 1 must end before wire 0 comes down.
         let (track, _) = tracks(&[wire(0, &[0.0], 100.0), wire(1, &[100.0], 300.0)]);
         assert!(track[1] < track[0], "{track:?}");
         // One inside of the other: the inner one turns first.
