@@ -13,7 +13,7 @@ use std::iter;
 use tar::EntryType;
 
 use crate::compression::unpacked;
-use crate::limits::{Beyond, Budget, Limit, Then};
+use crate::limits::{Beyond, Budget, Consequence, Limit};
 use crate::members::{Member, Members};
 use crate::parse::rpm::Databases;
 use crate::parse::{self, Keeper, Named};
@@ -181,7 +181,7 @@ impl Layer {
             }
             Ok(Err(why)) => Found::Unread(why),
             Err(error) => match Beyond::of(&error) {
-                Some(beyond) if beyond.0.then() == Then::Record => Found::Beyond(beyond),
+                Some(beyond) if beyond.0.then() == Consequence::Record => Found::Beyond(beyond),
                 _ => {
                     budget.give_back(keeper.kept);
                     return Err(error);

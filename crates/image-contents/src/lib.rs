@@ -21,6 +21,6 @@ pub use archive::{Archive, Archived, read_archive};
 pub use configuration::{Configuration, Setting, Settings};
 pub use difference::{Changed, Move, moves, setting_changes};
 pub use layer::{Layer, read_layer};
-pub use limits::{Beyond, Budget, Limit, Then};
+pub use limits::{Beyond, Budget, Consequence, Limit};
 pub use packages::{Contents, Ecosystem, Package, Packages, Unread};
 pub use stack::{contents, is_decided, shared};

@@ -56,7 +56,7 @@ pub enum Limit {
 
 /// The consequence of exceeding a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
+pub enum Consequence {
     /// The image is not read: the comparison fails.
     Image,
     /// The layer is not read: the comparison fails.
@@ -80,7 +80,7 @@ struct Row {
     what: &'static str,
     most: u64,
     unit: Unit,
-    then: Then,
+    then: Consequence,
     why: &'static str,
 }
 
@@ -108,7 +108,7 @@ impl Limit {
 
     /// The table.
     const fn row(self) -> Row {
-        use Then::{Image, Layer, Record, Rest};
+        use Consequence::{Image, Layer, Record, Rest};
         use Unit::{Bytes, Of};
         let (what, most, unit, then, why) = match self {
             Self::Layers => ("an image", 1024, Of("layers"), Image, "Docker mounts 127, overlayfs 500"),
@@ -168,7 +168,7 @@ impl Limit {
 
     /// The consequence of exceeding it.
     #[must_use]
-    pub const fn then(self) -> Then {
+    pub const fn then(self) -> Consequence {
         self.row().then
     }
 
@@ -307,9 +307,9 @@ mod tests {
         let row = |limit: &Limit| {
             let Row { what, then, why, .. } = limit.row();
             let then = match then {
-                Then::Image | Then::Layer => "the comparison fails, exit 5",
-                Then::Record => "the record is named as not read",
-                Then::Rest => "the rest is counted",
+                Consequence::Image | Consequence::Layer => "the comparison fails, exit 5",
+                Consequence::Record => "the record is named as not read",
+                Consequence::Rest => "the rest is counted",
             };
             format!("| {} | {} | {then} | {why} |\n", what.trim_end_matches(','), limit.amount())
         };

@@ -44,7 +44,7 @@ pub(crate) struct Members<R> {
 
 /// Values of extension headers for the next member.
 #[derive(Default)]
-struct Told {
+struct ExtensionHeaders {
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     pax: Option<Vec<u8>>,
@@ -66,7 +66,7 @@ impl<R: Read> Members<R> {
 
     /// Returns the next member, skipping the unread content of the previous one; `None` at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<Member>> {
-        let mut told = Told::default();
+        let mut told = ExtensionHeaders::default();
         loop {
             self.pass()?;
             let Some(header) = self.header()? else {
@@ -111,7 +111,7 @@ impl<R: Read> Members<R> {
         self.reader
     }
 
-    fn member(&mut self, header: &Header, size: u64, told: &Told) -> io::Result<Member> {
+    fn member(&mut self, header: &Header, size: u64, told: &ExtensionHeaders) -> io::Result<Member> {
         let pax = told.pax.as_deref().map(Pax::read).transpose()?.unwrap_or_default();
         let kind = header.entry_type();
         let mut is_sparse = pax.is_sparse;
@@ -225,7 +225,7 @@ impl<R: Read> Read for Content<'_, R> {
     }
 }
 
-impl Told {
+impl ExtensionHeaders {
     fn is_empty(&self) -> bool {
         self.name.is_none() && self.link.is_none() && self.pax.is_none()
     }

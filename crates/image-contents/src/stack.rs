@@ -9,7 +9,7 @@ use crate::record::{Record, is_cached};
 
 /// The state of a path in a stack of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen<'a> {
+enum PathState<'a> {
     /// The topmost layer that has it.
     There(&'a Layer, &'a Found),
     /// Removed by one of the layers.
@@ -49,16 +49,16 @@ impl<'a> Stack<'a> {
         Self { layers, records, hidden }
     }
 
-    fn look(&self, path: &str) -> Seen<'a> {
+    fn find(&self, path: &str) -> PathState<'a> {
         let there = self.records.get(path).copied().unwrap_or_default();
         let hiding = self.hidden.by(path);
         if hiding > there {
-            return Seen::Gone;
+            return PathState::Gone;
         }
         let layer = there.checked_sub(1).map(|at| self.layers[at]);
         match layer.and_then(|layer| Some((layer, layer.records.get(path)?))) {
-            Some((layer, found)) => Seen::There(layer, found),
-            None => Seen::Untouched,
+            Some((layer, found)) => PathState::There(layer, found),
+            None => PathState::Untouched,
         }
     }
 }
@@ -107,7 +107,7 @@ pub fn contents(layers: &[&Layer]) -> Contents {
     let (mut packages, mut further) = (0, 0);
     let stack = Stack::new(layers, [].into_iter());
     for path in stack.records.keys().copied() {
-        let Seen::There(layer, found) = stack.look(path) else { continue };
+        let PathState::There(layer, found) = stack.find(path) else { continue };
         let (Some(record), false) = (Record::of(path), is_cached(path)) else { continue };
         let found = match found {
             // The target of the link may be in conda's cache.
@@ -141,8 +141,8 @@ pub fn contents(layers: &[&Layer]) -> Contents {
                 }
             }
             (Found::Log, _) => {
-                let database = path.strip_suffix("-wal").map(|database| stack.look(database));
-                if !matches!(database, Some(Seen::There(beside, _)) if std::ptr::eq(beside, layer)) {
+                let database = path.strip_suffix("-wal").map(|database| stack.find(database));
+                if !matches!(database, Some(PathState::There(beside, _)) if std::ptr::eq(beside, layer)) {
                     unread(LOG_ALONE.to_owned(), false);
                 }
             }
@@ -170,7 +170,7 @@ pub fn is_decided(a: &[&Layer], b: &[&Layer]) -> bool {
     }
     let [of_a, of_b] = [(a, b), (b, a)].map(|(layers, others)| Stack::new(layers, paths(others)));
     let both = |path: &str| {
-        let untouched = |stack: &Stack<'_>| stack.look(path) == Seen::Untouched;
+        let untouched = |stack: &Stack<'_>| stack.find(path) == PathState::Untouched;
         untouched(&of_a) == untouched(&of_b)
     };
     of_a.records.keys().chain(of_b.records.keys()).all(|path| both(path))

@@ -83,7 +83,7 @@ pub fn plan(inputs: &Inputs, request: &Request) -> Result<Planned, Vec<Problem>>
     let mut findings = Findings::default();
     let (config, repo) = configuration(&inputs.now, request, &mut findings);
     let mut reader = Reader::new(&config, &request.allow_frontend);
-    let (now, base) = surveys(&inputs.now, Some(&inputs.base), &mut reader, &config, &repo, &mut findings);
+    let (now, base) = models(&inputs.now, Some(&inputs.base), &mut reader, &config, &repo, &mut findings);
     names::check(&inputs.now, &now, &repo, &inputs.revision, request.rebuild, &mut findings);
     orphans::check(&now, &base, &config, request, &mut findings);
     guidelines::check(&now, &config, &mut findings);
@@ -144,9 +144,9 @@ pub fn graph(tree: &Tree, request: &Request) -> Result<LayerGraph, Vec<Problem>>
     let mut findings = Findings::default();
     let (config, repo) = configuration(tree, request, &mut findings);
     let side = Reader::new(&config, &request.allow_frontend).side(tree, &mut findings);
-    let survey = TreeModel::new(side, &config, &repo, &mut findings);
+    let model = TreeModel::new(side, &config, &repo, &mut findings);
     let findings = findings.sorted();
-    if findings.problems.is_empty() { Ok(LayerGraph::of(&survey)) } else { Err(findings.problems) }
+    if findings.problems.is_empty() { Ok(LayerGraph::of(&model)) } else { Err(findings.problems) }
 }
 
 /// Converts warnings to those of a plan, and removes duplicates.
@@ -179,7 +179,7 @@ fn configuration(tree: &Tree, request: &Request, findings: &mut Findings) -> (Co
 
 /// Returns the models of a tree and of its base. Problems of the base are not errors, since an old
 /// commit cannot be fixed.
-fn surveys(
+fn models(
     now: &Tree,
     base: Option<&Base>,
     reader: &mut Reader<'_>,
@@ -193,7 +193,7 @@ fn surveys(
     };
     let mut unreadable = Findings::lenient();
     let base_side = reader.side(tree, &mut unreadable);
-    let surveys = parallel::both(
+    let models = parallel::both(
         side.science.len() > MANY,
         || TreeModel::new(side, config, repo, findings),
         || TreeModel::new(base_side, config, repo, &mut unreadable),
@@ -214,7 +214,7 @@ fn surveys(
             .help(format!("see `git show {commit}:PATH`; the first problem is: {}", first.message)),
         );
     }
-    surveys
+    models
 }
 
 fn compared_with(base: &Base, selection: &Selection) -> ComparedWith {

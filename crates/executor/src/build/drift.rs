@@ -75,7 +75,7 @@ impl<'a> DriftCheck<'a> {
         let forbidden = self.options.drift == Drift::Forbid
             && build.kind == Kind::Science
             && !is_explained(&build.reasons);
-        let untold = |message: &str| {
+        let cannot_compare = |message: &str| {
             let message = format!("cannot compare packages, required by --forbid-drift: {message}");
             Err(BuildFailure { failure: Failure::Environment, message })
         };
@@ -83,14 +83,14 @@ impl<'a> DriftCheck<'a> {
             Ok(Some(moved)) => moved,
             // Without a published image there is nothing to compare.
             Ok(None) => return Ok(()),
-            Err(message) if forbidden => return untold(&message),
+            Err(message) if forbidden => return cannot_compare(&message),
             Err(message) => {
                 report(BuildUpdate::Notice(format!("{}: cannot compare packages: {message}", build.id)));
                 return Ok(());
             }
         };
         if let (true, Some(Unread { path, why, .. })) = (forbidden, &moved.beyond) {
-            return untold(&format!("/{path} is not read: {why}"));
+            return cannot_compare(&format!("/{path} is not read: {why}"));
         }
         for record in unread(&moved.unread) {
             report(BuildUpdate::Notice(format!("{}: cannot compare the packages of {record}", build.id)));

@@ -34,7 +34,7 @@ pub(crate) struct ImageTestRunner<'a> {
 }
 
 /// The outcome of a test that could be run; environment errors are separate.
-enum TestFailure {
+enum TestVerdict {
     Passed,
     Failed(String),
 }
@@ -53,8 +53,8 @@ impl ImageTestRunner<'_> {
             report(BuildUpdate::TestStarted(title.clone()));
             let ended = self.one(image, number, test, report).await;
             let error = match &ended {
-                Ok(TestFailure::Passed) => None,
-                Ok(TestFailure::Failed(why)) => Some(why.clone()),
+                Ok(TestVerdict::Passed) => None,
+                Ok(TestVerdict::Failed(why)) => Some(why.clone()),
                 Err(error) => Some(error.message.clone()),
             };
             report(BuildUpdate::TestFinished(TestResult {
@@ -88,7 +88,7 @@ impl ImageTestRunner<'_> {
         number: usize,
         test: &ImageTest,
         report: &mut (dyn FnMut(BuildUpdate) + Send),
-    ) -> Result<TestFailure, EngineError> {
+    ) -> Result<TestVerdict, EngineError> {
         let number = format!("{}-{number}", self.position);
         let script = format!("image-builder-test-{number}");
         let command = match &test.action {
@@ -122,7 +122,7 @@ impl ImageTestRunner<'_> {
         script: &str,
         test: &ImageTest,
         report: &mut (dyn FnMut(BuildUpdate) + Send),
-    ) -> Result<TestFailure, EngineError> {
+    ) -> Result<TestVerdict, EngineError> {
         if let TestAction::Script { text, .. } = &test.action {
             self.engine.put(container, script, text).await?;
         }
@@ -135,7 +135,7 @@ impl ImageTestRunner<'_> {
                 | EngineErrorKind::Platform
                 | EngineErrorKind::Truncated => Err(error),
                 EngineErrorKind::NotFound | EngineErrorKind::Failed => {
-                    Ok(TestFailure::Failed(format!("it cannot be started: {}", error.message)))
+                    Ok(TestVerdict::Failed(format!("it cannot be started: {}", error.message)))
                 }
             };
         }
@@ -151,10 +151,10 @@ impl ImageTestRunner<'_> {
         match ended {
             Err(_) => {
                 let limit = humantime::format_duration(limit);
-                Ok(TestFailure::Failed(format!("it did not end within {limit}, and was ended")))
+                Ok(TestVerdict::Failed(format!("it did not end within {limit}, and was ended")))
             }
             Ok(_) if time_limit => {
-                Ok(TestFailure::Failed("it printed more than 64 MiB, and was ended".to_owned()))
+                Ok(TestVerdict::Failed("it printed more than 64 MiB, and was ended".to_owned()))
             }
             Ok(Ok(ended)) => Ok(verdict(ended)),
             Ok(Err(error)) => Err(error),
@@ -206,12 +206,12 @@ impl ImageTestRunner<'_> {
     }
 }
 
-fn verdict(ended: ContainerExit) -> TestFailure {
+fn verdict(ended: ContainerExit) -> TestVerdict {
     let text = match ended {
         ContainerExit { out_of_memory: true, .. } => {
             format!("it exceeded its memory limit ({} GiB) and was killed", MEMORY >> 30)
         }
-        ContainerExit { code: 0, .. } => return TestFailure::Passed,
+        ContainerExit { code: 0, .. } => return TestVerdict::Passed,
         ContainerExit { code: 126, .. } => "it exited with 126: a program cannot be executed".to_owned(),
         ContainerExit { code: 127, .. } => "it exited with 127: a program was not found".to_owned(),
         ContainerExit { code: code @ 129..=192, .. } => {
@@ -223,7 +223,7 @@ fn verdict(ended: ContainerExit) -> TestFailure {
         }
         ContainerExit { code, .. } => format!("it exited with {code}"),
     };
-    TestFailure::Failed(text)
+    TestVerdict::Failed(text)
 }
 
 /// Names from signal(7) of the signals that end programs.
@@ -255,8 +255,8 @@ mod tests {
     #[test]
     fn an_end_is_told_in_words() {
         let reported = |code, out_of_memory| match verdict(ContainerExit { code, out_of_memory }) {
-            TestFailure::Passed => "passed".to_owned(),
-            TestFailure::Failed(why) => why,
+            TestVerdict::Passed => "passed".to_owned(),
+            TestVerdict::Failed(why) => why,
         };
         for (code, out_of_memory, expect) in [
             (0, false, "passed"),

@@ -170,7 +170,7 @@ pub(crate) async fn publish_locally(
         Some(local) => {
             let earlier = earlier.map(|earlier| earlier.as_ref().and_then(ImageSize::unpacked));
             let compared = earlier.zip(ImageSize::unpacked(&local));
-            let compared = compared.map(|(earlier, new)| new.beside(earlier.as_ref(), Within::Engine));
+            let compared = compared.map(|(earlier, new)| new.compare_with(earlier.as_ref(), Within::Engine));
             Ok(BuiltImage { image_id: local.id, size: local.size, resumed: false, compared })
         }
         None => Err(BuildFailure {

@@ -6,9 +6,9 @@
 use std::collections::VecDeque;
 
 /// Output is reported as it arrives up to this many bytes.
-const TOLD: usize = 1 << 20;
+const REPORT_LIMIT: usize = 1 << 20;
 /// Bytes after which a test is stopped; no reasonable test prints that much.
-const ENDLESS: u64 = 64 << 20;
+const OUTPUT_LIMIT: u64 = 64 << 20;
 /// Lines are cut at this many bytes.
 const LONGEST_LINE: usize = 16 << 10;
 /// Number of last lines kept when the output is too long to be reported completely.
@@ -60,12 +60,12 @@ impl OutputBuffer {
 
     /// Whether the output exceeds the limit.
     pub(crate) fn is_endless(&self) -> bool {
-        self.bytes > ENDLESS
+        self.bytes > OUTPUT_LIMIT
     }
 
     fn line(&mut self, line: String) -> Option<String> {
         self.reported += line.len() + 1;
-        if self.reported <= TOLD {
+        if self.reported <= REPORT_LIMIT {
             return Some(line);
         }
         self.last.push_back(line);
@@ -118,7 +118,7 @@ mod tests {
             reported += printed.take(OutputStream::Stderr, &piece).iter().map(String::len).sum::<usize>();
         }
         assert!(printed.is_endless());
-        assert!(reported <= TOLD, "{reported}");
+        assert!(reported <= REPORT_LIMIT, "{reported}");
         assert!(printed.rest().iter().map(String::len).sum::<usize>() <= (LAST_LINES + 2) * LONGEST_LINE);
     }
 }

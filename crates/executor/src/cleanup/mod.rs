@@ -149,17 +149,17 @@ pub(crate) async fn own(engine: &Engine, own: &OwnedResources) {
 
 /// Removes what ended runs left. The next run retries what cannot be removed now.
 pub(crate) async fn earlier(engine: &Engine) -> Removed {
-    let mut swept = Removed::default();
+    let mut removed = Removed::default();
     let all = async {
-        let stopped = containers(engine, &mut swept.containers).await;
-        let unnamed = names(engine, &mut swept.names).await;
+        let stopped = containers(engine, &mut removed.containers).await;
+        let unnamed = names(engine, &mut removed.names).await;
         stopped.and(unnamed)
     };
     let done = tokio::time::timeout(BEFORE, all).await;
     if let Ok(Err(error)) = done {
         tracing::debug!(%error, "some temporary resources remain on the engine for now");
     }
-    swept
+    removed
 }
 
 async fn containers(engine: &Engine, removed: &mut usize) -> Result<(), EngineError> {

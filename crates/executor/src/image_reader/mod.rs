@@ -32,7 +32,7 @@ use crate::run::options::BuilderChoice;
 /// Maximum number of layers read from a registry concurrently.
 const AT_ONCE: usize = 3;
 /// Memory limit in bytes for layers cached between comparisons; beyond it the cache is cleared.
-const REMEMBERED: u64 = 256 << 20;
+const CACHE_LIMIT: u64 = 256 << 20;
 /// Interrupted layer downloads are retried for at most this long.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -122,13 +122,13 @@ impl Reader {
     /// # Errors
     /// If only the engine may be used and it does not respond.
     pub async fn open(
-        whence: ImageSource,
+        source: ImageSource,
         endpoint: &Endpoint,
         registry: Registry,
         platform: Option<String>,
         idle: Duration,
     ) -> Result<Self, RunError> {
-        let engine = match whence {
+        let engine = match source {
             ImageSource::Registry => None,
             ImageSource::Engine => Some(Engine::connect(endpoint, BuilderChoice::Auto, idle).await?),
             ImageSource::Auto => Engine::connect(endpoint, BuilderChoice::Auto, idle).await.ok(),
@@ -157,14 +157,14 @@ impl Reader {
     ///
     /// # Errors
     /// If the image does not exist in the permitted places, or one of them cannot be queried.
-    pub async fn find(&self, name: &str, whence: ImageSource) -> Result<Image, RunError> {
-        if whence != ImageSource::Registry
+    pub async fn find(&self, name: &str, source: ImageSource) -> Result<Image, RunError> {
+        if source != ImageSource::Registry
             && let Some(engine) = &self.engine
         {
             let found = self.on_engine(engine, name).await;
             match found.map_err(|error| RunError::environment(format!("{name}: {error}")))? {
                 Some(image) => return Ok(image),
-                None if whence == ImageSource::Engine => {
+                None if source == ImageSource::Engine => {
                     return Err(RunError::environment(format!("{name} is not on the engine"))
                         .with_help("--from registry reads it from the registry, without pulling"));
                 }
@@ -384,7 +384,7 @@ impl Reader {
         reading.held().insert(digest.clone(), Arc::clone(&layer));
         let mut layers = self.layers.lock();
         layers.insert(digest, layer);
-        if layers.values().map(|layer| layer.kept).sum::<u64>() > REMEMBERED {
+        if layers.values().map(|layer| layer.kept).sum::<u64>() > CACHE_LIMIT {
             layers.clear();
         }
     }

@@ -170,7 +170,7 @@ impl Resolver<'_> {
         let login = self.logins.get(&image.registry).unwrap_or(&Credential::Anonymous);
         let waits = Backoff::within(self.retry_for);
         let ask = |_| self.engine.shown(&image, login, self.idle, self.limit);
-        match registry::retry(waits, ask, retry::judge_question, |_, _, _| ()).await {
+        match registry::retry(waits, ask, retry::judge_query, |_, _, _| ()).await {
             Ok(shown) => {
                 must_serve(reference, &shown.platforms, wants)?;
                 let digest = shown.digest;

@@ -20,7 +20,7 @@ use crate::push::build_tag::{PushFailure, push_with_retries};
 use crate::push::moving_tag::{MovingTag, MovingTagTarget, Observed};
 use crate::run::result::Failure;
 use crate::run::schedule::{Ended as BuildEnded, Schedule};
-use crate::run::tag_order::{Publish, Push};
+use crate::run::tag_order::{Push, PushSchedule};
 
 /// Maximum number of builds copied concurrently.
 const IMAGES: usize = 4;
@@ -140,7 +140,7 @@ async fn move_tags(
     let items = &promotion.images;
     let named: Vec<(usize, (String, String))> =
         items.iter().zip(0..).filter_map(|(item, at)| Some((at, references(item, route)?))).collect();
-    let mut publish = Publish::new(&needs(items, &named), TAGS);
+    let mut publish = PushSchedule::new(&needs(items, &named), TAGS);
     for place in 0..named.len() {
         publish.reused(place);
     }

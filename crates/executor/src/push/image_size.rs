@@ -32,7 +32,7 @@ impl ImageSize {
     }
 
     /// Compares with an earlier image.
-    pub(crate) fn beside(&self, earlier: Option<&Self>, within: Within) -> Comparison {
+    pub(crate) fn compare_with(&self, earlier: Option<&Self>, within: Within) -> Comparison {
         let known: BTreeSet<&String> = earlier.iter().flat_map(|earlier| &earlier.layers).collect();
         Comparison {
             within,
@@ -58,11 +58,11 @@ pub(crate) enum RemoteSize {
 
 /// The new images of a run's pushes, by build.
 #[derive(Debug, Default)]
-pub(crate) struct SizeRecords {
+pub(crate) struct PushedSizes {
     new: BTreeMap<usize, ImageSize>,
 }
 
-impl SizeRecords {
+impl PushedSizes {
     /// Records a result of a push. Returns the comparison once both images are known; the push of
     /// the build tag comes first.
     pub(crate) fn take(&mut self, build: usize, seen: RemoteSize) -> Option<Comparison> {
@@ -72,7 +72,7 @@ impl SizeRecords {
                 None
             }
             RemoteSize::Earlier(earlier) => {
-                Some(self.new.remove(&build)?.beside(earlier.as_ref(), Within::Registry))
+                Some(self.new.remove(&build)?.compare_with(earlier.as_ref(), Within::Registry))
             }
             RemoteSize::Nothing => None,
         }
@@ -89,11 +89,11 @@ mod tests {
 
     #[test]
     fn an_image_is_held_against_what_was_shown_before() {
-        let mut scales = SizeRecords::default();
+        let mut pushed_sizes = PushedSizes::default();
         let (old, new) = (weight("old", 10, &["a", "b"]), weight("new", 14, &["a", "c", "c"]));
-        assert_eq!(scales.take(0, RemoteSize::New(new.clone())), None);
-        assert_eq!(scales.take(1, RemoteSize::New(old.clone())), None);
-        assert_eq!(scales.take(0, RemoteSize::Nothing), None);
+        assert_eq!(pushed_sizes.take(0, RemoteSize::New(new.clone())), None);
+        assert_eq!(pushed_sizes.take(1, RemoteSize::New(old.clone())), None);
+        assert_eq!(pushed_sizes.take(0, RemoteSize::Nothing), None);
         let expect = Comparison {
             within: Within::Registry,
             earlier: Some("old".into()),
@@ -102,10 +102,10 @@ mod tests {
             layers: 3,
             shared: 1,
         };
-        assert_eq!(scales.take(0, RemoteSize::Earlier(Some(old))), Some(expect));
-        let first = scales.take(1, RemoteSize::Earlier(None)).unwrap();
+        assert_eq!(pushed_sizes.take(0, RemoteSize::Earlier(Some(old))), Some(expect));
+        let first = pushed_sizes.take(1, RemoteSize::Earlier(None)).unwrap();
         assert_eq!((first.earlier, first.earlier_size, first.shared), (None, None, 0));
         // A reused build has no new image.
-        assert_eq!(scales.take(2, RemoteSize::Earlier(Some(new))), None);
+        assert_eq!(pushed_sizes.take(2, RemoteSize::Earlier(Some(new))), None);
     }
 }

@@ -64,7 +64,7 @@ pub(crate) fn judge(error: &EngineError) -> RetryDecision {
 
 /// Decides about a query that the engine sent to a registry before the first build. An unreachable
 /// registry is not retried, and a rejected login is not renewed, since it was just read.
-pub(crate) fn judge_question(error: &EngineError) -> RetryDecision {
+pub(crate) fn judge_query(error: &EngineError) -> RetryDecision {
     match judge(error) {
         // The engine failed, not the registry.
         RetryDecision::Later { .. } if error.kind == EngineErrorKind::ConnectionLost => RetryDecision::Never,
@@ -180,11 +180,7 @@ mod tests {
             ("dial tcp: lookup r.example: no such host", RetryDecision::Never),
             ("unauthorized: authentication required", RetryDecision::Never),
         ] {
-            assert_eq!(
-                judge_question(&EngineError::new(EngineErrorKind::Failed, message)),
-                expect,
-                "{message}"
-            );
+            assert_eq!(judge_query(&EngineError::new(EngineErrorKind::Failed, message)), expect, "{message}");
         }
     }
 

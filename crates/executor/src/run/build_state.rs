@@ -12,7 +12,7 @@ use crate::build::{BuildFailure, BuiltImage};
 use crate::push::build_tag::PushFailure;
 use crate::run::result::{BuildResult, Failure, Outcome};
 use crate::run::schedule::{Ended, Schedule, State};
-use crate::run::tag_order::{Publish, Push};
+use crate::run::tag_order::{Push, PushSchedule};
 
 /// Minimum number of concurrent pushes. With more concurrent builds, that many pushes run, so that
 /// they keep up. The engine limits concurrent layer uploads across all pushes.
@@ -24,7 +24,7 @@ pub(crate) struct RunState<'a> {
     /// Whether images go to the registry.
     push: bool,
     schedule: Schedule,
-    publish: Publish,
+    publish: PushSchedule,
     /// One entry per build of the plan.
     pub results: &'a mut [BuildResult],
 }
@@ -42,7 +42,7 @@ impl<'a> RunState<'a> {
             plan,
             push,
             schedule: Schedule::new(needs, jobs),
-            publish: Publish::new(needs, jobs.max(PUSHES)),
+            publish: PushSchedule::new(needs, jobs.max(PUSHES)),
             results,
         }
     }

@@ -26,7 +26,7 @@ use crate::cleanup::{self, OwnedResources, Resource};
 use crate::engine::Engine;
 use crate::preflight::{Resolved, resume};
 use crate::push::build_tag::{self, BuildTagPush, PushFailure};
-use crate::push::image_size::{RemoteSize, SizeRecords};
+use crate::push::image_size::{PushedSizes, RemoteSize};
 use crate::push::moving_tag::{self, MovingTag, MovingTagTarget, Observed};
 use crate::redact::Redactor;
 use crate::run::build_state::{RunState, tag_of};
@@ -100,22 +100,22 @@ type Tasks<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Finished> + Send +
 
 /// Runs all builds and pushes, and fills in `results`, which has one entry per build of the plan.
 pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, results: &mut [BuildResult]) {
-    let mut course = RunState::new(ctx.plan, ctx.needs, ctx.jobs, ctx.options.push, results);
+    let mut run_state = RunState::new(ctx.plan, ctx.needs, ctx.jobs, ctx.options.push, results);
     let at = || result::seconds(ctx.clock.elapsed());
     for (position, digest) in &ctx.prepared.reused {
-        (ctx.emit)(course.reuse(*position, digest, at()));
+        (ctx.emit)(run_state.reuse(*position, digest, at()));
     }
     let mut work: Tasks<'_> = FuturesUnordered::new();
-    let mut scales = SizeRecords::default();
+    let mut pushed_sizes = PushedSizes::default();
     loop {
-        while let Some(build) = course.next_build() {
-            let stands = |parent: &usize| course.results[*parent].outcome == Outcome::Reused;
+        while let Some(build) = run_state.next_build() {
+            let stands = |parent: &usize| run_state.results[*parent].outcome == Outcome::Reused;
             let resume = ctx.options.resume && ctx.needs[build].iter().all(stands);
-            course.results[build].log = Some(ctx.record.log_path(build, &ctx.plan.builds[build].id));
+            run_state.results[build].log = Some(ctx.record.log_path(build, &ctx.plan.builds[build].id));
             work.push(Box::pin(do_build(ctx, build, resume)));
         }
-        while let Some(push) = course.next_push() {
-            let result = &course.results[push.build()];
+        while let Some(push) = run_state.next_push() {
+            let result = &run_state.results[push.build()];
             let (image_id, digest) = (result.image_id.clone(), result.digest.clone());
             work.push(Box::pin(do_push(ctx, push, image_id, digest)));
         }
@@ -135,19 +135,19 @@ pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, resul
                 if !matches!(&made, Err(failure) if failure.failure == Failure::Environment) {
                     work.push(Box::pin(take_name_away(ctx, build)));
                 }
-                course.results[build].tests = tests;
-                course.results[build].moved = ctx.watch.take(build);
-                course.results[build].failed_at = failed_at.filter(|_| failed);
-                course.results[build].from = made_from(ctx, build);
-                course.built(build, made, log_tail, seconds, at()).into_iter().for_each(ctx.emit);
+                run_state.results[build].tests = tests;
+                run_state.results[build].moved = ctx.watch.take(build);
+                run_state.results[build].failed_at = failed_at.filter(|_| failed);
+                run_state.results[build].from = made_from(ctx, build);
+                run_state.built(build, made, log_tail, seconds, at()).into_iter().for_each(ctx.emit);
                 failed
             }
             Some(Finished::Push { push, pushed, seen, seconds }) => {
                 let failed = pushed.is_err();
-                if let Some(compared) = scales.take(push.build(), seen) {
-                    course.results[push.build()].compared = Some(compared);
+                if let Some(compared) = pushed_sizes.take(push.build(), seen) {
+                    run_state.results[push.build()].compared = Some(compared);
                 }
-                (ctx.emit)(course.pushed(push, pushed, seconds));
+                (ctx.emit)(run_state.pushed(push, pushed, seconds));
                 failed
             }
             Some(Finished::Aside) => false,
@@ -156,11 +156,11 @@ pub(crate) async fn work(ctx: &RunContext<'_>, cancel: &CancellationToken, resul
         if failed && (ctx.options.fail_fast || cancel.is_cancelled()) {
             // The engine aborts work when its connection is closed.
             work.clear();
-            course.stop(at()).into_iter().for_each(ctx.emit);
+            run_state.stop(at()).into_iter().for_each(ctx.emit);
             break;
         }
     }
-    course.settle();
+    run_state.settle();
 }
 
 /// The plan's references of a build, as the exact images that it was built from.

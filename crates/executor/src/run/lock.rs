@@ -21,13 +21,13 @@ use crate::run::run_dir;
 use crate::{Event, RunError};
 
 /// Interval between attempts to take a lock that another process holds.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Directories for locks that all users of a machine may take.
 const MACHINE: [&str; 2] = ["/run/lock", "/var/lock"];
 
 /// Maximum size in bytes of a holder's description.
-const MOST_WORDS: u64 = 4096;
+const HOLDER_LIMIT: u64 = 4096;
 
 /// The holder of a lock, written into the lock file for other processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +133,7 @@ pub(crate) async fn take(
                 emit(Event::Notice { message: format!("waiting for {what}{by}") });
                 reported = true;
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
     Ok(Locks { _held: held })
@@ -200,7 +200,7 @@ fn open(place: &LockFile) -> io::Result<File> {
 
 fn read(file: &mut File) -> Option<Holder> {
     let mut text = String::new();
-    file.take(MOST_WORDS).read_to_string(&mut text).ok()?;
+    file.take(HOLDER_LIMIT).read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()
 }
 

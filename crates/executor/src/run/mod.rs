@@ -116,7 +116,7 @@ pub async fn run(
                     tokio::select! {
                         biased;
                         () = cancel.cancelled() => {}
-                        swept = cleanup::earlier(&engine) => tell_swept(swept, &emit),
+                        removed = cleanup::earlier(&engine) => report_removed(removed, &emit),
                     }
                 }
             };
@@ -175,7 +175,7 @@ async fn set_up(
         builder: engine.builder.as_str().to_owned(),
     });
     if engine.flavour == Flavour::Podman {
-        tell_swept(cleanup::earlier(&engine).await, emit);
+        report_removed(cleanup::earlier(&engine).await, emit);
     }
     let prepared = prepare(plan, options, &engine, &registry, redactor).await;
     let untested = plan.builds.iter().filter(|build| !build.tests.is_empty()).count();
@@ -199,9 +199,9 @@ async fn set_up(
     Ok(Some((engine, registry, prepared, jobs)))
 }
 
-fn tell_swept(swept: Removed, emit: &(dyn Fn(Event) + Send + Sync)) {
-    if swept != Removed::default() {
-        let Removed { containers, names } = swept;
+fn report_removed(removed: Removed, emit: &(dyn Fn(Event) + Send + Sync)) {
+    if removed != Removed::default() {
+        let Removed { containers, names } = removed;
         emit(Event::Notice {
             message: format!(
                 "took away what runs that did not end left on the engine: {containers} containers of tests, \

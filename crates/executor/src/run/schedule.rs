@@ -51,7 +51,7 @@ pub(crate) struct Schedule {
     /// For each build, the builds that need it.
     children: Vec<Vec<usize>>,
     /// For each build, the number of builds in the longest chain that begins with it.
-    ways: Vec<usize>,
+    chain_lengths: Vec<usize>,
     /// Waiting builds whose parents are all done: longest chain first, then in the plan's order.
     ready: BTreeSet<(Reverse<usize>, usize)>,
     running: usize,
@@ -68,19 +68,19 @@ impl Schedule {
                 children[*parent].push(build);
             }
         }
-        let mut ways = vec![1; needs.len()];
+        let mut chain_lengths = vec![1; needs.len()];
         for build in (0..needs.len()).rev() {
-            let below = children[build].iter().map(|child| ways[*child]).max();
-            ways[build] += below.unwrap_or(0);
+            let below = children[build].iter().map(|child| chain_lengths[*child]).max();
+            chain_lengths[build] += below.unwrap_or(0);
         }
         let missing: Vec<usize> = needs.iter().map(Vec::len).collect();
         let free = (0..needs.len()).filter(|build| missing[*build] == 0);
-        let ready = free.map(|build| (Reverse(ways[build]), build)).collect();
+        let ready = free.map(|build| (Reverse(chain_lengths[build]), build)).collect();
         Self {
             states: vec![State::Waiting; needs.len()],
             missing,
             children,
-            ways,
+            chain_lengths,
             ready,
             running: 0,
             jobs: jobs.max(1),
@@ -141,7 +141,7 @@ impl Schedule {
         for child in self.children[build].clone() {
             self.missing[child] -= 1;
             if self.missing[child] == 0 && self.states[child] == State::Waiting {
-                self.ready.insert((Reverse(self.ways[child]), child));
+                self.ready.insert((Reverse(self.chain_lengths[child]), child));
             }
         }
     }
@@ -170,7 +170,7 @@ impl Schedule {
             State::Cancelled => matches!(from, State::Waiting | State::Running),
         };
         assert!(allowed, "build {build} cannot go from {from:?} to {to:?}");
-        self.ready.remove(&(Reverse(self.ways[build]), build));
+        self.ready.remove(&(Reverse(self.chain_lengths[build]), build));
         self.running += usize::from(to == State::Running);
         self.running -= usize::from(from == State::Running);
         self.states[build] = to;

@@ -1,6 +1,6 @@
 //! Decides in which order tags are pushed, and when a moving tag may be updated.
 //!
-//! Pure: `build_state` takes the next push from [`Publish::start`] and reports how it ended; `push`
+//! Pure: `build_state` takes the next push from [`PushSchedule::start`] and reports how it ended; `push`
 //! carries it out. The order keeps invariant 8: in every prefix of the pushes, a moving tag comes
 //! after its own verified build tag and after the verified build tags of all its planned ancestors.
 
@@ -27,7 +27,7 @@ impl Push {
     }
 }
 
-/// The state of the tags of one build. Only [`Publish::set`] changes it:
+/// The state of the tags of one build. Only [`PushSchedule::set`] changes it:
 ///
 /// ```text
 ///   Absent ──→ Local ──→ PushingBuild ──→ Verified ──→ PushingMoving ──→ Done
@@ -54,7 +54,7 @@ enum PushState {
 
 /// The pushes of a run.
 #[derive(Debug)]
-pub(crate) struct Publish {
+pub(crate) struct PushSchedule {
     states: Vec<PushState>,
     needs: Vec<Vec<usize>>,
     children: Vec<Vec<usize>>,
@@ -64,7 +64,7 @@ pub(crate) struct Publish {
     at_once: usize,
 }
 
-impl Publish {
+impl PushSchedule {
     /// `needs` is that of [`Schedule::new`](crate::run::schedule::Schedule::new); at most `at_once`
     /// pushes run concurrently.
     pub(crate) fn new(needs: &[Vec<usize>], at_once: usize) -> Self {
@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn a_chain_is_pushed_from_its_root_and_build_tags_come_first() {
         use Push::{BuildTag, MovingTag};
-        let mut publish = Publish::new(&[vec![], vec![0], vec![1]], 1);
+        let mut publish = PushSchedule::new(&[vec![], vec![0], vec![1]], 1);
         let mut order = Vec::new();
         publish.built(0);
         publish.built(1);
@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn what_is_reused_gets_its_moving_tag_looked_after() {
-        let mut publish = Publish::new(&[vec![], vec![0]], 4);
+        let mut publish = PushSchedule::new(&[vec![], vec![0]], 4);
         publish.reused(0);
         assert_eq!(publish.start(), Some(Push::MovingTag(0)));
         publish.verified(Push::MovingTag(0));
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_failed_push_ends_those_of_descendants() {
-        let mut publish = Publish::new(&[vec![], vec![0], vec![], vec![1, 2]], 4);
+        let mut publish = PushSchedule::new(&[vec![], vec![0], vec![], vec![1, 2]], 4);
         for build in 0..3 {
             publish.built(build);
         }
@@ -429,7 +429,7 @@ mod tests {
                     row.iter().filter(|_| build > 0).map(|index| index.index(build.max(1))).collect();
                 parents.into_iter().collect()
             }).collect();
-            let mut publish = Publish::new(&needs, 3);
+            let mut publish = PushSchedule::new(&needs, 3);
             let mut unbuilt: Vec<usize> = Vec::new();
             let mut shown = BTreeSet::new();
             for build in 0..needs.len() {

@@ -99,7 +99,7 @@ fn plan_of_file(
     FORMAT_VERSION.clone_into(&mut wanted.format_version);
     let knows_origins = wanted.builds.iter().any(|build| !build.origins.is_empty());
     let baseline = match (&tree.reference, tree.since_published) {
-        (None, false) => against_of(&wanted)?,
+        (None, false) => baseline_of_plan(&wanted)?,
         _ => open::baseline(tree)?,
     };
     let (opened, planned) = open::planned(tree, baseline, purpose)?;
@@ -153,7 +153,7 @@ fn flags_of(wanted: &Plan, given: &Plan) -> Vec<String> {
 }
 
 /// Returns the comparison of a plan as a new request.
-fn against_of(plan: &Plan) -> anyhow::Result<Baseline> {
+fn baseline_of_plan(plan: &Plan) -> anyhow::Result<Baseline> {
     let base = match &plan.compared_with {
         ComparedWith::Commit(commit) => commit,
         // `--all` and `--include` have to be given again: a plan file selects nothing.
@@ -277,7 +277,7 @@ async fn run_and_show(
     options: &Options,
     signals: Signals,
 ) -> anyhow::Result<u8> {
-    let face = ProgressReporter::choose(
+    let reporter = ProgressReporter::choose(
         arguments.run.progress,
         arguments.run.detail(&arguments.show),
         &planned.plan,
@@ -285,7 +285,7 @@ async fn run_and_show(
     let (sender, events) = unbounded_channel();
     // A separate thread: a slow terminal or pipe must not delay the builds.
     let handle = Handle::current();
-    let shown = thread::spawn(move || show_events(face, events, &handle));
+    let shown = thread::spawn(move || show_events(reporter, events, &handle));
     let history = |commit: &str| git::relation(&opened.root, &planned.plan.revision.commit, commit);
     let ended =
         executor::run(&planned.plan, &planned.contexts, options, history, sender, signals.cancel.clone())
@@ -394,7 +394,11 @@ impl Shown {
     }
 }
 
-fn show_events(mut face: ProgressReporter, mut events: UnboundedReceiver<Event>, runtime: &Handle) -> Shown {
+fn show_events(
+    mut reporter: ProgressReporter,
+    mut events: UnboundedReceiver<Event>,
+    runtime: &Handle,
+) -> Shown {
     let mut shown = Shown::nothing();
     loop {
         // The timer of the runtime serves this thread too.
@@ -403,14 +407,14 @@ fn show_events(mut face: ProgressReporter, mut events: UnboundedReceiver<Event>,
             Ok(Some(event)) => event,
             Ok(None) => break,
             Err(_) => {
-                face.tick();
+                reporter.tick();
                 continue;
             }
         };
         if let Event::RunFinished { path, .. } = &event {
             shown.result_path = Some(path.clone());
         }
-        let written = face.event(&event);
+        let written = reporter.event(&event);
         if shown.written.is_ok() {
             shown.written = written;
         }

@@ -109,7 +109,7 @@ enum CheckFormat {
 }
 
 /// The tree that is checked.
-struct Judged {
+struct CheckedTree {
     root: PathBuf,
     repository: PathBuf,
     tree: Tree,
@@ -117,7 +117,7 @@ struct Judged {
     since: Option<(Base, Revision)>,
 }
 
-impl Judged {
+impl CheckedTree {
     fn check(&self, arguments: &CheckArguments) -> Checked {
         let mut request = arguments.tree.request();
         request.allow_orphan.clone_from(&arguments.allow_orphan);
@@ -156,23 +156,23 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<u8> {
     Ok(if is_refused { exit::DOES_NOT_HOLD } else { exit::DONE })
 }
 
-fn read(arguments: &CheckArguments) -> anyhow::Result<Judged> {
+fn read(arguments: &CheckArguments) -> anyhow::Result<CheckedTree> {
     let mut options = arguments.tree.options()?;
     let Some(text) = &arguments.reference else {
         let git::OnDisk { root, repository, tree } = git::on_disk(&options)?;
-        return Ok(Judged { root, repository, tree, since: None });
+        return Ok(CheckedTree { root, repository, tree, since: None });
     };
     options.comparison = Comparison::parse(text)?;
     let opened = git::open(&options)?;
     debug_assert!(opened.buildable == Buildable::WorkingTree || !arguments.fix, "clap keeps these apart");
     let inputs = opened.inputs;
     let since = Some((inputs.base, inputs.revision));
-    Ok(Judged { root: opened.root, repository: opened.repository, tree: inputs.now, since })
+    Ok(CheckedTree { root: opened.root, repository: opened.repository, tree: inputs.now, since })
 }
 
 /// Returns the changes of `--fix`. Checks the tree again if git has other line ends than the disk.
 fn fixes(
-    judged: &mut Judged,
+    judged: &mut CheckedTree,
     checked: &mut Checked,
     arguments: &CheckArguments,
 ) -> anyhow::Result<Vec<Change>> {
@@ -195,7 +195,7 @@ fn fixes(
     Ok(edits.into_iter().filter(|(file, _)| files.contains(file)).map(change).collect())
 }
 
-fn tell(arguments: &CheckArguments, judged: &Judged, checked: &Checked) -> anyhow::Result<()> {
+fn tell(arguments: &CheckArguments, judged: &CheckedTree, checked: &Checked) -> anyhow::Result<()> {
     let texts = findings::texts(&judged.tree);
     let below = below(&judged.repository, &judged.root);
     let text = |format, paint| match format {

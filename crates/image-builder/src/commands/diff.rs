@@ -53,10 +53,10 @@ enum DiffFormat {
 
 /// Compares two images.
 pub(crate) fn run(arguments: &DiffArguments) -> anyhow::Result<u8> {
-    let looker = ImageLocator::new(&arguments.look)?;
+    let locator = ImageLocator::new(&arguments.look)?;
     let bound = arguments.read_timeout;
     let document = block_on(async {
-        let compared = tokio::time::timeout(bound.into(), compare(&looker, &arguments.a, &arguments.b));
+        let compared = tokio::time::timeout(bound.into(), compare(&locator, &arguments.a, &arguments.b));
         compared.await.unwrap_or_else(|_| {
             let message = format!("{} and {} could not be read in {bound}", arguments.a, arguments.b);
             Err(CliError::environment(message)
@@ -73,17 +73,17 @@ pub(crate) fn run(arguments: &DiffArguments) -> anyhow::Result<u8> {
     Ok(if arguments.check && !document.holds() { exit::DOES_NOT_HOLD } else { exit::DONE })
 }
 
-async fn compare(looker: &ImageLocator, a: &str, b: &str) -> anyhow::Result<Document> {
-    let whence = match looker.from {
+async fn compare(locator: &ImageLocator, a: &str, b: &str) -> anyhow::Result<Document> {
+    let source = match locator.from {
         From::Auto => ImageSource::Auto,
         From::Engine => ImageSource::Engine,
         From::Registry => ImageSource::Registry,
     };
-    let endpoint = env::endpoint(looker.host.as_deref(), &looker.docker_config)?;
-    let platform = Some(looker.platform.clone());
-    let reader = Reader::open(whence, &endpoint, looker.registry.clone(), platform, IDLE).await?;
-    let a = reader.find(&looker.name(a)?.to_string(), whence).await?;
-    let b = reader.find(&looker.name(b)?.to_string(), whence).await?;
+    let endpoint = env::endpoint(locator.host.as_deref(), &locator.docker_config)?;
+    let platform = Some(locator.platform.clone());
+    let reader = Reader::open(source, &endpoint, locator.registry.clone(), platform, IDLE).await?;
+    let a = reader.find(&locator.name(a)?.to_string(), source).await?;
+    let b = reader.find(&locator.name(b)?.to_string(), source).await?;
     let compared = reader.compare(&a, &b).await?;
     Ok(Document::new(&a, &b, &compared, reader.traffic()))
 }

@@ -54,11 +54,11 @@ enum InspectFormat {
 
 /// Inspects one image.
 pub(crate) fn run(arguments: &InspectArguments) -> anyhow::Result<u8> {
-    let looker = ImageLocator::new(&arguments.look)?;
+    let locator = ImageLocator::new(&arguments.look)?;
     if arguments.spec {
-        return spec(arguments, &looker);
+        return spec(arguments, &locator);
     }
-    let inspection = block_on(inspect(&looker, &arguments.reference))?;
+    let inspection = block_on(inspect(&locator, &arguments.reference))?;
     let text = match arguments.format {
         InspectFormat::Text => report::text(&inspection, arguments.verbose, output::stdout_paint()),
         InspectFormat::Json => output::json(&inspection)?,
@@ -68,11 +68,11 @@ pub(crate) fn run(arguments: &InspectArguments) -> anyhow::Result<u8> {
 }
 
 /// Prints the build spec that is attached to the image.
-fn spec(arguments: &InspectArguments, looker: &ImageLocator) -> anyhow::Result<u8> {
+fn spec(arguments: &InspectArguments, locator: &ImageLocator) -> anyhow::Result<u8> {
     let found = block_on(async {
-        let seen = looker.look(&arguments.reference).await?;
-        match Provenance::read(&seen.labels, Some(&looker.config.label_prefix)) {
-            Some(trail) => attached::find(looker, &seen, &trail, &Request::default()).await,
+        let seen = locator.look(&arguments.reference).await?;
+        match Provenance::read(&seen.labels, Some(&locator.config.label_prefix)) {
+            Some(trail) => attached::find(locator, &seen, &trail, &Request::default()).await,
             None => Ok(None),
         }
     })?;
@@ -88,11 +88,11 @@ fn spec(arguments: &InspectArguments, looker: &ImageLocator) -> anyhow::Result<u
     Ok(exit::DONE)
 }
 
-async fn inspect(looker: &ImageLocator, text: &str) -> anyhow::Result<Inspection> {
-    let seen = looker.look(text).await?;
-    let trail = Provenance::read(&seen.labels, Some(&looker.config.label_prefix));
+async fn inspect(locator: &ImageLocator, text: &str) -> anyhow::Result<Inspection> {
+    let seen = locator.look(text).await?;
+    let trail = Provenance::read(&seen.labels, Some(&locator.config.label_prefix));
     let bases = match &trail {
-        Some(trail) if report::has_other_labels(trail, &seen.labels) => bases(looker, trail, &seen).await,
+        Some(trail) if report::has_other_labels(trail, &seen.labels) => bases(locator, trail, &seen).await,
         _ => BTreeMap::new(),
     };
     Ok(Inspection::new(seen, trail.as_ref(), &bases))
@@ -100,7 +100,7 @@ async fn inspect(looker: &ImageLocator, text: &str) -> anyhow::Result<Inspection
 
 /// Reads the labels of the external images in the provenance, as far as they can be read.
 async fn bases(
-    looker: &ImageLocator,
+    locator: &ImageLocator,
     trail: &Provenance,
     seen: &ImageInfo,
 ) -> BTreeMap<String, BTreeMap<String, String>> {
@@ -110,8 +110,8 @@ async fn bases(
             let Ok(mut name) = ImageName::parse(reference) else { continue };
             name.digest = digest.map(str::to_owned).or(name.digest);
             let shown = match seen.place {
-                FoundIn::Registry => looker.in_registry(&name).await,
-                FoundIn::Engine => looker.on_engine(&name).await,
+                FoundIn::Registry => locator.in_registry(&name).await,
+                FoundIn::Engine => locator.on_engine(&name).await,
             };
             if let Ok(Some(base)) = shown {
                 found.insert(reference.to_owned(), base.labels);

@@ -217,10 +217,10 @@ async fn promote(
     }
     let (began, streamed) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let (sender, events) = channel();
-    let face =
+    let reporter =
         ProgressReporter::new(arguments.progress, report::Progress::new(&promotion), Arc::clone(&streamed));
     // A separate thread: a slow terminal or pipe must not delay the copies.
-    let shown = thread::spawn(move || face.show(&events));
+    let shown = thread::spawn(move || reporter.show(&events));
     let speak = move |event| {
         // Sending fails only if the view has ended; then further events have no reader.
         let _ = sender.send(event);

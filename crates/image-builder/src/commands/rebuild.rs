@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &RebuildArguments) -> anyhow::Result<u8> {
 struct Ready {
     rebuild: Rebuild,
     contexts: BTreeMap<plan::BuildId, plan::Context>,
-    looker: ImageLocator,
+    locator: ImageLocator,
     /// Where the run is recorded.
     root: PathBuf,
     /// The root of the surrounding git repository, if there is one.
@@ -95,10 +95,10 @@ async fn rebuild(arguments: &RebuildArguments, signals: Signals) -> anyhow::Resu
     if !arguments.yes && !signals.unless_stopped(agreed()).await? {
         return Ok(exit::DONE);
     }
-    let options = options(arguments, &ready.looker, ready.root.clone())?;
+    let options = options(arguments, &ready.locator, ready.root.clone())?;
     let reports = arguments.files.of(&rebuild.plan, false, ready.repository.as_deref());
     reports.begin()?;
-    let ended = build_and_compare(rebuild, &ready.contexts, &options, &ready.looker, &signals).await;
+    let ended = build_and_compare(rebuild, &ready.contexts, &options, &ready.locator, &signals).await;
     let kept = match &ended {
         Ok(Ended { result, .. }) => reports.end(result),
         Err(error) => reports.fail(&format!("{error:#}")),
@@ -109,9 +109,9 @@ async fn rebuild(arguments: &RebuildArguments, signals: Signals) -> anyhow::Resu
 
 /// Finds the files that the image was made from, and plans its build.
 async fn prepare(arguments: &RebuildArguments) -> anyhow::Result<Ready> {
-    let looker = ImageLocator::new(&arguments.look)?;
-    let seen = looker.look(&arguments.reference).await?;
-    let Some(trail) = Provenance::read(&seen.labels, Some(&looker.config.label_prefix)) else {
+    let locator = ImageLocator::new(&arguments.look)?;
+    let seen = locator.look(&arguments.reference).await?;
+    let Some(trail) = Provenance::read(&seen.labels, Some(&locator.config.label_prefix)) else {
         return Err(CliError::does_not_hold(format!("{} has no provenance labels", seen.name)).into());
     };
     let top = trail.top().clone();
@@ -125,7 +125,7 @@ async fn prepare(arguments: &RebuildArguments) -> anyhow::Result<Ready> {
     };
     let request = Request { allow_frontend: arguments.frontends.allowed(), ..Request::default() };
     let Files { spec, directory, root, repository, origin, _temporary } = match &arguments.from_spec {
-        Some(directory) => travelled(&looker, &seen, &trail, directory, &request).await?,
+        Some(directory) => files_from_spec(&locator, &seen, &trail, directory, &request).await?,
         None => from_git(arguments, &trail, &top, &tag, &request)?,
     };
     let (mut plan, contexts) = replan(&spec, &directory, &request).map_err(CliError::does_not_hold)?;
@@ -134,11 +134,11 @@ async fn prepare(arguments: &RebuildArguments) -> anyhow::Result<Ready> {
         let message = format!("these files give other inputs: {inputs}, but the image records {recorded}");
         return Err(CliError::does_not_hold(message).into());
     }
-    let exact = make_exact(&mut plan, &looker, &spec, &from).await?;
+    let exact = make_exact(&mut plan, &locator, &spec, &from).await?;
     rename(&mut plan, &top);
     let name = format!("{} {}", top.repository(), top.version.as_deref().unwrap_or_default());
     let rebuild = Rebuild { seen, name, origin, plan, exact };
-    Ok(Ready { rebuild, contexts, looker, root, repository, _temporary })
+    Ok(Ready { rebuild, contexts, locator, root, repository, _temporary })
 }
 
 /// The outcome of the run.
@@ -152,7 +152,7 @@ async fn build_and_compare(
     rebuild: &Rebuild,
     contexts: &BTreeMap<plan::BuildId, plan::Context>,
     options: &Options,
-    looker: &ImageLocator,
+    locator: &ImageLocator,
     signals: &Signals,
 ) -> anyhow::Result<Ended> {
     let Ended { code, mut result } = carry_out(&rebuild.plan, contexts, options, signals).await?;
@@ -160,7 +160,7 @@ async fn build_and_compare(
         return Ok(Ended { code, result });
     }
     let made = ImageName::parse(rebuild.plan.builds[0].build_tag()).context("a tag of our own")?;
-    let Some(made) = looker.on_engine(&made).await? else {
+    let Some(made) = locator.on_engine(&made).await? else {
         return Err(CliError::environment(format!("the engine built {made} and does not have it")).into());
     };
     let compared = report::compared(rebuild, &made, output::stdout_paint());
@@ -191,14 +191,14 @@ struct Files {
 }
 
 /// Returns the files in the attached build spec.
-async fn travelled(
-    looker: &ImageLocator,
+async fn files_from_spec(
+    locator: &ImageLocator,
     seen: &ImageInfo,
     trail: &Provenance,
     directory: &Path,
     request: &Request,
 ) -> anyhow::Result<Files> {
-    let Some(found) = attached::find(looker, seen, trail, request).await? else {
+    let Some(found) = attached::find(locator, seen, trail, request).await? else {
         return Err(CliError::does_not_hold(format!("no build spec travelled with {}", seen.name))
             .help("in a clone of its source tree, leave --from-spec out")
             .into());
@@ -277,7 +277,7 @@ fn from_git(
 /// its exact image.
 async fn make_exact(
     plan: &mut Plan,
-    looker: &ImageLocator,
+    locator: &ImageLocator,
     spec: &Spec,
     from: &plan::trail::BuiltFrom,
 ) -> anyhow::Result<Vec<(String, String)>> {
@@ -286,7 +286,7 @@ async fn make_exact(
         let (name, found) = match &reference.target {
             Target::Scratch | Target::Build { .. } => continue,
             Target::Layer { reference, .. } => {
-                (reference.clone(), layer(looker, reference, spec.resolved.get(reference), from).await?)
+                (reference.clone(), layer(locator, reference, spec.resolved.get(reference), from).await?)
             }
             Target::Pinned { reference } | Target::External { reference } => {
                 let recorded = from.images.get(reference).cloned().flatten();
@@ -305,7 +305,7 @@ async fn make_exact(
 
 /// Returns the image of a science layer that the build used, by digest if a registry has it.
 async fn layer(
-    looker: &ImageLocator,
+    locator: &ImageLocator,
     reference: &str,
     resolved: Option<&String>,
     from: &plan::trail::BuiltFrom,
@@ -321,11 +321,11 @@ async fn layer(
         });
     };
     let tagged = ImageName { tag: Some(build_tag.clone()), digest: None, has_tag: true, ..name.clone() };
-    let shown = looker.registry.resolve(&tagged).await;
+    let shown = locator.registry.resolve(&tagged).await;
     if let Ok(Some(digest)) = &shown {
         return Ok(tagged.with_digest(digest));
     }
-    if looker.on_engine(&tagged).await?.is_some() {
+    if locator.on_engine(&tagged).await?.is_some() {
         return Ok(tagged.to_string());
     }
     shown?;
@@ -361,7 +361,7 @@ async fn agreed() -> anyhow::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn options(arguments: &RebuildArguments, looker: &ImageLocator, root: PathBuf) -> anyhow::Result<Options> {
+fn options(arguments: &RebuildArguments, locator: &ImageLocator, root: PathBuf) -> anyhow::Result<Options> {
     Ok(Options {
         push: false,
         jobs: None,
@@ -372,8 +372,8 @@ fn options(arguments: &RebuildArguments, looker: &ImageLocator, root: PathBuf) -
         base_repo: None,
         allow_older: false,
         root,
-        endpoint: env::endpoint(arguments.look.host.as_deref(), &looker.docker_config)?,
-        docker_config: looker.docker_config.clone(),
+        endpoint: env::endpoint(arguments.look.host.as_deref(), &locator.docker_config)?,
+        docker_config: locator.docker_config.clone(),
         source_date_epoch: env::source_date_epoch()?,
         idle_timeout: Duration::from_secs(30 * 60),
         build_timeout: Duration::from_secs(12 * 3600),
@@ -397,10 +397,10 @@ async fn carry_out(
     signals: &Signals,
 ) -> anyhow::Result<Ended> {
     let (sender, mut events) = unbounded_channel();
-    let mut face = ProgressReporter::choose(Progress::Auto, Detail::NONE, plan);
+    let mut reporter = ProgressReporter::choose(Progress::Auto, Detail::NONE, plan);
     let shown = tokio::task::spawn_blocking(move || {
         while let Some(event) = events.blocking_recv() {
-            let _ = face.event(&event);
+            let _ = reporter.event(&event);
         }
     });
     let history = |_: &str| Relation::Unknown;

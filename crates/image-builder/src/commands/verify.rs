@@ -53,9 +53,9 @@ enum VerifyFormat {
 
 /// Verifies the images and prints the result.
 pub(crate) fn run(arguments: &VerifyArguments) -> anyhow::Result<u8> {
-    let looker = ImageLocator::new(&arguments.look)?;
+    let locator = ImageLocator::new(&arguments.look)?;
     let tree = SourceTree::open(arguments)?;
-    let verified = block_on(verify(arguments, &looker, tree))?;
+    let verified = block_on(verify(arguments, &locator, tree))?;
     let text = match arguments.format {
         VerifyFormat::Text => report::text(&verified, output::stdout_paint()),
         VerifyFormat::Json => output::json(&report::document(&verified))?,
@@ -67,19 +67,19 @@ pub(crate) fn run(arguments: &VerifyArguments) -> anyhow::Result<u8> {
 
 async fn verify(
     arguments: &VerifyArguments,
-    looker: &ImageLocator,
+    locator: &ImageLocator,
     mut tree: SourceTree,
 ) -> anyhow::Result<Vec<Verified>> {
     let mut published = BTreeMap::new();
     let mut verified = Vec::new();
     for reference in &arguments.references {
-        let seen = looker.look(reference).await?;
-        let Some(trail) = Provenance::read(&seen.labels, Some(&looker.config.label_prefix)) else {
+        let seen = locator.look(reference).await?;
+        let Some(trail) = Provenance::read(&seen.labels, Some(&locator.config.label_prefix)) else {
             verified.push(Verified { reference: seen.name.to_string(), builds: Vec::new() });
             continue;
         };
         let given = arguments.look.repo.as_deref().filter(|repo| !repo.is_empty());
-        let repo = given.or(trail.repo.as_deref()).unwrap_or(&looker.repo);
+        let repo = given.or(trail.repo.as_deref()).unwrap_or(&locator.repo);
         // The parents of an image that was built without a registry are on the engine.
         let on_engine = arguments.look.from == From::Engine && seen.place == FoundIn::Engine;
         let mut builds = Vec::new();
@@ -88,7 +88,7 @@ async fn verify(
             for (layer, recorded) in crumb.from.iter().flat_map(|from| &from.layers) {
                 let reference = format!("{repo}/{}", Family::Sci.repository(layer));
                 if !published.contains_key(&reference) {
-                    let shown = self::published(looker, &reference, layer, on_engine).await?;
+                    let shown = self::published(locator, &reference, layer, on_engine).await?;
                     published.insert(reference.clone(), shown);
                 }
                 let published = published[&reference].clone();
@@ -98,7 +98,7 @@ async fn verify(
             builds.push(Verdict::of(crumb, &facts, &parents, arguments.provenance));
         }
         if let (FoundIn::Registry, Some(top)) = (seen.place, builds.first_mut()) {
-            top.shown(shows(looker, &seen, trail.top(), trail.repo.as_deref()).await?);
+            top.shown(shows(locator, &seen, trail.top(), trail.repo.as_deref()).await?);
         }
         let foreign = trail.foreign.iter().map(|crumb| Verdict::foreign(&trail.crumbs[*crumb]));
         builds.extend(foreign);
@@ -110,7 +110,7 @@ async fn verify(
 /// Returns the image that the build tag points to if it is another one, and `None` if it is this
 /// one. A tag that was moved to another image can have the right labels.
 async fn shows(
-    looker: &ImageLocator,
+    locator: &ImageLocator,
     seen: &ImageInfo,
     crumb: &BuildLabels,
     repo: Option<&str>,
@@ -127,28 +127,28 @@ async fn shows(
         (false, None) => return Ok(None),
     };
     let build = ImageName { tag: Some(tag), digest: None, has_tag: true, ..name };
-    let shown = looker.registry.resolve(&build).await?;
+    let shown = locator.registry.resolve(&build).await?;
     let is_it = shown.as_ref() == Some(digest);
     Ok((!is_it).then(|| OtherBuild { digest: digest.clone(), build: build.to_string(), shown }))
 }
 
 /// Reads the image that a moving tag points to now.
 async fn published(
-    looker: &ImageLocator,
+    locator: &ImageLocator,
     reference: &str,
     layer: &str,
     on_engine: bool,
 ) -> anyhow::Result<Published> {
     let Ok(name) = ImageName::parse(reference) else { return Ok(Published::Absent) };
-    let seen = if on_engine { looker.on_engine(&name).await? } else { looker.in_registry(&name).await? };
+    let seen = if on_engine { locator.on_engine(&name).await? } else { locator.in_registry(&name).await? };
     let Some(seen) = seen else { return Ok(Published::Absent) };
     let repository = Family::Sci.repository(split_tag(layer).0).to_string();
-    let trail = Provenance::read(&seen.labels, Some(&looker.config.label_prefix));
+    let trail = Provenance::read(&seen.labels, Some(&locator.config.label_prefix));
     let mut crumbs = trail.iter().flat_map(|trail| &trail.crumbs);
     let wanted = |crumb: &&BuildLabels| crumb.repository() == repository && crumb.version.is_some();
     let Some(crumb) = crumbs.find(wanted) else { return Ok(Published::Silent) };
     let version = crumb.version.clone().unwrap_or_default();
-    if seen.place == FoundIn::Registry && shows(looker, &seen, crumb, None).await?.is_some() {
+    if seen.place == FoundIn::Registry && shows(locator, &seen, crumb, None).await?.is_some() {
         return Ok(Published::Moved(version));
     }
     Ok(Published::Build(version))

@@ -39,8 +39,8 @@ pub(crate) fn planned(
 ) -> anyhow::Result<(OpenedTree, Planned)> {
     match baseline {
         Baseline::History(comparison) => {
-            let only_look = matches!(purpose, Purpose::Look | Purpose::LookAtPush);
-            let options = git::Options { only_look, ..options(arguments, comparison)? };
+            let dry_run = matches!(purpose, Purpose::Look | Purpose::LookAtPush);
+            let options = git::Options { dry_run, ..options(arguments, comparison)? };
             let opened = git::open(&options)?;
             let planned = plan(arguments, &opened)?;
             Ok((opened, planned))
@@ -73,7 +73,7 @@ pub(crate) fn options(arguments: &TreeArguments, comparison: Comparison) -> anyh
         untracked: arguments.untracked,
         with_ignored: arguments.with_ignored.clone(),
         build_number: arguments.build_number,
-        only_look: false,
+        dry_run: false,
     })
 }
 

@@ -30,14 +30,19 @@ pub(crate) struct RunFiles {
 
 impl RunFiles {
     /// Returns the files of a plan's run, in the source tree of a git repository.
-    pub(crate) fn of<'a>(&'a self, plan: &'a Plan, push: bool, repository: Option<&'a Path>) -> Reports<'a> {
-        Reports { files: self, plan, push, repository }
+    pub(crate) fn of<'a>(
+        &'a self,
+        plan: &'a Plan,
+        push: bool,
+        repository: Option<&'a Path>,
+    ) -> RunFileWriter<'a> {
+        RunFileWriter { files: self, plan, push, repository }
     }
 }
 
 /// The files of one run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reports<'a> {
+pub(crate) struct RunFileWriter<'a> {
     files: &'a RunFiles,
     plan: &'a Plan,
     push: bool,
@@ -45,7 +50,7 @@ pub(crate) struct Reports<'a> {
     repository: Option<&'a Path>,
 }
 
-impl Reports<'_> {
+impl RunFileWriter<'_> {
     /// Writes that the run was interrupted. Fails if the files cannot be written, so that the run
     /// need not start.
     pub(crate) fn begin(&self) -> anyhow::Result<()> {

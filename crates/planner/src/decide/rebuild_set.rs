@@ -76,8 +76,9 @@ pub(crate) fn affected(
 
     let comparison = Comparison { now, base, flags, science, compat };
     let own = (0..now.side.science.len()).map(|layer| comparison.own_reasons(layer)).collect();
-    let mut affected =
-        spread(now, own, config, |product, layer, stack| comparison.product_reasons(product, layer, stack));
+    let mut affected = add_dependents(now, own, config, |product, layer, stack| {
+        comparison.product_reasons(product, layer, stack)
+    });
     affected.unbuilt.extend(comparison.unbuilt(&affected));
     affected.unbuilt.sort();
     affected
@@ -85,7 +86,7 @@ pub(crate) fn affected(
 
 /// Adds to the changed layers everything that must be built because of them: dependents and
 /// products. Held products and their layers are not built, so that a rollback stays in effect.
-pub(crate) fn spread(
+pub(crate) fn add_dependents(
     now: &TreeModel,
     mut reasons: Vec<Vec<Reason>>,
     config: &Config,

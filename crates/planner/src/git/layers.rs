@@ -242,11 +242,11 @@ impl Reader<'_> {
     fn uncommitted(&self, entry: &Entry, on_disk: &OnDisk) -> Result<Option<Vec<u8>>, SourceError> {
         let path = self.stores.root().join(&entry.path);
         let changed = || SourceError::ChangedWhileReading { path: path.clone() };
-        let looked_at = disk::metadata(&path)?.ok_or_else(changed)?;
-        if looked_at.len() > TEXT_LIMIT as u64 {
+        let stat = disk::metadata(&path)?.ok_or_else(changed)?;
+        if stat.len() > TEXT_LIMIT as u64 {
             return Ok(None);
         }
-        let bytes = disk::read(&path, &looked_at)?;
+        let bytes = disk::read(&path, &stat)?;
         let is_planned = match on_disk {
             OnDisk::Blob => disk::blob_id(&bytes) == entry.id,
             OnDisk::Sha256(digest) => *disk::hex(&Sha256::digest(&bytes)) == **digest,

@@ -75,7 +75,7 @@ pub enum Buildable {
     Head,
     /// It is HEAD, and the disk differs: see [`OpenedTree::uncommitted`].
     HeadUnderChanges,
-    /// It is HEAD, and the disk was not checked: see [`Options::only_look`].
+    /// It is HEAD, and the disk was not checked: see [`Options::dry_run`].
     Unasked,
     /// It is another commit.
     OtherCommit {
@@ -106,7 +106,7 @@ pub fn open(options: &Options) -> Result<OpenedTree, SourceError> {
         // read concurrently.
         let counted = (!shallow).then(|| scope.spawn(|| count(&root, commit)));
         let right = match sides.now {
-            Some(commit) if options.only_look || commit != head => {
+            Some(commit) if options.dry_run || commit != head => {
                 committed(&mut stores, &mut history, head, commit)?
             }
             now => on_disk_or_head(&mut stores, &mut history, head, now.is_none().then_some(&additions))?,

@@ -19,5 +19,5 @@ pub struct Options {
     pub build_number: Option<u64>,
     /// Nothing will be built. Commits, including HEAD, are read from git alone, and the working
     /// tree is read only if it is a side of the comparison.
-    pub only_look: bool,
+    pub dry_run: bool,
 }

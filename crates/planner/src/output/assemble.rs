@@ -35,14 +35,14 @@ pub(crate) struct Naming<'a> {
 /// Returns the builds in order, and the context of each. Reports files that must be sent but are
 /// unavailable.
 pub(crate) fn builds(
-    survey: &TreeModel,
+    model: &TreeModel,
     affected: &RebuildSet,
     naming: &Naming<'_>,
     findings: &mut Findings,
 ) -> (Vec<Build>, BTreeMap<BuildId, Context>) {
     let planned: Vec<bool> = affected.science.iter().map(|reasons| !reasons.is_empty()).collect();
-    let levels = survey.graph.levels(&planned);
-    let assembly = Assembly { survey, planned, naming };
+    let levels = model.graph.levels(&planned);
+    let assembly = Assembly { model, planned, naming };
     let mut builds = Vec::new();
     let mut contexts = BTreeMap::new();
     for (layer, reasons) in affected.science.iter().enumerate().filter(|(_, reasons)| !reasons.is_empty()) {
@@ -62,18 +62,18 @@ pub(crate) fn builds(
 }
 
 struct Assembly<'a> {
-    survey: &'a TreeModel,
+    model: &'a TreeModel,
     planned: Vec<bool>,
     naming: &'a Naming<'a>,
 }
 
 impl Assembly<'_> {
     fn science(&self, index: usize, reasons: &[Reason], findings: &mut Findings) -> (Build, Context) {
-        let layer = &*self.survey.side.science[index];
+        let layer = &*self.model.side.science[index];
         let descriptor = &layer.descriptor;
-        let needs = &self.survey.science_needs[index];
+        let needs = &self.model.science_needs[index];
         let references: Vec<Reference> = needs.iter().map(|need| self.reference(need, need.span)).collect();
-        let inputs = inputs_digest::science(self.survey, index, &self.naming.config.platform);
+        let inputs = inputs_digest::science(self.model, index, &self.naming.config.platform);
         let tags = self.tags(Family::Sci, descriptor.target.as_str(), descriptor.version.as_str());
         let mut labels = self.oci_labels(layer, descriptor.description.as_deref(), &tags, &references);
         let prefix = &self.naming.config.label_prefix;
@@ -87,9 +87,9 @@ impl Assembly<'_> {
             image: descriptor.image.as_str().to_owned(),
             version: descriptor.version.as_str().to_owned(),
             target: target.to_owned(),
-            is_final: self.survey.chains.is_final[index],
+            is_final: self.model.chains.is_final[index],
             references,
-            needs: self.needs(self.survey.graph.parents(index).iter().copied()),
+            needs: self.needs(self.model.graph.parents(index).iter().copied()),
             reasons: reasons.to_vec(),
             tags,
             labels,
@@ -116,9 +116,9 @@ impl Assembly<'_> {
         compat: &CompatBuild,
         findings: &mut Findings,
     ) -> (Build, Context) {
-        let below = &*self.survey.side.science[compat.science];
+        let below = &*self.model.side.science[compat.science];
         let layers: Vec<&CompatLayer> =
-            compat.stack.iter().map(|layer| &*self.survey.side.compat[*layer]).collect();
+            compat.stack.iter().map(|layer| &*self.model.side.compat[*layer]).collect();
         let mounted: BTreeSet<String> = layers
             .iter()
             .filter_map(|layer| layer.fragment.as_ref())
@@ -128,7 +128,7 @@ impl Assembly<'_> {
         let overlay = Overlay::new(&layers);
         let (dockerfile, references, origins) = self.generated(product, compat);
         let platform = &self.naming.config.platform;
-        let inputs = inputs_digest::compat(self.survey, below, &compat.stack, &overlay, platform);
+        let inputs = inputs_digest::compat(self.model, below, &compat.stack, &overlay, platform);
         let tags = self.tags(Family::Rel, product.image.as_str(), product.version.as_str());
         let description = below.descriptor.description.as_ref().or(top.descriptor.description.as_ref());
         let mut labels = self.oci_labels(below, description.map(String::as_str), &tags, &references);
@@ -176,7 +176,7 @@ impl Assembly<'_> {
         product: &ProductName,
         compat: &CompatBuild,
     ) -> (String, Vec<Reference>, Vec<Origin>) {
-        let below = &self.survey.side.science[compat.science];
+        let below = &self.model.side.science[compat.science];
         let base =
             self.moving_tag(Family::Sci, below.descriptor.target.as_str(), below.descriptor.version.as_str());
         let mut text = String::from("FROM ");
@@ -186,11 +186,11 @@ impl Assembly<'_> {
         let mut references = vec![Reference { role: Role::Base, span, target: self.layer(compat.science) }];
         let mut origins = vec![source_map::generated("FROM", 1)];
         for index in &compat.stack {
-            let layer = &self.survey.side.compat[*index];
+            let layer = &self.model.side.compat[*index];
             let (Some(file), Some(fragment)) = (&layer.files.dockerfile, &layer.fragment) else { continue };
             text.push_str(&format!("# {}\n", layer.path()));
             let shift = |at: usize| at - fragment.start + text.len();
-            for need in &self.survey.compat_needs[*index] {
+            for need in &self.model.compat_needs[*index] {
                 let span = Span { start: shift(need.span.start), end: shift(need.span.end) };
                 references.push(self.reference(need, span));
             }
@@ -226,7 +226,7 @@ impl Assembly<'_> {
     }
 
     fn layer(&self, index: usize) -> Target {
-        let layer = &self.survey.side.science[index];
+        let layer = &self.model.side.science[index];
         if self.planned[index] {
             return Target::Build { id: BuildId(layer.path().to_owned()) };
         }
@@ -237,14 +237,14 @@ impl Assembly<'_> {
 
     /// Returns the planned science layers that a compat build needs.
     fn parents_of_compat(&self, compat: &CompatBuild) -> BTreeSet<usize> {
-        let copied = compat.stack.iter().flat_map(|layer| layers_in(&self.survey.compat_needs[*layer]));
+        let copied = compat.stack.iter().flat_map(|layer| layers_in(&self.model.compat_needs[*layer]));
         std::iter::once(compat.science).chain(copied).filter(|layer| self.planned[*layer]).collect()
     }
 
     fn needs(&self, layers: impl Iterator<Item = usize>) -> Vec<BuildId> {
         let planned = layers.filter(|layer| self.planned[*layer]);
         let ids: BTreeSet<BuildId> =
-            planned.map(|layer| BuildId(self.survey.side.science[layer].path().to_owned())).collect();
+            planned.map(|layer| BuildId(self.model.side.science[layer].path().to_owned())).collect();
         ids.into_iter().collect()
     }
 
@@ -294,7 +294,7 @@ impl Assembly<'_> {
     fn base_name(&self, base: &Target) -> String {
         match base {
             Target::Build { id } => {
-                let science = &self.survey.side.science;
+                let science = &self.model.side.science;
                 let index = science
                     .binary_search_by(|layer| layer.path().cmp(&id.0))
                     .expect("the id of a science build is the path of a layer");

@@ -34,33 +34,33 @@ use crate::tree::model::TreeModel;
 use crate::tree::{Mode, TreeFile};
 
 /// Returns the digest of a science build.
-pub(crate) fn science(survey: &TreeModel, layer: usize, platform: &str) -> String {
-    let science = &survey.side.science[layer];
+pub(crate) fn science(model: &TreeModel, layer: usize, platform: &str) -> String {
+    let science = &model.side.science[layer];
     let mut fields = Fields::new("science", platform);
     fields.list([dockerfile_identity(&science.files).unwrap_or_default()], |fields, id| {
         fields.field(&id);
     });
     fields.args(&science.descriptor.args);
-    fields.references(survey, survey.science_needs[layer].iter());
+    fields.references(model, model.science_needs[layer].iter());
     fields.files(science.context().map(|file| (file.path.as_str(), file)));
     fields.digest()
 }
 
 /// Returns the digest of a compat build.
 pub(crate) fn compat(
-    survey: &TreeModel,
+    model: &TreeModel,
     below: &ScienceLayer,
     stack: &[usize],
     overlay: &Overlay<'_>,
     platform: &str,
 ) -> String {
-    let layers: Vec<&CompatLayer> = stack.iter().map(|layer| &*survey.side.compat[*layer]).collect();
+    let layers: Vec<&CompatLayer> = stack.iter().map(|layer| &*model.side.compat[*layer]).collect();
     let mut fields = Fields::new("compat", platform);
     fields.field(&layer_name(below));
     let fragments = layers.iter().map(|layer| dockerfile_identity(&layer.files).unwrap_or_default());
     fields.list(fragments, |fields, id| fields.field(&id));
     fields.args(&compat_stack::args(&layers));
-    fields.references(survey, stack.iter().flat_map(|layer| &survey.compat_needs[*layer]));
+    fields.references(model, stack.iter().flat_map(|layer| &model.compat_needs[*layer]));
     fields.files(overlay.files.iter().map(|(path, (_, file))| (*path, *file)));
     fields.digest()
 }
@@ -99,10 +99,10 @@ impl Fields {
         });
     }
 
-    fn references<'a>(&mut self, survey: &TreeModel, needs: impl Iterator<Item = &'a Need>) {
+    fn references<'a>(&mut self, model: &TreeModel, needs: impl Iterator<Item = &'a Need>) {
         self.list(needs, |fields, need| {
             let (kind, name) = match &need.meaning {
-                Meaning::Layer(layer) => ("layer", layer_name(&survey.side.science[*layer])),
+                Meaning::Layer(layer) => ("layer", layer_name(&model.side.science[*layer])),
                 Meaning::Registry { target, version, .. } => ("layer", format!("{target}:{version}")),
                 Meaning::Pinned { name, .. } => ("pinned", name.clone()),
                 Meaning::Product { name, .. } => ("product", name.clone()),

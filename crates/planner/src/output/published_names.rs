@@ -29,31 +29,31 @@ pub fn identities(tree: &Tree, request: &Request) -> BTreeMap<String, PublishedN
     let mut findings = Findings::lenient();
     let (config, repo) = configuration(tree, request, &mut findings);
     let side = Reader::new(&config, &request.allow_frontend).side(tree, &mut findings);
-    let survey = TreeModel::new(side, &config, &repo, &mut findings);
+    let model = TreeModel::new(side, &config, &repo, &mut findings);
     let mut identities = BTreeMap::new();
     for (index, layer) in
-        survey.side.science.iter().enumerate().filter(|(_, layer)| layer.dockerfile.is_some())
+        model.side.science.iter().enumerate().filter(|(_, layer)| layer.dockerfile.is_some())
     {
         identities.insert(
             layer.descriptor.reference(),
             PublishedNames {
-                inputs: inputs_digest::science(&survey, index, &config.platform),
+                inputs: inputs_digest::science(&model, index, &config.platform),
                 layers: vec![layer.path().to_owned()],
             },
         );
     }
-    for (product, science, top) in survey.products() {
-        let stack = survey.stack(top);
-        let layers: Vec<&CompatLayer> = stack.iter().map(|layer| &*survey.side.compat[*layer]).collect();
+    for (product, science, top) in model.products() {
+        let stack = model.stack(top);
+        let layers: Vec<&CompatLayer> = stack.iter().map(|layer| &*model.side.compat[*layer]).collect();
         if layers.iter().any(|layer| layer.fragment.is_none()) {
             continue;
         }
         let overlay = Overlay::new(&layers);
-        let below = &survey.side.science[science];
+        let below = &model.side.science[science];
         identities.insert(
             product.reference(),
             PublishedNames {
-                inputs: inputs_digest::compat(&survey, below, &stack, &overlay, &config.platform),
+                inputs: inputs_digest::compat(&model, below, &stack, &overlay, &config.platform),
                 layers: layers.iter().map(|layer| layer.path().to_owned()).collect(),
             },
         );

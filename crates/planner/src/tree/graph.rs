@@ -10,7 +10,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 
 /// At most this many cycles of one strongly connected component are reported. The others disappear,
 /// or are found, once these are fixed.
-const CYCLES_OF_A_KNOT: usize = 20;
+const MAX_CYCLES_PER_COMPONENT: usize = 20;
 
 /// Nodes with their dependencies.
 #[derive(Debug, Clone, Default)]
@@ -82,14 +82,14 @@ impl Graph {
     }
 
     /// Returns cycles, each as its nodes in the order of dependency, beginning with the smallest.
-    /// Every node that is on a cycle is on one of the returned cycles, up to [`CYCLES_OF_A_KNOT`]
+    /// Every node that is on a cycle is on one of the returned cycles, up to [`MAX_CYCLES_PER_COMPONENT`]
     /// cycles of a component.
     pub(crate) fn cycles(&self) -> Vec<Vec<usize>> {
         let mut cycles = Vec::new();
-        for knot in self.knots() {
-            let members: BTreeSet<usize> = knot.iter().copied().collect();
+        for component in self.knots() {
+            let members: BTreeSet<usize> = component.iter().copied().collect();
             let mut untold = members.clone();
-            for _ in 0..CYCLES_OF_A_KNOT {
+            for _ in 0..MAX_CYCLES_PER_COMPONENT {
                 let Some(start) = untold.pop_first() else { break };
                 let mut cycle = self.shortest_cycle(start, &members);
                 for node in &cycle {
@@ -119,17 +119,17 @@ impl Graph {
         // Not `tarjan_scc`, which is recursive.
         kosaraju_scc(&graph)
             .into_iter()
-            .map(|knot| knot.into_iter().map(NodeIndex::index).collect::<Vec<_>>())
-            .filter(|knot| knot.len() > 1 || self.parents[knot[0]].contains(&knot[0]))
+            .map(|component| component.into_iter().map(NodeIndex::index).collect::<Vec<_>>())
+            .filter(|component| component.len() > 1 || self.parents[component[0]].contains(&component[0]))
             .collect()
     }
 
     /// Returns the shortest path from a node back to itself within its component.
-    fn shortest_cycle(&self, start: usize, knot: &BTreeSet<usize>) -> Vec<usize> {
+    fn shortest_cycle(&self, start: usize, component: &BTreeSet<usize>) -> Vec<usize> {
         let mut reached_from = std::collections::BTreeMap::new();
         let mut open = VecDeque::from([start]);
         'search: while let Some(node) = open.pop_front() {
-            for parent in self.parents[node].iter().filter(|parent| knot.contains(parent)) {
+            for parent in self.parents[node].iter().filter(|parent| component.contains(parent)) {
                 if *parent == start {
                     reached_from.insert(start, node);
                     break 'search;

@@ -82,7 +82,7 @@ impl TreeModel {
         for (layer, more) in inherited {
             parents[layer].push(more);
         }
-        let mut survey = Self {
+        let mut model = Self {
             graph: Graph::new(parents),
             chains: chains(&side, &science_needs, &unknown),
             side,
@@ -92,13 +92,13 @@ impl TreeModel {
             compats,
             ..Self::default()
         };
-        survey.find_finals(findings);
-        survey.find_compat(findings);
-        survey.find_cycles(findings);
-        onbuild::of_products(&survey.side, survey.products(), config, findings);
-        survey.check_versions(findings);
-        survey.check_finals_have_a_compat(config, findings);
-        survey
+        model.find_finals(findings);
+        model.find_compat(findings);
+        model.find_cycles(findings);
+        onbuild::of_products(&model.side, model.products(), config, findings);
+        model.check_versions(findings);
+        model.check_finals_have_a_compat(config, findings);
+        model
     }
 
     /// Returns the science layer with a target.

@@ -11,7 +11,7 @@ use crate::parse::config::{Config, Level};
 use crate::tree::layers::Reader;
 use crate::tree::model::TreeModel;
 use crate::tree::{Base, OnDisk, Tree, names};
-use crate::{Problem, Request, configuration, surveys};
+use crate::{Problem, Request, configuration, models};
 
 /// A finding with its level.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,15 +42,15 @@ pub fn check(now: &Tree, since: Option<&Base>, revision: Option<&Revision>, requ
     let mut findings = Findings::thorough();
     let (config, repo) = configuration(now, request, &mut findings);
     let mut reader = Reader::new(&config, &request.allow_frontend);
-    let (survey, base) = surveys(now, since, &mut reader, &config, &repo, &mut findings);
+    let (model, base) = models(now, since, &mut reader, &config, &repo, &mut findings);
     let unborn =
         Revision { commit: "0".repeat(40), count: None, short: "0".repeat(7), dirty: None, shallow: true };
-    names::check(now, &survey, &repo, revision.unwrap_or(&unborn), request.rebuild, &mut findings);
+    names::check(now, &model, &repo, revision.unwrap_or(&unborn), request.rebuild, &mut findings);
     if since.is_some() {
-        orphans::check(&survey, &base, &config, request, &mut findings);
+        orphans::check(&model, &base, &config, request, &mut findings);
     }
-    guidelines::check(&survey, &config, &mut findings);
-    lacking(&survey, &mut findings);
+    guidelines::check(&model, &config, &mut findings);
+    lacking(&model, &mut findings);
     let findings = findings.sorted();
     let warned = findings.warnings.into_iter().map(|problem| Finding { level: Level::Warn, problem });
     let denied = findings.problems.into_iter().map(|problem| Finding { level: Level::Deny, problem });
@@ -60,9 +60,9 @@ pub fn check(now: &Tree, since: Option<&Base>, revision: Option<&Revision>, requ
 }
 
 /// Reports files that must be sent but are unavailable.
-fn lacking(survey: &TreeModel, findings: &mut Findings) {
-    let science = survey.side.science.iter().flat_map(|layer| layer.context());
-    let compat = survey.side.compat.iter().flat_map(|layer| layer.context());
+fn lacking(model: &TreeModel, findings: &mut Findings) {
+    let science = model.side.science.iter().flat_map(|layer| layer.context());
+    let compat = model.side.compat.iter().flat_map(|layer| layer.context());
     for file in science.chain(compat) {
         if let Some(OnDisk::Lacking(problem)) = &file.on_disk {
             findings.refuse(Problem::clone(problem));

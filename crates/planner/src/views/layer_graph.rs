@@ -144,8 +144,8 @@ pub struct Product {
 
 impl LayerGraph {
     /// Returns the graph of a tree.
-    pub(crate) fn of(survey: &TreeModel) -> Self {
-        let side = &survey.side;
+    pub(crate) fn of(model: &TreeModel) -> Self {
+        let side = &model.side;
         let path = |layer: usize| side.science[layer].path().to_owned();
         let mut graph = Self::default();
         for (index, layer) in side.science.iter().enumerate() {
@@ -155,8 +155,8 @@ impl LayerGraph {
                 image: descriptor.image.as_str().to_owned(),
                 version: descriptor.version.as_str().to_owned(),
                 target: descriptor.target.as_str().to_owned(),
-                is_final: survey.chains.is_final[index],
-                compat: survey.compat_name_of(index).map(str::to_owned),
+                is_final: model.chains.is_final[index],
+                compat: model.compat_name_of(index).map(str::to_owned),
             });
         }
         for layer in &side.compat {
@@ -166,8 +166,8 @@ impl LayerGraph {
                 includes: layer.descriptor.includes.clone(),
             });
         }
-        let needs = side.science.iter().map(|layer| layer.path()).zip(&survey.science_needs);
-        let needs = needs.chain(side.compat.iter().map(|layer| layer.path()).zip(&survey.compat_needs));
+        let needs = side.science.iter().map(|layer| layer.path()).zip(&model.science_needs);
+        let needs = needs.chain(side.compat.iter().map(|layer| layer.path()).zip(&model.compat_needs));
         for (from, needs) in needs {
             for need in needs {
                 let to = match &need.meaning {
@@ -185,15 +185,15 @@ impl LayerGraph {
                 graph.edges.push(Edge { from: from.to_owned(), to, role: need.role.into() });
             }
         }
-        for (layer, includes) in side.compat.iter().zip(&survey.includes) {
+        for (layer, includes) in side.compat.iter().zip(&model.includes) {
             graph.edges.extend(includes.iter().map(|include| Edge {
                 from: layer.path().to_owned(),
                 to: Node::Layer { path: side.compat[*include].path().to_owned() },
                 role: EdgeRole::Include,
             }));
         }
-        for (product, layer, top) in survey.products() {
-            let stack = survey.stack(top).into_iter().map(|layer| side.compat[layer].name().to_owned());
+        for (product, layer, top) in model.products() {
+            let stack = model.stack(top).into_iter().map(|layer| side.compat[layer].name().to_owned());
             graph.products.push(Product {
                 id: product_id(product).0,
                 image: product.image.as_str().to_owned(),

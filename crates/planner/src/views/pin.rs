@@ -64,13 +64,13 @@ pub fn external_images(now: &Tree, request: &Request) -> Result<Vec<ExternalImag
     let mut findings = Findings::lenient();
     let (config, repo) = configuration(now, request, &mut findings);
     let side = Reader::new(&config, &request.allow_frontend).side(now, &mut findings);
-    let survey = TreeModel::new(side, &config, &repo, &mut findings);
+    let model = TreeModel::new(side, &config, &repo, &mut findings);
     let findings = findings.sorted();
     if !findings.problems.is_empty() {
         return Err(findings.problems);
     }
-    let science = survey.side.science.iter().map(|layer| &layer.files).zip(&survey.science_needs);
-    let compat = survey.side.compat.iter().map(|layer| &layer.files).zip(&survey.compat_needs);
+    let science = model.side.science.iter().map(|layer| &layer.files).zip(&model.science_needs);
+    let compat = model.side.compat.iter().map(|layer| &layer.files).zip(&model.compat_needs);
     let mut images = Vec::new();
     for (files, needs) in compat.chain(science) {
         let Some(file) = &files.dockerfile else { continue };

@@ -56,7 +56,7 @@ fn whoever_only_looks_at_two_commits_never_meets_the_working_tree() {
     let history = History::small();
     history.write("science/a/file", "second\n");
     history.commit("second");
-    let look = |from: &str| Options { only_look: true, ..history.options(from) };
+    let look = |from: &str| Options { dry_run: true, ..history.options(from) };
     let ids = |opened: &planner::git::OpenedTree| -> Vec<String> {
         let files = |tree: &planner::tree::Tree| {
             let files = tree.layers.iter().flat_map(|layer| &layer.files);

@@ -71,8 +71,8 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let is_question = *request.method() == Method::GET || *request.method() == Method::HEAD;
-    let repeatable = is_question && request.body().size_hint().exact() == Some(0);
+    let is_query = *request.method() == Method::GET || *request.method() == Method::HEAD;
+    let repeatable = is_query && request.body().size_hint().exact() == Some(0);
     let mut left = if repeatable { most } else { 0 };
     loop {
         let mut again = Request::new(empty());

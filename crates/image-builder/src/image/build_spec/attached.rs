@@ -111,7 +111,7 @@ impl Judge {
 /// # Errors
 /// Errors of registries, and an error if there are specs but none verifies.
 pub(crate) async fn find(
-    looker: &ImageLocator,
+    locator: &ImageLocator,
     seen: &ImageInfo,
     trail: &Provenance,
     request: &Request,
@@ -134,7 +134,7 @@ pub(crate) async fn find(
         (&seen.digest, labelled.as_ref().is_some_and(|found| found.spec.is_whole()))
     {
         let image = ImageName { tag: None, digest: Some(digest.clone()), ..seen.name.clone() };
-        match among_artifacts(&looker.registry, &image, &judge, &mut refused).await {
+        match among_artifacts(&locator.registry, &image, &judge, &mut refused).await {
             Ok(Some(spec)) if labelled.is_none() || spec.is_whole() => {
                 return Ok(Some(AttachedSpec { spec, by: "artifact", refused: shortened(refused) }));
             }

@@ -75,7 +75,7 @@ pub(crate) fn label(plan: &mut Plan, tree: &Tree, request: &Request, travels: Sp
             return None;
         }
         let outline = outlines.of(plan, build);
-        let room = LABEL.min(ALL_LABELS.saturating_sub(weight(build) + key.len()));
+        let room = LABEL.min(ALL_LABELS.saturating_sub(max_labels_size(build) + key.len()));
         if least(&outline.spec) > room {
             return None;
         }
@@ -90,7 +90,7 @@ pub(crate) fn label(plan: &mut Plan, tree: &Tree, request: &Request, travels: Sp
 }
 
 /// The maximum size of a build's labels, including those that are known only at build time.
-fn weight(build: &Build) -> usize {
+fn max_labels_size(build: &Build) -> usize {
     let known: usize = build.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
     let references: usize =
         build.references.iter().map(|reference| reference.span.end - reference.span.start + 600).sum();

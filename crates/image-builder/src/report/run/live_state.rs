@@ -59,7 +59,7 @@ impl Doing {
 const SEPARATOR: &str = " | ";
 
 #[derive(Debug)]
-struct Watched {
+struct BuildView {
     id: BuildId,
     state: State,
     /// The push in progress: its start time and its description.
@@ -98,8 +98,8 @@ fn is_instruction(step: &str) -> bool {
 
 /// The state of a run.
 #[derive(Debug)]
-pub(crate) struct Watch {
-    builds: Vec<Watched>,
+pub(crate) struct RunView {
+    builds: Vec<BuildView>,
     positions: HashMap<BuildId, usize>,
     needs: Vec<Vec<usize>>,
     jobs: usize,
@@ -108,17 +108,17 @@ pub(crate) struct Watch {
     paint: Paint,
 }
 
-impl Watch {
+impl RunView {
     /// The state before the run: all builds wait.
     pub(crate) fn new(plan: &Plan, paint: Paint) -> Self {
-        let watched = |id: &BuildId| Watched {
+        let watched = |id: &BuildId| BuildView {
             id: id.clone(),
             state: State::Waiting,
             push: None,
             seconds: 0.0,
             steps: Steps::default(),
         };
-        let builds: Vec<Watched> = plan.builds.iter().map(|build| watched(&build.id)).collect();
+        let builds: Vec<BuildView> = plan.builds.iter().map(|build| watched(&build.id)).collect();
         let positions = builds.iter().enumerate().map(|(at, build)| (build.id.clone(), at)).collect();
         Self {
             builds,
@@ -206,7 +206,7 @@ impl Watch {
         escape(short.unwrap_or(tag)).into_owned()
     }
 
-    fn change(&mut self, id: &BuildId, change: impl FnOnce(&mut Watched)) {
+    fn change(&mut self, id: &BuildId, change: impl FnOnce(&mut BuildView)) {
         if let Some(at) = self.positions.get(id) {
             change(&mut self.builds[*at]);
         }

@@ -15,25 +15,25 @@ use crate::report::text::problems::problems;
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// The planner's response to a mistake.
-enum ContextUse {
+enum PlannerResponse {
     /// Contains the report.
     Refused(String),
     Accepted,
     Panicked,
 }
 
-fn take(mistake: &Mistake) -> (ContextUse, Duration) {
+fn take(mistake: &Mistake) -> (PlannerResponse, Duration) {
     let (inputs, request) = (mistake.inputs(), mistake.request());
     let start = Instant::now();
     let taken = panic::catch_unwind(|| match planner::plan(&inputs, &request) {
-        Ok(_) => ContextUse::Accepted,
-        Err(found) => ContextUse::Refused(problems(&found, Paint::Plain)),
+        Ok(_) => PlannerResponse::Accepted,
+        Err(found) => PlannerResponse::Refused(problems(&found, Paint::Plain)),
     });
-    (taken.unwrap_or(ContextUse::Panicked), start.elapsed())
+    (taken.unwrap_or(PlannerResponse::Panicked), start.elapsed())
 }
 
 /// The verdict on one mistake.
-struct Judged {
+struct CheckedTree {
     /// The defect in the response, if there is one.
     wrong: Option<String>,
     took: Duration,
@@ -56,27 +56,27 @@ fn is_obeyed(text: &str) -> bool {
         || text.contains("##vso[")
 }
 
-fn judge(mistake: &Mistake) -> Judged {
+fn judge(mistake: &Mistake) -> CheckedTree {
     let (taken, mut took) = take(mistake);
     if took > LONGEST {
         took = took.min(take(mistake).1);
     }
-    let panicked = matches!(taken, ContextUse::Panicked);
+    let panicked = matches!(taken, PlannerResponse::Panicked);
     let what = match taken {
-        ContextUse::Panicked => "panicked".to_owned(),
-        ContextUse::Accepted => "accepted".to_owned(),
-        ContextUse::Refused(text) if is_obeyed(&text) => format!("obeyed by terminals: {text:?}"),
-        ContextUse::Refused(text) if !text.contains("error: ") || !text.contains("help: ") => {
+        PlannerResponse::Panicked => "panicked".to_owned(),
+        PlannerResponse::Accepted => "accepted".to_owned(),
+        PlannerResponse::Refused(text) if is_obeyed(&text) => format!("obeyed by terminals: {text:?}"),
+        PlannerResponse::Refused(text) if !text.contains("error: ") || !text.contains("help: ") => {
             "no words".to_owned()
         }
-        ContextUse::Refused(_) if took > LONGEST => format!("{took:?}"),
-        ContextUse::Refused(_) => return Judged { wrong: None, took, panicked },
+        PlannerResponse::Refused(_) if took > LONGEST => format!("{took:?}"),
+        PlannerResponse::Refused(_) => return CheckedTree { wrong: None, took, panicked },
     };
     let right = mistakes::right();
     let differs = mistake.files.iter().filter(|(path, text)| right.files.get(*path) != Some(*text));
     let differs: Vec<String> = differs.take(2).map(|(path, text)| format!("{path}: {text:.300?}")).collect();
     let wrong = Some(format!("{what}: {} {:?} {}", mistake.kind, mistake.flags, differs.join("; ")));
-    Judged { wrong, took, panicked }
+    CheckedTree { wrong, took, panicked }
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn ten_thousand_mistakes_are_refused_in_words_and_soon() {
     let mut all = mistakes::all();
     all.retain(|mistake| mistake.hash() % share == 0);
     let chunk = all.len().div_ceil(std::thread::available_parallelism().map_or(1, usize::from));
-    let judged: Vec<Judged> = std::thread::scope(|scope| {
+    let judged: Vec<CheckedTree> = std::thread::scope(|scope| {
         let judge = |mistakes: &'_ [Mistake]| mistakes.iter().map(judge).collect::<Vec<_>>();
         let workers: Vec<_> =
             all.chunks(chunk).map(|mistakes| scope.spawn(move || judge(mistakes))).collect();

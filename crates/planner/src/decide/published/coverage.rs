@@ -18,13 +18,13 @@ use crate::{Problem, Request};
 
 use crate::decide::published::judge::{Judge, KNOWN_INPUTS};
 use crate::decide::published::provenance::{ImageLabels, LabelOwner, Origin};
-use crate::decide::published::surveyed::Surveyed;
+use crate::decide::published::surveyed::PublishedTree;
 use crate::decide::published::{Build, Image};
 
 /// The products of a tree, optionally limited to one compat layer.
 #[derive(Debug)]
 pub struct Coverage<'a> {
-    side: Surveyed,
+    side: PublishedTree,
     request: &'a Request,
     /// The compat layer to check; `None` for the whole stack of each product.
     of: Option<usize>,
@@ -87,7 +87,7 @@ impl<'a> Coverage<'a> {
     /// # Errors
     /// Returns the problems of the source tree, or a problem if the tree has no such compat layer.
     pub fn new(inputs: &Inputs, request: &'a Request, compat: Option<&str>) -> Result<Self, Vec<Problem>> {
-        let side = Surveyed::sound(inputs, request)?;
+        let side = PublishedTree::sound(inputs, request)?;
         let of = match compat {
             None => None,
             Some(text) => Some(find(&side, text).map_err(|problem| vec![problem])?),
@@ -235,7 +235,7 @@ impl<'a> Coverage<'a> {
 }
 
 /// Returns the compat layer with a name or path.
-fn find(side: &Surveyed, text: &str) -> Result<usize, Problem> {
+fn find(side: &PublishedTree, text: &str) -> Result<usize, Problem> {
     let path = text.trim_start_matches("./").trim_end_matches('/');
     let name = path.strip_prefix("compat/").unwrap_or(path);
     side.now.compat_of_name(name).ok_or_else(|| {

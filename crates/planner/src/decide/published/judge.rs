@@ -19,7 +19,7 @@ use crate::tree::product_name::ProductName;
 
 use crate::decide::published::image::{BuildTagShows, Image};
 use crate::decide::published::provenance::{BuiltOn, ImageLabels, LabelOwner, Origin};
-use crate::decide::published::surveyed::Surveyed;
+use crate::decide::published::surveyed::PublishedTree;
 
 /// The data to read before a plan can be made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(super) const KNOWN_INPUTS: &str = "v1:";
 
 /// All data about the published images.
 pub(super) struct Judge<'a> {
-    pub(super) side: &'a Surveyed,
+    pub(super) side: &'a PublishedTree,
     images: &'a BTreeMap<String, Option<Image>>,
     /// The trees of commits, by the hex digits that they are requested with.
     history: BTreeMap<&'a str, Side>,
@@ -59,7 +59,7 @@ pub(super) enum Verdict {
 
 impl<'a> Judge<'a> {
     pub(super) fn new(
-        side: &'a Surveyed,
+        side: &'a PublishedTree,
         images: &'a BTreeMap<String, Option<Image>>,
         commits: &'a BTreeMap<String, Option<Tree>>,
         request: &'a Request,

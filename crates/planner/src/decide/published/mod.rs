@@ -41,8 +41,8 @@ pub use crate::decide::published::inherited_labels::{InheritedLabels, below};
 use crate::decide::published::judge::Judge;
 pub use crate::decide::published::judge::NeededImages;
 use crate::decide::published::provenance::{ImageLabels, LabelOwner};
+use crate::decide::published::surveyed::PublishedTree;
 pub use crate::decide::published::surveyed::References;
-use crate::decide::published::surveyed::Surveyed;
 
 /// The published images of a tree, and the commits that they were built from.
 #[derive(Debug, Clone, Default)]
@@ -87,14 +87,14 @@ pub struct Undecided {
 /// # Errors
 /// Returns the problems of the source tree; no image needs to be read then.
 pub fn references(inputs: &Inputs, request: &Request) -> Result<References, Vec<Problem>> {
-    Ok(Surveyed::sound(inputs, request)?.references())
+    Ok(PublishedTree::sound(inputs, request)?.references())
 }
 
 /// Returns the commits and images that must be read to judge the images. If it returns images, it
 /// must be called again with them.
 #[must_use]
 pub fn further(inputs: &Inputs, request: &Request, images: &BTreeMap<String, Option<Image>>) -> NeededImages {
-    let side = Surveyed::new(inputs, request, &mut Findings::lenient());
+    let side = PublishedTree::new(inputs, request, &mut Findings::lenient());
     Judge::new(&side, images, &BTreeMap::new(), request).further()
 }
 
@@ -104,12 +104,12 @@ pub fn further(inputs: &Inputs, request: &Request, images: &BTreeMap<String, Opt
 /// Returns the problems of the source tree and the request, with file and line.
 pub fn plan(inputs: &Inputs, request: &Request, published: &Published) -> Result<Planned, Vec<Problem>> {
     let mut findings = Findings::default();
-    let side = Surveyed::new(inputs, request, &mut findings);
+    let side = PublishedTree::new(inputs, request, &mut findings);
     let judge = Judge::new(&side, &published.images, &published.commits, request);
     orphans::check_published(&side.now, &judge.finals(), &side.config, request, &mut findings);
     let (affected, undecided) = rebuild_set::affected(&judge, &inputs.now, request, &mut findings);
     drop(judge);
-    let Surveyed { now, config, repo, .. } = side;
+    let PublishedTree { now, config, repo, .. } = side;
     let outcome = Outcome { now, config, repo, affected, undecided, findings };
     finish(outcome, inputs, request, ComparedWith::Published)
 }

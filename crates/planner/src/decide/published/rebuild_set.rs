@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use plan::{Reason, Unbuilt};
 
-use crate::decide::rebuild_set::{RebuildSet, is_held, spread};
+use crate::decide::rebuild_set::{RebuildSet, add_dependents, is_held};
 use crate::decide::selection::{Flags, Judged};
 use crate::diagnostics::finding::Findings;
 use crate::request::Request;
@@ -43,7 +43,7 @@ pub(super) fn affected(
         }
         science.push(reasons);
     }
-    let mut affected = spread(now, science, &judge.side.config, |product, layer, stack| {
+    let mut affected = add_dependents(now, science, &judge.side.config, |product, layer, stack| {
         let mut reasons = judge.moved_below_product(product, layer, stack);
         let ignored = |path: &str| matches!(flags.judge(path), Judged::Unchanged(_));
         let all_ignored =

@@ -10,7 +10,7 @@ use plan::{ComparedWith, ImageName, Plan, Reason, Role, Unbuilt};
 use serde::Serialize;
 
 use crate::decide::orphans;
-use crate::decide::rebuild_set::{parents_of_product, product_id, spread};
+use crate::decide::rebuild_set::{add_dependents, parents_of_product, product_id};
 use crate::decide::selection::{Flags, Judged};
 use crate::diagnostics::finding::Findings;
 use crate::parse::dockerfile::Platform;
@@ -21,7 +21,7 @@ use crate::{Outcome, Planned, Problem, Request, finish};
 
 use crate::decide::published::judge::Judge;
 use crate::decide::published::provenance::{ImageLabels, LabelOwner};
-use crate::decide::published::surveyed::Surveyed;
+use crate::decide::published::surveyed::PublishedTree;
 use crate::decide::published::{Build, Image};
 
 /// The layers and products of a tree, with the external images that they reference.
@@ -29,7 +29,7 @@ use crate::decide::published::{Build, Image};
 pub struct Stale<'a> {
     inputs: &'a Inputs,
     request: &'a Request,
-    side: Surveyed,
+    side: PublishedTree,
     /// Warnings of the tree.
     findings: Findings,
     /// Science layers, then products.
@@ -175,7 +175,7 @@ impl<'a> Stale<'a> {
     /// Returns the problems of the source tree.
     pub fn new(inputs: &'a Inputs, request: &'a Request) -> Result<Self, Vec<Problem>> {
         let mut findings = Findings::default();
-        let side = Surveyed::new(inputs, request, &mut findings);
+        let side = PublishedTree::new(inputs, request, &mut findings);
         let findings = findings.sorted();
         if !findings.problems.is_empty() {
             return Err(findings.problems);
@@ -287,10 +287,10 @@ impl<'a> Stale<'a> {
         let of_product = |product: &ProductName, _: usize, _: &[usize]| {
             of_products.get(product).cloned().unwrap_or_default()
         };
-        let mut affected = spread(now, reasons, config, of_product);
+        let mut affected = add_dependents(now, reasons, config, of_product);
         affected.unbuilt.extend(unbuilt);
         affected.unbuilt.sort();
-        let Surveyed { now, config, repo, .. } = self.side;
+        let PublishedTree { now, config, repo, .. } = self.side;
         let outcome = Outcome { now, config, repo, affected, undecided: Vec::new(), findings };
         finish(outcome, self.inputs, self.request, ComparedWith::Bases)
     }
@@ -361,7 +361,7 @@ impl<'a> Stale<'a> {
 }
 
 /// Returns every layer and product that references external images in its own instructions.
-fn made(side: &Surveyed) -> Vec<Made> {
+fn made(side: &PublishedTree) -> Vec<Made> {
     let now = &side.now;
     let science = now.side.science.iter().enumerate().map(|(layer, science)| {
         let mut externals = BTreeMap::new();

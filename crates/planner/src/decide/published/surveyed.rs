@@ -26,14 +26,14 @@ pub struct References {
 
 /// The model of the tree, with its configuration and names.
 #[derive(Debug)]
-pub(super) struct Surveyed {
+pub(super) struct PublishedTree {
     pub(super) now: TreeModel,
     pub(super) config: Config,
     pub(super) repo: String,
     pub(super) revision: Revision,
 }
 
-impl Surveyed {
+impl PublishedTree {
     pub(super) fn new(inputs: &Inputs, request: &Request, findings: &mut Findings) -> Self {
         let (config, repo) = configuration(&inputs.now, request, findings);
         let side = Reader::new(&config, &request.allow_frontend).side(&inputs.now, findings);
@@ -43,7 +43,7 @@ impl Surveyed {
         Self { now, config, repo, revision: inputs.revision.clone() }
     }
 
-    /// As [`Surveyed::new`], but fails if the tree has problems.
+    /// As [`PublishedTree::new`], but fails if the tree has problems.
     pub(super) fn sound(inputs: &Inputs, request: &Request) -> Result<Self, Vec<Problem>> {
         let mut findings = Findings::default();
         let side = Self::new(inputs, request, &mut findings);

@@ -273,7 +273,7 @@ fn blob_size(tracked: &Tracked, known: &Known) -> Result<u64, SourceError> {
 fn digests(stores: &Stores, tracked: &Tracked) -> Result<disk::Digests, SourceError> {
     let path = stores.root().join(&tracked.path);
     match disk::metadata(&path)? {
-        Some(looked_at) => disk::digests(&path, &looked_at),
+        Some(stat) => disk::digests(&path, &stat),
         None => Err(SourceError::ChangedWhileReading { path }),
     }
 }
@@ -281,7 +281,7 @@ fn digests(stores: &Stores, tracked: &Tracked) -> Result<disk::Digests, SourceEr
 pub(in crate::git) fn read(stores: &Stores, tracked: &Tracked) -> Result<Vec<u8>, SourceError> {
     let path = stores.root().join(&tracked.path);
     match disk::metadata(&path)? {
-        Some(looked_at) => disk::read(&path, &looked_at),
+        Some(stat) => disk::read(&path, &stat),
         None => Err(SourceError::ChangedWhileReading { path }),
     }
 }

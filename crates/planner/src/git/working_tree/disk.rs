@@ -24,8 +24,8 @@ pub(in crate::git) fn metadata(path: &Path) -> Result<Option<Metadata>, SourceEr
 }
 
 /// Reads a file whose metadata was read before.
-pub(in crate::git) fn read(path: &Path, looked_at: &Metadata) -> Result<Vec<u8>, SourceError> {
-    all_of(&mut open(path, looked_at)?, || path.to_owned(), looked_at.len())
+pub(in crate::git) fn read(path: &Path, stat: &Metadata) -> Result<Vec<u8>, SourceError> {
+    all_of(&mut open(path, stat)?, || path.to_owned(), stat.len())
 }
 
 /// Reads a file that has this many bytes. Requests one more byte, so that a single call also
@@ -61,9 +61,9 @@ pub(in crate::git) struct Digests {
 }
 
 /// Hashes a file whose metadata was read before, in chunks.
-pub(in crate::git) fn digests(path: &Path, looked_at: &Metadata) -> Result<Digests, SourceError> {
-    let mut file = open(path, looked_at)?;
-    let mut blob = Sha1::new_with_prefix(blob_header(looked_at.len()));
+pub(in crate::git) fn digests(path: &Path, stat: &Metadata) -> Result<Digests, SourceError> {
+    let mut file = open(path, stat)?;
+    let mut blob = Sha1::new_with_prefix(blob_header(stat.len()));
     let mut sha256 = Sha256::new();
     let (mut buffer, mut length) = (vec![0; 64 << 10], 0);
     loop {
@@ -77,7 +77,7 @@ pub(in crate::git) fn digests(path: &Path, looked_at: &Metadata) -> Result<Diges
         blob.update(&buffer[..count]);
         sha256.update(&buffer[..count]);
     }
-    if length != looked_at.len() {
+    if length != stat.len() {
         return Err(changed(path));
     }
     Ok(Digests { blob: oid(&blob.finalize()), sha256: hex(&sha256.finalize()) })
@@ -125,10 +125,10 @@ pub(in crate::git) fn below(root: &Path, path: &str) -> PathBuf {
 }
 
 /// Opens a file if it is still the one whose metadata was read.
-fn open(path: &Path, looked_at: &Metadata) -> Result<File, SourceError> {
+fn open(path: &Path, stat: &Metadata) -> Result<File, SourceError> {
     let file = open_unfollowed(path).map_err(|error| vanished(path, error))?;
     let opened = file.metadata().map_err(|error| vanished(path, error))?;
-    let same = opened.is_file() && (opened.dev(), opened.ino()) == (looked_at.dev(), looked_at.ino());
+    let same = opened.is_file() && (opened.dev(), opened.ino()) == (stat.dev(), stat.ino());
     if same { Ok(file) } else { Err(changed(path)) }
 }
 
@@ -158,9 +158,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         std::fs::write(&path, "as planned").unwrap();
-        let looked_at = metadata(&path).unwrap().unwrap();
+        let stat = metadata(&path).unwrap().unwrap();
         change(&path);
-        (read(&path, &looked_at), digests(&path, &looked_at).map(|digests| digests.blob))
+        (read(&path, &stat), digests(&path, &stat).map(|digests| digests.blob))
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(in crate::git) fn read(stores: &mut Stores, additions: &Additions) -> Result
             text_limit: is_text(&tracked.path).then_some(TEXT_LIMIT as u64),
         })
         .collect();
-    let found = stat_files::look(stores.root(), &questions)?;
+    let found = stat_files::stat_paths(stores.root(), &questions)?;
     listing.entries.reserve_exact(paths.len());
     for (tracked, found) in paths.into_iter().zip(found) {
         if let Some(entry) = settle(stores, &mut rules, tracked, found, &mut listing)? {

@@ -73,7 +73,10 @@ pub(in crate::git) struct FoundFile {
 /// Stats many paths, on as many threads as the machine has processors. The answers are in the order
 /// of the questions, which should be sorted. Of texts that have the same blob in the index and are
 /// in their recorded state, only the first is read.
-pub(in crate::git) fn look(root: &Path, questions: &[PathQuery<'_>]) -> Result<Vec<Found>, SourceError> {
+pub(in crate::git) fn stat_paths(
+    root: &Path,
+    questions: &[PathQuery<'_>],
+) -> Result<Vec<Found>, SourceError> {
     let opened =
         directory(root).map_err(|source| SourceError::Io { path: root.to_owned(), cause: source })?;
     let firsts = firsts(questions);
@@ -254,9 +257,8 @@ fn look_at<'run>(
 }
 
 /// Returns the blob id of a file's bytes, if the file is still the one whose metadata was read.
-fn blob_on_disk(path: &Path, looked_at: &State) -> Result<Oid, SourceError> {
-    let found =
-        metadata(path)?.filter(|found| (found.ino(), found.len()) == (looked_at.inode, looked_at.length));
+fn blob_on_disk(path: &Path, stat: &State) -> Result<Oid, SourceError> {
+    let found = metadata(path)?.filter(|found| (found.ino(), found.len()) == (stat.inode, stat.length));
     Ok(digests(path, &found.ok_or_else(|| changed(path))?)?.blob)
 }
 
@@ -329,7 +331,7 @@ mod tests {
             question("d", "converted", Some(blob_id(b"d")), true),
             question("e", "converted", Some(blob_id(b"d")), true),
         ];
-        let found = look(directory.path(), &questions).unwrap();
+        let found = stat_paths(directory.path(), &questions).unwrap();
         let told: Vec<_> = found
             .iter()
             .map(|found| match found {

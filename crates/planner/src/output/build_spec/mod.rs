@@ -57,7 +57,7 @@ impl MissingFile<'_> {
 #[derive(Debug)]
 pub struct SpecDrafts<'a> {
     tree: &'a Tree,
-    survey: TreeModel,
+    model: TreeModel,
     repo: String,
     platform: String,
 }
@@ -69,8 +69,8 @@ impl<'a> SpecDrafts<'a> {
         let mut findings = Findings::lenient();
         let (config, repo) = configuration(tree, request, &mut findings);
         let side = Reader::new(&config, &request.allow_frontend).side(tree, &mut findings);
-        let survey = TreeModel::new(side, &config, &repo, &mut findings);
-        Self { tree, survey, repo, platform: config.platform }
+        let model = TreeModel::new(side, &config, &repo, &mut findings);
+        Self { tree, model, repo, platform: config.platform }
     }
 
     /// Returns the spec of a build of this tree's plan.
@@ -91,10 +91,10 @@ impl<'a> SpecDrafts<'a> {
     #[must_use]
     pub fn named(&self, name: &str, revision: Revision) -> Option<SpecDraft<'_>> {
         let (kind, id) = if Family::split(name).is_some_and(|(family, _)| family == Family::Rel) {
-            let mut products = self.survey.products().map(|(product, ..)| product_id(product));
+            let mut products = self.model.products().map(|(product, ..)| product_id(product));
             (Kind::Compat, products.find(|id| id.0 == name)?)
         } else {
-            let mut science = self.survey.side.science.iter();
+            let mut science = self.model.side.science.iter();
             let layer = science.find(|layer| layer.descriptor.reference() == name)?;
             (Kind::Science, BuildId(layer.path().to_owned()))
         };
@@ -125,7 +125,7 @@ impl<'a> SpecDrafts<'a> {
         let mut below: Vec<usize> = Vec::new();
         match kind {
             Kind::Science => {
-                let science = &self.survey.side.science;
+                let science = &self.model.side.science;
                 if let Some(at) = science.iter().position(|layer| layer.path() == id.0) {
                     outline.layer(&science[at].files);
                     outline.context(&science[at].files, science[at].context());
@@ -133,14 +133,14 @@ impl<'a> SpecDrafts<'a> {
                 }
             }
             Kind::Compat => {
-                let product = self.survey.products().find(|(name, ..)| product_id(name) == *id);
+                let product = self.model.products().find(|(name, ..)| product_id(name) == *id);
                 if let Some((_, science, top)) = product {
                     below.push(science);
-                    for index in self.survey.stack(top) {
-                        let layer = &self.survey.side.compat[index];
+                    for index in self.model.stack(top) {
+                        let layer = &self.model.side.compat[index];
                         outline.layer(&layer.files);
                         outline.context(&layer.files, layer.context());
-                        below.extend(layers_in(&self.survey.compat_needs[index]));
+                        below.extend(layers_in(&self.model.compat_needs[index]));
                     }
                 }
             }
@@ -148,8 +148,8 @@ impl<'a> SpecDrafts<'a> {
         let mut met = BTreeSet::new();
         while let Some(index) = below.pop() {
             if met.insert(index) {
-                outline.layer(&self.survey.side.science[index].files);
-                below.extend(self.survey.graph.parents(index));
+                outline.layer(&self.model.side.science[index].files);
+                below.extend(self.model.graph.parents(index));
             }
         }
         outline
@@ -221,27 +221,27 @@ pub fn replan(
     let (config, repo) = configuration(&tree, &request, &mut findings);
     let config = Config { platform: spec.platform.clone(), ..config };
     let side = Reader::new(&config, &request.allow_frontend).side(&tree, &mut findings);
-    let survey = TreeModel::new(side, &config, &repo, &mut findings);
+    let model = TreeModel::new(side, &config, &repo, &mut findings);
     let mut affected =
-        RebuildSet { science: vec![Vec::new(); survey.side.science.len()], ..RebuildSet::default() };
+        RebuildSet { science: vec![Vec::new(); model.side.science.len()], ..RebuildSet::default() };
     let reason = Reason::Forced { flag: "rebuild".to_owned() };
     match spec.kind {
         Kind::Science => {
-            if let Some(at) = survey.side.science.iter().position(|layer| layer.path() == spec.id.0) {
+            if let Some(at) = model.side.science.iter().position(|layer| layer.path() == spec.id.0) {
                 affected.science[at].push(reason);
             }
         }
         Kind::Compat => {
             if let Some((name, science, top)) =
-                survey.products().find(|(name, ..)| product_id(name) == spec.id)
+                model.products().find(|(name, ..)| product_id(name) == spec.id)
             {
-                let stack = survey.stack(top);
+                let stack = model.stack(top);
                 affected.compat.insert(name.clone(), CompatBuild { science, stack, reasons: vec![reason] });
             }
         }
     }
     let naming = Naming { config: &config, repo: &repo, revision: &spec.revision, rebuild: spec.rebuild };
-    let (builds, contexts) = assemble::builds(&survey, &affected, &naming, &mut findings);
+    let (builds, contexts) = assemble::builds(&model, &affected, &naming, &mut findings);
     if builds.len() != 1 {
         let first = findings.sorted().problems.into_iter().next();
         let why = first.map(|problem| format!(": {}", problem.message)).unwrap_or_default();

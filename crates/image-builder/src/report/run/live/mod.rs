@@ -1,7 +1,7 @@
 //! Draws the live view on a terminal: running and waiting builds at the bottom, finished ones
 //! scroll by above.
 //!
-//! [`Watch`] computes the lines, which are redrawn a few times a second.
+//! [`RunView`] computes the lines, which are redrawn a few times a second.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use parking_lot::Mutex;
 use plan::Plan;
 
-use crate::report::run::live_state::Watch;
+use crate::report::run::live_state::RunView;
 use crate::report::run::plain::{self, Detail};
 use crate::report::text::format::{Paint, count};
 
@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(200);
 pub(crate) struct Terminal {
     view: MultiProgress,
     frame: ProgressBar,
-    watch: Arc<Mutex<Watch>>,
+    watch: Arc<Mutex<RunView>>,
     /// Seconds since the run began.
     now: Box<dyn Fn() -> f64 + Send>,
     detail: Detail,
@@ -36,7 +36,7 @@ impl Terminal {
         let began = Instant::now();
         let stderr = Term::stderr();
         let terminal =
-            Self::on(ProgressDrawTarget::stderr(), Watch::new(plan, paint), detail, paint, move || {
+            Self::on(ProgressDrawTarget::stderr(), RunView::new(plan, paint), detail, paint, move || {
                 let (height, width) = stderr.size();
                 (began.elapsed().as_secs_f64(), width.into(), height.into())
             });
@@ -47,7 +47,7 @@ impl Terminal {
     /// `moment` returns the seconds since the run started, and the terminal's width and height.
     fn on(
         target: ProgressDrawTarget,
-        watch: Watch,
+        watch: RunView,
         detail: Detail,
         paint: Paint,
         moment: impl Fn() -> (f64, usize, usize) + Clone + Send + Sync + 'static,

@@ -33,7 +33,7 @@ fn finished(name: &str, outcome: Outcome, seconds: f64) -> Event {
 }
 
 /// Two chains, one of them in progress; `more` builds wait for the other.
-fn watch(more: usize) -> Watch {
+fn watch(more: usize) -> RunView {
     let mut builds = vec![
         planned("science/base", &[]),
         planned("science/numerics", &["science/base"]),
@@ -44,7 +44,7 @@ fn watch(more: usize) -> Watch {
     ];
     let others: Vec<String> = (0..more).map(|number| format!("rel/other-{number}:1.0")).collect();
     builds.extend(others.iter().map(|id| planned(id, &["science/numerics"])));
-    let mut watch = Watch::new(&plan(builds), Paint::Plain);
+    let mut watch = RunView::new(&plan(builds), Paint::Plain);
     let (run, builds) = ("r".to_owned(), Vec::new());
     let (engine, builder) = ("Docker 26".to_owned(), "buildkit".to_owned());
     watch.event(&Event::RunStarted { run, builds, jobs: 2, engine, builder }, 0.0);
@@ -86,8 +86,8 @@ fn what_runs_what_waits_for_what_and_how_far_it_is() {
 
 #[test]
 fn what_a_build_printed_last_is_shown_behind_its_step() {
-    let mut watch = Watch::new(&plan(vec![planned("science/a", &[])]), Paint::Plain);
-    let line = |watch: &Watch, width| watch.lines(5.0, width, 10)[0].clone();
+    let mut watch = RunView::new(&plan(vec![planned("science/a", &[])]), Paint::Plain);
+    let line = |watch: &RunView, width| watch.lines(5.0, width, 10)[0].clone();
     let printed = |line: &str| Event::Output { id: id("science/a"), line: line.to_owned() };
     watch.event(&started("science/a"), 0.0);
     watch.event(&Event::ContextSent { id: id("science/a"), bytes: 202 }, 0.1);
@@ -159,7 +159,7 @@ fn a_run_at_its_end_waits_for_nothing() {
 fn what_is_over_stands_above_the_live_lines() {
     let screen = InMemoryTerm::new(12, 80);
     let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
-    let watch = Watch::new(
+    let watch = RunView::new(
         &plan(vec![planned("science/a", &[]), planned("science/b", &["science/a"])]),
         Paint::Plain,
     );

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use planner::layer_graph::{EdgeRole, LayerGraph, Node};
 
 use crate::cli::escape::escape;
-use crate::report::tree::graph::grouping::{ChangeCommit, by_product, edges_by_layer, role_word};
+use crate::report::tree::graph::grouping::{TouchedIds, by_product, edges_by_layer, role_word};
 
 /// For graphviz: a box for each product, edges from dependents to parents, pinned references
 /// dashed.
-pub(crate) fn dot(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String {
+pub(crate) fn dot(graph: &LayerGraph, touched: Option<&TouchedIds>) -> String {
     let needs = edges_by_layer(graph);
     let is_touched = |id: &str| touched.is_some_and(|touched| touched.contains(id));
     let mut out = String::from(

@@ -10,11 +10,11 @@ use crate::cli::escape::escape;
 
 /// The part of the tree that a plan touches: ids of its builds, and paths of the compat layers that
 /// changed.
-pub(crate) type ChangeCommit = BTreeSet<String>;
+pub(crate) type TouchedIds = BTreeSet<String>;
 
 /// Collects the part of the tree that a plan touches.
-pub(crate) fn touched(plan: &Plan, graph: &LayerGraph) -> ChangeCommit {
-    let mut touched: ChangeCommit = plan.builds.iter().map(|build| build.id.0.clone()).collect();
+pub(crate) fn touched(plan: &Plan, graph: &LayerGraph) -> TouchedIds {
+    let mut touched: TouchedIds = plan.builds.iter().map(|build| build.id.0.clone()).collect();
     let changed: BTreeSet<&String> = plan
         .builds
         .iter()

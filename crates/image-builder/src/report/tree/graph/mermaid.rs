@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use planner::layer_graph::{EdgeRole, LayerGraph, Node};
 
 use crate::cli::escape::escape;
-use crate::report::tree::graph::grouping::{ChangeCommit, by_product, edges_by_layer, role_word};
+use crate::report::tree::graph::grouping::{TouchedIds, by_product, edges_by_layer, role_word};
 
 /// Colours for each kind of node; explicit, so that they can be read on light and dark pages.
 const CLASSES: &str = "  classDef science fill:#dbeafe,stroke:#1d4ed8,color:#0f172a
@@ -19,7 +19,7 @@ const CLASSES: &str = "  classDef science fill:#dbeafe,stroke:#1d4ed8,color:#0f1
 
 /// A flowchart: a box for each product, arrows from dependents to parents, pinned references
 /// dashed.
-pub(crate) fn mermaid(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String {
+pub(crate) fn mermaid(graph: &LayerGraph, touched: Option<&TouchedIds>) -> String {
     let needs = edges_by_layer(graph);
     let mut out = String::from("flowchart TB\n");
     let mut chart = Chart { ids: BTreeMap::new(), touched };
@@ -73,7 +73,7 @@ pub(crate) fn mermaid(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> Str
 struct Chart<'a> {
     /// Names are not safe as ids, so nodes are numbered.
     ids: BTreeMap<String, usize>,
-    touched: Option<&'a ChangeCommit>,
+    touched: Option<&'a TouchedIds>,
 }
 
 impl Chart<'_> {

@@ -2,7 +2,7 @@
 
 use planner::layer_graph::{CompatNode, Edge, EdgeRole, LayerGraph, Node, Product, ScienceNode};
 
-use super::grouping::ChangeCommit;
+use super::grouping::TouchedIds;
 use super::*;
 use crate::report::text::format::Paint;
 
@@ -87,7 +87,7 @@ fn the_list_goes_from_the_bottom_up() {
 
 #[test]
 fn what_the_plan_builds_is_marked() {
-    let touched = ChangeCommit::from(["science/a-top".to_owned(), "rel/nist:1.0".to_owned()]);
+    let touched = TouchedIds::from(["science/a-top".to_owned(), "rel/nist:1.0".to_owned()]);
     let report = text(&sample(), Some(&touched), Paint::Plain);
     let marked: Vec<&str> = report.lines().filter(|line| line.starts_with('*')).collect();
     assert_eq!(
@@ -102,7 +102,7 @@ fn what_the_plan_builds_is_marked() {
 
 #[test]
 fn dot_has_clusters_and_dashes() {
-    insta::assert_snapshot!(dot(&sample(), Some(&ChangeCommit::from(["science/a-top".to_owned()]))), @r#"
+    insta::assert_snapshot!(dot(&sample(), Some(&TouchedIds::from(["science/a-top".to_owned()]))), @r#"
     digraph layers {
       rankdir=TB;
       node [shape=box, style="rounded,filled", fillcolor=white, fontname="sans-serif"];
@@ -145,7 +145,7 @@ fn hostile_names_stay_inside_their_quotes() {
 
 #[test]
 fn mermaid_has_subgraphs_and_dashes() {
-    let touched = ChangeCommit::from(["science/a-top".to_owned(), "compat/common".to_owned()]);
+    let touched = TouchedIds::from(["science/a-top".to_owned(), "compat/common".to_owned()]);
     insta::assert_snapshot!(mermaid(&sample(), Some(&touched)), @r#"
     flowchart TB
       subgraph g0["nist:1.0"]
@@ -198,7 +198,7 @@ fn mermaid_reads_no_name_as_more_than_text() {
 
 #[test]
 fn the_document_says_its_version_and_what_is_touched() {
-    let json = |touched: Option<&ChangeCommit>| -> serde_json::Value {
+    let json = |touched: Option<&TouchedIds>| -> serde_json::Value {
         serde_json::from_str(&json(&sample(), touched).expect("a graph is JSON")).expect("it is JSON")
     };
     let document = json(None);
@@ -208,7 +208,7 @@ fn the_document_says_its_version_and_what_is_touched() {
     assert_eq!(document["edges"][1]["to"]["kind"], "layer");
     assert_eq!(document["edges"][2]["to"]["kind"], "pinned");
     assert_eq!(document["products"][0]["stack"][1], "jupyter");
-    let document = json(Some(&ChangeCommit::from(["science/a-top".to_owned()])));
+    let document = json(Some(&TouchedIds::from(["science/a-top".to_owned()])));
     assert_eq!(document["touched"], serde_json::json!(["science/a-top"]));
     let keys: Vec<&String> = document.as_object().expect("an object").keys().collect();
     assert_eq!(keys.len(), 7, "{keys:?}");

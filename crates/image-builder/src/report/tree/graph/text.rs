@@ -4,10 +4,10 @@ use planner::layer_graph::{EdgeRole, LayerGraph};
 
 use crate::cli::escape::escape;
 use crate::report::text::format::{Paint, list};
-use crate::report::tree::graph::grouping::{ChangeCommit, by_product, edges_by_layer, need};
+use crate::report::tree::graph::grouping::{TouchedIds, by_product, edges_by_layer, need};
 
 /// A list by product: its layers from the bottom up, what each needs, and its compat stack.
-pub(crate) fn text(graph: &LayerGraph, touched: Option<&ChangeCommit>, paint: Paint) -> String {
+pub(crate) fn text(graph: &LayerGraph, touched: Option<&TouchedIds>, paint: Paint) -> String {
     let needs = edges_by_layer(graph);
     let mut out = String::new();
     for ((image, version), layers) in by_product(graph, &needs) {
@@ -72,6 +72,6 @@ pub(crate) fn text(graph: &LayerGraph, touched: Option<&ChangeCommit>, paint: Pa
     }
 }
 
-fn mark(touched: Option<&ChangeCommit>, id: &str) -> &'static str {
+fn mark(touched: Option<&TouchedIds>, id: &str) -> &'static str {
     if touched.is_some_and(|touched| touched.contains(id)) { "*" } else { " " }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use planner::layer_graph::{EdgeRole, LayerGraph, Node};
 
 use crate::cli::escape::escape;
-use crate::report::tree::graph::grouping::{ChangeCommit, by_product, edges_by_layer, need};
+use crate::report::tree::graph::grouping::{TouchedIds, by_product, edges_by_layer, need};
 use crate::report::tree::graph::svg::letters::{self, NAME, NOTE};
 
 /// Pixels between a card's border and its text.
@@ -114,7 +114,7 @@ impl Card {
 
 impl Chart {
     /// Charts science layers, products, and their base images.
-    pub(super) fn of_layers(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> Self {
+    pub(super) fn of_layers(graph: &LayerGraph, touched: Option<&TouchedIds>) -> Self {
         let is_touched = |id: &str| touched.is_some_and(|touched| touched.contains(id));
         let needs = edges_by_layer(graph);
         let mut chart = Self::default();
@@ -197,7 +197,7 @@ impl Chart {
     }
 
     /// Charts compat layers and the layers that they include.
-    pub(super) fn of_fragments(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> Self {
+    pub(super) fn of_fragments(graph: &LayerGraph, touched: Option<&TouchedIds>) -> Self {
         let mut chart = Self::default();
         let mut at: BTreeMap<&str, usize> = BTreeMap::new();
         for layer in &graph.compat {

@@ -21,7 +21,7 @@ use std::fmt::Write as _;
 use planner::layer_graph::LayerGraph;
 
 use crate::cli::escape::escape;
-use crate::report::tree::graph::grouping::ChangeCommit;
+use crate::report::tree::graph::grouping::TouchedIds;
 use crate::report::tree::graph::svg::chart::{Card, CardKind, Chart, LINE, Style};
 use crate::report::tree::graph::svg::letters::{NAME, NOTE};
 use crate::report::tree::graph::svg::picture::{Area, Picture, Points, Stroke, n, picture};
@@ -41,7 +41,7 @@ text { fill: #0f172a; font-size: 13px } .note { font-size: 11px; fill: #475569 }
 ";
 
 /// Draws the graph as an SVG document.
-pub(crate) fn svg(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String {
+pub(crate) fn svg(graph: &LayerGraph, touched: Option<&TouchedIds>) -> String {
     let layers_chart = Chart::of_layers(graph, touched);
     let fragments_chart = Chart::of_fragments(graph, touched);
     let layers = picture(&layers_chart);
@@ -85,7 +85,7 @@ pub(crate) fn svg(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String 
 }
 
 /// The content of the picture as text, for screen readers.
-fn summary(graph: &LayerGraph, touched: Option<&ChangeCommit>) -> String {
+fn summary(graph: &LayerGraph, touched: Option<&TouchedIds>) -> String {
     use crate::report::text::format::count;
     let mut text = format!(
         "{}, {} and {} of a source tree",
@@ -205,7 +205,7 @@ fn stroke(out: &mut String, stroke: &Stroke) {
 }
 
 /// Explains the shapes that occur; returns the lower edge of the legend.
-fn legend(out: &mut String, graph: &LayerGraph, touched: Option<&ChangeCommit>, width: f64, y: f64) -> f64 {
+fn legend(out: &mut String, graph: &LayerGraph, touched: Option<&TouchedIds>, width: f64, y: f64) -> f64 {
     use planner::layer_graph::{EdgeRole, Node};
     let has = |wanted: fn(&Node) -> bool| graph.edges.iter().any(|edge| wanted(&edge.to));
     let swatch = |class: &'static str| Some((class, None));

@@ -241,7 +241,7 @@ fn it_is_xml_with_titles_and_a_background_whatever_the_names() {
             edge.from = hostile.to_owned();
         }
     }
-    let touched = ChangeCommit::from([hostile.to_owned()]);
+    let touched = TouchedIds::from([hostile.to_owned()]);
     let text = svg(&graph, Some(&touched));
     let document = roxmltree::Document::parse(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     assert!(document.descendants().all(|node| node.tag_name().name() != "script"));
@@ -264,10 +264,9 @@ fn it_is_xml_with_titles_and_a_background_whatever_the_names() {
 #[test]
 fn what_the_plan_touches_is_marked_by_more_than_a_colour() {
     let graph = tree(1, 12, 3);
-    let marks =
-        |touched: Option<&ChangeCommit>| svg(&graph, touched).matches("<circle class=\"mark\"").count();
+    let marks = |touched: Option<&TouchedIds>| svg(&graph, touched).matches("<circle class=\"mark\"").count();
     assert_eq!(marks(None), 0);
-    let touched = ChangeCommit::from([graph.science[2].path.clone(), graph.products[0].id.clone()]);
+    let touched = TouchedIds::from([graph.science[2].path.clone(), graph.products[0].id.clone()]);
     // Two nodes and the legend.
     assert_eq!(marks(Some(&touched)), 3);
 }
