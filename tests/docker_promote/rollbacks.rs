@@ -135,8 +135,8 @@ fn where_it_is_not_clear_builds_are_told_to_choose_from() {
         outcome.said()
     );
     for (arguments, code, words) in [
-        (&["--to", "2.0-1-aaaaaaa"][..], 2, "no build tag of sky:1.0"),
-        (&["--to", "nonsense"], 2, "no build tag of sky:1.0"),
+        (&["--to", "2.0-1-aaaaaaa"][..], 2, "is not a build tag of sky:1.0"),
+        (&["--to", "nonsense"], 2, "is not a build tag of sky:1.0"),
         (&["--to", "1.0-9-aaaaaaa"], 5, "rel/sky:1.0-9-aaaaaaa is not there"),
         (&["--to", "1.0-2-abcdef0"], 5, "does not record in its labels that it is this build"),
     ] {
