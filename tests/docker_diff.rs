@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::command::Program;
-use testbed::scale::{quick_or_long, record};
+use testbed::time_scale::{quick_or_long, record};
 use testbed::tree::Tree;
 
 use crate::diff_support::{BOUND, Repo, layer};

@@ -93,7 +93,7 @@ fn renew(scene: &Scene, name: &str) {
 #[test]
 fn every_night_goes_on_where_the_one_before_stopped() {
     let mut scene = Scene::new("nights-by-chance", 0);
-    let seed = testbed::scale::seed();
+    let seed = testbed::time_scale::seed();
     let describe = |image: &str, compat: &str| {
         format!("{{\"image\": \"{image}\", \"version\": \"1.0\", \"compat\": {compat}}}")
     };
@@ -106,7 +106,7 @@ fn every_night_goes_on_where_the_one_before_stopped() {
     }
     scene.tree.commit();
     let _ = program(&scene, &[]).run(BOUND).expect_code(0);
-    for number in 0..testbed::scale::quick_or_long(1, 20) {
+    for number in 0..testbed::time_scale::quick_or_long(1, 20) {
         let mut chance = seed.generator(number);
         assert_eq!(plan(&scene), Vec::<String>::new(), "after a good night");
         let picked: Vec<&str> = NAMES.into_iter().filter(|_| chance.u8(..3) == 0).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use testbed::command::Program;
 use testbed::engine;
-use testbed::leftovers::Leftovers;
+use testbed::orphans::Leftovers;
 use testbed::process::unique;
 use testbed::proxy::{From, Hits, Kind, Listen, Mode, Proxy, Rule, Upstream};
 use testbed::registry::View;

@@ -21,7 +21,7 @@ use testbed::command::{Program, Signal};
 use testbed::process::{unique, wait_until};
 use testbed::proxy::{self, From, Hits, Mode, Proxy, Rule, Seen};
 use testbed::registry::View;
-use testbed::scale::{quick_or_long, record, seed};
+use testbed::time_scale::{quick_or_long, record, seed};
 use testbed::tree::{BASE, Tree};
 
 #[path = "../crates/executor/src/model/checks.rs"]

@@ -3,7 +3,7 @@
 use testbed::engine::containers;
 use testbed::process::wait_until;
 use testbed::proxy::{Hits, Mode, Rule};
-use testbed::scale;
+use testbed::time_scale;
 
 use crate::scene::{BOUND, Scene};
 use crate::stage::{BUILDERS, Stage};
@@ -43,7 +43,7 @@ fn row_28_an_engine_that_is_killed_in_a_build_or_push_ends_the_run_and_a_later_o
             ("POST", "*/images/*/push", 3),
         ];
         // The builders differ in their build requests and hardly in the rest.
-        let some = if builder == "classic" { scale::quick_or_long(2, 8) } else { 8 };
+        let some = if builder == "classic" { time_scale::quick_or_long(2, 8) } else { 8 };
         for (method, path, nth) in instants.into_iter().take(some) {
             let what = format!("{builder}: {method} {path} {nth}");
             scene.commit();

@@ -4,14 +4,14 @@
 use std::thread;
 
 use testbed::engine::{Options, PrivateEngine};
-use testbed::scale;
+use testbed::time_scale;
 
 use crate::scene::{BOUND, Scene};
 
 #[test]
 fn row_28_an_engine_killed_at_random_instants_nothing_is_wrong_and_one_run_converges() {
-    let seed = scale::seed();
-    let (threads, rounds, kills) = scale::quick_or_long((2, 1, 2), (2, 5, 5));
+    let seed = time_scale::seed();
+    let (threads, rounds, kills) = time_scale::quick_or_long((2, 1, 2), (2, 5, 5));
     let ends = thread::scope(|scope| {
         let threads = (0..threads).map(|thread| {
             let mut chance = seed.generator(thread);
@@ -21,7 +21,7 @@ fn row_28_an_engine_killed_at_random_instants_nothing_is_wrong_and_one_run_conve
         threads.into_iter().flat_map(|thread| thread.join().expect("its assertions hold")).collect::<Vec<_>>()
     });
     let in_time = ends.iter().filter(|code| **code == 0).count();
-    scale::record(
+    time_scale::record(
         "engine-kills",
         &serde_json::json!({
             "kills": ends.len(), "violations": 0, "reruns": threads * rounds,

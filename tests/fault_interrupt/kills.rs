@@ -7,7 +7,7 @@ use std::thread;
 use testbed::command::Signal;
 use testbed::process::wait_until;
 use testbed::proxy::{Hits, Listen, Mode, Proxy, Rule, Upstream};
-use testbed::scale;
+use testbed::time_scale;
 
 use crate::scene::{BOUND, Scene, shared_registry};
 
@@ -15,8 +15,8 @@ type Signaller = Box<dyn Fn(Signal) + Send + Sync>;
 
 #[test]
 fn row_33_killed_at_random_instants_nothing_is_wrong_and_one_run_converges() {
-    let seed = scale::seed();
-    let (threads, rounds, kills) = scale::quick_or_long((2, 1, 4), (3, 20, 5));
+    let seed = time_scale::seed();
+    let (threads, rounds, kills) = time_scale::quick_or_long((2, 1, 4), (3, 20, 5));
     thread::scope(|scope| {
         for thread in 0..threads {
             let mut chance = seed.generator(thread);
@@ -38,7 +38,7 @@ fn row_33_killed_at_random_instants_nothing_is_wrong_and_one_run_converges() {
     });
     let figures =
         serde_json::json!({ "kills": threads * rounds * kills, "violations": 0, "reruns": threads * rounds });
-    scale::record("kills-at-random-instants", &figures);
+    time_scale::record("kills-at-random-instants", &figures);
 }
 
 /// Kills a run at its n-th request through a proxy, for some or all n.
@@ -50,7 +50,7 @@ fn at_each_request(name: &str, proxy: &Proxy, mut scene: Scene, host: Option<&st
     program(&scene).run(BOUND).expect_code(0);
     let requests = proxy.trace().len();
     assert!(requests > 10, "{name}: only {requests} requests");
-    let step = scale::quick_or_long(requests.div_ceil(5), 1);
+    let step = time_scale::quick_or_long(requests.div_ceil(5), 1);
     let mut kills = 0;
     for nth in (1..=requests).step_by(step) {
         scene.commit();
@@ -77,7 +77,7 @@ fn at_each_request(name: &str, proxy: &Proxy, mut scene: Scene, host: Option<&st
         scene.converge();
     }
     assert!(kills >= 3, "{name}: {kills} kills");
-    scale::record(
+    time_scale::record(
         &format!("kills-at-each-request-to-the-{name}"),
         &serde_json::json!({
             "requests": requests, "kills": kills, "violations": 0,

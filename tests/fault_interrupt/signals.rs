@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use testbed::command::{Program, Signal};
 use testbed::process::wait_until;
-use testbed::scale;
+use testbed::time_scale;
 use testbed::tree::{BASE, Tree};
 
 use crate::scene::{BOUND, Scene};
@@ -18,8 +18,8 @@ const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn row_32_signalled_at_random_instants_it_stops_soon_and_one_run_converges() {
-    let seed = scale::seed();
-    let (threads, rounds, signals) = scale::quick_or_long((2, 1, 4), (2, 10, 5));
+    let seed = time_scale::seed();
+    let (threads, rounds, signals) = time_scale::quick_or_long((2, 1, 4), (2, 10, 5));
     thread::scope(|scope| {
         for thread in 0..threads {
             let mut chance = seed.generator(100 + thread);
@@ -51,7 +51,7 @@ fn row_32_signalled_at_random_instants_it_stops_soon_and_one_run_converges() {
         }
     });
     let figures = serde_json::json!({ "signals": threads * rounds * signals, "violations": 0, "reruns": threads * rounds });
-    scale::record("signals-at-random-instants", &figures);
+    time_scale::record("signals-at-random-instants", &figures);
 }
 
 fn waiting_tree() -> Tree {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use testbed::proxy::{From, Hits, Kind, Mode, Reply, Rule};
-use testbed::scale;
+use testbed::time_scale;
 
 use crate::scene::{BOUND, Scene};
 
@@ -88,7 +88,7 @@ fn row_35_every_fault_at_every_kind_of_request_is_survived() {
                 // The quick variant tests each request and each fault in several pairs, at varying
                 // occurrences.
                 let sample = (row + column) % 2 == 0 && hit == 1 + (row / 2 + column) as u64 % 3;
-                if scale::quick_or_long(sample, true) {
+                if time_scale::quick_or_long(sample, true) {
                     cells.push((kind, from, fault.clone(), hit));
                 }
             }
@@ -116,6 +116,6 @@ fn row_35_every_fault_at_every_kind_of_request_is_survived() {
         "faults": faults().len(), "requests": kinds, "cells": cells.len(), "right": cells.len() - wrong.len(),
         "of these finished by the next run": next_run.into_inner(), "seconds": began.elapsed().as_secs(),
     });
-    scale::record("push-matrix", &figures);
+    time_scale::record("push-matrix", &figures);
     assert!(wrong.is_empty(), "{} of {} cells:\n{}", wrong.len(), cells.len(), wrong.join("\n\n"));
 }

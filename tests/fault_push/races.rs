@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use testbed::proxy::{From, Hits, Kind, Mode, Rule};
 use testbed::registry::View;
-use testbed::{process, scale};
+use testbed::{process, time_scale};
 
 use crate::scene::{BOUND, NAMES, Scene, shared_registry};
 
@@ -30,8 +30,8 @@ fn expect_newer(older: &Scene, newer: &Scene) {
 
 #[test]
 fn row_39_an_older_commit_never_moves_a_tag_that_a_newer_one_set() {
-    let seed = scale::seed();
-    let rounds = scale::quick_or_long(10, 100);
+    let seed = time_scale::seed();
+    let rounds = time_scale::quick_or_long(10, 100);
     let next = Mutex::new(0_u64);
     let conflicts = Mutex::new(0);
     thread::scope(|scope| {
@@ -69,7 +69,7 @@ fn row_39_an_older_commit_never_moves_a_tag_that_a_newer_one_set() {
     let conflicts = conflicts.into_inner();
     let figures =
         serde_json::json!({ "interleavings": rounds, "set back": 0, "told as conflicts": conflicts });
-    scale::record("push-races", &figures);
+    time_scale::record("push-races", &figures);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use plan::trail::StepKind;
+use plan::provenance::StepKind;
 use plan::{BuildTag, ImageName, Kind, Provenance, split_tag};
 use registry::Registry;
 use serde::Serialize;

@@ -13,12 +13,12 @@ use bollard::Docker;
 use bollard::query_parameters::TagImageOptionsBuilder;
 use executor::{BuilderChoice, Event, Failure, Options, Outcome, Relation, RunResult};
 use fixture::{Lab, PREFIX, built, external};
-use plan::trail;
+use plan::provenance;
 use testbed::proxy::{Hits, Listen, Mode, Proxy, Rule, Upstream};
 
 /// The id that an image records for the layer `parent:1.0`.
 fn told(labels: &BTreeMap<String, String>, of: &str) -> String {
-    let from: trail::BuiltFrom = serde_json::from_str(&labels[&format!("{PREFIX}.{of}.from")]).unwrap();
+    let from: provenance::BuiltFrom = serde_json::from_str(&labels[&format!("{PREFIX}.{of}.from")]).unwrap();
     from.ids["parent:1.0"].clone()
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plan::trail::{KnownBy, StepKind, Writer};
+use plan::provenance::{KnownBy, StepKind, Writer};
 use plan::{Kind, Provenance};
 
 /// Each line of the input is a label, `key=value`.

@@ -11,7 +11,7 @@ use fuzzing::{TARGETS, Target};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestError, TestRunner};
-use testbed::scale;
+use testbed::time_scale;
 
 /// Number of inputs of each target, in addition to its seeds.
 const INPUTS: u32 = 600;
@@ -169,7 +169,7 @@ fn hash(data: &[u8]) -> u64 {
 
 #[test]
 fn every_target_bears_its_seeds_and_what_is_near_them() {
-    let inputs = scale::quick_or_long(INPUTS, INPUTS * 100);
+    let inputs = time_scale::quick_or_long(INPUTS, INPUTS * 100);
     let mut figures = serde_json::Map::new();
     for target in &TARGETS {
         let start = Instant::now();
@@ -179,5 +179,5 @@ fn every_target_bears_its_seeds_and_what_is_near_them() {
         assert!(distinct > inputs as usize / 2, "{}: hardly any of the inputs differ", target.name);
         figures.insert(target.name.to_owned(), serde_json::json!({ "inputs": distinct, "seconds": seconds }));
     }
-    scale::record("fuzz-stable", &figures.into());
+    time_scale::record("fuzz-stable", &figures.into());
 }

@@ -3,9 +3,9 @@
 //! - [`proxy`]: between us and a registry, an engine and a registry, or us and an engine; faults by rule, a trace of all requests.
 //! - [`registry`]: a private `docker-registry` (open, password, tokens that end soon; [`registry::Secure`] adds TLS), stopped and restarted; [`registry::Shelf`], one in
 //!   memory that only shows; [`registry::View`] says what any registry holds.
-//! - [`engine`]: a private `dockerd`, killed and restarted with its data, on a small disk (root). [`leftovers`]: what a run left.
+//! - [`engine`]: a private `dockerd`, killed and restarted with its data, on a small disk (root). [`orphans`]: what a run left.
 //! - [`tree`]: source trees with a history. [`command`]: a program in an environment of its own, bounded, killed on cue.
-//! - [`mounts`]: a full disk, a read-only one (root). [`scale`]: quick or long, seeds, figures. [`process`]: bounded waiting.
+//! - [`mounts`]: a full disk, a read-only one (root). [`time_scale`]: quick or long, seeds, figures. [`process`]: bounded waiting.
 //!
 //! Whatever is wrong with the set-up itself panics and says so. All that is started ends when it is dropped.
 //!
@@ -31,10 +31,10 @@
 pub mod command;
 pub mod engine;
 pub mod http;
-pub mod leftovers;
 pub mod mounts;
+pub mod orphans;
 pub mod process;
 pub mod proxy;
 pub mod registry;
-pub mod scale;
+pub mod time_scale;
 pub mod tree;

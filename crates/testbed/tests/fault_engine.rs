@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use testbed::engine::{self, Options, PrivateEngine};
 use testbed::http::{self, Response};
-use testbed::leftovers::Leftovers;
 use testbed::mounts;
+use testbed::orphans::Leftovers;
 use testbed::process::{unique, wait_until};
 use testbed::proxy::{From, Hits, Kind, Listen, Mode, Proxy, Rule, Upstream};
 use testbed::registry::{Auth, PrivateRegistry};
@@ -96,7 +96,7 @@ fn a_killed_engine_leaves_nothing_and_comes_again_with_its_data() {
             start.elapsed()
         })
         .collect();
-    testbed::scale::record(
+    testbed::time_scale::record(
         "engine_restart",
         &serde_json::json!({"seconds": times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>()}),
     );

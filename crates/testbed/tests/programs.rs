@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
 use testbed::command::{Program, Signal};
-use testbed::leftovers::{Leftovers, is_held};
+use testbed::orphans::{Leftovers, is_held};
 use testbed::process::wait_until;
-use testbed::scale::seed;
+use testbed::time_scale::seed;
 use testbed::tree::Tree;
 
 /// Nothing here takes longer.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use image_contents::{Contents, Move, Setting, Unread};
 use parking_lot::Mutex;
 use plan::label::{self, Field};
-use plan::{Build, Family, ImageName, Kind, Plan, Reason, Role, Target, trail};
+use plan::{Build, Family, ImageName, Kind, Plan, Reason, Role, Target, provenance};
 use registry::Registry;
 
 use crate::build::progress::ProgressEvent;
@@ -199,7 +199,7 @@ impl<'a> DriftCheck<'a> {
             Kind::Compat => label::compat(prefix, Field::From),
         };
         let text = old.configuration.settings.get(&Setting::Label(label))?;
-        let from: trail::BuiltFrom = serde_json::from_str(text).ok()?;
+        let from: provenance::BuiltFrom = serde_json::from_str(text).ok()?;
         let tag = from.layers.get(key)?.as_ref()?;
         Some(format!("{}/{}", self.plan.repo, Family::Sci.repository(target).tagged(tag)))
     }

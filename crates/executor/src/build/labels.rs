@@ -1,12 +1,12 @@
 //! Computes the labels that are known only when an image is built, and passes labels to the engine.
 //!
 //! The other labels are in the plan. The keys are in [`plan::label`], the value of `.from` in
-//! [`plan::trail`].
+//! [`plan::provenance`].
 
 use std::collections::BTreeMap;
 
 use plan::label::{self, Field, oci};
-pub(crate) use plan::trail::BuiltFrom;
+pub(crate) use plan::provenance::BuiltFrom;
 use plan::{Build, Kind};
 
 /// Limit for the labels of one image, keys and values together. Larger labels slow down the

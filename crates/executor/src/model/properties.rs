@@ -188,7 +188,7 @@ fn at_the_same_time(story: &Story, policy: Policy, rule: Rule) -> Result<usize, 
 /// replayed first.
 fn hold(name: &'static str, runs: std::ops::Range<usize>, property: impl Fn(&Story) -> Result<(), String>) {
     let config = Config {
-        cases: testbed::scale::quick_or_long(1_000, 15_000),
+        cases: testbed::time_scale::quick_or_long(1_000, 15_000),
         max_shrink_iters: 20_000,
         source_file: Some(file!()),
         test_name: Some(name),
@@ -199,7 +199,7 @@ fn hold(name: &'static str, runs: std::ops::Range<usize>, property: impl Fn(&Sto
         count("cases", 1);
         property(&story).map_err(TestCaseError::fail)
     });
-    testbed::scale::record("model", &figures());
+    testbed::time_scale::record("model", &figures());
     if let Err(error) = held {
         panic!("{error}");
     }

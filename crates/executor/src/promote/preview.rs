@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use plan::trail::StepKind;
+use plan::provenance::StepKind;
 use plan::{BuildTag, ImageName, Kind, LayerKey, Name, Provenance, Repository, split_tag};
 use registry::Registry;
 

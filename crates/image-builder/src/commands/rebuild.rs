@@ -13,8 +13,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use executor::{BuilderChoice, Options, Outcome, RunResult};
+use plan::provenance::BuildLabels;
 use plan::spec::Spec;
-use plan::trail::BuildLabels;
 use plan::{BuildTag, ImageName, LayerKey, Plan, Provenance, Relation, Revision, Target, tag_of};
 use planner::Request;
 use planner::build_spec::{MissingFile, SpecDrafts, replan};
@@ -279,7 +279,7 @@ async fn make_exact(
     plan: &mut Plan,
     locator: &ImageLocator,
     spec: &Spec,
-    from: &plan::trail::BuiltFrom,
+    from: &plan::provenance::BuiltFrom,
 ) -> anyhow::Result<Vec<(String, String)>> {
     let mut exact: BTreeMap<String, String> = BTreeMap::new();
     for reference in &mut plan.builds[0].references {
@@ -308,7 +308,7 @@ async fn layer(
     locator: &ImageLocator,
     reference: &str,
     resolved: Option<&String>,
-    from: &plan::trail::BuiltFrom,
+    from: &plan::provenance::BuiltFrom,
 ) -> anyhow::Result<String> {
     let name = ImageName::parse(reference).context("the spec names an image")?;
     let (_, target) = name.repository.rsplit_once('/').unwrap_or(("", &name.repository));

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use plan::trail::BuildLabels;
+use plan::provenance::BuildLabels;
 use plan::{Family, ImageName, Provenance, Relation, split_tag};
 use planner::git::{self, ChangeCommit, Comparison};
 use planner::tree::Base;

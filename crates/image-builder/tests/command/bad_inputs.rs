@@ -122,7 +122,7 @@ fn revisions_that_are_none() {
 /// layers side by side.
 #[test]
 fn trees_of_a_size_that_nobody_has() {
-    let (chain, beside) = testbed::scale::quick_or_long((1_000, 1_500), (10_000, 100_000));
+    let (chain, beside) = testbed::time_scale::quick_or_long((1_000, 1_500), (10_000, 100_000));
     for (count, is_chain) in [(chain, true), (beside, false)] {
         let mut tree = Tree::new();
         for layer in 0..count {

@@ -55,7 +55,7 @@ fn descriptors_that_would_take_all_memory() {
 /// where products record digests.
 #[test]
 fn what_is_published_of_many_products_takes_few_questions() {
-    let products = testbed::scale::quick_or_long(50_u32, 1000);
+    let products = testbed::time_scale::quick_or_long(50_u32, 1000);
     let mut tree = Tree::new();
     tree.write_all(
         "//- /compat/batch/Dockerfile\nCMD [\"/bin/sh\"]\n//- /compat/batch/sciserver-image.json\n{}\n",
@@ -70,7 +70,8 @@ fn what_is_published_of_many_products_takes_few_questions() {
     tree.commit();
     let mut figures = serde_json::json!({"products": products});
     let shelf = testbed::registry::Shelf::start();
-    let real = testbed::scale::quick_or_long(None, Some(())).map(|()| PrivateRegistry::start(Auth::None));
+    let real =
+        testbed::time_scale::quick_or_long(None, Some(())).map(|()| PrivateRegistry::start(Auth::None));
     let repo = format!("{}/x", shelf.address());
     for state in ["built_at_once", "interface_renewed"] {
         if state == "interface_renewed" {
@@ -95,7 +96,7 @@ fn what_is_published_of_many_products_takes_few_questions() {
         }
     }
     println!("{figures}");
-    testbed::scale::record("since-published", &figures);
+    testbed::time_scale::record("since-published", &figures);
 }
 
 /// Empties the cache.

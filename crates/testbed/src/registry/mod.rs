@@ -2,7 +2,7 @@
 //! dropped.
 
 mod secure;
-mod shelf;
+mod store;
 mod token;
 mod view;
 
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::process::Service;
 use crate::proxy::Upstream;
 pub use secure::{Clients, Secure, certificates};
-pub use shelf::Shelf;
+pub use store::Shelf;
 pub use token::{Issued, TokenServer};
 pub use view::View;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 
-use super::shelf::digest as sha256;
+use super::store::digest as sha256;
 use super::token::{Signer, TokenServer};
 use crate::http::{self, Response};
 use crate::proxy::Upstream;

@@ -6,7 +6,7 @@ use std::panic;
 use std::time::{Duration, Instant};
 
 use fuzzing::mistakes::{self, Mistake};
-use testbed::scale;
+use testbed::time_scale;
 
 use crate::report::text::format::Paint;
 use crate::report::text::problems::problems;
@@ -87,7 +87,7 @@ fn ten_thousand_mistakes_are_refused_in_words_and_soon() {
         "the tree without a mistake is planned"
     );
     // A quick run takes half of the mistakes, spread over all kinds; a long run takes all.
-    let share = scale::quick_or_long(2, 1);
+    let share = time_scale::quick_or_long(2, 1);
     let mut all = mistakes::all();
     all.retain(|mistake| mistake.hash() % share == 0);
     let chunk = all.len().div_ceil(std::thread::available_parallelism().map_or(1, usize::from));
@@ -110,7 +110,7 @@ fn ten_thousand_mistakes_are_refused_in_words_and_soon() {
         "distinct": all.len(), "not_refused_rightly": wrong.len(), "panics": panics,
         "slowest_seconds": slowest.0.as_secs_f64(), "slowest_kind": slowest.1, "kinds": kinds,
     });
-    scale::record("bad-inputs", &figures);
+    time_scale::record("bad-inputs", &figures);
     let count = wrong.len();
     wrong.truncate(40);
     assert!(wrong.is_empty(), "{count} of {}:\n{}", all.len(), wrong.join("\n"));

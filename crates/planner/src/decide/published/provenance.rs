@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use plan::Family;
 use plan::label::{self, Field, oci};
 use plan::name::BuildTag;
-use plan::trail::BuiltFrom;
+use plan::provenance::BuiltFrom;
 
 /// The labels of an image, including inherited ones.
 #[derive(Debug, Clone, Copy)]

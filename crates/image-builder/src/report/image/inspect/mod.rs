@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use plan::trail::{BuildLabels, KnownBy, StepKind, Writer};
+use plan::provenance::{BuildLabels, KnownBy, StepKind, Writer};
 use plan::{Family, Kind, Provenance, split_tag};
 use serde::Serialize;
 
@@ -82,7 +82,7 @@ struct BuildDocument {
     inputs: Option<String>,
     /// Its inputs: layers with build tags, images with digests; since 1.1 the id of a layer of the
     /// same run.
-    from: Option<plan::trail::BuiltFrom>,
+    from: Option<plan::provenance::BuiltFrom>,
     /// How the build is known: `top`, `recorded`, `by-time`, or `foreign` if its labels were
     /// inherited from an external base image.
     known: &'static str,

@@ -1,7 +1,7 @@
 //! Reports whether an image's provenance holds, build by build: as text and as a versioned
 //! document.
 
-use plan::trail::BuildLabels;
+use plan::provenance::BuildLabels;
 use plan::{Family, Relation, split_tag};
 use planner::PublishedNames;
 use planner::git::ChangeCommit;

@@ -1,7 +1,7 @@
 //! Every verdict, as text.
 
 use plan::Kind;
-use plan::trail::BuiltFrom;
+use plan::provenance::BuiltFrom;
 
 use super::*;
 

@@ -436,5 +436,4 @@ fn crumbs(labels: &BTreeMap<String, String>, prefix: &str) -> Vec<BuildLabels> {
 }
 
 #[cfg(test)]
-#[path = "trail_tests.rs"]
 mod tests;
